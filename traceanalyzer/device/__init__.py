@@ -1,0 +1,1 @@
+"""The roofs of accelerators, and which accelerator a trace was recorded on."""

@@ -1,0 +1,1 @@
+"""The finished analysis as a page, a text, a table or a picture."""

@@ -1,0 +1,1 @@
+"""Verdicts on rows, and which row owns which nanosecond."""

@@ -1,0 +1,1 @@
+"""Bytes of a profiler file in, linked columns out."""
