@@ -167,7 +167,7 @@ class Trace:
     rank: int | None
     on_cpu: bool                 # kernels are HOST records
     base_ns: int = 0             # baseTimeNanoseconds, to compare ranks; times above do not include it
-    warp_size_64: bool = False   # any sign of AMD: warpSize 64, hip_* or roctracer keys at top level
+    amd: bool = False            # any sign of AMD: warpSize 64, hip_* or roctracer keys at top level
     recording: Recording | None = None
     salvaged: Salvaged | None = None
     warnings: tuple[Warning, ...] = field(default=())
