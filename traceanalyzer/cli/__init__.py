@@ -1,1 +1,64 @@
-"""The command line: parse, one call, print."""
+"""The command line: one file a command; only here is anything printed and the process ended."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import sys
+import traceback
+
+import click
+
+from traceanalyzer.errors import TraceAnalyzerError
+
+COMMANDS = ("report", "devices", "demo")
+_ISSUES = "https://github.com/torch-traceanalyzer/torch-traceanalyzer/issues"
+
+
+class Commands(click.Group):
+    """Loads a command when it is named; turns errors into one line and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"traceanalyzer.cli.{name}").command
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except TraceAnalyzerError as error:
+            click.echo(f"traceanalyze: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            _own_fault(error)
+            ctx.exit(1)
+
+
+def _own_fault(error: Exception) -> None:
+    """A failure of ours: what it was, where, and how to report it; the traceback only on request."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(place.filename)}:{place.lineno}"
+    click.echo(
+        f"traceanalyze: this is our own fault: {type(error).__name__}: {error} ({where}, "
+        f"Python {platform.python_version()}). Please report it with the trace's first lines at {_ISSUES}; "
+        "TRACEANALYZE_DEBUG=1 shows the traceback.",
+        err=True,
+    )
+    if os.environ.get("TRACEANALYZE_DEBUG"):
+        traceback.print_exception(error, file=sys.stderr)
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"auto_envvar_prefix": "TRACEANALYZE", "help_option_names": ["-h", "--help"]},
+)
+@click.version_option(None, "--version", package_name="torch-traceanalyzer", prog_name="traceanalyze")
+def main() -> None:
+    """Where a PyTorch trace's GPU time goes: what is memory-bound, what makes it so, how surely we know."""

@@ -1,0 +1,106 @@
+"""Where results go: names, formats, what may be replaced, and writing in one stroke."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from traceanalyzer.errors import UsageError
+
+FORMATS = ("html", "md", "json", "csv", "svg", "txt")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One result to write; `path` None is stdout."""
+
+    path: Path | None
+    format: str
+    chosen: bool  # by the user with -o, or our default name
+
+
+def targets(outputs: Sequence[str], format_name: str | None, trace: str) -> list[Target]:
+    """What `-o` and `--format` ask for; by default an HTML page in the current folder."""
+    if not outputs:
+        name = f"{trace_stem(trace)}.report.{format_name or 'html'}"
+        return [Target(Path(name), format_name or "html", chosen=False)]
+    return [_target(output, format_name) for output in outputs]
+
+
+def _target(output: str, format_name: str | None) -> Target:
+    if output == "-":
+        return Target(None, format_name or "txt", chosen=True)
+    suffix = Path(output).suffix.lstrip(".").lower()
+    kind = format_name or {"htm": "html", "markdown": "md", "text": "txt"}.get(suffix, suffix)
+    if kind not in FORMATS:
+        raise UsageError(
+            f"{output}: the suffix names no format we write",
+            fix=f"end the name in one of {', '.join('.' + f for f in FORMATS)}, or give --format",
+        )
+    return Target(Path(output), kind, chosen=True)
+
+
+def trace_stem(trace: str) -> str:
+    """`runs/step.trace.json.gz` -> `step.trace`; stdin -> `stdin`."""
+    if trace == "-":
+        return "stdin"
+    name = Path(trace).name or "traces"
+    for suffix in (".gz", ".json", ".tmp"):
+        name = name.removesuffix(suffix)
+    return name or "trace"
+
+
+def refuse_overwrite(wanted: Sequence[Target], inputs: Sequence[str], *, force: bool) -> None:
+    """UsageError before any work where a file would be lost."""
+    for target in wanted:
+        if target.path is None:
+            continue
+        folder = target.path.parent
+        if not folder.is_dir():
+            raise UsageError(f"{target.path}: the folder {folder} does not exist", fix=f"mkdir -p {folder}")
+        if target.path.is_dir():
+            raise UsageError(f"{target.path}: is a folder", fix="name a file, such as report.html")
+        if not target.path.exists():
+            continue
+        if any(path != "-" and Path(path).exists() and target.path.samefile(path) for path in inputs):
+            raise UsageError(f"{target.path}: is the input itself", fix="give -o another name")
+        if force or (not target.chosen and _is_ours(target.path)):
+            continue
+        raise UsageError(
+            f"{target.path}: exists and would be replaced",
+            fix="give -o another name, or the same command with --force",
+        )
+
+
+def _is_ours(path: Path) -> bool:
+    from traceanalyzer.report import is_own_report
+
+    with path.open("rb") as file:
+        return is_own_report(file.read(4096))
+
+
+def write(target: Target, text: str) -> None:
+    """To stdout, or into a temporary file beside the target which then takes its name."""
+    if target.path is None:
+        click.echo(text, nl=not text.endswith("\n"))
+        return
+    handle, temporary = tempfile.mkstemp(dir=target.path.parent, prefix=f".{target.path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target.path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,141 @@
+"""`traceanalyze report`: any trace in, a page and a summary out."""
+
+from __future__ import annotations
+
+import os
+import sys
+import webbrowser
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+
+from traceanalyzer.analyze import Options
+from traceanalyzer.cli.output import FORMATS, refuse_overwrite, targets, write
+from traceanalyzer.model import Analysis
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of `report`, parsed."""
+
+    traces: tuple[str, ...]
+    outputs: tuple[str, ...] = ()
+    format: str | None = None
+    force: bool = False
+    top: int | None = None
+    redact: bool = False
+    open: bool = False
+    verbosity: int = 0  # -1 quiet, 0 summary, 1 with more rows
+    options: Options = field(default_factory=Options)
+
+
+@click.command(short_help="Report on a trace: verdict, memory-bound share, ops, roofline.")
+@click.argument("traces", nargs=-1, required=True, metavar="TRACE|DIR|REPORT.json ...")
+@click.option("-o", "--output", "outputs", multiple=True, metavar="OUT",
+              help="Write here; the suffix is the format (.html .md .json .csv .svg .txt); - is stdout. Repeats.")
+@click.option("--format", "format_name", type=click.Choice(FORMATS), help="Format where no suffix says it.")
+@click.option("--steps", default="complete", show_default=True, metavar="complete|all|A-B",
+              help="Which ProfilerStep#N to look at.")
+@click.option("--device", metavar="NAME", help="Take this accelerator's roofs (see `traceanalyze devices`).")
+@click.option("--device-file", type=click.Path(dir_okay=False), metavar="F.toml",
+              help="Roofs from a file, in the format of the shipped table.")
+@click.option("--peak", "peaks", multiple=True, metavar="[ENGINE:]PREC=FLOPS",
+              help="Set one peak, e.g. bf16=989T or vector:fp32=67T. Repeats.")
+@click.option("--bandwidth", metavar="BYTES", help="Set the memory bandwidth, e.g. 3.35TB/s.")
+@click.option("--rank", type=int, metavar="R", help="Which rank is shown on top (several files).")
+@click.option("--gpu", type=int, metavar="I", help="Which device index is shown on top.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=X",
+              help="Set a limit behind the verdicts, e.g. efficiency=0.5. Repeats.")
+@click.option("--top", type=click.IntRange(1), metavar="N", help="Rows in the tables.")
+@click.option("--redact", is_flag=True, help="Leave out absolute paths, host and user names.")
+@click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
+@click.option("--force", is_flag=True, help="Replace existing files.")
+@click.option("-v", "--verbose", is_flag=True, help="More rows in the summary.")
+@click.option("-q", "--quiet", is_flag=True, help="No summary.")
+def command(
+    traces: tuple[str, ...], outputs: tuple[str, ...], format_name: str | None, steps: str, device: str | None,
+    device_file: str | None, peaks: tuple[str, ...], bandwidth: str | None, rank: int | None, gpu: int | None,
+    settings: tuple[str, ...], top: int | None, redact: bool, open_page: bool, force: bool,
+    verbose: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """What share of the runtime is memory-bound, which ops make it so, and how surely we know.
+
+    TRACE is a .json or .json.gz written by torch.profiler (- reads stdin), DIR a folder of them
+    (one for each rank), REPORT.json an earlier `-o report.json`, which is rendered again.
+    """
+    run(Request(
+        traces=traces, outputs=outputs, format=format_name, force=force, top=top, redact=redact,
+        open=open_page, verbosity=int(verbose) - int(quiet),
+        options=Options(
+            steps=steps, device=device, device_file=device_file, peaks=peaks, bandwidth=bandwidth,
+            rank=rank, gpu=gpu, settings=settings,
+        ),
+    ))  # fmt: skip
+
+
+def run(request: Request) -> None:
+    """Analyse, render, write, summarise. Errors: TraceAnalyzerError."""
+    from traceanalyzer.report import redacted, render
+    from traceanalyzer.report.terminal import summary
+
+    wanted = targets(request.outputs, request.format, request.traces[0])
+    refuse_overwrite(wanted, request.traces, force=request.force)
+    analysis = _analysis(request)
+    if request.redact:
+        analysis = redacted(analysis)
+    for target in wanted:
+        write(target, render(analysis, target.format, top=request.top))
+    if request.verbosity >= 0:
+        rows = request.top or (20 if request.verbosity else 5)
+        colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ or bool(os.environ.get("FORCE_COLOR"))
+        click.echo(summary(analysis, width=_width(), color=colour, top=rows), err=True, color=colour)
+        for target in wanted:
+            if target.path is not None:
+                click.echo(f"traceanalyze: wrote {target.path}", err=True)
+    else:
+        for warning in analysis.source.warnings:
+            if warning.code == "salvaged":
+                click.echo(f"traceanalyze: warning: {warning.message}", err=True)
+    if request.open:
+        page = next((t.path for t in wanted if t.format == "html" and t.path is not None), None)
+        if page is not None:
+            webbrowser.open(page.resolve().as_uri())
+
+
+def _analysis(request: Request) -> Analysis:
+    """Read a saved report back, or analyse the traces."""
+    from traceanalyzer.analyze import analyze
+    from traceanalyzer.cli.saved import read_saved
+
+    if len(request.traces) == 1:
+        saved = read_saved(request.traces[0])
+        if saved is not None:
+            return saved
+    with _progress(request.traces) as progress:
+        return analyze(request.traces, options=request.options, progress=progress)
+
+
+def _width() -> int:
+    """Columns to write for: the terminal's, 80 where there is none."""
+    if not sys.stderr.isatty():
+        return 80
+    return max(60, min(os.get_terminal_size(sys.stderr.fileno()).columns, 120))
+
+
+@contextmanager
+def _progress(traces: Sequence[str]) -> Iterator[Callable[[int], None] | None]:
+    """A bar by bytes read, only where a person is watching a file worth waiting for."""
+    sizes = [Path(t).stat().st_size for t in traces if t != "-" and Path(t).is_file()]
+    if not sys.stderr.isatty() or os.environ.get("CI") or sum(sizes) < 5_000_000:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    with Progress(TextColumn("reading"), BarColumn(), DownloadColumn(),
+                  console=Console(stderr=True), transient=True) as bar:  # fmt: skip
+        task = bar.add_task("reading", total=sum(sizes))
+        yield lambda read: bar.update(task, advance=read)

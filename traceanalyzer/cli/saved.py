@@ -1,0 +1,29 @@
+"""A saved `report.json`, recognised and read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from traceanalyzer.errors import UsageError
+from traceanalyzer.model import Analysis
+
+_HEAD = 400  # bytes; our JSON names its schema first
+
+
+def read_saved(path: str) -> Analysis | None:
+    """The Analysis in `path` if it is one of our reports, else None. UsageError: another version's."""
+    if path == "-" or not Path(path).is_file():
+        return None
+    with open(path, "rb") as file:
+        head = file.read(_HEAD)
+    if b'"schema_version"' not in head or b'"tool"' not in head:
+        return None
+    from traceanalyzer.report import read_back
+
+    try:
+        return read_back(Path(path).read_bytes())
+    except ValueError as error:
+        raise UsageError(
+            f"{path}: is a saved report that cannot be read ({error})",
+            fix="make it again from the trace with this version",
+        ) from None

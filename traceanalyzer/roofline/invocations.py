@@ -1,0 +1,97 @@
+"""Records grouped into invocations (one run of one priced op) and invocations into rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from traceanalyzer.columns import Bools, Codes, Ids, Ints, Trace
+from traceanalyzer.cost.ownership import Ownership
+
+COMPUTE, COMMUNICATION, COPY = range(3)  # rank of a record: who owns an instant shared by several
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Groups:
+    """Row and invocation of every record."""
+
+    row: Ids              # of each record: dense row number
+    invocation: Ids       # of each record: dense number, ascending with `row`
+    first_record: Ids     # of each row: one of its records, which stands for all
+    invocation_row: Ids   # of each invocation
+
+
+def group(trace: Trace, ownership: Ownership, rank: Codes) -> Groups:
+    """One row a distinct (call, phase, module) of a priced or link op; else one a kernel name."""
+    ops, kernels = trace.ops, trace.kernels
+    op = np.where(ownership.owner >= 0, ownership.owner, kernels.op)
+    by_op = (rank == COMPUTE) & (kernels.unlinked < 0) & (op >= 0)
+    by_op &= ops.call[op] >= 0
+    key = combine(
+        by_op.astype(np.int64),
+        np.where(by_op, ops.call[op], kernels.name),
+        np.where(by_op, ops.phase[op], -1) + 1,
+        np.where(by_op, ops.module[op], -1) + 1,
+        np.where(by_op | (rank != COMPUTE), -1, kernels.unlinked) + 1,
+        rank,
+    )
+    _, first_record, row = np.unique(key, return_index=True, return_inverse=True)
+    each = np.arange(len(row))
+    run = combine(row, by_op.astype(np.int64), np.where(by_op, op, each))
+    _, first_of_run, invocation = np.unique(run, return_index=True, return_inverse=True)
+    return Groups(
+        row.astype(np.int32), invocation.astype(np.int32), first_record.astype(np.int32),
+        row[first_of_run].astype(np.int32),
+    )  # fmt: skip
+
+
+def combine(*parts: np.ndarray) -> Ints:
+    """One int64 key for several columns of small non-negative integers: equal iff all are equal."""
+    key = np.zeros(len(parts[0]), np.int64)
+    size = 1
+    for part in parts:
+        width = int(part.max()) + 1 if len(part) else 1
+        if size * width >= 2**62:
+            _, key = np.unique(key, return_inverse=True)
+            size = len(part)
+        key = key * width + part
+        size *= width
+    return key
+
+
+def union_by_group(group: Ids, start_ns: Ints, end_ns: Ints, count: int) -> Ints:
+    """Length of the union of each group's intervals, in ns."""
+    total = np.zeros(count, np.int64)
+    if not len(group):
+        return total
+    order = np.lexsort((start_ns, group))
+    group, start_ns, end_ns = group[order], start_ns[order], end_ns[order]
+    origin = int(start_ns.min())
+    span = int(end_ns.max()) - origin + 1
+    if span * count >= 2**62:
+        raise OverflowError("a trace of more than 4.6e18 ns times invocations")
+    # Groups laid end to end on one axis, so that one running maximum serves them all.
+    base = group.astype(np.int64) * span - origin
+    start, end = start_ns + base, end_ns + base
+    covered = np.maximum.accumulate(end)
+    before = np.concatenate(([start[0]], covered[:-1]))
+    np.add.at(total, group, np.maximum(end - np.maximum(start, before), 0))
+    return total
+
+
+def longest_by_group(group: Ids, duration_ns: Ints, count: int) -> Ids:
+    """Index of the longest member of each group; the first of equals."""
+    order = np.lexsort((np.arange(len(group)), -duration_ns, group))
+    first = np.searchsorted(group[order], np.arange(count))
+    return order[first].astype(np.int32)
+
+
+def median_by_group(group: Ids, value: Ints, eligible: Bools, count: int) -> Ids:
+    """Index of the lower-median member among the eligible of each group; -1 where none is."""
+    members = np.flatnonzero(eligible)
+    order = members[np.lexsort((members, value[members], group[members]))]
+    sizes = np.bincount(group[members], minlength=count)
+    begins = np.concatenate(([0], np.cumsum(sizes)[:-1]))
+    middle = np.where(sizes > 0, begins + (sizes - 1) // 2, -1)
+    return np.where(middle >= 0, order[np.minimum(middle, max(len(order) - 1, 0))], -1).astype(np.int32)

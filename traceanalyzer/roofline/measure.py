@@ -1,0 +1,106 @@
+"""What was measured of each row inside the window: calls, kernels, times, the median call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from traceanalyzer.columns import Bools, Ids, Ints, Trace
+from traceanalyzer.roofline.invocations import (
+    Groups,
+    longest_by_group,
+    median_by_group,
+    union_by_group,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clipped:
+    """Each record against the window. `inside`: some of it counts; `cut`: some of it does not."""
+
+    duration_ns: Ints
+    attributed_ns: Ints
+    inside: Bools
+    cut: Bools
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """One entry a row; `complete` calls lie wholly inside the window."""
+
+    calls: Ints
+    kernels: Ints
+    time_ns: Ints                # sum of kernel durations, clipped
+    attributed_ns: Ints
+    complete_calls: Ints
+    complete_time_ns: Ints       # sum over complete calls of the union of their kernels
+    priced_calls: Ints           # calls that did work of their own (see Ownership.overhead)
+    complete_priced_calls: Ints
+    median_call_ns: Ints         # lower median of the complete calls; 0 where there is none
+    longest_record: Ids          # the longest kernel of that call; -1
+    cut_calls: int               # calls left out of efficiency and verdict, over all rows
+
+
+def measure(trace: Trace, groups: Groups, overhead: Bools, clipped: Clipped) -> Measured:
+    """Sums by row in numpy; a call is the union of its kernels, whatever their streams."""
+    kernels = trace.kernels
+    runs, rows = len(groups.invocation_row), len(groups.first_record)
+    here = clipped.inside
+    run_inside = _any(groups.invocation[here], runs)
+    run_cut = _any(groups.invocation[clipped.cut], runs)
+    run_time = _call_times(trace, groups, runs)
+    longest = longest_by_group(groups.invocation, kernels.duration_ns, runs)
+    complete = run_inside & ~run_cut
+    priced = ~_any(groups.invocation[overhead], runs)
+    of_run = groups.invocation_row
+    median = median_by_group(of_run, run_time, complete, rows)
+    return Measured(
+        calls=_count(of_run[run_inside], rows),
+        kernels=_count(groups.row[here], rows),
+        time_ns=_sum(groups.row, clipped.duration_ns, rows),
+        attributed_ns=_sum(groups.row, clipped.attributed_ns, rows),
+        complete_calls=_count(of_run[complete], rows),
+        complete_time_ns=_sum(of_run[complete], run_time[complete], rows),
+        priced_calls=_count(of_run[run_inside & priced], rows),
+        complete_priced_calls=_count(of_run[complete & priced], rows),
+        median_call_ns=np.where(median >= 0, run_time[median], 0),
+        longest_record=np.where(median >= 0, longest[median], -1).astype(np.int32),
+        cut_calls=int((run_inside & run_cut).sum()),
+    )
+
+
+def _call_times(trace: Trace, groups: Groups, runs: int) -> Ints:
+    """Union of each call's kernels; host records of one call never overlap, so they add."""
+    kernels = trace.kernels
+    if trace.on_cpu:
+        return _sum(groups.invocation, kernels.duration_ns, runs)
+    return union_by_group(groups.invocation, kernels.start_ns, kernels.end_ns, runs)
+
+
+def _any(members: Ids, size: int) -> Bools:
+    found = np.zeros(size, bool)
+    found[members] = True
+    return found
+
+
+def _count(members: Ids, size: int) -> Ints:
+    return np.bincount(members, minlength=size).astype(np.int64)
+
+
+def _sum(group: Ids, value: Ints, size: int) -> Ints:
+    """Exact integer sums by group (bincount's weights would go through float64)."""
+    total = np.zeros(size, np.int64)
+    np.add.at(total, group, value)
+    return total
+
+
+def kernel_times(trace: Trace, groups: Groups, duration_ns: Ints, inside: Bools) -> tuple[Ids, Ids, Ints]:
+    """(row, kernel name, time) of every distinct pair, by row and then longest first."""
+    row, name = groups.row[inside].astype(np.int64), trace.kernels.name[inside].astype(np.int64)
+    width = len(trace.names) + 1
+    pair, index = np.unique(row * width + name, return_inverse=True)
+    time = _sum(index.astype(np.int32), duration_ns[inside], len(pair))
+    rows, names = (pair // width).astype(np.int32), (pair % width).astype(np.int32)
+    order = np.lexsort((names, -time, rows))
+    return rows[order], names[order], time[order]
