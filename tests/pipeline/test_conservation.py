@@ -1,0 +1,64 @@
+"""Rows add up to verdicts, verdicts to busy, busy and idle to the window: in whole nanoseconds, on real traces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import traceanalyzer
+from traceanalyzer.analyze import Options
+from traceanalyzer.model import Analysis
+
+REFUSED = ("not_a_trace", "not_kineto")
+
+
+def check(analysis: Analysis) -> None:
+    """The laws that hold for every analysis."""
+    busy, window = analysis.time.busy_ns, analysis.window.window_ns
+    rows = analysis.op_rows
+    assert sum(r.attributed_ns for r in rows) == busy
+    assert sum(p.time_ns for p in analysis.verdicts) == busy
+    assert sum(p.time_ns for p in analysis.operator_classes) == busy
+    for part in analysis.verdicts:
+        assert part.time_ns == sum(r.attributed_ns for r in rows if r.verdict == part.verdict)
+        assert part.kernels == sum(r.kernels for r in rows if r.verdict == part.verdict)
+    for part in analysis.operator_classes:
+        assert part.time_ns == sum(r.attributed_ns for r in rows if r.operator_class == part.operator_class)
+    assert busy + analysis.time.idle_ns == window
+    assert sum(p.time_ns for p in analysis.time.idle_by_cause) == analysis.time.idle_ns
+    assert sum(r.time_ns for r in rows) == analysis.time.kernel_sum_ns
+    assert all(0 <= r.attributed_ns <= r.time_ns for r in rows)
+    for row in rows:
+        assert sum(k.time_ns for k in row.kernel_names) == row.time_ns
+        assert (row.verdict == "unmodelled") == (row.reason is not None), row
+        if row.verdict in ("compute_bound", "memory_bound", "latency_bound"):
+            assert row.read_bytes is not None and row.bound is not None
+    cover = analysis.coverage
+    total = sum(r.time_ns for r in rows if r.verdict not in ("communication", "copy"))
+    if total:
+        assert cover.modelled_share + sum(p.share for p in cover.reasons) == pytest.approx(1, abs=1e-9)
+        assert sum(p.time_ns for p in cover.reasons) == sum(
+            r.time_ns for r in rows if r.verdict == "unmodelled"
+        )
+    for share in (cover.modelled_share, cover.linked_share, cover.shaped_share,
+                  cover.modelled_of_shaped_share, *(p.share_of_busy for p in analysis.verdicts)):  # fmt: skip
+        assert 0 <= share <= 1
+
+
+@pytest.fixture(scope="module")
+def busy_of_all() -> dict[str, int]:
+    return {}
+
+
+@pytest.mark.parametrize("steps", ["all", "complete"])
+def test_every_real_trace_adds_up(real_traces: Path, steps: str, busy_of_all: dict[str, int]) -> None:
+    files = [f for f in sorted(real_traces.rglob("*.json.gz")) if not f.name.startswith(REFUSED)]
+    assert files
+    for file in files:
+        analysis = traceanalyzer.analyze(file, options=Options(steps=steps))
+        check(analysis)
+        whole = analysis.time.busy_ns + analysis.time.outside_window_ns
+        if steps == "all":
+            assert analysis.time.outside_window_ns == 0
+        assert busy_of_all.setdefault(file.name, whole) == whole, file.name

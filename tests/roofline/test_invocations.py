@@ -1,0 +1,57 @@
+"""Grouping primitives against brute-force twins."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from traceanalyzer.roofline.invocations import combine, longest_by_group, median_by_group, union_by_group
+
+members = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 60), st.integers(0, 30)), max_size=30)
+
+
+def columns(rows: list[tuple[int, int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    group = np.array([r[0] for r in rows], np.int32)
+    start = np.array([r[1] for r in rows], np.int64)
+    return group, start, start + np.array([r[2] for r in rows], np.int64)
+
+
+@given(members)
+def test_union_is_the_number_of_covered_nanoseconds(rows: list[tuple[int, int, int]]) -> None:
+    group, start, end = columns(rows)
+    expected = [
+        len({t for g, s, d in rows if g == wanted for t in range(s, s + d)}) for wanted in range(5)
+    ]  # fmt: skip
+    assert union_by_group(group, start, end, 5).tolist() == expected
+
+
+@given(members)
+def test_median_is_the_lower_middle_of_the_eligible(rows: list[tuple[int, int, int]]) -> None:
+    group, start, end = columns(rows)
+    value, eligible = end - start, start % 3 != 0
+    found = median_by_group(group, value, eligible, 5)
+    for wanted in range(5):
+        ours = sorted(int(v) for v, g, e in zip(value, group, eligible, strict=True) if g == wanted and e)
+        if not ours:
+            assert found[wanted] == -1
+        else:
+            assert value[found[wanted]] == ours[(len(ours) - 1) // 2]
+            assert eligible[found[wanted]] and group[found[wanted]] == wanted
+
+
+@given(st.lists(st.integers(0, 9), min_size=5, max_size=30))
+def test_longest_member(durations: list[int]) -> None:
+    group = np.arange(len(durations), dtype=np.int32) % 5
+    found = longest_by_group(group, np.array(durations, np.int64), 5)
+    for wanted in range(5):
+        ours = durations[wanted::5]
+        assert durations[found[wanted]] == max(ours) and group[found[wanted]] == wanted
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 2**20)] * 5), min_size=1, max_size=20))
+def test_combined_keys_are_equal_only_for_equal_rows(rows: list[tuple[int, ...]]) -> None:
+    key = combine(*(np.array(column, np.int64) for column in zip(*rows, strict=True)))
+    for i, one in enumerate(rows):
+        for j, other in enumerate(rows):
+            assert (key[i] == key[j]) == (one == other)
