@@ -1,1 +1,8 @@
-"""The roofs of accelerators, and which accelerator a trace was recorded on."""
+"""The roofs of accelerators: a table as data, told apart by what a trace records, or given by the user."""
+
+from traceanalyzer.device.match import Match, find
+from traceanalyzer.device.options import cpu, from_file, named, override
+from traceanalyzer.device.resolve import resolve
+from traceanalyzer.device.table import Part, parts
+
+__all__ = ["Match", "Part", "cpu", "find", "from_file", "named", "override", "parts", "resolve"]

@@ -1,0 +1,113 @@
+"""Devices that the user names, describes in a file, corrects on the command line, or has measured."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from traceanalyzer.device.names import normalised
+from traceanalyzer.device.table import ENGINES, PRECISIONS, parse, parts
+from traceanalyzer.errors import DeviceError
+from traceanalyzer.model import CpuRoofs, Device, Engine, Peak
+from traceanalyzer.units import parse_quantity, si
+
+_VECTOR_FIRST = ("fp32", "fp64")  # `--peak fp32=67T`: what is meant without an engine
+
+
+def named(name: str) -> Device:
+    """The device of `--device`: an id of the table or a whole name in it; case does not matter."""
+    wanted = normalised(name)
+    for part in parts():
+        if wanted and wanted in {part.id, *map(normalised, part.names)}:
+            return part.device(how="flag", provenance=f"{part.id}, given with --device. {part.origin()}")
+    known = {text: part.id for part in parts() for text in (part.id, *map(normalised, part.names))}
+    close = dict.fromkeys(known[text] for text in difflib.get_close_matches(wanted, known, n=5, cutoff=0.4))
+    like = f"; close are {', '.join(close)}" if close else ""
+    raise DeviceError(f"--device {name}: is not in the table{like}",
+                      fix="use a name that `traceanalyze devices` lists, or --device-file")
+
+
+def from_file(path: str) -> Device:
+    """The one device described in a TOML file with the keys of specs.toml."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise DeviceError(f"{path}: cannot be read ({why})", fix="give --device-file a TOML file") from None
+    found = parse(text, path)
+    if len(found) > 1:
+        raise DeviceError(f"{path}: describes {len(found)} devices", fix="leave one [[device]] block in it")
+    part = found[0]
+    told = "measured on it" if part.calibrated else "described"
+    provenance = f"{part.id}, {told} in {path}. {part.origin()}"
+    return part.device(how="calibrated" if part.calibrated else "file", provenance=provenance)
+
+
+def override(device: Device, peaks: Sequence[str], bandwidth: str | None) -> Device:
+    """`device` with the user's figures: peaks as "[ENGINE:]PREC=FLOPS", bandwidth as "3.35TB/s".
+
+    Without an engine, fp32 and fp64 are the vector engine's, every other precision the matrix engine's.
+    On an unknown device these figures are the device.
+    """
+    if not peaks and bandwidth is None:
+        return device
+    given = [_peak(text) for text in peaks]
+    table = {(p.engine, p.precision): p for p in device.peaks}
+    table |= {(p.engine, p.precision): p for p in given}
+    rate = device.bandwidth_bytes_per_s if bandwidth is None else _quantity("--bandwidth", bandwidth)
+    said = [f"{p.engine} {p.precision} {si(p.flop_per_s, 'FLOP/s')}" for p in given]
+    said += [] if bandwidth is None else [f"bandwidth {si(_quantity('--bandwidth', bandwidth), 'B/s')}"]
+    unknown = device.how == "unknown"
+    before = "not in the table" if unknown else device.provenance
+    return msgspec.structs.replace(
+        device,
+        how="flag",
+        confidence="given by the user" if unknown else device.confidence,
+        peaks=tuple(table.values()),
+        bandwidth_bytes_per_s=rate,
+        provenance=f"Given on the command line: {', '.join(said)}. {before.rstrip('.')}.",
+    )
+
+
+def _peak(text: str) -> Peak:
+    target, equals, value = text.partition("=")
+    first, colon, last = target.strip().lower().partition(":")
+    precision = last if colon else first
+    engine = first if colon else ("vector" if precision in _VECTOR_FIRST else "matrix")
+    if not equals or precision not in PRECISIONS or engine not in ENGINES:
+        raise DeviceError(
+            f"--peak {text}: is not [ENGINE:]PREC=FLOPS",
+            fix=f"write --peak bf16=989T or --peak vector:fp32=67T; precisions are {', '.join(PRECISIONS)}",
+        )
+    side: Engine = "vector" if engine == "vector" else "matrix"
+    return Peak(side, precision, _quantity(f"--peak {precision}", value))
+
+
+def _quantity(option: str, text: str) -> float:
+    try:
+        value = parse_quantity(text)
+    except ValueError as error:
+        raise DeviceError(f"{option}: {error}", fix="write a rate such as 3.35TB/s or 989T") from None
+    if not 0 < value < float("inf"):
+        raise DeviceError(f"{option}: {text} is not above 0", fix="write a rate such as 3.35TB/s or 989T")
+    return value
+
+
+def cpu(roofs: CpuRoofs | None, name: str | None = None) -> Device:
+    """The CPU a trace was recorded on: its measured roofs where the recording has them, else none."""
+    if roofs is None:
+        return Device(
+            id="cpu", name=name or "CPU", kind="cpu", how="unknown", confidence="unknown",
+            provenance="a CPU trace stores no roofs of its machine, so nothing is held against one: record "
+            "with `traceanalyze profile`, or give --device-file FILE.toml made there by "
+            "`traceanalyze calibrate`",
+        )
+    threads = f" with {roofs.threads} threads" if roofs.threads else ""
+    return Device(
+        id="cpu", name=roofs.name or name or "CPU", kind="cpu", how="calibrated", confidence="measured",
+        bandwidth_bytes_per_s=roofs.bandwidth_bytes_per_s, peaks=roofs.peaks,
+        provenance=f"Measured on the recording machine{threads} by a memory copy and matrix products.",
+    )

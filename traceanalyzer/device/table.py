@@ -1,0 +1,167 @@
+"""The table of devices: TOML blocks checked once and read as records, ours and the user's alike.
+
+Base units: FLOP/s and byte/s, dense, fp32 accumulation. `specs.toml` documents the keys.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from typing import Any, Literal, TypeGuard
+
+from traceanalyzer.errors import DeviceError
+from traceanalyzer.model import Device, Engine, Peak
+
+PRECISIONS = ("fp64", "fp32", "tf32", "fp16", "bf16", "fp8", "int8", "fp4")
+ENGINES: tuple[Engine, ...] = ("vector", "matrix")
+_FIX = "see `traceanalyze devices NAME` for a block with every key"
+
+How = Literal["trace", "inferred", "flag", "file", "calibrated", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One block of the table: a product as its vendor sells it."""
+
+    id: str
+    names: tuple[str, ...] = ()              # deviceProperties[].name, whole
+    vendor: str = ""
+    generation: str = ""
+    kind: Literal["gpu", "cpu"] = "gpu"
+    compute_capability: str | None = None    # "9.0"; AMD: "gfx942"
+    multiprocessors: int | None = None       # SMs or CUs
+    memory_gb: tuple[float, ...] = ()        # as marketed; one entry a variant
+    bandwidth_bytes_per_s: float | None = None
+    l2_bytes: int | None = None
+    peaks: tuple[Peak, ...] = ()
+    confidence: str = "not stated"
+    source: str = ""
+    checked_with: tuple[str, ...] = ()
+    note: str = ""
+    calibrated: bool = False                 # measured, not looked up
+
+    def peak(self, engine: str, precision: str) -> float | None:
+        """FLOP/s of (engine, precision), or None."""
+        found = (p.flop_per_s for p in self.peaks if p.engine == engine and p.precision == precision)
+        return next(found, None)
+
+    def device(self, *, how: How, provenance: str, name: str | None = None) -> Device:
+        """The part as the device of an analysis; `name` as the trace spells it."""
+        return Device(
+            id=self.id, name=name or (self.names[0] if self.names else self.id), kind=self.kind, how=how,
+            confidence=self.confidence, bandwidth_bytes_per_s=self.bandwidth_bytes_per_s,
+            l2_bytes=self.l2_bytes, multiprocessors=self.multiprocessors, peaks=self.peaks,
+            provenance=provenance,
+        )
+
+    def origin(self) -> str:
+        """Where the figures come from, in one sentence."""
+        text = self.source or "no source stated"
+        if self.checked_with:
+            text += f"; agrees with {', '.join(self.checked_with)}"
+        return f"{text}. {self.note}" if self.note else f"{text}."
+
+
+@lru_cache(maxsize=1)
+def parts() -> tuple[Part, ...]:
+    """Every part the tool knows, in the order of specs.toml."""
+    text = resources.files("traceanalyzer.device").joinpath("specs.toml").read_text(encoding="utf-8")
+    return parse(text, "specs.toml")
+
+
+@lru_cache(maxsize=1)
+def by_id() -> Mapping[str, Part]:
+    return {part.id: part for part in parts()}
+
+
+def parse(text: str, file: str) -> tuple[Part, ...]:
+    """The blocks of a device file; DeviceError names the file, the place and the fix."""
+    try:
+        blocks = tomllib.loads(text).get("device")
+    except tomllib.TOMLDecodeError as error:
+        raise DeviceError(f"{file}: is not TOML ({error})", fix="mend the line it names") from None
+    if not isinstance(blocks, list) or not blocks:
+        raise DeviceError(f"{file}: has no [[device]] block", fix=f"start it with [[device]]; {_FIX}")
+    return tuple(_part(block, f"{file}: device {row + 1}") for row, block in enumerate(blocks))
+
+
+def _part(block: Any, where: str) -> Part:
+    if not isinstance(block, dict):
+        raise DeviceError(f"{where}: is not a table", fix=f"write [[device]] in double brackets; {_FIX}")
+    unknown = set(block) - _READERS.keys() - set(ENGINES)
+    if unknown:
+        known = ", ".join((*_READERS, *ENGINES))
+        raise DeviceError(f"{where}: unknown key {min(unknown)!r}", fix=f"use one of {known}")
+    if not isinstance(block.get("id"), str) or not block["id"].strip():
+        raise DeviceError(f"{where}: has no id", fix='add id = "my-gpu"')
+    where = f"{where} ({block['id']})"
+    fields: dict[str, Any] = {}
+    for key, value in block.items():
+        if key not in ENGINES:
+            expected, accepts, convert = _READERS[key]
+            if not accepts(value):
+                raise DeviceError(f"{where}: {key} = {value!r} is not {expected}", fix=f"give {expected}")
+            fields[key] = convert(value)
+    fields["peaks"] = tuple(p for engine in ENGINES for p in _peaks(block.get(engine, {}), engine, where))
+    return Part(**fields)
+
+
+def _peaks(table: Any, engine: Engine, where: str) -> list[Peak]:
+    if not isinstance(table, dict):
+        raise DeviceError(
+            f"{where}: {engine} is not a table of peaks", fix=f"write {engine} = {{ fp32 = 19.5e12 }}"
+        )
+    for precision, value in table.items():
+        if precision not in PRECISIONS:
+            raise DeviceError(
+                f"{where}: {engine}.{precision} is no precision", fix=f"use one of {', '.join(PRECISIONS)}"
+            )
+        if not _positive(value):
+            raise DeviceError(
+                f"{where}: {engine}.{precision} = {value!r} is not a rate above 0",
+                fix=f"give FLOP/s as a number, such as {engine}.{precision} = 19.5e12, or leave it out",
+            )
+    return [Peak(engine, precision, float(value)) for precision, value in table.items()]
+
+
+def _positive(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
+
+
+def _count(value: object) -> bool:
+    return isinstance(value, int) and _positive(value)
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
+
+
+def _sizes(value: object) -> bool:
+    return isinstance(value, list) and all(_positive(entry) for entry in value)
+
+
+# Key -> what it must be in words, how that is told, and the conversion to the field's type.
+_READERS: dict[str, tuple[str, Any, Any]] = {
+    "id": ("text", _text, str),
+    "vendor": ("text", _text, str),
+    "generation": ("text", _text, str),
+    "kind": ('"gpu" or "cpu"', ("gpu", "cpu").__contains__, str),
+    "names": ("a list of texts", _texts, tuple),
+    "compute_capability": ("text", _text, str),
+    "multiprocessors": ("a whole number above 0", _count, int),
+    "memory_gb": ("a list of numbers above 0", _sizes, tuple),
+    "bandwidth_bytes_per_s": ("a number of byte/s above 0", _positive, float),
+    "l2_bytes": ("a whole number of bytes above 0", _count, int),
+    "confidence": ("text", _text, str),
+    "source": ("text", _text, str),
+    "checked_with": ("a list of texts", _texts, tuple),
+    "note": ("text", _text, str),
+    "calibrated": ("true or false", lambda value: isinstance(value, bool), bool),
+}
