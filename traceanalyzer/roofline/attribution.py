@@ -1,0 +1,173 @@
+"""Who owns which instant of the window: busy time split among the records that run in it, to the nanosecond.
+
+Intervals are half open, [start, end), int64 ns. A record may run in several intervals (a host op is cut
+by its children); `record` says which record an interval belongs to, and a record's number is its place
+in the order (start, end, device, stream, correlation, name).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from traceanalyzer.columns import Bools, Codes, Ids, Ints
+
+_PAIRS_AT_ONCE = 4_000_000  # (segment, owner) pairs held in memory at a time
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Extent:
+    """Each record against the window; all arrays have one entry a record."""
+
+    duration_ns: Ints  # of its part inside
+    inside: Bools      # it counts: some of it, or an instant for a record of zero length, lies inside
+    cut: Bools         # it counts, and some of it lies outside
+
+
+def extent(
+    start_ns: Ints, end_ns: Ints, record: Ids, n_records: int, window: tuple[int, int]
+) -> Extent:
+    """What of each record lies inside `window` = (start, end); O(intervals)."""
+    start, end = clip(start_ns, end_ns, window)
+    inner = end - start
+    whole = end_ns - start_ns
+    duration = _sum_by(record, inner, n_records)
+    full = _sum_by(record, whole, n_records)
+    instant = (whole == 0) & (start_ns >= window[0]) & (start_ns <= window[1])
+    inside = duration > 0
+    inside[record[instant]] = True
+    return Extent(duration, inside, inside & (duration < full))
+
+
+def clip(start_ns: Ints, end_ns: Ints, window: tuple[int, int]) -> tuple[Ints, Ints]:
+    """The intervals inside `window`; those outside it become empty, with start == end."""
+    start = np.clip(start_ns, *window)
+    return start, np.maximum(np.clip(end_ns, *window), start)
+
+
+def union(start_ns: Ints, end_ns: Ints) -> tuple[Ints, Ints]:
+    """The same instants as sorted intervals that neither overlap nor touch; O(n log n)."""
+    real = end_ns > start_ns
+    start_ns, end_ns = start_ns[real], end_ns[real]
+    order = np.argsort(start_ns, kind="stable")
+    start, reach = start_ns[order], np.maximum.accumulate(end_ns[order])
+    first = np.ones(len(start), bool)
+    first[1:] = start[1:] > reach[:-1]
+    last = np.roll(first, -1)
+    return start[first], reach[last] if len(reach) else reach
+
+
+def union_ns(start_ns: Ints, end_ns: Ints) -> int:
+    """How many nanoseconds at least one interval covers."""
+    start, end = union(start_ns, end_ns)
+    return int((end - start).sum())
+
+
+def attribute(
+    start_ns: Ints, end_ns: Ints, record: Ids, rank_class: Codes, n_records: int, window: tuple[int, int]
+) -> Ints:
+    """Nanoseconds of busy time each record owns; shape (n_records,). They add up to the union exactly.
+
+    The window is cut where the set of running records changes. `rank_class`, one entry a record, is
+    0 compute, 1 communication, 2 copy: the lowest class that runs owns the segment. A segment of n ns
+    with k owners gives n // k to each and the remaining ns, one each, to the first of them in the order.
+    Base shares are prefix sums over segments, so no loop runs over owners; O(n log n).
+    """
+    start, end, owner = _stretches(*clip(start_ns, end_ns, window), record)
+    if not len(start):
+        return np.zeros(n_records, np.int64)
+    cuts = np.unique(np.concatenate((start, end)))
+    first, last = np.searchsorted(cuts, start), np.searchsorted(cuts, end)
+    segments = len(cuts) - 1
+    count, top = np.zeros(segments, np.int64), np.full(segments, -1, np.int64)
+    rank = rank_class[owner].astype(np.int64)
+    for level in np.unique(rank):
+        of_level = rank == level
+        change = np.zeros(segments + 1, np.int64)
+        np.add.at(change, first[of_level], 1)
+        np.add.at(change, last[of_level], -1)
+        running = np.cumsum(change)[:-1]
+        free = (top < 0) & (running > 0)
+        top[free], count[free] = level, running[free]
+    length = np.diff(cuts)
+    owned = np.zeros(len(owner), np.int64)
+    for level in np.unique(rank):
+        mine = rank == level
+        share = np.where(top == level, length // np.maximum(count, 1), 0)
+        before = np.concatenate(([0], np.cumsum(share)))
+        owned[mine] = before[last[mine]] - before[first[mine]]
+        contested = np.flatnonzero((top == level) & (length % np.maximum(count, 1) > 0))
+        rest = (length % np.maximum(count, 1))[contested]
+        owned[mine] += _remainders(first[mine], last[mine], contested, rest, count[contested])
+    return _sum_by(owner, owned, n_records)
+
+
+def hidden_ns(
+    start_ns: Ints, end_ns: Ints, record: Ids, attributed_ns: Ints, members: Bools, window: tuple[int, int]
+) -> int:
+    """How long `members` (one entry a record) ran behind others: their union less what they own."""
+    chosen = members[record]
+    covered = union_ns(*clip(start_ns[chosen], end_ns[chosen], window))
+    return covered - int(attributed_ns[members].sum())
+
+
+def _stretches(start: Ints, end: Ints, record: Ids) -> tuple[Ints, Ints, Ids]:
+    """Non-empty intervals by record, in its order; those of one record that overlap or touch as one."""
+    real = end > start
+    start, end, record = start[real], end[real], record[real]
+    order = np.lexsort((start, record))
+    start, end, record = start[order], end[order], record[order]
+    if not len(record) or (record[1:] > record[:-1]).all():
+        return start, end, record
+    # Records laid end to end on one axis, so that one running maximum serves them all.
+    _, dense = np.unique(record, return_inverse=True)
+    origin, span = int(start.min()), int(end.max() - start.min()) + 2
+    if span * (int(dense[-1]) + 1) >= 2**62:
+        raise OverflowError("a trace of more than 4.6e18 ns times records")
+    base = dense.astype(np.int64) * span - origin
+    left, right = union(start + base, end + base)
+    which = left // span
+    shift = which * span - origin
+    return left - shift, right - shift, np.unique(record)[which]
+
+
+def _remainders(first: Ints, last: Ints, contested: Ints, rest: Ints, count: Ints) -> Ints:
+    """How many leftover ns each interval gets: one in each contested segment where it is among the first.
+
+    `first`, `last`: the segments an interval spans, intervals in record order. `contested`: ascending
+    segments with `rest` ns left over among `count` owners.
+    """
+    extra = np.zeros(len(first), np.int64)
+    begin, stop = np.searchsorted(contested, first), np.searchsorted(contested, last)
+    for low, high in _blocks(count):
+        left, right = np.maximum(begin, low), np.minimum(stop, high)
+        here = np.flatnonzero(right > left)
+        sizes = right[here] - left[here]
+        interval = np.repeat(here, sizes)
+        segment = np.arange(len(interval)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        segment += np.repeat(left[here], sizes)
+        order = np.argsort(segment, kind="stable")  # keeps record order inside a segment
+        segment, interval = segment[order], interval[order]
+        place = np.arange(len(segment)) - np.searchsorted(segment, segment)
+        np.add.at(extra, interval[place < rest[segment]], 1)
+    return extra
+
+
+def _blocks(count: Ints) -> Iterator[tuple[int, int]]:
+    """Ranges of segments with few enough (segment, owner) pairs for memory."""
+    total = np.cumsum(count)
+    low = 0
+    while low < len(count):
+        done = int(total[low - 1]) if low else 0
+        high = max(int(np.searchsorted(total, done + _PAIRS_AT_ONCE, side="right")), low + 1)
+        yield low, high
+        low = high
+
+
+def _sum_by(group: Ids, value: Ints, size: int) -> Ints:
+    """Exact integer sums by group."""
+    total = np.zeros(size, np.int64)
+    np.add.at(total, group, value)
+    return total

@@ -1,0 +1,207 @@
+"""One row's verdict: which roof it is under, how near it comes, and what keeps it away.
+
+roof time = max(FLOPs / peak, bytes / bandwidth); efficiency = roof time / time. Bytes are compulsory
+traffic, so efficiency is a lower bound of what hardware counters would show. Nothing here guesses:
+a row without bytes, FLOPs, bandwidth or peak is `unmodelled`, with the reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from traceanalyzer.device.table import by_id
+from traceanalyzer.model import Bound, Device, Engine, Flag, Reason, Verdict
+from traceanalyzer.roofline.precision import Choice, choose
+from traceanalyzer.roofline.thresholds import Thresholds
+
+# Special functions issue at 16 results a clock and multiprocessor against 128 or 256 fp32 FLOPs (64 or
+# 128 fused multiply-adds): CUDA C++ Programming Guide, "Arithmetic Instructions", throughput table.
+_FLOPS_PER_SPECIAL = {
+    "7.0": 8, "7.5": 8, "8.0": 8, "8.6": 16, "8.9": 16, "9.0": 16, "10.0": 16, "12.0": 16,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Roofs:
+    """What every row of one analysis is held against."""
+
+    device: Device
+    floor_ns: int
+    limits: Thresholds
+    tf32: bool | None = None             # Recording.tf32
+    special_per_s: float | None = None   # special functions the device can issue
+
+    @classmethod
+    def of(cls, device: Device, floor_ns: int, limits: Thresholds, tf32: bool | None = None) -> Roofs:
+        """With the issue rate of special functions, where the architecture's is known."""
+        part, peak = by_id().get(device.id), device.peak("vector", "fp32")
+        ratio = _FLOPS_PER_SPECIAL.get(part.compute_capability or "") if part else None
+        rate = peak / ratio if peak and ratio else None
+        return cls(device, floor_ns, limits, tf32, rate)
+
+
+@dataclass(frozen=True, slots=True)
+class RowFacts:
+    """What is known of a row. Totals are over its complete calls, those that lie inside the window.
+
+    Without a complete call `time_ns` is None and the totals are over all calls: they still tell the
+    bound, but nothing was measured.
+    """
+
+    work: Literal["compute", "communication", "copy"]
+    time_ns: int | None                        # sum over calls of the union of each call's kernels
+    flops: int | None = None
+    read_bytes: int | None = None
+    write_bytes: int | None = None
+    engine: Engine = "vector"                  # as the formula has them
+    precision: str = "fp32"
+    special_functions: int = 0
+    unpriced: Reason | None = None             # why there is no cost
+    median_call_ns: int = 0                    # of complete calls
+    blocks: int = -1                           # of that call's longest kernel; -1: not recorded
+    waves: float | None = None                 # of that kernel
+    kernels: tuple[tuple[str, int], ...] = ()  # (name, time_ns)
+    borrowed_shapes: bool = False
+
+    @property
+    def bytes(self) -> int | None:
+        if self.read_bytes is None or self.write_bytes is None:
+            return None
+        return self.read_bytes + self.write_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The verdict columns of a row."""
+
+    verdict: Verdict
+    bound: Bound | None = None
+    flags: tuple[Flag, ...] = ()
+    engine: Engine | None = None
+    precision: str | None = None
+    roof_ns: float | None = None
+    efficiency: float | None = None
+    intensity: float | None = None             # FLOP/byte
+    reason: Reason | None = None               # exactly where the verdict is `unmodelled`
+    note: str = ""
+
+
+def judge(row: RowFacts, roofs: Roofs) -> Judgement:
+    """The verdict of one row; a pure function of what is known and what it is held against."""
+    if row.work != "compute":
+        return Judgement(row.work, flags=_recorded_flags(row))
+    if row.flops is None or row.bytes is None:
+        return _by_bytes(row, roofs, row.unpriced or "no_formula", None)
+    rate = row.flops * 1e9 / row.time_ns if row.time_ns else None
+    choice = choose(row.engine, row.precision, row.kernels, roofs.device, roofs.tf32, rate)
+    bandwidth = roofs.device.bandwidth_bytes_per_s
+    if bandwidth is None:
+        bare = not roofs.device.peaks and roofs.device.how == "unknown"
+        return _unmodelled(row, "no_device" if bare else "no_peak", choice)
+    memory_ns = row.bytes / bandwidth * 1e9
+    if choice.peak is not None:
+        return _modelled(row, roofs, choice, row.flops / choice.peak * 1e9, memory_ns)
+    if row.flops == 0:
+        return _modelled(row, roofs, choice, 0.0, memory_ns)
+    if row.flops * bandwidth < choice.peak_at_least * row.bytes:
+        note = "memory side by any vector peak: that of the device was not given"
+        return _modelled(row, roofs, choice, 0.0, memory_ns, note)
+    return _by_bytes(row, roofs, "no_peak", choice)
+
+
+def _modelled(
+    row: RowFacts, roofs: Roofs, choice: Choice, compute_ns: float, memory_ns: float, note: str = ""
+) -> Judgement:
+    """Bytes, FLOPs and both roofs are known."""
+    assert row.flops is not None and row.bytes is not None
+    bound: Bound = "compute" if row.flops > 0 and compute_ns >= memory_ns else "memory"
+    verdict: Verdict = "compute_bound" if bound == "compute" else "memory_bound"
+    roof_ns = max(compute_ns, memory_ns)
+    flags = list(_recorded_flags(row))
+    if roof_ns > 0 and abs(compute_ns - memory_ns) <= roofs.limits.balanced * roof_ns:
+        flags.append("balanced")
+    if choice.tf32_assumed:
+        flags.append("tf32_assumed")
+    efficiency = None
+    if row.time_ns:
+        efficiency = roof_ns / row.time_ns
+        if efficiency < roofs.limits.efficiency:
+            if _is_latency(row, roofs):
+                verdict = "latency_bound"
+            else:
+                flags.append("inefficient")
+            if _special_functions_explain(row, roofs, roof_ns):
+                flags.append("special_function_heavy")
+        if memory_ns > row.time_ns:
+            flags.append("cache_resident")
+        if compute_ns > row.time_ns:
+            flags.append("over_roof")
+    return Judgement(
+        verdict, bound, tuple(flags), choice.engine, choice.precision, roof_ns, efficiency,
+        _intensity(row), None, note,
+    )
+
+
+def _is_latency(row: RowFacts, roofs: Roofs) -> bool:
+    """Of an inefficient row: too short, too few blocks, or less than a wave and short, to reach a roof.
+
+    Persistent kernels launch one block a multiprocessor by design and are not excused by it.
+    """
+    limits, count = roofs.limits, roofs.device.multiprocessors
+    if row.median_call_ns <= limits.latency_floors * roofs.floor_ns:
+        return True
+    if count is not None and 0 <= row.blocks < limits.latency_multiprocessors * count:
+        return True
+    return (
+        row.waves is not None
+        and row.waves < 1
+        and row.median_call_ns <= limits.wave_floors * roofs.floor_ns
+    )
+
+
+def _special_functions_explain(row: RowFacts, roofs: Roofs, roof_ns: float) -> bool:
+    """Held against the issue rate of special functions the row would not count as inefficient."""
+    if not roofs.special_per_s or not row.time_ns:
+        return False
+    issue_ns = row.special_functions / roofs.special_per_s * 1e9
+    return issue_ns > roof_ns and issue_ns >= roofs.limits.efficiency * row.time_ns
+
+
+def _by_bytes(row: RowFacts, roofs: Roofs, reason: Reason, choice: Choice | None) -> Judgement:
+    """FLOPs or their peak are unknown: memory-bound only where bytes alone explain the time."""
+    bandwidth = roofs.device.bandwidth_bytes_per_s
+    if row.bytes is None or bandwidth is None or not row.time_ns:
+        return _unmodelled(row, reason, choice)
+    roof_ns = row.bytes / bandwidth * 1e9
+    if roof_ns < roofs.limits.bytes_only * row.time_ns or row.bytes == 0:
+        return _unmodelled(row, reason, choice)
+    over: tuple[Flag, ...] = ("cache_resident",) if roof_ns > row.time_ns else ()
+    return Judgement(
+        "memory_bound", "memory", (*_recorded_flags(row), "bytes_only", *over),
+        choice.engine if choice else None, choice.precision if choice else None,
+        roof_ns, roof_ns / row.time_ns, _intensity(row),
+    )
+
+
+def _unmodelled(row: RowFacts, reason: Reason, choice: Choice | None) -> Judgement:
+    return Judgement(
+        "unmodelled", flags=_recorded_flags(row), engine=choice.engine if choice else None,
+        precision=choice.precision if choice else None, intensity=_intensity(row), reason=reason,
+    )
+
+
+def _recorded_flags(row: RowFacts) -> tuple[Flag, ...]:
+    """What the records themselves say, whatever the verdict."""
+    flags: list[Flag] = []
+    if row.borrowed_shapes:
+        flags.append("borrowed_shapes")
+    if row.time_ns == 0:
+        flags.append("zero_duration")
+    return tuple(flags)
+
+
+def _intensity(row: RowFacts) -> float | None:
+    if row.flops is None or not row.bytes:
+        return None
+    return row.flops / row.bytes
