@@ -63,7 +63,7 @@ def _one(trace: Trace, index: int, options: Options) -> Analysis:
     from traceanalyzer.cost.ownership import own
     from traceanalyzer.device import resolve
     from traceanalyzer.roofline.assemble import assemble
-    from traceanalyzer.roofline.thresholds import Thresholds
+    from traceanalyzer.roofline.thresholds import from_settings
     from traceanalyzer.trace import select_window
 
     match = resolve(
@@ -71,5 +71,5 @@ def _one(trace: Trace, index: int, options: Options) -> Analysis:
         peaks=options.peaks, bandwidth=options.bandwidth,
     )  # fmt: skip
     window = select_window(trace, index, options.steps)
-    thresholds = Thresholds.from_settings(options.settings)
+    thresholds = from_settings(options.settings)
     return assemble(trace, index, window, own(trace), match, thresholds)

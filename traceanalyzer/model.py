@@ -7,7 +7,7 @@ output written once; a floor of what the memory really moved.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -380,10 +380,10 @@ class Analysis(
         """One line a kernel record; empty where the analysis was read back from JSON."""
         import pandas as pd
 
-        columns: Mapping[str, Any] = self.__dict__.get("kernel_columns", {})
-        return pd.DataFrame(dict(columns))
+        columns: Callable[[], Mapping[str, Any]] = self.__dict__.get("kernel_columns", dict)
+        return pd.DataFrame(dict(columns()))
 
-    def with_kernels(self, columns: Mapping[str, Any]) -> Analysis:
-        """The same analysis, carrying per-kernel columns for `kernels`."""
+    def with_kernels(self, columns: Callable[[], Mapping[str, Any]]) -> Analysis:
+        """The same analysis, knowing how to make the per-kernel columns for `kernels`."""
         self.__dict__["kernel_columns"] = columns
         return self

@@ -7,22 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from traceanalyzer.columns import Bools, Ids, Ints, Trace
+from traceanalyzer.roofline.attribution import Extent
 from traceanalyzer.roofline.invocations import (
     Groups,
     longest_by_group,
     median_by_group,
     union_by_group,
 )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Clipped:
-    """Each record against the window. `inside`: some of it counts; `cut`: some of it does not."""
-
-    duration_ns: Ints
-    attributed_ns: Ints
-    inside: Bools
-    cut: Bools
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,13 +33,15 @@ class Measured:
     cut_calls: int               # calls left out of efficiency and verdict, over all rows
 
 
-def measure(trace: Trace, groups: Groups, overhead: Bools, clipped: Clipped) -> Measured:
+def measure(
+    trace: Trace, groups: Groups, overhead: Bools, extent: Extent, attributed_ns: Ints
+) -> Measured:
     """Sums by row in numpy; a call is the union of its kernels, whatever their streams."""
     kernels = trace.kernels
     runs, rows = len(groups.invocation_row), len(groups.first_record)
-    here = clipped.inside
+    here = extent.inside
     run_inside = _any(groups.invocation[here], runs)
-    run_cut = _any(groups.invocation[clipped.cut], runs)
+    run_cut = _any(groups.invocation[extent.cut | ~extent.inside], runs)
     run_time = _call_times(trace, groups, runs)
     longest = longest_by_group(groups.invocation, kernels.duration_ns, runs)
     complete = run_inside & ~run_cut
@@ -58,8 +51,8 @@ def measure(trace: Trace, groups: Groups, overhead: Bools, clipped: Clipped) -> 
     return Measured(
         calls=_count(of_run[run_inside], rows),
         kernels=_count(groups.row[here], rows),
-        time_ns=_sum(groups.row, clipped.duration_ns, rows),
-        attributed_ns=_sum(groups.row, clipped.attributed_ns, rows),
+        time_ns=_sum(groups.row, extent.duration_ns, rows),
+        attributed_ns=_sum(groups.row, attributed_ns, rows),
         complete_calls=_count(of_run[complete], rows),
         complete_time_ns=_sum(of_run[complete], run_time[complete], rows),
         priced_calls=_count(of_run[run_inside & priced], rows),

@@ -24,7 +24,7 @@ def on_top(analyses: Sequence[Analysis], rank: int | None, gpu: int | None) -> A
     if len(analyses) == 1:
         return top
     entries = tuple(entry(one) for one in analyses)
-    kernels = top.__dict__.get("kernel_columns", {})
+    kernels = top.__dict__.get("kernel_columns", dict)
     return msgspec.structs.replace(top, ranks=entries).with_kernels(kernels)
 
 

@@ -59,7 +59,7 @@ class RowFacts:
     special_functions: int = 0
     unpriced: Reason | None = None             # why there is no cost
     median_call_ns: int = 0                    # of complete calls
-    blocks: int = -1                           # of that call's longest kernel; -1: not recorded
+    blocks: int = -1                           # of that call's longest kernel; 0 or less: not recorded
     waves: float | None = None                 # of that kernel
     kernels: tuple[tuple[str, int], ...] = ()  # (name, time_ns)
     borrowed_shapes: bool = False
@@ -151,7 +151,7 @@ def _is_latency(row: RowFacts, roofs: Roofs) -> bool:
     limits, count = roofs.limits, roofs.device.multiprocessors
     if row.median_call_ns <= limits.latency_floors * roofs.floor_ns:
         return True
-    if count is not None and 0 <= row.blocks < limits.latency_multiprocessors * count:
+    if count is not None and 0 < row.blocks < limits.latency_multiprocessors * count:
         return True
     return (
         row.waves is not None

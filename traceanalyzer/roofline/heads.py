@@ -1,0 +1,77 @@
+"""What identifies each row, and the cost of one of its calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+
+from traceanalyzer.columns import PHASES, UNLINKED, Bools, Codes, RecordKind, Trace
+from traceanalyzer.cost import price
+from traceanalyzer.cost.ownership import Ownership
+from traceanalyzer.model import Cost, OpCall, Phase, Reason, Unpriced
+from traceanalyzer.roofline.invocations import COMPUTE, COPY, Groups
+
+
+@dataclass(frozen=True, slots=True)
+class RowHead:
+    """What identifies a row, and the cost of one of its calls."""
+
+    name: str
+    call: OpCall | None              # None: the row is one of a kernel name
+    phase: Phase | None
+    module: str | None
+    work: int                        # COMPUTE, COMMUNICATION, COPY
+    price: Cost | Unpriced
+    copied_bytes: tuple[int, int] | None = None  # read, written in all: copies only
+
+
+def row_heads(trace: Trace, ownership: Ownership, groups: Groups, rank: Codes) -> list[RowHead]:
+    """One head a row; each distinct call is priced once."""
+    prices: dict[int, Cost | Unpriced] = {}
+    return [_head(trace, ownership, record, int(rank[record]), prices)
+            for record in groups.first_record.tolist()]  # fmt: skip
+
+
+def _head(
+    trace: Trace, ownership: Ownership, record: int, work: int, prices: dict[int, Cost | Unpriced]
+) -> RowHead:
+    ops, kernels = trace.ops, trace.kernels
+    owner = int(ownership.owner[record])
+    op = owner if owner >= 0 else int(kernels.op[record])
+    unlinked = int(kernels.unlinked[record])
+    if work != COMPUTE or unlinked >= 0 or op < 0 or ops.call[op] < 0:
+        reason = cast(Reason, UNLINKED[unlinked] if unlinked >= 0 else "no_op")
+        return RowHead(trace.names[kernels.name[record]], None, None, None, work, Unpriced(reason))
+    row = int(ops.call[op])
+    call = trace.calls[row]
+    if owner < 0:
+        cost: Cost | Unpriced = Unpriced("no_formula" if ownership.shaped[record] else "no_shapes")
+    elif row in prices:
+        cost = prices[row]
+    else:
+        cost = prices[row] = price(call)
+    phase = cast(Phase, PHASES[ops.phase[op]]) if ops.phase[op] >= 0 else None
+    module = trace.names[ops.module[op]] if ops.module[op] >= 0 else None
+    return RowHead(call.name, call, phase, module, work, cost)
+
+
+def copied(trace: Trace, groups: Groups, heads: Sequence[RowHead], inside: Bools) -> list[RowHead]:
+    """The heads, those of copies with the device memory they read and wrote, from the records' own bytes."""
+    kernels = trace.kernels
+    moved = inside & (kernels.copied_bytes >= 0) & (kernels.kind != RecordKind.KERNEL)
+    total = np.zeros(len(heads), np.int64)
+    np.add.at(total, groups.row[moved], kernels.copied_bytes[moved])
+    known = np.zeros(len(heads), bool)
+    known[groups.row[moved]] = True
+    result = []
+    for row, head in enumerate(heads):
+        if head.work == COPY and known[row]:
+            amount = int(total[row])
+            reads = 0 if "HtoD" in head.name or "emset" in head.name else amount
+            writes = 0 if "DtoH" in head.name else amount
+            head = replace(head, copied_bytes=(reads, writes))
+        result.append(head)
+    return result

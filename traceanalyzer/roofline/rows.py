@@ -1,0 +1,167 @@
+"""Op rows: what each distinct call cost, what it took, and its verdict."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from traceanalyzer.columns import Ints, Trace
+from traceanalyzer.cost import operator_class
+from traceanalyzer.model import Cost, KernelTime, OperatorClass, OpRow, Unpriced
+from traceanalyzer.roofline.heads import RowHead
+from traceanalyzer.roofline.invocations import COMMUNICATION, COMPUTE, COPY
+from traceanalyzer.roofline.measure import Measured
+from traceanalyzer.roofline.verdicts import Judgement, RowFacts
+from traceanalyzer.roofline.waves import Floats
+
+Names = tuple[tuple[str, int], ...]  # a row's kernels: (name, time_ns), longest first
+_WORK: dict[int, Literal["compute", "communication", "copy"]] = {
+    COMPUTE: "compute", COMMUNICATION: "communication", COPY: "copy",
+}  # fmt: skip
+_OVERHEAD = "its work is priced in the ops it calls; this is its own dispatch time"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """Whether a row has to show its strides and its concrete inputs to be told from others."""
+
+    strides: bool
+    concrete: bool
+
+
+def row_facts(
+    trace: Trace, heads: Sequence[RowHead], m: Measured, waves: Floats, names: Sequence[Names]
+) -> Iterable[RowFacts]:
+    """What the verdict of each row may rest on. `waves`: of each row's longest kernel."""
+    blocks = np.where(m.longest_record >= 0, trace.kernels.blocks[m.longest_record], -1)
+    return (
+        _facts(head, row, m, int(blocks[row]), float(waves[row]), names[row])
+        for row, head in enumerate(heads)
+    )
+
+
+def _facts(head: RowHead, row: int, m: Measured, blocks: int, waves: float, names: Names) -> RowFacts:
+    complete = int(m.complete_calls[row])
+    calls = int(m.complete_priced_calls[row] if complete else m.priced_calls[row])
+    facts = RowFacts(
+        work=_WORK[head.work],
+        time_ns=int(m.complete_time_ns[row]) if complete else None,
+        median_call_ns=int(m.median_call_ns[row]),
+        blocks=blocks,
+        waves=None if np.isnan(waves) else waves,
+        kernels=names,
+    )
+    flops, read, written = _totals(head, calls)
+    cost = head.price
+    if isinstance(cost, Unpriced):
+        return replace(facts, unpriced=cost.reason, read_bytes=read, write_bytes=written)
+    return replace(
+        facts, flops=flops, read_bytes=read, write_bytes=written, engine=cost.engine,
+        precision=cost.precision, special_functions=cost.special_functions * calls,
+    )  # fmt: skip
+
+
+def op_rows(
+    heads: Sequence[RowHead], m: Measured, verdicts: Sequence[Judgement], names: Sequence[Names]
+) -> list[OpRow]:
+    """One row a head, in the same order."""
+    return [
+        _op_row(head, row, m, verdicts[row], names[row], shown)
+        for row, (head, shown) in enumerate(zip(heads, _shown(heads), strict=True))
+    ]
+
+
+def in_order(rows: Iterable[OpRow]) -> tuple[OpRow, ...]:
+    """Largest attributed time first; the order does not depend on that of the trace."""
+    return tuple(sorted(rows, key=lambda r: (
+        -r.attributed_ns, -r.time_ns, r.name, str(r.input_dims), str(r.input_types), str(r.input_strides),
+        str(r.concrete_inputs), r.phase or "", r.module or "", r.reason or "",
+    )))  # fmt: skip
+
+
+def _shown(heads: Sequence[RowHead]) -> list[Shown]:
+    """Strides, and concrete inputs, only where they tell rows apart."""
+    loose = [_key(head) for head in heads]
+    twins = Counter(loose)
+    strided = Counter((key, h.call and h.call.strides) for key, h in zip(loose, heads, strict=True))
+    concrete = Counter((key, h.call and h.call.concrete) for key, h in zip(loose, heads, strict=True))
+    return [
+        Shown(
+            head.call is not None and strided[key, head.call.strides] < twins[key],
+            head.call is not None and concrete[key, head.call.concrete] < twins[key],
+        )
+        for key, head in zip(loose, heads, strict=True)
+    ]
+
+
+def _key(head: RowHead) -> Hashable:
+    call = head.call
+    return (head.name, call and (call.shapes, call.types), head.phase, head.module, head.work)
+
+
+def _op_row(head: RowHead, row: int, m: Measured, v: Judgement, names: Names, shown: Shown) -> OpRow:
+    call, calls = head.call, int(m.calls[row])
+    priced = int(m.priced_calls[row])
+    flops, read, written = _totals(head, priced)
+    return OpRow(
+        name=head.name,
+        input_dims=call.shapes if call else None,
+        input_types=call.types if call else None,
+        input_strides=call.strides if call and shown.strides else None,
+        concrete_inputs=call.concrete if call and shown.concrete else None,
+        phase=head.phase, module=head.module,
+        calls=calls, kernels=int(m.kernels[row]),
+        time_ns=int(m.time_ns[row]), attributed_ns=int(m.attributed_ns[row]),
+        flops=flops, read_bytes=read, write_bytes=written,
+        intensity=v.intensity, engine=v.engine, precision=v.precision,
+        roof_ns=_over_all_calls(v.roof_ns, int(m.complete_priced_calls[row]), priced),
+        efficiency=v.efficiency, bound=v.bound, verdict=v.verdict,
+        operator_class=_class(head, names), flags=v.flags, reason=v.reason,
+        kernel_names=tuple(KernelTime(name, time) for name, time in names),
+        note=_note(head, v, calls - priced),
+    )  # fmt: skip
+
+
+def _over_all_calls(roof_ns: float | None, complete: int, calls: int) -> float | None:
+    """The roof time of complete calls, extended to those cut by the window's ends."""
+    return roof_ns * calls / complete if roof_ns is not None and complete else roof_ns
+
+
+def _note(head: RowHead, v: Judgement, delegated: int) -> str:
+    cost = head.price
+    own = cost.note if isinstance(cost, Cost) else cost.detail
+    return "; ".join(part for part in (own, v.note, _OVERHEAD if delegated else "") if part)
+
+
+def _totals(head: RowHead, calls: int) -> tuple[int | None, int | None, int | None]:
+    """FLOPs, bytes read and bytes written of so many calls."""
+    if head.copied_bytes is not None:
+        return 0, *head.copied_bytes
+    if head.work != COMPUTE:
+        return None, None, None
+    cost = head.price
+    if isinstance(cost, Cost):
+        return cost.flops * calls, cost.read_bytes * calls, cost.write_bytes * calls
+    if cost.read_bytes is None or cost.write_bytes is None:
+        return None, None, None
+    return None, cost.read_bytes * calls, cost.write_bytes * calls
+
+
+def _class(head: RowHead, names: Names) -> OperatorClass:
+    if head.work == COMMUNICATION:
+        return "communication"
+    if head.work == COPY:
+        return "copy"
+    return operator_class(head.call.name if head.call else None, names[0][0] if names else head.name)
+
+
+def names_of_rows(trace: Trace, rows: int, kernel_times: tuple[Ints, Ints, Ints]) -> list[Names]:
+    """The kernels of each row, longest first."""
+    result: list[list[tuple[str, int]]] = [[] for _ in range(rows)]
+    for row, name, time in zip(*(column.tolist() for column in kernel_times), strict=True):
+        result[row].append((trace.names[name], time))
+    return [tuple(members) for members in result]
