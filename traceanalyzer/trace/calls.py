@@ -1,0 +1,111 @@
+"""Distinct operator calls: interned by the bytes of their arguments, parsed when somebody asks."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, overload
+
+import numpy as np
+
+from traceanalyzer.columns import Bools, Ids
+from traceanalyzer.model import Dims, OpCall
+from traceanalyzer.trace.events import Args
+from traceanalyzer.units import canonical_dtype
+
+CallKey = tuple[int, bytes]  # name id, and what `call_bytes` gives
+_SEPARATOR = b"\0"  # cannot stand in JSON text
+_SPACE = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")|\s+', re.DOTALL)
+
+
+def call_bytes(args: Args) -> bytes:
+    """Everything that tells two calls of one operator apart, as recorded."""
+    return _SEPARATOR.join(
+        (args.dims, args.types, args.strides, args.concrete, args.legacy_dims)
+    )
+
+
+def compact(key: bytes) -> bytes:
+    """The same without white space between tokens and without empty lists, for comparing."""
+    return b"\0".join(b"" if part == b"[]" else part for part in _SPACE.sub(rb"\1", key).split(b"\0"))
+
+
+class Calls(Sequence[OpCall]):
+    """Rows of `Raw.calls`. An OpCall is built on first access and kept."""
+
+    def __init__(self, names: Sequence[str], keys: Sequence[CallKey]) -> None:
+        self._names = names
+        self._keys = keys
+        self._parsed: dict[int, OpCall] = {}
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @overload
+    def __getitem__(self, index: int) -> OpCall: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[OpCall]: ...
+    def __getitem__(self, index: int | slice) -> OpCall | list[OpCall]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if index < 0:
+            index += len(self)
+        found = self._parsed.get(index)
+        if found is None:
+            name, key = self._keys[index]  # an IndexError from here is the sequence's own
+            found = self._parsed[index] = _parse(self._names[name], key)
+        return found
+
+    @property
+    def has_dims(self) -> Bools:
+        """True for each call with some recorded dimension; length len(self)."""
+        digit = re.compile(rb"\d")
+        return np.array(
+            [any(digit.search(part) for part in key.split(b"\0")[:5:4]) for _, key in self._keys], bool
+        )
+
+    @property
+    def name_ids(self) -> Ids:
+        """The row in `Raw.names` of each call's operator; length len(self)."""
+        return np.array([name for name, _ in self._keys], np.int32)
+
+
+def _parse(name: str, key: bytes) -> OpCall:
+    dims, types_text, strides, concrete, legacy = (_list_in(part) for part in key.split(b"\0"))
+    shapes = tuple(_dims(item) for item in (dims or legacy))
+    types = tuple(item if isinstance(item, str) else "" for item in types_text)
+    types += ("",) * (len(shapes) - len(types))  # torch 1.8 writes dims and leaves the types out
+    return OpCall(
+        name=name,
+        shapes=shapes,
+        dtypes=tuple(canonical_dtype(text) for text in types),
+        types=types,
+        strides=tuple(_dims(item) for item in strides),
+        concrete=tuple(item if isinstance(item, str) else json.dumps(item) for item in concrete),
+    )
+
+
+def _list_in(text: bytes) -> list[Any]:
+    if not text:
+        return []
+    try:
+        value = json.loads(text, strict=False)
+    except ValueError:
+        return []
+    return value if isinstance(value, list) else []
+
+
+def _dims(item: Any) -> Dims:
+    """Dims of one tensor, or of each tensor of a list; () for whatever is neither."""
+    if not isinstance(item, list):
+        return ()
+    if any(isinstance(part, list) for part in item):
+        return tuple(_shape(part) for part in item)
+    return _shape(item)
+
+
+def _shape(item: Any) -> tuple[int, ...]:
+    if isinstance(item, list) and all(type(size) is int for size in item):
+        return tuple(item)
+    return ()

@@ -1,0 +1,213 @@
+"""Events in, tables out: each batch is taken apart at once and none of its objects is kept."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+
+import numpy as np
+
+from traceanalyzer.columns import Ids, Ints, RecordKind
+from traceanalyzer.trace.calls import call_bytes
+from traceanalyzer.trace.events import NO_ARGS, Args, Event, Row, RowOf, adopt_bare
+from traceanalyzer.trace.gather import Array, Columns, Interned, whole_numbers
+from traceanalyzer.trace.tally import Tally
+
+_DIGITS = re.compile(r"\d{1,9}", re.ASCII)
+_INSTANCE = re.compile(r"(\w+)\([^()]*\)")
+_KINDS = {Row.KERNEL: RecordKind.KERNEL, Row.MEMCPY: RecordKind.MEMCPY, Row.MEMSET: RecordKind.MEMSET}
+
+
+class Rows:
+    """The tables of one file while it is read: `ops` (with annotations), `launches`, `kernels`."""
+
+    def __init__(self, tally: Tally) -> None:
+        self.row_of = RowOf()
+        self.names = Interned()
+        self.names[None] = -1
+        self.threads = Interned(same_thread)
+        self.calls: Interned = Interned()
+        self.ops, self.launches, self.kernels = Columns(tally), Columns(tally), Columns(tally)
+        self.bare = 0           # rows without a category that were adopted
+        self._tally = tally
+        self._volumes = _Volumes()
+
+    def add(self, events: list[Event]) -> None:
+        """Take a batch of decoded events apart."""
+        ops: list[Event] = []
+        launches: list[Event] = []
+        kernels: list[Event] = []
+        bare: list[Event] = []
+        annotations: list[int] = []
+
+        def annotate(event: Event) -> None:
+            annotations.append(len(ops))
+            ops.append(event)
+
+        gpu = kernels.append
+        takers: tuple[Callable[[Event], None], ...] = (
+            ops.append, annotate, launches.append, gpu, gpu, gpu, bare.append, _ignore,
+        )  # fmt: skip
+        row_of = self.row_of
+        for event in events:
+            if event.ph == "X":
+                takers[row_of[event.cat]](event)
+        for event in bare:
+            row = adopt_bare(event)
+            self.bare += row != Row.OTHER
+            takers[row](event)
+        if ops:
+            self._add_ops(ops, annotations)
+        if launches:
+            self._add_launches(launches)
+        if kernels:
+            self._add_kernels(kernels)
+
+    def _add_ops(self, events: list[Event], annotations: list[int]) -> None:
+        args = [event.args or NO_ARGS for event in events]
+        if False in {each.finished for each in args}:
+            annotations = _without_unfinished(events, args, annotations)
+            self._tally.add("unfinished_rows", len(args) - len(events))
+            args = [event.args or NO_ARGS for event in events]
+        common = self._common(events, args)
+        calls = self.calls
+        names = common["name"].tolist()
+        if annotations:
+            marked = set(annotations)
+            call = [
+                -1 if place in marked else calls[name, call_bytes(each)]
+                for place, (name, each) in enumerate(zip(names, args, strict=True))
+            ]
+        else:
+            call = [calls[name, call_bytes(each)] for name, each in zip(names, args, strict=True)]
+        annotation = np.zeros(len(events), bool)
+        annotation[annotations] = True
+        self.ops.append(
+            **common,
+            annotation=annotation,
+            call=np.array(call, np.int32),
+            module=self._modules(args),
+            sequence=whole_numbers([each.sequence for each in args]),
+            forward_thread=whole_numbers([each.forward_thread for each in args]),
+        )
+
+    def _common(self, events: list[Event], args: list[Args]) -> dict[str, Array]:
+        """Columns that host rows share."""
+        names, threads = self.names, self.threads
+        external = whole_numbers([each.external for each in args])
+        if (external < 0).any():
+            older = whole_numbers([each.legacy_external for each in args])
+            external = np.where(external < 0, older, external)
+        return {
+            "ts": np.array([event.ts for event in events]),
+            "dur": np.array([event.dur for event in events]),
+            "name": np.array([names[event.name] for event in events], np.int32),
+            "thread": np.array([threads[event.pid, event.tid] for event in events], np.int32),
+            "external": external,
+        }
+
+    def _modules(self, args: list[Args]) -> Ids:
+        given = [each.module or each.hierarchy for each in args]
+        if not any(given):
+            return np.full(len(args), -1, np.int32)
+        return np.array([self.names[module_path(text)] if text else -1 for text in given], np.int32)
+
+    def _add_launches(self, events: list[Event]) -> None:
+        args = [event.args or NO_ARGS for event in events]
+        correlation = whole_numbers([each.correlation for each in args])
+        self.launches.append(**self._common(events, args), correlation=_positive(correlation))
+
+    def _add_kernels(self, events: list[Event]) -> None:
+        args = [event.args or NO_ARGS for event in events]
+        row_of, volumes = self.row_of, self._volumes
+        common = self._common(events, args)
+        del common["thread"]
+        self.kernels.append(
+            **common,
+            kind=np.array([_KINDS[Row(row_of[event.cat])] for event in events], np.int8),
+            device=_narrow([_device(event, each) for event, each in zip(events, args, strict=True)], 0),
+            stream=whole_numbers([_stream(event, each) for event, each in zip(events, args, strict=True)]),
+            correlation=_positive(whole_numbers([each.correlation for each in args])),
+            blocks=np.array([volumes[bytes(each.grid)] for each in args], np.int64),
+            threads=_narrow([volumes[bytes(each.block)] for each in args]),
+            registers=_narrow([each.registers for each in args]),
+            shared_bytes=whole_numbers([each.shared for each in args]),
+            copied_bytes=whole_numbers([each.bytes for each in args]),
+            collective=np.array([bool(bytes(each.collective)) for each in args], bool),
+        )
+
+
+def _ignore(_: Event) -> None:
+    return
+
+
+class _Volumes(dict[bytes, int]):
+    """`[16,4,1]` as recorded -> 64; -1 where it is no list of whole numbers."""
+
+    def __missing__(self, text: bytes) -> int:
+        try:
+            sizes = json.loads(text)
+            volume = math.prod(sizes) if all(type(size) is int for size in sizes) and sizes else -1
+        except (ValueError, TypeError):
+            volume = -1
+        self[text] = volume if -1 <= volume < 2**63 else -1
+        return self[text]
+
+
+def _without_unfinished(events: list[Event], args: list[Args], annotations: list[int]) -> list[int]:
+    """Take the rows that had not ended out of `events`; the places of the annotations that remain."""
+    marked = set(annotations)
+    kept = [place for place, each in enumerate(args) if each.finished is not False]
+    events[:] = [events[place] for place in kept]
+    return [place for place, before in enumerate(kept) if before in marked]
+
+
+def same_thread(key: tuple[int | str, int | str]) -> tuple[int | str, int | str]:
+    """(pid, tid) with digits in text as numbers: torch 1.9 writes the pid bare and the tid quoted."""
+    pid, tid = (int(part) if isinstance(part, str) and _DIGITS.fullmatch(part) else part for part in key)
+    return pid, tid
+
+
+def module_path(text: str) -> str:
+    """Dotted module name: `layer1` in TorchScript's `TOP(Net)::forward.layer1(Block)::forward`.
+
+    Text of any other form is taken as it is.
+    """
+    instances = _INSTANCE.findall(text)
+    if instances and instances[0].upper() == "TOP":
+        instances = instances[1:]
+    return ".".join(instances) or text
+
+
+def _device(event: Event, args: Args) -> int:
+    if args.device >= 0:
+        return args.device
+    return args.in_device if args.in_device >= 0 else _number_in(event.pid, 0)
+
+
+def _stream(event: Event, args: Args) -> int:
+    """`stream`, or what stood for it: the queue (early ROCm), the tid (`stream 7`, or the bare number)."""
+    stream = _number_in(args.stream, -1)
+    if stream >= 0:
+        return stream
+    return args.queue if args.queue >= 0 else _number_in(event.tid, 0)
+
+
+def _number_in(value: int | str, otherwise: int) -> int:
+    if isinstance(value, int):
+        return value if value >= 0 else otherwise
+    found = _DIGITS.search(value)
+    return int(found[0]) if found else otherwise
+
+
+def _positive(values: Ints) -> Ints:
+    """Kineto counts correlations from 1: 0 and less mean none."""
+    return np.where(values > 0, values, -1)
+
+
+def _narrow(values: list[int], otherwise: int = -1) -> Ids:
+    """32-bit column; what does not fit is `otherwise`."""
+    wide = whole_numbers(values)
+    return np.where((wide >= -1) & (wide < 2**31), wide, otherwise).astype(np.int32)
