@@ -2,7 +2,8 @@
 
 import pytest
 
-from traceanalyzer.device import cpu, find, from_file, named, override
+from traceanalyzer.device import cpu, find, from_file, named, override, parts, toml_block
+from traceanalyzer.device.table import parse
 from traceanalyzer.errors import DeviceError
 from traceanalyzer.model import CpuRoofs, Peak
 
@@ -130,3 +131,8 @@ def test_cpu_roofs_come_from_the_recording_or_are_unknown():
     bare = cpu(None, "EPYC")
     assert (bare.kind, bare.how, bare.peaks) == ("cpu", "unknown", ())
     assert "calibrate" in bare.provenance
+
+
+@pytest.mark.parametrize("part", parts(), ids=lambda p: p.id)
+def test_a_part_written_as_a_device_file_reads_back_the_same(part):
+    assert parse(toml_block(part), "file.toml") == (part,)

@@ -40,13 +40,17 @@ def properties(raw):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not FOLDER, reason="TRACEANALYZER_REAL_TRACES is not set")
-@pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
-def test_occupancy_of_large_grids(path):
+def test_occupancy_of_large_grids():
     """Where the grid fills the device, occupancy = resident warps / most warps, in whole percent."""
+    assert sum(compared(path) for path in FILES) > 1000
+
+
+def compared(path):
+    """How many kernels of one trace were compared; a grid must fill the device several times over."""
     rows, devices = kernels_and_devices(path)
     large = [r for r in rows if r.get("device") in devices and np.prod(r["grid"]) > 64 * 200]
     if not large:
-        pytest.skip("no large grids of NVIDIA devices in it")
+        return 0
     threads = np.array([np.prod(r["block"]) for r in large])
     registers = np.array([r["registers per thread"] for r in large])
     shared = np.array([r["shared memory"] for r in large])
@@ -55,5 +59,5 @@ def test_occupancy_of_large_grids(path):
     ours = resident * -(-threads // 32) / (device.max_threads_per_multiprocessor // 32) * 100
     theirs = np.array([r["est. achieved occupancy %"] for r in large])
     known = (resident > 0) & (theirs > 0)  # the profiler writes 0 where it could not work it out
-    assert known.any()
-    np.testing.assert_allclose(ours[known], theirs[known], atol=1)
+    np.testing.assert_allclose(ours[known], theirs[known], atol=1, err_msg=path.name)
+    return int(known.sum())

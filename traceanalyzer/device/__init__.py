@@ -1,8 +1,10 @@
 """The roofs of accelerators: a table as data, told apart by what a trace records, or given by the user."""
 
 from traceanalyzer.device.match import Match, find
-from traceanalyzer.device.options import cpu, from_file, named, override
-from traceanalyzer.device.resolve import resolve
+from traceanalyzer.device.options import cpu, from_file, named, override, part_named
 from traceanalyzer.device.table import Part, parts
+from traceanalyzer.device.toml import toml_block
 
-__all__ = ["Match", "Part", "cpu", "find", "from_file", "named", "override", "parts", "resolve"]
+__all__ = [
+    "Match", "Part", "cpu", "find", "from_file", "named", "override", "part_named", "parts", "toml_block",
+]

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from traceanalyzer.device.names import normalised
-from traceanalyzer.device.table import ENGINES, PRECISIONS, parse, parts
+from traceanalyzer.device.table import ENGINES, PRECISIONS, Part, parse, parts
 from traceanalyzer.errors import DeviceError
 from traceanalyzer.model import CpuRoofs, Device, Engine, Peak
 from traceanalyzer.units import parse_quantity, si
@@ -18,16 +18,24 @@ _VECTOR_FIRST = ("fp32", "fp64")  # `--peak fp32=67T`: what is meant without an 
 
 
 def named(name: str) -> Device:
-    """The device of `--device`: an id of the table or a whole name in it; case does not matter."""
+    """The device of `--device`; DeviceError lists what is close."""
+    part = part_named(name)
+    return part.device(how="flag", provenance=f"{part.id}, given with --device. {part.origin()}")
+
+
+def part_named(name: str) -> Part:
+    """The part with this id or this whole name; case does not matter."""
     wanted = normalised(name)
     for part in parts():
         if wanted and wanted in {part.id, *map(normalised, part.names)}:
-            return part.device(how="flag", provenance=f"{part.id}, given with --device. {part.origin()}")
+            return part
     known = {text: part.id for part in parts() for text in (part.id, *map(normalised, part.names))}
     close = dict.fromkeys(known[text] for text in difflib.get_close_matches(wanted, known, n=5, cutoff=0.4))
     like = f"; close are {', '.join(close)}" if close else ""
-    raise DeviceError(f"--device {name}: is not in the table{like}",
-                      fix="use a name that `traceanalyze devices` lists, or --device-file")
+    raise DeviceError(
+        f"device {name!r}: is not in the table{like}",
+        fix="use a name that `traceanalyze devices` lists, or --device-file FILE.toml",
+    )
 
 
 def from_file(path: str) -> Device:
