@@ -38,8 +38,8 @@ def command(name: str | None) -> None:
 def _all() -> Iterable[str]:
     from traceanalyzer.device import parts
 
-    yield "Dense peaks in TFLOP/s with fp32 accumulation. 16-bit is bf16, else fp16; tf32 is"
-    yield "fp32 on the matrix engine of AMD parts without it. Ridge: FLOP/byte at 16 bit."
+    yield "Dense peaks in TFLOP/s with fp32 accumulation; 16-bit is bf16, else fp16;"
+    yield "tf32, on AMD parts without it, is matrix fp32. Ridge: FLOP/byte at 16 bit."
     groups: dict[str, list[Part]] = {}
     for part in parts():
         groups.setdefault(f"{part.vendor} {part.generation}", []).append(part)
