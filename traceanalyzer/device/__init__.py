@@ -2,9 +2,11 @@
 
 from traceanalyzer.device.match import Match, find
 from traceanalyzer.device.options import cpu, from_file, named, override, part_named
+from traceanalyzer.device.resolve import resolve
 from traceanalyzer.device.table import Part, parts
 from traceanalyzer.device.toml import toml_block
 
 __all__ = [
-    "Match", "Part", "cpu", "find", "from_file", "named", "override", "part_named", "parts", "toml_block",
+    "Match", "Part", "cpu", "find", "from_file", "named", "override", "part_named", "parts", "resolve",
+    "toml_block",
 ]

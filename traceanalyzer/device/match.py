@@ -37,7 +37,7 @@ class Match:
 def find(properties: DeviceProperties | None, *, amd: bool = False) -> Match:
     """The part behind one entry of `deviceProperties`; None where the trace has no such entry."""
     if properties is None:
-        return _unknown("", "the trace has no deviceProperties", ())
+        return _unknown(None, "the trace has no deviceProperties", ())
     theirs = amd or properties.warp_size == 64 or is_amd(properties.name)
     table = [part for part in parts() if (part.vendor == "AMD") == theirs]
     exact = [p for p in table if normalised(properties.name) in map(normalised, p.names)]
@@ -138,7 +138,7 @@ def _by_properties(properties: DeviceProperties, table: Sequence[Part]) -> Match
     if not fits:
         near = same or _similar(properties.name, table)
         said = f"the device calls itself {properties.name!r}" if properties.name else "the device has no name"
-        return _unknown(properties.name, f"{said}, which is not in the table", near)
+        return _unknown(properties, f"{said}, which is not in the table", near)
     # Only modules carry such codes, so of boards that differ in form alone it is the SXM part.
     taken = [p for p in fits if "sxm" in p.id] if has_board_code(properties.name) else fits
     return _common(taken or fits, fits, properties)
@@ -183,11 +183,13 @@ def _similar(name: str, table: Sequence[Part]) -> list[Part]:
     return list({known[text].id: known[text] for text in close}.values())
 
 
-def _unknown(name: str, why: str, near: Sequence[Part]) -> Match:
+def _unknown(properties: DeviceProperties | None, why: str, near: Sequence[Part]) -> Match:
     """No device: times and intensities stay, verdicts need one of the options named here."""
     like = f" Nearest in the table: {', '.join(p.id for p in near[:4])}." if near else ""
     message = f"{why}, so nothing is held against a roof.{like} Give {_OPTIONS}."
     device = Device(
-        id="unknown", name=name, kind="gpu", how="unknown", confidence="unknown", provenance=message
+        id="unknown", name=properties.name if properties else "", kind="gpu", how="unknown",
+        confidence="unknown", multiprocessors=properties.multiprocessors if properties else None,
+        provenance=message,
     )
     return Match(device, (Warning("no_device", message),))

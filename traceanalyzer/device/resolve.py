@@ -1,4 +1,4 @@
-"""The device of one analysis: what the user says, else what the trace records; then the overrides."""
+"""The device of one analysis: what the user said, else what the trace records, else unknown."""
 
 from __future__ import annotations
 
@@ -7,26 +7,62 @@ from collections.abc import Sequence
 from traceanalyzer.columns import Trace
 from traceanalyzer.device.match import Match, find
 from traceanalyzer.device.options import cpu, from_file, named, override
+from traceanalyzer.errors import UsageError
+from traceanalyzer.model import Device, Warning
 
 
 def resolve(
-    trace: Trace, index: int, *, name: str | None, file: str | None,
-    peaks: Sequence[str], bandwidth: str | None,
-) -> Match:  # fmt: skip
-    """Roofs for device `index` of `trace`. DeviceError where an option cannot be used."""
-    match = _chosen(trace, index, name, file)
-    device = override(match.device, peaks, bandwidth)
-    settled = device is not match.device
-    kept = tuple(w for w in match.warnings if not (settled and w.code in ("no_device", "no_bandwidth")))
-    return Match(device, kept)
+    trace: Trace,
+    index: int,
+    *,
+    name: str | None = None,
+    file: str | None = None,
+    peaks: Sequence[str] = (),
+    bandwidth: str | None = None,
+) -> Match:
+    """The device number `index` of `trace`, with `--device`, `--device-file`, `--peak`, `--bandwidth`.
+
+    DeviceError where an option cannot be used as given, UsageError where options contradict each other
+    or hold a CPU's time against a GPU's roofs.
+    """
+    if name is not None and file is not None:
+        raise UsageError("--device and --device-file name two devices", fix="give one of them")
+    told = _recorded(trace, index)
+    chosen = _chosen(name, file)
+    if chosen is not None:
+        _same_kind(chosen, trace)
+        told = Match(chosen, _contradiction(told.device, chosen))
+    device = override(told.device, peaks, bandwidth)
+    if bandwidth is not None and device.peaks and chosen is None:
+        return Match(device)  # the user has answered what the warnings ask for
+    return Match(device, told.warnings)
 
 
-def _chosen(trace: Trace, index: int, name: str | None, file: str | None) -> Match:
-    if file is not None:
-        return Match(from_file(file))
-    if name is not None:
-        return Match(named(name))
+def _recorded(trace: Trace, index: int) -> Match:
     if trace.on_cpu:
         return Match(cpu(trace.recording.cpu_roofs if trace.recording else None))
-    recorded = next((d for d in trace.devices if d.index == index), None)
-    return find(recorded, amd=trace.amd)
+    properties = next((entry for entry in trace.devices if entry.index == index), None)
+    return find(properties, amd=trace.amd)
+
+
+def _chosen(name: str | None, file: str | None) -> Device | None:
+    if name is not None:
+        return named(name)
+    return from_file(file) if file is not None else None
+
+
+def _same_kind(chosen: Device, trace: Trace) -> None:
+    theirs = "cpu" if trace.on_cpu else "gpu"
+    if chosen.kind != theirs:
+        raise UsageError(
+            f"{trace.path}: is {theirs.upper()} time, but {chosen.id} is a {chosen.kind.upper()}",
+            fix=f'describe the {theirs.upper()} in a --device-file with kind = "{theirs}"',
+        )
+
+
+def _contradiction(recorded: Device, chosen: Device) -> tuple[Warning, ...]:
+    """The user is believed, but the reader is told what the trace says."""
+    if recorded.how != "trace" or recorded.id == chosen.id:
+        return ()
+    message = f"recorded on {recorded.name!r} ({recorded.id}), held against {chosen.id} as asked"
+    return (Warning("device_overridden", message),)

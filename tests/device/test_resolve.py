@@ -1,0 +1,67 @@
+"""What the user says goes before what the trace records, and contradictions are said or refused."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from traceanalyzer.columns import DeviceProperties
+from traceanalyzer.device import resolve
+from traceanalyzer.errors import UsageError
+from traceanalyzer.model import CpuRoofs, Peak, Recording
+
+H100 = DeviceProperties(0, "NVIDIA H100 80GB HBM3", 85018279936, 132, "9.0", 32)
+GP100 = DeviceProperties(1, "Quadro GP100", 17069309952, 56, "6.0", 32)
+
+
+def trace(*devices, on_cpu=False, recording=None):
+    """The part of a Trace that matters here."""
+    return SimpleNamespace(path="t.json", devices=devices, on_cpu=on_cpu, recording=recording, amd=False)
+
+
+def codes(match):
+    return [warning.code for warning in match.warnings]
+
+
+def test_each_device_of_a_trace_is_matched_by_its_own_number():
+    both = trace(GP100, H100)
+    assert resolve(both, 0).device.id == "h100-sxm5"
+    assert resolve(both, 1).device.how == "unknown"
+    assert resolve(both, 1).device.multiprocessors == 56
+    assert codes(resolve(both, 2)) == ["no_device"], "no entry with that number"
+
+
+def test_a_named_device_is_believed_and_the_contradiction_said():
+    match = resolve(trace(H100), 0, name="a100-sxm4-80gb")
+    assert (match.device.id, match.device.how) == ("a100-sxm4-80gb", "flag")
+    assert codes(match) == ["device_overridden"]
+    assert codes(resolve(trace(H100), 0, name="h100-sxm5")) == []
+    assert codes(resolve(trace(GP100), 1, name="p100-sxm2")) == []
+
+
+def test_a_bandwidth_and_a_peak_answer_for_an_unknown_device():
+    match = resolve(trace(GP100), 1, peaks=["fp32=10.3T"], bandwidth="717GB/s")
+    assert match.device.bandwidth_bytes_per_s == 717e9
+    assert (match.device.how, codes(match)) == ("flag", [])
+    assert codes(resolve(trace(GP100), 1, bandwidth="717GB/s")) == ["no_device"]
+
+
+def test_a_cpu_has_its_recorded_roofs_or_none():
+    roofs = CpuRoofs(name="EPYC", bandwidth_bytes_per_s=2e10, peaks=(Peak("matrix", "fp32", 1e11),))
+    recorded = trace(on_cpu=True, recording=Recording(cpu_roofs=roofs))
+    assert resolve(recorded, 0).device.how == "calibrated"
+    assert resolve(trace(on_cpu=True), 0).device.how == "unknown"
+
+
+def test_cpu_time_is_never_held_against_a_gpu(tmp_path):
+    with pytest.raises(UsageError, match="CPU"):
+        resolve(trace(on_cpu=True), 0, name="h100-sxm5")
+    path = tmp_path / "cpu.toml"
+    path.write_text('[[device]]\nid = "epyc"\nkind = "cpu"\nbandwidth_bytes_per_s = 1e11\n')
+    assert resolve(trace(on_cpu=True), 0, file=str(path)).device.id == "epyc"
+    with pytest.raises(UsageError, match="GPU"):
+        resolve(trace(H100), 0, file=str(path))
+
+
+def test_two_devices_are_refused():
+    with pytest.raises(UsageError, match="two devices"):
+        resolve(trace(H100), 0, name="b200", file="x.toml")
