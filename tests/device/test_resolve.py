@@ -1,5 +1,6 @@
 """What the user says goes before what the trace records, and contradictions are said or refused."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -27,7 +28,16 @@ def test_each_device_of_a_trace_is_matched_by_its_own_number():
     assert resolve(both, 0).device.id == "h100-sxm5"
     assert resolve(both, 1).device.how == "unknown"
     assert resolve(both, 1).device.multiprocessors == 56
-    assert codes(resolve(both, 2)) == ["no_device"], "no entry with that number"
+    assert codes(resolve(both, 2)) == ["no_device"], "no entry with that number, and they differ"
+
+
+def test_a_number_that_is_not_listed_is_one_of_those_that_are_if_they_are_alike():
+    """ROCm's kernels carry an agent's number: 9 in a process that sees a single MI300X, listed as 0."""
+    mi300x = DeviceProperties(0, "AMD Instinct MI300X", 206141652992, 304, "9.4", 64)
+    assert resolve(trace(mi300x), 9).device.id == "mi300x"
+    assert resolve(trace(mi300x, replace(mi300x, index=1)), 9).device.id == "mi300x"
+    assert resolve(trace(mi300x, replace(mi300x, index=1, multiprocessors=38)), 9).device.how == "unknown"
+    assert resolve(trace(), 0).device.how == "unknown"
 
 
 def test_a_named_device_is_believed_and_the_contradiction_said():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from traceanalyzer.columns import Trace
+from traceanalyzer.columns import DeviceProperties, Trace
 from traceanalyzer.device.match import Match, find
 from traceanalyzer.device.options import cpu, from_file, named, override
 from traceanalyzer.errors import UsageError
@@ -41,8 +42,18 @@ def resolve(
 def _recorded(trace: Trace, index: int) -> Match:
     if trace.on_cpu:
         return Match(cpu(trace.recording.cpu_roofs if trace.recording else None))
-    properties = next((entry for entry in trace.devices if entry.index == index), None)
-    return find(properties, amd=trace.amd)
+    return find(properties_of(trace.devices, index), amd=trace.amd)
+
+
+def properties_of(devices: Sequence[DeviceProperties], index: int) -> DeviceProperties | None:
+    """What is recorded of the device whose number the kernels carry; None where it cannot be told.
+
+    ROCm numbers devices by HSA agent, CPUs among them, so that a kernel of the only GPU may carry 2 or
+    9. All visible devices are listed: where they are alike, it is one of those, whatever its number.
+    """
+    listed = next((entry for entry in devices if entry.index == index), None)
+    alike = {replace(entry, index=index) for entry in devices}
+    return listed or (alike.pop() if len(alike) == 1 else None)
 
 
 def _chosen(name: str | None, file: str | None) -> Device | None:
