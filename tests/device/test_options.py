@@ -20,8 +20,21 @@ def test_named_takes_ids_and_whole_names(name):
 
 @pytest.mark.parametrize("name", ["h100-sxm", "a100", "L", "", "   ", "nonsense"])
 def test_named_never_guesses(name):
-    with pytest.raises(DeviceError, match="not in the table"):
+    with pytest.raises(DeviceError, match="names no one device"):
         named(name)
+
+
+@pytest.mark.parametrize("name", ["H100", "NVIDIA H100"])
+def test_who_types_h100_is_asked_which(name):
+    """A trace that says so means the 96 GB part of unknown bandwidth; a user does not."""
+    with pytest.raises(DeviceError, match="h100-sxm5, .*h100-pcie"):
+        named(name)
+
+
+def test_all_of_a_kind_are_offered():
+    with pytest.raises(DeviceError) as caught:
+        named("a100")
+    assert all(p.id in caught.value.what for p in parts() if p.id.startswith("a100"))
 
 
 def test_named_lists_what_is_close():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from traceanalyzer.device.names import normalised
+from traceanalyzer.device.names import normalised, words_of
 from traceanalyzer.device.table import ENGINES, PRECISIONS, Part, parse, parts
 from traceanalyzer.errors import DeviceError
 from traceanalyzer.model import CpuRoofs, Device, Engine, Peak
@@ -24,18 +24,29 @@ def named(name: str) -> Device:
 
 
 def part_named(name: str) -> Part:
-    """The part with this id or this whole name; case does not matter."""
+    """The part with this id or this whole name; case does not matter.
+
+    "NVIDIA H100" in a trace is one product, but who types it means any H100: a part whose bandwidth is
+    not known is taken by its id only.
+    """
     wanted = normalised(name)
     for part in parts():
-        if wanted and wanted in {part.id, *map(normalised, part.names)}:
+        if wanted == part.id or (part.bandwidth_bytes_per_s and wanted in map(normalised, part.names)):
             return part
-    known = {text: part.id for part in parts() for text in (part.id, *map(normalised, part.names))}
-    close = dict.fromkeys(known[text] for text in difflib.get_close_matches(wanted, known, n=5, cutoff=0.4))
-    like = f"; close are {', '.join(close)}" if close else ""
+    like = f"; close are {', '.join(_close(name))}" if _close(name) else ""
     raise DeviceError(
-        f"device {name!r}: is not in the table{like}",
+        f"device {name!r}: names no one device of the table{like}",
         fix="use a name that `traceanalyze devices` lists, or --device-file FILE.toml",
     )
+
+
+def _close(name: str) -> list[str]:
+    """Ids of the parts with all words of `name`, then of those spelled alike; at most six."""
+    wanted = words_of(name)
+    spoken = [p.id for p in parts() if wanted and any(wanted <= words_of(n) for n in (p.id, *p.names))]
+    known = {text: part.id for part in parts() for text in (part.id, *map(normalised, part.names))}
+    alike = [known[text] for text in difflib.get_close_matches(normalised(name), known, n=5, cutoff=0.5)]
+    return list(dict.fromkeys(spoken + alike))[:6]
 
 
 def from_file(path: str) -> Device:
