@@ -59,6 +59,13 @@ def test_a_kernel_launched_too_late_makes_a_launch_gap():
     assert causes(found, (0, 200)) == {"launch_gap": 50}
 
 
+def test_what_comes_long_after_the_launch_is_not_the_launches():
+    """Launched at 120 us, returned at 130 us, started at 500 us: 20 us of latency, and nobody knows why."""
+    found = trace([(0, 100_000, "a", 0), (500_000, 600_000, "b", 1)],
+                  [(-10, -5, "cudaLaunchKernel"), (120_000, 130_000, "cudaLaunchKernel")])
+    assert causes(found, (0, 600_000)) == {"launch_gap": 50_000, "unknown": 350_000}
+
+
 def test_a_kernel_launched_in_time_does_not():
     found = trace([(0, 100, "a", 0), (150, 200, "b", 1)], [(-10, -5, "cudaLaunchKernel"),
                                                            (20, 30, "cudaLaunchKernel")])
