@@ -13,6 +13,7 @@ from traceanalyzer.columns import Bools, Codes, Ids, Ints, Pieces, RecordKind, T
 from traceanalyzer.cost.kernel_names import is_communication, is_communication_op
 from traceanalyzer.cost.ownership import Ownership
 from traceanalyzer.device.match import Match
+from traceanalyzer.device.resolve import properties_of
 from traceanalyzer.model import SCHEMA_VERSION, Analysis, Cost, TimeInfo, Tool
 from traceanalyzer.roofline import totals
 from traceanalyzer.roofline.attribution import Extent, attribute, clip, extent, hidden_ns, union_ns
@@ -128,7 +129,7 @@ def _floor_ns(trace: Trace, groups: Groups, heads: list[RowHead], timing: _Timin
 def _row_waves(trace: Trace, index: int, measured: Measured, match: Match) -> Floats:
     """Waves of each row's longest kernel; nan where not known."""
     kernels, record = trace.kernels, np.maximum(measured.longest_record, 0)
-    recorded = next((d for d in trace.devices if d.index == index), None)
+    recorded = properties_of(trace.devices, index)
     resident = resident_blocks(
         kernels.threads[record], kernels.registers[record], kernels.shared_bytes[record], recorded
     )
