@@ -48,7 +48,8 @@ def analyze(
     chosen = options or Options(steps=steps, device=device)
     given = [path] if isinstance(path, str | PathLike) else list(path)
     files = trace_files([fspath(item) for item in given])
-    return on_top([one for file in files for one in _devices_of(file, chosen, progress)], chosen.rank, chosen.gpu)
+    analyses = [one for file in files for one in _devices_of(file, chosen, progress)]
+    return on_top(analyses, chosen.rank, chosen.gpu)
 
 
 def _devices_of(file: str, options: Options, progress: Progress | None) -> list[Analysis]:
