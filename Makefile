@@ -1,0 +1,53 @@
+# Each target sets up what it needs in .venv; a second run finds it there.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+SOURCES := pyproject.toml constraints.txt
+
+.PHONY: help demo test test-slow check bench screenshots samples constraints clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: .venv/.core  ## report on a sample trace; leaves demo.report.html
+	$(BIN)/traceanalyze demo
+
+test: .venv/.dev  ## the tests, under five minutes
+	$(BIN)/python -m pytest -m "not slow and not browser"
+
+test-slow: .venv/.dev  ## what needs minutes for itself: browsers, wheels, large files, fuzzing
+	$(BIN)/python -m pytest -m "slow or browser"
+
+check: .venv/.dev  ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: .venv/.dev  ## speed and memory, as ratios within one run
+	$(BIN)/python benchmarks/run.py
+
+screenshots: .venv/.dev  ## the page in Chromium: light, dark, narrow, scripts off, printed
+	$(BIN)/python tests/browser/screenshots.py screenshots
+
+samples: .venv/.dev  ## record sample_traces/ again on this machine
+	$(BIN)/python sample_traces/record.py
+
+constraints: .venv/.dev  ## write down what is installed
+	(head -n 1 constraints.txt; $(PIP) freeze --all --exclude-editable | sed 's/+cpu//' \
+	  | grep -vE '^(setuptools|torch-traceanalyzer)') > constraints.new
+	mv constraints.new constraints.txt
+
+clean:  ## remove what the targets made
+	rm -rf .venv dist screenshots *.report.html
+
+.venv/.pip: constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) install --upgrade -c constraints.txt pip
+	touch $@
+
+.venv/.core: .venv/.pip $(SOURCES)
+	$(PIP) install -c constraints.txt --editable .
+	touch $@
+
+.venv/.dev: .venv/.core $(SOURCES)
+	$(PIP) install -c constraints.txt --group dev --editable .
+	touch $@
