@@ -1,0 +1,73 @@
+"""What a reader of the report must know about how a trace was linked, as warnings with codes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from traceanalyzer.columns import UNLINKED, RecordKind, Trace
+from traceanalyzer.model import Warning
+from traceanalyzer.trace.kinds import passes
+from traceanalyzer.units import percent
+
+_WORTH_A_WORD = 0.05   # share of GPU time, or of launches
+_FEW = 20              # launches without a record that are not worth a word
+_UNLINKED_TEXT = {
+    "no_correlation": "records carry no correlation id; nothing says what launched them",
+    "no_launch": "records were queued before the recording began; what launched them is not known",
+    "no_op": "records were launched outside of any recorded operator",
+    "cuda_graph": "records were launched by replaying a captured graph, which knows no operators",
+    "compiled_region": "records were launched by a compiled region without an operator of their own",
+}
+
+
+def oddities(trace: Trace, *, gpu_listed: bool) -> tuple[Warning, ...]:
+    """Warnings of one trace, in a fixed order."""
+    if trace.on_cpu:
+        if not gpu_listed and not _starts_kernels(trace).any():
+            return ()
+        text = (
+            "the trace names a GPU but holds none of its activity: this is the time of the CPU side, not the "
+            "GPU's (ProfilerActivity.CUDA or CUPTI was missing)"
+        )
+        return (Warning("gpu_not_captured", text),)
+    return (*_unlinked(trace), *_lost(trace), *_early(trace))
+
+
+def _unlinked(trace: Trace) -> list[Warning]:
+    """Why records have no link op, where it concerns over 5 % of GPU time."""
+    kernels = trace.kernels
+    total = int(kernels.duration_ns.sum())
+    found = []
+    for code, reason in enumerate(UNLINKED):
+        rows = kernels.unlinked == code
+        time = int(kernels.duration_ns[rows].sum())
+        if total and time > _WORTH_A_WORD * total:
+            text = f"{percent(time / total)} of GPU time: {_UNLINKED_TEXT[reason]}"
+            found.append(Warning(f"unlinked_{reason}", text, int(rows.sum())))
+    return found
+
+
+def _starts_kernels(trace: Trace) -> np.ndarray:
+    names = ("Launch",)
+    return passes(trace.names, trace.launches.name, lambda name: any(n in name for n in names))
+
+
+def _lost(trace: Trace) -> list[Warning]:
+    """Launches whose kernel is not in the trace: its head or tail was lost, or a buffer ran over."""
+    launches = trace.launches
+    starts = _starts_kernels(trace) & (launches.correlation >= 0)
+    lost = int((starts & ~np.isin(launches.correlation, trace.kernels.correlation)).sum())
+    if lost <= max(_FEW, _WORTH_A_WORD * int(starts.sum())):
+        return []
+    text = f"of {int(starts.sum())} launches have no GPU record: busy time is too low by what they did"
+    return [Warning("launches_without_kernels", text, lost)]
+
+
+def _early(trace: Trace) -> list[Warning]:
+    kernels = trace.kernels
+    early = (kernels.launch_ns > kernels.start_ns) & (kernels.kind != RecordKind.HOST)
+    if not early.any():
+        return []
+    by = int((kernels.launch_ns - kernels.start_ns)[early].max()) / 1000
+    text = f"GPU records start before their launch, by up to {by:.3g} µs: host and GPU clocks differ"
+    return [Warning("starts_before_launch", text, int(early.sum()))]
