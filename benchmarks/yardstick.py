@@ -17,10 +17,12 @@ import msgspec
 
 from traceanalyzer.trace.events import Event
 from traceanalyzer.trace.reader import read
+from traceanalyzer.trace.scan import BORDER, CLOSING
 
 # Of 64 KiB to the whole file, this was fastest: objects of one block still lie in the caches when the
 # next one reuses their memory. Decoding a 243 MB trace at once took twice as long.
 _BLOCK = 1 << 18
+_TAIL = 1 << 16  # the list of events is taken to close within the last bytes of the file
 
 
 def decode_only(path: str) -> int:
@@ -34,7 +36,7 @@ def decode_only(path: str) -> int:
         text = gzip.decompress(text)
     decode = msgspec.json.Decoder(list[Event]).decode
     position = text.index(b"[", text.index(b'"traceEvents"')) + 1
-    last = text.rindex(b"}", position, _list_end(text)) + 1
+    last = max(found.start() for found in CLOSING.finditer(text, max(len(text) - _TAIL, position))) + 1
     events = 0
     while position < last:
         cut = last
@@ -46,24 +48,13 @@ def decode_only(path: str) -> int:
     return events
 
 
-def _list_end(text: bytes) -> int:
-    """The `]` that closes the events: the last one behind a row's closing brace."""
-    end = len(text)
-    while True:
-        end = text.rindex(b"]", 0, end)
-        if text[:end].endswith(b"}") or text[max(end - 40, 0) : end].rstrip().endswith(b"}"):
-            return end
-
-
 def _border(text: bytes, begin: int, end: int) -> int:
     """The index behind the last row that ends between `begin` and `end`."""
-    while True:
-        opening = max(text.rfind(key, begin, end) for key in (b'"ph"', b'"name"'))
-        brace = text.rindex(b"{", begin, opening)
-        before = text[begin:brace].rstrip()
-        if before.endswith(b",") and before[:-1].rstrip().endswith(b"}"):
-            return begin + len(before[:-1].rstrip())
-        end = opening
+    for window in (1 << 13, end - begin):
+        borders = [found.start() for found in BORDER.finditer(text, max(begin, end - window), end)]
+        if borders:
+            return borders[-1] + 1
+    raise ValueError(f"no border between rows from byte {begin} to {end}")
 
 
 def _best(function: Callable[[], object], times: int = 5) -> float:

@@ -31,6 +31,11 @@ def compact(key: bytes) -> bytes:
     return b"\0".join(b"" if part == b"[]" else part for part in _SPACE.sub(rb"\1", key).split(b"\0"))
 
 
+def has_empty_part(key: bytes) -> bool:
+    """Some argument list is written out as empty, which says the same as leaving it out."""
+    return key.startswith(b"[]") or b"\0[]" in key
+
+
 class Calls(Sequence[OpCall]):
     """Rows of `Raw.calls`. An OpCall is built on first access and kept."""
 

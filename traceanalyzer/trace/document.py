@@ -15,7 +15,7 @@ from traceanalyzer.errors import TraceFormatError
 from traceanalyzer.trace.blocks import event_batches
 from traceanalyzer.trace.events import Event
 from traceanalyzer.trace.header import EVENTS_KEY, KEPT_KEYS
-from traceanalyzer.trace.scan import value_end
+from traceanalyzer.trace.scan import BROKEN, value_end
 from traceanalyzer.trace.source import Source, Window
 from traceanalyzer.trace.tally import Tally
 
@@ -103,7 +103,7 @@ class Document:
             window.drop(key.end() + 1)
             return "events"
         end = self._value_end(window, key.end())
-        if end is None:
+        if end is None or end == BROKEN:
             return "lost"
         self.keys.add(name)
         if name in KEPT_KEYS:

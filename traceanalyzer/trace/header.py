@@ -17,7 +17,7 @@ EVENTS_KEY = "traceEvents"
 KEPT_KEYS = frozenset({"deviceProperties", "distributedInfo", "baseTimeNanoseconds", "traceanalyze"})
 # Top-level key -> what a file without `traceEvents` is then.
 FOREIGN_KEYS = {
-    "nodes": "is an ExecutionTrace (it has operators and tensors, but no times)",
+    "nodes": "is a PyTorch ExecutionTrace, not a profiler trace",
     "profiles": "is a speedscope profile, not a PyTorch profiler trace",
     "device_traces": "is a PyTorch memory snapshot, not a profiler trace",
     "stackFrames": "is another tool's profile, not a PyTorch profiler trace",

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from traceanalyzer.trace.events import UNDECODABLE, Event, decode_batch, event_of
-from traceanalyzer.trace.scan import BORDER, CLOSING, END, value_end
+from traceanalyzer.trace.scan import BORDER, BROKEN, CLOSING, END, value_end
 from traceanalyzer.trace.tally import Tally
 
 _CLOSINGS_TRIED = 4
@@ -29,9 +29,20 @@ class Rows(NamedTuple):
 
 
 class _Row(NamedTuple):
-    events: list[Event]
-    end: int       # of the row's text
+    events: list[Event] | None  # None: unreadable
+    behind: int                 # where the text goes on
     closed: bool
+
+
+class _Place(NamedTuple):
+    """Where a row may end, and where the text goes on then."""
+
+    end: int
+    behind: int
+    closed: bool
+
+
+_Decode = Callable[[bytes, Tally], list[Event] | None]
 
 
 def decode_rows(text: bytes, *, whole: bool, at: int, tally: Tally) -> Rows:
@@ -46,18 +57,16 @@ def decode_rows(text: bytes, *, whole: bool, at: int, tally: Tally) -> Rows:
         if border is None and not whole:
             return Rows(events, begin, False)
         piece_end = border.start() + 1 if border else len(text)
-        row = _row(text, begin, piece_end, tally)
+        patience = 0 if whole else _REACH if tally.dropped < _FEW_LOST else _SHORT_REACH
+        row = _row(text, begin, piece_end, patience=patience, tally=tally)
         if row is None:
-            ends = value_end(text, max(text.find(b"{", begin), begin))
-            reach = _REACH if tally.dropped < _FEW_LOST else _SHORT_REACH
-            if ends is None and not whole and len(text) - begin < reach:
-                return Rows(events, begin, False)
-            _lose(text[begin:piece_end], at + begin, cut_off=border is None and ends is None, tally=tally)
-            row = _Row([], piece_end, False)
-        events += row.events
+            return Rows(events, begin, False)
+        if row.events is None:
+            _lose(text[begin:piece_end], at + begin, cut_off=border is None, tally=tally)
+        events += row.events or []
         if row.closed:
-            return Rows(events, row.end, True)
-        border = BORDER.match(text, row.end - 1) if row.end else None
+            return Rows(events, row.behind, True)
+        border = BORDER.match(text, row.behind - 1)
         begin = border.end() if border else len(text)
     return Rows(events, begin, False)
 
@@ -70,34 +79,49 @@ def _lose(piece: bytes, at: int, *, cut_off: bool, tally: Tally) -> None:
         tally.add("unreadable_rows")
 
 
-def _row(text: bytes, begin: int, piece_end: int, tally: Tally) -> _Row | None:
-    """The row at `begin`, by the first reading that works, from the plainest to the boldest."""
-    piece = text[begin:piece_end]
-    closings = [found for found, _ in zip(CLOSING.finditer(piece), range(_CLOSINGS_TRIED), strict=False)]
-    for decode in (_strict, _lenient):
-        events = decode(piece, tally)
-        if events is not None:
-            return _Row(events, piece_end, False)
-        for closing in closings:
-            events = decode(piece[: closing.start() + 1], tally)
+def _row(text: bytes, begin: int, piece_end: int, *, patience: int, tally: Tally) -> _Row | None:
+    """The row at `begin`, by the first reading that works, from the plainest to the boldest.
+
+    What looks like a border may stand in a nested object or in a string: before a row is rewritten,
+    its end is searched for. None: it may lie behind the text, of which less than `patience` is left.
+    """
+    places = [_Place(piece_end, piece_end, False)]
+    for closing, _ in zip(CLOSING.finditer(text, begin, piece_end), range(_CLOSINGS_TRIED), strict=False):
+        places.append(_Place(closing.start() + 1, closing.end(), True))
+    row = _first((_strict, _tolerant), text, begin, places, tally)
+    if row:
+        return row
+    end = value_end(text, max(text.find(b"{", begin), begin))
+    scanned = _scanned(text, end, final=patience == 0)
+    if not scanned and end != BROKEN and len(text) - begin < patience:
+        return None
+    return (
+        _first((_strict, _tolerant), text, begin, scanned, tally)
+        or _first((_rewritten,), text, begin, places + scanned, tally)
+        or _Row(None, piece_end, False)
+    )
+
+
+def _first(
+    ways: tuple[_Decode, ...], text: bytes, begin: int, places: list[_Place], tally: Tally
+) -> _Row | None:
+    for decode in ways:
+        for place in places:
+            events = decode(text[begin : place.end], tally)
             if events is not None:
-                return _Row(events, begin + closing.end(), True)
-    return _scanned(text, begin, tally)
-
-
-def _scanned(text: bytes, begin: int, tally: Tally) -> _Row | None:
-    """A row with what looks like a border inside, in a nested object or in a string."""
-    end = value_end(text, begin + len(text[begin:]) - len(text[begin:].lstrip()))
-    if end is None:
-        return None
-    closing = CLOSING.match(text, end - 1)
-    if not (closing or BORDER.match(text, end - 1) or END.match(text, end)):
-        return None
-    for decode in (_strict, _lenient):
-        events = decode(text[begin:end], tally)
-        if events is not None:
-            return _Row(events, closing.end() if closing else end, bool(closing))
+                return _Row(events, place.behind, place.closed)
     return None
+
+
+def _scanned(text: bytes, end: int | None, *, final: bool) -> list[_Place]:
+    """`end`, where a row ends by its brackets, if what follows may follow a row."""
+    if end is None or end == BROKEN:
+        return []
+    closing = CLOSING.match(text, end - 1)
+    if closing:
+        return [_Place(end, closing.end(), True)]
+    goes_on = BORDER.match(text, end - 1) or (final and END.match(text, end))
+    return [_Place(end, end, False)] if goes_on else []
 
 
 def _strict(piece: bytes, _: Tally) -> list[Event] | None:
@@ -107,9 +131,19 @@ def _strict(piece: bytes, _: Tally) -> list[Event] | None:
         return None
 
 
-def _lenient(piece: bytes, tally: Tally) -> list[Event] | None:
+def _tolerant(piece: bytes, tally: Tally) -> list[Event] | None:
+    """JSON but for control characters, bytes that are not UTF-8, and bare NaN or infinity."""
+    return _loaded(_plain_texts(piece), tally)
+
+
+def _rewritten(piece: bytes, tally: Tally) -> list[Event] | None:
+    """The text with its escapes and quotes put right as best they can."""
+    return _loaded(_repaired_texts(piece), tally)
+
+
+def _loaded(texts: Iterator[tuple[str, str]], tally: Tally) -> list[Event] | None:
     constants: list[str] = []
-    for code, text in _repairs(piece):
+    for code, text in texts:
         constants.clear()
         try:
             rows = json.loads(f"[{text}]", strict=not code, parse_constant=constants.append)
@@ -144,8 +178,8 @@ _ESCAPE = re.compile(r'\\(["\\/bfnrt]|u[0-9a-fA-F]{4})|\\')
 _FINAL_BACKSLASH = re.compile(r'(?<!\\)\\"(?=\s*(?:,\s*"[^"\\]+"\s*:|\}))')
 
 
-def _repairs(piece: bytes) -> Iterator[tuple[str, str]]:
-    """The text as it stands, then ever more repaired, each with the code of the latest repair."""
+def _plain_texts(piece: bytes) -> Iterator[tuple[str, str]]:
+    """The text as it stands, then ever more tolerantly, each with the code of what was tolerated."""
     try:
         text = piece.decode()
         yield "", text
@@ -153,13 +187,24 @@ def _repairs(piece: bytes) -> Iterator[tuple[str, str]]:
         text = piece.decode(errors="replace")
         yield "repaired_utf8", text
     yield "repaired_control", text
-    text = _BAREWORD.sub(lambda found: found[1] or "null", text)
-    yield "nonfinite_values", text
-    yield "repaired_escapes", _ESCAPE.sub(lambda found: found[0] if found[1] else r"\\", text)
-    text = _FINAL_BACKSLASH.sub(r'\\\\"', text)
-    text = _ESCAPE.sub(lambda found: found[0] if found[1] else r"\\", text)
+    yield "nonfinite_values", _without_barewords(text)
+
+
+def _repaired_texts(piece: bytes) -> Iterator[tuple[str, str]]:
+    """The text ever more repaired, each with the code of the latest repair."""
+    text = _without_barewords(piece.decode(errors="replace"))
+    yield "repaired_escapes", _ESCAPE.sub(_whole_escape, text)
+    text = _ESCAPE.sub(_whole_escape, _FINAL_BACKSLASH.sub(r'\\\\"', text))
     yield "repaired_escapes", text
     yield "repaired_quotes", escape_stray_quotes(text)
+
+
+def _without_barewords(text: str) -> str:
+    return _BAREWORD.sub(lambda found: found[1] or "null", text)
+
+
+def _whole_escape(found: re.Match[str]) -> str:
+    return found[0] if found[1] else r"\\"
 
 
 _MARK = re.compile(r'[{}\[\]"]')

@@ -11,14 +11,18 @@ BORDER = re.compile(rb'\}\s*,\s*(?=\{\s*"(?:' + ROW_KEYS + rb')"\s*:)')
 # The list's end: a `]` behind a row and before a key, the document's end, or nothing at all.
 CLOSING = re.compile(rb'\}\s*,?\s*\](?=\s*,\s*"|\s*\}|\s*\Z)')
 END = re.compile(rb"\s*,?\s*\Z")
-_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[{]|[\]}]|"', re.DOTALL)
+# A string counts as one only before what may follow it; a lone quote starts one that does not end well.
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"(?=\s*[,:\]}])|[\[{]|[\]}]|"', re.DOTALL)
+_OPEN_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:\\?\Z|"\s*\Z)', re.DOTALL)
+BROKEN = -1
 _SCALAR = re.compile(rb"[^\s,\]}\"{\[]+")
 
 
 def value_end(text: bytes, begin: int) -> int | None:
     """The index behind the value that starts at `begin`; None where it runs off the end of the text.
 
-    Aware of strings, in which brackets mean nothing. A scalar that touches the end may go on there.
+    Aware of strings, in which brackets mean nothing; BROKEN where a string is followed by what no string
+    is followed by. A scalar that touches the end may go on there.
     """
     if text[begin : begin + 1] not in (b'"', b"{", b"["):
         scalar = _SCALAR.match(text, begin)
@@ -31,7 +35,7 @@ def value_end(text: bytes, begin: int) -> int | None:
             case b"}" | b"]":
                 depth -= 1
             case b'"':
-                return None
+                return None if _OPEN_STRING.match(text, token.start()) else BROKEN
         if depth <= 0:
             return token.end()
     return None

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from traceanalyzer.trace.calls import CallKey, Calls, compact
+from traceanalyzer.trace.calls import CallKey, Calls, compact, has_empty_part
 from traceanalyzer.trace.events import ANNOTATION_NAMES, UNREADABLE_NAME
 from traceanalyzer.trace.gather import Array, Columns
 from traceanalyzer.trace.raw import RawKernels, RawLaunches, RawOps
@@ -103,6 +103,7 @@ def _with_named_annotations(ops: RawOps, names: list[str]) -> RawOps:
 def _distinct_calls(ops: RawOps, keys: list[CallKey], *, merge: bool) -> tuple[RawOps, list[CallKey]]:
     """Without calls that no row makes; `merge`: some rows were rewritten, so that spellings differ."""
     used = np.bincount(ops.call[ops.call >= 0], minlength=len(keys)) > 0
+    merge = merge or any(has_empty_part(text) for _, text in keys)
     if used.all() and not merge:
         return ops, keys
     places: dict[CallKey, int] = {}
