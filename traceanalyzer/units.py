@@ -73,12 +73,12 @@ def si(value: float, unit: str, significant: int = 3) -> str:
     return f"{digits(value, significant)} {unit}"
 
 
-def duration(ns: float) -> str:
+def duration(ns: float, significant: int = 3) -> str:
     """Nanoseconds as people read them: `850 ns`, `12.3 µs`, `97.0 ms`, `1.20 s`."""
     for factor, unit in ((1e9, "s"), (1e6, "ms"), (1e3, "µs")):
         if abs(ns) >= factor:
-            return f"{digits(ns / factor)} {unit}"
-    return f"{digits(ns)} ns"
+            return f"{digits(ns / factor, significant)} {unit}"
+    return f"{digits(ns, significant)} ns"
 
 
 def percent(share: float, denominator_digits: int = 1) -> str:
