@@ -42,12 +42,13 @@ op_args = st.fixed_dictionaries(
         "Fwd thread id": st.integers(0, 3), "kernel_kwargs": nested, "stream": st.integers(0, 9), "x": nested,
     },
 )  # fmt: skip
+volumes = st.lists(st.integers(1, 99), min_size=3, max_size=3)
 gpu_args = st.fixed_dictionaries(
     {"device": st.integers(0, 7), "stream": st.integers(0, 99)},
     optional={
-        "External id": ids, "correlation": st.integers(-1, 2**40), "grid": st.lists(st.integers(1, 99), min_size=3, max_size=3),
-        "block": st.lists(st.integers(1, 9), min_size=3, max_size=3), "registers per thread": st.integers(0, 255),
-        "shared memory": st.integers(0, 2**17), "bytes": ids, "Collective name": names, "blocks per SM": nested,
+        "External id": ids, "correlation": st.integers(-1, 2**40), "grid": volumes, "block": volumes,
+        "registers per thread": st.integers(0, 255), "shared memory": st.integers(0, 2**17), "bytes": ids,
+        "Collective name": names, "blocks per SM": nested,
     },
 )  # fmt: skip
 
@@ -61,7 +62,8 @@ def event(cat: st.SearchStrategy[str], args: st.SearchStrategy[Any]) -> st.Searc
 
 flow = st.fixed_dictionaries({"ph": st.sampled_from("sf"), "cat": st.just("ac2g"), "id": ids, "pid": ids,
                               "tid": names, "ts": whole_us, "name": names})  # fmt: skip
-other = st.fixed_dictionaries({"ph": st.sampled_from("iCM"), "name": names, "args": st.dictionaries(names, nested, max_size=2)})
+any_args = st.dictionaries(names, nested, max_size=2)
+other = st.fixed_dictionaries({"ph": st.sampled_from("iCM"), "name": names, "args": any_args})
 events = st.lists(
     st.one_of(
         event(st.sampled_from(["cpu_op", "user_annotation"]), op_args),
@@ -75,7 +77,8 @@ events = st.lists(
 )
 metadata = st.dictionaries(names.filter(lambda name: name != "traceEvents"), nested, max_size=3)
 layouts = st.sampled_from(
-    [{"indent": None}, {"indent": 2}, {"indent": 0}, {"separators": (",", ":")}, {"indent": 4, "ensure_ascii": False}]
+    [{"indent": None}, {"indent": 2}, {"indent": 0}, {"separators": (",", ":")},
+     {"indent": 4, "ensure_ascii": False}]  # fmt: skip
 )
 anchor = {"ph": "X", "cat": "cpu_op", "name": "aten::mm", "pid": 1, "tid": 1, "ts": 10, "dur": 5,
           "args": {"Input Dims": [[2, 3], [3, 4]], "Input type": ["float", "float"]}}  # fmt: skip

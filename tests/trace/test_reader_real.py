@@ -31,7 +31,8 @@ def test_same_rows_as_plain_json(path: Path) -> None:
     assert raw.events == len(document["traceEvents"])
     assert raw.salvaged is None
     assert raw.base_ns == document.get("baseTimeNanoseconds", 0)
-    assert [device.name for device in raw.devices] == [d["name"] for d in document.get("deviceProperties", [])]
+    listed = document.get("deviceProperties", [])
+    assert [device.name for device in raw.devices] == [entry["name"] for entry in listed]
 
 
 @pytest.mark.parametrize("path", REAL, ids=lambda path: path.name)

@@ -60,8 +60,7 @@ def event_batches(window: Window, tally: Tally) -> Iterator[list[Event]]:
 
 
 def _note_unclosed(window: Window, cut: Cut, tally: Tally) -> None:
-    tally.add("truncated")
-    tally.lose(window.start + len(window.text), 0)
+    tally.cut_off(window.start + len(window.text))
     window.drop(len(window.text))
     window.ended = True
 

@@ -112,8 +112,7 @@ class Document:
         return "member"
 
     def _ended(self, window: Window) -> str:
-        self.tally.add("truncated")
-        self.tally.lose(window.start + len(window.text), 0)
+        self.tally.cut_off(window.start + len(window.text))
         return "done"
 
     def _value_end(self, window: Window, begin: int) -> int | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from traceanalyzer.trace.events import UNDECODABLE, Event, decode_batch, event_of
-from traceanalyzer.trace.scan import BORDER, BROKEN, CLOSING, END, value_end
+from traceanalyzer.trace.scan import BORDER, BROKEN, CLOSING, FINAL, value_end
 from traceanalyzer.trace.tally import Tally
 
 _CLOSINGS_TRIED = 4
@@ -67,8 +67,13 @@ def decode_rows(text: bytes, *, whole: bool, at: int, tally: Tally) -> Rows:
         if row.closed:
             return Rows(events, row.behind, True)
         border = BORDER.match(text, row.behind - 1)
-        begin = border.end() if border else len(text)
+        begin = border.end() if border else _skip(text, row.behind)
     return Rows(events, begin, False)
+
+
+def _skip(text: bytes, begin: int) -> int:
+    """Over commas and white space: what is then left belongs to a row that breaks off."""
+    return len(text) - len(text[begin:].lstrip(b", \t\r\n"))
 
 
 def _lose(piece: bytes, at: int, *, cut_off: bool, tally: Tally) -> None:
@@ -120,7 +125,7 @@ def _scanned(text: bytes, end: int | None, *, final: bool) -> list[_Place]:
     closing = CLOSING.match(text, end - 1)
     if closing:
         return [_Place(end, closing.end(), True)]
-    goes_on = BORDER.match(text, end - 1) or (final and END.match(text, end))
+    goes_on = BORDER.match(text, end - 1) or (final and FINAL.match(text, end))
     return [_Place(end, end, False)] if goes_on else []
 
 

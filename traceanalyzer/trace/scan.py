@@ -9,8 +9,9 @@ from traceanalyzer.trace.events import ROW_KEYS
 # Between two rows: a `}` up to the next `{` whose first key is one that opens a row.
 BORDER = re.compile(rb'\}\s*,\s*(?=\{\s*"(?:' + ROW_KEYS + rb')"\s*:)')
 # The list's end: a `]` behind a row and before a key, the document's end, or nothing at all.
-CLOSING = re.compile(rb'\}\s*,?\s*\](?=\s*,\s*"|\s*\}|\s*\Z)')
-END = re.compile(rb"\s*,?\s*\Z")
+CLOSING = re.compile(rb'\}\s*,?\s*\](?=\s*,\s*(?:"|\Z)|\s*\}|\s*\Z)')
+# Behind the last complete row of a text that breaks off.
+FINAL = re.compile(rb"\s*(?:,|\Z)")
 # A string counts as one only before what may follow it; a lone quote starts one that does not end well.
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"(?=\s*[,:\]}])|[\[{]|[\]}]|"', re.DOTALL)
 _OPEN_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:\\?\Z|"\s*\Z)', re.DOTALL)

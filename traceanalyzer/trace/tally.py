@@ -52,6 +52,11 @@ class Tally:
         if self.damaged_at is None:
             self.damaged_at = at_byte
 
+    def cut_off(self, at_byte: int) -> None:
+        """The text ends at `at_byte` although the document does not."""
+        self.counts["truncated"] = 1
+        self.lose(at_byte, 0)
+
     def warnings(self) -> tuple[Warning, ...]:
         found = [code for code in MESSAGES if code in self.counts]
         return tuple(Warning(code, MESSAGES[code], self.counts[code]) for code in found)
