@@ -45,5 +45,5 @@ def _without_events(document: Document) -> TraceFormatError:
             f"{path}: is not JSON, or ends before its {EVENTS_KEY} (at byte {document.source.total})",
             fix=_GIVE,
         )
-    keys = ", ".join(sorted(document.keys)[:5]) or "none"
+    keys = ", ".join(ascii(key[:40]).strip("'") for key in sorted(document.keys)[:5]) or "none"
     return TraceFormatError(f"{path}: is JSON, but has no {EVENTS_KEY} (top-level keys: {keys})", fix=_GIVE)
