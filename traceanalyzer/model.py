@@ -63,6 +63,7 @@ class OpCall:
     concrete: tuple[str, ...] = ()          # scalars and lists as text: "[1, 1]", "True", ""
     list_dtype: str | None = None           # dtype of tensor-list items, from kernel names or neighbours
     output: Shape | None = None             # an output's dims, proved by another op's recorded input
+    output_from: str = ""                   # what proves `output`: words for a row's note
 
 
 @dataclass(frozen=True, slots=True)
