@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from traceanalyzer.columns import Trace
-from traceanalyzer.trace.assemble import assemble
+from traceanalyzer.trace.assemble import trace_of
 from traceanalyzer.trace.devices import devices_with_work, of_device
 from traceanalyzer.trace.files import trace_files
 from traceanalyzer.trace.reader import read
@@ -20,4 +20,4 @@ def load(path: str, *, progress: Callable[[int], None] | None = None) -> Trace:
     `progress` is called with the bytes of the file read so far. Raises TraceFormatError for what is no
     PyTorch profiler trace.
     """
-    return assemble(read(path, progress=progress))
+    return trace_of(read(path, progress=progress))

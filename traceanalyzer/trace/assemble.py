@@ -9,6 +9,7 @@ import numpy as np
 from traceanalyzer.columns import Ids, OpKind, Ops, Pieces, Trace
 from traceanalyzer.errors import TraceFormatError
 from traceanalyzer.trace.host import host_records
+from traceanalyzer.trace.infer import infer
 from traceanalyzer.trace.kinds import kinds
 from traceanalyzer.trace.link import link, linked_kernels, sorted_launches
 from traceanalyzer.trace.oddities import oddities
@@ -21,16 +22,16 @@ _RESOLUTION_NS = 1000  # of clocks that count whole microseconds, or doubles sin
 _COARSE = ("integer_us", "integer_us_capitalised", "float_epoch")
 
 
-def assemble(raw: Raw) -> Trace:
+def trace_of(raw: Raw) -> Trace:
     """Nest the ops, link the records to them, find phases and steps.
 
     Without GPU activity the operators' own times are the records. Raises TraceFormatError where there
     are no operators either.
     """
     tolerance_ns = _RESOLUTION_NS if raw.integer_us or raw.dialect in _COARSE else 0
-    rows = _sorted(raw.ops)
-    ops, forward = _ops(raw, rows, tolerance_ns)
-    steps = steps_of(raw.names, rows)
+    raw = _in_order(raw)  # the file's order is given up here, and its memory with it
+    ops, forward = _ops(raw, tolerance_ns)
+    steps = steps_of(raw.names, raw.ops)
     launches = sorted_launches(raw.launches)
     on_cpu = not len(raw.kernels.start_ns)
     pieces: Pieces | None = None
@@ -42,11 +43,12 @@ def assemble(raw: Raw) -> Trace:
                 fix="profile with ProfilerActivity.CPU and that of the accelerator, around the work itself",
             )
     else:
-        links = link(raw.names, ops, rows.external, launches, raw.kernels, tolerance_ns)
+        links = link(raw.names, ops, raw.ops.external, launches, raw.kernels, tolerance_ns)
         kernels = linked_kernels(raw.names, raw.kernels, launches, links)
+    ops, calls = infer(raw.names, ops, kernels, raw.calls, forward)
     trace = Trace(
         path=raw.path, bytes=raw.bytes, events=raw.events, dialect=raw.dialect, names=raw.names,
-        calls=raw.calls, ops=ops, launches=launches, kernels=kernels, pieces=pieces, steps=steps,
+        calls=calls, ops=ops, launches=launches, kernels=kernels, pieces=pieces, steps=steps,
         devices=raw.devices, rank=raw.rank, on_cpu=on_cpu, base_ns=raw.base_ns, amd=raw.amd,
         recording=raw.recording, salvaged=raw.salvaged,
     )  # fmt: skip
@@ -54,13 +56,23 @@ def assemble(raw: Raw) -> Trace:
     return replace(trace, warnings=warnings)
 
 
-def _sorted(raw: RawOps) -> RawOps:
-    rows = order(raw.thread, raw.start_ns, raw.end_ns)
-    return RawOps(*(getattr(raw, name)[rows] for name in RawOps.__dataclass_fields__))
+def _in_order(raw: Raw) -> Raw:
+    """With ops in `order`, and threads numbered by their first row in time."""
+    threads = np.concatenate((raw.ops.thread, raw.launches.thread))
+    starts = np.concatenate((raw.ops.start_ns, raw.launches.start_ns))
+    first = np.full(int(threads.max(initial=-1)) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(first, threads, starts)
+    number = np.empty(len(first), np.int32)
+    number[np.argsort(first, kind="stable")] = np.arange(len(first), dtype=np.int32)
+    ops = replace(raw.ops, thread=number[raw.ops.thread])
+    rows = order(ops.thread, ops.start_ns, ops.end_ns)
+    ops = RawOps(*(getattr(ops, name)[rows] for name in RawOps.__dataclass_fields__))
+    return replace(raw, ops=ops, launches=replace(raw.launches, thread=number[raw.launches.thread]))
 
 
-def _ops(raw: Raw, rows: RawOps, tolerance_ns: int) -> tuple[Ops, Ids]:
-    """The finished table of `rows`, which are in order; and the forward op of each backward node."""
+def _ops(raw: Raw, tolerance_ns: int) -> tuple[Ops, Ids]:
+    """The finished table of ops that are in order; and the forward op of each backward node."""
+    rows = raw.ops
     nesting = nest(rows.thread, rows.start_ns, rows.end_ns, rows.annotation, tolerance_ns)
     kind = kinds(raw.names, rows.name, rows.annotation)
     numbered = (rows.sequence >= 0) & (rows.forward_thread <= 0)

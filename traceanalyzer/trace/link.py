@@ -59,32 +59,33 @@ def launches_of(launches: Launches, correlation: Ints, moment_ns: Ints) -> Ids:
 
     Where all begin after it (two clocks, some microseconds apart) it is the first. -1: there is none.
     """
-    found = latest_before(launches.correlation, launches.start_ns, correlation, moment_ns)
-    early = np.flatnonzero((found < 0) & (correlation >= 0))
-    if len(early) and len(launches.correlation):
-        first = np.lexsort((launches.start_ns, launches.correlation))
-        slot = np.searchsorted(launches.correlation, correlation[early], sorter=first)
-        row = first[np.minimum(slot, len(first) - 1)]
-        found[early] = np.where(launches.correlation[row] == correlation[early], row, -1)
-    return np.where(correlation >= 0, found, -1).astype(np.int32)
+    found = latest_before(launches.correlation, launches.start_ns, correlation, moment_ns, or_first=True)
+    return np.where(correlation >= 0, found, np.int32(-1))
 
 
-def latest_before(key: Ints, moment_ns: Ints, wanted_key: Ints, wanted_ns: Ints) -> Ids:
-    """Of the rows with each wanted key, the last whose moment is not after the wanted one; -1: none."""
+def latest_before(
+    key: Ints, moment_ns: Ints, wanted_key: Ints, wanted_ns: Ints, *, or_first: bool = False
+) -> Ids:
+    """Of the rows with each wanted key, the last whose moment is not after the wanted one; -1: none.
+
+    `or_first`: where there are such rows, but all later, the first of them. O((n + wanted) log n).
+    """
     if not len(key):
         return np.full(len(wanted_key), -1, np.int32)
-    # Keys and moments are replaced by their ranks, so that a pair of them fits one integer.
-    keys, moments = np.unique(key), np.unique(moment_ns)
-    width = len(moments) + 1
-    packed = np.searchsorted(keys, key) * width + np.searchsorted(moments, moment_ns) + 1
-    by_pair = np.argsort(packed, kind="stable")
-    group = np.searchsorted(keys, wanted_key)
-    exists = keys[np.minimum(group, len(keys) - 1)] == wanted_key
-    wanted = group * width + np.searchsorted(moments, wanted_ns, side="right")
-    place = np.searchsorted(packed, wanted, side="right", sorter=by_pair) - 1
-    row = by_pair[np.maximum(place, 0)]
-    found = exists & (place >= 0) & (key[row] == wanted_key)
-    return np.where(found, row, -1).astype(np.int32)
+    rows = np.lexsort((moment_ns, key)).astype(np.int32)
+    keys, moments = key[rows], moment_ns[rows]
+    first = np.searchsorted(keys, wanted_key)
+    low, high = first.copy(), np.searchsorted(keys, wanted_key, side="right")
+    active = np.flatnonzero(low < high)
+    while len(active):  # binary search for all at once; nearly all keys have one row: one turn
+        middle = (low[active] + high[active]) // 2
+        before = moments[middle] <= wanted_ns[active]
+        low[active[before]] = middle[before] + 1
+        high[active[~before]] = middle[~before]
+        active = active[low[active] < high[active]]
+    place = np.where(low > first, low - 1, first if or_first else len(rows))
+    place[keys[np.minimum(place, len(rows) - 1)] != wanted_key] = len(rows)
+    return np.append(rows, np.int32(-1))[place]
 
 
 def rows_of(wanted: Ints, keys: Ints) -> Ids:

@@ -56,10 +56,12 @@ def _lost(trace: Trace) -> list[Warning]:
     """Launches whose kernel is not in the trace: its head or tail was lost, or a buffer ran over."""
     launches = trace.launches
     starts = _starts_kernels(trace) & (launches.correlation >= 0)
-    lost = int((starts & ~np.isin(launches.correlation, trace.kernels.correlation)).sum())
-    if lost <= max(_FEW, _WORTH_A_WORD * int(starts.sum())):
+    count = int(starts.sum())
+    starts[trace.kernels.launch[trace.kernels.launch >= 0]] = False
+    lost = int(starts.sum())
+    if lost <= max(_FEW, _WORTH_A_WORD * count):
         return []
-    text = f"of {int(starts.sum())} launches have no GPU record: busy time is too low by what they did"
+    text = f"of {count} launches {lost} have no GPU record: busy time is too low by what they did"
     return [Warning("launches_without_kernels", text, lost)]
 
 
