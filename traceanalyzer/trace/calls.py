@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -14,16 +14,15 @@ from traceanalyzer.model import Dims, OpCall
 from traceanalyzer.trace.events import Args
 from traceanalyzer.units import canonical_dtype
 
-CallKey = tuple[int, bytes]  # name id, and what `call_bytes` gives
+CallKey = tuple[int, bytes]  # name id, and one of `call_keys`
 _SEPARATOR = b"\0"  # cannot stand in JSON text
 _SPACE = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")|\s+', re.DOTALL)
 
 
-def call_bytes(args: Args) -> bytes:
-    """Everything that tells two calls of one operator apart, as recorded."""
-    return _SEPARATOR.join(
-        (args.dims, args.types, args.strides, args.concrete, args.legacy_dims)
-    )
+def call_keys(args: list[Args]) -> Iterator[bytes]:
+    """For each call, everything that tells it apart from others of its operator, as recorded."""
+    parts = [(each.dims, each.types, each.strides, each.concrete, each.legacy_dims) for each in args]
+    return map(_SEPARATOR.join, parts)
 
 
 def compact(key: bytes) -> bytes:

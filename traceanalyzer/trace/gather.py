@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from traceanalyzer.columns import Ints
+from traceanalyzer.columns import Ids, Ints
 from traceanalyzer.trace.tally import Tally
 
 Array = npt.NDArray[Any]
@@ -33,6 +33,11 @@ class Interned(dict[Any, int]):
             self.values_seen.append(known)
         self[value] = row
         return row
+
+
+def rows_of(known: dict[Any, int], keys: Iterable[Any], count: int) -> Ids:
+    """`known[key]` for each of `count` keys, without a step of Python for keys that are known."""
+    return np.fromiter(map(known.__getitem__, keys), np.int32, count)
 
 
 class Columns:
@@ -97,7 +102,7 @@ def nanoseconds(us: npt.NDArray[np.float64]) -> Ints:
 def whole_numbers(values: list[Any]) -> Ints:
     """int64 column of integers or digits in text; what is neither, or too large for the other end, is -1."""
     try:
-        return np.array(values, np.int64)
+        return np.fromiter(values, np.int64, len(values))
     except (OverflowError, ValueError, TypeError):
         return np.array([_whole_number(value) for value in values], np.int64)
 

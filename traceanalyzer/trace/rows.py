@@ -6,18 +6,21 @@ import json
 import math
 import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from traceanalyzer.columns import Ids, Ints, RecordKind
-from traceanalyzer.trace.calls import call_bytes
+from traceanalyzer.trace.calls import call_keys
 from traceanalyzer.trace.events import NO_ARGS, Args, Event, Row, RowOf, adopt_bare
-from traceanalyzer.trace.gather import Array, Columns, Interned, whole_numbers
+from traceanalyzer.trace.gather import Array, Columns, Interned, rows_of, whole_numbers
 from traceanalyzer.trace.tally import Tally
 
 _DIGITS = re.compile(r"\d{1,9}", re.ASCII)
 _INSTANCE = re.compile(r"(\w+)\([^()]*\)")
-_KINDS = {Row.KERNEL: RecordKind.KERNEL, Row.MEMCPY: RecordKind.MEMCPY, Row.MEMSET: RecordKind.MEMSET}
+_KINDS: dict[int, int] = {
+    Row.KERNEL: RecordKind.KERNEL, Row.MEMCPY: RecordKind.MEMCPY, Row.MEMSET: RecordKind.MEMSET,
+}  # fmt: skip
 
 
 class Rows:
@@ -72,22 +75,16 @@ class Rows:
             self._tally.add("unfinished_rows", len(args) - len(events))
             args = [event.args or NO_ARGS for event in events]
         common = self._common(events, args)
-        calls = self.calls
-        names = common["name"].tolist()
-        if annotations:
-            marked = set(annotations)
-            call = [
-                -1 if place in marked else calls[name, call_bytes(each)]
-                for place, (name, each) in enumerate(zip(names, args, strict=True))
-            ]
-        else:
-            call = [calls[name, call_bytes(each)] for name, each in zip(names, args, strict=True)]
+        keys = zip(common["name"].tolist(), call_keys(args), strict=True)
+        call = rows_of(self.calls, keys, len(args))
         annotation = np.zeros(len(events), bool)
-        annotation[annotations] = True
+        if annotations:
+            annotation[annotations] = True
+            call[annotations] = -1
         self.ops.append(
             **common,
             annotation=annotation,
-            call=np.array(call, np.int32),
+            call=call,
             module=self._modules(args),
             sequence=whole_numbers([each.sequence for each in args]),
             forward_thread=whole_numbers([each.forward_thread for each in args]),
@@ -95,16 +92,16 @@ class Rows:
 
     def _common(self, events: list[Event], args: list[Args]) -> dict[str, Array]:
         """Columns that host rows share."""
-        names, threads = self.names, self.threads
+        count = len(events)
         external = whole_numbers([each.external for each in args])
         if (external < 0).any():
             older = whole_numbers([each.legacy_external for each in args])
             external = np.where(external < 0, older, external)
         return {
-            "ts": np.array([event.ts for event in events]),
-            "dur": np.array([event.dur for event in events]),
-            "name": np.array([names[event.name] for event in events], np.int32),
-            "thread": np.array([threads[event.pid, event.tid] for event in events], np.int32),
+            "ts": np.fromiter([event.ts for event in events], np.float64, count),
+            "dur": np.fromiter([event.dur for event in events], np.float64, count),
+            "name": rows_of(self.names, [event.name for event in events], count),
+            "thread": rows_of(self.threads, [(event.pid, event.tid) for event in events], count),
             "external": external,
         }
 
@@ -121,16 +118,16 @@ class Rows:
 
     def _add_kernels(self, events: list[Event]) -> None:
         args = [event.args or NO_ARGS for event in events]
-        row_of, volumes = self.row_of, self._volumes
+        row_of, volumes, count = self.row_of, self._volumes, len(events)
         common = self._common(events, args)
         del common["thread"]
         self.kernels.append(
             **common,
-            kind=np.array([_KINDS[Row(row_of[event.cat])] for event in events], np.int8),
-            device=_narrow([_device(event, each) for event, each in zip(events, args, strict=True)], 0),
-            stream=whole_numbers([_stream(event, each) for event, each in zip(events, args, strict=True)]),
+            kind=rows_of(_KINDS, [row_of[event.cat] for event in events], count).astype(np.int8),
+            device=_devices(events, args),
+            stream=_streams(events, args),
             correlation=_positive(whole_numbers([each.correlation for each in args])),
-            blocks=np.array([volumes[bytes(each.grid)] for each in args], np.int64),
+            blocks=whole_numbers([volumes[bytes(each.grid)] for each in args]),
             threads=_narrow([volumes[bytes(each.block)] for each in args]),
             registers=_narrow([each.registers for each in args]),
             shared_bytes=whole_numbers([each.shared for each in args]),
@@ -181,18 +178,25 @@ def module_path(text: str) -> str:
     return ".".join(instances) or text
 
 
-def _device(event: Event, args: Args) -> int:
-    if args.device >= 0:
-        return args.device
-    return args.in_device if args.in_device >= 0 else _number_in(event.pid, 0)
+def _devices(events: list[Event], args: list[Args]) -> Ids:
+    """`device`, or what stood for it: `inDevice` of a peer-to-peer copy, else the pid."""
+    devices = [each.device for each in args]
+    if min(devices) < 0:
+        for place, (event, each) in enumerate(zip(events, args, strict=True)):
+            if each.device < 0:
+                devices[place] = each.in_device if each.in_device >= 0 else _number_in(event.pid, 0)
+    return _narrow(devices, 0)
 
 
-def _stream(event: Event, args: Args) -> int:
+def _streams(events: list[Event], args: list[Args]) -> Ints:
     """`stream`, or what stood for it: the queue (early ROCm), the tid (`stream 7`, or the bare number)."""
-    stream = _number_in(args.stream, -1)
-    if stream >= 0:
-        return stream
-    return args.queue if args.queue >= 0 else _number_in(event.tid, 0)
+    streams: list[Any] = [each.stream for each in args]
+    for place, stream in enumerate(streams):
+        if type(stream) is not int or stream < 0:
+            given, queue = _number_in(stream, -1), args[place].queue
+            stood_for = queue if queue >= 0 else _number_in(events[place].tid, 0)
+            streams[place] = given if given >= 0 else stood_for
+    return whole_numbers(streams)
 
 
 def _number_in(value: int | str, otherwise: int) -> int:
