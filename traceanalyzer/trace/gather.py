@@ -13,6 +13,7 @@ from traceanalyzer.columns import Ids, Ints
 from traceanalyzer.trace.tally import Tally
 
 Array = npt.NDArray[Any]
+_ROOM = 1 << 14         # rows that a column has room for at first
 _PACKED = 64            # batches kept apart before their arrays are joined
 _LATEST_US = 9.2e15     # beyond it, nanoseconds leave 63 bits
 _DIGITS = re.compile(r"-?\d{1,400}", re.ASCII)
@@ -50,7 +51,8 @@ class Columns:
         self.whole_us = True
         self.latest_us = 0.0
         self._tally = tally
-        self._packed: dict[str, list[Array]] = {}
+        self._packed: dict[str, Array] = {}   # longer than `_count`
+        self._count = 0
         self._loose: dict[str, list[Array]] = {}
         self._batches = 0
 
@@ -83,13 +85,23 @@ class Columns:
         self.latest_us = max(self.latest_us, float(ts.max(initial=0.0)))
         joined["start_ns"] = nanoseconds(ts)
         joined["end_ns"] = joined["start_ns"] + nanoseconds(dur)
+        self._store(joined)
+
+    def _store(self, joined: dict[str, Array]) -> None:
+        """Behind the rows so far. Resizing in place lets the system move pages instead of copying."""
+        end = self._count + len(joined["start_ns"])
         for name, values in joined.items():
-            self._packed.setdefault(name, []).append(values)
+            column = self._packed.setdefault(name, np.empty(_ROOM, values.dtype))
+            if end > len(column):
+                column.resize(max(end, len(column) * 5 // 4), refcheck=False)
+            column[self._count : end] = values
+        self._count = end
 
     def take(self, name: str, dtype: type) -> Array:
         """One column of all packed rows; the builder lets go of it."""
-        parts = self._packed.pop(name, [])
-        return np.concatenate(parts).astype(dtype, copy=False) if parts else np.empty(0, dtype)
+        column = self._packed.pop(name, np.empty(0, dtype))
+        column.resize(self._count, refcheck=False)
+        return column.astype(dtype, copy=False)
 
 
 def nanoseconds(us: npt.NDArray[np.float64]) -> Ints:
