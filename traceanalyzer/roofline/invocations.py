@@ -26,13 +26,13 @@ def group(trace: Trace, ownership: Ownership, rank: Codes) -> Groups:
     """One row a distinct (call, phase, module) of a priced or link op; else one a kernel name."""
     ops, kernels = trace.ops, trace.kernels
     op = np.where(ownership.owner >= 0, ownership.owner, kernels.op)
-    by_op = (rank == COMPUTE) & (kernels.unlinked < 0) & (op >= 0)
-    by_op &= ops.call[op] >= 0
+    call, phase, module = (np.append(column, -1)[op] for column in (ops.call, ops.phase, ops.module))
+    by_op = (rank == COMPUTE) & (kernels.unlinked < 0) & (call >= 0)  # an op of -1 read the -1 behind
     key = combine(
         by_op.astype(np.int64),
-        np.where(by_op, ops.call[op], kernels.name),
-        np.where(by_op, ops.phase[op], -1) + 1,
-        np.where(by_op, ops.module[op], -1) + 1,
+        np.where(by_op, call, kernels.name),
+        np.where(by_op, phase, -1) + 1,
+        np.where(by_op, module, -1) + 1,
         np.where(by_op | (rank != COMPUTE), -1, kernels.unlinked) + 1,
         rank,
     )

@@ -1,0 +1,231 @@
+"""Embedding, gathering, scattering: the elements touched, the indices, and nothing of the rest."""
+
+from __future__ import annotations
+
+from traceanalyzer.cost.registry import Missing, op_cost
+from traceanalyzer.cost.tensors import (
+    broadcast, bytes_of, bytes_read, dtype, has, integers, is_list, itemsize, list_bytes, numel, shape, shapes_in,
+    tensors,
+)  # fmt: skip
+from traceanalyzer.model import Cost, OpCall
+from traceanalyzer.units import ITEMSIZE
+
+_SOURCE = "definition of the operator (torch.nn.functional.embedding, torch.gather, torch.Tensor.scatter_add_)"
+
+
+@op_cost("aten::embedding", source=_SOURCE)
+def embedding(call: OpCall) -> Cost:
+    """out[i, :] = table[index[i], :]
+
+    FLOPs = 0
+    Bytes = a row of the table read for each index, the indices, out written
+    Assumes no row is asked for twice.
+    """
+    dim, count = shape(call, 0)[-1], numel(shape(call, 1))
+    rows = count * dim * itemsize(call, 0)
+    return Cost(0, rows + bytes_read(call, 1), rows)
+
+
+@op_cost("aten::embedding_dense_backward", source=_SOURCE)
+def embedding_backward(call: OpCall) -> Cost:
+    """Zeros of the table's size with gradients added at the indices
+
+    FLOPs = 1 a gradient element
+    Bytes = gradient and indices read, the whole table written, touched rows read
+    Assumes the size of the table, an argument, is recorded; else only the gradient's rows count.
+    """
+    grad = shape(call, 0)
+    each = itemsize(call, 0)
+    touched = numel(grad) * each
+    table = integers(call, 2)[0] * grad[-1] * each if call.concrete else 0
+    note = "" if call.concrete else "size of the table not recorded: its zeros are left out"
+    return Cost(numel(grad), bytes_read(call, 0) + bytes_read(call, 1) + touched, table + touched, note=note)
+
+
+@op_cost("aten::_embedding_bag", "aten::_embedding_bag_forward_only", source=_SOURCE)
+def embedding_bag(call: OpCall) -> Cost:
+    """Rows of a table summed by bag
+
+    FLOPs = 1 an element of every row read
+    Bytes = rows, indices and offsets read, a row a bag written
+    Assumes no row is asked for twice; one bag an offset.
+    """
+    dim, count, bags = shape(call, 0)[-1], numel(shape(call, 1)), numel(shape(call, 2))
+    read = count * dim * itemsize(call, 0) + bytes_read(call, 1) + bytes_read(call, 2)
+    return Cost(count * dim, read, bags * dim * itemsize(call, 0))
+
+
+@op_cost("aten::index_select", "aten::gather", "aten::take", "aten::take_along_dim", source=_SOURCE)
+def gather(call: OpCall) -> Cost:
+    """Chosen elements, or chosen slices, of a tensor
+
+    FLOPs = 0
+    Bytes = as many elements read as are written, and the indices
+    Assumes an index is not used twice; whole sectors are moved: a floor.
+    """
+    index = 1 if call.name == "aten::take" else 2
+    dims, chosen = shape(call, 0), shape(call, index)
+    size = numel(chosen)
+    if call.name == "aten::index_select":
+        if not call.concrete:
+            raise Missing("no_concrete_inputs", "the dimension to select in is not recorded")
+        size *= numel(dims) // max(dims[integers(call, 1)[0]], 1)
+    moved = size * itemsize(call, 0)
+    return Cost(0, moved + bytes_read(call, index), moved)
+
+
+@op_cost("aten::index", "aten::_index", "aten::_unsafe_index", source=_SOURCE)
+def advanced_index(call: OpCall) -> Cost:
+    """x[i, j, ...] with index tensors for the leading dimensions
+
+    FLOPs = 0
+    Bytes = as many elements read as are written, and the int64 indices
+    Assumes the indices stand for the leading dimensions; masks have a size that is data.
+    """
+    dims, indices = shape(call, 0), [s for s in shapes_in(call, 1) if s]
+    if not indices:
+        raise Missing("no_shapes", "the index tensors are not recorded")
+    if call.list_dtype in ("bool", "uint8") or any(numel(s) == numel(dims) and len(s) == len(dims) > 1 for s in indices):
+        raise Missing("data_dependent", "a mask chooses as many elements as are true")
+    size = numel(broadcast(*indices)) * numel(dims[len(indices):])
+    moved = size * itemsize(call, 0)
+    return Cost(0, moved + 8 * sum(map(numel, indices)), moved)
+
+
+@op_cost("aten::index_put_", "aten::_index_put_impl_", "aten::index_put", "aten::_unsafe_index_put", source=_SOURCE)
+def index_put(call: OpCall) -> Cost:
+    """x[i, j, ...] = v, or += v
+
+    FLOPs = 1 an element of v where it accumulates
+    Bytes = v and the int64 indices read, the touched elements written, and read where it accumulates
+    Assumes the untouched part of x costs nothing (copied by the out-of-place variant).
+    """
+    dims, indices = shape(call, 0), [s for s in shapes_in(call, 1) if s]
+    accumulates = len(call.concrete) > 3 and call.concrete[3].strip() in ("True", "true", "1")
+    if not indices or call.list_dtype in ("bool", "uint8"):
+        raise Missing("data_dependent", "a mask chooses as many elements as are true")
+    size = numel(broadcast(*indices)) * numel(dims[len(indices):])
+    touched = size * itemsize(call, 0)
+    read = (bytes_read(call, 2) if has(call, 2) else 0) + 8 * sum(map(numel, indices))
+    return Cost(size * accumulates, read + touched * accumulates, touched)
+
+
+@op_cost("aten::scatter_add_", "aten::scatter_add", "aten::scatter_", "aten::scatter", "aten::scatter_reduce_",
+         "aten::scatter_reduce", "aten::index_add_", "aten::index_add", "aten::index_copy_", "aten::index_fill_",
+         "aten::put_", "aten::masked_scatter_", source=_SOURCE)
+def scatter(call: OpCall) -> Cost:
+    """x[index] = v, or += v
+
+    FLOPs = 1 a source element where it adds
+    Bytes = source and indices read, touched elements written, and read where it adds
+    Assumes no element is touched twice; atomics move whole sectors: a floor.
+    """
+    adds = "add" in call.name or "reduce" in call.name
+    index, source = 2, 3
+    if "index_" in call.name:
+        slices = numel(shape(call, 0)) // max(shape(call, 0)[0], 1)
+        size = numel(shape(call, source)) if has(call, source) else numel(shape(call, index)) * slices
+    else:
+        size = numel(shape(call, index))
+    touched = size * itemsize(call, 0)
+    read = (touched if has(call, source) else 0) + bytes_read(call, index)
+    written = touched if call.name.endswith("_") else bytes_of(call, 0)
+    read += 0 if call.name.endswith("_") else bytes_read(call, 0)
+    return Cost(size * adds, read + touched * adds, written)
+
+
+@op_cost("aten::gather_backward", "aten::index_backward", "aten::index_select_backward", "aten::one_hot",
+         "aten::value_selecting_reduction_backward", source=_SOURCE, role="composite")
+def index_backward(call: OpCall) -> Cost:
+    """Gradients put back at their indices, where one kernel does it
+
+    FLOPs = 1 a gradient element
+    Bytes = inputs read, as much written
+    Assumes the zeros are written by another op.
+    """
+    read = sum(bytes_read(call, i) for i in tensors(call))
+    return Cost(numel(shape(call, 0)), read, bytes_of(call, 0))
+
+
+@op_cost("aten::searchsorted", "aten::bucketize", source=_SOURCE)
+def search(call: OpCall) -> Cost:
+    """Place of each value among sorted borders
+
+    FLOPs = 0
+    Bytes = values and borders read, int64 places written
+    Assumes borders are read once.
+    """
+    values = 1 if call.name == "aten::searchsorted" else 0
+    read = bytes_read(call, 0) + bytes_read(call, 1)
+    return Cost(0, read, 8 * numel(shape(call, values)))
+
+
+@op_cost("aten::isin", source=_SOURCE)
+def isin(call: OpCall) -> Cost:
+    """Whether each element is among others
+
+    FLOPs = 1 an element
+    Bytes = both read, booleans written
+    Assumes the test elements are read once.
+    """
+    size = numel(shape(call, 0))
+    return Cost(size, sum(bytes_read(call, i) for i in tensors(call)), size)
+
+
+@op_cost("aten::upsample_nearest1d", "aten::upsample_nearest2d", "aten::upsample_nearest3d",
+         "aten::upsample_linear1d", "aten::upsample_bilinear2d", "aten::upsample_bicubic2d",
+         "aten::_upsample_nearest_exact2d", "aten::_upsample_bilinear2d_aa", "aten::_upsample_bicubic2d_aa",
+         "aten::upsample_trilinear3d", "aten::grid_sampler_2d", "aten::grid_sampler_3d", source=_SOURCE)
+def resample(call: OpCall) -> Cost:
+    """The input on another grid
+
+    FLOPs = taps an output element: 1 nearest, 2 linear, 4 bilinear, 8 trilinear, 16 bicubic
+    Bytes = input (and grid) read, output written
+    Assumes every input element is used.
+    """
+    dims = shape(call, 0)
+    taps = next((n for word, n in (("bicubic", 16), ("trilinear", 8), ("bilinear", 4), ("grid", 4), ("linear", 2))
+                 if word in call.name), 1)  # fmt: skip
+    if "grid" in call.name:
+        size = dims[0] * dims[1] * numel(shape(call, 1)[1:-1])
+        return Cost(size * taps, bytes_read(call, 0) + bytes_read(call, 1), size * itemsize(call, 0))
+    size = numel(dims[:2]) * numel(tuple(integers(call, 1)))
+    return Cost(size * taps, bytes_read(call, 0), size * ITEMSIZE[dtype(call, 0)])
+
+
+@op_cost("aten::upsample_nearest1d_backward", "aten::upsample_nearest2d_backward", "aten::upsample_bilinear2d_backward",
+         "aten::upsample_bicubic2d_backward", "aten::upsample_linear1d_backward", source=_SOURCE)
+def resample_backward(call: OpCall) -> Cost:
+    """The gradient on the input's grid
+
+    FLOPs = 1 a gradient element
+    Bytes = gradient read, a gradient of the input's size written
+    Assumes the input's size, an argument, is recorded.
+    """
+    return Cost(numel(shape(call, 0)), bytes_read(call, 0), numel(tuple(integers(call, 2))) * itemsize(call, 0))
+
+
+@op_cost("aten::im2col", "aten::col2im", source=_SOURCE)
+def columns(call: OpCall) -> Cost:
+    """Patches as columns
+
+    FLOPs = 0
+    Bytes = input read, at least as much written
+    Assumes windows that do not overlap, where only the input's size is known.
+    """
+    return Cost(0, bytes_read(call, 0), bytes_of(call, 0), note="overlap of the windows not counted")
+
+
+@op_cost("aten::cartesian_prod", "aten::combinations", "aten::cdist", "aten::_cdist_forward", source=_SOURCE)
+def distances(call: OpCall) -> Cost:
+    """Distances between all rows of two tensors
+
+    FLOPs = 3*m*n*k
+    Bytes = both read, m*n written
+    Assumes direct differences rather than a product.
+    """
+    if is_list(call, 0):
+        return Cost(0, list_bytes(call, 0), list_bytes(call, 0))
+    a, b = shape(call, 0), shape(call, 1)
+    size = numel(a[:-1]) * b[-2]
+    return Cost(3 * size * a[-1], bytes_read(call, 0) + bytes_read(call, 1), size * itemsize(call, 0))

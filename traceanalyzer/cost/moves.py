@@ -1,0 +1,200 @@
+"""Ops that move or make elements: copies, casts, concatenation, padding, filling; and ops that do nothing."""
+
+from __future__ import annotations
+
+from traceanalyzer.cost.registry import Missing, op_cost
+from traceanalyzer.cost.tensors import (
+    bytes_of, bytes_read, dtype, has, integers, is_list, itemsize, list_bytes, numel, shape, shapes_in,
+)  # fmt: skip
+from traceanalyzer.model import Cost, OpCall
+from traceanalyzer.units import ITEMSIZE
+
+_SOURCE = "definition of the operator (torch.Tensor, torch.cat, torch.nn.functional.pad)"
+
+# torch/c10/core/ScalarType.h
+_SCALAR_TYPES = {
+    "0": "uint8", "1": "int8", "2": "int16", "3": "int32", "4": "int64", "5": "fp16", "6": "fp32", "7": "fp64",
+    "8": "complex32", "9": "complex64", "10": "complex128", "11": "bool", "15": "bf16", "23": "fp8_e5m2",
+    "24": "fp8_e4m3", "25": "fp8_e5m2", "26": "fp8_e4m3",
+}  # fmt: skip
+
+_FREE = """
+view reshape _reshape_alias _unsafe_view view_as as_strided as_strided_ expand expand_as transpose transpose_ t t_
+permute slice select narrow squeeze squeeze_ unsqueeze unsqueeze_ detach detach_ alias split split_with_sizes chunk
+unbind unfold diagonal movedim moveaxis swapaxes swapdims flatten unflatten empty empty_like empty_strided new_empty
+new_empty_strided empty_permuted resize_ resize_as_ set_ resolve_conj resolve_neg conj _conj view_as_real
+view_as_complex real_view lift lift_fresh is_same_size size numel dim stride is_floating_point is_complex is_nonzero_
+result_type can_cast broadcast_tensors broadcast_to meshgrid tensor_split hsplit vsplit dsplit requires_grad_
+set_data _version output_nr retain_grad rename align_to names _has_compatible_shallow_copy_type is_pinned
+_nested_view_from_buffer _local_scalar_dense_view mT mH adjoint numpy_T _to_cpu_view swapaxes_ record_stream
+_foreach_view atleast_1d atleast_2d atleast_3d ravel unsafe_chunk unsafe_split unsafe_split_with_sizes
+""".split()
+
+
+@op_cost(*(f"aten::{name}" for name in _FREE), source="views and allocations launch nothing", role="free")
+def free(call: OpCall) -> Cost:
+    """A view, an allocation or a question about metadata
+
+    FLOPs = 0
+    Bytes = 0
+    Assumes no kernel runs.
+    """
+    return Cost(0, 0, 0)
+
+
+@op_cost("aten::copy_", "aten::_copy_from", "aten::_copy_from_and_resize", source=_SOURCE, role="auxiliary")
+def copy(call: OpCall) -> Cost:
+    """dst[i] = src[i], cast where their types differ
+
+    FLOPs = 0
+    Bytes = src read (expanded dimensions once), dst written and not read
+    Assumes both are on the device; strided access moves whole sectors: a floor.
+    """
+    destination, source = (0, 1) if call.name == "aten::copy_" else (1, 0)
+    return Cost(0, bytes_read(call, source), bytes_of(call, destination))
+
+
+@op_cost("aten::clone", "aten::contiguous", "aten::to", "aten::_to_copy", "aten::type_as", "aten::float", "aten::half",
+         "aten::bfloat16", "aten::flip", "aten::roll", "aten::repeat", "aten::tile", "aten::repeat_interleave",
+         "aten::_pin_memory", "aten::pin_memory", "aten::cuda", "aten::cpu", source=_SOURCE, role="auxiliary")
+def duplicate(call: OpCall) -> Cost:
+    """A new tensor with the same elements, or repeated ones
+
+    FLOPs = 0
+    Bytes = input read; the result, of the type asked for, written
+    Assumes the input's type where the argument is not recorded.
+    """
+    size, kind = numel(shape(call, 0)), dtype(call, 0)
+    if call.name in ("aten::repeat", "aten::tile"):
+        factors = integers(call, 1)
+        dims = (1,) * (len(factors) - len(shape(call, 0))) + shape(call, 0)
+        size = numel(tuple(d * f for d, f in zip(dims, factors, strict=False)))
+    if call.name == "aten::repeat_interleave":
+        raise Missing("data_dependent", "the repeats are data")
+    if call.name in ("aten::_to_copy", "aten::to") and len(call.concrete) > 1:
+        kind = _SCALAR_TYPES.get(call.concrete[1].strip(), kind)
+    return Cost(0, bytes_read(call, 0), size * ITEMSIZE[kind])
+
+
+@op_cost("aten::cat", "aten::_cat", "aten::concat", "aten::stack", "aten::hstack", "aten::vstack", "aten::dstack",
+         "aten::block_diag", source=_SOURCE, role="auxiliary")
+def concatenate(call: OpCall) -> Cost:
+    """All tensors of a list one after another
+
+    FLOPs = 0
+    Bytes = every input read, as much written
+    Assumes the items have one type, which a trace does not record: from kernel names or neighbours.
+    """
+    moved = list_bytes(call, 0)
+    return Cost(0, moved, moved)
+
+
+@op_cost("aten::constant_pad_nd", "aten::pad", "aten::reflection_pad1d", "aten::reflection_pad2d",
+         "aten::reflection_pad3d", "aten::replication_pad1d", "aten::replication_pad2d", "aten::replication_pad3d",
+         "aten::_pad_circular", source=_SOURCE, role="auxiliary")
+def pad(call: OpCall) -> Cost:
+    """The input with borders
+
+    FLOPs = 0
+    Bytes = input read, the larger output written
+    Assumes padding given from the last dimension backwards, as pairs.
+    """
+    dims, widths = list(shape(call, 0)), integers(call, 1)
+    for pair in range(len(widths) // 2):
+        dims[-1 - pair] += widths[2 * pair] + widths[2 * pair + 1]
+    return Cost(0, bytes_read(call, 0), numel(tuple(dims)) * itemsize(call, 0))
+
+
+@op_cost("aten::fill_", "aten::zero_", "aten::normal_", "aten::uniform_", "aten::random_", "aten::bernoulli_",
+         "aten::exponential_", "aten::geometric_", "aten::log_normal_", "aten::cauchy_", "aten::zeros_like",
+         "aten::ones_like", "aten::full_like", "aten::rand_like", "aten::randn_like", "aten::randint_like",
+         "aten::new_zeros", "aten::new_ones", "aten::new_full", "aten::eye_", source=_SOURCE, role="auxiliary")
+def fill(call: OpCall) -> Cost:
+    """Every element set, to a constant or at random
+
+    FLOPs = 0
+    Bytes = the tensor written, not read
+    Assumes the result is as large as the first input, unless a size is given.
+    """
+    if call.name.startswith("aten::new_"):
+        return Cost(0, 0, numel(tuple(integers(call, 1))) * itemsize(call, 0))
+    return Cost(0, 0, bytes_of(call, 0))
+
+
+@op_cost("aten::zeros", "aten::ones", "aten::full", "aten::rand", "aten::randn", "aten::eye",
+         "aten::scalar_tensor", "aten::tril_indices", "aten::triu_indices", "aten::linspace", "aten::logspace",
+         "aten::randperm", "aten::arange", "aten::range", "aten::randint", "aten::normal", source=_SOURCE, role="auxiliary")
+def create(call: OpCall) -> Cost:
+    """A new tensor filled by rule
+
+    FLOPs = 0
+    Bytes = the tensor written
+    Assumes fp32 where no type is recorded; sizes only from the arguments.
+    """
+    kind = next((d for i, d in enumerate(call.dtypes) if d and has(call, i)), None)
+    if call.name == "aten::arange" and len(call.shapes) and has(call, len(call.shapes) - 1):
+        return Cost(0, 0, bytes_of(call, len(call.shapes) - 1))  # the out= variant
+    if call.name not in ("aten::zeros", "aten::ones", "aten::full", "aten::rand", "aten::randn"):
+        raise Missing("no_concrete_inputs", "the size of the result is not among the recorded dims")
+    place = 2 if call.name == "aten::full" else 1
+    typed = call.concrete[place].strip() if len(call.concrete) > place else ""
+    size = numel(tuple(integers(call, 0)))
+    return Cost(0, 0, size * ITEMSIZE[kind or _SCALAR_TYPES.get(typed, "fp32")])
+
+
+@op_cost("aten::tril", "aten::triu", "aten::tril_", "aten::triu_", source=_SOURCE)
+def triangle(call: OpCall) -> Cost:
+    """One triangle kept, the other zero
+
+    FLOPs = 0
+    Bytes = input read, output written
+    Assumes the whole input is read.
+    """
+    return Cost(0, bytes_read(call, 0), bytes_of(call, 0))
+
+
+@op_cost("aten::split_with_sizes_copy", "aten::_chunk_cat", "aten::slice_backward", "aten::select_backward",
+         "aten::unfold_backward", "aten::slice_scatter", "aten::select_scatter", "aten::diagonal_backward",
+         "aten::as_strided_scatter", "aten::as_strided_copy", source=_SOURCE, role="auxiliary")
+def scatter_view(call: OpCall) -> Cost:
+    """A view written into a larger tensor of zeros, or a tensor cut into copies
+
+    FLOPs = 0
+    Bytes = inputs read, the result written
+    Assumes the sizes of the larger tensor where they are recorded.
+    """
+    if is_list(call, 0):
+        moved = list_bytes(call, 0)
+        return Cost(0, moved, moved)
+    read = bytes_read(call, 0)
+    if call.name in ("aten::slice_backward", "aten::select_backward", "aten::unfold_backward", "aten::diagonal_backward"):
+        return Cost(0, read, numel(tuple(integers(call, 1))) * itemsize(call, 0))
+    if call.name == "aten::split_with_sizes_copy":
+        return Cost(0, read, read)
+    return Cost(0, read + bytes_read(call, 1), bytes_of(call, 0))
+
+
+@op_cost("aten::_local_scalar_dense", "aten::item", "aten::is_nonzero", "aten::equal", source=_SOURCE, role="auxiliary")
+def to_host(call: OpCall) -> Cost:
+    """Elements brought to the host
+
+    FLOPs = 0
+    Bytes = inputs read
+    Assumes one element where the tensor has no dimension.
+    """
+    return Cost(0, sum(bytes_read(call, i) for i in range(len(call.shapes)) if has(call, i)), 0)
+
+
+@op_cost("aten::_foreach_copy_", source=_SOURCE, role="auxiliary")
+def copy_lists(call: OpCall) -> Cost:
+    """dst[k][i] = src[k][i] for every tensor of a list
+
+    FLOPs = 0
+    Bytes = sources read, destinations written
+    Assumes one type for both lists.
+    """
+    sizes = sum(map(numel, shapes_in(call, 0)))
+    size = ITEMSIZE[dtype(call, 0)]
+    return Cost(0, sizes * size, sizes * size)
+
+

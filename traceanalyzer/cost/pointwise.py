@@ -1,0 +1,193 @@
+"""Element-wise operators: every distinct tensor input read once, the result written once."""
+
+from __future__ import annotations
+
+from traceanalyzer.cost.registry import op_cost
+from traceanalyzer.cost.tensors import (
+    broadcast, bytes_of, bytes_read, dtype, has, is_floating, numel, promote, shape, tensors, vector_precision,
+)  # fmt: skip
+from traceanalyzer.model import Cost, OpCall
+from traceanalyzer.units import ITEMSIZE
+
+# Nominal FLOPs an element; the second figure of a line is how many of them are special functions.
+# The convention of this project; it never moves the bound of a single op, whose ridge is above 9 FLOP/B.
+_COUNTS = (
+    (0, 0, "relu relu_ threshold clone positive real imag view_as_real_copy bitwise_not logical_not signbit "
+           "isnan isinf isfinite isposinf isneginf nan_to_num conj_physical _conj_physical"),
+    (1, 0, "add sub rsub mul multiply subtract neg negative abs absolute sign sgn ceil floor round trunc frac "
+           "minimum maximum fmin fmax clamp clamp_min clamp_max clip hardtanh relu6 eq ne lt le gt ge equal_ "
+           "greater less logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor "
+           "bitwise_left_shift bitwise_right_shift __and__ __or__ __xor__ __lshift__ __rshift__ __iand__ "
+           "__ior__ __ixor__ leaky_relu threshold_backward hardtanh_backward leaky_relu_backward heaviside copysign "
+           "square ldexp deg2rad rad2deg lshift rshift where masked_fill dropout_mask native_dropout_backward "
+           "_masked_scale masked_scale"),
+    (1, 1, "div divide true_divide floor_divide remainder fmod reciprocal exp exp2 expm1 log log2 log10 log1p sqrt "
+           "rsqrt sin cos tan asin acos atan atan2 sinh cosh asinh acosh atanh erf erfc erfinv sigmoid tanh pow "
+           "float_power special_expit lgamma digamma polygamma hypot logit special_erf special_log1p xlogy "
+           "special_xlogy logaddexp logaddexp2 special_exp2 special_expm1 sinc i0 special_i0"),
+    (2, 0, "hardsigmoid hardsigmoid_backward softshrink hardshrink prelu _prelu_kernel softshrink_backward "
+           "hardshrink_backward"),
+    (3, 0, "addcmul lerp hardswish hardswish_backward sigmoid_backward tanh_backward"),
+    (3, 1, "softplus elu celu selu softplus_backward elu_backward softsign"),
+    (4, 1, "addcdiv silu silu_backward mish mish_backward log_sigmoid log_sigmoid_forward log_sigmoid_backward "
+           "glu glu_backward logit_backward"),
+)  # fmt: skip
+_COMPARISONS = frozenset(
+    "eq ne lt le gt ge greater less logical_and logical_or logical_xor logical_not isnan isinf isfinite isposinf "
+    "isneginf signbit".split()
+)
+_ALWAYS_FLOATING = frozenset(
+    "div divide true_divide exp exp2 expm1 log log2 log10 log1p sqrt rsqrt sin cos tan asin acos atan atan2 sinh cosh "
+    "asinh acosh atanh erf erfc sigmoid tanh reciprocal".split()
+)
+_TABLE = {name: (flops, special) for flops, special, names in _COUNTS for name in names.split()}
+_SOURCE = "torch/aten/src/ATen/native/TensorIterator.cpp: shapes and types; FLOPs by this project's convention"
+_NOT_HERE = {"clone", "where", "masked_fill", "dropout_mask", "glu", "glu_backward", "relu_", "equal_"}
+_NAMES = [name for name in _TABLE if name not in _NOT_HERE]
+
+
+def _in_place(name: str) -> str | None:
+    """`add` -> `add_`; operators spelt with underscores have none."""
+    return None if name.startswith("__") or name.endswith("_backward") else f"{name}_"
+
+
+_ALL = [f"aten::{n}" for name in _NAMES for n in (name, _in_place(name)) if n]
+
+
+def base_name(name: str) -> str:
+    """`aten::add_` -> `add`."""
+    bare = name.removeprefix("aten::")
+    return bare if bare in _TABLE else bare.removesuffix("_")
+
+
+@op_cost(*_ALL, source=_SOURCE)
+def pointwise(call: OpCall) -> Cost:
+    """out[i] = f(a[i], b[i], ...) with inputs broadcast
+
+    FLOPs = nominal operations of f * elements of out
+    Bytes = every tensor input read, out written; in place: the first input is read and written
+    Assumes each argument is a tensor of its own; scalars and 0-dim tensors cost nothing.
+    """
+    flops, special = _TABLE[base_name(call.name)]
+    return elementwise(call, flops, special)
+
+
+def elementwise(call: OpCall, flops: int, special: int) -> Cost:
+    """Cost of an element-wise op with so many FLOPs, of them special functions, an element."""
+    inputs = tensors(call)
+    name = base_name(call.name)
+    in_place = call.name.endswith("_") and not call.name.endswith("__")
+    dims = shape(call, 0) if in_place else broadcast(*(shape(call, i) for i in inputs))
+    kinds = [dtype(call, i) for i in inputs]
+    common = promote(kinds)
+    result = dtype(call, 0) if in_place else _result(name, common)
+    size = numel(dims)
+    read = sum(bytes_read(call, i) for i in inputs)
+    return Cost(
+        flops * size, read, size * ITEMSIZE[result], "vector", vector_precision(common),
+        special_functions=special * size,
+    )  # fmt: skip
+
+
+def _result(name: str, common: str) -> str:
+    if name in _COMPARISONS:
+        return "bool"
+    if name in _ALWAYS_FLOATING and not is_floating(common):
+        return "fp32"
+    if name in ("abs", "absolute") and common.startswith("complex"):
+        return {"complex32": "fp16", "complex64": "fp32", "complex128": "fp64"}[common]
+    return common
+
+
+@op_cost("aten::gelu", "aten::gelu_", "aten::gelu_backward", source=_SOURCE)
+def gelu(call: OpCall) -> Cost:
+    """x * Phi(x), by erf or by tanh, and its gradient
+
+    FLOPs = 5 (erf) or 8 (tanh) an element; the gradient's are counted alike
+    Bytes = inputs read, out written
+    Assumes erf where the argument is not recorded.
+    """
+    by_tanh = any("tanh" in text for text in call.concrete)
+    return elementwise(call, 8 if by_tanh else 5, 1)
+
+
+@op_cost("aten::where", source=_SOURCE)
+def where(call: OpCall) -> Cost:
+    """condition ? a : b
+
+    FLOPs = 1 an element
+    Bytes = condition, a and b read, out written
+    Assumes the result has the type of a and b, not of the condition.
+    """
+    inputs = tensors(call)
+    dims = broadcast(*(shape(call, i) for i in inputs))
+    values = [dtype(call, i) for i in inputs if i > 0] or [d for d in call.dtypes[1:] if d]
+    size, kind = numel(dims), promote(values)
+    return Cost(size, sum(bytes_read(call, i) for i in inputs), size * ITEMSIZE[kind], "vector", "fp32")
+
+
+@op_cost("aten::masked_fill", "aten::masked_fill_", source=_SOURCE)
+def masked_fill(call: OpCall) -> Cost:
+    """mask ? value : x
+
+    FLOPs = 1 an element
+    Bytes = x read, the mask read before broadcasting, out written
+    Assumes the whole result is written, in place too.
+    """
+    dims = shape(call, 0) if call.name.endswith("_") else broadcast(shape(call, 0), *([shape(call, 1)] if has(call, 1) else []))
+    size = numel(dims)
+    written = size * ITEMSIZE[dtype(call, 0)]
+    return Cost(size, bytes_read(call, 0) + bytes_read(call, 1), written, "vector", "fp32")
+
+
+@op_cost("aten::native_dropout", "aten::_fused_dropout", "aten::bernoulli", source=_SOURCE)
+def dropout(call: OpCall) -> Cost:
+    """y = x * mask / (1 - p), and the mask
+
+    FLOPs = 1 an element
+    Bytes = x read, y and a mask of one byte an element written (bernoulli: only its result)
+    Assumes p > 0: otherwise nothing is launched.
+    """
+    size = numel(shape(call, 0))
+    mask = 0 if call.name == "aten::bernoulli" else size
+    return Cost(size, bytes_read(call, 0), bytes_of(call, 0) + mask, "vector", "fp32")
+
+
+@op_cost("aten::glu", "aten::glu_backward", source=_SOURCE)
+def gated(call: OpCall) -> Cost:
+    """a * sigmoid(b), a and b the halves of the input
+
+    FLOPs = 4 an element of the output
+    Bytes = inputs read; output half the input (backward: the whole gradient) written
+    Assumes the halves are read once.
+    """
+    backward = call.name.endswith("_backward")
+    whole = bytes_of(call, 1 if backward else 0)
+    size = numel(shape(call, 1 if backward else 0)) // 2
+    read = sum(bytes_read(call, i) for i in tensors(call))
+    return Cost(4 * size, read, whole if backward else whole // 2, "vector", "fp32", special_functions=size)
+
+
+@op_cost("aten::polar", "aten::complex", source=_SOURCE)
+def complex_of(call: OpCall) -> Cost:
+    """Complex numbers from two real tensors
+
+    FLOPs = 4 an element (polar), 0 (complex)
+    Bytes = both read, the complex result of twice their size written
+    Assumes fp32 parts give complex64.
+    """
+    size = numel(broadcast(shape(call, 0), shape(call, 1)))
+    read = bytes_read(call, 0) + bytes_read(call, 1)
+    flops = 4 * size if call.name == "aten::polar" else 0
+    return Cost(flops, read, 2 * size * ITEMSIZE[dtype(call, 0)], "vector", "fp32")
+
+
+@op_cost("aten::_amp_update_scale_", source=_SOURCE)
+def amp_scale(call: OpCall) -> Cost:
+    """The gradient scaler's next scale: three scalars
+
+    FLOPs = 1
+    Bytes = 12 read, 8 written
+    Assumes nothing.
+    """
+    return Cost(1, 12, 8, "vector", "fp32")

@@ -1,0 +1,277 @@
+"""Reductions, scans, sorting, losses and pooling: the input read once, the smaller result written."""
+
+from __future__ import annotations
+
+from traceanalyzer.cost.registry import Missing, op_cost
+from traceanalyzer.cost.tensors import (
+    argument, bytes_of, bytes_read, dtype, flag, has, integers, is_floating, itemsize, numel, shape, tensors,
+    vector_precision,
+)  # fmt: skip
+from traceanalyzer.model import Cost, OpCall, Shape
+from traceanalyzer.units import ITEMSIZE
+
+_SOURCE = "torch/aten/src/ATen/native/ReduceOps.cpp, Pool.h: shapes and types of the results"
+
+# Place of `dim` and of `keepdim`: native_functions.yaml.
+_DIMS = {
+    "sum": 1, "nansum": 1, "mean": 1, "nanmean": 1, "prod": 1, "amax": 1, "amin": 1, "logsumexp": 1, "any": 1,
+    "all": 1, "argmax": 1, "argmin": 1, "max": 1, "min": 1, "median": 1, "nanmedian": 1, "mode": 1, "var": 1, "std": 1,
+    "var_mean": 1, "std_mean": 1, "norm": 2, "linalg_vector_norm": 2, "count_nonzero": 1, "aminmax": 1, "kthvalue": 2,
+    "special_logsumexp": 1, "_logsumexp": 1,
+}  # fmt: skip
+_FLOPS = {"var": 3, "std": 3, "var_mean": 3, "std_mean": 3, "logsumexp": 3, "norm": 2, "linalg_vector_norm": 2}
+_WITH_INDEX = ("max", "min", "median", "nanmedian", "mode", "kthvalue")
+
+
+def reduced(call: OpCall, dims: Shape, place: int) -> int:
+    """Elements of the result of reducing over the dimensions in argument `place`; all where it is empty."""
+    text = argument(call, place).strip() if place < len(call.concrete) else ""
+    if text in ("", "[]", "None") or (place < len(call.types) and call.types[place] in ("Tensor",)):
+        return 1
+    chosen = {d % len(dims) for d in integers(call, place)}
+    return numel(tuple(d for i, d in enumerate(dims) if i not in chosen))
+
+
+@op_cost(*(f"aten::{name}" for name in _DIMS), source=_SOURCE)
+def reduction(call: OpCall) -> Cost:
+    """One value for each slice: sum, mean, extreme, variance, norm, log-sum-exp
+
+    FLOPs = 1 an input element (norm 2; var, std, logsumexp 3)
+    Bytes = input read, result written (booleans 1 byte, indices 8)
+    Assumes one pass; the partial sums of a two-pass kernel are small.
+    """
+    name = call.name.removeprefix("aten::")
+    dims = shape(call, 0)
+    if name in ("max", "min") and has(call, 1):
+        return _pairwise(call)
+    out = _result_size(call, name, dims)
+    kind = dtype(call, 0)
+    each = ITEMSIZE[kind]
+    if name in ("any", "all"):
+        each = 1
+    elif name in ("argmax", "argmin", "count_nonzero") or (name in ("sum", "prod") and not is_floating(kind)):
+        each = 8
+    elif name in _WITH_INDEX and out > 1:
+        each += 8
+    elif name in ("var_mean", "std_mean", "aminmax"):
+        each *= 2
+    size = numel(dims)
+    special = out if name in ("std", "norm", "linalg_vector_norm", "std_mean") else size * (name == "logsumexp")
+    note = "" if call.concrete else "dimensions not recorded: the bytes of the result are left out"
+    return Cost(_FLOPS.get(name, 1) * size, bytes_read(call, 0), out * each, "vector",
+                vector_precision(kind), special_functions=special, note=note)  # fmt: skip
+
+
+def _result_size(call: OpCall, name: str, dims: Shape) -> int:
+    """Elements of the result; one where the dimensions are not recorded, which keeps the bytes a floor."""
+    return reduced(call, dims, _DIMS[name]) if call.concrete else 1
+
+
+def _pairwise(call: OpCall) -> Cost:
+    """max(a, b) and min(a, b) of two tensors."""
+    size = max(numel(shape(call, 0)), numel(shape(call, 1)))
+    return Cost(size, bytes_read(call, 0) + bytes_read(call, 1), size * itemsize(call, 0))
+
+
+@op_cost("aten::cumsum", "aten::cumprod", "aten::_cumsum", "aten::_cumprod", "aten::cummax", "aten::cummin",
+         "aten::logcumsumexp", "aten::_logcumsumexp", "aten::cumsum_", "aten::cumprod_", source=_SOURCE)
+def scan(call: OpCall) -> Cost:
+    """Running sums along a dimension
+
+    FLOPs = 1 an element
+    Bytes = input read, output written; integers come out as int64, cummax and cummin with int64 indices
+    Assumes one pass.
+    """
+    size, kind = numel(shape(call, 0)), dtype(call, 0)
+    each = ITEMSIZE[kind] if is_floating(kind) or call.name.endswith("_") else 8
+    each += 8 if call.name in ("aten::cummax", "aten::cummin") else 0
+    return Cost(size, bytes_read(call, 0), size * each)
+
+
+@op_cost("aten::sort", "aten::argsort", "aten::msort", source=_SOURCE)
+def sort(call: OpCall) -> Cost:
+    """Elements in order, with their int64 positions
+
+    FLOPs = 0
+    Bytes = input read, values and positions written
+    Assumes one pass; radix sort of large segments takes several.
+    """
+    size = numel(shape(call, 0))
+    each = 8 if call.name == "aten::argsort" else itemsize(call, 0) + 8
+    return Cost(0, bytes_read(call, 0), size * each, note="one pass; radix sort takes several")
+
+
+@op_cost("aten::topk", source=_SOURCE)
+def topk(call: OpCall) -> Cost:
+    """The k largest of each row, with int64 positions
+
+    FLOPs = 1 an input element
+    Bytes = input read, k values and positions a row written
+    Assumes one pass; radix selection reads the input two to four times.
+    """
+    dims, k = shape(call, 0), integers(call, 1)[0]
+    rows = numel(dims[:-1])
+    return Cost(numel(dims), bytes_read(call, 0), rows * k * (itemsize(call, 0) + 8),
+                note="one pass; radix selection takes two to four")  # fmt: skip
+
+
+@op_cost("aten::nll_loss_forward", "aten::nll_loss", "aten::nll_loss2d_forward", "aten::nll_loss_nd", source=_SOURCE)
+def nll_loss(call: OpCall) -> Cost:
+    """-x[i, target[i]], averaged
+
+    FLOPs = 1 a target
+    Bytes = targets and the chosen elements read, the loss written
+    Assumes no reduction writes one value only.
+    """
+    targets = numel(shape(call, 1))
+    return Cost(targets, bytes_read(call, 1) + targets * itemsize(call, 0), 2 * itemsize(call, 0))
+
+
+@op_cost("aten::nll_loss_backward", "aten::nll_loss2d_backward", source=_SOURCE)
+def nll_loss_backward(call: OpCall) -> Cost:
+    """Zeros with -1/n at each target
+
+    FLOPs = 1 a target
+    Bytes = targets read, the whole gradient written
+    Assumes the zeros are written by the op.
+    """
+    targets = numel(shape(call, 2))
+    return Cost(targets, bytes_read(call, 2), bytes_of(call, 1))
+
+
+@op_cost("aten::mse_loss", "aten::l1_loss", "aten::smooth_l1_loss", "aten::huber_loss", "aten::binary_cross_entropy",
+         "aten::binary_cross_entropy_with_logits", "aten::kl_div", "aten::soft_margin_loss", "aten::poisson_nll_loss",
+         source=_SOURCE)
+def pair_loss(call: OpCall) -> Cost:
+    """f(x, target), reduced to a scalar
+
+    FLOPs = 3 an element
+    Bytes = x, target and weight read, the loss written
+    Assumes a reduction, unless the argument that says so is 0.
+    """
+    size = numel(shape(call, 0))
+    kept = any(text.strip() == "0" for text in call.concrete[2:4])
+    out = size if kept else 1
+    read = sum(bytes_read(call, i) for i in tensors(call))
+    special = size if "entropy" in call.name or "kl_div" in call.name else 0
+    return Cost(3 * size, read, out * itemsize(call, 0), "vector", "fp32", special_functions=special)
+
+
+@op_cost("aten::mse_loss_backward", "aten::l1_loss_backward", "aten::smooth_l1_loss_backward",
+         "aten::huber_loss_backward", "aten::binary_cross_entropy_backward", "aten::soft_margin_loss_backward",
+         source=_SOURCE)
+def pair_loss_backward(call: OpCall) -> Cost:
+    """Gradient of f(x, target) for x
+
+    FLOPs = 3 an element
+    Bytes = gradient, x and target read, a gradient of x's size written
+    Assumes the incoming gradient is a scalar unless it has dims.
+    """
+    read = sum(bytes_read(call, i) for i in tensors(call))
+    return Cost(3 * numel(shape(call, 1)), read, bytes_of(call, 1))
+
+
+_POOLS = ("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d")
+
+
+def _pooled(call: OpCall, dims: Shape, rank: int) -> tuple[int, int]:
+    """(elements of the output, taps an output element)."""
+    def each(i: int, default: list[int]) -> list[int]:
+        found = integers(call, i) or default
+        return found * rank if len(found) == 1 else found
+
+    kernel = each(1, [])
+    stride = each(2, kernel)
+    padding = each(3, [0])
+    average = "avg" in call.name
+    dilation = [1] * rank if average else each(4, [1])
+    ceil = flag(call, 4 if average else 5)
+    out = 1
+    for i, k, s, p, d in zip(dims[-rank:], kernel, stride, padding, dilation, strict=True):
+        span = i + 2 * p - d * (k - 1) - 1
+        size = -(-span // s) + 1 if ceil else span // s + 1
+        out *= size - 1 if ceil and (size - 1) * s >= i + p else size
+    return numel(dims[:-rank]) * out, numel(tuple(kernel))
+
+
+@op_cost("aten::max_pool2d_with_indices", "aten::max_pool3d_with_indices", "aten::avg_pool2d", "aten::avg_pool3d",
+         source=_SOURCE)
+def pool(call: OpCall) -> Cost:
+    """Maximum or mean of each window
+
+    FLOPs = taps an output element (the window's size)
+    Bytes = input read, output written; a maximum's int64 positions too
+    Assumes no element is skipped by strides larger than the window.
+    """
+    dims = shape(call, 0)
+    rank = 3 if "3d" in call.name else 2
+    if not call.concrete and call.output is not None:
+        size, taps = numel(call.output), 1
+        note = "output shape taken from another op's recorded input"
+    else:
+        (size, taps), note = _pooled(call, dims, rank), ""
+    each = itemsize(call, 0) + (8 if "indices" in call.name else 0)
+    return Cost(size * taps, bytes_read(call, 0), size * each, note=note)
+
+
+@op_cost(*(f"aten::{n}" for n in _POOLS if n not in ("avg_pool2d", "avg_pool3d")), "aten::adaptive_avg_pool1d",
+         "aten::adaptive_avg_pool2d", "aten::adaptive_max_pool1d", source=_SOURCE, role="composite")
+def pool_entry(call: OpCall) -> Cost:
+    """A pooling entry point, where it launches its kernel itself (oneDNN, cuDNN)
+
+    FLOPs = taps an output element
+    Bytes = input read, output written
+    Assumes no positions are written.
+    """
+    dims, rank = shape(call, 0), int(call.name[-2])
+    if "adaptive" in call.name:
+        return _adaptive(call, dims, rank)
+    size, taps = _pooled(call, dims, rank)
+    return Cost(size * taps, bytes_read(call, 0), size * itemsize(call, 0))
+
+
+@op_cost("aten::_adaptive_avg_pool2d", "aten::_adaptive_avg_pool3d", "aten::adaptive_max_pool2d",
+         "aten::adaptive_max_pool3d", source=_SOURCE)
+def adaptive_pool(call: OpCall) -> Cost:
+    """Windows chosen so that the output has a given size
+
+    FLOPs = 1 an input element
+    Bytes = input read, output written; a maximum's int64 positions too
+    Assumes windows that do not overlap.
+    """
+    return _adaptive(call, shape(call, 0), 3 if "3d" in call.name else 2)
+
+
+def _adaptive(call: OpCall, dims: Shape, rank: int) -> Cost:
+    wanted = integers(call, 1)
+    wanted = wanted * rank if len(wanted) == 1 else wanted
+    size = numel(dims[:-rank]) * numel(tuple(wanted))
+    each = itemsize(call, 0) + (8 if "max" in call.name else 0)
+    return Cost(numel(dims), bytes_read(call, 0), size * each)
+
+
+@op_cost("aten::max_pool2d_with_indices_backward", "aten::max_pool3d_with_indices_backward",
+         "aten::avg_pool2d_backward", "aten::avg_pool3d_backward", "aten::_adaptive_avg_pool2d_backward",
+         "aten::_adaptive_avg_pool3d_backward", "aten::adaptive_max_pool2d_backward", source=_SOURCE)
+def pool_backward(call: OpCall) -> Cost:
+    """The gradient put back where it came from
+
+    FLOPs = 1 a gradient element
+    Bytes = gradient (and positions, 8 bytes each) read, a gradient of the input's size written
+    Assumes the input itself is not read.
+    """
+    grad = shape(call, 0)
+    positions = 8 * numel(grad) if "max" in call.name else 0
+    return Cost(numel(grad), bytes_read(call, 0) + positions, bytes_of(call, 1))
+
+
+@op_cost("aten::bincount", "aten::histc", "aten::unique", "aten::_unique2", "aten::unique_dim", "aten::nonzero",
+         "aten::masked_select", "aten::unique_consecutive", "aten::nonzero_static", source=_SOURCE)
+def counted(call: OpCall) -> Cost:
+    """Results whose size depends on the values
+
+    FLOPs = not known
+    Bytes = the input read; the result is data
+    Assumes nothing.
+    """
+    raise Missing("data_dependent", "the size of the result is data")

@@ -1,0 +1,94 @@
+"""The registry of cost formulas, and the one place where a formula may fail.
+
+A formula is a function of an OpCall whose docstring states FLOPs, Bytes and what it assumes; `source`
+says where that can be checked. One fused multiply-add is 2 FLOPs; bytes are compulsory traffic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Literal
+
+from traceanalyzer.model import Cost, OpCall, Reason, Unpriced
+
+Role = Literal[
+    "work",       # does work of its own
+    "auxiliary",  # merely moves or fills: does not stand in the way of the op it serves
+    "free",       # views and allocations: no work
+    "composite",  # delegates: priced only if nothing below it is
+]
+Function = Callable[[OpCall], Cost]
+
+
+class Missing(Exception):
+    """Something the formula needs is not in the trace; the bytes, where these alone are known."""
+
+    def __init__(
+        self, reason: Reason, detail: str = "", read_bytes: int | None = None, write_bytes: int | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.unpriced = Unpriced(reason, detail, read_bytes, write_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """One registered formula; `name` is an op's, or a pattern with `*`."""
+
+    name: str
+    price: Function
+    source: str
+    role: Role
+
+    @property
+    def doc(self) -> str:
+        return self.price.__doc__ or ""
+
+
+FORMULAS: dict[str, Formula] = {}
+
+
+def op_cost(*names: str, source: str, role: Role = "work") -> Callable[[Function], Function]:
+    """Register a formula for ops, by whole name or by a pattern with `*`; a second one for a name raises."""
+
+    def register(function: Function) -> Function:
+        for name in names:
+            if name in FORMULAS:
+                raise ValueError(f"{name} has a formula already: {FORMULAS[name].price.__name__}")
+            FORMULAS[name] = Formula(name, function, source, role)
+        return function
+
+    return register
+
+
+@lru_cache(maxsize=65536)
+def formula_of(name: str) -> Formula | None:
+    """The formula of an op: by its whole name, else by the longest pattern that it fits."""
+    load_families()
+    if name in FORMULAS:
+        return FORMULAS[name]
+    patterns = [key for key in FORMULAS if "*" in key and fnmatchcase(name, key)]
+    return FORMULAS[max(patterns, key=len)] if patterns else None
+
+
+def price(call: OpCall) -> Cost | Unpriced:
+    """What one invocation costs, or why that is not known; never a guess, never zero for the unknown."""
+    formula = formula_of(call.name)
+    if formula is None:
+        return Unpriced("no_formula")
+    try:
+        return formula.price(call)
+    except Missing as missing:
+        return missing.unpriced
+    except (ValueError, KeyError, IndexError, TypeError, ZeroDivisionError, AttributeError) as error:
+        return Unpriced("formula_failed", f"{type(error).__name__}: {error}")
+
+
+@lru_cache(maxsize=1)
+def load_families() -> None:
+    """Import every family once, so that its formulas are registered."""
+    from traceanalyzer.cost import (  # noqa: F401
+        attention, convolution, foreign, indexing, lists, matmul, moves, norms, pointwise, reductions, triton,
+    )  # fmt: skip
