@@ -84,7 +84,7 @@ def advanced_index(call: OpCall) -> Cost:
     """
     dims, indices = shape(call, 0), [s for s in shapes_in(call, 1) if s]
     if not indices:
-        raise Missing("no_shapes", "the index tensors are not recorded")
+        raise Missing("data_dependent", "the profiler does not record lists of optional index tensors")
     if call.list_dtype in ("bool", "uint8") or any(numel(s) == numel(dims) and len(s) == len(dims) > 1 for s in indices):
         raise Missing("data_dependent", "a mask chooses as many elements as are true")
     size = numel(broadcast(*indices)) * numel(dims[len(indices):])
@@ -102,12 +102,18 @@ def index_put(call: OpCall) -> Cost:
     """
     dims, indices = shape(call, 0), [s for s in shapes_in(call, 1) if s]
     accumulates = len(call.concrete) > 3 and call.concrete[3].strip() in ("True", "true", "1")
-    if not indices or call.list_dtype in ("bool", "uint8"):
+    note = ""
+    if call.list_dtype in ("bool", "uint8"):
         raise Missing("data_dependent", "a mask chooses as many elements as are true")
-    size = numel(broadcast(*indices)) * numel(dims[len(indices):])
+    if indices:
+        size = numel(broadcast(*indices)) * numel(dims[len(indices):])
+    elif has(call, 2) and numel(shape(call, 2)) > 1:
+        size, note = numel(shape(call, 2)), "index tensors not recorded: as many elements as there are values"
+    else:
+        raise Missing("data_dependent", "the profiler does not record lists of optional index tensors")
     touched = size * itemsize(call, 0)
     read = (bytes_read(call, 2) if has(call, 2) else 0) + 8 * sum(map(numel, indices))
-    return Cost(size * accumulates, read + touched * accumulates, touched)
+    return Cost(size * accumulates, read + touched * accumulates, touched, note=note)
 
 
 @op_cost("aten::scatter_add_", "aten::scatter_add", "aten::scatter_", "aten::scatter", "aten::scatter_reduce_",

@@ -1,0 +1,42 @@
+"""OpCalls as a trace records them, from real arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from traceanalyzer.model import OpCall
+from traceanalyzer.units import canonical_dtype
+
+_NAMES = {
+    torch.float32: "float", torch.float64: "double", torch.float16: "c10::Half", torch.bfloat16: "c10::BFloat16",
+    torch.int64: "long int", torch.int32: "int", torch.bool: "bool", torch.int8: "signed char",
+    torch.uint8: "unsigned char",
+}  # fmt: skip
+
+
+def call_of(name: str, *arguments: Any, list_dtype: str | None = None) -> OpCall:
+    """What Kineto writes for `name(*arguments)`."""
+    shapes, types, strides, concrete = [], [], [], []
+    for value in arguments:
+        if isinstance(value, torch.Tensor):
+            shapes.append(tuple(value.shape))
+            types.append(_NAMES[value.dtype])
+            strides.append(tuple(value.stride()))
+            concrete.append("")
+        elif isinstance(value, list) and value and isinstance(value[0], torch.Tensor):
+            shapes.append(tuple(tuple(t.shape) for t in value))
+            types.append("TensorList")
+            strides.append(tuple(tuple(t.stride()) for t in value))
+            concrete.append("")
+            list_dtype = list_dtype or canonical_dtype(_NAMES[value[0].dtype])
+        else:
+            shapes.append(())
+            types.append("ScalarList" if isinstance(value, list | tuple) else "Scalar" if value is not None else "")
+            strides.append(())
+            concrete.append("" if value is None else str(list(value) if isinstance(value, tuple) else value))
+    return OpCall(
+        name, tuple(shapes), tuple(canonical_dtype(t) for t in types), tuple(types), tuple(strides),
+        tuple(concrete), list_dtype,
+    )  # fmt: skip
