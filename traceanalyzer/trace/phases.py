@@ -24,7 +24,7 @@ import numpy as np
 from traceanalyzer.columns import PHASES, Bools, Codes, Ids, Ints, OpKind
 from traceanalyzer.trace.kinds import is_backward_region, passes
 from traceanalyzer.trace.link import latest_before
-from traceanalyzer.trace.tree import nearest
+from traceanalyzer.trace.tree import above, nearest
 
 _FORWARD, _BACKWARD, _OPTIMIZER, _RECOMPUTE = (PHASES.index(phase) for phase in
                                                ("forward", "backward", "optimizer", "recompute"))  # fmt: skip
@@ -92,39 +92,25 @@ def forward_ops(host: Host) -> Ids:
 
 def _run_again(host: Host, node: Bools) -> Bools:
     """Outermost operators of a forward part that runs again inside a backward node."""
-    inside = nearest(host.parent, node)
-    inner = host.numbered & ~node & (inside >= 0)
-    again = np.zeros(len(host.name), bool)
-    if not inner.any():
-        return again
-    member = nearest(host.parent, inner | node)
-    outermost = np.flatnonzero(inner)
-    up = host.parent[outermost]
-    outermost = outermost[node[up] | (host.kind[up] == OpKind.ANNOTATION) | ~inner[np.maximum(member[up], 0)]]
-    owner = inside[outermost]
-    first = np.full(len(host.name), len(host.name), np.int64)
-    last = np.full(len(host.name), -1, np.int64)
-    np.minimum.at(first, owner, outermost)
-    np.maximum.at(last, owner, outermost)
-    resumed = _resumed(host, node, inside, last)
-    resumed[np.unique(owner)] |= host.called(_CHECKPOINT)[np.unique(owner)]
-    rows = np.flatnonzero((inside >= 0) & ~node & (host.kind != OpKind.ANNOTATION))
-    direct = rows[host.parent[rows] == inside[rows]]
-    between = direct[(direct >= first[inside[direct]]) & (direct <= last[inside[direct]])]
-    again[np.concatenate((outermost, between))] = True
-    again &= resumed[np.maximum(inside, 0)]
+    size = len(host.name)
+    operator = host.kind != OpKind.ANNOTATION
+    encloser = above(host.parent, operator)  # -1 reads the last entry, which is spare
+    is_node = np.append(node, False)
+    direct = np.flatnonzero(operator & ~node & is_node[encloser])
+    numbered = direct[host.numbered[direct]]
+    first, last = np.full(size, size), np.full(size, -1)
+    np.minimum.at(first, encloser[numbered], numbered)
+    np.maximum.at(last, encloser[numbered], numbered)
+    # The node goes on: an operator without gradients, or a nested backward, follows the numbered ones.
+    children = np.flatnonzero(operator & is_node[encloser] & ~host.numbered)
+    after = children[(last[encloser[children]] >= 0) & (children > last[encloser[children]])]
+    resumed = host.called(_CHECKPOINT)
+    resumed[encloser[after]] = True
+    owner = encloser[direct]
+    chosen = resumed[owner] & (direct >= first[owner]) & (direct <= last[owner])
+    again = np.zeros(size, bool)
+    again[direct[chosen]] = True
     return again
-
-
-def _resumed(host: Host, node: Bools, inside: Ids, last: Ints) -> Bools:
-    """Nodes that, after their last numbered operator, run one without gradients or another node."""
-    goes_on = np.zeros(len(host.name), bool)
-    parent = host.parent
-    direct = np.flatnonzero((parent >= 0) & (host.kind != OpKind.ANNOTATION))
-    direct = direct[node[parent[direct]] & ~host.numbered[direct]]
-    after = direct[(last[parent[direct]] >= 0) & (direct > last[parent[direct]])]
-    goes_on[parent[after]] = True
-    return goes_on
 
 
 def _roots(host: Host, annotation: Bools) -> Ids:

@@ -1,0 +1,174 @@
+"""Steps and windows: what is selected, what is left out, what is refused."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.trace.build import Rows
+from traceanalyzer.columns import Trace, Window
+from traceanalyzer.errors import UsageError
+from traceanalyzer.trace import load, select_window
+
+FOLDER = os.environ.get("TRACEANALYZER_REAL_TRACES")
+US = 1000
+
+
+def training(steps: list[tuple[int, int, int]], *, gpu: bool = True) -> Rows:
+    """(number, start, end) in µs; each step launches one kernel 10 µs in, that runs 5 to 25 µs later."""
+    rows = Rows()
+    for number, start, end in steps:
+        rows.annotation(f"ProfilerStep#{number}", start * US, end * US)
+        rows.op("aten::mm", (start + 5) * US, (start + 20) * US)
+        if gpu:
+            rows.launch(number * 1000 + start, (start + 10) * US)
+            rows.kernel(f"k{number}", (start + 15) * US, (start + 35) * US, number * 1000 + start)
+    return rows
+
+
+def numbers(window: Window) -> list[int]:
+    return [step.number for step in window.steps]
+
+
+def span(window: Window) -> tuple[int, int]:
+    return window.start_ns // US, window.end_ns // US
+
+
+THREE = [(3, 0, 100), (4, 100, 200), (5, 200, 300)]
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected", "interval"),
+    [
+        ("complete", [3, 4, 5], (15, 235)),
+        ("all", [], (15, 235)),
+        ("4", [4], (115, 135)),
+        ("3-4", [3, 4], (15, 135)),
+        (" 4 - 5 ", [4, 5], (115, 235)),
+    ],
+)
+def test_the_window_runs_from_first_start_to_last_end_of_what_was_launched(
+    steps: str, expected: list[int], interval: tuple[int, int]
+) -> None:
+    window = select_window(training(THREE).trace(), 0, steps)
+    assert (numbers(window), span(window)) == (expected, interval)
+
+
+def test_activity_of_other_steps_and_without_a_launch_does_not_move_the_window() -> None:
+    rows = training(THREE)
+    rows.kernel("queued before the recording", -50 * US, 5 * US, -1)
+    rows.kernel("launched elsewhere", 290 * US, 400 * US, 777)
+    rows.launch(777, 299 * US)
+    trace = rows.trace()
+    assert span(select_window(trace, 0, "4")) == (115, 135)
+    assert span(select_window(trace, 0, "complete")) == (15, 400)
+    assert span(select_window(trace, 0, "all")) == (-50, 400)
+
+
+def test_a_launch_on_any_thread_counts_to_the_step() -> None:
+    rows = training(THREE)
+    rows.launch(9, 150 * US, thread=5)
+    rows.kernel("backward", 180 * US, 190 * US, 9)
+    assert span(select_window(rows.trace(), 0, "4")) == (115, 190)
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_a_short_last_step_is_a_stub(gpu: bool) -> None:
+    trace = training([*THREE, (6, 300, 309)], gpu=gpu).trace()
+    assert numbers(select_window(trace, 0)) == [3, 4, 5]
+    assert numbers(select_window(training([*THREE, (6, 300, 340)], gpu=gpu).trace(), 0)) == [3, 4, 5, 6]
+
+
+def test_a_last_step_without_launches_is_a_stub_however_long() -> None:
+    rows = training(THREE)
+    rows.annotation("ProfilerStep#6", 300 * US, 390 * US)
+    rows.launch(-1, 350 * US, name="cudaDeviceSynchronize")
+    assert numbers(select_window(rows.trace(), 0)) == [3, 4, 5]
+    rows.launch(1234, 360 * US)
+    assert numbers(select_window(rows.trace(), 0)) == [3, 4, 5, 6]
+
+
+def test_a_lone_step_is_never_dropped() -> None:
+    assert numbers(select_window(training([(1, 0, 100)]).trace(), 0)) == [1]
+
+
+def test_without_steps_the_window_is_the_whole_trace() -> None:
+    rows = Rows()
+    rows.op("aten::mm", 0, 10)
+    rows.kernel("a", 5, 10)
+    rows.kernel("b", 50, 90)
+    trace = rows.trace()
+    assert select_window(trace, 0, "complete") == Window(5, 90, ())
+    with pytest.raises(UsageError, match="no ProfilerStep"):
+        select_window(trace, 0, "1-2")
+
+
+def test_steps_that_launched_nothing_on_a_device_leave_its_whole_trace() -> None:
+    rows = training(THREE)
+    rows.kernel("elsewhere", 7, 9, device=1)
+    trace = rows.trace()
+    assert select_window(trace, 1) == Window(7, 9, ())
+    with pytest.raises(UsageError, match="4"):
+        select_window(trace, 1, "4")
+
+
+def test_on_a_cpu_trace_the_steps_themselves_are_the_window() -> None:
+    trace = training(THREE, gpu=False).trace()
+    assert trace.on_cpu
+    assert span(select_window(trace, 0)) == (0, 300)
+    assert span(select_window(trace, 0, "4")) == (100, 200)
+
+
+@pytest.mark.parametrize("steps", ["6", "1-4", "4-9", "5-4"])
+def test_steps_that_are_not_there_are_refused_by_naming_those_that_are(steps: str) -> None:
+    with pytest.raises(UsageError) as refusal:
+        select_window(training([*THREE, (13, 500, 600)]).trace(), 0, steps)
+    assert "3-5, 13" in refusal.value.fix
+
+
+@pytest.mark.parametrize("steps", ["", "some", "-1", "3,4", "3-", "3-4-5", "1.5"])
+def test_what_is_no_range_is_refused(steps: str) -> None:
+    with pytest.raises(UsageError):
+        select_window(training(THREE).trace(), 0, steps)
+
+
+def codes(trace: Trace) -> dict[str, str]:
+    return {warning.code: warning.message for warning in trace.warnings}
+
+
+def test_several_recordings_in_one_file_are_told() -> None:
+    trace = training([(3, 0, 100), (4, 100, 200), (13, 900, 1000), (14, 1000, 1100)]).trace()
+    assert "700 µs" in codes(trace)["step_gaps"]
+    assert "3-4, 13-14" in codes(trace)["step_gaps"]
+    assert numbers(select_window(trace, 0)) == [3, 4, 13, 14]
+    assert span(select_window(trace, 0, "13-14")) == (915, 1035)
+    assert not codes(training(THREE).trace())
+
+
+def test_numbering_that_restarts_is_told_and_a_range_takes_all_of_that_number() -> None:
+    trace = training([(0, 0, 100), (1, 100, 200), (0, 500, 600), (1, 600, 700)]).trace()
+    assert {"repeated_steps", "step_gaps"} <= set(codes(trace))
+    assert [step.start_ns // US for step in select_window(trace, 0, "1").steps] == [100, 600]
+
+
+def test_a_step_recorded_twice_is_one_step() -> None:
+    rows = training(THREE)
+    rows.annotation("ProfilerStep#4", 101 * US, 199 * US)
+    rows.annotation("ProfilerStep#4", 100 * US, 200 * US, thread=3)
+    trace = rows.trace()
+    assert [(s.number, s.start_ns // US, s.end_ns // US) for s in trace.steps] == THREE
+    assert not codes(trace)
+
+
+@pytest.mark.skipif(not FOLDER, reason="TRACEANALYZER_REAL_TRACES is not set")
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("toy_mi250", [1]), ("infer_qwen_h100", [6]), ("train_v100_float_epoch", [101, 102, 103, 104, 105]),
+     ("cpu_only_rank34of300", [551, 552, 553, 554, 555]), ("infer_sam_a100_large", [])],
+)  # fmt: skip
+def test_complete_steps_of_real_traces(name: str, expected: list[int]) -> None:
+    assert FOLDER
+    trace = load(str(Path(FOLDER) / f"{name}.json.gz"))
+    assert numbers(select_window(trace, int(trace.kernels.device[0]))) == expected
