@@ -92,7 +92,7 @@ def layer_norm_backward(call: OpCall) -> Cost:
     Assumes one pass; a second kernel reads dY and X again for dW and dB (5 passes in practice).
     """
     size = numel(shape(call, 1))
-    read = sum(bytes_read(call, i) for i in tensors(call) if i < 7)
+    read = sum(bytes_read(call, i) for i in tensors(call) if i < 6)
     written = bytes_of(call, 1) + _parameters(call, 5) * 2
     return Cost(13 * size, read, written, "vector", "fp32")
 
