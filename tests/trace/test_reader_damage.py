@@ -312,3 +312,14 @@ json_like = st.text('{}[],:"\\ae1.-', max_size=99).map(lambda text: ("{" + text)
 def test_no_traceback_for_any_bytes(data: bytes, tmp_path: Path) -> None:
     survives(data, tmp_path)
     survives(b'{"traceEvents": [' + data, tmp_path)
+
+
+def test_an_endless_row_ends_the_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "_LARGEST", 5000)
+    for module in (source, blocks):
+        monkeypatch.setattr(module, "BLOCK", 1000)
+    text = text_of(ROWS, None).replace('], "traceName"', ', {"ph": "' + "x" * 20000 + '"}], "traceName"')
+    raw = read_text(tmp_path, text)
+    assert twin.read_tables(raw) == twin.tables(ROWS)
+    assert raw.salvaged is not None
+    assert (raw.salvaged.kept_events, raw.salvaged.dropped_events) == (len(ROWS), 1)

@@ -39,28 +39,31 @@ def event_batches(window: Window, tally: Tally) -> Iterator[list[Event]]:
     wanted = BLOCK
     while True:
         window.grow(wanted)
+        patient = not window.ended and len(window.text) < _LARGEST
         cut = _guess(window)
-        if cut is None and not window.ended and len(window.text) < _LARGEST:
+        if cut is None and patient:
             wanted = 2 * len(window.text)
             continue
         events, cut = _decode(window, cut, tally)
-        if cut.next == 0 and not cut.closed and not window.ended and len(window.text) < _LARGEST:
+        if patient and not (cut.next or cut.closed):
             wanted = 2 * len(window.text)
             continue
         tally.events += len(events)
         yield events
-        finished = cut.closed or (window.ended and cut.next >= len(window.text)) or cut.next == 0
-        if finished and not cut.closed:
-            _note_unclosed(window, cut, tally)
-            return
         window.drop(cut.next)
-        if finished:
+        if cut.closed:
+            return
+        if cut.next == 0 or (window.ended and not window.text):
+            _give_up(window, tally)
             return
         wanted = BLOCK
 
 
-def _note_unclosed(window: Window, cut: Cut, tally: Tally) -> None:
+def _give_up(window: Window, tally: Tally) -> None:
+    """At the end of a text that breaks off, or in front of what holds no row for as far as we look."""
     tally.cut_off(window.start + len(window.text))
+    if window.text.strip():
+        tally.lose(window.start)
     window.drop(len(window.text))
     window.ended = True
 

@@ -1,4 +1,4 @@
-"""The rows of `traceEvents`, typed: the only file that knows what Kineto calls its fields and categories.
+"""The rows of `traceEvents`, typed: the only file that knows what Kineto calls their fields and categories.
 
 Spellings are those of `output_json.cpp` in Kineto and of `torch/profiler/_chrome_trace_export.py`,
 with the capitalised ones of torch 1.8 to 1.10 beside them.
