@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from traceanalyzer.columns import Kernels, Trace
+from traceanalyzer.columns import Ints, Kernels, Trace
 
 
 def devices_with_work(trace: Trace) -> dict[int, int]:
@@ -30,7 +30,7 @@ def of_device(trace: Trace, index: int) -> Trace:
     return replace(trace, kernels=kernels)
 
 
-def _union_ns(start_ns: np.ndarray, end_ns: np.ndarray) -> int:
+def _union_ns(start_ns: Ints, end_ns: Ints) -> int:
     """Length of the union of intervals; O(n log n)."""
     by_start = np.argsort(start_ns, kind="stable")
     start, end = start_ns[by_start], np.maximum.accumulate(end_ns[by_start])

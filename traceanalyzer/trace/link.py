@@ -40,7 +40,8 @@ def link(
     rows = used[known]
     at_launch[known] = ops_open_at(ops, launches.thread[rows], launches.start_ns[rows], tolerance_ns)
     op = at_launch[back]
-    lost = np.flatnonzero((op < 0) & (kernels.external >= 0) & (kernels.external != kernels.correlation))
+    told_apart = (kernels.external >= 0) & (kernels.external != kernels.correlation)
+    lost = np.flatnonzero((op < 0) & (kernels.correlation >= 0) & told_apart)
     op[lost] = _enclosing_operator(ops, rows_of(kernels.external[lost], external))
     graph = passes(names, np.append(launches.name, np.int32(-1))[launch], is_graph_launch)
     unlinked = np.full(len(op), -1, np.int8)

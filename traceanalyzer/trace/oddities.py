@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from traceanalyzer.columns import UNLINKED, RecordKind, Trace
+from traceanalyzer.columns import UNLINKED, Bools, Trace
 from traceanalyzer.model import Warning
 from traceanalyzer.trace.kinds import passes
+from traceanalyzer.trace.steps import within
 from traceanalyzer.units import percent
 
 _WORTH_A_WORD = 0.05   # share of GPU time, or of launches
@@ -30,7 +29,7 @@ def oddities(trace: Trace, *, gpu_listed: bool) -> tuple[Warning, ...]:
             "GPU's (ProfilerActivity.CUDA or CUPTI was missing)"
         )
         return (Warning("gpu_not_captured", text),)
-    return (*_unlinked(trace), *_lost(trace), *_early(trace))
+    return (*_unlinked(trace), *_lost(trace), *_early(trace), *_idle_steps(trace))
 
 
 def _unlinked(trace: Trace) -> list[Warning]:
@@ -47,9 +46,9 @@ def _unlinked(trace: Trace) -> list[Warning]:
     return found
 
 
-def _starts_kernels(trace: Trace) -> np.ndarray:
-    names = ("Launch",)
-    return passes(trace.names, trace.launches.name, lambda name: any(n in name for n in names))
+def _starts_kernels(trace: Trace) -> Bools:
+    """Launches of kernels and graphs, by the names of all vendors' calls."""
+    return passes(trace.names, trace.launches.name, lambda n: "Launch" in n and "HostFunc" not in n)
 
 
 def _lost(trace: Trace) -> list[Warning]:
@@ -67,9 +66,16 @@ def _lost(trace: Trace) -> list[Warning]:
 
 def _early(trace: Trace) -> list[Warning]:
     kernels = trace.kernels
-    early = (kernels.launch_ns > kernels.start_ns) & (kernels.kind != RecordKind.HOST)
+    early = (kernels.launch >= 0) & (kernels.launch_ns > kernels.start_ns)
     if not early.any():
         return []
     by = int((kernels.launch_ns - kernels.start_ns)[early].max()) / 1000
     text = f"GPU records start before their launch, by up to {by:.3g} µs: host and GPU clocks differ"
     return [Warning("starts_before_launch", text, int(early.sum()))]
+
+
+def _idle_steps(trace: Trace) -> list[Warning]:
+    if not trace.steps or within(trace.kernels.launch_ns, trace.steps).any():
+        return []
+    text = "no GPU activity was launched inside the annotated steps: the whole trace is taken instead"
+    return [Warning("steps_without_launches", text, len(trace.steps))]

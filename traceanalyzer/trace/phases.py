@@ -120,18 +120,19 @@ def _roots(host: Host, annotation: Bools) -> Ids:
 
 
 def _backward_threads(host: Host, node: Bools) -> Ids:
-    """Threads of the autograd engine: they run nodes, nothing numbered outside of nodes, no annotated step.
+    """Threads of the autograd engine: they begin with a node, and nothing there is numbered outside of
+    nodes, nor are steps annotated.
 
     Up to torch 1.9 the engine's own additions and reductions stand between nodes, not inside them.
     """
-    operator = host.kind != OpKind.ANNOTATION
+    operators = np.flatnonzero(host.kind != OpKind.ANNOTATION)
+    busy, first = np.unique(host.thread[operators], return_index=True)
+    begins = busy[node[operators[first]]]
     loose = host.numbered & (nearest(host.parent, node) < 0)
-    busy = np.unique(host.thread[operator])
-    with_nodes = np.unique(host.thread[node])
     others = np.unique(host.thread[loose | host.called("ProfilerStep#", "Optimizer.")])
-    if len(np.setdiff1d(busy, with_nodes)) == 0:
+    if len(np.setdiff1d(busy, host.thread[node])) == 0:
         return np.zeros(0, np.int32)  # one thread for all: that of a CPU run
-    return np.setdiff1d(with_nodes, others).astype(np.int32)
+    return np.setdiff1d(begins, others).astype(np.int32)
 
 
 def _forward(host: Host, node: Bools, taken: Bools, root: Ids) -> Bools:

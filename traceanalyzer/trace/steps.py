@@ -82,7 +82,7 @@ def _whole(trace: Trace, mine: Bools) -> Window:
 def _window(trace: Trace, mine: Bools, chosen: tuple[Step, ...], asked: str = "") -> Window:
     if trace.on_cpu:
         return Window(chosen[0].start_ns, max(step.end_ns for step in chosen), chosen)
-    rows = mine & _within(trace.kernels.launch_ns, chosen)
+    rows = mine & within(trace.kernels.launch_ns, chosen)
     if rows.any():
         return Window(int(trace.kernels.start_ns[rows].min()), int(trace.kernels.end_ns[rows].max()), chosen)
     if not asked:
@@ -93,7 +93,7 @@ def _window(trace: Trace, mine: Bools, chosen: tuple[Step, ...], asked: str = ""
     )
 
 
-def _within(moment_ns: Ints, steps: Sequence[Step]) -> Bools:
+def within(moment_ns: Ints, steps: Sequence[Step]) -> Bools:
     """Whether each moment lies in one of the steps, ends included."""
     inside = np.zeros(len(moment_ns), bool)
     for step in steps:
@@ -109,7 +109,7 @@ def _complete(trace: Trace) -> tuple[Step, ...]:
     launches, kernels = trace.launches, trace.kernels
     started = launches.start_ns[passes(trace.names, launches.name, _LAUNCH.search)]
     moments = np.concatenate((started, kernels.launch_ns[kernels.launch_ns >= 0]))
-    idle = not trace.on_cpu and not _within(moments, [last]).any() and _within(moments, others).any()
+    idle = not trace.on_cpu and not within(moments, [last]).any() and within(moments, others).any()
     typical = median(step.end_ns - step.start_ns for step in others)
     short = last.end_ns - last.start_ns < _STUB * typical
     return tuple(others) if idle or short else trace.steps
