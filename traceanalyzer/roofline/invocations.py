@@ -94,4 +94,4 @@ def median_by_group(group: Ids, value: Ints, eligible: Bools, count: int) -> Ids
     sizes = np.bincount(group[members], minlength=count)
     begins = np.concatenate(([0], np.cumsum(sizes)[:-1]))
     middle = np.where(sizes > 0, begins + (sizes - 1) // 2, -1)
-    return np.where(middle >= 0, order[np.minimum(middle, max(len(order) - 1, 0))], -1).astype(np.int32)
+    return np.append(order, -1)[middle].astype(np.int32)  # -1 reads the -1 behind

@@ -89,11 +89,9 @@ def _sum(group: Ids, value: Ints, size: int) -> Ints:
 
 
 def kernel_times(trace: Trace, groups: Groups, duration_ns: Ints, inside: Bools) -> tuple[Ids, Ids, Ints]:
-    """(row, kernel name, time) of every distinct pair, by row and then longest first."""
+    """(row, kernel name, time) of every distinct pair."""
     row, name = groups.row[inside].astype(np.int64), trace.kernels.name[inside].astype(np.int64)
     width = len(trace.names) + 1
     pair, index = np.unique(row * width + name, return_inverse=True)
     time = _sum(index.astype(np.int32), duration_ns[inside], len(pair))
-    rows, names = (pair // width).astype(np.int32), (pair % width).astype(np.int32)
-    order = np.lexsort((names, -time, rows))
-    return rows[order], names[order], time[order]
+    return (pair // width).astype(np.int32), (pair % width).astype(np.int32), time

@@ -160,8 +160,8 @@ def _class(head: RowHead, names: Names) -> OperatorClass:
 
 
 def names_of_rows(trace: Trace, rows: int, kernel_times: tuple[Ints, Ints, Ints]) -> list[Names]:
-    """The kernels of each row, longest first."""
+    """The kernels of each row, longest first, then by name: a name's number depends on the file's order."""
     result: list[list[tuple[str, int]]] = [[] for _ in range(rows)]
     for row, name, time in zip(*(column.tolist() for column in kernel_times), strict=True):
         result[row].append((trace.names[name], time))
-    return [tuple(members) for members in result]
+    return [tuple(sorted(members, key=lambda kernel: (-kernel[1], kernel[0]))) for members in result]
