@@ -176,15 +176,10 @@ pairs = st.lists(st.tuples(st.integers(0, 4), numbers), max_size=20)
 def test_latest_before_is_the_twins(rows: list[tuple[int, int]], wanted: list[tuple[int, int]]) -> None:
     keys, moments = (np.array([r[i] for r in rows], np.int64) for i in (0, 1))
     asked, at = (np.array([r[i] for r in wanted], np.int64) for i in (0, 1))
-    plain = latest_before(keys, moments, asked, at).tolist()
-    or_first = latest_before(keys, moments, asked, at, or_first=True).tolist()
-    for (key, moment), found, fallback in zip(wanted, plain, or_first, strict=True):
-        alike = [m for k, m in rows if k == key]
-        before = [m for m in alike if m <= moment]
+    for (key, moment), found in zip(wanted, latest_before(keys, moments, asked, at).tolist(), strict=True):
+        before = [m for k, m in rows if k == key and m <= moment]
         assert (found >= 0) == bool(before)
         assert found < 0 or rows[found] == (key, max(before))
-        assert (fallback >= 0) == bool(alike)
-        assert fallback < 0 or rows[fallback] == (key, max(before) if before else min(alike))
 
 
 host_rows = st.lists(

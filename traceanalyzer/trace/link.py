@@ -60,16 +60,20 @@ def launches_of(launches: Launches, correlation: Ints, moment_ns: Ints) -> Ids:
 
     Where all begin after it (two clocks, some microseconds apart) it is the first. -1: there is none.
     """
-    found = latest_before(launches.correlation, launches.start_ns, correlation, moment_ns, or_first=True)
-    return np.where(correlation >= 0, found, np.int32(-1))
+    found = latest_before(launches.correlation, launches.start_ns, correlation, moment_ns)
+    early = np.flatnonzero((found < 0) & (correlation >= 0))
+    if len(early):
+        by_start = np.argsort(launches.start_ns, kind="stable")
+        first = rows_of(correlation[early], launches.correlation[by_start])
+        found[early] = np.append(by_start, -1)[first]
+    found[correlation < 0] = -1
+    return found
 
 
-def latest_before(
-    key: Ints, moment_ns: Ints, wanted_key: Ints, wanted_ns: Ints, *, or_first: bool = False
-) -> Ids:
+def latest_before(key: Ints, moment_ns: Ints, wanted_key: Ints, wanted_ns: Ints) -> Ids:
     """Of the rows with each wanted key, the last whose moment is not after the wanted one; -1: none.
 
-    `or_first`: where there are such rows, but all later, the first of them. O((n + wanted) log n).
+    O((n + wanted) log n).
     """
     if not len(key):
         return np.full(len(wanted_key), -1, np.int32)
@@ -84,9 +88,7 @@ def latest_before(
         low[active[before]] = middle[before] + 1
         high[active[~before]] = middle[~before]
         active = active[low[active] < high[active]]
-    place = np.where(low > first, low - 1, first if or_first else len(rows))
-    place[keys[np.minimum(place, len(rows) - 1)] != wanted_key] = len(rows)
-    return np.append(rows, np.int32(-1))[place]
+    return np.where(low > first, rows[low - 1], np.int32(-1))
 
 
 def rows_of(wanted: Ints, keys: Ints) -> Ids:
