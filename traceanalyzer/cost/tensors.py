@@ -51,10 +51,12 @@ def dtype(call: OpCall, i: int) -> str:
 
 
 def itemsize(call: OpCall, i: int) -> int:
+    """Bytes of one element of input `i`."""
     return ITEMSIZE[dtype(call, i)]
 
 
 def numel(dims: Shape) -> int:
+    """Elements of a tensor; 1 for one of zero dimensions."""
     return prod(dims)
 
 
@@ -112,6 +114,7 @@ def promote(names: Sequence[str]) -> str:
 
 
 def is_floating(name: str) -> bool:
+    """Whether a canonical dtype is a floating-point or complex one."""
     return _RANK[name] >= _RANK["fp8_e8m0"]
 
 
@@ -128,6 +131,7 @@ def integers(call: OpCall, i: int) -> list[int]:
 
 
 def flag(call: OpCall, i: int) -> bool:
+    """A boolean argument; Missing where it is not recorded."""
     return argument(call, i).strip() in _TRUE
 
 

@@ -24,6 +24,7 @@ def words_of(name: str) -> frozenset[str]:
 
 
 def has_board_code(name: str) -> bool:
+    """Whether a name holds a code of a board or chip, which several products share."""
     return _BOARD_CODE.search(name.lower()) is not None
 
 

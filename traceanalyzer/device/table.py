@@ -74,6 +74,7 @@ def parts() -> tuple[Part, ...]:
 
 @lru_cache(maxsize=1)
 def by_id() -> Mapping[str, Part]:
+    """The shipped parts by their id."""
     return {part.id: part for part in parts()}
 
 

@@ -1,0 +1,60 @@
+"""Limits on the tail: no long function, no long file, no undocumented contract, no blanket `except`."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from statistics import quantiles
+
+import pytest
+
+import traceanalyzer
+from tests.project.tree import MODULES, Function, functions, length, name_of, syntax
+
+DOCUMENTED = ("trace", "cost", "device", "roofline", "report")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_files_are_short_and_state_their_contract(path: Path) -> None:
+    assert ast.get_docstring(syntax(path)), "a module says what it promises"
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_functions_are_short(path: Path) -> None:
+    long = {f.name: length(f) for f in functions(syntax(path)) if length(f) > 60}
+    assert not long
+
+
+def test_nine_functions_in_ten_are_under_forty_lines() -> None:
+    lengths = [length(f) for path in MODULES for f in functions(syntax(path))]
+    assert quantiles(lengths, n=10)[-1] < 40
+
+
+def undocumented(path: Path) -> list[str]:
+    """Public functions and classes of a module that have no docstring."""
+    named = [n for n in syntax(path).body if isinstance(n, Function | ast.ClassDef)]
+    return [n.name for n in named if not n.name.startswith("_") and not ast.get_docstring(n)]
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if name_of(p).split("/")[0] in DOCUMENTED], ids=name_of)
+def test_public_names_are_documented(path: Path) -> None:
+    assert not undocumented(path)
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if not name_of(p).startswith("cli/")], ids=name_of)
+def test_errors_are_caught_by_name(path: Path) -> None:
+    handlers = [n for n in ast.walk(syntax(path)) if isinstance(n, ast.ExceptHandler)]
+    caught = [ast.unparse(h.type) if h.type else "everything" for h in handlers]
+    assert not {"everything", "Exception", "BaseException"} & set(caught)
+
+
+def test_the_public_face_is_complete_and_sorted() -> None:
+    assert list(traceanalyzer.__all__) == sorted(traceanalyzer.__all__)
+    face = syntax(Path(traceanalyzer.__file__))
+    bound = [a.asname or a.name for n in face.body if isinstance(n, ast.ImportFrom) for a in n.names]
+    public = {name for name in bound if name != "annotations"} | {"__version__"}
+    lazy = {n.name for n in face.body if isinstance(n, Function) and not n.name.startswith("_")}
+    assert set(traceanalyzer.__all__) == public | lazy
+    for name in traceanalyzer.__all__:
+        assert getattr(traceanalyzer, name) is not None
