@@ -1,0 +1,130 @@
+"""What the figures rest on: the device and its roofs, the recording, other ranks; and what was suggested."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from traceanalyzer.model import Analysis, Suggestion
+from traceanalyzer.report.figures import Fact
+from traceanalyzer.report.sentence import per_step
+from traceanalyzer.report.text import ABSENT, TEXT, cut, visible
+from traceanalyzer.report.words import HOW, TIER_MEANING
+from traceanalyzer.units import digits, duration, percent, si
+
+
+@dataclass(frozen=True, slots=True)
+class PeakLine:
+    engine: str
+    precision: str
+    rate: str
+    ridge: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One suggestion."""
+
+    rule: str
+    title: str
+    tier: str
+    tier_meaning: str
+    saving: str  # "1.1 to 1.9 ms a step", or that no time is predicted
+    share: str
+    evidence: str
+    action: str
+    snippet: str
+    where: str
+    count: str
+    bytes: str
+    caveats: tuple[str, ...]
+    docs: str
+
+
+def device(analysis: Analysis) -> Iterable[Fact]:
+    d = analysis.device
+    yield Fact("Device", visible(d.name or "not named by the trace"), visible(d.id))
+    yield Fact("Roofs", HOW[d.how], visible(f"confidence: {d.confidence}") if d.confidence else "")
+    yield Fact(
+        "Memory bandwidth", si(d.bandwidth_bytes_per_s, "B/s") if d.bandwidth_bytes_per_s else "not known"
+    )
+    if d.l2_bytes:
+        yield Fact("L2 cache", si(d.l2_bytes, "B"))
+    if d.multiprocessors:
+        yield Fact("Multiprocessors", f"{d.multiprocessors:,}")
+    if d.provenance:
+        yield Fact("Source", cut(visible(d.provenance), 2 * TEXT))
+
+
+def peaks(analysis: Analysis) -> Iterable[PeakLine]:
+    bandwidth = analysis.device.bandwidth_bytes_per_s
+    for p in analysis.device.peaks:
+        ridge = f"{digits(p.flop_per_s / bandwidth)} FLOP/B" if bandwidth else ABSENT
+        yield PeakLine(p.engine, visible(p.precision), si(p.flop_per_s, "FLOP/s"), ridge)
+
+
+def finding(s: Suggestion) -> Finding:
+    band = s.saving_per_step_ns
+    saving = f"{duration(band.low, 2)} to {duration(band.high, 2)} a step" if band else "no time predicted"
+    return Finding(
+        rule=visible(s.rule), title=_text(s.title),
+        tier=s.tier, tier_meaning=TIER_MEANING[s.tier], saving=saving,
+        share=f"{percent(s.share_of_step)} of the step" if s.share_of_step is not None else "",
+        evidence=_text(s.evidence), action=_text(s.action),
+        snippet=cut("\n".join(map(visible, s.snippet.rstrip().splitlines())), 3 * TEXT), where=_text(s.where),
+        count=f"{s.count:,}",
+        bytes=f"{si(s.bytes_saved_per_step, 'B')} a step" if s.bytes_saved_per_step else "",
+        caveats=tuple(map(_text, s.caveats)), docs=_text(s.docs),
+    )  # fmt: skip
+
+
+def _text(value: str) -> str:
+    return cut(visible(value), 3 * TEXT)
+
+
+def ranks(analysis: Analysis) -> Iterable[tuple[str, ...]]:
+    """(rank, device, file, window, busy, memory-bound share of busy, exposed communication)."""
+    for r in analysis.ranks or ():
+        yield (
+            ABSENT if r.rank is None else str(r.rank), f"{visible(r.device)} #{r.device_index}",
+            visible(r.file.replace("\\", "/").rsplit("/", 1)[-1]), duration(r.window_ns), duration(r.busy_ns),
+            percent(r.memory_bound_share_of_busy), duration(r.exposed_communication_ns),
+        )  # fmt: skip
+
+
+def what_if(analysis: Analysis) -> Iterable[tuple[str, ...]]:
+    """(device, busy time, step time, memory-bound share of busy)."""
+    for p in analysis.what_if or ():
+        yield (
+            visible(p.device), duration(per_step(analysis, p.busy_ns)),
+            duration(p.step_ns) if p.step_ns else ABSENT, percent(p.memory_bound_share_of_busy),
+        )  # fmt: skip
+
+
+def recording(analysis: Analysis) -> Iterable[Fact]:
+    file = analysis.source.files[0]
+    yield Fact("File", visible(file.path), f"{si(file.bytes, 'B')} of text, {file.events:,} events")
+    yield Fact("Format", visible(analysis.source.dialect))
+    if analysis.window.steps:
+        names = analysis.window.steps
+        yield Fact("Steps", visible(names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"))
+    r = analysis.recording
+    if r is None:
+        yield Fact("Recorded with", "not told by the trace")
+        return
+    texts = (("PyTorch", r.torch), ("CUDA or ROCm", r.cuda), ("Python", r.python), ("Script", r.script),
+             ("Command", r.command))  # fmt: skip
+    for name, text in texts:
+        if text:
+            yield Fact(name, cut(visible(text), TEXT))
+    if r.tf32 is not None:
+        yield Fact("TF32", "allowed for fp32 products" if r.tf32 else "off")
+    if r.active is not None:
+        yield Fact("Schedule", f"wait {r.wait}, warm up {r.warmup}, record {r.active} steps")
+    if r.unprofiled_step_ns is not None and r.profiled_step_ns is not None:
+        yield Fact("Step without profiler", duration(r.unprofiled_step_ns),
+                   f"{duration(r.profiled_step_ns)} with it")  # fmt: skip
+    if r.peak_memory_bytes is not None:
+        yield Fact("Peak memory", si(r.peak_memory_bytes, "B"))
+    if r.complete is False:
+        yield Fact("Run", "ended before all steps were recorded")

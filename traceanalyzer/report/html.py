@@ -1,0 +1,111 @@
+"""The page: one file under a megabyte that requests nothing and is complete without scripts."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Any
+
+import msgspec
+
+from traceanalyzer.model import VERDICTS, Analysis
+from traceanalyzer.published import TRANSFORMER_2021, PublishedTable
+from traceanalyzer.report.assets import asset, templates
+from traceanalyzer.report.chart import OUTLINE_OF, Chart, chart, outline
+from traceanalyzer.report.context import Finding
+from traceanalyzer.report.figures import ClassLine
+from traceanalyzer.report.marks import mark
+from traceanalyzer.report.notebook import notebook
+from traceanalyzer.report.rows import made_small
+from traceanalyzer.report.sentence import per_step, with_saving
+from traceanalyzer.report.text import ABSENT
+from traceanalyzer.report.view import View, view_of
+from traceanalyzer.report.words import METHOD, VERDICT_LABELS
+from traceanalyzer.units import duration, percent
+
+__all__ = ["notebook", "render"]
+
+LIMIT = 1_000_000  # bytes of the page, whatever the trace
+ROWS = 200
+
+
+def render(analysis: Analysis, top: int | None = None) -> str:
+    """The `top` largest rows and the sums of the others; fewer where the page would be too large."""
+    rows = ROWS if top is None else top
+    while True:
+        page = _page(analysis, rows)
+        if len(page.encode("utf-8", "replace")) < LIMIT or not rows:
+            return page
+        rows //= 2
+
+
+def _page(analysis: Analysis, rows: int) -> str:
+    from markupsafe import Markup
+
+    small, view = made_small(analysis, rows), view_of(analysis, rows)
+    drawn = chart(analysis, view.rows, view.lines)
+    style, script = asset("report.css") + asset("chart.css"), asset("report.js")
+    return templates().get_template("report.html.j2").render(
+        analysis=analysis, view=view, mark=mark(analysis), method=METHOD, standalone=False,
+        chart=drawn,
+        verdict_keys=_keys(drawn),
+        style=Markup(style), style_hash=_hash(style), script=Markup(script), script_hash=_hash(script),
+        data=Markup(_embedded(small)),
+        **_headings(analysis, view), **_published(view, TRANSFORMER_2021),
+        ranks=list(zip(view.ranks, small.ranks or (), strict=False)),
+    )  # fmt: skip
+
+
+def _keys(drawn: Chart) -> list[tuple[str, str, str]]:
+    """(verdict, label, shape) of the verdicts on the chart."""
+    there = {point.verdict for point in drawn.points}
+    return [(v, VERDICT_LABELS[v], OUTLINE_OF[v]) for v in VERDICTS if v in there]
+
+
+def _headings(analysis: Analysis, view: View) -> dict[str, Any]:
+    """What the templates say about the whole."""
+    steps = analysis.window.step_count
+    counted = f"{steps:,} step{'s' if steps != 1 else ''}" if steps else ""
+    whole = duration(analysis.window.window_ns)
+    outlines = {shape: outline(shape, 0, 0, 4.5) for shape in ("circle", "square", "triangle", "cross")}
+    return {
+        "per": "Time a step" if steps else "Time",
+        "window_time": duration(per_step(analysis, analysis.window.window_ns)),
+        "window_about": f"{counted}, {whole} in all" if steps else "of the trace: it records no steps",
+        "kernels": f"{sum(p.kernels for p in analysis.verdicts):,}",
+        "best": _best(analysis, view),
+        "outlines": outlines,
+        "outline_of": OUTLINE_OF,
+        "largest": max((line.share.value or 0 for line in view.lines), default=0) or 1,
+        "hidden_rows": view.total_rows - sum(not line.is_sum for line in view.lines),
+    }  # fmt: skip
+
+
+def _best(analysis: Analysis, view: View) -> list[tuple[int, Finding]]:
+    """The three suggestions that save most time, by their number in the list."""
+    told = list(analysis.suggestions or ())
+    numbers = [told.index(s) for s in with_saving(analysis)[:3]]
+    return [(n + 1, view.findings[n]) for n in numbers if view.findings]
+
+
+def _published(view: View, table: PublishedTable) -> dict[str, Any]:
+    """The classes of this trace, each beside its published line."""
+    theirs = {c.operator_class: (percent(c.flops_share, 2), percent(c.time_share)) for c in table.classes}
+    return {
+        "published": table,
+        "classes": [(line, _beside(line, theirs)) for line in view.classes],
+    }
+
+
+def _beside(line: ClassLine, theirs: dict[Any, tuple[str, str]]) -> tuple[str, str]:
+    return theirs.get(line.key, (ABSENT, ABSENT))
+
+
+def _embedded(analysis: Analysis) -> str:
+    """JSON that no browser takes for markup."""
+    return msgspec.json.encode(analysis).decode().replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _hash(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+

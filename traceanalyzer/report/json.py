@@ -1,0 +1,74 @@
+"""The Analysis as JSON, field by field; its schema; and reading a saved report back."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import msgspec
+
+from traceanalyzer.model import OPERATOR_CLASSES, SCHEMA_VERSION, VERDICTS, Analysis, OpRow
+
+_DATA = re.compile(rb'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
+
+
+def render(analysis: Analysis, top: int | None = None) -> str:
+    """Every row, unrounded; two spaces of indentation. `top` is for people and changes nothing here."""
+    return msgspec.json.format(msgspec.json.encode(analysis), indent=2).decode() + "\n"
+
+
+def schema_text() -> str:
+    """JSON Schema (draft 2020-12) of a report, as shipped in `schema.json`."""
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"traceanalyze report {SCHEMA_VERSION}",
+        **msgspec.json.schema(Analysis),
+    }
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def read_back(content: bytes) -> Analysis:
+    """The Analysis of a saved JSON report, or of the data inside an HTML page.
+
+    ValueError, in one line, where it is of another version or no report at all.
+    """
+    inside = _DATA.search(content)
+    text = inside.group(1) if inside else content
+    try:
+        version = msgspec.json.decode(text, type=_Version).schema_version
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"no report of traceanalyze: {error}") from None
+    if version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
+        raise ValueError(f"its schema version is {version}, this program reads {SCHEMA_VERSION}")
+    try:
+        analysis = msgspec.json.decode(text, type=Analysis)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"not a report of schema version {SCHEMA_VERSION}: {error}") from None
+    _check(analysis)
+    return msgspec.structs.replace(analysis, op_rows=tuple(map(_as_made, analysis.op_rows)))
+
+
+class _Version(msgspec.Struct):
+    schema_version: str
+
+
+def _check(analysis: Analysis) -> None:
+    """What the types do not say and every renderer relies on."""
+    if tuple(p.verdict for p in analysis.verdicts) != VERDICTS:
+        raise ValueError("its verdicts are not the six in their order")
+    if tuple(p.operator_class for p in analysis.operator_classes) != OPERATOR_CLASSES:
+        raise ValueError("its operator classes are not the six in their order")
+    if not analysis.source.files:
+        raise ValueError("it names no source file")
+
+
+def _as_made(row: OpRow) -> OpRow:
+    """Nested lists as tuples again, so that a report read back equals the one saved."""
+    return msgspec.structs.replace(
+        row, input_dims=_tuples(row.input_dims), input_strides=_tuples(row.input_strides)
+    )
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value

@@ -1,0 +1,205 @@
+"""One op row as people read it: inputs, numbers with units, and how each number was computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from traceanalyzer.model import Analysis, Device, OpRow, Verdict
+from traceanalyzer.report.rows import is_sum
+from traceanalyzer.report.sentence import per_step
+from traceanalyzer.report.text import ABSENT, TEXT, cut, visible
+from traceanalyzer.report.words import (
+    CLASS_LABELS,
+    FLAG_MEANING,
+    REASON_MEANING,
+    VERDICT_LABELS,
+)
+from traceanalyzer.units import canonical_dtype, digits, duration, percent, si
+
+_INPUTS = 140  # characters of an op's inputs in a table
+_NAME = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A number as text, and the number to sort by; None where it is not known."""
+
+    text: str
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpLine:
+    """One line of the ops table."""
+
+    number: int  # 1 for the largest; the anchor of the line
+    name: str
+    inputs: str  # "[8192, 2048] × [2048, 6144] bf16"
+    phase: str
+    module: str
+    calls: Cell
+    time: Cell  # attributed; a step where there are steps
+    share: Cell  # of busy time
+    intensity: Cell  # FLOP/B
+    flop_rate: Cell  # achieved FLOP/s
+    byte_rate: Cell  # achieved B/s
+    efficiency: Cell  # of the roof
+    against: str  # "matrix bf16"
+    bound: str
+    verdict: Verdict
+    verdict_label: str
+    operator_class: str
+    flags: tuple[tuple[str, str], ...]  # (flag, meaning)
+    reason: str
+    computed: tuple[str, ...]
+    kernels: tuple[tuple[str, str], ...]  # (name, time over the window)
+    is_sum: bool
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        """What tells the line from others of its name."""
+        if self.is_sum:
+            return tuple(filter(None, (self.operator_class, self.phase, self.reason)))
+        return tuple(filter(None, (self.inputs, self.phase, self.module)))
+
+
+def op_line(row: OpRow, number: int, analysis: Analysis) -> OpLine:
+    """`row` as line `number` of the tables of `analysis`."""
+    measured = measured_ns(row)
+    moved = bytes_of(row)
+    flop_rate = row.flops * 1e9 / measured if row.flops and measured else None
+    byte_rate = moved * 1e9 / measured if moved and measured else None
+    busy = analysis.time.busy_ns
+    share = row.attributed_ns / busy if busy else 0.0
+    return OpLine(
+        number=number, name=cut(visible(row.name), TEXT), inputs=inputs(row), phase=row.phase or "",
+        module=cut(visible(row.module or ""), _NAME), calls=Cell(f"{row.calls:,}", row.calls),
+        time=Cell(duration(per_step(analysis, row.attributed_ns)), row.attributed_ns),
+        share=Cell(percent(share), share),
+        intensity=Cell(digits(row.intensity) if row.intensity is not None else ABSENT, row.intensity),
+        flop_rate=Cell(si(flop_rate, "FLOP/s") if flop_rate else ABSENT, flop_rate),
+        byte_rate=Cell(si(byte_rate, "B/s") if byte_rate else ABSENT, byte_rate),
+        efficiency=Cell(percent(row.efficiency, 0) if row.efficiency is not None else ABSENT, row.efficiency),
+        against=" ".join(filter(None, (row.engine, row.precision))), bound=row.bound or "",
+        verdict=row.verdict, verdict_label=VERDICT_LABELS[row.verdict],
+        operator_class=CLASS_LABELS[row.operator_class],
+        flags=tuple((flag.replace("_", " "), FLAG_MEANING[flag]) for flag in row.flags),
+        reason=REASON_MEANING[row.reason] if row.reason else "",
+        computed=tuple(computed(row, analysis)),
+        kernels=tuple((cut(visible(k.name), TEXT), duration(k.time_ns)) for k in row.kernel_names[:8]),
+        is_sum=is_sum(row),
+    )  # fmt: skip
+
+
+def bytes_of(row: OpRow) -> int | None:
+    """Bytes read and written, where both are known."""
+    if row.read_bytes is None or row.write_bytes is None:
+        return None
+    return row.read_bytes + row.write_bytes
+
+
+def measured_ns(row: OpRow) -> float:
+    """The time its rates are taken over: that of its efficiency, else the sum of its kernels'."""
+    return row.roof_ns / row.efficiency if row.roof_ns and row.efficiency else float(row.time_ns)
+
+
+def inputs(row: OpRow, limit: int = _INPUTS) -> str:
+    """`[8192, 2048] × [2048, 6144] bf16`: tensors only, scalars left out; runs of equal ones counted."""
+    if not row.input_dims:
+        return ""
+    types = row.input_types or ()
+    shown: list[tuple[str, str]] = []
+    for i, dims in enumerate(row.input_dims):
+        text = _dims(dims)
+        if text:
+            kind = types[i] if i < len(types) else ""
+            shown.append((text, canonical_dtype(kind) or ("" if "TensorList" in kind else visible(kind))))
+    kinds = {kind for _, kind in shown}
+    if len(kinds) == 1:
+        told = f"{' × '.join(_counted([text for text, _ in shown]))} {kinds.pop()}"
+    else:
+        told = " × ".join(_counted([f"{text} {kind}".strip() for text, kind in shown]))
+    return cut(told.strip(), limit)
+
+
+def _dims(dims: Any) -> str:
+    """One input: `[8, 1024]`, `{[8192, 2048] ×148}` for a list of tensors, nothing for a scalar."""
+    if not isinstance(dims, tuple | list) or not dims:
+        return ""
+    if isinstance(dims[0], tuple | list):
+        return "{" + ", ".join(_counted([_dims(d) or "[]" for d in dims])) + "}"
+    return f"[{', '.join(map(str, dims))}]"
+
+
+def _counted(texts: list[str]) -> list[str]:
+    """`a, a, a, b` as `a ×3, b`; pairs stay written out."""
+    result: list[str] = []
+    start = 0
+    for i in range(1, len(texts) + 1):
+        if i == len(texts) or texts[i] != texts[start]:
+            run = i - start
+            result += [texts[start]] * run if run < 3 else [f"{texts[start]} ×{run}"]
+            start = i
+    return result
+
+
+def computed(row: OpRow, analysis: Analysis) -> list[str]:
+    """The arithmetic behind a line, each step with its numbers."""
+    told = [_time_told(row)]
+    moved = bytes_of(row)
+    if row.flops is not None:
+        told.append(f"FLOPs: {si(row.flops, 'FLOP')}{_a_call(row, row.flops, 'FLOP')}")
+    if moved is not None and row.read_bytes is not None and row.write_bytes is not None:
+        told.append(f"Bytes: {si(row.read_bytes, 'B')} read + {si(row.write_bytes, 'B')} written = "
+                    f"{si(moved, 'B')}{_a_call(row, moved, 'B')}")  # fmt: skip
+    told += _roof_told(row, analysis.device)
+    if row.reason:
+        told.append(f"Not modelled: {REASON_MEANING[row.reason]}")
+    for name, values in (("Strides", row.input_strides), ("Scalar arguments", row.concrete_inputs)):
+        text = ", ".join(_dims(v) or visible(str(v)) for v in values or () if v not in ((), ""))
+        if text:
+            told.append(f"{name}: {cut(text, 300)}")
+    if row.note:
+        told.append(f"Note: {cut(visible(row.note), TEXT)}")
+    return told
+
+
+def _time_told(row: OpRow) -> str:
+    text = f"Time: {row.kernels:,} kernel{'s' if row.kernels != 1 else ''} in {row.calls:,} "
+    text += f"call{'s' if row.calls != 1 else ''}, {duration(row.time_ns)} together"
+    if row.attributed_ns != row.time_ns:
+        text += f"; {duration(row.attributed_ns)} of it owned, the rest overlaps with other kernels"
+    return text
+
+
+def _a_call(row: OpRow, total: int, unit: str) -> str:
+    return f" ({si(total / row.calls, unit)} a call)" if row.calls > 1 and total and not is_sum(row) else ""
+
+
+def _roof_told(row: OpRow, device: Device) -> list[str]:
+    """Intensity against the ridge, both roof times, and the efficiency."""
+    moved, bandwidth = bytes_of(row), device.bandwidth_bytes_per_s
+    peak = device.peak(row.engine, row.precision) if row.engine and row.precision else None
+    told = []
+    if row.intensity is not None and not is_sum(row):
+        ridge = (
+            f"; ridge {digits(peak / bandwidth)} FLOP/B ({row.engine} {row.precision})"
+            if peak and bandwidth
+            else ""
+        )
+        told.append(f"Intensity: {digits(row.intensity)} FLOP/B{ridge}")
+    if row.roof_ns is not None and row.efficiency is not None:
+        parts = []
+        if row.flops and peak and not is_sum(row):
+            parts.append(
+                f"{si(row.flops, 'FLOP')} / {si(peak, 'FLOP/s')} = {duration(row.flops / peak * 1e9)}"
+            )
+        if moved and bandwidth and not is_sum(row):
+            parts.append(f"{si(moved, 'B')} / {si(bandwidth, 'B/s')} = {duration(moved / bandwidth * 1e9)}")
+        larger = (
+            f"the larger of {' and '.join(parts)}; " if len(parts) == 2 else "".join(f"{p}; " for p in parts)
+        )
+        told.append(f"Roof time: {larger}{duration(row.roof_ns)} of {duration(measured_ns(row))} measured = "
+                    f"{percent(row.efficiency, 0)}")  # fmt: skip
+    return told

@@ -1,0 +1,178 @@
+"""The report as Markdown for a pull request: under 60,000 characters, and nothing from a trace acts in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from traceanalyzer.model import Analysis
+from traceanalyzer.published import TRANSFORMER_2021
+from traceanalyzer.report.marks import mark
+from traceanalyzer.report.text import ABSENT
+from traceanalyzer.report.view import View, view_of
+from traceanalyzer.units import percent
+
+LIMIT = 60_000  # a GitHub comment holds 65,536 characters
+_TOP = 10
+_LEFT_OUT = "\n*Left out to stay short; the page and the JSON report hold it.*\n"
+
+
+def render(analysis: Analysis, top: int | None = None) -> str:
+    """Summary and the `top` largest rows; the rest folded. Sections that no longer fit are left out."""
+    view = view_of(analysis, _TOP if top is None else top)
+    told = f"<!-- {mark(analysis)} -->\n"
+    room = LIMIT - len(_LEFT_OUT)
+    for section in _sections(analysis, view):
+        if len(told) + len(section) > room:
+            return told + _LEFT_OUT
+        told += section
+    return told
+
+
+def code(value: str) -> str:
+    """`value` as a code span: inside it no mention, reference or markup is seen."""
+    flat = " ".join(value.split()).replace("\\", "\N{REVERSE SOLIDUS OPERATOR}")
+    if not flat:
+        return ""
+    fence = "`" * (max((len(run) for run in re.findall(r"`+", flat)), default=0) + 1)
+    pad = " " if flat[0] == "`" or flat[-1] == "`" else ""
+    return f"{fence}{pad}{flat}{pad}{fence}"
+
+
+def cell(value: str) -> str:
+    """`value` as a code span in a table, which takes a bare pipe for its own."""
+    return code(value).replace("|", "\\|")
+
+
+def prose(value: str) -> str:
+    """`value` as plain text: no markup, mention, reference or link."""
+    flat = " ".join(value.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    flat = re.sub(r"([\\`*_\[\]|~$!])", r"\\\1", flat)
+    flat = re.sub(r"([@#])(?=\w)", r"\1&#8203;", flat)
+    return re.sub(r"(?i)\b(https?|ftp|www|mailto|gh-)(?=[:.\d])", r"\1&#8203;", flat)
+
+
+def _sections(analysis: Analysis, view: View) -> Iterator[str]:
+    yield f"### {prose(view.headline.lead)}\n\n"
+    if view.headline.more:
+        yield f"{prose(' '.join(view.headline.more))}\n\n"
+    yield "".join(f"* {prose(note)}\n" for note in view.headline.notes) + "\n"
+    yield f"{code(view.file)} · {prose(view.subject)}\n\n"
+    yield _window(view)
+    yield _warnings(view)
+    yield _findings(view)
+    yield _operators(view)
+    yield _folded("Coverage and device", _coverage(analysis, view))
+    yield _folded(f"Operator classes, beside the table of {TRANSFORMER_2021.year}", _classes(view))
+    yield _folded("Phases and idle time", _phases(view))
+    if view.ranks:
+        yield _folded("Ranks and devices", _ranks(view))
+    yield _folded("Recording and thresholds", _recording(view))
+    yield f"\n{prose(f'{analysis.tool.name} {analysis.tool.version}')}\n"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns whose head begins with a blank are numbers."""
+    lines = [f"| {' | '.join(h.strip() for h in heads)} |"]
+    lines.append(f"|{'|'.join('--:' if h.startswith(' ') else ':--' for h in heads)}|")
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _folded(title: str, body: str) -> str:
+    return f"\n<details><summary>{title}</summary>\n\n{body}\n</details>\n"
+
+
+def _per(view: View) -> str:
+    return " time a step" if view.by_step else " time"
+
+
+def _window(view: View) -> str:
+    rows = ([p.label, p.time, p.of_busy, p.of_window, p.kernels or ABSENT] for p in view.parts)
+    facts = " · ".join(f"{f.name} {f.text} {f.about}" for f in view.facts[:6])
+    return f"{prose(facts)}\n\n" + _table(["verdict", _per(view), " of busy", " of window", " kernels"], rows)
+
+
+def _warnings(view: View) -> str:
+    if not view.warnings:
+        return ""
+    lines = (f"* **{prose(c)}**{f' ×{n:,}' if n > 1 else ''} {prose(m)}\n" for c, m, n in view.warnings[:20])
+    return "\n" + "".join(lines)
+
+
+def _findings(view: View) -> str:
+    if view.findings is None:
+        return "\nSuggestions were not looked for.\n"
+    if not view.findings:
+        return "\nNo suggestions.\n"
+    told = "\n**Suggestions**\n\n"
+    for f in view.findings[:10]:
+        basis = f"{prose(f.rule)}, {f.tier}: {f.tier_meaning}"
+        told += f"* {prose(f.title)}: {f.saving} ({basis}); {prose(f.evidence)}\n"
+    return told
+
+
+def _operators(view: View) -> str:
+    shown = [line for line in view.lines if not line.is_sum]
+    rows = (
+        [
+            cell(line.name[:200]), cell(" ".join(filter(None, (line.inputs, line.phase, line.module)))),
+            line.time.text, line.share.text, line.intensity.text, line.flop_rate.text, line.byte_rate.text,
+            line.efficiency.text, ", ".join((line.verdict_label, *(flag for flag, _ in line.flags))),
+        ]
+        for line in shown
+    )  # fmt: skip
+    heads = ["operator", "inputs, phase, module", _per(view)]
+    heads += [" of busy", " FLOP/B", " FLOP/s", " B/s", " of roof", "verdict"]
+    if not shown:
+        return ""
+    return f"\n**The {len(shown)} largest of {view.total_rows:,} rows**\n\n" + _table(heads, rows)
+
+
+def _coverage(analysis: Analysis, view: View) -> str:
+    told = "".join(f"* {prose(f'{f.text} {f.name}: {f.about}')}\n" for f in view.coverage)
+    if view.reasons:
+        rows = ([r.meaning, r.share, r.time, cell(r.example), prose(r.remedy)] for r in view.reasons)
+        told += "\n" + _table(["not modelled", " of kernel time", _per(view), "largest", "what helps"], rows)
+    told += "\n" + "".join(f"* {prose(f'{f.name}: {f.text} {f.about}')}\n" for f in view.device)
+    if not analysis.device.peaks:
+        return told
+    rows = ([p.engine, prose(p.precision), p.rate, p.ridge] for p in view.peaks[:40])
+    return told + "\n" + _table(["engine", "precision", " dense peak", " ridge"], rows)
+
+
+def _classes(view: View) -> str:
+    table = TRANSFORMER_2021
+    theirs = {c.operator_class: c for c in table.classes}
+    rows = []
+    for line in view.classes:
+        known = next((c for key, c in theirs.items() if key == line.key), None)
+        published = [percent(known.flops_share, 2), percent(known.time_share)] if known else [ABSENT, ABSENT]
+        rows.append([line.label, line.flops_share, line.time, line.time_share, *published])
+    theirs_heads = [f" {table.year}: of FLOPs", f" {table.year}: of runtime"]
+    told = _table(["class", " of FLOPs", _per(view), " of busy", *theirs_heads], rows)
+    notes = "".join(f"* {caveat}\n" for caveat in table.caveats)
+    return f"{told}\n{table.source}: {table.workload}, {table.device}.\n{notes}"
+
+
+def _phases(view: View) -> str:
+    told = ""
+    if view.phases:
+        rows = ([p.label, p.time, p.of_busy, p.memory_bound, p.flops] for p in view.phases)
+        heads = ["phase", _per(view), " of busy", " memory-bound, of the phase", " FLOPs"]
+        told += _table(heads, rows) + "\n"
+    idle = ([p.label, p.time, p.of_window, p.meaning] for p in view.idle)
+    return told + _table(["idle", _per(view), " of window", "meaning"], idle)
+
+
+def _ranks(view: View) -> str:
+    heads = [" rank", "device", "file", " window", " busy", " memory-bound, of busy"]
+    heads.append(" exposed communication")
+    rows = ([r[0], prose(r[1]), cell(r[2]), *r[3:]] for r in view.ranks[:64])
+    more = f"\n{len(view.ranks) - 64} more.\n" if len(view.ranks) > 64 else ""
+    return _table(heads, rows) + more
+
+
+def _recording(view: View) -> str:
+    told = "".join(f"* {prose(f.name)}: {code(f.text)} {prose(f.about)}\n" for f in view.recording)
+    return told + "* Thresholds: " + ", ".join(f"{prose(f.name)} {f.text}" for f in view.thresholds) + "\n"

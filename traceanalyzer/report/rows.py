@@ -1,0 +1,177 @@
+"""An Analysis made small enough to be shown: the largest rows, the rest added up, every total unchanged."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from traceanalyzer.model import Analysis, KernelTime, OpRow, RankEntry, Suggestion, Warning
+from traceanalyzer.report.text import TEXT, cut
+
+AGGREGATED = "rows_aggregated"  # warning codes of an analysis made small
+SHORTENED = "lists_shortened"
+
+_KERNELS = 8  # kernel names a row keeps
+_RANKS = 256
+_STEPS = 64
+_SUGGESTIONS = 40
+_SHAPES = 2_000  # characters of a row's inputs; optimizers take lists of hundreds of tensors
+_SUM = "(sum of "
+_SUM_NAME = re.compile(r"\(sum of [0-9]{1,3}(?:,[0-9]{3}){0,3} rows?\)")
+
+
+def top_rows(analysis: Analysis, top: int) -> list[OpRow]:
+    """The `top` largest rows, then one for each (verdict, bound, class, phase, reason) of all others.
+
+    Sums over them are exactly those over all rows.
+    """
+    single = [row for row in analysis.op_rows if not is_sum(row)]
+    sums = [row for row in analysis.op_rows if is_sum(row)]
+    return [*single[:top], *(_added_up([*single[top:], *sums]) if len(single) > top else sums)]
+
+
+def count_of(row: OpRow) -> int:
+    """How many rows `row` stands for."""
+    return int(row.name[len(_SUM) :].split(" ")[0].replace(",", "")) if is_sum(row) else 1
+
+
+def made_small(analysis: Analysis, top: int) -> Analysis:
+    """The same report with `top_rows`, long names cut and long lists shortened; a warning says so."""
+    rows = top_rows(analysis, top)
+    told = [w for w in analysis.source.warnings if w.code not in (AGGREGATED, SHORTENED)]
+    hidden = sum(count_of(row) for row in rows if is_sum(row))
+    if hidden:
+        text = (
+            f"of the {sum(map(count_of, rows)):,} rows are added up by verdict, class, phase and reason; "
+            "-o report.json lists every one"
+        )
+        told.append(Warning(AGGREGATED, text, hidden))
+    ranks, suggestions = _telling_ranks(analysis.ranks), analysis.suggestions
+    left_out = len(analysis.ranks or ()) - len(ranks or ()) + max(0, len(suggestions or ()) - _SUGGESTIONS)
+    if left_out:
+        told.append(
+            Warning(SHORTENED, "ranks or suggestions are left out; -o report.json lists all", left_out)
+        )
+    source = msgspec.structs.replace(
+        analysis.source,
+        warnings=tuple(msgspec.structs.replace(w, message=cut(w.message, 4 * TEXT)) for w in told),
+    )
+    steps = analysis.window.steps
+    return msgspec.structs.replace(
+        analysis,
+        source=source,
+        window=msgspec.structs.replace(analysis.window, steps=steps[:_STEPS]),
+        op_rows=tuple(_short(row) for row in rows),
+        ranks=ranks,
+        suggestions=None if suggestions is None else tuple(map(_brief, suggestions[:_SUGGESTIONS])),
+    )
+
+
+def is_sum(row: OpRow) -> bool:
+    """Whether `row` stands for several."""
+    return row.input_dims is None and _SUM_NAME.fullmatch(row.name) is not None
+
+
+def _added_up(rows: Sequence[OpRow]) -> list[OpRow]:
+    groups: dict[tuple[str | None, ...], list[OpRow]] = {}
+    for row in rows:
+        key = (row.verdict, row.bound, row.operator_class, row.phase, row.reason)
+        groups.setdefault(key, []).append(row)
+    sums = [_sum(members) for members in groups.values()]
+    return sorted(sums, key=lambda r: (
+        -r.attributed_ns, r.verdict, r.bound or "", r.operator_class, r.phase or "", r.reason or ""
+    ))  # fmt: skip
+
+
+def _sum(rows: Sequence[OpRow]) -> OpRow:
+    """What can be added is; what cannot (shapes, modules, flags) is left out."""
+    first, count = rows[0], sum(map(count_of, rows))
+    flops, read, write = (
+        _total([getattr(r, f) for r in rows]) for f in ("flops", "read_bytes", "write_bytes")
+    )
+    uncounted = sum(r.flops is None or r.read_bytes is None for r in rows)
+    moved = (read or 0) + (write or 0)
+    roof_ns, efficiency = _held_against_roofs(rows)
+    return OpRow(
+        name=f"{_SUM}{count:,} row{'s' if count > 1 else ''})",
+        input_dims=None, input_types=None, input_strides=None, concrete_inputs=None,
+        phase=first.phase, module=None,
+        calls=sum(r.calls for r in rows), kernels=sum(r.kernels for r in rows),
+        time_ns=sum(r.time_ns for r in rows), attributed_ns=sum(r.attributed_ns for r in rows),
+        flops=flops, read_bytes=read, write_bytes=write,
+        intensity=flops / moved if flops is not None and moved and not uncounted else None,
+        engine=first.engine if len({r.engine for r in rows}) == 1 else None,
+        precision=first.precision if len({r.precision for r in rows}) == 1 else None,
+        roof_ns=roof_ns, efficiency=efficiency,
+        bound=first.bound, verdict=first.verdict, operator_class=first.operator_class,
+        flags=(), reason=first.reason, kernel_names=_kernels([k for r in rows for k in r.kernel_names]),
+        note=f"FLOPs or bytes of {uncounted:,} of them are not known" if uncounted and flops else "",
+    )  # fmt: skip
+
+
+def _total(values: Sequence[int | None]) -> int | None:
+    known = [v for v in values if v is not None]
+    return sum(known) if known else None
+
+
+def _held_against_roofs(rows: Sequence[OpRow]) -> tuple[float | None, float | None]:
+    """Roof time and efficiency of all together, where each has its own."""
+    roof = measured = 0.0
+    for row in rows:
+        if row.roof_ns is None or not row.efficiency:
+            return None, None
+        roof += row.roof_ns
+        measured += row.roof_ns / row.efficiency
+    return roof, roof / measured if measured else None
+
+
+def _kernels(kernels: Iterable[KernelTime]) -> tuple[KernelTime, ...]:
+    """The longest, each name once, and one entry for the others."""
+    times: Counter[str] = Counter()
+    for kernel in kernels:
+        times[kernel.name] += kernel.time_ns
+    ranked = sorted(times.items(), key=lambda item: (-item[1], item[0]))
+    if len(ranked) > _KERNELS:
+        others = ranked[_KERNELS - 1 :]
+        ranked = [*ranked[: _KERNELS - 1], (f"({len(others):,} other kernels)", sum(t for _, t in others))]
+    return tuple(KernelTime(cut(name, TEXT), time) for name, time in ranked)
+
+
+def _short(row: OpRow) -> OpRow:
+    """`row` without what would fill pages."""
+    changes: dict[str, Any] = {
+        "name": cut(row.name, TEXT), "module": cut(row.module, TEXT) if row.module else row.module,
+        "kernel_names": _kernels(row.kernel_names), "note": cut(row.note, TEXT),
+    }  # fmt: skip
+    inputs = (row.input_dims, row.input_types, row.input_strides, row.concrete_inputs)
+    if sum(len(str(v)) for v in inputs if v) > _SHAPES:
+        note = "; ".join(filter(None, (changes["note"], "its long lists of inputs are left out here")))
+        changes |= {
+            "input_dims": (),
+            "input_types": (),
+            "input_strides": None,
+            "concrete_inputs": None,
+            "note": note,
+        }
+    return msgspec.structs.replace(row, **changes)
+
+
+def _telling_ranks(ranks: tuple[RankEntry, ...] | None) -> tuple[RankEntry, ...] | None:
+    """The busiest and the least busy, in their order."""
+    if ranks is None or len(ranks) <= _RANKS:
+        return ranks
+    order = sorted(range(len(ranks)), key=lambda i: ranks[i].busy_ns)
+    kept = sorted({*order[: _RANKS // 2], *order[-_RANKS // 2 :]})
+    return tuple(ranks[i] for i in kept)
+
+
+def _brief(suggestion: Suggestion) -> Suggestion:
+    texts = {
+        f: cut(getattr(suggestion, f), 3 * TEXT) for f in ("title", "action", "snippet", "where", "evidence")
+    }
+    caveats = tuple(cut(c, TEXT) for c in suggestion.caveats[:10])
+    return msgspec.structs.replace(suggestion, caveats=caveats, **texts)

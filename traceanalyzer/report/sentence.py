@@ -1,0 +1,272 @@
+"""The answer in words: what share is memory-bound, of what, and what is not known.
+
+Lower bounds are called that, a share nobody can know is not given, and a GPU that mostly waits is said to
+wait before anything else.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from traceanalyzer.model import Analysis, Suggestion, Verdict
+from traceanalyzer.report.text import visible
+from traceanalyzer.report.words import REASON_MEANING, REASON_REMEDY, VERDICT_LABELS
+from traceanalyzer.units import duration
+
+_IDLE_LEADS = 0.5  # of the window: above it, idle is the answer
+_EXACT = 0.005  # of busy time not modelled: below it, a whole percent is the same either way
+_INTERVAL = 0.25  # of busy time not modelled: above it, a lower bound alone would mislead
+_NOT_KNOWN = 0.05  # of kernel time modelled: below it, there is nothing to say about the rest
+_WORTH_A_WORD = 0.01
+_NUMERALS = ("No", "One change", "Two changes", "Three changes")
+
+# How a verdict other than memory-bound is told when it takes the largest part.
+_LEADS: dict[Verdict, str] = {
+    "latency_bound": "goes to kernels too small to use the device (latency-bound)",
+    "communication": "is communication that no compute hides",
+    "copy": "goes to memory copies",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """`lead` is the answer; `more` what must be read with it; `notes` what is beside it."""
+
+    lead: str
+    more: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def verdict_sentence(analysis: Analysis) -> str:
+    """One or a few sentences: the answer without its side notes."""
+    told = headline(analysis)
+    return " ".join((told.lead, *told.more))
+
+
+def headline(analysis: Analysis) -> Headline:
+    """The verdict in words, for every state an analysis can be in."""
+    notes = _notes(analysis)
+    if not analysis.time.busy_ns:
+        where = "in the window" if analysis.window.step_count else "in the trace"
+        return Headline(_placed(analysis, f"The {_device(analysis)} did no work {where}."), (), notes)
+    told = [*_leading(analysis), *_memory(analysis), *_known_otherwise(analysis), *_changes(analysis)]
+    if _warned(analysis, "gpu_not_captured"):
+        told.insert(0, "The trace lists a GPU but holds none of its work: this is the CPU side.")
+    return Headline(_placed(analysis, told[0]), tuple(told[1:]), notes)
+
+
+def whole_percent(share: float) -> str:
+    """`61 %`; neither nothing nor everything unless it is exactly that."""
+    if 0 < share < 0.005:
+        return "<1 %"
+    if 0.995 <= share < 1:
+        return ">99 %"
+    return f"{100 * share:.0f} %"
+
+
+def per_step(analysis: Analysis, ns: float) -> float:
+    """`ns` of the window as ns a step; as it is where there are no steps."""
+    return ns / (analysis.window.step_count or 1)
+
+
+def amount(analysis: Analysis, ns: float) -> str:
+    """`38 ms of each 97 ms step`, `38 ms of the trace's 97 ms`."""
+    part = duration(per_step(analysis, ns), 2)
+    whole = duration(per_step(analysis, analysis.window.window_ns), 2)
+    if analysis.window.step_count is None:
+        return f"{part} of the trace's {whole}"
+    return f"{part} of {'each' if analysis.window.step_count > 1 else 'the'} {whole} step"
+
+
+def remedy(analysis: Analysis, reason: str) -> str:
+    """What a user can do about `reason`, or nothing."""
+    if reason == "no_device" and analysis.device.kind == "cpu":
+        return "run `traceanalyze calibrate` on the recording machine and give its file to --device-file"
+    if reason == "no_peak" and analysis.device.bandwidth_bytes_per_s is None:
+        return "give --bandwidth BYTES (such as --bandwidth 3.35TB/s) or --device-file F.toml"
+    return next((text for known, text in REASON_REMEDY.items() if known == reason), "")
+
+
+def _device(analysis: Analysis) -> str:
+    return analysis.device.kind.upper()
+
+
+def _busy_time(analysis: Analysis) -> str:
+    return "the GPU's busy time" if analysis.device.kind == "gpu" else "the CPU's time in operators"
+
+
+def _share_of(analysis: Analysis, verdict: Verdict) -> float:
+    return next((p.share_of_busy for p in analysis.verdicts if p.verdict == verdict), 0.0)
+
+
+def _time_of(analysis: Analysis, verdict: Verdict) -> int:
+    return next((p.time_ns for p in analysis.verdicts if p.verdict == verdict), 0)
+
+
+def _largest(analysis: Analysis) -> Verdict:
+    return max(analysis.verdicts, key=lambda p: p.time_ns).verdict
+
+
+def _idles(analysis: Analysis) -> bool:
+    return analysis.time.idle_ns > _IDLE_LEADS * analysis.window.window_ns
+
+
+def anything_known(analysis: Analysis) -> bool:
+    """Whether a share of 0 means none, and not that nothing could be judged."""
+    return analysis.coverage.modelled_share > 0 or _time_of(analysis, "unmodelled") == 0
+
+
+def _judged(analysis: Analysis) -> bool:
+    """Whether enough is modelled to say anything, or there is nothing to model."""
+    return analysis.coverage.modelled_share >= _NOT_KNOWN or _time_of(analysis, "unmodelled") == 0
+
+
+def _leading(analysis: Analysis) -> list[str]:
+    """What comes before the memory-bound share where that is not the story."""
+    if _idles(analysis):
+        share = whole_percent(analysis.time.idle_ns / analysis.window.window_ns)
+        what = "is idle" if analysis.device.kind == "gpu" else "runs no operator for"
+        return [f"The {_device(analysis)} {what} {share} of the window: "
+                f"{amount(analysis, analysis.time.idle_ns)}."]  # fmt: skip
+    largest = _largest(analysis)
+    if largest not in _LEADS:
+        return []
+    share = whole_percent(_share_of(analysis, largest))
+    return [f"{share} of {_busy_time(analysis)} {_LEADS[largest]}: "
+            f"{amount(analysis, _time_of(analysis, largest))}."]  # fmt: skip
+
+
+def _memory(analysis: Analysis) -> list[str]:
+    """The memory-bound share as exactly as it is known, and why not better."""
+    if not _judged(analysis):
+        return _not_known(analysis)
+    known, open_ = analysis.memory_bound.share_of_busy, _share_of(analysis, "unmodelled")
+    spent = f"of {_busy_time(analysis)} is spent in memory-bound operations"
+    if open_ < _EXACT:
+        if not known:
+            return [f"None {spent}."]
+        return [f"{whole_percent(known)} {spent}: {amount(analysis, analysis.memory_bound.time_ns)}."]
+    least, most = f"{math.floor(100 * known)} %", f"{math.ceil(100 * min(known + open_, 1.0))} %"
+    why = f"{whole_percent(open_)} of that time could not be judged ({_main_reason(analysis)})"
+    if open_ < _INTERVAL and known >= _WORTH_A_WORD:
+        return [f"At least {least} {spent}: "
+                f"{amount(analysis, analysis.memory_bound.time_ns)}.", f"A further {why}."]  # fmt: skip
+    help_ = remedy(analysis, analysis.coverage.reasons[0].reason) if analysis.coverage.reasons else ""
+    between = f"Between {least} and {most}" if known >= _WORTH_A_WORD else f"At most {most}"
+    return [f"{between} {spent}.", f"{why}{f': {help_}' if help_ else ''}."]
+
+
+def _main_reason(analysis: Analysis) -> str:
+    reasons = analysis.coverage.reasons
+    if not reasons:
+        return "no reason recorded"
+    mostly = "mostly: " if len(reasons) > 1 else ""
+    return mostly + REASON_MEANING[reasons[0].reason]
+
+
+def _not_known(analysis: Analysis) -> list[str]:
+    """Why there is no share at all, and the option that would help."""
+    device, reasons = analysis.device, analysis.coverage.reasons
+    reason = reasons[0].reason if reasons else "no_device"
+    why = REASON_MEANING[reason]
+    if reason == "no_device" and device.kind == "cpu":
+        why = "the CPU's roofs were not measured"
+    elif reason == "no_device":
+        why = (f"the device table does not hold “{visible(device.name)}”" if device.name
+               else "the trace does not say which GPU it was recorded on")  # fmt: skip
+    elif reason == "no_peak" and device.bandwidth_bytes_per_s is None:
+        why = f"the memory bandwidth of {visible(device.name or device.id)} is not known"
+    help_ = remedy(analysis, reason)
+    fix = [f"{help_[0].upper()}{help_[1:]}."] if help_ else []
+    return [f"How much of {_busy_time(analysis)} is memory-bound is not known: {why}.", *fix]
+
+
+def _known_otherwise(analysis: Analysis) -> list[str]:
+    """Without verdicts: the times and classes that hold all the same. With them: the largest part."""
+    busy, window = analysis.time.busy_ns, analysis.window.window_ns
+    if _judged(analysis):
+        largest = _largest(analysis)
+        if largest != "compute_bound":
+            return []
+        return [
+            f"The largest part, {whole_percent(_share_of(analysis, largest))}, is {VERDICT_LABELS[largest]}."
+        ]
+    told = []
+    if not _idles(analysis):
+        told.append(f"The {_device(analysis)} is busy {whole_percent(busy / window)} of the window: "
+                    f"{amount(analysis, busy)}.")  # fmt: skip
+    outside = analysis.memory_bound.non_contraction_share_of_busy
+    told.append(
+        f"By their names, normalization and element-wise operators take {whole_percent(outside)} of "
+        f"{_busy_time(analysis)}; that is a class, not a limit."
+    )
+    return told
+
+
+def _changes(analysis: Analysis) -> list[str]:
+    """What the best suggestions would win back, a step."""
+    best = with_saving(analysis)[:3]
+    if not best or analysis.window.step_count is None:
+        return []
+    bands = [s.saving_per_step_ns for s in best if s.saving_per_step_ns]
+    low, high = sum(b.low for b in bands), sum(b.high for b in bands)
+    return [f"{_NUMERALS[len(best)]} would win back {duration(low, 2)} to {duration(high, 2)} a step."]
+
+
+def with_saving(analysis: Analysis) -> list[Suggestion]:
+    """Suggestions with a predicted time, most promising first."""
+    timed = [s for s in analysis.suggestions or () if s.saving_per_step_ns and s.saving_per_step_ns.high > 0]
+    return sorted(timed, key=lambda s: -(s.saving_per_step_ns.mid if s.saving_per_step_ns else 0))
+
+
+def _placed(analysis: Analysis, sentence: str) -> str:
+    """Which device of several it is about."""
+    where = which(analysis)
+    if not where:
+        return sentence
+    ranks = analysis.ranks or ()
+    busiest = analysis.time.busy_ns >= max(r.busy_ns for r in ranks)
+    place = f"{where}, {'the busiest' if busiest else 'one'} of {len(ranks)}"
+    return f"On {place}: {sentence[0].lower() if sentence[:2] != 'No' else sentence[0]}{sentence[1:]}"
+
+
+def which(analysis: Analysis) -> str:
+    """`rank 3`, `GPU 1`, `rank 3, GPU 1`, or the file, where there are several; else nothing."""
+    ranks = analysis.ranks or ()
+    if len(ranks) < 2:
+        return ""
+    file = analysis.source.files[0]
+    parts = []
+    if file.rank is not None and len({r.rank for r in ranks}) > 1:
+        parts.append(f"rank {file.rank}")
+    if file.device_index is not None and len({r.device_index for r in ranks}) > 1:
+        parts.append(f"{_device(analysis)} {file.device_index}")
+    return ", ".join(parts) or visible(file.path.replace("\\", "/").rsplit("/", 1)[-1])
+
+
+def _warned(analysis: Analysis, code: str) -> bool:
+    return any(w.code == code for w in analysis.source.warnings)
+
+
+def _notes(analysis: Analysis) -> tuple[str, ...]:
+    """What is true beside the headline and would change how it is read."""
+    time, told = analysis.time, []
+    everything = time.busy_ns + time.outside_window_ns
+    if time.outside_window_ns > _WORTH_A_WORD * everything:
+        share = whole_percent(time.outside_window_ns / everything)
+        told.append(
+            f"{duration(time.outside_window_ns)} of activity, {share} of the trace's busy time, lies outside "
+            "the window."
+        )
+    if time.hidden_communication_ns > _WORTH_A_WORD * time.busy_ns > 0:
+        told.append(
+            f"A further {duration(per_step(analysis, time.hidden_communication_ns))} of communication"
+            f"{' a step' if analysis.window.step_count else ''} runs behind compute and costs no time."
+        )
+    if analysis.source.salvaged is not None:
+        lost = analysis.source.salvaged
+        told.append(
+            f"The file is damaged: {lost.kept_events:,} events were kept, {lost.dropped_events:,} lost."
+        )
+    return tuple(told)

@@ -1,0 +1,145 @@
+"""The summary on a terminal: the sentence, the window as bars, the largest rows; plain without colour."""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import TYPE_CHECKING
+
+from traceanalyzer.model import Analysis
+from traceanalyzer.report.lines import OpLine
+from traceanalyzer.report.marks import mark
+from traceanalyzer.report.sentence import with_saving
+from traceanalyzer.report.text import cut, visible
+from traceanalyzer.report.view import View, view_of
+from traceanalyzer.report.words import HOW
+from traceanalyzer.units import duration, percent, si
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_COLOURS = {
+    "memory_bound": "red", "compute_bound": "blue", "latency_bound": "yellow", "communication": "cyan",
+    "copy": "magenta", "unmodelled": "bright_black", "idle": "bright_black",
+}  # fmt: skip
+_BAR = 22
+_BEFORE_NAME = 44  # columns of a row before the operator
+_WARNINGS = 4
+
+
+def summary(analysis: Analysis, *, width: int = 80, color: bool = False, top: int = 5) -> str:
+    """Some twenty lines, none longer than `width`; ends with a newline."""
+    from rich.console import Console
+
+    out = StringIO()
+    console = Console(
+        file=out, width=max(width, 60), force_terminal=color, no_color=not color,
+        color_system="standard" if color else None, highlight=False, markup=False, emoji=False,
+        legacy_windows=False,
+    )  # fmt: skip
+    view = view_of(analysis, top)
+    _sentences(console, view)
+    console.print(_window(view), no_wrap=True)
+    if view.lines:
+        console.print()
+        console.print(_operators(view, top, console.width), no_wrap=True)
+    console.print()
+    _changes(console, analysis)
+    _basis(console, analysis, view)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def render(analysis: Analysis, top: int | None = None) -> str:
+    """The summary as a text file, with more rows."""
+    return f"{mark(analysis)}\n\n{summary(analysis, width=100, top=20 if top is None else top)}"
+
+
+def _sentences(console: Console, view: View) -> None:
+    from rich.text import Text
+
+    console.print(Text(view.headline.lead, style="bold"))
+    for sentences in (view.headline.more, view.headline.notes):
+        if sentences:
+            console.print(Text(" ".join(sentences)))
+    console.print()
+
+
+def _grid(*right: bool) -> Table:
+    """A borderless table; True for a column of numbers. The last column takes what is left."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2, 0, 0), expand=False)
+    for number in right:
+        table.add_column(justify="right" if number else "left", no_wrap=True, overflow="ellipsis")
+    return table
+
+
+def _window(view: View) -> Table:
+    from rich.text import Text
+
+    table = _grid(False, False, True, True, True)
+    dim = "dim"
+    table.add_row(
+        Text(view.subject if len(view.subject) < 24 else "", style=dim), "",
+        *(Text(t, style=dim) for t in ("a step" if view.by_step else "time", "of busy", "of window")),
+    )  # fmt: skip
+    for part in view.parts:
+        if not part.time_ns and part.key not in ("memory_bound", "idle"):
+            continue
+        bar = Text(_bar(part.window_share), style=_COLOURS[part.key])
+        table.add_row(Text(part.label), bar, Text(part.time), Text(part.of_busy), Text(part.of_window))
+    return table
+
+
+def _bar(share: float) -> str:
+    """Eighths of a block, at least a sliver of what is not nothing."""
+    eighths = max(round(share * _BAR * 8), 1 if share > 0 else 0)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")).ljust(_BAR)
+
+
+def _operators(view: View, top: int, width: int) -> Table:
+    from rich.text import Text
+
+    table = _grid(True, True, True, False, False)
+    heads = ("of busy", "a step" if view.by_step else "time", "of roof", "verdict", "operator")
+    table.add_row(*(Text(t, style="dim") for t in heads))
+    for line in [line for line in view.lines if not line.is_sum][:top]:
+        table.add_row(
+            Text(line.share.text), Text(line.time.text), Text(line.efficiency.text),
+            Text(line.verdict_label, style=_COLOURS[line.verdict]),
+            Text(cut(_name(line), width - _BEFORE_NAME)),
+        )  # fmt: skip
+    return table
+
+
+def _name(line: OpLine) -> str:
+    return " ".join(filter(None, (cut(line.name, 48), line.inputs, line.phase)))
+
+
+def _changes(console: Console, analysis: Analysis) -> None:
+    from rich.text import Text
+
+    for s in with_saving(analysis)[:3]:
+        band = s.saving_per_step_ns
+        if band is not None:
+            saving = f"{duration(band.low, 2)} to {duration(band.high, 2)} a step"
+            console.print(Text(f"{visible(s.rule)}  {visible(s.title)}: {saving}"))
+
+
+def _basis(console: Console, analysis: Analysis, view: View) -> None:
+    """Coverage, device and warnings."""
+    from rich.text import Text
+
+    modelled = f"{percent(analysis.coverage.modelled_share)} of kernel time modelled"
+    missing = ", ".join(f"{r.reason} {r.share}" for r in view.reasons[:3])
+    console.print(Text(f"coverage  {modelled}{f'; not: {missing}' if missing else ''}"))
+    device = analysis.device
+    bandwidth = device.bandwidth_bytes_per_s
+    memory = si(bandwidth, "B/s") if bandwidth else "bandwidth not known"
+    console.print(Text(f"device    {visible(device.name or device.id)}, {memory} ({HOW[device.how]})"))
+    for code, message, count in view.warnings[:_WARNINGS]:
+        times = f" ×{count:,}" if count > 1 else ""
+        console.print(Text(cut(f"warning   {code}{times}: {message}", 240)))
+    if len(view.warnings) > _WARNINGS:
+        console.print(Text(f"          and {len(view.warnings) - _WARNINGS} more warnings in the report"))

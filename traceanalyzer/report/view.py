@@ -1,0 +1,98 @@
+"""What a report shows, as finished text: one View of one Analysis, the same for every format people read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from traceanalyzer.model import Analysis, OpRow
+from traceanalyzer.report import context, figures
+from traceanalyzer.report.context import Finding, PeakLine
+from traceanalyzer.report.figures import ClassLine, Fact, Part, PhaseLine, ReasonLine
+from traceanalyzer.report.lines import OpLine, op_line
+from traceanalyzer.report.rows import count_of, top_rows
+from traceanalyzer.report.sentence import Headline, headline, verdict_sentence, which
+from traceanalyzer.report.text import TEXT, cut, visible
+from traceanalyzer.units import duration
+
+__all__ = ["View", "file_name", "verdict_sentence", "view_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Every text and number of a report, in the order of their importance."""
+
+    file: str
+    subject: str  # "NVIDIA H100 80GB HBM3 · 3 steps · window 80.0 ms"
+    headline: Headline
+    facts: tuple[Fact, ...]
+    times: tuple[Fact, ...]
+    parts: tuple[Part, ...]  # six verdicts and idle: the window
+    idle: tuple[Part, ...]
+    coverage: tuple[Fact, ...]
+    reasons: tuple[ReasonLine, ...]
+    warnings: tuple[tuple[str, str, int], ...]  # (code, message, count)
+    device: tuple[Fact, ...]
+    peaks: tuple[PeakLine, ...]
+    classes: tuple[ClassLine, ...]
+    phases: tuple[PhaseLine, ...]
+    rows: tuple[OpRow, ...]
+    lines: tuple[OpLine, ...]
+    total_rows: int
+    findings: tuple[Finding, ...] | None
+    ranks: tuple[tuple[str, ...], ...]
+    what_if: tuple[tuple[str, ...], ...]
+    recording: tuple[Fact, ...]
+    thresholds: tuple[Fact, ...]
+    by_step: bool
+
+
+def view_of(analysis: Analysis, top: int) -> View:
+    """Everything shown of `analysis`, with its `top` largest rows and the sums of the others."""
+    rows = tuple(top_rows(analysis, top))
+    return View(
+        file=visible(file_name(analysis)),
+        subject=_subject(analysis),
+        headline=_visible_headline(analysis),
+        facts=tuple(figures.facts(analysis)),
+        times=tuple(figures.times(analysis)),
+        parts=tuple(figures.parts(analysis)),
+        idle=tuple(figures.idle(analysis)),
+        coverage=tuple(figures.coverage(analysis)),
+        reasons=tuple(figures.reasons(analysis)),
+        warnings=tuple((visible(w.code), cut(visible(w.message), 4 * TEXT), w.count)
+                       for w in analysis.source.warnings),
+        device=tuple(context.device(analysis)),
+        peaks=tuple(context.peaks(analysis)),
+        classes=tuple(figures.classes(analysis)),
+        phases=tuple(figures.phases(analysis)),
+        rows=rows,
+        lines=tuple(op_line(row, i, analysis) for i, row in enumerate(rows, 1)),
+        total_rows=sum(map(count_of, rows)),
+        findings=None if analysis.suggestions is None else tuple(map(context.finding, analysis.suggestions)),
+        ranks=tuple(context.ranks(analysis)),
+        what_if=tuple(context.what_if(analysis)),
+        recording=tuple(context.recording(analysis)),
+        thresholds=tuple(Fact(visible(k), f"{v:,g}") for k, v in analysis.thresholds.items()),
+        by_step=analysis.window.step_count is not None,
+    )  # fmt: skip
+
+
+def file_name(analysis: Analysis) -> str:
+    """The trace's name without its folders."""
+    return analysis.source.files[0].path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+
+
+def _visible_headline(analysis: Analysis) -> Headline:
+    told = headline(analysis)
+    return Headline(visible(told.lead), tuple(map(visible, told.more)), tuple(map(visible, told.notes)))
+
+
+def _subject(analysis: Analysis) -> str:
+    window = analysis.window
+    device = analysis.device.name or analysis.device.id
+    if window.step_count is None:
+        span = "no steps recorded"
+    else:
+        span = f"{window.step_count:,} step{'s' if window.step_count > 1 else ''}"
+    return " · ".join(filter(None, (visible(device), visible(which(analysis)), span,
+                                    f"window {duration(window.window_ns)}")))  # fmt: skip
