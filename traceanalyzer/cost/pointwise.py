@@ -32,6 +32,23 @@ _COUNTS = (
     (4, 1, "addcdiv silu silu_backward mish mish_backward log_sigmoid log_sigmoid_forward log_sigmoid_backward "
            "glu glu_backward logit_backward"),
 )  # fmt: skip
+# Arguments of the schema where they are not one; a tensor behind them is `out=`, written and not read.
+_ARGUMENTS = {
+    name: count for count, names in (
+        (2, "mul multiply div divide true_divide floor_divide remainder fmod pow float_power atan2 hypot "
+            "minimum maximum fmin fmax clamp_min clamp_max eq ne lt le gt ge greater less logical_and logical_or "
+            "logical_xor bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift copysign "
+            "heaviside ldexp xlogy special_xlogy logaddexp logaddexp2 prelu _prelu_kernel leaky_relu logit "
+            "polygamma softshrink hardshrink silu_backward mish_backward tanh_backward sigmoid_backward "
+            "hardsigmoid_backward hardswish_backward native_dropout_backward gelu"),
+        (3, "add sub rsub subtract clamp clip hardtanh threshold threshold_backward lerp softplus gelu_backward "
+            "log_sigmoid_backward hardshrink_backward softshrink_backward logit_backward native_dropout_backward "
+            "_masked_scale"),
+        (4, "addcmul addcdiv elu celu nan_to_num hardtanh_backward leaky_relu_backward"),
+        (5, "softplus_backward"),
+        (6, "elu_backward"),
+    ) for name in names.split()
+}  # fmt: skip
 _COMPARISONS = frozenset(
     "eq ne lt le gt ge greater less logical_and logical_or logical_xor logical_not isnan isinf isfinite isposinf "
     "isneginf signbit".split()
@@ -74,8 +91,8 @@ def pointwise(call: OpCall) -> Cost:
 
 def elementwise(call: OpCall, flops: int, special: int) -> Cost:
     """Cost of an element-wise op with so many FLOPs, of them special functions, an element."""
-    inputs = tensors(call)
     name = base_name(call.name)
+    inputs = [i for i in tensors(call) if i < _ARGUMENTS.get(name, 2 if name.startswith("__") else 1)]
     in_place = call.name.endswith("_") and not call.name.endswith("__")
     dims = shape(call, 0) if in_place else broadcast(*(shape(call, i) for i in inputs))
     kinds = [dtype(call, i) for i in inputs]

@@ -44,6 +44,8 @@ def is_list(call: OpCall, i: int) -> bool:
 
 def dtype(call: OpCall, i: int) -> str:
     """Canonical dtype of input `i`; of its items where it is a list."""
+    if i < len(call.types) and call.types[i] == "TensorList" and not is_list(call, i):
+        raise Missing("no_shapes", f"the dims of list {i} of {call.name} were left out by the profiler")
     found = call.list_dtype if is_list(call, i) else (call.dtypes[i] if i < len(call.dtypes) else None)
     if found is None:
         raise Missing("no_dtype", f"the type of input {i} of {call.name} is not recorded")

@@ -1,0 +1,86 @@
+"""Conventions a total rests on: what is read, what is only written, what counts as nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from traceanalyzer.cost import formula_of, price
+from traceanalyzer.model import Cost, OpCall, Unpriced
+
+BIG = (512, 256)
+BYTES = 4 * 512 * 256
+
+
+def fp32(name: str, *shapes: tuple[int, ...], concrete: tuple[str, ...] = ()) -> OpCall:
+    return OpCall(name, shapes, tuple("fp32" if s else None for s in shapes), (), (), concrete)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        fp32("aten::clamp_min", BIG, (), BIG),
+        fp32("aten::exp", BIG, BIG),
+        fp32("aten::sqrt", BIG, BIG),
+        fp32("aten::add", BIG, (), (), BIG),
+        fp32("aten::mul", BIG, (), BIG),
+    ],
+    ids=lambda c: c.name,
+)
+def test_an_out_argument_is_written_and_not_read(call: OpCall) -> None:
+    cost = price(call)
+    assert isinstance(cost, Cost)
+    assert (cost.read_bytes, cost.write_bytes) == (BYTES, BYTES)
+
+
+def test_an_unknown_operator_is_never_zero() -> None:
+    assert price(fp32("my::op", BIG)) == Unpriced("no_formula")
+
+
+def test_fused_adam_moves_seven_times_the_parameters() -> None:
+    lists = ((BIG, (100,)),) * 4 + ((),)
+    call = OpCall("aten::_fused_adamw_", lists, (None,) * 5, list_dtype="fp32")
+    cost = price(call)
+    assert isinstance(cost, Cost)
+    parameters = BYTES + 400
+    assert (cost.read_bytes, cost.write_bytes) == (4 * parameters, 3 * parameters)
+
+
+def test_lists_without_a_known_type_are_not_priced() -> None:
+    cost = price(OpCall("aten::cat", ((BIG, BIG), ()), (None, None)))
+    assert isinstance(cost, Unpriced) and cost.reason == "no_dtype"
+
+
+def test_lists_whose_dims_were_left_out_are_not_free() -> None:
+    """Kineto leaves out the dims of long lists: type TensorList, dims []."""
+    for name in ("aten::cat", "aten::_foreach_add_", "aten::_fused_adamw_"):
+        call = OpCall(name, ((), ()), (None, None), ("TensorList", "Scalar"), list_dtype="fp32")
+        cost = price(call)
+        assert isinstance(cost, Unpriced) and cost.reason == "no_shapes", (name, cost)
+
+
+def test_a_convolution_without_recorded_stride_is_not_guessed() -> None:
+    call = fp32("aten::conv2d", (2, 8, 20, 20), (16, 8, 3, 3))
+    cost = price(call)
+    assert isinstance(cost, Unpriced) and cost.reason == "no_concrete_inputs"
+
+
+@pytest.mark.parametrize("name", ["aten::view", "aten::empty", "aten::expand", "aten::t", "aten::as_strided"])
+def test_views_and_allocations_cost_nothing(name: str) -> None:
+    assert price(fp32(name, BIG)) == Cost(0, 0, 0)
+
+
+def test_wildcards_do_not_shadow_whole_names() -> None:
+    formula = formula_of("aten::_foreach_norm")
+    assert formula is not None and formula.name == "aten::_foreach_norm"
+    compiled = formula_of("graph_0_cpp_fused_gelu_2")
+    assert compiled is not None and compiled.name == "*cpp_fused_*"
+
+
+def test_triton_arguments_count_for_no_more_than_the_launch_touches() -> None:
+    call = OpCall(
+        "triton_poi_fused_add_0", ((100, 1024), (1024,), (8, 1024), ()), ("fp32", "fp32", "fp32", None), (),
+        (), ("", "", "", "8192"),
+    )  # fmt: skip
+    cost = price(call)
+    assert isinstance(cost, Cost)
+    assert cost.read_bytes + cost.write_bytes == 4 * (8192 + 1024 + 8192)
