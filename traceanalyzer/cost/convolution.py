@@ -119,7 +119,7 @@ def _output(call: OpCall, layout: Layout, x: Shape, w: Shape, transposed: bool) 
     """The output's dims, and a note where they come from another op."""
     if not call.concrete:
         if call.output is not None:
-            return call.output, "output shape taken from another op's recorded input: stride was not recorded"
+            return call.output, f"stride was not recorded; output shape proved by {call.output_from}"
         raise Missing("no_concrete_inputs", "stride and padding are not recorded (torch before 2.1)")
     dims = len(x) - 2
     stride = _each(integers(call, layout.stride), dims, 1)

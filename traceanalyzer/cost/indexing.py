@@ -195,7 +195,7 @@ def resample(call: OpCall) -> Cost:
     if "grid" in call.name:
         size = dims[0] * dims[1] * numel(shape(call, 1)[1:-1])
         return Cost(size * taps, bytes_read(call, 0) + bytes_read(call, 1), size * itemsize(call, 0))
-    size = numel(dims[:2]) * numel(tuple(integers(call, 1)))
+    size = numel(dims[:2]) * numel(sizes(call, 1))
     return Cost(size * taps, bytes_read(call, 0), size * ITEMSIZE[dtype(call, 0)])
 
 
@@ -208,7 +208,7 @@ def resample_backward(call: OpCall) -> Cost:
     Bytes = gradient read, a gradient of the input's size written
     Assumes the input's size, an argument, is recorded.
     """
-    return Cost(numel(shape(call, 0)), bytes_read(call, 0), numel(tuple(integers(call, 2))) * itemsize(call, 0))
+    return Cost(numel(shape(call, 0)), bytes_read(call, 0), numel(sizes(call, 2)) * itemsize(call, 0))
 
 
 @op_cost("aten::im2col", "aten::col2im", source=_SOURCE)

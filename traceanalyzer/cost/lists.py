@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from traceanalyzer.cost.pointwise import base_name
-from traceanalyzer.cost.registry import op_cost
+from traceanalyzer.cost.registry import Missing, op_cost
 from traceanalyzer.cost.tensors import bytes_read, dtype, has, is_list, numel, shapes_in, vector_precision
 from traceanalyzer.model import Cost, OpCall
 from traceanalyzer.units import ITEMSIZE
@@ -19,7 +19,10 @@ def _elements(call: OpCall, i: int) -> int:
 
 
 def _lists(call: OpCall) -> list[int]:
-    return [i for i in range(len(call.shapes)) if is_list(call, i)]
+    found = [i for i in range(len(call.shapes)) if is_list(call, i)]
+    if not found:
+        raise Missing("no_shapes", "the dims of the lists were left out by the profiler")
+    return found
 
 
 @op_cost("aten::_foreach_*", source=_SOURCE)

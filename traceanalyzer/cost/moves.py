@@ -51,6 +51,8 @@ def copy(call: OpCall) -> Cost:
     Assumes both are on the device; strided access moves whole sectors: a floor.
     """
     destination, source = (0, 1) if call.name == "aten::copy_" else (1, 0)
+    for i in (destination, source):
+        dtype(call, i)  # a nested tensor leaves no type: how much is copied is not known
     return Cost(0, bytes_read(call, source), bytes_of(call, destination))
 
 
@@ -117,7 +119,7 @@ def fill(call: OpCall) -> Cost:
     Assumes the result is as large as the first input, unless a size is given.
     """
     if call.name.startswith("aten::new_"):
-        return Cost(0, 0, numel(tuple(integers(call, 1))) * itemsize(call, 0))
+        return Cost(0, 0, numel(sizes(call, 1)) * itemsize(call, 0))
     return Cost(0, 0, bytes_of(call, 0))
 
 
@@ -138,7 +140,7 @@ def create(call: OpCall) -> Cost:
         raise Missing("no_concrete_inputs", "the size of the result is not among the recorded dims")
     place = 2 if call.name == "aten::full" else 1
     typed = call.concrete[place].strip() if len(call.concrete) > place else ""
-    size = numel(tuple(integers(call, 0)))
+    size = numel(sizes(call, 0))
     return Cost(0, 0, size * ITEMSIZE[kind or _SCALAR_TYPES.get(typed, "fp32")])
 
 
@@ -168,7 +170,7 @@ def scatter_view(call: OpCall) -> Cost:
         return Cost(0, moved, moved)
     read = bytes_read(call, 0)
     if call.name in ("aten::slice_backward", "aten::select_backward", "aten::unfold_backward", "aten::diagonal_backward"):
-        return Cost(0, read, numel(tuple(integers(call, 1))) * itemsize(call, 0))
+        return Cost(0, read, numel(sizes(call, 1)) * itemsize(call, 0))
     if call.name == "aten::split_with_sizes_copy":
         return Cost(0, read, read)
     return Cost(0, read + bytes_read(call, 1), bytes_of(call, 0))

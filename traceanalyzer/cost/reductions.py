@@ -207,7 +207,7 @@ def pool(call: OpCall) -> Cost:
     rank = 3 if "3d" in call.name else 2
     if not call.concrete and call.output is not None:
         size, taps = numel(call.output), 1
-        note = "output shape taken from another op's recorded input"
+        note = f"window was not recorded; output shape proved by {call.output_from}"
     else:
         (size, taps), note = _pooled(call, dims, rank), ""
     each = itemsize(call, 0) + (8 if "indices" in call.name else 0)

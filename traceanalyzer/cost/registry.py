@@ -79,11 +79,21 @@ def price(call: OpCall) -> Cost | Unpriced:
     if formula is None:
         return Unpriced("no_formula")
     try:
-        return formula.price(call)
+        cost = formula.price(call)
     except Missing as missing:
         return missing.unpriced
-    except (ValueError, KeyError, IndexError, TypeError, ZeroDivisionError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError) as error:
         return Unpriced("formula_failed", f"{type(error).__name__}: {error}")
+    if min(cost.flops, cost.read_bytes, cost.write_bytes, cost.special_functions) < 0:
+        return Unpriced("formula_failed", f"the recorded sizes {call.shapes} give a negative count")
+    if not cost.flops and not cost.bytes and formula.role != "free" and not _describes_a_tensor(call):
+        return Unpriced("no_shapes", f"no input of {call.name} is recorded as a tensor")
+    return cost
+
+
+def _describes_a_tensor(call: OpCall) -> bool:
+    """Nested tensors, and those of a run without record_shapes, leave neither dims nor a type."""
+    return any(call.shapes) or any(call.dtypes)
 
 
 @lru_cache(maxsize=1)

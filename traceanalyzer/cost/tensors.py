@@ -132,6 +132,13 @@ def integers(call: OpCall, i: int) -> list[int]:
     return [int(text) for text in re.findall(r"-?\d+", argument(call, i))]
 
 
+def sizes(call: OpCall, i: int) -> Shape:
+    """Dims given as argument `i`; Missing where its text is blank, for "[]" is a scalar and "" is unknown."""
+    if not argument(call, i).strip():
+        raise Missing("no_concrete_inputs", f"argument {i} of {call.name} is recorded without its value")
+    return tuple(integers(call, i))
+
+
 def flag(call: OpCall, i: int) -> bool:
     """A boolean argument; Missing where it is not recorded."""
     return argument(call, i).strip() in _TRUE

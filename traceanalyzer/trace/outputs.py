@@ -20,6 +20,7 @@ from traceanalyzer.trace.tree import nearest
 FROM_BACKWARD = "the gradient its backward node was given"
 FROM_BIAS = "the bias added to it"
 FROM_NORM = "the batch norm that follows it"
+FROM_WHOLE = "the input or weight of the backward op it is a part of"
 # Ops whose output depends on scalars that these versions did not record; the number counts the
 # leading inputs that ops of one chain (conv2d, convolution, cudnn_convolution) must agree in.
 _FAMILIES = {
@@ -31,6 +32,8 @@ _FAMILIES = {
     re.compile(r"aten::_?\w+_pad(?:[123]d|_nd)$"): 1,
 }
 _GRADIENT_AT = re.compile(r"aten::(cudnn|miopen|mkldnn)?_?\w*conv\w*_backward$")
+# Parts of a vendor's backward convolution (input, gradient, weight): the place whose size each has.
+_PARTS = {"_backward_input": 0, "_backward_weight": 2}
 _NORMS = ("aten::batch_norm", "aten::native_batch_norm", "aten::cudnn_batch_norm", "aten::miopen_batch_norm")
 _STRIDES = range(1, 9)
 _LOOK_AHEAD = 4  # operators passed on the way to a batch norm: its counter is increased before it
@@ -47,9 +50,10 @@ class Proof:
 def output_proofs(ops: Ops, calls: Sequence[OpCall], forward: Ids) -> dict[int, Proof]:
     """Row in `ops` -> proof of its output's shape. `forward`: the forward op of each backward node."""
     family = _families(calls)
+    found = dict(_gradient_parts(ops, calls))
     if not family.any():
-        return {}
-    found = dict(_by_backward(ops, calls, forward, family))
+        return found
+    found |= dict(_by_backward(ops, calls, forward, family))
     chains = _chains(ops, calls, family)
     _share(found, chains, ops, calls, family)
     by_consumer = dict(_by_consumers(ops, calls, chains, family, found))
@@ -125,6 +129,28 @@ def _gradient(backward: OpCall, op: OpCall) -> set[Shape]:
     if (given, weight) != op.shapes[:2] or not _flat(gradient):
         return set()
     return {_flat(gradient)}
+
+
+def _gradient_parts(ops: Ops, calls: Sequence[OpCall]) -> Iterator[tuple[int, Proof]]:
+    """cudnn_convolution_backward_input and _weight: a gradient is as large as what it is the gradient of.
+
+    The part computes what the op that calls it returns (torch/aten/src/ATen/native/cudnn/ConvShared.cpp).
+    """
+    place = np.full(len(calls) + 1, -1, np.int8)
+    for row, call in enumerate(calls):
+        if not call.concrete:
+            place[row] = next((at for end, at in _PARTS.items() if call.name.endswith(end)), -1)
+    for row in np.flatnonzero(place[ops.call] >= 0).tolist():
+        above = int(ops.parent[row])
+        part = calls[ops.call[row]]
+        if above < 0 or ops.call[above] < 0:
+            continue
+        whole = calls[ops.call[above]]
+        at = int(place[ops.call[row]])
+        is_whole = part.name.rpartition("_")[0] == whole.name and len(whole.shapes) > 2
+        # The gradient, second in both, must be the same one.
+        if is_whole and len(part.shapes) > 1 and part.shapes[1] == whole.shapes[1] and _flat(whole.shapes[at]):
+            yield row, Proof(_flat(whole.shapes[at]), FROM_WHOLE)
 
 
 def _chains(ops: Ops, calls: Sequence[OpCall], family: Codes) -> dict[int, list[int]]:
