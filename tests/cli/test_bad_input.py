@@ -53,7 +53,7 @@ def saved(tmp_path: Path, name: str, content: bytes) -> Path:
         ("text.json", b"hello, world", ["not JSON"]),
         ("number.json", b"42", []),
         ("object.json", b'{"a": 1}', ["traceEvents"]),
-        ("execution.json", b'{"schema": "1.1.1", "pid": 1, "nodes": [{"id": 1, "name": "x"}]}', ["execution trace"]),
+        ("execution.json", b'{"schema": "1.1.1", "pid": 1, "nodes": [{"id": 1, "name": "x"}]}', ["executiontrace"]),
         ("speedscope.json", b'{"$schema": "https://www.speedscope.app/file-format-schema.json", "profiles": []}', []),
         ("other.json", b'[{"name": "a", "ph": "B", "pid": 1, "tid": 1, "ts": 1}]', []),
         ("nothing.json", b'{"schemaVersion": 1, "traceEvents": []}', []),
@@ -88,7 +88,7 @@ def test_a_cut_off_file_is_reported_with_a_warning(tmp_path: Path, packed: bool)
     report = json.loads(out.read_text())
     kept = report["source"]["salvaged"]["kept_events"]
     assert 0 < kept < 150
-    assert "salvage" in result.stderr.lower() or "cut off" in result.stderr.lower()
+    assert "damaged" in result.stderr
     assert str(kept) in (tmp_path / "r.html").read_text()
 
 
@@ -198,5 +198,5 @@ def test_a_saved_report_is_rendered_again(tmp_path: Path) -> None:
 
 
 def test_every_file_that_is_no_trace_is_refused(real_traces: Path) -> None:
-    refused(run("report", real_traces / "not_a_trace_execution_trace.json.gz"), "execution trace")
+    refused(run("report", real_traces / "not_a_trace_execution_trace.json.gz"), "executiontrace")
     refused(run("report", real_traces / "not_kineto_begin_end_events.json.gz"))

@@ -24,10 +24,12 @@ class Target:
     chosen: bool  # by the user with -o, or our default name
 
 
-def targets(outputs: Sequence[str], format_name: str | None, trace: str) -> list[Target]:
+def targets(
+    outputs: Sequence[str], format_name: str | None, trace: str, default_page: str | None = None
+) -> list[Target]:
     """What `-o` and `--format` ask for; by default an HTML page in the current folder."""
     if not outputs:
-        name = f"{trace_stem(trace)}.report.{format_name or 'html'}"
+        name = default_page or f"{trace_stem(trace)}.report.{format_name or 'html'}"
         return [Target(Path(name), format_name or "html", chosen=False)]
     return [_target(output, format_name) for output in outputs]
 

@@ -23,6 +23,7 @@ class Request:
 
     traces: tuple[str, ...]
     outputs: tuple[str, ...] = ()
+    default_page: str | None = None  # where the page goes without outputs; else named after the trace
     format: str | None = None
     force: bool = False
     top: int | None = None
@@ -35,7 +36,7 @@ class Request:
 @click.command(short_help="Report on a trace: verdict, memory-bound share, ops, roofline.")
 @click.argument("traces", nargs=-1, required=True, metavar="TRACE|DIR|REPORT.json ...")
 @click.option("-o", "--output", "outputs", multiple=True, metavar="OUT",
-              help="Write here; the suffix is the format (.html .md .json .csv .svg .txt); - is stdout. Repeats.")
+              help="Write here (repeats); the suffix is the format: .html .md .json .csv .svg .txt; - is stdout.")
 @click.option("--format", "format_name", type=click.Choice(FORMATS), help="Format where no suffix says it.")
 @click.option("--steps", default="complete", show_default=True, metavar="complete|all|A-B",
               help="Which ProfilerStep#N to look at.")
@@ -56,8 +57,8 @@ class Request:
 @click.option("-v", "--verbose", is_flag=True, help="More rows in the summary.")
 @click.option("-q", "--quiet", is_flag=True, help="No summary.")
 def command(
-    traces: tuple[str, ...], outputs: tuple[str, ...], format_name: str | None, steps: str, device: str | None,
-    device_file: str | None, peaks: tuple[str, ...], bandwidth: str | None, rank: int | None, gpu: int | None,
+    traces: tuple[str, ...], outputs: tuple[str, ...], format_name: str | None, steps: str,
+    device: str | None, device_file: str | None, peaks: tuple[str, ...], bandwidth: str | None, rank: int | None, gpu: int | None,
     settings: tuple[str, ...], top: int | None, redact: bool, open_page: bool, force: bool,
     verbose: bool, quiet: bool,
 ) -> None:  # fmt: skip
@@ -81,7 +82,7 @@ def run(request: Request) -> None:
     from traceanalyzer.report import redacted, render
     from traceanalyzer.report.terminal import summary
 
-    wanted = targets(request.outputs, request.format, request.traces[0])
+    wanted = targets(request.outputs, request.format, request.traces[0], request.default_page)
     refuse_overwrite(wanted, request.traces, force=request.force)
     analysis = _analysis(request)
     if request.redact:
@@ -138,4 +139,4 @@ def _progress(traces: Sequence[str]) -> Iterator[Callable[[int], None] | None]:
     with Progress(TextColumn("reading"), BarColumn(), DownloadColumn(),
                   console=Console(stderr=True), transient=True) as bar:  # fmt: skip
         task = bar.add_task("reading", total=sum(sizes))
-        yield lambda read: bar.update(task, advance=read)
+        yield lambda read: bar.update(task, completed=read)
