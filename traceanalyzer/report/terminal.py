@@ -25,6 +25,7 @@ _COLOURS = {
 _BAR = 22
 _BEFORE_NAME = 44  # columns of a row before the operator
 _WARNINGS = 4
+_WARNING_TEXT = 480  # characters: the options that would help must not be cut out of a message
 
 
 def summary(analysis: Analysis, *, width: int = 80, color: bool = False, top: int = 5) -> str:
@@ -140,6 +141,6 @@ def _basis(console: Console, analysis: Analysis, view: View) -> None:
     console.print(Text(f"device    {visible(device.name or device.id)}, {memory} ({HOW[device.how]})"))
     for code, message, count in view.warnings[:_WARNINGS]:
         times = f" ×{count:,}" if count > 1 else ""
-        console.print(Text(cut(f"warning   {code}{times}: {message}", 240)))
+        console.print(Text(cut(f"warning   {code}{times}: {message}", _WARNING_TEXT)))
     if len(view.warnings) > _WARNINGS:
         console.print(Text(f"          and {len(view.warnings) - _WARNINGS} more warnings in the report"))
