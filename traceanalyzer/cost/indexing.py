@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from traceanalyzer.cost.registry import Missing, op_cost
 from traceanalyzer.cost.tensors import (
-    broadcast, bytes_of, bytes_read, dtype, has, integers, is_list, itemsize, list_bytes, numel, shape, shapes_in,
+    broadcast,
+    bytes_of,
+    bytes_read,
+    dtype,
+    has,
+    integers,
+    is_list,
+    itemsize,
+    list_bytes,
+    numel,
+    shape,
+    shapes_in,
+    sizes,
     tensors,
-)  # fmt: skip
+)
 from traceanalyzer.model import Cost, OpCall
 from traceanalyzer.units import ITEMSIZE
 

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from traceanalyzer.cost.registry import Missing, op_cost
 from traceanalyzer.cost.tensors import (
-    bytes_of, bytes_read, dtype, has, integers, is_list, itemsize, list_bytes, numel, shape, shapes_in,
-)  # fmt: skip
+    bytes_of,
+    bytes_read,
+    dtype,
+    has,
+    integers,
+    is_list,
+    itemsize,
+    list_bytes,
+    numel,
+    shape,
+    shapes_in,
+    sizes,
+)
 from traceanalyzer.model import Cost, OpCall
 from traceanalyzer.units import ITEMSIZE
 

@@ -7,8 +7,17 @@ from __future__ import annotations
 
 from traceanalyzer.cost.registry import Missing, op_cost
 from traceanalyzer.cost.tensors import (
-    bytes_of, bytes_read, dtype, has, integers, itemsize, numel, shape, tensors,
-)  # fmt: skip
+    bytes_of,
+    bytes_read,
+    dtype,
+    has,
+    integers,
+    itemsize,
+    numel,
+    shape,
+    sizes,
+    tensors,
+)
 from traceanalyzer.model import Cost, OpCall
 
 _SOURCE = "torch/aten/src/ATen/native/cuda: SoftMax.cu, layer_norm_kernel.cu, Normalization.cu, group_norm_kernel.cu"
@@ -80,7 +89,7 @@ def _columns(call: OpCall) -> int:
     for i in (2, 3):
         if has(call, i):
             return numel(shape(call, i))
-    return numel(tuple(integers(call, 1))) if call.concrete else shape(call, 0)[-1]
+    return numel(sizes(call, 1)) if call.concrete else shape(call, 0)[-1]
 
 
 @op_cost("aten::native_layer_norm_backward", source=_SOURCE)

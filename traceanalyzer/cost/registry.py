@@ -100,5 +100,15 @@ def _describes_a_tensor(call: OpCall) -> bool:
 def load_families() -> None:
     """Import every family once, so that its formulas are registered."""
     from traceanalyzer.cost import (  # noqa: F401
-        attention, convolution, foreign, indexing, lists, matmul, moves, norms, pointwise, reductions, triton,
+        attention,
+        convolution,
+        foreign,
+        indexing,
+        lists,
+        matmul,
+        moves,
+        norms,
+        pointwise,
+        reductions,
+        triton,
     )  # fmt: skip

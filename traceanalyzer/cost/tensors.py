@@ -134,7 +134,7 @@ def integers(call: OpCall, i: int) -> list[int]:
 
 def sizes(call: OpCall, i: int) -> Shape:
     """Dims given as argument `i`; Missing where its text is blank, for "[]" is a scalar and "" is unknown."""
-    if not argument(call, i).strip():
+    if argument(call, i).strip() in ("", "None"):
         raise Missing("no_concrete_inputs", f"argument {i} of {call.name} is recorded without its value")
     return tuple(integers(call, i))
 
