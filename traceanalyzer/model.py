@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -383,6 +384,10 @@ class Analysis(
 
         columns: Callable[[], Mapping[str, Any]] = self.__dict__.get("kernel_columns", dict)
         return pd.DataFrame(dict(columns()))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows. The one look to the right: notebooks ask the object itself."""
+        return str(import_module("traceanalyzer.report.notebook").notebook(self))
 
     def with_kernels(self, columns: Callable[[], Mapping[str, Any]]) -> Analysis:
         """The same analysis, knowing how to make the per-kernel columns for `kernels`."""
