@@ -66,7 +66,7 @@ REASON_MEANING: Final[Mapping[Reason, str]] = {
 REASON_REMEDY: Final[Mapping[Reason, str]] = {
     "no_device": "give --device NAME or --device-file F.toml",
     "no_peak": "give --bandwidth BYTES and --peak PREC=FLOPS, or --device-file F.toml",
-    "no_formula": "give --cost-file F.py with a formula",
+    "no_formula": "its time counts, its work is not known",
     "no_shapes": "record with record_shapes=True",
     "no_dtype": "record with record_shapes=True and a newer PyTorch",
     "no_concrete_inputs": "record with record_shapes=True and a newer PyTorch",
