@@ -61,6 +61,10 @@ def _name(text: str) -> str:
     return _HOST.sub(r"host_\1", _FOLDERS.sub("", _HOME.sub("/home/user", text)))
 
 
+def _names(texts: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    return None if texts is None else tuple(map(_name, texts))
+
+
 def _text(text: str, users: list[str]) -> str:
     """Free text; also the users known from paths, wherever they stand."""
     shown = _AT.sub("user@host", _name(text))
@@ -90,6 +94,7 @@ def _recording(recording: Recording | None, users: list[str]) -> Recording | Non
 def _row(row: OpRow) -> OpRow:
     return msgspec.structs.replace(
         row, name=_name(row.name), module=_name(row.module) if row.module else row.module,
-        note=_name(row.note),
+        note=_name(row.note), input_types=_names(row.input_types),
+        concrete_inputs=_names(row.concrete_inputs),
         kernel_names=tuple(KernelTime(_name(k.name), k.time_ns) for k in row.kernel_names),
     )  # fmt: skip

@@ -1,0 +1,60 @@
+"""Pictures of a report page: `python tests/browser/screenshots.py OUTDIR [report.html]`.
+
+Without a page the example of the tests is rendered. Writes light, dark, narrow, without scripts, with an
+opened row, and as a PDF.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.browser.chromium import Browser, chromium, executable  # noqa: E402
+
+VIEWS = (
+    ("light", 1280, False, True),
+    ("dark", 1280, True, True),
+    ("narrow", 360, False, True),
+    ("narrow-dark", 360, True, True),
+    ("medium", 800, False, True),
+    ("without-scripts", 1280, False, False),
+)
+
+
+def shoot(browser: Browser, page: Path, folder: Path) -> None:
+    """Every picture of one page."""
+    url, stem = page.resolve().as_uri(), page.name.removesuffix(".html")
+    for name, width, dark, scripts in VIEWS:
+        tab = browser.open(url, width=width, dark=dark, scripts=scripts)
+        tab.screenshot(folder / f"{stem}.{name}.png")
+        if name == "light":
+            tab.screenshot(folder / f"{stem}.first-screen.png", whole=False)
+            tab.evaluate("location.hash = '#op-1'")
+            browser.listen(0.6)
+            tab.screenshot(folder / f"{stem}.row.png", whole=False)
+            tab.pdf(folder / f"{stem}.pdf")
+
+
+def main(arguments: list[str]) -> int:
+    if not arguments or executable() is None:
+        print(__doc__ if not arguments else "Chromium is not installed", file=sys.stderr)
+        return 2
+    folder = Path(arguments[0])
+    folder.mkdir(parents=True, exist_ok=True)
+    pages = [Path(name) for name in arguments[1:]]
+    if not pages:
+        from tests.report.example import example_analysis
+        from traceanalyzer.report import render
+
+        pages = [folder / "example.html"]
+        pages[0].write_text(render(example_analysis(), "html"), encoding="utf-8")
+    with chromium() as browser:
+        for page in pages:
+            shoot(browser, page, folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

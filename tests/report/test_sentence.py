@@ -1,0 +1,153 @@
+"""The answer in words says what is known, of what, and nothing more."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+import pytest
+
+from tests.report import example
+from traceanalyzer.model import Analysis
+from traceanalyzer.report.sentence import headline, whole_percent
+from traceanalyzer.report.view import verdict_sentence
+
+
+def exactly(share: float, analysis: Analysis | None = None) -> Analysis:
+    """Everything modelled, so much of busy time memory-bound."""
+    base = analysis or example.example_analysis()
+    rows = [r for r in base.op_rows if r.verdict in ("memory_bound", "compute_bound") and r.attributed_ns]
+    whole = 10_000_000_000
+    part = round(share * whole)
+    memory = next(r for r in rows if r.verdict == "memory_bound")
+    compute = next(r for r in rows if r.verdict == "compute_bound")
+    return example.analysis_of(
+        [
+            msgspec.structs.replace(memory, time_ns=part, attributed_ns=part),
+            msgspec.structs.replace(compute, time_ns=whole - part, attributed_ns=whole - part),
+        ],
+        idle_ns=0, outside_ns=0,
+    )  # fmt: skip
+
+
+def test_the_plain_case_names_share_denominator_and_step() -> None:
+    sentence = verdict_sentence(exactly(0.61))
+    assert sentence == (
+        "61 % of the GPU's busy time is spent in memory-bound operations: 2.0 s of each 3.3 s step."
+    )
+
+
+def test_a_larger_other_part_is_named_too() -> None:
+    assert verdict_sentence(exactly(0.2)).endswith("The largest part, 80 %, is compute-bound.")
+
+
+def test_one_step_is_not_each_step() -> None:
+    rows = exactly(0.61).op_rows
+    assert "of the 10 s step" in verdict_sentence(example.analysis_of(rows, steps=1, idle_ns=0))
+
+
+def test_without_steps_it_speaks_of_the_trace() -> None:
+    sentence = verdict_sentence(example.without_steps())
+    assert "of the trace's" in sentence
+    assert "step" not in sentence
+
+
+def test_what_is_not_modelled_makes_it_a_lower_bound() -> None:
+    analysis = example.example_analysis()
+    sentence = verdict_sentence(analysis)
+    percent = int(re.match(r"At least (\d+) %", sentence).group(1))  # type: ignore[union-attr]
+    share = 100 * analysis.memory_bound.share_of_busy
+    assert percent <= share < percent + 1
+    assert "could not be judged" in sentence
+
+
+def test_where_much_is_not_modelled_both_ends_are_given() -> None:
+    analysis = example.little_coverage()
+    sentence = verdict_sentence(analysis)
+    low, high = map(int, re.match(r"Between (\d+) % and (\d+) %", sentence).groups())  # type: ignore[union-attr]
+    open_ = next(p.share_of_busy for p in analysis.verdicts if p.verdict == "unmodelled")
+    assert low <= 100 * analysis.memory_bound.share_of_busy <= low + 1
+    assert high - 1 <= 100 * (analysis.memory_bound.share_of_busy + open_) <= high
+
+
+@pytest.mark.parametrize(
+    ("analysis", "words"),
+    [
+        (example.unknown_device(), ["is not known", "NVIDIA Drawing Board 9000", "--device NAME"]),
+        (example.unknown_device(""), ["is not known", "does not say which GPU", "--device NAME"]),
+        (example.without_bandwidth(), ["is not known", "bandwidth", "--bandwidth"]),
+        (example.without_shapes(), ["is not known", "no input shapes", "record_shapes=True"]),
+        (example.on_cpu(), ["is not known", "CPU's time in operators", "calibrate", "--device-file"]),
+    ],
+    ids=["unknown", "unnamed", "bandwidth", "shapes", "cpu"],
+)
+def test_what_cannot_be_known_is_said_with_what_helps(analysis: Analysis, words: list[str]) -> None:
+    sentence = verdict_sentence(analysis)
+    for word in words:
+        assert word in sentence, sentence
+    assert not re.search(r"\d+ % of .{1,40} is spent in memory-bound", sentence), sentence
+
+
+def test_a_gpu_without_rows_is_never_told_as_the_gpu() -> None:
+    sentence = verdict_sentence(example.on_cpu(gpu_lost=True))
+    assert sentence.startswith("The trace lists a GPU but holds none of its work: this is the CPU side.")
+    assert "GPU's busy time" not in sentence
+
+
+def test_idle_leads_where_it_is_most_of_the_window() -> None:
+    analysis = example.mostly_idle()
+    lead = headline(analysis).lead
+    share = whole_percent(analysis.time.idle_ns / analysis.window.window_ns)
+    assert lead.startswith(f"The GPU is idle {share} of the window")
+    assert "memory-bound" in verdict_sentence(analysis)
+
+
+def test_communication_leads_where_it_is_most_of_busy_time() -> None:
+    assert "is communication that no compute hides" in headline(example.communication_dominated()).lead
+
+
+def test_latency_leads_where_it_is_most_of_busy_time() -> None:
+    rows = [r for r in example.latency_dominated().op_rows if r.verdict == "latency_bound"]
+    told = headline(example.analysis_of(rows))
+    assert "too small to use the device (latency-bound)" in told.lead
+    assert told.more[0] == "None of the GPU's busy time is spent in memory-bound operations."
+
+
+def test_several_ranks_are_told_apart() -> None:
+    analysis = example.of_ranks()
+    assert verdict_sentence(analysis).startswith("On rank 3, the busiest of 8: at least")
+    assert analysis.ranks is not None
+    slower = msgspec.structs.replace(analysis.ranks[0], busy_ns=analysis.time.busy_ns + 1)
+    one_of = msgspec.structs.replace(analysis, ranks=(slower, *analysis.ranks[1:]))
+    assert verdict_sentence(one_of).startswith("On rank 3, one of 8: ")
+
+
+def test_suggestions_are_summed_in_their_bands() -> None:
+    sentence = verdict_sentence(example.with_suggestions())
+    assert "Three changes would win back 1.9 ms to 3.3 ms a step." in sentence
+
+
+def test_work_outside_the_window_and_damage_are_noted() -> None:
+    notes = " ".join(headline(example.salvaged()).notes)
+    assert "lies outside the window" in notes
+    assert "401,120 events were kept, 13 lost" in notes
+
+
+def test_nothing_done_is_not_zero_percent() -> None:
+    assert verdict_sentence(example.nothing_done()) == "The GPU did no work in the window."
+
+
+@pytest.mark.parametrize("name", example.EVERY_CASE)
+def test_every_case_has_a_sentence(name: str) -> None:
+    sentence = verdict_sentence(example.EVERY_CASE[name]())
+    assert sentence.endswith(".")
+    assert not {"None", "nan", "inf"} & set(re.findall(r"\w+", sentence.replace("None of", "")))
+    assert ".." not in sentence
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0, "0 %"), (0.001, "<1 %"), (0.61, "61 %"), (0.9999, ">99 %"), (1, "100 %")],
+)
+def test_neither_nothing_nor_everything_by_rounding(share: float, text: str) -> None:
+    assert whole_percent(share) == text
