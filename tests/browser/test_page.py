@@ -55,8 +55,9 @@ def test_nothing_sticks_out(browser: Browser, pages: dict[str, str], name: str, 
     page = browser.open(pages[name], width=width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     wide = page.evaluate(
-        "Array.from(document.querySelectorAll('main *')).filter(e => !e.closest('.scroll') && !e.closest('svg') &&"
-        f" e.getBoundingClientRect().right > {width} + 1).map(e => e.tagName + '.' + e.className)"
+        "Array.from(document.querySelectorAll('main *'))"
+        ".filter(e => !e.closest('.scroll') && !e.closest('svg'))"
+        f".filter(e => e.getBoundingClientRect().right > {width} + 1).map(e => e.tagName + '.' + e.className)"
     )
     assert wide == []
 
@@ -175,7 +176,7 @@ CONTRAST = """
     const own = Array.from(e.childNodes).some(n => n.nodeType === 3 && n.textContent.trim());
     if (!own || e.closest('svg') || e.offsetParent === null || e.closest('script')) { continue; }
     const [a, b] = [lum(rgb(getComputedStyle(e).color)), lum(ground(e))].sort((x, y) => y - x);
-    if ((a + 0.05) / (b + 0.05) < 4.5) { low.push(e.tagName + '.' + e.className + ' ' + e.textContent.slice(0, 30)); }
+    if ((a + 0.05) / (b + 0.05) < 4.5) { low.push([e.tagName, e.className, e.textContent.slice(0, 30)]); }
   }
   return low;
 })()

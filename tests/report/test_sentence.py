@@ -102,6 +102,13 @@ def test_idle_leads_where_it_is_most_of_the_window() -> None:
     assert "memory-bound" in verdict_sentence(analysis)
 
 
+def test_an_idle_gpu_with_small_kernels_is_told_of_both() -> None:
+    rows = [r for r in example.latency_dominated().op_rows if r.verdict == "latency_bound"]
+    sentence = verdict_sentence(example.analysis_of(rows, idle_ns=10**10))
+    assert sentence.startswith("The GPU is idle")
+    assert sentence.endswith("The largest part, 100 %, is latency-bound.")
+
+
 def test_communication_leads_where_it_is_most_of_busy_time() -> None:
     assert "is communication that no compute hides" in headline(example.communication_dominated()).lead
 

@@ -19,6 +19,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 124.0, 892.0, 20.0, 500.0  # of the plot proper; 
 _STRIP = (44.0, 104.0)  # of the rows without FLOPs
 _SMALLEST, _LARGEST = 3.0, 26.0  # radius
 _DECADES = 9  # shown at most; lower points sit on the bottom edge
+_INKED = 16_000.0  # area of all marks together
 _MOST = 400  # points
 OUTLINE_OF: dict[Verdict, str] = {
     "memory_bound": "circle", "compute_bound": "square", "latency_bound": "triangle", "unmodelled": "cross",
@@ -120,9 +121,8 @@ def chart(analysis: Analysis, rows: Sequence[OpRow], lines: Sequence[OpLine]) ->
     device = analysis.device
     peaks = _peaks_used(device, marks)
     scale = _scale(device.bandwidth_bytes_per_s, [peak for peak, _ in peaks], marks)
-    # Area is time: the longest row is the largest mark, unless even that is a small part of busy time.
-    full = max([analysis.time.busy_ns / 20, *(m.row.attributed_ns for m in marks)])
-    points = [_point(mark, scale, full or 1.0, index) for index, mark in enumerate(marks)]
+    area = _area_per_ns(analysis, marks)
+    points = [_point(mark, scale, area, index) for index, mark in enumerate(marks)]
     return Chart(
         x_ticks=tuple(Tick(_r(scale.at_x(10.0**d)), _plain(d)) for d in _decades(scale.x)),
         y_ticks=tuple(Tick(_r(scale.at_y(10.0**d)), _plain(d)) for d in _decades(scale.y)),
@@ -134,6 +134,13 @@ def chart(analysis: Analysis, rows: Sequence[OpRow], lines: Sequence[OpLine]) ->
         below=sum(outside for _, outside in points),
         left_out=len(rows) - len(marks),
     )
+
+
+def _area_per_ns(analysis: Analysis, marks: Sequence[_Mark]) -> float:
+    """Area is time: no mark larger than the largest, all together a small part of the chart."""
+    longest = max([analysis.time.busy_ns / 20, 1.0, *(m.row.attributed_ns for m in marks)])
+    total = sum(m.row.attributed_ns for m in marks)
+    return min(math.pi * _LARGEST**2 / longest, _INKED / total if total else math.inf)
 
 
 def _mark(row: OpRow, line: OpLine) -> _Mark | None:
@@ -162,7 +169,7 @@ def _peaks_used(device: Device, marks: Sequence[_Mark]) -> list[tuple[float, str
 def _scale(bandwidth: float | None, peaks: Sequence[float], marks: Sequence[_Mark]) -> _Scale:
     """Whole decades around every point, roof and ridge; at most `_DECADES` downwards."""
     xs = [m.intensity for m in marks if m.intensity]
-    xs += [peak / bandwidth for peak in peaks] if bandwidth else []
+    xs += [2.5 * peak / bandwidth for peak in peaks] if bandwidth else []
     low_x = float(math.floor(math.log10(min(xs, default=0.1))))
     high_x = _ceiling(max(xs, default=100.0))
     low_x = max(low_x, high_x - _DECADES)
@@ -215,7 +222,7 @@ def _slope(bandwidth: float | None, peaks: Sequence[float], scale: _Scale) -> Sl
     )  # fmt: skip
 
 
-def _point(mark: _Mark, scale: _Scale, full_ns: float, index: int) -> tuple[Point, bool]:
+def _point(mark: _Mark, scale: _Scale, area: float, index: int) -> tuple[Point, bool]:
     """The point, and whether it had to be moved to an edge."""
     row, line = mark.row, mark.line
     if mark.intensity:
@@ -225,7 +232,7 @@ def _point(mark: _Mark, scale: _Scale, full_ns: float, index: int) -> tuple[Poin
         x = _STRIP[0] + 10 + (index * 0.618034) % 1 * (_STRIP[1] - _STRIP[0] - 20)
         y = scale.at_y(mark.rate * 10.0 ** scale.x[0])
     inside_x, inside_y = min(max(x, _STRIP[0]), _RIGHT), min(max(y, _TOP), _BOTTOM)
-    radius = max(_LARGEST * math.sqrt(row.attributed_ns / full_ns), _SMALLEST)
+    radius = max(math.sqrt(area * row.attributed_ns / math.pi), _SMALLEST)
     point = Point(
         number=line.number,
         verdict=row.verdict,

@@ -187,7 +187,8 @@ def _known_otherwise(analysis: Analysis) -> list[str]:
     busy, window = analysis.time.busy_ns, analysis.window.window_ns
     if _judged(analysis):
         largest = _largest(analysis)
-        if largest != "compute_bound":
+        already = largest in _LEADS and not _idles(analysis)
+        if already or largest in ("memory_bound", "unmodelled"):
             return []
         return [
             f"The largest part, {whole_percent(_share_of(analysis, largest))}, is {VERDICT_LABELS[largest]}."
