@@ -73,7 +73,8 @@ def _blocked(trace: Trace, roles: Codes, dims: Bools, link_ops: Ids) -> Bools:
     priced = active & dims
     by_work = _ancestors(parent, priced & ((roles == _WORK) | (roles == _COMPOSITE)))
     by_move = _ancestors(parent, priced & (roles == _AUXILIARY))
-    return by_work | ((roles == _AUXILIARY) & by_move)
+    blocked: Bools = by_work | ((roles == _AUXILIARY) & by_move)
+    return blocked
 
 
 def _ancestors(parent: Ids, marked: Bools) -> Bools:

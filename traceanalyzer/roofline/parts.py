@@ -30,8 +30,8 @@ def source(trace: Trace, index: int, match: Match, measured: Measured, time: Tim
     whole = time.busy_ns + time.outside_window_ns
     if time.outside_window_ns > _OUTSIDE_WORTH_A_WORD * whole:
         text = (
-            f"{duration(time.outside_window_ns)} of activity, {percent(time.outside_window_ns / whole)} of the "
-            "trace's busy time, lies outside the analysed steps; --steps all counts it"
+            f"{duration(time.outside_window_ns)} of activity, {percent(time.outside_window_ns / whole)} "
+            "of the trace's busy time, lies outside the analysed steps; --steps all counts it"
         )
         warnings.append(Warning("outside_window", text))
     return Source((file,), trace.dialect, trace.salvaged, tuple(warnings))

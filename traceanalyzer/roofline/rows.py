@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from traceanalyzer.columns import Ints, Trace
+from traceanalyzer.columns import Ids, Ints, Trace
 from traceanalyzer.cost import operator_class
 from traceanalyzer.model import Cost, KernelTime, OperatorClass, OpRow, Unpriced
 from traceanalyzer.roofline.heads import RowHead
@@ -159,7 +159,7 @@ def _class(head: RowHead, names: Names) -> OperatorClass:
     return operator_class(head.call.name if head.call else None, names[0][0] if names else head.name)
 
 
-def names_of_rows(trace: Trace, rows: int, kernel_times: tuple[Ints, Ints, Ints]) -> list[Names]:
+def names_of_rows(trace: Trace, rows: int, kernel_times: tuple[Ids, Ids, Ints]) -> list[Names]:
     """The kernels of each row, longest first, then by name: a name's number depends on the file's order."""
     result: list[list[tuple[str, int]]] = [[] for _ in range(rows)]
     for row, name, time in zip(*(column.tolist() for column in kernel_times), strict=True):

@@ -149,7 +149,8 @@ def _gradient_parts(ops: Ops, calls: Sequence[OpCall]) -> Iterator[tuple[int, Pr
         at = int(place[ops.call[row]])
         is_whole = part.name.rpartition("_")[0] == whole.name and len(whole.shapes) > 2
         # The gradient, second in both, must be the same one.
-        if is_whole and len(part.shapes) > 1 and part.shapes[1] == whole.shapes[1] and _flat(whole.shapes[at]):
+        same = is_whole and len(part.shapes) > 1 and part.shapes[1] == whole.shapes[1]
+        if same and _flat(whole.shapes[at]):
             yield row, Proof(_flat(whole.shapes[at]), FROM_WHOLE)
 
 
