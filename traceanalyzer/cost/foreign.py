@@ -19,6 +19,27 @@ DATA_DEPENDENT = {
     "sgl_kernel::*moe*": "routing is data",
 }
 
+# aten's own operators whose work is decided by values, or by inputs that no profiler records.
+DATA_DEPENDENT_OPERATORS = {
+    "aten::index": "the profiler does not record lists of optional index tensors, so not the result's size",
+    "aten::_unsafe_index": "as aten::index",
+    "aten::index_put_": "as aten::index, where the values do not tell how many elements are written",
+    "aten::_index_put_impl_": "as aten::index_put_",
+    "aten::nonzero": "as many results as elements are true",
+    "aten::masked_select": "as many results as elements are true",
+    "aten::repeat_interleave": "repeats are values",
+    "aten::bincount": "the largest value decides",
+    "aten::unique_dim": "distinct values",
+    "aten::_unique2": "distinct values",
+    "aten::unique_consecutive": "distinct values",
+    "aten::histc": "bins are an argument, their contents values",
+}
+
+
+def is_foreign(name: str) -> bool:
+    """An operator that neither aten nor Inductor brings."""
+    return not name.startswith(("aten::", "triton_", "prims::"))
+
 
 @op_cost(*DATA_DEPENDENT, source="signatures of the packages named")
 def data_dependent(call: OpCall) -> Cost:

@@ -1,0 +1,103 @@
+"""What must come out on real traces: verdicts that anyone who looks at them would give, and coverage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import traceanalyzer
+from traceanalyzer.analyze import Options
+from traceanalyzer.cost.foreign import DATA_DEPENDENT_OPERATORS, is_foreign
+from traceanalyzer.model import Analysis
+
+ROOFS = Options(bandwidth="1TB/s", peaks=("fp32=20T", "fp64=10T", "matrix:fp32=20T", "bf16=100T", "fp16=100T"))
+COVERED = 0.95
+
+
+def analyse(folder: Path, name: str) -> Analysis:
+    (file,) = folder.rglob(f"{name}.json.gz")
+    return traceanalyzer.analyze(file)
+
+
+def verdict(analysis: Analysis, name: str) -> float:
+    return next(p.share_of_busy for p in analysis.verdicts if p.verdict == name)
+
+
+def test_tiny_kernels_are_not_called_memory_bound(real_traces: Path) -> None:
+    a = analyse(real_traces, "infer_bert_small_h100")
+    assert a.time.idle_ns / a.window.window_ns > 0.9, "mostly idle"
+    assert verdict(a, "latency_bound") > 0.75, "then latency-bound"
+    assert a.memory_bound.share_of_busy < 0.25
+
+
+def test_long_rows_of_softmax_are_memory_bound_and_inefficient(real_traces: Path) -> None:
+    a = analyse(real_traces, "infer_owlv2_h100")
+    softmax = max((r for r in a.op_rows if r.name == "aten::_softmax"), key=lambda r: r.attributed_ns)
+    assert softmax.verdict == "memory_bound" and "inefficient" in softmax.flags
+    assert softmax.attributed_ns / a.time.busy_ns == pytest.approx(0.46, abs=0.02)
+    assert softmax.efficiency == pytest.approx(0.23, abs=0.02)
+
+
+def test_fp32_products_are_held_against_the_vector_roof(real_traces: Path) -> None:
+    a = analyse(real_traces, "infer_sam_a100_large")
+    products = [
+        r for r in a.op_rows
+        if r.name in ("aten::addmm", "aten::mm") and "ampere_sgemm" in r.kernel_names[0].name
+        and r.time_ns / r.calls > 1e6
+    ]  # fmt: skip
+    assert products
+    for row in products:
+        assert (row.verdict, row.engine, row.precision) == ("compute_bound", "vector", "fp32"), row
+    assert max(row.efficiency or 0 for row in products) == pytest.approx(0.95, abs=0.02)
+
+
+def everything(folder: Path) -> Iterator[tuple[str, Analysis]]:
+    for file in sorted(folder.rglob("*.json.gz")):
+        if not file.name.startswith("not_"):
+            analysis = traceanalyzer.analyze(file)
+            if analysis.device.bandwidth_bytes_per_s is None:
+                analysis = traceanalyzer.analyze(file, options=ROOFS)
+            yield file.name, analysis
+
+
+def test_what_has_shapes_is_modelled(real_traces: Path) -> None:
+    """Of aten's and Inductor's operators, those apart whose work is data that no trace records.
+
+    On traces that consist of such operators: half of the kernel time at least is theirs.
+    """
+    for name, a in everything(real_traces):
+        ours = [
+            r for r in a.op_rows
+            if r.verdict not in ("communication", "copy") and r.input_dims and any(r.input_dims)
+            and not is_foreign(r.name) and r.name not in DATA_DEPENDENT_OPERATORS
+        ]  # fmt: skip
+        total = sum(r.time_ns for r in ours)
+        if total < 0.5 * sum(r.time_ns for r in a.op_rows if r.verdict not in ("communication", "copy")):
+            continue
+        modelled = sum(r.time_ns for r in ours if r.verdict != "unmodelled")
+        missing = {r.name: r.reason for r in ours if r.verdict == "unmodelled"}
+        assert modelled >= COVERED * total, (name, modelled / total, missing)
+
+
+def test_no_long_kernel_beats_its_compute_roof(real_traces: Path) -> None:
+    for name, a in everything(real_traces):
+        for row in a.op_rows:
+            if row.verdict == "unmodelled" or not row.flops or row.time_ns < 20_000 * row.kernels:
+                continue
+            peak = a.device.peak(row.engine or "", row.precision or "")
+            transformed = any(
+                word in kernel.name.lower() for kernel in row.kernel_names for word in ("winograd", "fft")
+            )
+            if peak and not transformed:
+                assert row.flops <= 1.02 * peak * row.time_ns * 1e-9, (name, row)
+
+
+def test_apparent_bandwidth_above_the_peak_is_flagged(real_traces: Path) -> None:
+    for name, a in everything(real_traces):
+        bandwidth = a.device.bandwidth_bytes_per_s
+        for row in a.op_rows:
+            if row.efficiency is None or row.efficiency <= 1 or bandwidth is None:
+                continue
+            assert {"cache_resident", "over_roof"} & set(row.flags), (name, row)
