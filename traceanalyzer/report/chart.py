@@ -29,6 +29,8 @@ OUTLINE_OF: dict[Verdict, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Tick:
+    """A labelled grid line, `at` in SVG units."""
+
     at: float
     label: str
 
@@ -59,6 +61,8 @@ class Slope:
 
 @dataclass(frozen=True, slots=True)
 class Point:
+    """One operator on the chart."""
+
     number: int  # of the line in the ops table
     verdict: Verdict
     x: float
@@ -80,6 +84,8 @@ class Spot:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
+    """All that is drawn, in SVG units."""
+
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     roofs: tuple[Roof, ...]

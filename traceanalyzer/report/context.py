@@ -15,6 +15,8 @@ from traceanalyzer.units import digits, duration, percent, si
 
 @dataclass(frozen=True, slots=True)
 class PeakLine:
+    """One roof of the device."""
+
     engine: str
     precision: str
     rate: str
@@ -42,6 +44,7 @@ class Finding:
 
 
 def device(analysis: Analysis) -> Iterable[Fact]:
+    """What the rows were held against, and how that is known."""
     d = analysis.device
     yield Fact("Device", visible(d.name or "not named by the trace"), visible(d.id))
     yield Fact("Roofs", HOW[d.how], visible(f"confidence: {d.confidence}") if d.confidence else "")
@@ -57,6 +60,7 @@ def device(analysis: Analysis) -> Iterable[Fact]:
 
 
 def peaks(analysis: Analysis) -> Iterable[PeakLine]:
+    """Every roof with its ridge."""
     bandwidth = analysis.device.bandwidth_bytes_per_s
     for p in analysis.device.peaks:
         ridge = f"{digits(p.flop_per_s / bandwidth)} FLOP/B" if bandwidth else ABSENT
@@ -64,6 +68,7 @@ def peaks(analysis: Analysis) -> Iterable[PeakLine]:
 
 
 def finding(s: Suggestion) -> Finding:
+    """One suggestion as text."""
     band = s.saving_per_step_ns
     saving = f"{duration(band.low, 2)} to {duration(band.high, 2)} a step" if band else "no time predicted"
     return Finding(
@@ -102,6 +107,7 @@ def what_if(analysis: Analysis) -> Iterable[tuple[str, ...]]:
 
 
 def recording(analysis: Analysis) -> Iterable[Fact]:
+    """The file, its steps, and what the collector knew."""
     file = analysis.source.files[0]
     yield Fact("File", visible(file.path), f"{si(file.bytes, 'B')} of text, {file.events:,} events")
     yield Fact("Format", visible(analysis.source.dialect))

@@ -59,6 +59,8 @@ class ClassLine:
 
 @dataclass(frozen=True, slots=True)
 class PhaseLine:
+    """One phase of the step."""
+
     label: str
     time: str
     of_busy: str
@@ -80,6 +82,7 @@ class ReasonLine:
 
 
 def facts(analysis: Analysis) -> Iterable[Fact]:
+    """The shares, each under its own name with its denominator; the first six are the headline's."""
     bound, window = analysis.memory_bound, analysis.window
     busy = "of busy time" if analysis.device.kind == "gpu" else "of the CPU's time in operators"
     each = "a step" if window.step_count else "of the trace"
@@ -123,6 +126,7 @@ def times(analysis: Analysis) -> Iterable[Fact]:
 
 
 def parts(analysis: Analysis) -> Iterable[Part]:
+    """The six verdicts and idle: they add up to the window."""
     known = anything_known(analysis)
     for p in analysis.verdicts:
         told = known or p.time_ns > 0 or p.verdict in ("communication", "copy")
@@ -146,6 +150,7 @@ def parts(analysis: Analysis) -> Iterable[Part]:
 
 
 def idle(analysis: Analysis) -> Iterable[Part]:
+    """Idle time by cause."""
     window = analysis.window.window_ns
     for part in analysis.time.idle_by_cause:
         share = part.time_ns / window if window else 0.0
@@ -156,6 +161,7 @@ def idle(analysis: Analysis) -> Iterable[Part]:
 
 
 def coverage(analysis: Analysis) -> Iterable[Fact]:
+    """How much of kernel time is known, by kernel duration."""
     c = analysis.coverage
     yield Fact("modelled", percent(c.modelled_share), "FLOPs, bytes and roofs are known")
     yield Fact("linked", percent(c.linked_share), "an operator was found for the kernel")
@@ -166,6 +172,7 @@ def coverage(analysis: Analysis) -> Iterable[Fact]:
 
 
 def reasons(analysis: Analysis) -> Iterable[ReasonLine]:
+    """What is not modelled, largest first."""
     for r in analysis.coverage.reasons:
         yield ReasonLine(
             r.reason, REASON_MEANING[r.reason], percent(r.share), duration(per_step(analysis, r.time_ns)),
@@ -174,6 +181,7 @@ def reasons(analysis: Analysis) -> Iterable[ReasonLine]:
 
 
 def classes(analysis: Analysis) -> Iterable[ClassLine]:
+    """All six operator classes."""
     for c in analysis.operator_classes:
         yield ClassLine(
             c.operator_class, CLASS_LABELS[c.operator_class], si(c.flops, "FLOP") if c.flops else ABSENT,

@@ -198,10 +198,11 @@ def _known_otherwise(analysis: Analysis) -> list[str]:
         told.append(f"The {_device(analysis)} is busy {whole_percent(busy / window)} of the window: "
                     f"{amount(analysis, busy)}.")  # fmt: skip
     outside = analysis.memory_bound.non_contraction_share_of_busy
-    told.append(
-        f"By their names, normalization and element-wise operators take {whole_percent(outside)} of "
-        f"{_busy_time(analysis)}; that is a class, not a limit."
-    )
+    if outside:
+        told.append(
+            f"By their names, normalization and element-wise operators take {whole_percent(outside)} of "
+            f"{_busy_time(analysis)}; that is a class, not a limit."
+        )
     return told
 
 
