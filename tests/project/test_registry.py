@@ -20,8 +20,8 @@ SHAPES = st.lists(SIZES, max_size=5).map(tuple)
 DIMS: st.SearchStrategy[Dims] = SHAPES | st.lists(SHAPES, max_size=3).map(tuple)
 DTYPES = st.none() | st.sampled_from(sorted(ITEMSIZE))
 TYPES = st.sampled_from(["", "Scalar", "ScalarList", "TensorList", "GenericList", "c10::Half", "float", "?"])
-ODD = ["", "[]", "[1, 1]", "[0, 0]", "[-1]", "[1, 1, 1, 1, 1]", "True", "False", "0", "-1", "2", "1e-05", "None",
-       "[[1, 2], []]", "nan", "inf", "mean", "<Tensor>", "[1, 2", "9" * 30, "٣", " 1 "]  # fmt: skip
+ODD = ["", "[]", "[1, 1]", "[0, 0]", "[-1]", "[1, 1, 1, 1, 1]", "True", "False", "0", "-1", "2", "1e-05",
+       "None", "[[1, 2], []]", "nan", "inf", "mean", "<Tensor>", "[1, 2", "9" * 30, "٣", " 1 "]  # fmt: skip
 ENDINGS = st.sampled_from(["", "x", "fused_add_mul_0", "_backward"])
 TEXTS = st.sampled_from(ODD) | st.text(max_size=6)
 

@@ -109,8 +109,8 @@ def attention_backward(call: OpCall) -> Cost:
     return _cost(call, q, k, v, True, _causal(call, *places), _all_tensors(call), backward=True)
 
 
-@op_cost("aten::_flash_attention_forward", "flash_attn::_flash_attn_forward", "aten::_efficient_attention_forward",
-         "aten::_cudnn_attention_forward", source=_SOURCE)
+@op_cost("aten::_flash_attention_forward", "flash_attn::_flash_attn_forward",
+         "aten::_efficient_attention_forward", "aten::_cudnn_attention_forward", source=_SOURCE)
 def attention_kernel(call: OpCall) -> Cost:
     """O = softmax(scale * Q K^T) V, tensors (B, T, H, d) (cuDNN: B, H, T, d)
 
@@ -128,8 +128,8 @@ def attention_kernel(call: OpCall) -> Cost:
     return _cost(call, 0, 1, 2, heads_first, causal, _all_tensors(call), backward=False)
 
 
-@op_cost("aten::_flash_attention_backward", "flash_attn::_flash_attn_backward", "aten::_efficient_attention_backward",
-         "aten::_cudnn_attention_backward", source=_SOURCE)
+@op_cost("aten::_flash_attention_backward", "flash_attn::_flash_attn_backward",
+         "aten::_efficient_attention_backward", "aten::_cudnn_attention_backward", source=_SOURCE)
 def attention_kernel_backward(call: OpCall) -> Cost:
     """dQ, dK, dV; tensors (B, T, H, d) (cuDNN: B, H, T, d)
 
@@ -144,9 +144,10 @@ def attention_kernel_backward(call: OpCall) -> Cost:
     return _cost(call, 1, 2, 3, heads_first, causal, _all_tensors(call), backward=True)
 
 
-@op_cost("flash_attn::_flash_attn_varlen_forward", "flash_attn::_flash_attn_varlen_backward", "vllm::unified_attention*",
-         "_vllm_fa3_C::*", "_vllm_fa2_C::*", "sgl_kernel::fwd*", "_C_cache_ops::*", "aiter::*mha_varlen*", "aiter::pa*",
-         "aiter::paged*", "_rocm_C::paged_attention*", "vllm::paged*", source="signatures of the packages named")
+@op_cost("flash_attn::_flash_attn_varlen_forward", "flash_attn::_flash_attn_varlen_backward",
+         "vllm::unified_attention*", "_vllm_fa3_C::*", "_vllm_fa2_C::*", "sgl_kernel::fwd*",
+         "_C_cache_ops::*", "aiter::*mha_varlen*", "aiter::pa*", "aiter::paged*", "_rocm_C::paged_attention*",
+         "vllm::paged*", source="signatures of the packages named")
 def packed_attention(call: OpCall) -> Cost:
     """Attention over packed sequences or a paged cache
 

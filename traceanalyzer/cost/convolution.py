@@ -12,7 +12,17 @@ from math import prod
 
 from traceanalyzer.cost.registry import Missing, op_cost
 from traceanalyzer.cost.tensors import (
-    argument, bytes_of, bytes_read, dtype, flag, has, integers, itemsize, matrix_precision, numel, shape,
+    argument,
+    bytes_of,
+    bytes_read,
+    dtype,
+    flag,
+    has,
+    integers,
+    itemsize,
+    matrix_precision,
+    numel,
+    shape,
 )  # fmt: skip
 from traceanalyzer.model import Cost, Engine, OpCall, Shape
 
@@ -151,8 +161,9 @@ def _each(values: Sequence[int], dims: int, default: int) -> list[int]:
     return given * dims if len(given) == 1 else given
 
 
-@op_cost("aten::convolution_backward", "aten::convolution_backward_overrideable", "aten::miopen_convolution_backward",
-         "aten::mkldnn_convolution_backward", "aten::cudnn_convolution_backward", source=_SOURCE)
+@op_cost("aten::convolution_backward", "aten::convolution_backward_overrideable",
+         "aten::miopen_convolution_backward", "aten::mkldnn_convolution_backward",
+         "aten::cudnn_convolution_backward", source=_SOURCE)
 def convolution_backward(call: OpCall) -> Cost:
     """dX, dW and dBias, those that the output mask asks for
 
@@ -192,7 +203,8 @@ def _gradients(
 
 
 @op_cost("aten::cudnn_convolution_backward_input", "aten::miopen_convolution_backward_input",
-         "aten::cudnn_convolution_backward_weight", "aten::miopen_convolution_backward_weight", source=_SOURCE)
+         "aten::cudnn_convolution_backward_weight", "aten::miopen_convolution_backward_weight",
+         source=_SOURCE)
 def convolution_gradient(call: OpCall) -> Cost:
     """dX from (sizes, dY, W), or dW from (sizes, dY, X): torch 1.8 to 1.10
 

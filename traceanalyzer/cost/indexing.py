@@ -104,7 +104,8 @@ def advanced_index(call: OpCall) -> Cost:
     return Cost(0, moved + 8 * sum(map(numel, indices)), moved)
 
 
-@op_cost("aten::index_put_", "aten::_index_put_impl_", "aten::index_put", "aten::_unsafe_index_put", source=_SOURCE)
+@op_cost("aten::index_put_", "aten::_index_put_impl_", "aten::index_put", "aten::_unsafe_index_put",
+         source=_SOURCE)
 def index_put(call: OpCall) -> Cost:
     """x[i, j, ...] = v, or += v
 
@@ -128,9 +129,9 @@ def index_put(call: OpCall) -> Cost:
     return Cost(size * accumulates, read + touched * accumulates, touched, note=note)
 
 
-@op_cost("aten::scatter_add_", "aten::scatter_add", "aten::scatter_", "aten::scatter", "aten::scatter_reduce_",
-         "aten::scatter_reduce", "aten::index_add_", "aten::index_add", "aten::index_copy_", "aten::index_fill_",
-         "aten::put_", "aten::masked_scatter_", source=_SOURCE)
+@op_cost("aten::scatter_add_", "aten::scatter_add", "aten::scatter_", "aten::scatter",
+         "aten::scatter_reduce_", "aten::scatter_reduce", "aten::index_add_", "aten::index_add",
+         "aten::index_copy_", "aten::index_fill_", "aten::put_", "aten::masked_scatter_", source=_SOURCE)
 def scatter(call: OpCall) -> Cost:
     """x[index] = v, or += v
 
@@ -211,8 +212,9 @@ def resample(call: OpCall) -> Cost:
     return Cost(size * taps, bytes_read(call, 0), size * ITEMSIZE[dtype(call, 0)])
 
 
-@op_cost("aten::upsample_nearest1d_backward", "aten::upsample_nearest2d_backward", "aten::upsample_bilinear2d_backward",
-         "aten::upsample_bicubic2d_backward", "aten::upsample_linear1d_backward", source=_SOURCE)
+@op_cost("aten::upsample_nearest1d_backward", "aten::upsample_nearest2d_backward",
+         "aten::upsample_bilinear2d_backward", "aten::upsample_bicubic2d_backward",
+         "aten::upsample_linear1d_backward", source=_SOURCE)
 def resample_backward(call: OpCall) -> Cost:
     """The gradient on the input's grid
 

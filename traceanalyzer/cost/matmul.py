@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from math import prod
-
-from traceanalyzer.cost.registry import Missing, op_cost
+from traceanalyzer.cost.registry import op_cost
 from traceanalyzer.cost.tensors import (
-    argument, bytes_read, dtype, elements_read, has, itemsize, matrix_precision, numel, shape,
+    bytes_read,
+    dtype,
+    has,
+    itemsize,
+    matrix_precision,
+    numel,
+    shape,
 )  # fmt: skip
 from traceanalyzer.model import Cost, Engine, OpCall, Shape
 from traceanalyzer.units import ITEMSIZE, canonical_dtype
@@ -37,7 +41,8 @@ def product(call: OpCall) -> Cost:
     return _product(call, 0, 1)
 
 
-@op_cost("aten::addmm", "aten::baddbmm", "aten::_addmm_activation", source=f"{_TORCH}: addmm_flop, baddbmm_flop")
+@op_cost("aten::addmm", "aten::baddbmm", "aten::_addmm_activation",
+         source=f"{_TORCH}: addmm_flop, baddbmm_flop")
 def product_plus(call: OpCall) -> Cost:
     """C = beta*S + alpha*(A @ B), S a bias vector or a matrix
 
@@ -49,8 +54,8 @@ def product_plus(call: OpCall) -> Cost:
     return _product(call, 1, 2, *(() if beta in ("0", "0.", "0.0") else (0,)))
 
 
-@op_cost("aten::linear", "aten::matmul", "mkldnn::_linear_pointwise", "aten::mkldnn_linear", "mkl::_mkl_linear",
-         role="composite", source=f"{_TORCH}: mm_flop")
+@op_cost("aten::linear", "aten::matmul", "mkldnn::_linear_pointwise", "aten::mkldnn_linear",
+         "mkl::_mkl_linear", role="composite", source=f"{_TORCH}: mm_flop")
 def linear(call: OpCall) -> Cost:
     """Y[.., n] = X[.., k] @ W + bias, where it launches the product itself
 
@@ -77,7 +82,8 @@ def _matmul(call: OpCall, x: Shape, w: Shape) -> Cost:
     return Cost(2 * outer * inner, read, outer * itemsize(call, 0), "vector", matrix_precision(dtype(call, 0)))
 
 
-@op_cost("aten::mv", "aten::dot", "aten::vdot", source="definition of the product: one multiply, one add a term")
+@op_cost("aten::mv", "aten::dot", "aten::vdot",
+         source="definition of the product: one multiply, one add a term")
 def matrix_vector(call: OpCall) -> Cost:
     """y[m] = A[m,k] @ x[k], or the scalar x . y
 

@@ -24,17 +24,22 @@ _SOURCE = "definition of the operator (torch.Tensor, torch.cat, torch.nn.functio
 
 # torch/c10/core/ScalarType.h
 _SCALAR_TYPES = {
-    "0": "uint8", "1": "int8", "2": "int16", "3": "int32", "4": "int64", "5": "fp16", "6": "fp32", "7": "fp64",
+    "0": "uint8", "1": "int8", "2": "int16", "3": "int32", "4": "int64", "5": "fp16", "6": "fp32",
+    "7": "fp64",
     "8": "complex32", "9": "complex64", "10": "complex128", "11": "bool", "15": "bf16", "23": "fp8_e5m2",
     "24": "fp8_e4m3", "25": "fp8_e5m2", "26": "fp8_e4m3",
 }  # fmt: skip
 
 _FREE = """
-view reshape _reshape_alias _unsafe_view view_as as_strided as_strided_ expand expand_as transpose transpose_ t t_
-permute slice select narrow squeeze squeeze_ unsqueeze unsqueeze_ detach detach_ alias split split_with_sizes chunk
-unbind unfold diagonal movedim moveaxis swapaxes swapdims flatten unflatten empty empty_like empty_strided new_empty
+view reshape _reshape_alias _unsafe_view view_as as_strided as_strided_ expand expand_as transpose transpose_
+t t_
+permute slice select narrow squeeze squeeze_ unsqueeze unsqueeze_ detach detach_ alias split split_with_sizes
+chunk
+unbind unfold diagonal movedim moveaxis swapaxes swapdims flatten unflatten empty empty_like empty_strided
+new_empty
 new_empty_strided empty_permuted resize_ resize_as_ set_ resolve_conj resolve_neg conj _conj view_as_real
-view_as_complex real_view lift lift_fresh is_same_size size numel dim stride is_floating_point is_complex is_nonzero_
+view_as_complex real_view lift lift_fresh is_same_size size numel dim stride is_floating_point is_complex
+is_nonzero_
 result_type can_cast broadcast_tensors broadcast_to meshgrid tensor_split hsplit vsplit dsplit requires_grad_
 set_data _version output_nr retain_grad rename align_to names _has_compatible_shallow_copy_type is_pinned
 _nested_view_from_buffer _local_scalar_dense_view mT mH adjoint numpy_T _to_cpu_view swapaxes_ record_stream
@@ -67,9 +72,10 @@ def copy(call: OpCall) -> Cost:
     return Cost(0, bytes_read(call, source), bytes_of(call, destination))
 
 
-@op_cost("aten::clone", "aten::contiguous", "aten::to", "aten::_to_copy", "aten::type_as", "aten::float", "aten::half",
-         "aten::bfloat16", "aten::flip", "aten::roll", "aten::repeat", "aten::tile", "aten::repeat_interleave",
-         "aten::_pin_memory", "aten::pin_memory", "aten::cuda", "aten::cpu", source=_SOURCE, role="auxiliary")
+@op_cost("aten::clone", "aten::contiguous", "aten::to", "aten::_to_copy", "aten::type_as", "aten::float",
+         "aten::half", "aten::bfloat16", "aten::flip", "aten::roll", "aten::repeat", "aten::tile",
+         "aten::repeat_interleave", "aten::_pin_memory", "aten::pin_memory", "aten::cuda", "aten::cpu",
+         source=_SOURCE, role="auxiliary")
 def duplicate(call: OpCall) -> Cost:
     """A new tensor with the same elements, or repeated ones
 
@@ -89,8 +95,8 @@ def duplicate(call: OpCall) -> Cost:
     return Cost(0, bytes_read(call, 0), size * ITEMSIZE[kind])
 
 
-@op_cost("aten::cat", "aten::_cat", "aten::concat", "aten::stack", "aten::hstack", "aten::vstack", "aten::dstack",
-         "aten::block_diag", source=_SOURCE, role="auxiliary")
+@op_cost("aten::cat", "aten::_cat", "aten::concat", "aten::stack", "aten::hstack", "aten::vstack",
+         "aten::dstack", "aten::block_diag", source=_SOURCE, role="auxiliary")
 def concatenate(call: OpCall) -> Cost:
     """All tensors of a list one after another
 
@@ -103,8 +109,8 @@ def concatenate(call: OpCall) -> Cost:
 
 
 @op_cost("aten::constant_pad_nd", "aten::pad", "aten::reflection_pad1d", "aten::reflection_pad2d",
-         "aten::reflection_pad3d", "aten::replication_pad1d", "aten::replication_pad2d", "aten::replication_pad3d",
-         "aten::_pad_circular", source=_SOURCE, role="auxiliary")
+         "aten::reflection_pad3d", "aten::replication_pad1d", "aten::replication_pad2d",
+         "aten::replication_pad3d", "aten::_pad_circular", source=_SOURCE, role="auxiliary")
 def pad(call: OpCall) -> Cost:
     """The input with borders
 
@@ -121,7 +127,8 @@ def pad(call: OpCall) -> Cost:
 @op_cost("aten::fill_", "aten::zero_", "aten::normal_", "aten::uniform_", "aten::random_", "aten::bernoulli_",
          "aten::exponential_", "aten::geometric_", "aten::log_normal_", "aten::cauchy_", "aten::zeros_like",
          "aten::ones_like", "aten::full_like", "aten::rand_like", "aten::randn_like", "aten::randint_like",
-         "aten::new_zeros", "aten::new_ones", "aten::new_full", "aten::eye_", source=_SOURCE, role="auxiliary")
+         "aten::new_zeros", "aten::new_ones", "aten::new_full", "aten::eye_", source=_SOURCE,
+         role="auxiliary")
 def fill(call: OpCall) -> Cost:
     """Every element set, to a constant or at random
 
@@ -135,8 +142,9 @@ def fill(call: OpCall) -> Cost:
 
 
 @op_cost("aten::zeros", "aten::ones", "aten::full", "aten::rand", "aten::randn", "aten::eye",
-         "aten::scalar_tensor", "aten::tril_indices", "aten::triu_indices", "aten::linspace", "aten::logspace",
-         "aten::randperm", "aten::arange", "aten::range", "aten::randint", "aten::normal", source=_SOURCE, role="auxiliary")
+         "aten::scalar_tensor", "aten::tril_indices", "aten::triu_indices", "aten::linspace",
+         "aten::logspace", "aten::randperm", "aten::arange", "aten::range", "aten::randint", "aten::normal",
+         source=_SOURCE, role="auxiliary")
 def create(call: OpCall) -> Cost:
     """A new tensor filled by rule
 
@@ -187,7 +195,8 @@ def scatter_view(call: OpCall) -> Cost:
     return Cost(0, read + bytes_read(call, 1), bytes_of(call, 0))
 
 
-@op_cost("aten::_local_scalar_dense", "aten::item", "aten::is_nonzero", "aten::equal", source=_SOURCE, role="auxiliary")
+@op_cost("aten::_local_scalar_dense", "aten::item", "aten::is_nonzero", "aten::equal", source=_SOURCE,
+         role="auxiliary")
 def to_host(call: OpCall) -> Cost:
     """Elements brought to the host
 

@@ -23,7 +23,8 @@ from traceanalyzer.model import Cost, OpCall
 _SOURCE = "torch/aten/src/ATen/native/cuda: SoftMax.cu, layer_norm_kernel.cu, Normalization.cu, group_norm_kernel.cu"
 
 
-@op_cost("aten::_softmax", "aten::_log_softmax", "aten::_safe_softmax", "aten::_masked_softmax", source=_SOURCE)
+@op_cost("aten::_softmax", "aten::_log_softmax", "aten::_safe_softmax", "aten::_masked_softmax",
+         source=_SOURCE)
 def softmax(call: OpCall) -> Cost:
     """exp(x - max) / sum over a dimension, or its logarithm
 
@@ -147,7 +148,8 @@ def norm_entry(call: OpCall) -> Cost:
 
 
 _BATCH_NORMS = ("aten::native_batch_norm", "aten::cudnn_batch_norm", "aten::miopen_batch_norm",
-                "aten::_native_batch_norm_legit", "aten::_batch_norm_with_update", "aten::_batch_norm_no_update",
+                "aten::_native_batch_norm_legit", "aten::_batch_norm_with_update",
+                "aten::_batch_norm_no_update",
                 "aten::_native_batch_norm_legit_functional", "aten::_native_batch_norm_legit_no_training")  # fmt: skip
 
 
@@ -170,8 +172,8 @@ def batch_norm(call: OpCall) -> Cost:
     return Cost((7 if training else 2) * size, bytes_read(call, 0) + vectors, written, "vector", "fp32", note=note)
 
 
-@op_cost("aten::native_batch_norm_backward", "aten::cudnn_batch_norm_backward", "aten::miopen_batch_norm_backward",
-         "aten::batch_norm_backward", source=_SOURCE)
+@op_cost("aten::native_batch_norm_backward", "aten::cudnn_batch_norm_backward",
+         "aten::miopen_batch_norm_backward", "aten::batch_norm_backward", source=_SOURCE)
 def batch_norm_backward(call: OpCall) -> Cost:
     """dX, dW, dB from dY and X
 

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from traceanalyzer.cost.registry import Missing, op_cost
 from traceanalyzer.cost.tensors import (
-    argument, bytes_of, bytes_read, dtype, flag, has, integers, is_floating, itemsize, numel, shape, tensors,
+    argument,
+    bytes_of,
+    bytes_read,
+    dtype,
+    flag,
+    has,
+    integers,
+    is_floating,
+    itemsize,
+    numel,
+    shape,
+    tensors,
     vector_precision,
 )  # fmt: skip
 from traceanalyzer.model import Cost, OpCall, Shape
@@ -15,8 +26,10 @@ _SOURCE = "torch/aten/src/ATen/native/ReduceOps.cpp, Pool.h: shapes and types of
 # Place of `dim` and of `keepdim`: native_functions.yaml.
 _DIMS = {
     "sum": 1, "nansum": 1, "mean": 1, "nanmean": 1, "prod": 1, "amax": 1, "amin": 1, "logsumexp": 1, "any": 1,
-    "all": 1, "argmax": 1, "argmin": 1, "max": 1, "min": 1, "median": 1, "nanmedian": 1, "mode": 1, "var": 1, "std": 1,
-    "var_mean": 1, "std_mean": 1, "norm": 2, "linalg_vector_norm": 2, "count_nonzero": 1, "aminmax": 1, "kthvalue": 2,
+    "all": 1, "argmax": 1, "argmin": 1, "max": 1, "min": 1, "median": 1, "nanmedian": 1, "mode": 1,
+    "var": 1, "std": 1,
+    "var_mean": 1, "std_mean": 1, "norm": 2, "linalg_vector_norm": 2, "count_nonzero": 1, "aminmax": 1,
+    "kthvalue": 2,
     "special_logsumexp": 1, "_logsumexp": 1,
 }  # fmt: skip
 _FLOPS = {"var": 3, "std": 3, "var_mean": 3, "std_mean": 3, "logsumexp": 3, "norm": 2, "linalg_vector_norm": 2}
@@ -115,7 +128,8 @@ def topk(call: OpCall) -> Cost:
                 note="one pass; radix selection takes two to four")  # fmt: skip
 
 
-@op_cost("aten::nll_loss_forward", "aten::nll_loss", "aten::nll_loss2d_forward", "aten::nll_loss_nd", source=_SOURCE)
+@op_cost("aten::nll_loss_forward", "aten::nll_loss", "aten::nll_loss2d_forward", "aten::nll_loss_nd",
+         source=_SOURCE)
 def nll_loss(call: OpCall) -> Cost:
     """-x[i, target[i]], averaged
 
@@ -139,9 +153,9 @@ def nll_loss_backward(call: OpCall) -> Cost:
     return Cost(targets, bytes_read(call, 2), bytes_of(call, 1))
 
 
-@op_cost("aten::mse_loss", "aten::l1_loss", "aten::smooth_l1_loss", "aten::huber_loss", "aten::binary_cross_entropy",
-         "aten::binary_cross_entropy_with_logits", "aten::kl_div", "aten::soft_margin_loss", "aten::poisson_nll_loss",
-         source=_SOURCE)
+@op_cost("aten::mse_loss", "aten::l1_loss", "aten::smooth_l1_loss", "aten::huber_loss",
+         "aten::binary_cross_entropy", "aten::binary_cross_entropy_with_logits", "aten::kl_div",
+         "aten::soft_margin_loss", "aten::poisson_nll_loss", source=_SOURCE)
 def pair_loss(call: OpCall) -> Cost:
     """f(x, target), reduced to a scalar
 
@@ -158,8 +172,8 @@ def pair_loss(call: OpCall) -> Cost:
 
 
 @op_cost("aten::mse_loss_backward", "aten::l1_loss_backward", "aten::smooth_l1_loss_backward",
-         "aten::huber_loss_backward", "aten::binary_cross_entropy_backward", "aten::soft_margin_loss_backward",
-         source=_SOURCE)
+         "aten::huber_loss_backward", "aten::binary_cross_entropy_backward",
+         "aten::soft_margin_loss_backward", source=_SOURCE)
 def pair_loss_backward(call: OpCall) -> Cost:
     """Gradient of f(x, target) for x
 
@@ -194,8 +208,8 @@ def _pooled(call: OpCall, dims: Shape, rank: int) -> tuple[int, int]:
     return numel(dims[:-rank]) * out, numel(tuple(kernel))
 
 
-@op_cost("aten::max_pool2d_with_indices", "aten::max_pool3d_with_indices", "aten::avg_pool2d", "aten::avg_pool3d",
-         source=_SOURCE)
+@op_cost("aten::max_pool2d_with_indices", "aten::max_pool3d_with_indices", "aten::avg_pool2d",
+         "aten::avg_pool3d", source=_SOURCE)
 def pool(call: OpCall) -> Cost:
     """Maximum or mean of each window
 
@@ -214,8 +228,9 @@ def pool(call: OpCall) -> Cost:
     return Cost(size * taps, bytes_read(call, 0), size * each, note=note)
 
 
-@op_cost(*(f"aten::{n}" for n in _POOLS if n not in ("avg_pool2d", "avg_pool3d")), "aten::adaptive_avg_pool1d",
-         "aten::adaptive_avg_pool2d", "aten::adaptive_max_pool1d", source=_SOURCE, role="composite")
+@op_cost(*(f"aten::{n}" for n in _POOLS if n not in ("avg_pool2d", "avg_pool3d")),
+         "aten::adaptive_avg_pool1d", "aten::adaptive_avg_pool2d", "aten::adaptive_max_pool1d",
+         source=_SOURCE, role="composite")
 def pool_entry(call: OpCall) -> Cost:
     """A pooling entry point, where it launches its kernel itself (oneDNN, cuDNN)
 
@@ -265,8 +280,9 @@ def pool_backward(call: OpCall) -> Cost:
     return Cost(numel(grad), bytes_read(call, 0) + positions, bytes_of(call, 1))
 
 
-@op_cost("aten::bincount", "aten::histc", "aten::unique", "aten::_unique2", "aten::unique_dim", "aten::nonzero",
-         "aten::masked_select", "aten::unique_consecutive", "aten::nonzero_static", source=_SOURCE)
+@op_cost("aten::bincount", "aten::histc", "aten::unique", "aten::_unique2", "aten::unique_dim",
+         "aten::nonzero", "aten::masked_select", "aten::unique_consecutive", "aten::nonzero_static",
+         source=_SOURCE)
 def counted(call: OpCall) -> Cost:
     """Results whose size depends on the values
 

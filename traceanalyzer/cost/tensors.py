@@ -12,7 +12,8 @@ from traceanalyzer.units import ITEMSIZE
 
 _ORDER = (
     "bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64",
-    "fp8_e8m0", "fp8_e5m2", "fp8_e4m3", "bf16", "fp16", "fp32", "fp64", "complex32", "complex64", "complex128",
+    "fp8_e8m0", "fp8_e5m2", "fp8_e4m3", "bf16", "fp16", "fp32", "fp64", "complex32", "complex64",
+    "complex128",
 )  # fmt: skip
 _RANK = {name: place for place, name in enumerate(_ORDER)}
 _TRUE = ("True", "true", "1")

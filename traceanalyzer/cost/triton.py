@@ -17,7 +17,8 @@ _SOURCE = "torch/_inductor/codegen/triton.py: order of arguments; runtime/triton
 _WORDS = re.compile("|".join(sorted(map(re.escape, _TABLE), key=len, reverse=True)))
 
 
-@op_cost("triton_poi_*", "triton_per_*", "triton_red_*", "triton_for_*", "triton_spl_*", "triton_mix_*", source=_SOURCE)
+@op_cost("triton_poi_*", "triton_per_*", "triton_red_*", "triton_for_*", "triton_spl_*", "triton_mix_*",
+         source=_SOURCE)
 def generated(call: OpCall) -> Cost:
     """A fused kernel from its tensor arguments, (in_out, in, out, sizes)
 
@@ -83,7 +84,8 @@ def template(call: OpCall) -> Cost:
                 matrix_precision(dtype(call, first)))  # fmt: skip
 
 
-@op_cost("*cpp_fused_*", source="torch/_inductor/codegen/cpp.py: record_function of a kernel has no arguments")
+@op_cost("*cpp_fused_*",
+         source="torch/_inductor/codegen/cpp.py: record_function of a kernel has no arguments")
 def compiled_loop(call: OpCall) -> Cost:
     """A fused C++ loop of a compiled CPU region
 
