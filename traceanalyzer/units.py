@@ -89,7 +89,8 @@ def percent(share: float, denominator_digits: int = 1) -> str:
     return f"{text} %"
 
 
-_QUANTITY = re.compile(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([kmgtpe]?)(i?)[a-z/]*\s*", re.IGNORECASE)
+_QUANTITY = re.compile(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([kmgtpe]?)(i?)(?:b|bytes?|flops?|ops?)?(?:/s|ps)?\s*",
+                       re.IGNORECASE)  # fmt: skip
 
 
 def parse_quantity(text: str) -> float:

@@ -13,7 +13,8 @@ from traceanalyzer.units import ITEMSIZE, canonical_dtype, digits, duration, par
         ("float", "fp32"), ("Float", "fp32"), ("double", "fp64"), ("c10::Half", "fp16"),
         ("c10::BFloat16", "bf16"), ("long int", "int64"), ("long", "int64"), ("long long", "int64"),
         ("int", "int32"), ("short int", "int16"), ("short unsigned int", "uint16"),
-        ("long unsigned int", "uint64"), ("signed char", "int8"), ("unsigned char", "uint8"), ("bool", "bool"),
+        ("long unsigned int", "uint64"), ("signed char", "int8"),
+        ("unsigned char", "uint8"), ("bool", "bool"),
         ("c10::complex<float>", "complex64"), ("c10::complex<c10::Half>", "complex32"),
         ("c10::Float8_e4m3fn", "fp8_e4m3"), ("c10::Float8_e5m2fnuz", "fp8_e5m2"),
         ("Scalar", None), ("TensorList", None), ("", None),
@@ -26,8 +27,11 @@ def test_every_spelling_has_one_name_and_a_size(spelling: str, name: str | None)
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("3.35TB/s", 3.35e12), ("989T", 989e12), ("5.3e12", 5.3e12), ("1555 GB/s", 1555e9), ("20 TFLOP/s", 20e12)],
-)
+    [
+        ("3.35TB/s", 3.35e12), ("989T", 989e12), ("5.3e12", 5.3e12), ("1555 GB/s", 1555e9),
+        ("20 TFLOP/s", 20e12), ("20TFLOPS", 20e12), ("1 TBps", 1e12),
+    ],
+)  # fmt: skip
 def test_quantities(text: str, value: float) -> None:
     assert parse_quantity(text) == pytest.approx(value)
 
