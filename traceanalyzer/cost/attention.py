@@ -6,7 +6,7 @@ from traceanalyzer.cost.registry import Missing, op_cost
 from traceanalyzer.cost.tensors import bytes_of, bytes_read, dtype, has, matrix_precision, numel, shape
 from traceanalyzer.model import Cost, OpCall
 
-_SOURCE = "torch/utils/flop_counter.py: sdpa_flop_count, sdpa_backward_flop_count; FlashAttention-2 (2307.08691)"
+_SOURCE = "torch/utils/flop_counter.py: sdpa_flop_count and its backward; FlashAttention-2 (arXiv 2307.08691)"
 _TRUE = ("True", "true", "1")
 
 
@@ -18,7 +18,9 @@ def pairs(queries: int, keys: int, causal: bool) -> int:
     return short * (short + 1) // 2 + (queries - short) * keys
 
 
-def _cost(call: OpCall, q: int, k: int, v: int, heads_first: bool, causal: bool, reads: int, backward: bool) -> Cost:
+def _cost(
+    call: OpCall, q: int, k: int, v: int, heads_first: bool, causal: bool, reads: int, backward: bool
+) -> Cost:
     """`reads`: bytes of every input; heads_first: (B, H, T, d), else (B, T, H, d)."""
     queries, keys, values = shape(call, q), shape(call, k), shape(call, v)
     if len(queries) == 3:
@@ -49,8 +51,8 @@ def _refuse_varlen(call: OpCall, first: int, last: int) -> None:
     """Sequence lengths packed into one axis are data: only the bytes are known."""
     for i in range(first, min(len(call.shapes), last)):
         if has(call, i) and call.dtypes[i] in ("int32", "int64") and len(shape(call, i)) == 1:
-            read = _all_tensors(call)
-            raise Missing("data_dependent", "lengths of the packed sequences are data", read, bytes_of(call, 0))
+            read, written = _all_tensors(call), bytes_of(call, 0)
+            raise Missing("data_dependent", "lengths of the packed sequences are data", read, written)
 
 
 # Place of is_causal among the arguments: native_functions.yaml.
@@ -137,7 +139,8 @@ def attention_kernel_backward(call: OpCall) -> Cost:
     Bytes = dO, Q, K, V, O, log-sum-exp read, dQ, dK, dV written
     Assumes sequences of equal length: packed ones are data-dependent.
     """
-    places = {"aten::_flash_attention_backward": (11,), "aten::_cudnn_attention_backward": (14,)}.get(call.name, ())
+    known = {"aten::_flash_attention_backward": (11,), "aten::_cudnn_attention_backward": (14,)}
+    places = known.get(call.name, ())
     _refuse_varlen(call, 5, 9)
     heads_first = call.name == "aten::_cudnn_attention_backward"
     causal = _causal(call, *places)

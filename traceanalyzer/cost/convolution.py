@@ -70,8 +70,12 @@ FORWARD = {
     "aten::slow_conv3d_forward": Layout(stride=4, padding=5, dilation=-1),
     "aten::slow_conv_dilated2d": Layout(stride=4, padding=5, dilation=6),
     "aten::slow_conv_dilated3d": Layout(stride=4, padding=5, dilation=6),
-    "aten::slow_conv_transpose2d": Layout(stride=4, padding=5, output_padding=6, dilation=7, always_transposed=True),
-    "aten::slow_conv_transpose3d": Layout(stride=4, padding=5, output_padding=6, dilation=7, always_transposed=True),
+    "aten::slow_conv_transpose2d": Layout(
+        stride=4, padding=5, output_padding=6, dilation=7, always_transposed=True
+    ),
+    "aten::slow_conv_transpose3d": Layout(
+        stride=4, padding=5, output_padding=6, dilation=7, always_transposed=True
+    ),
 }  # fmt: skip
 _WRAPPERS = (
     "aten::convolution", "aten::_convolution", "aten::conv1d", "aten::conv2d", "aten::conv3d",
@@ -187,14 +191,17 @@ def _mask(call: OpCall) -> tuple[bool, bool, str]:
 
 
 def _gradients(
-    call: OpCall, x: int, dy: int, w: int, wants_x: bool, wants_w: bool, note: str, transposed: bool | None = None
+    call: OpCall, x: int, dy: int, w: int, wants_x: bool, wants_w: bool, note: str,
+    transposed: bool | None = None,
 ) -> Cost:
     dims_x, dims_y, dims_w = shape(call, x), shape(call, dy), shape(call, w)
     if transposed is None:
-        transposed = len(call.concrete) > 7 and "convolution_backward" in call.name and x == 1 and flag(call, 7)
+        given = len(call.concrete) > 7 and "convolution_backward" in call.name and x == 1
+        transposed = given and flag(call, 7)
     positions = numel(dims_x[2:]) if transposed else numel(dims_y[2:])
     once = 2 * dims_x[0] * positions * numel(dims_w)
-    read = bytes_read(call, dy) + (bytes_read(call, w) if wants_x else 0) + (bytes_read(call, x) if wants_w else 0)
+    read = bytes_read(call, dy)
+    read += (bytes_read(call, w) if wants_x else 0) + (bytes_read(call, x) if wants_w else 0)
     written = (bytes_of(call, x) if wants_x else 0) + (bytes_of(call, w) if wants_w else 0)
     groups = dims_x[1] // dims_w[1] if dims_w[1] and not transposed else 1
     engine = _engine(dims_x, dims_w, groups, transposed)

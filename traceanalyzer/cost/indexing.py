@@ -22,7 +22,7 @@ from traceanalyzer.cost.tensors import (
 from traceanalyzer.model import Cost, OpCall
 from traceanalyzer.units import ITEMSIZE
 
-_SOURCE = "definition of the operator (torch.nn.functional.embedding, torch.gather, torch.Tensor.scatter_add_)"
+_SOURCE = "definition of the operator (nn.functional.embedding, torch.gather, torch.Tensor.scatter_add_)"
 
 
 @op_cost("aten::embedding", source=_SOURCE)
@@ -97,7 +97,8 @@ def advanced_index(call: OpCall) -> Cost:
     dims, indices = shape(call, 0), [s for s in shapes_in(call, 1) if s]
     if not indices:
         raise Missing("data_dependent", "the profiler does not record lists of optional index tensors")
-    if call.list_dtype in ("bool", "uint8") or any(numel(s) == numel(dims) and len(s) == len(dims) > 1 for s in indices):
+    as_large = any(numel(s) == numel(dims) and len(s) == len(dims) > 1 for s in indices)
+    if call.list_dtype in ("bool", "uint8") or as_large:
         raise Missing("data_dependent", "a mask chooses as many elements as are true")
     size = numel(broadcast(*indices)) * numel(dims[len(indices):])
     moved = size * itemsize(call, 0)
@@ -203,8 +204,8 @@ def resample(call: OpCall) -> Cost:
     Assumes every input element is used.
     """
     dims = shape(call, 0)
-    taps = next((n for word, n in (("bicubic", 16), ("trilinear", 8), ("bilinear", 4), ("grid", 4), ("linear", 2))
-                 if word in call.name), 1)  # fmt: skip
+    weights = (("bicubic", 16), ("trilinear", 8), ("bilinear", 4), ("grid", 4), ("linear", 2))
+    taps = next((n for word, n in weights if word in call.name), 1)
     if "grid" in call.name:
         size = dims[0] * dims[1] * numel(shape(call, 1)[1:-1])
         return Cost(size * taps, bytes_read(call, 0) + bytes_read(call, 1), size * itemsize(call, 0))

@@ -11,7 +11,10 @@ from traceanalyzer.units import ITEMSIZE
 _SOURCE = "torch/aten/src/ATen/native/cuda/ForeachFunctors.cuh, FusedAdamKernel.cu, fused_adam_utils.cuh"
 # Nominal FLOPs an element; the rest of the names is those of the element-wise table.
 _FLOPS = {"addcmul": 3, "addcdiv": 4, "lerp": 3}
-_SPECIAL = {"sqrt", "rsqrt", "reciprocal", "exp", "log", "div", "pow", "addcdiv", "tanh", "sigmoid", "erf", "sin", "cos"}
+_SPECIAL = {
+    "sqrt", "rsqrt", "reciprocal", "exp", "log", "div", "pow", "addcdiv", "tanh", "sigmoid", "erf",
+    "sin", "cos",
+}  # fmt: skip
 
 
 def _elements(call: OpCall, i: int) -> int:

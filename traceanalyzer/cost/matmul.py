@@ -18,7 +18,9 @@ from traceanalyzer.units import ITEMSIZE, canonical_dtype
 _TORCH = "torch/utils/flop_counter.py"
 
 
-def _product(call: OpCall, a: int, b: int, *extra: int, out: int | None = None, engine: Engine = "matrix") -> Cost:
+def _product(
+    call: OpCall, a: int, b: int, *extra: int, out: int | None = None, engine: Engine = "matrix"
+) -> Cost:
     """A[.., m, k] @ B[.., k, n] with batch dims broadcast; `extra` inputs are read once more each."""
     left, right = shape(call, a), shape(call, b)
     if left[-1] != right[-2]:
@@ -79,7 +81,8 @@ def _matmul(call: OpCall, x: Shape, w: Shape) -> Cost:
     inner = x[-1]
     outer = numel(x[:-1]) if len(w) == 1 else numel(w) // inner
     read = bytes_read(call, 0) + bytes_read(call, 1)
-    return Cost(2 * outer * inner, read, outer * itemsize(call, 0), "vector", matrix_precision(dtype(call, 0)))
+    written = outer * itemsize(call, 0)
+    return Cost(2 * outer * inner, read, written, "vector", matrix_precision(dtype(call, 0)))
 
 
 @op_cost("aten::mv", "aten::dot", "aten::vdot",
@@ -203,6 +206,7 @@ def summed_batch_product(call: OpCall) -> Cost:
     """
     (b, m, k), (_, _, n) = shape(call, 1), shape(call, 2)
     read = sum(bytes_read(call, i) for i in range(3))
-    return Cost(2 * b * m * n * k, read, m * n * itemsize(call, 1), "matrix", matrix_precision(dtype(call, 1)))
+    written = m * n * itemsize(call, 1)
+    return Cost(2 * b * m * n * k, read, written, "matrix", matrix_precision(dtype(call, 1)))
 
 

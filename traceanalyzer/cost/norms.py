@@ -20,7 +20,7 @@ from traceanalyzer.cost.tensors import (
 )
 from traceanalyzer.model import Cost, OpCall
 
-_SOURCE = "torch/aten/src/ATen/native/cuda: SoftMax.cu, layer_norm_kernel.cu, Normalization.cu, group_norm_kernel.cu"
+_SOURCE = "ATen/native/cuda: SoftMax.cu, layer_norm_kernel.cu, Normalization.cu, group_norm_kernel.cu"
 
 
 @op_cost("aten::_softmax", "aten::_log_softmax", "aten::_safe_softmax", "aten::_masked_softmax",
@@ -149,8 +149,8 @@ def norm_entry(call: OpCall) -> Cost:
 
 _BATCH_NORMS = ("aten::native_batch_norm", "aten::cudnn_batch_norm", "aten::miopen_batch_norm",
                 "aten::_native_batch_norm_legit", "aten::_batch_norm_with_update",
-                "aten::_batch_norm_no_update",
-                "aten::_native_batch_norm_legit_functional", "aten::_native_batch_norm_legit_no_training")  # fmt: skip
+                "aten::_batch_norm_no_update", "aten::_native_batch_norm_legit_functional",
+                "aten::_native_batch_norm_legit_no_training")  # fmt: skip
 
 
 @op_cost(*_BATCH_NORMS, source=_SOURCE)
@@ -164,12 +164,14 @@ def batch_norm(call: OpCall) -> Cost:
     """
     size = numel(shape(call, 0))
     legit = "no_training" in call.name or "no_update" in call.name
-    training = not legit and not (len(call.concrete) > 5 and call.concrete[5].strip() in ("False", "false", "0"))
+    evaluates = len(call.concrete) > 5 and call.concrete[5].strip() in ("False", "false", "0")
+    training = not legit and not evaluates
     vectors = sum(bytes_read(call, i) for i in tensors(call) if i > 0)
     channels = shape(call, 0)[1] if len(shape(call, 0)) > 1 else 1
     written = bytes_of(call, 0) + (4 * 4 * channels if training else 0)
     note = "" if call.concrete or legit else "training assumed: the argument was not recorded"
-    return Cost((7 if training else 2) * size, bytes_read(call, 0) + vectors, written, "vector", "fp32", note=note)
+    flops = (7 if training else 2) * size
+    return Cost(flops, bytes_read(call, 0) + vectors, written, "vector", "fp32", note=note)
 
 
 @op_cost("aten::native_batch_norm_backward", "aten::cudnn_batch_norm_backward",

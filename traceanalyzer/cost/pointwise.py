@@ -22,64 +22,56 @@ from traceanalyzer.units import ITEMSIZE
 # Nominal FLOPs an element; the second figure of a line is how many of them are special functions.
 # The convention of this project; it never moves the bound of a single op, whose ridge is above 9 FLOP/B.
 _COUNTS = (
-    (0, 0, "relu relu_ threshold clone positive real imag view_as_real_copy bitwise_not logical_not signbit "
-           "isnan isinf isfinite isposinf isneginf nan_to_num conj_physical _conj_physical"),
+    (0, 0, "relu relu_ threshold clone positive real imag view_as_real_copy bitwise_not logical_not "
+           "signbit isnan isinf isfinite isposinf isneginf nan_to_num conj_physical _conj_physical"),
     (1, 0, "add sub rsub mul multiply subtract neg negative abs absolute sign sgn ceil floor round trunc "
-           "frac "
-           "minimum maximum fmin fmax clamp clamp_min clamp_max clip hardtanh relu6 eq ne lt le gt ge equal_ "
-           "greater less logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor "
+           "frac minimum maximum fmin fmax clamp clamp_min clamp_max clip hardtanh relu6 eq ne lt le gt "
+           "ge equal_ greater less logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor "
            "bitwise_left_shift bitwise_right_shift __and__ __or__ __xor__ __lshift__ __rshift__ __iand__ "
-           "__ior__ __ixor__ leaky_relu threshold_backward hardtanh_backward leaky_relu_backward heaviside "
-           "copysign "
-           "square ldexp deg2rad rad2deg lshift rshift where masked_fill dropout_mask "
-           "native_dropout_backward "
-           "_masked_scale masked_scale"),
+           "__ior__ __ixor__ leaky_relu threshold_backward hardtanh_backward leaky_relu_backward "
+           "heaviside copysign square ldexp deg2rad rad2deg lshift rshift where masked_fill dropout_mask "
+           "native_dropout_backward _masked_scale masked_scale"),
     (1, 1, "div divide true_divide floor_divide remainder fmod reciprocal exp exp2 expm1 log log2 log10 "
-           "log1p sqrt "
-           "rsqrt sin cos tan asin acos atan atan2 sinh cosh asinh acosh atanh erf erfc erfinv sigmoid "
-           "tanh pow "
-           "float_power special_expit lgamma digamma polygamma hypot logit special_erf special_log1p xlogy "
-           "special_xlogy logaddexp logaddexp2 special_exp2 special_expm1 sinc i0 special_i0"),
-    (2, 0, "hardsigmoid hardsigmoid_backward softshrink hardshrink prelu _prelu_kernel softshrink_backward "
-           "hardshrink_backward"),
+           "log1p sqrt rsqrt sin cos tan asin acos atan atan2 sinh cosh asinh acosh atanh erf erfc erfinv "
+           "sigmoid tanh pow float_power special_expit lgamma digamma polygamma hypot logit special_erf "
+           "special_log1p xlogy special_xlogy logaddexp logaddexp2 special_exp2 special_expm1 sinc i0 "
+           "special_i0"),
+    (2, 0, "hardsigmoid hardsigmoid_backward softshrink hardshrink prelu _prelu_kernel "
+           "softshrink_backward hardshrink_backward"),
     (3, 0, "addcmul lerp hardswish hardswish_backward sigmoid_backward tanh_backward"),
     (3, 1, "softplus elu celu selu softplus_backward elu_backward softsign"),
     (4, 1, "addcdiv silu silu_backward mish mish_backward log_sigmoid log_sigmoid_forward "
-           "log_sigmoid_backward "
-           "glu glu_backward logit_backward"),
+           "log_sigmoid_backward glu glu_backward logit_backward"),
 )  # fmt: skip
 # Arguments of the schema where they are not one; a tensor behind them is `out=`, written and not read.
 _ARGUMENTS = {
     name: count for count, names in (
         (2, "mul multiply div divide true_divide floor_divide remainder fmod pow float_power atan2 hypot "
             "minimum maximum fmin fmax clamp_min clamp_max eq ne lt le gt ge greater less logical_and "
-            "logical_or "
-            "logical_xor bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift copysign "
-            "heaviside ldexp xlogy special_xlogy logaddexp logaddexp2 prelu _prelu_kernel leaky_relu logit "
-            "polygamma softshrink hardshrink silu_backward mish_backward tanh_backward sigmoid_backward "
-            "hardsigmoid_backward hardswish_backward native_dropout_backward gelu"),
+            "logical_or logical_xor bitwise_and bitwise_or bitwise_xor bitwise_left_shift "
+            "bitwise_right_shift copysign heaviside ldexp xlogy special_xlogy logaddexp logaddexp2 prelu "
+            "_prelu_kernel leaky_relu logit polygamma softshrink hardshrink silu_backward mish_backward "
+            "tanh_backward sigmoid_backward hardsigmoid_backward hardswish_backward "
+            "native_dropout_backward gelu"),
         (3, "add sub rsub subtract clamp clip hardtanh threshold threshold_backward lerp softplus "
-            "gelu_backward "
-            "log_sigmoid_backward hardshrink_backward softshrink_backward logit_backward "
-            "native_dropout_backward "
-            "_masked_scale"),
+            "gelu_backward log_sigmoid_backward hardshrink_backward softshrink_backward logit_backward "
+            "native_dropout_backward _masked_scale"),
         (4, "addcmul addcdiv elu celu nan_to_num hardtanh_backward leaky_relu_backward"),
         (5, "softplus_backward"),
         (6, "elu_backward"),
     ) for name in names.split()
 }  # fmt: skip
-_COMPARISONS = frozenset(
-    "eq ne lt le gt ge greater less logical_and logical_or logical_xor logical_not isnan isinf isfinite "
-    "isposinf "
-    "isneginf signbit".split()
-)
-_ALWAYS_FLOATING = frozenset(
-    "div divide true_divide exp exp2 expm1 log log2 log10 log1p sqrt rsqrt sin cos tan asin acos atan "
-    "atan2 sinh cosh "
-    "asinh acosh atanh erf erfc sigmoid tanh reciprocal".split()
-)
+_COMPARISONS = frozenset({
+    "eq", "ne", "lt", "le", "gt", "ge", "greater", "less", "logical_and", "logical_or", "logical_xor",
+    "logical_not", "isnan", "isinf", "isfinite", "isposinf", "isneginf", "signbit",
+})  # fmt: skip
+_ALWAYS_FLOATING = frozenset({
+    "div", "divide", "true_divide", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt",
+    "rsqrt", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "asinh", "acosh",
+    "atanh", "erf", "erfc", "sigmoid", "tanh", "reciprocal",
+})  # fmt: skip
 _TABLE = {name: (flops, special) for flops, special, names in _COUNTS for name in names.split()}
-_SOURCE = "torch/aten/src/ATen/native/TensorIterator.cpp: shapes and types; FLOPs by this project's convention"
+_SOURCE = "aten/src/ATen/native/TensorIterator.cpp: shapes and types; FLOPs by this project's convention"
 _NOT_HERE = {"clone", "where", "masked_fill", "dropout_mask", "glu", "glu_backward", "relu_", "equal_"}
 _NAMES = [name for name in _TABLE if name not in _NOT_HERE]
 
@@ -172,7 +164,8 @@ def masked_fill(call: OpCall) -> Cost:
     Bytes = x read, the mask read before broadcasting, out written
     Assumes the whole result is written, in place too.
     """
-    dims = shape(call, 0) if call.name.endswith("_") else broadcast(shape(call, 0), *([shape(call, 1)] if has(call, 1) else []))
+    mask = [shape(call, 1)] if has(call, 1) else []
+    dims = shape(call, 0) if call.name.endswith("_") else broadcast(shape(call, 0), *mask)
     size = numel(dims)
     written = size * ITEMSIZE[dtype(call, 0)]
     return Cost(size, bytes_read(call, 0) + bytes_read(call, 1), written, "vector", "fp32")

@@ -32,7 +32,9 @@ _DIMS = {
     "kthvalue": 2,
     "special_logsumexp": 1, "_logsumexp": 1,
 }  # fmt: skip
-_FLOPS = {"var": 3, "std": 3, "var_mean": 3, "std_mean": 3, "logsumexp": 3, "norm": 2, "linalg_vector_norm": 2}
+_FLOPS = {
+    "var": 3, "std": 3, "var_mean": 3, "std_mean": 3, "logsumexp": 3, "norm": 2, "linalg_vector_norm": 2,
+}  # fmt: skip
 _WITH_INDEX = ("max", "min", "median", "nanmedian", "mode", "kthvalue")
 
 
@@ -69,7 +71,8 @@ def reduction(call: OpCall) -> Cost:
     elif name in ("var_mean", "std_mean", "aminmax"):
         each *= 2
     size = numel(dims)
-    special = out if name in ("std", "norm", "linalg_vector_norm", "std_mean") else size * (name == "logsumexp")
+    roots = name in ("std", "norm", "linalg_vector_norm", "std_mean")
+    special = out if roots else size * (name == "logsumexp")
     note = "" if call.concrete else "dimensions not recorded: the bytes of the result are left out"
     return Cost(_FLOPS.get(name, 1) * size, bytes_read(call, 0), out * each, "vector",
                 vector_precision(kind), special_functions=special, note=note)  # fmt: skip

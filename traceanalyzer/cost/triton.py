@@ -42,7 +42,8 @@ def generated(call: OpCall) -> Cost:
 def _launch_elements(call: OpCall) -> int:
     """xnumel * ynumel * rnumel: the integer arguments behind the tensors; 0 where none is recorded."""
     sizes = [int(text) for i, text in enumerate(call.concrete)
-             if re.fullmatch(r"\d+", text.strip()) and not (i < len(call.shapes) and call.shapes[i])]  # fmt: skip
+             if re.fullmatch(r"\d+", text.strip())
+             and not (i < len(call.shapes) and call.shapes[i])]  # fmt: skip
     return numel(tuple(s for s in sizes[:4] if s > 0)) if sizes else 0
 
 
