@@ -89,8 +89,9 @@ def percent(share: float, denominator_digits: int = 1) -> str:
     return f"{text} %"
 
 
-_QUANTITY = re.compile(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([kmgtpe]?)(i?)(?:b|bytes?|flops?|ops?)?(?:/s|ps)?\s*",
-                       re.IGNORECASE)  # fmt: skip
+_QUANTITY = re.compile(
+    r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([kmgtpe]?)(i?)(?:b|bytes?|flops?|ops?)?(?:/s|ps)?\s*", re.IGNORECASE
+)
 
 
 def parse_quantity(text: str) -> float:
