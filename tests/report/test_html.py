@@ -183,6 +183,19 @@ def test_text_of_a_trace_stays_text() -> None:
     assert json.loads(data)["ops"]
 
 
+def test_headings_go_down_one_level_at_a_time() -> None:
+    for name in example.EVERY_CASE:
+        levels = [int(n.tag[1]) for n in page_of(name).walk() if n.tag in ("h1", "h2", "h3", "h4")]
+        assert levels[0] == 1 and levels.count(1) == 1
+        assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+
+
+def test_a_cpu_report_never_speaks_of_kernels_it_has_not() -> None:
+    answer = page_of("cpu").one("main").all("section")[0].text()
+    assert "kernel time" not in answer
+    assert "Records" in answer
+
+
 def test_suggestions_and_projections_are_shown_with_evidence() -> None:
     page = parse(render(example.with_suggestions(), "html"))
     text = page.one("main").text()
@@ -202,6 +215,13 @@ def test_nothing_known_is_never_printed_as_zero() -> None:
         assert figures.count("not known") == 4, name
         row = next(r for r in page_of(name).one("main").all("tr") if r.text().startswith("memory-bound"))
         assert "0.0 %" not in row.text()
+
+
+def test_figures_are_lower_bounds_where_not_all_is_modelled() -> None:
+    figures = page_of("training").all("dl")[0].text()
+    assert figures.count("≥ ") == 4
+    rows = [r for r in example.training_rows() if r.verdict != "unmodelled"]
+    assert "≥" not in parse(render(example.analysis_of(rows), "html")).all("dl")[0].text()
 
 
 def luminance(colour: str) -> float:

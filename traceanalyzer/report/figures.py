@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from traceanalyzer.model import Analysis
-from traceanalyzer.report.sentence import anything_known, per_step, remedy
+from traceanalyzer.report.sentence import anything_known, is_lower_bound, kernel_time, per_step, remedy
 from traceanalyzer.report.text import ABSENT, cut, visible
 from traceanalyzer.report.words import (
     CAUSE_LABELS,
@@ -87,16 +87,21 @@ def facts(analysis: Analysis) -> Iterable[Fact]:
     busy = "of busy time" if analysis.device.kind == "gpu" else "of the CPU's time in operators"
     each = "a step" if window.step_count else "of the trace"
     known = anything_known(analysis)
-    told: Callable[[float], str] = percent if known else lambda share: "not known"
+    least = "≥ " if is_lower_bound(analysis) else ""
+
+    def told(share: float) -> str:
+        return least + percent(share) if known else "not known"
+
     yield Fact("Memory-bound", told(bound.share_of_busy), busy)
     yield Fact("Memory-bound", told(bound.share_of_window), "of the window, idle included")
-    yield Fact("Memory-bound", duration(per_step(analysis, bound.time_ns)) if known else "not known", each)
+    time = least + duration(per_step(analysis, bound.time_ns))
+    yield Fact("Memory-bound", time if known else "not known", each)
     yield Fact(
         "Memory side", told(bound.memory_side_share_of_busy), f"{busy}, whatever the verdict: below the ridge"
     )
     yield Fact("Outside contractions", percent(bound.non_contraction_share_of_busy),
                f"{busy}: normalization and element-wise classes")  # fmt: skip
-    yield Fact("Modelled", percent(analysis.coverage.modelled_share), "of kernel time")
+    yield Fact("Modelled", percent(analysis.coverage.modelled_share), f"of {kernel_time(analysis)}")
     if window.step_ns is not None:
         spread = f"median; {duration(window.step_ns.min)} to {duration(window.step_ns.max)}"
         yield Fact("Step", duration(window.step_ns.median), spread)

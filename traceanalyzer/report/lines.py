@@ -57,6 +57,11 @@ class OpLine:
     is_sum: bool
 
     @property
+    def title(self) -> str:
+        """Its name as far as a table has room; the whole is among the kernels."""
+        return cut(self.name, _NAME)
+
+    @property
     def about(self) -> tuple[str, ...]:
         """What tells the line from others of its name."""
         if self.is_sum:
@@ -146,7 +151,7 @@ def _counted(texts: list[str]) -> list[str]:
 
 def computed(row: OpRow, analysis: Analysis) -> list[str]:
     """The arithmetic behind a line, each step with its numbers."""
-    told = [_time_told(row)]
+    told = [_time_told(row, "kernel" if analysis.device.kind == "gpu" else "record")]
     moved = bytes_of(row)
     if row.flops is not None:
         told.append(f"FLOPs: {si(row.flops, 'FLOP')}{_a_call(row, row.flops, 'FLOP')}")
@@ -165,11 +170,11 @@ def computed(row: OpRow, analysis: Analysis) -> list[str]:
     return told
 
 
-def _time_told(row: OpRow) -> str:
-    text = f"Time: {row.kernels:,} kernel{'s' if row.kernels != 1 else ''} in {row.calls:,} "
+def _time_told(row: OpRow, unit: str) -> str:
+    text = f"Time: {row.kernels:,} {unit}{'s' if row.kernels != 1 else ''} in {row.calls:,} "
     text += f"call{'s' if row.calls != 1 else ''}, {duration(row.time_ns)} together"
     if row.attributed_ns != row.time_ns:
-        text += f"; {duration(row.attributed_ns)} of it owned, the rest overlaps with other kernels"
+        text += f"; {duration(row.attributed_ns)} of it owned, the rest overlaps with others"
     return text
 
 

@@ -90,7 +90,8 @@ def _per(view: View) -> str:
 def _window(view: View) -> str:
     rows = ([p.label, p.time, p.of_busy, p.of_window, p.kernels or ABSENT] for p in view.parts)
     facts = " · ".join(f"{f.name} {f.text} {f.about}" for f in view.facts[:6])
-    return f"{prose(facts)}\n\n" + _table(["verdict", _per(view), " of busy", " of window", " kernels"], rows)
+    heads = ["verdict", _per(view), " of busy", " of window", f" {view.units}"]
+    return f"{prose(facts)}\n\n" + _table(heads, rows)
 
 
 def _warnings(view: View) -> str:
@@ -133,7 +134,8 @@ def _coverage(analysis: Analysis, view: View) -> str:
     told = "".join(f"* {prose(f'{f.text} {f.name}: {f.about}')}\n" for f in view.coverage)
     if view.reasons:
         rows = ([r.meaning, r.share, r.time, cell(r.example), prose(r.remedy)] for r in view.reasons)
-        told += "\n" + _table(["not modelled", " of kernel time", _per(view), "largest", "what helps"], rows)
+        heads = ["not modelled", f" of {view.whole}", _per(view), "largest", "what helps"]
+        told += "\n" + _table(heads, rows)
     told += "\n" + "".join(f"* {prose(f'{f.name}: {f.text} {f.about}')}\n" for f in view.device)
     if not analysis.device.peaks:
         return told

@@ -88,6 +88,11 @@ def remedy(analysis: Analysis, reason: str) -> str:
     return next((text for known, text in REASON_REMEDY.items() if known == reason), "")
 
 
+def kernel_time(analysis: Analysis) -> str:
+    """What coverage is a share of: on a CPU the self times of operators stand for kernels."""
+    return "kernel time" if analysis.device.kind == "gpu" else "operator time"
+
+
 def _device(analysis: Analysis) -> str:
     return analysis.device.kind.upper()
 
@@ -117,6 +122,11 @@ def anything_known(analysis: Analysis) -> bool:
     return analysis.coverage.modelled_share > 0 or _time_of(analysis, "unmodelled") == 0
 
 
+def is_lower_bound(analysis: Analysis) -> bool:
+    """Whether more may be memory-bound than is known to be."""
+    return _share_of(analysis, "unmodelled") >= _EXACT
+
+
 def _judged(analysis: Analysis) -> bool:
     """Whether enough is modelled to say anything, or there is nothing to model."""
     return analysis.coverage.modelled_share >= _NOT_KNOWN or _time_of(analysis, "unmodelled") == 0
@@ -143,7 +153,7 @@ def _memory(analysis: Analysis) -> list[str]:
         return _not_known(analysis)
     known, open_ = analysis.memory_bound.share_of_busy, _share_of(analysis, "unmodelled")
     spent = f"of {_busy_time(analysis)} is spent in memory-bound operations"
-    if open_ < _EXACT:
+    if not is_lower_bound(analysis):
         if not known:
             return [f"None {spent}."]
         return [f"{whole_percent(known)} {spent}: {amount(analysis, analysis.memory_bound.time_ns)}."]

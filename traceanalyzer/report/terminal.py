@@ -132,7 +132,7 @@ def _basis(console: Console, analysis: Analysis, view: View) -> None:
     """Coverage, device and warnings."""
     from rich.text import Text
 
-    modelled = f"{percent(analysis.coverage.modelled_share)} of kernel time modelled"
+    modelled = f"{percent(analysis.coverage.modelled_share)} of {view.whole} modelled"
     missing = ", ".join(f"{r.reason} {r.share}" for r in view.reasons[:3])
     console.print(Text(f"coverage  {modelled}{f'; not: {missing}' if missing else ''}"))
     device = analysis.device

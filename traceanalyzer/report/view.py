@@ -10,7 +10,7 @@ from traceanalyzer.report.context import Finding, PeakLine
 from traceanalyzer.report.figures import ClassLine, Fact, Part, PhaseLine, ReasonLine
 from traceanalyzer.report.lines import OpLine, op_line
 from traceanalyzer.report.rows import count_of, top_rows
-from traceanalyzer.report.sentence import Headline, headline, verdict_sentence, which
+from traceanalyzer.report.sentence import Headline, headline, kernel_time, verdict_sentence, which
 from traceanalyzer.report.text import TEXT, cut, visible
 from traceanalyzer.units import duration
 
@@ -44,6 +44,8 @@ class View:
     recording: tuple[Fact, ...]
     thresholds: tuple[Fact, ...]
     by_step: bool
+    units: str                          # of work: "kernels", or "records" of operators on a CPU
+    whole: str                          # "kernel time", "operator time"
 
 
 def view_of(analysis: Analysis, top: int) -> View:
@@ -74,6 +76,8 @@ def view_of(analysis: Analysis, top: int) -> View:
         recording=tuple(context.recording(analysis)),
         thresholds=tuple(Fact(visible(k), f"{v:,g}") for k, v in analysis.thresholds.items()),
         by_step=analysis.window.step_count is not None,
+        units="kernels" if analysis.device.kind == "gpu" else "records",
+        whole=kernel_time(analysis),
     )  # fmt: skip
 
 
