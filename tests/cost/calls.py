@@ -10,7 +10,8 @@ from traceanalyzer.model import OpCall
 from traceanalyzer.units import canonical_dtype
 
 _NAMES = {
-    torch.float32: "float", torch.float64: "double", torch.float16: "c10::Half", torch.bfloat16: "c10::BFloat16",
+    torch.float32: "float", torch.float64: "double", torch.float16: "c10::Half",
+    torch.bfloat16: "c10::BFloat16",
     torch.int64: "long int", torch.int32: "int", torch.bool: "bool", torch.int8: "signed char",
     torch.uint8: "unsigned char",
 }  # fmt: skip
@@ -33,7 +34,8 @@ def call_of(name: str, *arguments: Any, list_dtype: str | None = None) -> OpCall
             list_dtype = list_dtype or canonical_dtype(_NAMES[value[0].dtype])
         else:
             shapes.append(())
-            types.append("ScalarList" if isinstance(value, list | tuple) else "Scalar" if value is not None else "")
+            plain = "" if value is None else "Scalar"
+            types.append("ScalarList" if isinstance(value, list | tuple) else plain)
             strides.append(())
             concrete.append("" if value is None else str(list(value) if isinstance(value, tuple) else value))
     return OpCall(

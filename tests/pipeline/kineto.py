@@ -52,7 +52,9 @@ class Kineto:
                          "shared memory": 0}  # fmt: skip
         self._complete(cat, name, ts, dur, stream, recorded, pid=device)
 
-    def run(self, op: str, ts: float, kernel: str, at: float, dur: float, *inputs: Tensor, **args: Any) -> None:
+    def run(
+        self, op: str, ts: float, kernel: str, at: float, dur: float, *inputs: Tensor, **args: Any
+    ) -> None:
         """An op that launches one kernel."""
         self.op(op, ts, 5, *inputs, **args)
         self.kernel(kernel, at, dur, self.launch(ts + 1))

@@ -1,4 +1,4 @@
-"""Rows add up to verdicts, verdicts to busy, busy and idle to the window: in whole nanoseconds, on real traces."""
+"""Rows add up to verdicts, these to busy, busy and idle to the window: in whole ns, on real traces."""
 
 from __future__ import annotations
 

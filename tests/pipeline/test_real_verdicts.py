@@ -12,7 +12,8 @@ from traceanalyzer.analyze import Options
 from traceanalyzer.cost.foreign import DATA_DEPENDENT_OPERATORS, is_foreign
 from traceanalyzer.model import Analysis
 
-ROOFS = Options(bandwidth="1TB/s", peaks=("fp32=20T", "fp64=10T", "matrix:fp32=20T", "bf16=100T", "fp16=100T"))
+PEAKS = ("fp32=20T", "fp64=10T", "matrix:fp32=20T", "bf16=100T", "fp16=100T")
+ROOFS = Options(bandwidth="1TB/s", peaks=PEAKS)
 COVERED = 0.95
 
 

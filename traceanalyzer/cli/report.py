@@ -36,7 +36,8 @@ class Request:
 @click.command(short_help="Report on a trace: verdict, memory-bound share, ops, roofline.")
 @click.argument("traces", nargs=-1, required=True, metavar="TRACE|DIR|REPORT.json ...")
 @click.option("-o", "--output", "outputs", multiple=True, metavar="OUT",
-              help="Write here (repeats); the suffix is the format: .html .md .json .csv .svg .txt; - is stdout.")
+              help="Write here (repeats); the suffix is the format: .html .md .json .csv .svg .txt; - is "
+              "stdout.")
 @click.option("--format", "format_name", type=click.Choice(FORMATS), help="Format where no suffix says it.")
 @click.option("--steps", default="complete", show_default=True, metavar="complete|all|A-B",
               help="Which ProfilerStep#N to look at.")
@@ -58,7 +59,8 @@ class Request:
 @click.option("-q", "--quiet", is_flag=True, help="No summary.")
 def command(
     traces: tuple[str, ...], outputs: tuple[str, ...], format_name: str | None, steps: str,
-    device: str | None, device_file: str | None, peaks: tuple[str, ...], bandwidth: str | None, rank: int | None, gpu: int | None,
+    device: str | None, device_file: str | None, peaks: tuple[str, ...], bandwidth: str | None,
+    rank: int | None, gpu: int | None,
     settings: tuple[str, ...], top: int | None, redact: bool, open_page: bool, force: bool,
     verbose: bool, quiet: bool,
 ) -> None:  # fmt: skip
