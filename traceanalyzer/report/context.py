@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from traceanalyzer.model import Analysis, Suggestion
 from traceanalyzer.report.figures import Fact
-from traceanalyzer.report.sentence import per_step
+from traceanalyzer.report.sentence import per_step, span
 from traceanalyzer.report.text import ABSENT, TEXT, cut, visible
 from traceanalyzer.report.words import HOW, TIER_MEANING
 from traceanalyzer.units import digits, duration, percent, si
@@ -70,7 +70,7 @@ def peaks(analysis: Analysis) -> Iterable[PeakLine]:
 def finding(s: Suggestion) -> Finding:
     """One suggestion as text."""
     band = s.saving_per_step_ns
-    saving = f"{duration(band.low, 2)} to {duration(band.high, 2)} a step" if band else "no time predicted"
+    saving = f"{span(band.low, band.high)} a step" if band else "no time predicted"
     return Finding(
         rule=visible(s.rule), title=_text(s.title),
         tier=s.tier, tier_meaning=TIER_MEANING[s.tier], saving=saving,

@@ -70,6 +70,13 @@ def per_step(analysis: Analysis, ns: float) -> float:
     return ns / (analysis.window.step_count or 1)
 
 
+def span(low_ns: float, high_ns: float) -> str:
+    """`14 to 21 ms`, `800 µs to 1.0 ms`."""
+    low, high = duration(low_ns, 2), duration(high_ns, 2)
+    same = not low_ns or low.split()[1] == high.split()[1]
+    return f"{low.split()[0] if same else low} to {high}"
+
+
 def amount(analysis: Analysis, ns: float) -> str:
     """`38 ms of each 97 ms step`, `38 ms of the trace's 97 ms`."""
     part = duration(per_step(analysis, ns), 2)
@@ -223,7 +230,7 @@ def _changes(analysis: Analysis) -> list[str]:
         return []
     bands = [s.saving_per_step_ns for s in best if s.saving_per_step_ns]
     low, high = sum(b.low for b in bands), sum(b.high for b in bands)
-    return [f"{_NUMERALS[len(best)]} would win back {duration(low, 2)} to {duration(high, 2)} a step."]
+    return [f"{_NUMERALS[len(best)]} would win back {span(low, high)} a step."]
 
 
 def with_saving(analysis: Analysis) -> list[Suggestion]:

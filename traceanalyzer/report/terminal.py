@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from traceanalyzer.model import Analysis
 from traceanalyzer.report.lines import OpLine
 from traceanalyzer.report.marks import mark
-from traceanalyzer.report.sentence import with_saving
+from traceanalyzer.report.sentence import span, with_saving
 from traceanalyzer.report.text import cut, visible
 from traceanalyzer.report.view import View, view_of
 from traceanalyzer.report.words import HOW
-from traceanalyzer.units import duration, percent, si
+from traceanalyzer.units import percent, si
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -124,7 +124,7 @@ def _changes(console: Console, analysis: Analysis) -> None:
     for s in with_saving(analysis)[:3]:
         band = s.saving_per_step_ns
         if band is not None:
-            saving = f"{duration(band.low, 2)} to {duration(band.high, 2)} a step"
+            saving = f"{span(band.low, band.high)} a step"
             console.print(Text(f"{visible(s.rule)}  {visible(s.title)}: {saving}"))
 
 
