@@ -1,4 +1,4 @@
-"""Priced bytes equal those of the real tensors: ops run on the CPU under the profiler, inputs and outputs weighed.
+"""Priced bytes equal those of the real tensors: ops run on the CPU, inputs and outputs are weighed.
 
 Expected: every distinct element of every tensor input once (expanded dimensions once, 0-dim tensors
 not at all), every output element once; exceptions are written out in the table.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,14 +60,16 @@ X, Y = t(64, 96), t(64, 96)
 ROW, COLUMN = t(96), t(64, 1)
 IDS = t(50, dtype=torch.int64)
 POINTWISE = ["add", "sub", "mul", "div", "maximum", "minimum", "pow", "atan2", "eq", "lt", "ge", "ne"]
-UNARY = ["neg", "abs", "exp", "log", "sqrt", "rsqrt", "sin", "cos", "tanh", "sigmoid", "erf", "reciprocal", "relu",
-         "silu", "gelu", "floor", "isnan", "logical_not", "hardtanh", "leaky_relu", "softplus", "square", "sign",
-         "hardswish", "elu", "log1p", "expm1", "round", "log_sigmoid_forward"]  # fmt: skip
+UNARY = ["neg", "abs", "exp", "log", "sqrt", "rsqrt", "sin", "cos", "tanh", "sigmoid", "erf", "reciprocal",
+         "relu", "silu", "gelu", "floor", "isnan", "logical_not", "hardtanh", "leaky_relu", "softplus",
+         "square", "sign", "hardswish", "elu", "log1p", "expm1", "round", "log_sigmoid_forward"]  # fmt: skip
 CASES = [
     *(Case(f"aten::{n}", getattr(aten, n), (X, Y)) for n in POINTWISE),
-    *(Case(f"aten::{n}", getattr(aten, n), (X,)) for n in UNARY if n not in ("square", "log_sigmoid_forward")),
+    *(Case(f"aten::{n}", getattr(aten, n), (X,))
+      for n in UNARY if n not in ("square", "log_sigmoid_forward")),
     *(Case("aten::add", aten.add, (a, b)) for a, b in [
-        (X, ROW), (X, COLUMN), (COLUMN, ROW), (X.to(HALF), Y.to(HALF)), (X.to(HALF), Y), (X, t(dtype=torch.float64)),
+        (X, ROW), (X, COLUMN), (COLUMN, ROW), (X.to(HALF), Y.to(HALF)), (X.to(HALF), Y),
+        (X, t(dtype=torch.float64)),
         (X.t(), t(96, 64)), (ROW.expand(64, 96), Y), (COLUMN.expand(64, 96), ROW), (X[:, ::2], t(64, 48)),
         (t(64, 96, dtype=torch.int64), X), (t(64, 96, dtype=torch.bool), t(64, 96, dtype=torch.int32))]),
     Case("aten::mul", aten.mul, (X.to(HALF), torch.tensor(2.0, dtype=torch.float64))),
@@ -129,7 +130,8 @@ CASES = [
          reads=64 * 7 * (8 + 4 + 4), writes=64 * 7 * 4),
     Case("aten::index_add_", aten.index_add_, (X.clone(), 0, IDS, t(50, 96)),
          reads=400 + 2 * 50 * 96 * 4, writes=50 * 96 * 4),
-    Case("aten::max_pool2d_with_indices", aten.max_pool2d_with_indices, (t(2, 3, 17, 19), [3, 3], [2, 2], [1, 1])),
+    Case("aten::max_pool2d_with_indices", aten.max_pool2d_with_indices,
+         (t(2, 3, 17, 19), [3, 3], [2, 2], [1, 1])),
     Case("aten::avg_pool2d", aten.avg_pool2d, (t(2, 3, 17, 19), [2, 3])),
     Case("aten::avg_pool2d", aten.avg_pool2d, (t(2, 3, 17, 19), [3, 3], [2, 2], [1, 1], True)),
     Case("aten::_adaptive_avg_pool2d", aten._adaptive_avg_pool2d, (t(2, 3, 17, 19), [4, 5])),
@@ -140,7 +142,8 @@ CASES = [
     Case("aten::nll_loss_forward", aten.nll_loss_forward, (X, t(64, dtype=torch.int64), None, 1, -100),
          reads=64 * 12, writes=8),
     Case("aten::nll_loss_backward", aten.nll_loss_backward,
-         (t(), X, t(64, dtype=torch.int64), None, 1, -100, torch.tensor(64.0)), reads=64 * 8, writes=whole(X)),
+         (t(), X, t(64, dtype=torch.int64), None, 1, -100, torch.tensor(64.0)),
+         reads=64 * 8, writes=whole(X)),
     Case("aten::_foreach_add_", aten._foreach_add_, ([X.clone(), ROW.clone()], [Y, ROW]),
          writes=whole(X) + whole(ROW)),
     Case("aten::_foreach_mul", aten._foreach_mul, ([X, ROW], 2.0)),
