@@ -1,85 +1,101 @@
 """Records the sample traces on this machine's CPU: `python sample_traces/record.py`.
 
 Each is three steps of training under torch.profiler with shapes, gzipped without a time stamp, freed of
-host names and paths, with the machine's measured roofs stored beside the events.
+host names and paths, with the machine's measured roofs stored beside the events. On a machine that does
+anything else meanwhile the figures are worthless.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gzip
 import json
+import os
 import platform
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
+
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # its log lines say nothing about a sample
 
 import roofs
 import torch
-from models import ConvNet, Gpt
+from models import Step, convnet_step, gpt_step
 
 HERE = Path(__file__).parent
-WAIT, WARMUP, ACTIVE = 1, 2, 3
+WAIT, WARMUP, ACTIVE = 3, 2, 3
 LIMIT_BYTES = 300_000
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h of glibc
+PRIVATE = ("kernel_file", "kernel_kwargs")  # arguments of compiled code's events that hold paths
 
 
-def gpt(compiled: bool) -> Callable[[], None]:
-    """A training step of a GPT of two layers."""
+def compiled_gpt_step() -> Step:
+    """The fused C++ loops have rows only on request; what was cached without them is compiled again."""
+    torch._inductor.config.cpp.enable_kernel_profile = True
+    return gpt_step(compiled=True)
+
+
+SAMPLES: dict[str, Callable[[], Step]] = {
+    "gpt_eager_cpu": lambda: gpt_step(compiled=False),
+    "convnet_eager_cpu": convnet_step,
+    "gpt_compiled_cpu": compiled_gpt_step,
+}
+
+
+def record(name: str, cpu_roofs: dict[str, Any]) -> None:
+    """Run WAIT + WARMUP + ACTIVE steps and write the last ACTIVE to `name`.json.gz."""
     torch.manual_seed(0)
-    model: Any = Gpt(vocabulary=4096, width=256, heads=4, layers=2, length=128)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4)
-    ids = torch.randint(0, 4096, (8, 128))
-    model = torch.compile(model) if compiled else model
-
-    def step() -> None:
-        optimizer.zero_grad()
-        model(ids).backward()
-        optimizer.step()
-
-    return step
-
-
-def convnet() -> Callable[[], None]:
-    """A training step of a convolutional net on 64x64 images."""
-    torch.manual_seed(0)
-    model = ConvNet(classes=100)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    images, labels = torch.rand(16, 3, 64, 64), torch.randint(0, 100, (16,))
-
-    def step() -> None:
-        optimizer.zero_grad()
-        model(images, labels).backward()
-        optimizer.step()
-
-    return step
-
-
-def record(name: str, step: Callable[[], None], cpu_roofs: dict[str, Any]) -> None:
-    """Profile WAIT + WARMUP + ACTIVE steps and write `name`.json.gz."""
-    schedule = torch.profiler.schedule(wait=WAIT, warmup=WARMUP, active=ACTIVE, repeat=1)
+    step = SAMPLES[name]()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trace.json"
-
-        def save(profiler: torch.profiler.profile) -> None:
-            profiler.export_chrome_trace(str(path))
-
-        with torch.profiler.profile(schedule=schedule, record_shapes=True, on_trace_ready=save) as profiler:
-            for _ in range(WAIT + WARMUP + ACTIVE):
-                step()
-                profiler.step()
-        document = json.loads(path.read_text(encoding="utf-8"))
-    document = cleaned(document)
+        unprofiled_step_ns = profiled(step, path)
+        document = cleaned(json.loads(path.read_text(encoding="utf-8")))
+    steps_us = [e["dur"] for e in document["traceEvents"] if e["name"].startswith("ProfilerStep#")]
     document["traceanalyze"] = {
         "torch": torch.__version__, "python": platform.python_version(),
-        "command": f"python sample_traces/record.py {name}", "script": "sample_traces/record.py",
-        "wait": WAIT, "warmup": WARMUP, "active": ACTIVE, "complete": True, "cpu_roofs": cpu_roofs,
+        "command": "python sample_traces/record.py", "script": "sample_traces/record.py",
+        "wait": WAIT, "warmup": WARMUP, "active": ACTIVE, "complete": True,
+        "unprofiled_step_ns": unprofiled_step_ns, "profiled_step_ns": round(1000 * median(steps_us)),
+        "cpu_roofs": cpu_roofs,
     }  # fmt: skip
-    text = json.dumps(document, separators=(",", ":")).encode()
     target = HERE / f"{name}.json.gz"
-    target.write_bytes(gzip.compress(text, 9, mtime=0))
+    target.write_bytes(gzip.compress(json.dumps(document, separators=(",", ":")).encode(), 9, mtime=0))
     assert target.stat().st_size < LIMIT_BYTES, f"{target.name} has {target.stat().st_size} bytes"
-    print(f"{target.name}: {target.stat().st_size} bytes, {len(document['traceEvents'])} events")
+    steps_ms = [round(us / 1000) for us in steps_us]
+    print(f"{target.name}: {target.stat().st_size} bytes, steps of {steps_ms} ms; unprofiled "
+          f"{unprofiled_step_ns / 1e6:.0f} ms")  # fmt: skip
+
+
+def profiled(step: Step, path: Path) -> int:
+    """Record into `path`; the median ns of a step before the profiler was there."""
+    taken = []
+    for _ in range(WAIT):
+        start = time.perf_counter_ns()
+        step()
+        taken.append(time.perf_counter_ns() - start)
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU],
+        schedule=torch.profiler.schedule(wait=0, warmup=WARMUP, active=ACTIVE, repeat=1),
+        record_shapes=True,
+        on_trace_ready=lambda profiler: profiler.export_chrome_trace(str(path)),
+    ) as profiler:
+        for _ in range(WARMUP + ACTIVE):
+            step()
+            profiler.step()
+    return round(median(taken))
+
+
+def keep_freed_memory() -> None:
+    """As a GPU's caching allocator does; else the kernel hands out zeroed pages for every large tensor."""
+    with contextlib.suppress(AttributeError, OSError):  # not glibc
+        allocator = ctypes.CDLL(None)
+        allocator.mallopt(M_MMAP_MAX, 0)
+        allocator.mallopt(M_TRIM_THRESHOLD, -1)
 
 
 def cleaned(document: dict[str, Any]) -> dict[str, Any]:
@@ -87,21 +103,20 @@ def cleaned(document: dict[str, Any]) -> dict[str, Any]:
     for key in ("host_name", "trace_id", "traceName"):
         document.pop(key, None)
     for event in document["traceEvents"]:
-        for key in ("kernel_file", "kernel_kwargs"):
+        for key in PRIVATE:
             event.get("args", {}).pop(key, None)
     return document
 
 
 def main() -> None:
+    keep_freed_memory()
     cpu_roofs = roofs.measured()
-    record("gpt_eager_cpu", gpt(compiled=False), cpu_roofs)
-    record("convnet_eager_cpu", convnet(), cpu_roofs)
-    if shutil.which("g++"):
-        # Makes the fused loops of compiled code visible by name; recompiles what was cached without it.
-        torch._inductor.config.cpp.enable_kernel_profile = True
-        record("gpt_compiled_cpu", gpt(compiled=True), cpu_roofs)
-    else:
-        print("no C++ compiler: the compiled trace is left as it was")
+    print(json.dumps(cpu_roofs))
+    for name in SAMPLES:
+        if name == "gpt_compiled_cpu" and not shutil.which("g++"):
+            print("no C++ compiler: the compiled trace is left as it was")
+        else:
+            record(name, cpu_roofs)
 
 
 if __name__ == "__main__":
