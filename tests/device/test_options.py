@@ -143,7 +143,7 @@ def test_cpu_roofs_come_from_the_recording_or_are_unknown():
     assert device.peak("matrix", "fp32") == 1e11
     bare = cpu(None, "EPYC")
     assert (bare.kind, bare.how, bare.peaks) == ("cpu", "unknown", ())
-    assert "calibrate" in bare.provenance
+    assert "--device-file" in bare.provenance
 
 
 @pytest.mark.parametrize("part", parts(), ids=lambda p: p.id)

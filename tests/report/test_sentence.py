@@ -77,7 +77,7 @@ def test_where_much_is_not_modelled_both_ends_are_given() -> None:
         (example.unknown_device(""), ["is not known", "does not say which GPU", "--device NAME"]),
         (example.without_bandwidth(), ["is not known", "bandwidth", "--bandwidth"]),
         (example.without_shapes(), ["is not known", "no input shapes", "record_shapes=True"]),
-        (example.on_cpu(), ["is not known", "CPU's time in operators", "calibrate", "--device-file"]),
+        (example.on_cpu(), ["is not known", "CPU's time in operators", "--bandwidth", "--device-file"]),
     ],
     ids=["unknown", "unnamed", "bandwidth", "shapes", "cpu"],
 )

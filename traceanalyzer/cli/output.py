@@ -71,7 +71,7 @@ def refuse_overwrite(wanted: Sequence[Target], inputs: Sequence[str], *, force: 
             continue
         if any(path != "-" and Path(path).exists() and target.path.samefile(path) for path in inputs):
             raise UsageError(f"{target.path}: is the input itself", fix="give -o another name")
-        if force or (not target.chosen and _is_ours(target.path)):
+        if force or (not target.chosen and _is_ours(target.path, inputs[0])):
             continue
         raise UsageError(
             f"{target.path}: exists and would be replaced",
@@ -79,11 +79,12 @@ def refuse_overwrite(wanted: Sequence[Target], inputs: Sequence[str], *, force: 
         )
 
 
-def _is_ours(path: Path) -> bool:
+def _is_ours(path: Path, trace: str) -> bool:
+    """Our own report of the same trace."""
     from traceanalyzer.report import is_own_report
 
     with path.open("rb") as file:
-        return is_own_report(file.read(4096))
+        return is_own_report(file.read(4096), trace)
 
 
 def write(target: Target, text: str) -> None:
