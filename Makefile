@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+INSTALL := $(PIP) install --constraint constraints.txt
 SOURCES := pyproject.toml constraints.txt
 
 .PHONY: help demo test test-slow check bench screenshots samples constraints clean
@@ -18,9 +19,10 @@ test: .venv/.dev  ## the tests, under five minutes
 test-slow: .venv/.dev  ## what needs minutes for itself: browsers, wheels, large files, fuzzing
 	$(BIN)/python -m pytest -m "slow or browser"
 
-check: .venv/.dev  ## ruff and mypy --strict
+check: .venv/.dev  ## ruff, mypy --strict, layers and lengths
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/project/test_layers.py tests/project/test_style.py
 
 bench: .venv/.dev  ## speed and memory, as ratios within one run
 	$(BIN)/python benchmarks/run.py
@@ -41,13 +43,13 @@ clean:  ## remove what the targets made
 
 .venv/.pip: constraints.txt
 	$(PYTHON) -m venv .venv
-	$(PIP) install --upgrade -c constraints.txt pip
+	$(INSTALL) --upgrade pip
 	touch $@
 
 .venv/.core: .venv/.pip $(SOURCES)
-	$(PIP) install -c constraints.txt --editable .
+	$(INSTALL) --build-constraint constraints.txt --editable .
 	touch $@
 
 .venv/.dev: .venv/.core $(SOURCES)
-	$(PIP) install -c constraints.txt --group dev --editable .
+	$(INSTALL) --build-constraint constraints.txt --group dev --editable .
 	touch $@
