@@ -21,7 +21,7 @@ def real_traces() -> Path:
     """A folder of real traces, named by whoever runs the tests; the test is skipped without one."""
     folder = os.environ.get("TRACEANALYZER_REAL_TRACES")
     if not folder:
-        pytest.skip("TRACEANALYZER_REAL_TRACES names no folder of real traces")
+        pytest.skip("TRACEANALYZER_REAL_TRACES is not set")
     return Path(folder)
 
 
@@ -33,23 +33,34 @@ def allowed_skips() -> list[tuple[str, str]]:
 
 
 class SkipGuard:
-    """In CI, a skipped test fails the run unless it stands on the list with its reason."""
+    """In CI, a skipped test fails the run unless it stands on the list with the reason it gives."""
 
     def __init__(self) -> None:
-        self.skipped: list[str] = []
+        self.skipped: list[tuple[str, str]] = []
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self.note(report)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.skipped and not hasattr(report, "wasxfail"):
-            self.skipped.append(report.nodeid)
+        if not hasattr(report, "wasxfail"):
+            self.note(report)
+
+    def note(self, report: pytest.CollectReport | pytest.TestReport) -> None:
+        if report.skipped and isinstance(report.longrepr, tuple):
+            self.skipped.append((report.nodeid, report.longrepr[2].removeprefix("Skipped: ")))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Iterator[None]:
         yield
-        unlisted = [s for s in self.skipped if not any(fnmatch(s, p) for p, _ in allowed_skips())]
-        for test in unlisted:
-            print(f"\nskipped, and not listed in {ALLOWED_SKIPS.name}: {test}")
+        listed = allowed_skips()
+        unlisted = [
+            (test, why) for test, why in self.skipped
+            if not any(fnmatch(test, pattern) and why == reason for pattern, reason in listed)
+        ]  # fmt: skip
+        for test, why in unlisted:
+            print(f"\nskipped, and not listed in {ALLOWED_SKIPS.name}: {test} ({why})")
         if unlisted and session.exitstatus == 0:
-            session.exitstatus = 1
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_configure(config: pytest.Config) -> None:
