@@ -147,6 +147,17 @@ def test_many_owners_of_long_stretches_still_add_up():
     assert owned.sum() == union_ns(*clipped)
 
 
+def test_many_records_of_a_long_trace_in_pieces():
+    """A day of 100,000 records, each cut in two by a child: records times length is beyond 64 bits."""
+    number, day = 100_000, 86_400 * 10**9
+    begin = np.linspace(0, day - 1000, number).astype(np.int64)
+    start = np.concatenate((begin, begin + 600))
+    end = np.concatenate((begin + 400, begin + 1000))
+    record = np.tile(np.arange(number), 2)
+    owned = attribute(start, end, record, np.zeros(number, np.int8), number, (0, day))
+    assert owned.tolist() == [800] * number
+
+
 def test_extent_of_records_against_the_window():
     """Inside, cut at either side, outside, touching from outside, an instant at the edge, in two pieces."""
     start = np.array([20, 5, 45, 60, 0, 50, 12, 48])

@@ -26,6 +26,15 @@ def test_union_is_the_number_of_covered_nanoseconds(rows: list[tuple[int, int, i
     assert union_by_group(group, start, end, 5).tolist() == expected
 
 
+def test_union_of_many_groups_in_a_long_trace() -> None:
+    """100,000 groups in a day: groups times length is beyond 64 bits."""
+    number, day = 100_000, 86_400 * 10**9
+    begin = np.linspace(0, day - 1000, number).astype(np.int64)
+    group = np.tile(np.arange(number, dtype=np.int32), 2)
+    start, end = np.concatenate((begin, begin + 300)), np.concatenate((begin + 400, begin + 1000))
+    assert union_by_group(group, start, end, number).tolist() == [1000] * number
+
+
 @given(members)
 def test_median_is_the_lower_middle_of_the_eligible(rows: list[tuple[int, int, int]]) -> None:
     group, start, end = columns(rows)
