@@ -8,6 +8,7 @@ import numpy as np
 
 from traceanalyzer.columns import Bools, Codes, Ids, Ints, Trace
 from traceanalyzer.cost.ownership import Ownership
+from traceanalyzer.roofline.attribution import end_to_end
 
 COMPUTE, COMMUNICATION, COPY = range(3)  # rank of a record: who owns an instant shared by several
 
@@ -67,13 +68,9 @@ def union_by_group(group: Ids, start_ns: Ints, end_ns: Ints, count: int) -> Ints
         return total
     order = np.lexsort((start_ns, group))
     group, start_ns, end_ns = group[order], start_ns[order], end_ns[order]
-    origin = int(start_ns.min())
-    span = int(end_ns.max()) - origin + 1
-    if span * count >= 2**62:
-        raise OverflowError("a trace of more than 4.6e18 ns times invocations")
-    # Groups laid end to end on one axis, so that one running maximum serves them all.
-    base = group.astype(np.int64) * span - origin
-    start, end = start_ns + base, end_ns + base
+    opens, shift = end_to_end(group, start_ns, end_ns)
+    each = np.repeat(shift, np.diff(opens, append=len(group)))
+    start, end = start_ns + each, end_ns + each
     covered = np.maximum.accumulate(end)
     before = np.concatenate(([start[0]], covered[:-1]))
     np.add.at(total, group, np.maximum(end - np.maximum(start, before), 0))
