@@ -41,7 +41,8 @@ def own(trace: Trace) -> Ownership:
     overhead_of = np.zeros(len(ops) + 1, bool)
     if trace.on_cpu:
         orphan = link_ops[owner_of[link_ops] < 0]
-        delegating = orphan[blocked[orphan] & dims[orphan] & (roles[orphan] != _NONE)]
+        delegates = (roles[orphan] == _COMPOSITE) | (roles[orphan] == _AUXILIARY)
+        delegating = orphan[blocked[orphan] & dims[orphan] & delegates]
         owner_of[delegating], overhead_of[delegating] = delegating, True
         free = orphan[roles[orphan] == _FREE]
         owner_of[free] = free
@@ -100,9 +101,11 @@ def _walk(trace: Trace, link_ops: Ids, roles: Codes, dims: Bools, blocked: Bools
     can_own = dims & ~blocked & (roles != _NONE)
     if not trace.on_cpu:
         can_own &= roles != _FREE
-    # A kernel launched by the op itself proves that the op did work of its own. On a CPU trace
-    # every op has a record, so there its self time proves nothing.
-    first = can_own if trace.on_cpu else can_own | (dims & ((roles == _WORK) | (roles == _AUXILIARY)))
+    # A kernel that an op launched itself is the op's own work, whatever it calls besides. On a CPU trace
+    # every op has a record, which proves nothing: there an op that merely may delegate owns its time
+    # only where nothing below it is priced.
+    own_work = roles == _WORK if trace.on_cpu else (roles == _WORK) | (roles == _AUXILIARY)
+    first = can_own | (dims & own_work)
     here = first
     while alive.any():
         kind_ok = ops.kind[current] == OpKind.OP

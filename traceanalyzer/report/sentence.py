@@ -164,7 +164,9 @@ def _memory(analysis: Analysis) -> list[str]:
         if not known:
             return [f"None {spent}."]
         return [f"{whole_percent(known)} {spent}: {amount(analysis, analysis.memory_bound.time_ns)}."]
-    least, most = f"{math.floor(100 * known)} %", f"{math.ceil(100 * min(known + open_, 1.0))} %"
+    # Rounded first: 100 * 0.29 is 28.999999999999996.
+    least = f"{math.floor(round(100 * known, 9))} %"
+    most = f"{math.ceil(round(100 * min(known + open_, 1.0), 9))} %"
     why = f"{whole_percent(open_)} of that time could not be judged ({_main_reason(analysis)})"
     if open_ < _INTERVAL and known >= _WORTH_A_WORD:
         return [f"At least {least} {spent}: "

@@ -30,7 +30,7 @@ def group(trace: Trace, ownership: Ownership, rank: Codes) -> Groups:
     call, phase, module = (np.append(column, -1)[op] for column in (ops.call, ops.phase, ops.module))
     by_op = (rank == COMPUTE) & (kernels.unlinked < 0) & (call >= 0)  # an op of -1 read the -1 behind
     key = combine(
-        by_op.astype(np.int64),
+        by_op.astype(np.int64) + (by_op & (ownership.owner >= 0)),
         np.where(by_op, call, kernels.name),
         np.where(by_op, phase, -1) + 1,
         np.where(by_op, module, -1) + 1,

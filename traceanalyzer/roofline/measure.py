@@ -25,10 +25,10 @@ class Measured:
     time_ns: Ints                # sum of kernel durations, clipped
     attributed_ns: Ints
     complete_calls: Ints
-    complete_time_ns: Ints       # sum over complete calls of the union of their kernels
+    complete_time_ns: Ints       # of those calls that facts rest on: sum of the unions of their kernels
     priced_calls: Ints           # calls that did work of their own (see Ownership.overhead)
-    complete_priced_calls: Ints
-    median_call_ns: Ints         # lower median of the complete calls; 0 where there is none
+    complete_priced_calls: Ints  # facts rest on these; where there are none, on all complete calls
+    median_call_ns: Ints         # lower median of those calls; 0 where there is none
     longest_record: Ids          # the longest kernel of that call; -1
     cut_calls: int               # calls left out of efficiency and verdict, over all rows
 
@@ -47,14 +47,16 @@ def measure(
     complete = run_inside & ~run_cut
     priced = ~_any(groups.invocation[overhead], runs)
     of_run = groups.invocation_row
-    median = median_by_group(of_run, run_time, complete, rows)
+    works = _any(of_run[complete & priced], rows)
+    telling = complete & (priced | ~works[of_run])
+    median = median_by_group(of_run, run_time, telling, rows)
     return Measured(
         calls=_count(of_run[run_inside], rows),
         kernels=_count(groups.row[here], rows),
         time_ns=_sum(groups.row, extent.duration_ns, rows),
         attributed_ns=_sum(groups.row, attributed_ns, rows),
         complete_calls=_count(of_run[complete], rows),
-        complete_time_ns=_sum(of_run[complete], run_time[complete], rows),
+        complete_time_ns=_sum(of_run[telling], run_time[telling], rows),
         priced_calls=_count(of_run[run_inside & priced], rows),
         complete_priced_calls=_count(of_run[complete & priced], rows),
         median_call_ns=np.where(median >= 0, run_time[median], 0),

@@ -14,9 +14,6 @@ from traceanalyzer.cost.kernel_names import engine_of, is_winograd_or_fft, tf32_
 from traceanalyzer.device.table import by_id
 from traceanalyzer.model import Device, Engine
 
-# Of all parts in the table none has a vector fp32 peak below 1/32 of its 16-bit matrix peak.
-_SMALLEST_VECTOR_SHARE = 1 / 32
-
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -26,7 +23,6 @@ class Choice:
     precision: str
     peak: float | None            # FLOP/s
     tf32_assumed: bool = False
-    peak_at_least: float = 0.0    # FLOP/s, where the peak itself is not given
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +71,7 @@ def _vector(precision: str, device: Device) -> Choice:
     if peak is None and device.kind == "cpu":
         product = device.peak("matrix", precision)  # a CPU multiplies matrices on its vector units
         return Choice("matrix" if product else "vector", precision, product)
-    least = 0.0
-    if peak is None and precision == "fp32" and device.kind == "gpu":
-        half = max(device.peak("matrix", p) or 0.0 for p in ("fp16", "bf16"))
-        least = half * _SMALLEST_VECTOR_SHARE
-    return Choice("vector", precision, peak, peak_at_least=least)
+    return Choice("vector", precision, peak)
 
 
 def _matrix(precision: str, device: Device) -> Choice:

@@ -122,7 +122,7 @@ def _op_row(head: RowHead, row: int, m: Measured, v: Judgement, names: Names, sh
         efficiency=v.efficiency, bound=v.bound, verdict=v.verdict,
         operator_class=_class(head, names), flags=v.flags, reason=v.reason,
         kernel_names=tuple(KernelTime(name, time) for name, time in names),
-        note=_note(head, v, calls - priced),
+        note=_note(head, calls - priced),
     )  # fmt: skip
 
 
@@ -131,10 +131,10 @@ def _over_all_calls(roof_ns: float | None, complete: int, calls: int) -> float |
     return roof_ns * calls / complete if roof_ns is not None and complete else roof_ns
 
 
-def _note(head: RowHead, v: Judgement, delegated: int) -> str:
+def _note(head: RowHead, delegated: int) -> str:
     cost = head.price
     own = cost.note if isinstance(cost, Cost) else cost.detail
-    return "; ".join(part for part in (own, v.note, _OVERHEAD if delegated else "") if part)
+    return "; ".join(part for part in (own, _OVERHEAD if delegated else "") if part)
 
 
 def _totals(head: RowHead, calls: int) -> tuple[int | None, int | None, int | None]:

@@ -84,7 +84,6 @@ class Judgement:
     efficiency: float | None = None
     intensity: float | None = None             # FLOP/byte
     reason: Reason | None = None               # exactly where the verdict is `unmodelled`
-    note: str = ""
 
 
 def judge(row: RowFacts, roofs: Roofs) -> Judgement:
@@ -100,18 +99,24 @@ def judge(row: RowFacts, roofs: Roofs) -> Judgement:
         bare = not roofs.device.peaks and roofs.device.how == "unknown"
         return _unmodelled(row, "no_device" if bare else "no_peak", choice)
     memory_ns = row.bytes / bandwidth * 1e9
+    if row.flops == 0 and row.bytes == 0:
+        return _without_work(row, roofs, choice)
     if choice.peak is not None:
         return _modelled(row, roofs, choice, row.flops / choice.peak * 1e9, memory_ns)
     if row.flops == 0:
         return _modelled(row, roofs, choice, 0.0, memory_ns)
-    if row.flops * bandwidth < choice.peak_at_least * row.bytes:
-        note = "memory side by any vector peak: that of the device was not given"
-        return _modelled(row, roofs, choice, 0.0, memory_ns, note)
     return _by_bytes(row, roofs, "no_peak", choice)
 
 
+def _without_work(row: RowFacts, roofs: Roofs, choice: Choice) -> Judgement:
+    """A view, an allocation, an op that only calls others: dispatch, or time that no model explains."""
+    if row.median_call_ns > roofs.limits.latency_floors * roofs.floor_ns:
+        return _unmodelled(row, "no_formula", choice)
+    return Judgement("latency_bound", "memory", _recorded_flags(row), choice.engine, choice.precision, 0.0)
+
+
 def _modelled(
-    row: RowFacts, roofs: Roofs, choice: Choice, compute_ns: float, memory_ns: float, note: str = ""
+    row: RowFacts, roofs: Roofs, choice: Choice, compute_ns: float, memory_ns: float
 ) -> Judgement:
     """Bytes, FLOPs and both roofs are known."""
     assert row.flops is not None and row.bytes is not None
@@ -139,7 +144,7 @@ def _modelled(
             flags.append("over_roof")
     return Judgement(
         verdict, bound, tuple(flags), choice.engine, choice.precision, roof_ns, efficiency,
-        _intensity(row), None, note,
+        _intensity(row),
     )
 
 
