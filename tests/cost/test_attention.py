@@ -1,0 +1,78 @@
+"""Attention's pairs, argument places and bytes: by brute force, by torch's schemas, by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.cost.calls import call_of
+from traceanalyzer.cost import price
+from traceanalyzer.cost.attention import BACKWARD, FORWARD, pairs
+from traceanalyzer.model import Cost, Unpriced
+
+
+@pytest.mark.parametrize(("queries", "keys"), [(1, 1), (5, 5), (3, 7), (7, 3), (1, 4096)])
+def test_pairs_are_those_under_the_mask(queries: int, keys: int) -> None:
+    top_left = sum(j <= i for i in range(queries) for j in range(keys))
+    bottom_right = sum(j <= i + keys - queries for i in range(queries) for j in range(keys))
+    assert pairs(queries, keys, causal=False) == queries * keys
+    assert pairs(queries, keys, causal=True) == top_left
+    assert pairs(queries, keys, causal=True, bottom_right=True) == bottom_right
+
+
+WORDS = {"causal": "is_causal", "mask_type": "custom_mask_type"}
+
+
+@pytest.mark.parametrize("name", [n for n in (*FORWARD, *BACKWARD) if n.startswith("aten::")])
+def test_arguments_stand_where_torch_puts_them(name: str) -> None:
+    schema = next(s for s in torch._C._jit_get_schemas_for_operator(name) if not s.overload_name)
+    arguments = [a.name.rstrip("_") for a in schema.arguments]
+    at = FORWARD.get(name) or BACKWARD[name]
+    assert arguments[at.first : at.first + 3] == ["query", "key", "value"]
+    for field, word in WORDS.items():
+        place = getattr(at, field)
+        assert place < 0 or arguments[place] == word
+    for place in at.lengths:
+        assert "cu" in arguments[place] and "seq" in arguments[place]
+    for place in at.window:
+        assert "window_size" in arguments[place]
+    read = {arguments[i] for i in at.reads}
+    assert read <= {"grad_out", "out", "logsumexp", "attn_bias", "attn_mask", "bias"}
+    known = {"grad_out", "out", "logsumexp", "attn_bias", "attn_mask", "bias"} & set(arguments)
+    assert known == read, "every tensor that is read counts"
+
+
+def test_backward_of_the_inner_ops_heeds_the_mask() -> None:
+    half, (b, t, h, d) = torch.bfloat16, (2, 256, 4, 64)
+    q = torch.empty(b, t, h, d, dtype=half)
+    lse = torch.empty(b, h, t)
+    expected = 2 * b * h * (t * (t + 1) // 2) * 5 * d
+    flash = (q, q, q, q, q, lse, None, None, t, t, 0.0, True, None, None)
+    efficient = (q, q, q, q, None, q, None, None, t, t, lse, 0.0, None, None, 1, False)
+    package = (q, q, q, q, q, lse, q, q, q, 0.0, 0.1, True, -1, -1)
+    for name, arguments in (
+        ("aten::_flash_attention_backward", flash), ("aten::_efficient_attention_backward", efficient),
+        ("flash_attn::_flash_attn_backward", package),
+    ):  # fmt: skip
+        cost = price(call_of(name, *arguments))
+        assert isinstance(cost, Cost)
+        assert cost.flops == expected, name
+        assert cost.read_bytes == 5 * q.numel() * 2 + lse.numel() * 4, name
+        assert cost.write_bytes == 3 * q.numel() * 2, name
+
+
+def test_a_decode_step_of_the_package_sees_all_keys() -> None:
+    q, k = (torch.empty(1, t, 8, 128, dtype=torch.bfloat16) for t in (1, 4096))
+    cost = price(call_of("flash_attn::_flash_attn_forward", q, k, k, 0.0, 0.1, True, -1, -1))
+    assert isinstance(cost, Cost) and cost.flops == 4 * 8 * 4096 * 128
+
+
+def test_packed_sequences_and_windows_are_not_priced_but_their_bytes_are_known() -> None:
+    q = torch.empty(512, 8, 64, dtype=torch.bfloat16)
+    lengths = torch.empty(5, dtype=torch.int32)
+    packed = price(call_of("aten::_flash_attention_forward", q, q, q, lengths, lengths, 128, 128, 0.0, True))
+    assert isinstance(packed, Unpriced) and packed.reason == "data_dependent"
+    assert packed.read_bytes == 3 * q.numel() * 2
+    q4 = q.unsqueeze(0)
+    window = price(call_of("flash_attn::_flash_attn_forward", q4, q4, q4, 0.0, 0.1, True, 128, 0))
+    assert isinstance(window, Unpriced) and window.reason == "no_formula"
