@@ -140,9 +140,9 @@ def attention_backward(call: OpCall) -> Cost:
 
 
 @op_cost("flash_attn::_flash_attn_varlen_forward", "flash_attn::_flash_attn_varlen_backward",
-         "vllm::unified_attention*", "_vllm_fa3_C::*", "_vllm_fa2_C::*", "sgl_kernel::fwd*", "_C_cache_ops::*",
-         "aiter::*mha_varlen*", "aiter::pa*", "aiter::paged*", "_rocm_C::paged*", "vllm::paged*",
-         source="signatures of the packages named")
+         "vllm::unified_attention*", "_vllm_fa3_C::*", "_vllm_fa2_C::*", "sgl_kernel::fwd*",
+         "_C_cache_ops::*", "aiter::*mha_varlen*", "aiter::pa*", "aiter::paged*", "_rocm_C::paged*",
+         "vllm::paged*", source="signatures of the packages named")
 def packed_attention(call: OpCall) -> Cost:
     """Attention over packed sequences or a paged cache
 

@@ -48,6 +48,17 @@ class Formula:
 
 
 FORMULAS: dict[str, Formula] = {}
+# Ops that have a kernel of their own on one device and call other priced ops on another: mean is a sum
+# and a division on the CPU, dropout a random fill and a product, an embedding a selection of rows, a
+# list op a loop where its fast path does not apply (torch/aten/src/ATen/native: ReduceOps.cpp,
+# Dropout.cpp, Embedding.cpp, ForeachOpsKernels.cpp).
+DELEGATING = frozenset(
+    f"aten::{name}" for name in (
+        "mean", "nanmean", "nansum", "std", "norm", "logsumexp", "special_logsumexp", "native_dropout",
+        "bernoulli", "embedding", "nll_loss", "nll_loss_nd", "argsort", "msort", "kl_div", "count_nonzero",
+        "_foreach_*", "_foreach_norm", "_foreach_max", "index_put_", "index_put", "repeat_interleave",
+    )
+)  # fmt: skip
 
 
 def op_cost(*names: str, source: str, role: Role = "work") -> Callable[[Function], Function]:
@@ -57,7 +68,7 @@ def op_cost(*names: str, source: str, role: Role = "work") -> Callable[[Function
         for name in names:
             if name in FORMULAS:
                 raise ValueError(f"{name} has a formula already: {FORMULAS[name].price.__name__}")
-            FORMULAS[name] = Formula(name, function, source, role)
+            FORMULAS[name] = Formula(name, function, source, "composite" if name in DELEGATING else role)
         return function
 
     return register

@@ -1,0 +1,85 @@
+"""Whose a kernel's cost is, on a GPU and on a CPU where every op has a record of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import traceanalyzer
+from tests.pipeline.kineto import Kineto
+from traceanalyzer.analyze import Options
+from traceanalyzer.cost.ownership import own
+from traceanalyzer.model import Analysis
+from traceanalyzer.trace import load
+
+ROOFS = Options(bandwidth="50GB/s", peaks=("fp32=2T", "matrix:fp32=2T"))
+X = ([512, 1024], "float")
+
+
+def rows(analysis: Analysis) -> dict[str, tuple[int | None, int | None, int | None]]:
+    return {r.name: (r.flops, r.read_bytes, r.write_bytes) for r in analysis.op_rows}
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
+    """Ops that loop themselves and call others, ops that only call others, on this machine's CPU."""
+    x, y, w = torch.rand(2048, 2048), torch.rand(2048, 2048), torch.rand(512, 2048)
+    with torch.profiler.profile(record_shapes=True) as profiler:
+        F.mse_loss(x, y)
+        x.mean()
+        F.linear(x, w)
+        x.std()
+    path = tmp_path_factory.mktemp("live") / "live.json"
+    profiler.export_chrome_trace(str(path))
+    return traceanalyzer.analyze(path, options=ROOFS)
+
+
+def test_an_op_that_loops_itself_is_priced_beside_what_it_calls(live: Analysis) -> None:
+    size = 4 * 2048 * 2048
+    loss = rows(live)["aten::mse_loss"]
+    assert loss[1:] == (2 * size, size), "x and target read, the element-wise result written"
+
+
+def test_an_op_that_only_calls_others_has_no_work_of_its_own(live: Analysis) -> None:
+    assert rows(live)["aten::linear"] == (0, 0, 0)
+    products = [r for r in live.op_rows if r.operator_class == "tensor_contraction"]
+    assert sum(r.flops or 0 for r in products) == 2 * 2048 * 2048 * 512, "counted once"
+
+
+def test_time_without_work_is_not_called_memory_bound(live: Analysis) -> None:
+    for row in live.op_rows:
+        if row.read_bytes == 0 and row.write_bytes == 0 and row.flops == 0:
+            assert row.verdict in ("latency_bound", "unmodelled"), row
+
+
+def test_kernels_of_unpriced_ops_belong_to_the_priced_op_above(tmp_path: Path) -> None:
+    t = Kineto()
+    t.op("aten::softmax", 0, 50, X)
+    t.op("my::helper", 10, 30)
+    t.kernel("helper_kernel", 100, 10, t.launch(15))
+    (row,) = traceanalyzer.analyze(t.write(tmp_path / "t.json")).op_rows
+    assert row.name == "aten::softmax" and row.verdict != "unmodelled"
+
+
+def test_the_walk_ends_below_a_wrapper(tmp_path: Path) -> None:
+    """Autograd nodes carry dims too; what hangs on one is not priced by the op round it."""
+    t = Kineto()
+    t.op("aten::softmax", 0, 50, X)
+    t.op("autograd::engine::evaluate_function: MyBackward", 5, 40, X)
+    t.op("my::helper", 10, 30)
+    t.kernel("helper_kernel", 100, 10, t.launch(15))
+    (row,) = traceanalyzer.analyze(t.write(tmp_path / "t.json")).op_rows
+    assert (row.name, row.verdict) == ("my::helper", "unmodelled")
+
+
+def test_an_unlinked_record_has_no_owner_and_no_shapes(tmp_path: Path) -> None:
+    t = Kineto()
+    t.op("aten::add", 0, 50, X, X)
+    t.kernel("k", 100, 10, t.launch(15))
+    t.kernel("lost", 120, 10, 9_999)
+    found = own(load(str(t.write(tmp_path / "t.json"))))
+    assert (found.owner >= 0).tolist() == [True, False]
+    assert found.shaped.tolist() == [True, False]
