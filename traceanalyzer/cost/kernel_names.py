@@ -7,14 +7,19 @@ import re
 from traceanalyzer.model import Engine
 from traceanalyzer.units import canonical_dtype
 
-# NCCL and RCCL device kernels, oneCCL, NVSHMEM, symmetric memory (torch/csrc/distributed/c10d/symm_mem),
-# vLLM's and SGLang's custom all-reduce, DeepEP. Never a bare `reduce`: splitKreduce is part of a GEMM.
+# NCCL and RCCL device kernels, MSCCL, oneCCL, HCCL, NVSHMEM, symmetric memory (torch/csrc/distributed/c10d/
+# symm_mem), Transformer Engine's userbuffers, DeepEP, the all-reduce kernels of vLLM, SGLang, TensorRT-LLM
+# and AITER. Never a bare `reduce` or `gather`: splitKreduce is part of a GEMM, gatherTopK is local.
 _COMMUNICATION = re.compile(
-    r"nccl|rccl|oneccl|nvshmem|multimem|cross_device_reduce|deep_ep|mscclpp|symm_mem|symmetric_memory"
-    r"|(?:one|two)_?shot.*(?:all_?reduce|reduce_?scatter)|all_?reduce.*(?:one|two)_?shot"
-    r"|(?:quick|lamport|ipc|custom)_?all_?reduce",
+    r"nccl|rccl|msccl|oneccl|hccl|nvshmem|multimem|cross_device_reduce|deep_?ep(?![a-z])|userbuffers"
+    r"|symm_mem|symmetric_memory"
+    r"|(?<![a-z])all_?(?:reduce|gather|to_?all)|(?<!warp)(?<!block)(?-i:All)_?(?:reduce|gather|toall)"
+    r"|(?:quick|lamport|ipc|custom)_?all_?reduce"
+    r"|(?<![a-z])reduce_?scatter|(?-i:ReduceScatter)",
     re.IGNORECASE,
 )
+# Inductor names a kernel after every op it stands for, also one that only fills a collective's buffer.
+_GENERATED = re.compile(r"triton_(?:poi|red|per|for|spl|mix)_fused")
 _COMMUNICATION_OP = re.compile(
     r"(?:_?c10d(?:_functional)?::|record_param_comms|nccl:|gloo:|mpi:|ucc:|xccl:|symm_mem::)"
     r"|_C_custom_ar::|sgl_kernel::all_reduce",
@@ -22,17 +27,19 @@ _COMMUNICATION_OP = re.compile(
 # Products on the vector engine: cuBLAS SGEMM and SIMT, gemv, dot; cuDNN's non-tensor convolutions.
 _VECTOR = re.compile(
     r"sgemm|simt|gemv|gemmsn|dot_kernel|depthwise|dwconv|implicit_convolve_sgemm|scudnn|dgemm(?!.*tensorop)"
-    r"|conv2d_c1_k1|reduce_1block_kernel",
+    r"|conv2d_c1_k1|reduce_1block_kernel|_ffma_|(?<!t)f32f32_f32f32_f32",
     re.IGNORECASE,
 )
+# xmma is also the name of a family whose fp32 members multiply by FFMA: f32f32_f32f32_f32 without a `t`.
+_NOT_MATRIX = re.compile(r"sgemm_|simt|gemv|_ffma_|(?<!t)f32f32_f32f32_f32", re.IGNORECASE)
 _MATRIX = re.compile(
-    r"tensorop|s1688|s16816|s884|i8816|i16832|xmma|nvjet|wgmma|h884|h1688|h16816|mfma|flash_(?:fwd|bwd)"
+    r"tensorop|s1688|s16816|[sd]884|i8816|i16832|xmma|nvjet|wgmma|h884|h1688|h16816|mfma|flash_(?:fwd|bwd)"
     r"|fmha|pytorch_flash|gmma|hmma",
     re.IGNORECASE,
 )
 _HALF = re.compile(r"(?<![a-z])(?:b?f16|fp16|bf16|half|hsh|hss|hhh|h(?:884|1688|16816))", re.IGNORECASE)
 _TF32 = re.compile(r"tf32", re.IGNORECASE)
-_FP32 = re.compile(r"sgemm|simt|f32f32_f32f32_f32", re.IGNORECASE)
+_FP32 = re.compile(r"sgemm|simt|_ffma_|(?<!t)f32f32_f32f32_f32", re.IGNORECASE)
 _TRANSFORMED = re.compile(r"winograd|fft", re.IGNORECASE)
 _TEMPLATE = re.compile(
     r"(?:c10::)?(BFloat16|Half|Float8_e4m3fn(?:uz)?|Float8_e5m2(?:fnuz)?)|\b(float|double|int|long|bool)\b"
@@ -41,7 +48,7 @@ _TEMPLATE = re.compile(
 
 def is_communication(name: str) -> bool:
     """A collective or point-to-point transfer of any library."""
-    return _COMMUNICATION.search(name) is not None
+    return _GENERATED.match(name) is None and _COMMUNICATION.search(name) is not None
 
 
 def is_communication_op(name: str) -> bool:
@@ -51,7 +58,7 @@ def is_communication_op(name: str) -> bool:
 
 def engine_of(name: str) -> Engine | None:
     """The engine a product kernel says it runs on; None where its name does not say."""
-    if _MATRIX.search(name) and not re.search(r"sgemm_|simt|gemv", name, re.IGNORECASE):
+    if _MATRIX.search(name) and not _NOT_MATRIX.search(name):
         return "matrix"
     return "vector" if _VECTOR.search(name) else None
 
