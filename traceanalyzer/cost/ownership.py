@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from traceanalyzer.columns import Bools, Codes, Ids, OpKind, Trace
+from traceanalyzer.columns import Bools, Codes, Ids, OpKind, Trace, distinct
 from traceanalyzer.cost.registry import formula_of
 
 _NONE, _WORK, _AUXILIARY, _FREE, _COMPOSITE = range(5)
@@ -33,7 +33,7 @@ def own(trace: Trace) -> Ownership:
     ops, kernels = trace.ops, trace.kernels
     roles, dims = _roles_and_dims(trace)
     linked = (kernels.unlinked < 0) & (kernels.op >= 0)
-    link_ops = np.unique(kernels.op[linked])
+    link_ops = distinct(kernels.op[linked])
     blocked = _blocked(trace, roles, dims, link_ops)
     owner_of = np.full(len(ops) + 1, -1, np.int32)
     shaped_of = np.zeros(len(ops) + 1, bool)
@@ -81,14 +81,14 @@ def _blocked(trace: Trace, roles: Codes, dims: Bools, link_ops: Ids) -> Bools:
 def _ancestors(parent: Ids, marked: Bools) -> Bools:
     """Proper ancestors of the marked rows."""
     above = np.zeros(len(parent), bool)
-    frontier = np.unique(parent[marked])
+    frontier = distinct(parent[marked])
     while True:
         frontier = frontier[frontier >= 0]
         frontier = frontier[~above[frontier]]
         if not len(frontier):
             return above
         above[frontier] = True
-        frontier = np.unique(parent[frontier])
+        frontier = distinct(parent[frontier])
 
 
 def _walk(trace: Trace, link_ops: Ids, roles: Codes, dims: Bools, blocked: Bools) -> tuple[Ids, Bools]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from traceanalyzer.columns import Bools, Codes, Ids, Ints
+from traceanalyzer.columns import Bools, Codes, Ids, Ints, distinct
 
 _PAIRS_AT_ONCE = 4_000_000  # (segment, owner) pairs held in memory at a time
 
@@ -91,7 +91,7 @@ def attribute(
     start, end, owner = _stretches(*clip(start_ns, end_ns, window), record)
     if not len(start):
         return np.zeros(n_records, np.int64)
-    cuts = np.unique(np.concatenate((start, end)))
+    cuts = distinct(np.concatenate((start, end)))
     first, last = np.searchsorted(cuts, start), np.searchsorted(cuts, end)
     segments = len(cuts) - 1
     count, top = np.zeros(segments, np.int64), np.full(segments, -1, np.int64)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from traceanalyzer.columns import Bools, Kernels, Ops, RecordKind
+from traceanalyzer.columns import Bools, Kernels, Ops, RecordKind, distinct
 from traceanalyzer.model import OpCall
 from traceanalyzer.units import ITEMSIZE, canonical_dtype
 
@@ -69,7 +69,7 @@ def list_dtypes(names: Sequence[str], ops: Ops, kernels: Kernels, calls: Sequenc
     if not lists.any():
         return {}
     said = _by_kernels(names, ops, kernels, lists)
-    works = np.unique(kernels.op[kernels.op >= 0])
+    works = distinct(kernels.op[kernels.op >= 0])
     rows_of: dict[int, list[int]] = {}
     for row in works[lists[ops.call[works]]].tolist():
         rows_of.setdefault(int(ops.call[row]), []).append(row)
