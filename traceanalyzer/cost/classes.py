@@ -1,8 +1,8 @@
 """The operator classes of the published table, whatever the bound: by op name, else by kernel name.
 
-Contractions are products, convolutions and fused attention; statistical normalization is anything with
-a reduction (bias-gradient sums belong here: only so do the published FLOP shares come out); the rest
-is element-wise.
+Contractions are products, convolutions, fused attention and recurrent networks; statistical normalization is
+anything with a reduction, forward or backward (bias-gradient sums belong here: only so do the published FLOP
+shares come out); transforms and decompositions are none of the three; the rest of ATen is element-wise.
 """
 
 from __future__ import annotations
@@ -12,60 +12,128 @@ from functools import lru_cache
 
 from traceanalyzer.model import OperatorClass
 
-_CONTRACTION_OP = re.compile(
-    r"aten::(?:_?(?:mm|addmm|bmm|baddbmm|addbmm|matmul|linear|mv|addmv|addr|ger|dot|vdot|einsum|bilinear)$"
-    r"|_?addmm_activation|_scaled_(?:grouped_)?mm|_grouped_mm|_int_mm|_weight_int|_cslt|_sparse_semi|_fused_sdp"
-    r"|.*conv(?:olution|_transpose|_tbc|_depthwise)?(?:[123]d)?(?:_|$)|.*convolution|scaled_dot_product"
-    r"|_scaled_dot_product|_flash_attention|_efficient_attention|_cudnn_attention|_transformer"
-    r"|.*(?:lstm|gru|rnn)|_thnn_fused|mkldnn_linear|mkldnn_rnn)"
-    r"|mkl::_mkl_linear|mkldnn::_(?:linear|convolution)|flash_attn|xformers.*fmha|triton_tem_|flex_attention"
-    r"|fbgemm::.*gemm|_C::.*(?:gemm|scaled_mm)|_?vllm.*attention|aiter::.*gemm"
-)
-_NORMALIZATION_OP = re.compile(
-    r"triton_(?:red|per)_|aten::(?:_?(?:log_)?softmax|_softmax_backward|_log_softmax_backward"
-    r"|.*(?:layer|batch|group|instance|rms)_norm|.*_norm(?:_|$)|(?:linalg_)?(?:vector_)?norm|sum|nansum|mean|nanmean"
-    r"|var|std|var_mean|std_mean|amax|amin|aminmax|argmax|argmin|max|min|prod|any|all|logsumexp|median|count_nonzero"
-    r"|cumsum|cumprod|_?cumsum|.*_loss|nll_loss|.*_loss_backward|.*pool\dd|.*pool|_foreach_norm|_foreach_max"
-    r"|bincount|histc|sort|topk|argsort|kthvalue|_softmax|special_softmax|renorm|_weight_norm)"
-)
-_POOL = re.compile(r"aten::.*pool[123]d")
-_FREE_OP = re.compile(r"(?:aten|prims|triton|torchvision|quantized|fbgemm|_C|mkldnn|mkl|xformers)[:_]")
 
+def _any(*patterns: str) -> re.Pattern[str]:
+    """A name that is one of these words or patterns, whole."""
+    return re.compile("|".join(word for text in patterns for word in text.split()))
+
+
+# Bare names: without `aten::` and without the `_` of an in-place variant.
+_CONTRACTION = _any(
+    r"mm addmm bmm baddbmm addbmm mv addmv addr ger outer inner dot vdot matmul linear einsum tensordot",
+    r"bilinear _trilinear chain_matmul (?:linear|matmul)_backward linalg_(?:matmul|multi_dot|vecdot)",
+    r"(?:linalg_)?matrix_power _euclidean_dist _addmm_activation _int_mm _foreach_mm",
+    r"_scaled_(?:grouped_)?mm(?:_v2)? _grouped_mm _weight_int[48]pack_mm\w* _dyn_quant_matmul_4bit",
+    r"_mixed_dtypes_linear fbgemm_linear_(?:int8|fp16)_weight\w* mkldnn_linear(?:_backward\w*)?",
+    r"_wrapped_quantized_linear_prepacked smm hspmm sspaddmm _sparse_mm _sparse_addmm sparse_sampled_addmm",
+    r"_sparse_sparse_matmul _sparse_mm_reduce_impl(?:_backward)? _cslt_sparse_mm(?:_search)?",
+    r"_sparse_semi_structured_(?:linear|mm|addmm)",
+    r"(?!mkldnn_reorder_)\w*conv(?:olution)?(?:_\w+|[123]d\w*)?",
+    r"_?scaled_dot_product_(?:\w+_)?attention(?:_\w+)?",
+    r"_(?:flash|efficient|cudnn)_attention_(?:for|back)ward\w*",
+    r"_(?:native|triton)_multi_head_attention _triton_scaled_dot_attention _transformer_encoder_layer_fwd",
+    r"(?:quantized_)?(?:lstm|gru|rnn_tanh|rnn_relu)(?:_cell)? _lstm_mps lstm_mps_backward",
+    r"(?:_cudnn|miopen)_rnn(?:_backward)? mkldnn_rnn_layer(?:_backward)?",
+)
+_NORMALIZATION = _any(
+    r"\w*softmax(?:_backward|_backward_data|_with_shape)?",
+    r"\w*(?:layer|batch|group|instance|rms|weight)_norm(?:_\w+)?",
+    r"norm native_norm norm_except_dim frobenius_norm linalg_(?:vector_|matrix_)?norm linalg__powsum renorm",
+    r"(?:_no_grad_)?embedding_renorm _foreach_(?:norm|powsum|max)",
+    r"(?:nan)?(?:sum|mean|median|quantile) (?:var|std)(?:_mean)? amax amin _?aminmax argmax argmin max min",
+    r"prod any all _is_(?:all|any)_true (?:special_)?logsumexp mode trace count_nonzero hash_tensor",
+    r"sum_to_size _grad_sum_to_size _sparse_sum _sparse_csr_(?:sum|prod) trapz trapezoid cov corrcoef",
+    r"cumsum cumprod(?:_backward)? _?logcumsumexp cummax cummin _cum(?:max|min)_helper cumulative_trapezoid",
+    r"_?segment_reduce(?:_backward)? bincount histc histogram _?histogramdd\w*",
+    r"sort msort argsort topk kthvalue _unique2? unique_dim unique_(?:dim_)?consecutive",
+    r"(?!_use_)\w+_loss(?:2d|_nd)?(?:_forward|_backward)? kl_div",
+    r"binary_cross_entropy(?:_with_logits)?(?:_backward)? cosine_similarity pairwise_distance",
+    r"cdist pdist _[cp]dist_(?:forward|backward) dist(?:_backward)?",
+    r"(?:_|mkldnn_|quantized_|fractional_)?(?:adaptive_)?(?:avg|max)_pool[123]d(?:_with_indices)?(?:_backward)?",
+    r"_?fused_moving_avg_obs_\w+ _choose_qparams_per_tensor choose_qparams_optimized",
+)
+_OTHER = _any(
+    r"fft_(?!\w*(?:freq|shift))\w+ _fft_(?:c2c|c2r|r2c) _cufft_\w+ stft istft",
+    r"linalg_(?!cross|diagonal|vander)\w+ _linalg_\w+ cholesky(?:_inverse|_solve)? _cholesky_solve_helper",
+    r"inverse pinverse det logdet slogdet qr svd geqrf orgqr ormqr lu_solve lu_unpack _lu_with_info",
+    r"triangular_solve _spsolve matrix_exp(?:_backward)? _compute_linear_combination nuclear_norm",
+)
+_BY_ATEN: tuple[tuple[re.Pattern[str], OperatorClass], ...] = (
+    (_CONTRACTION, "tensor_contraction"),
+    (_NORMALIZATION, "statistical_normalization"),
+    (_OTHER, "other"),
+)
+# Inductor's kernels: the prefix is the kind of loop, whatever ops the name goes on to list.
+_GENERATED: dict[str, OperatorClass] = {
+    "tem": "tensor_contraction", "poi": "element_wise", "for": "element_wise",
+    "red": "statistical_normalization", "per": "statistical_normalization",
+    "spl": "statistical_normalization", "mix": "statistical_normalization",
+}  # fmt: skip
+_LIBRARY_CONTRACTION = _any(
+    r"mkl::_mkl_linear mkldnn::_(?:linear|convolution)\w* onednn::q(?:linear|conv)\w*",
+    r"quantized::(?:linear|conv)\w* flash_attn\w*::\w*flash_attn\w* flex_attention\w* xformers\w*::.*fmha\w*",
+    r"xformers\w*::(?:efficient_attention|flash)_\w+ fbgemm::\w*gemm\w* _C::\w*(?:gemm|scaled_mm)\w*",
+    r"_?vllm\w*::\w*attention\w* aiter::\w*gemm\w*",
+)
+
+_LAYOUT_KERNEL = re.compile(r"(?:nchw|nhwc)To\w*(?:nchw|nhwc)|im2(?:d2)?col|col2im", re.IGNORECASE)
 _CONTRACTION_KERNEL = re.compile(
-    r"gemm|nvjet|xmma|cutlass.*(?:tensorop|simt)|conv(?:olve|_fwd|_bwd|2d|3d)|dgrad|wgrad|fprop|winograd|flash|fmha"
-    r"|attention|attn|Cijk_|wvSplitK|gemv|splitKreduce|dot_kernel|mfma|cudnn::.*engine|miopen.*conv|igemm|bmm",
+    r"gemm|(?<!finalize_)matmul|nvjet|xmma|cutlass.*(?:tensorop|simt)|conv(?!er[ts])|scudnn|dgrad|wgrad|fprop|winograd"
+    r"|flash|fmha|fmoe|fused_moe_kernel|Batch(?:Prefill|Decode)With|attention|attn|Cijk_|wvSplitK|gemv"
+    r"|splitKreduce|dot_kernel|reduce_1block_kernel|mfma|cudnn::.*engine|bmm",
     re.IGNORECASE,
 )
 _NORMALIZATION_KERNEL = re.compile(
-    r"softmax|layer_?norm|batch_?norm|\bbn_|group_?norm|rms_?norm|reduce_kernel|norm_kernel|RowwiseMoments|triton_(?:red|per)_"
-    r"|GammaBeta|welford|pool|nll_loss|topk|cub::.*(?:Reduce|Scan)",
+    r"softmax|layer_?norm|batch_?norm|\bbn_|group_?norm|rms_?norm|reduce_kernel|norm_kernel|RowwiseMoments"
+    r"|GammaBeta|welford|ComputeInternalGradients|Compute(?:Backward)?FusedParams|pool|nll_loss|topk|RadixSort"
+    r"|bitonicSort|kernel_scan_|kernelHistogram|cub::.*(?:Reduce|Scan)|wrapped_(?:scan|reduce|\w*sort)_config",
     re.IGNORECASE,
 )
 _ELEMENT_KERNEL = re.compile(
-    r"elementwise|triton_poi_|copy_kernel|CatArray|index|gather|scatter|dropout|multi_tensor_apply|fill|embedding"
-    r"|silu|gelu|relu|rotary|rope|cast|transpose|distribution",
+    r"elementwise|copy_kernel|CatArray|index|gather|scatter|dropout|multi_tensor_apply|(?<!pre)fill|embedding"
+    r"|silu|gelu|relu|act_and_mul|rotary|(?<![a-z])rope|fused_?rope|(?<!broad)cast|transpose|distribution"
+    r"|convertTensor|upsample|triu_tril",
     re.IGNORECASE,
 )
+_BY_KERNEL: tuple[tuple[re.Pattern[str], OperatorClass], ...] = (
+    (_LAYOUT_KERNEL, "element_wise"),
+    (_CONTRACTION_KERNEL, "tensor_contraction"),
+    (_NORMALIZATION_KERNEL, "statistical_normalization"),
+    (_ELEMENT_KERNEL, "element_wise"),
+)
+# Loops over elements that are a step of a norm, as their template arguments tell.
+_STEP_OF_NORM = re.compile(r"softmax|(?:layer|batch|group|rms)_?norm|(?:Lp|L2|Max)NormFunctor", re.IGNORECASE)
 
 
 @lru_cache(maxsize=65536)
 def operator_class(op_name: str | None, kernel_name: str | None) -> OperatorClass:
     """Class of a row from its op, or, for a row of a kernel name, from the kernel where that is plain."""
-    if op_name is not None:
-        if op_name.startswith("triton_tem_") or _CONTRACTION_OP.match(op_name):
-            return "tensor_contraction"
-        if _NORMALIZATION_OP.match(op_name) or _POOL.match(op_name):
-            return "statistical_normalization"
-        if op_name.startswith("aten::") or op_name.startswith("triton_poi_"):
-            return "element_wise"
-    for pattern, kind in _BY_KERNEL:
-        if kernel_name is not None and pattern.search(kernel_name):
-            return kind
+    return _of_op(op_name or "") or _of_kernel(kernel_name or "")
+
+
+def _of_op(name: str) -> OperatorClass | None:
+    """None where the op does not say: not ATen's, not Inductor's, no known library's."""
+    if name.startswith("aten::"):
+        bare = name.removeprefix("aten::").removesuffix("_")
+        return next((kind for pattern, kind in _BY_ATEN if pattern.fullmatch(bare)), "element_wise")
+    if _LIBRARY_CONTRACTION.fullmatch(name):
+        return "tensor_contraction"
+    return _of_generated(name)
+
+
+def _of_generated(name: str) -> OperatorClass | None:
+    return _GENERATED.get(name[7:10]) if name.startswith("triton_") and name[10:11] == "_" else None
+
+
+def _of_kernel(name: str) -> OperatorClass:
+    """By the kernel's own name first: its template arguments name functors, types and other kernels."""
+    generated = _of_generated(name)
+    if generated is not None:
+        return generated
+    own = re.sub(r"<unnamed>::|\(anonymous namespace\)::", "", name).partition("<")[0]
+    for text in (own, name):
+        for pattern, kind in _BY_KERNEL:
+            if pattern.search(text):
+                step = kind == "element_wise" and _STEP_OF_NORM.search(name)
+                return "statistical_normalization" if step else kind
     return "other"
-
-
-_BY_KERNEL: tuple[tuple[re.Pattern[str], OperatorClass], ...] = (
-    (_CONTRACTION_KERNEL, "tensor_contraction"),
-    (_NORMALIZATION_KERNEL, "statistical_normalization"),
-    (_ELEMENT_KERNEL, "element_wise"),
-)
