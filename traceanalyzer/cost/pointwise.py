@@ -90,6 +90,11 @@ def base_name(name: str) -> str:
     return bare if bare in _TABLE else bare.removesuffix("_")
 
 
+def counts(name: str) -> tuple[int, int] | None:
+    """Nominal FLOPs and special functions an element of a bare operator name; None where it has no line."""
+    return _TABLE.get(name)
+
+
 @op_cost(*_ALL, source=_SOURCE)
 def pointwise(call: OpCall) -> Cost:
     """out[i] = f(a[i], b[i], ...) with inputs broadcast
