@@ -44,6 +44,15 @@ ITEMSIZE: dict[str, int] = {
 }  # fmt: skip
 
 
+# Codes of a `dtype` argument: torch/c10/core/ScalarType.h
+SCALAR_TYPES: dict[str, str] = {
+    "0": "uint8", "1": "int8", "2": "int16", "3": "int32", "4": "int64", "5": "fp16", "6": "fp32",
+    "7": "fp64",
+    "8": "complex32", "9": "complex64", "10": "complex128", "11": "bool", "15": "bf16", "23": "fp8_e5m2",
+    "24": "fp8_e4m3", "25": "fp8_e5m2", "26": "fp8_e4m3",
+}  # fmt: skip
+
+
 def canonical_dtype(spelling: str) -> str | None:
     """`c10::BFloat16` -> `bf16`; None where the text names no tensor dtype (`Scalar`, ``)."""
     text = spelling.strip().lower().replace("c10::", "").replace("torch.", "").replace("at::", "")

@@ -84,3 +84,30 @@ def test_triton_arguments_count_for_no_more_than_the_launch_touches() -> None:
     cost = price(call)
     assert isinstance(cost, Cost)
     assert cost.read_bytes + cost.write_bytes == 4 * (8192 + 1024 + 8192)
+
+
+def test_types_that_arguments_ask_for() -> None:
+    half = OpCall("aten::mm", ((64, 64), (64, 64), ()), ("bf16", "bf16", None), (), (), ("", "", "6"))
+    cost = price(half)
+    assert isinstance(cost, Cost) and cost.write_bytes == 4 * 64 * 64
+    total = OpCall("aten::sum", ((256, 256), (), (), ()), ("bf16", None, None, None), (), (),
+                   ("", "[1]", "False", "6"))  # fmt: skip
+    cost = price(total)
+    assert isinstance(cost, Cost) and cost.write_bytes == 4 * 256
+
+
+def test_the_bias_gradient_of_a_convolution_counts() -> None:
+    ones = "[1, 1]"
+    concrete = ("", "", "", "[8]", ones, ones, ones, "False", "[0, 0]", "1", "[False, False, True]")
+    dims = ((2, 8, 5, 5), (2, 4, 5, 5), (8, 4, 3, 3)) + ((),) * 8
+    cost = price(OpCall("aten::convolution_backward", dims, ("fp32",) * 3 + (None,) * 8, (), (), concrete))
+    assert isinstance(cost, Cost)
+    assert (cost.flops, cost.write_bytes) == (2 * 8 * 25, 8 * 4)
+
+
+def test_bags_end_where_the_last_offset_says() -> None:
+    concrete = ("", "", "", "False", "0", "False", "", "True", "-1")
+    dims = ((40, 16), (50,), (4,)) + ((),) * 6
+    types = ("fp32", "int64", "int64") + (None,) * 6
+    cost = price(OpCall("aten::_embedding_bag", dims, types, (), (), concrete))
+    assert isinstance(cost, Cost) and cost.write_bytes == 3 * 16 * 4

@@ -171,7 +171,7 @@ def _each(values: Sequence[int], dims: int, default: int) -> list[int]:
 def convolution_backward(call: OpCall) -> Cost:
     """dX, dW and dBias, those that the output mask asks for
 
-    FLOPs = the forward count once for dX and once for dW
+    FLOPs = the forward count once for dX and once for dW, one an element of dY for dBias
     Bytes = dX: dY and W read, X's size written; dW: X and dY read, W's size written; dY and X, W read once
     Assumes both gradients are wanted where the mask is not recorded; the weight gradient of a grouped
     convolution is counted without the g-fold excess of torch's own counter.
@@ -190,6 +190,12 @@ def _mask(call: OpCall) -> tuple[bool, bool, str]:
     return True, True, "both gradients assumed: the output mask was not recorded"
 
 
+def _wants_bias(call: OpCall) -> bool:
+    """The third flag of a recorded output mask."""
+    words = call.concrete[-1].strip("[] ").split(",") if call.concrete else []
+    return len(words) == 3 and words[2].strip() in ("True", "true", "1")
+
+
 def _gradients(
     call: OpCall, x: int, dy: int, w: int, wants_x: bool, wants_w: bool, note: str,
     transposed: bool | None = None,
@@ -206,6 +212,9 @@ def _gradients(
     groups = dims_x[1] // dims_w[1] if dims_w[1] and not transposed else 1
     engine = _engine(dims_x, dims_w, groups, transposed)
     flops = once * (int(wants_x) + int(wants_w))
+    if _wants_bias(call):
+        flops += numel(dims_y)
+        written += dims_y[1] * itemsize(call, dy)
     return Cost(flops, read, written, engine, matrix_precision(dtype(call, dy)), note=note)
 
 

@@ -8,6 +8,7 @@ from traceanalyzer.cost.tensors import (
     bytes_of,
     bytes_read,
     dtype,
+    flag,
     has,
     integers,
     is_list,
@@ -60,10 +61,11 @@ def embedding_bag(call: OpCall) -> Cost:
 
     FLOPs = 1 an element of every row read
     Bytes = rows, indices and offsets read, a row a bag written
-    Assumes no row is asked for twice; one bag an offset.
+    Assumes no row is asked for twice; one bag an offset, one fewer where the last offset is the end.
     """
     dim, count, bags = shape(call, 0)[-1], numel(shape(call, 1)), numel(shape(call, 2))
-    read = count * dim * itemsize(call, 0) + bytes_read(call, 1) + bytes_read(call, 2)
+    bags -= len(call.concrete) > 7 and flag(call, 7)
+    read = count * dim * itemsize(call, 0) + bytes_read(call, 1) + bytes_read(call, 2) + bytes_read(call, 6)
     return Cost(count * dim, read, bags * dim * itemsize(call, 0))
 
 
@@ -75,7 +77,7 @@ def gather(call: OpCall) -> Cost:
     Bytes = as many elements read as are written, and the indices
     Assumes an index is not used twice; whole sectors are moved: a floor.
     """
-    index = 1 if call.name == "aten::take" else 2
+    index = 1 if call.name in ("aten::take", "aten::take_along_dim") else 2
     dims, chosen = shape(call, 0), shape(call, index)
     size = numel(chosen)
     if call.name == "aten::index_select":
@@ -141,10 +143,14 @@ def scatter(call: OpCall) -> Cost:
     Assumes no element is touched twice; atomics move whole sectors: a floor.
     """
     adds = "add" in call.name or "reduce" in call.name
-    index, source = 2, 3
-    if "index_" in call.name:
-        slices = numel(shape(call, 0)) // max(shape(call, 0)[0], 1)
-        size = numel(shape(call, source)) if has(call, source) else numel(shape(call, index)) * slices
+    index, source = (1, 2) if call.name == "aten::put_" else (2, 3)
+    if call.name == "aten::masked_scatter_":
+        raise Missing("data_dependent", "a mask chooses as many elements as are true")
+    if "index_" in call.name and has(call, source):
+        size = numel(shape(call, source))
+    elif "index_" in call.name:
+        dims = shape(call, 0)
+        size = numel(shape(call, index)) * (numel(dims) // max(dims[integers(call, 1)[0]], 1))
     else:
         size = numel(shape(call, index))
     touched = size * itemsize(call, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from traceanalyzer.cost.registry import op_cost
 from traceanalyzer.cost.tensors import (
+    broadcast,
     bytes_read,
     dtype,
     has,
@@ -13,7 +14,7 @@ from traceanalyzer.cost.tensors import (
     shape,
 )  # fmt: skip
 from traceanalyzer.model import Cost, Engine, OpCall, Shape
-from traceanalyzer.units import ITEMSIZE, canonical_dtype
+from traceanalyzer.units import ITEMSIZE, SCALAR_TYPES, canonical_dtype
 
 _TORCH = "torch/utils/flop_counter.py"
 
@@ -25,7 +26,7 @@ def _product(
     left, right = shape(call, a), shape(call, b)
     if left[-1] != right[-2]:
         raise ValueError(f"inner sizes differ: {left} @ {right}")
-    batch = left[:-2] if len(left) >= len(right) else right[:-2]
+    batch = broadcast(left[:-2], right[:-2])
     size = numel(batch) * left[-2] * right[-1]
     written = size * (out if out is not None else itemsize(call, a))
     read = bytes_read(call, a) + bytes_read(call, b) + sum(bytes_read(call, i) for i in extra)
@@ -40,10 +41,16 @@ def product(call: OpCall) -> Cost:
     Bytes = s*(b*m*k + b*k*n) read, s*b*m*n written; s = bytes per element
     Assumes every operand is read once: the floor, not what the caches did.
     """
-    return _product(call, 0, 1)
+    return _product(call, 0, 1, out=_asked_size(call, 2))
 
 
-@op_cost("aten::addmm", "aten::baddbmm", "aten::_addmm_activation",
+def _asked_size(call: OpCall, place: int) -> int | None:
+    """Bytes an element of the result where an `out_dtype` argument asks for a type (mm.dtype and others)."""
+    asked = SCALAR_TYPES.get(call.concrete[place].strip()) if place < len(call.concrete) else None
+    return ITEMSIZE[asked] if asked else None
+
+
+@op_cost("aten::addmm", "aten::baddbmm", "aten::addmm_", "aten::baddbmm_", "aten::_addmm_activation",
          source=f"{_TORCH}: addmm_flop, baddbmm_flop")
 def product_plus(call: OpCall) -> Cost:
     """C = beta*S + alpha*(A @ B), S a bias vector or a matrix
@@ -140,8 +147,7 @@ def scaled_product(call: OpCall) -> Cost:
     inner = 2 * k if four_bit else k
     read = sum(bytes_read(call, i) for i in range(min(len(call.shapes), 6)) if has(call, i))
     named = [canonical_dtype(call.types[i]) for i in range(len(call.types)) if i >= 6]
-    code = call.concrete[6] if len(call.concrete) > 6 else ""
-    out = {"15": "bf16", "5": "fp16", "6": "fp32", "24": "fp8_e4m3", "23": "fp8_e5m2"}.get(code)
+    out = SCALAR_TYPES.get(call.concrete[6].strip()) if len(call.concrete) > 6 else None
     size = ITEMSIZE[out or next((t for t in named if t), None) or "bf16"]
     return Cost(2 * m * n * inner, read, m * n * size, "matrix", "fp4" if four_bit else "fp8")
 

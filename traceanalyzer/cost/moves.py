@@ -18,17 +18,9 @@ from traceanalyzer.cost.tensors import (
     sizes,
 )
 from traceanalyzer.model import Cost, OpCall
-from traceanalyzer.units import ITEMSIZE
+from traceanalyzer.units import ITEMSIZE, SCALAR_TYPES
 
 _SOURCE = "definition of the operator (torch.Tensor, torch.cat, torch.nn.functional.pad)"
-
-# torch/c10/core/ScalarType.h
-_SCALAR_TYPES = {
-    "0": "uint8", "1": "int8", "2": "int16", "3": "int32", "4": "int64", "5": "fp16", "6": "fp32",
-    "7": "fp64",
-    "8": "complex32", "9": "complex64", "10": "complex128", "11": "bool", "15": "bf16", "23": "fp8_e5m2",
-    "24": "fp8_e4m3", "25": "fp8_e5m2", "26": "fp8_e4m3",
-}  # fmt: skip
 
 _FREE = """
 view reshape _reshape_alias _unsafe_view view_as as_strided as_strided_ expand expand_as transpose transpose_
@@ -89,7 +81,7 @@ def duplicate(call: OpCall) -> Cost:
     if call.name == "aten::repeat_interleave":
         raise Missing("data_dependent", "the repeats are data")
     if call.name in ("aten::_to_copy", "aten::to") and len(call.concrete) > 1:
-        kind = _SCALAR_TYPES.get(call.concrete[1].strip(), kind)
+        kind = SCALAR_TYPES.get(call.concrete[1].strip(), kind)
     return Cost(0, bytes_read(call, 0), size * ITEMSIZE[kind])
 
 
@@ -158,7 +150,7 @@ def create(call: OpCall) -> Cost:
     place = 2 if call.name == "aten::full" else 1
     typed = call.concrete[place].strip() if len(call.concrete) > place else ""
     size = numel(sizes(call, 0))
-    return Cost(0, 0, size * ITEMSIZE[kind or _SCALAR_TYPES.get(typed, "fp32")])
+    return Cost(0, 0, size * ITEMSIZE[kind or SCALAR_TYPES.get(typed, "fp32")])
 
 
 @op_cost("aten::tril", "aten::triu", "aten::tril_", "aten::triu_", source=_SOURCE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from traceanalyzer.cost.registry import op_cost
 from traceanalyzer.cost.tensors import (
     broadcast,
@@ -68,8 +70,12 @@ _COMPARISONS = frozenset({
 _ALWAYS_FLOATING = frozenset({
     "div", "divide", "true_divide", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt",
     "rsqrt", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "asinh", "acosh",
-    "atanh", "erf", "erfc", "sigmoid", "tanh", "reciprocal",
+    "atanh", "erf", "erfc", "sigmoid", "tanh", "reciprocal", "copysign", "xlogy", "special_xlogy", "sinc",
+    "digamma", "lgamma", "erfinv", "logit", "polygamma", "deg2rad", "rad2deg", "special_expit", "special_erf",
+    "special_log1p", "special_exp2", "special_expm1", "i0", "special_i0", "hypot",
 })  # fmt: skip
+_ROUNDED = ("floor", "trunc")
+_FRACTION = re.compile(r"-?(?:\d+\.\d*(?:e[+-]?\d+)?|\d+e[+-]?\d+|inf|nan)", re.IGNORECASE)
 _TABLE = {name: (flops, special) for flops, special, names in _COUNTS for name in names.split()}
 _SOURCE = "aten/src/ATen/native/TensorIterator.cpp: shapes and types; FLOPs by this project's convention"
 _NOT_HERE = {"clone", "where", "masked_fill", "dropout_mask", "glu", "glu_backward", "relu_", "equal_"}
@@ -115,13 +121,26 @@ def elementwise(call: OpCall, flops: int, special: int) -> Cost:
     dims = shape(call, 0) if in_place else broadcast(*(shape(call, i) for i in inputs))
     kinds = [dtype(call, i) for i in inputs]
     common = promote(kinds)
+    if not is_floating(common) and _meets_a_fraction(call):
+        common = "fp32"
     result = dtype(call, 0) if in_place else _result(name, common)
+    if name in ("div", "divide") and len(call.concrete) > 2 and call.concrete[2].strip("'\" ") in _ROUNDED:
+        result = common
     size = numel(dims)
     read = sum(bytes_read(call, i) for i in inputs)
     return Cost(
         flops * size, read, size * ITEMSIZE[result], "vector", vector_precision(common),
         special_functions=special * size,
     )  # fmt: skip
+
+
+def _meets_a_fraction(call: OpCall) -> bool:
+    """Integers with a Python float, or a floating tensor of no dimension, give fp32 (torch.result_type)."""
+    for i, text in enumerate(call.concrete):
+        if _FRACTION.fullmatch(text.strip()) and i < len(call.shapes) and call.shapes[i] == ():
+            return True
+    pairs = zip(call.dtypes, call.shapes, strict=False)
+    return any(kind is not None and is_floating(kind) and dims == () for kind, dims in pairs)
 
 
 def _result(name: str, common: str) -> str:

@@ -19,7 +19,7 @@ from traceanalyzer.cost.tensors import (
     vector_precision,
 )  # fmt: skip
 from traceanalyzer.model import Cost, OpCall, Shape
-from traceanalyzer.units import ITEMSIZE
+from traceanalyzer.units import ITEMSIZE, SCALAR_TYPES
 
 _SOURCE = "torch/aten/src/ATen/native/ReduceOps.cpp, Pool.h: shapes and types of the results"
 
@@ -61,8 +61,11 @@ def reduction(call: OpCall) -> Cost:
         return _pairwise(call)
     out = _result_size(call, name, dims)
     kind = dtype(call, 0)
-    each = ITEMSIZE[kind]
-    if name in ("any", "all"):
+    asked = _asked_dtype(call, name)
+    each = ITEMSIZE[asked or kind]
+    if asked:
+        pass
+    elif name in ("any", "all"):
         each = 1
     elif name in ("argmax", "argmin", "count_nonzero") or (name in ("sum", "prod") and not is_floating(kind)):
         each = 8
@@ -81,6 +84,14 @@ def reduction(call: OpCall) -> Cost:
 def _result_size(call: OpCall, name: str, dims: Shape) -> int:
     """Elements of the result; one where the dimensions are not recorded, which keeps the bytes a floor."""
     return reduced(call, dims, _DIMS[name]) if call.concrete else 1
+
+
+def _asked_dtype(call: OpCall, name: str) -> str | None:
+    """The `dtype` argument of sum, mean, prod: the second of two, or the one behind dim and keepdim."""
+    if name not in ("sum", "nansum", "mean", "prod") or len(call.concrete) < 2:
+        return None
+    place = 1 if len(call.concrete) == 2 else 3
+    return SCALAR_TYPES.get(call.concrete[place].strip()) if place < len(call.concrete) else None
 
 
 def _pairwise(call: OpCall) -> Cost:
@@ -126,7 +137,8 @@ def topk(call: OpCall) -> Cost:
     Assumes one pass; radix selection reads the input two to four times.
     """
     dims, k = shape(call, 0), integers(call, 1)[0]
-    rows = numel(dims[:-1])
+    along = integers(call, 2) if len(call.concrete) > 2 else []
+    rows = numel(dims) // max(dims[along[0] if along else -1], 1)
     return Cost(numel(dims), bytes_read(call, 0), rows * k * (itemsize(call, 0) + 8),
                 note="one pass; radix selection takes two to four")  # fmt: skip
 
@@ -160,18 +172,16 @@ def nll_loss_backward(call: OpCall) -> Cost:
          "aten::binary_cross_entropy", "aten::binary_cross_entropy_with_logits", "aten::kl_div",
          "aten::soft_margin_loss", "aten::poisson_nll_loss", source=_SOURCE)
 def pair_loss(call: OpCall) -> Cost:
-    """f(x, target), reduced to a scalar
+    """f(x, target), element by element; the reduction to a scalar is an op that it calls
 
     FLOPs = 3 an element
-    Bytes = x, target and weight read, the loss written
-    Assumes a reduction, unless the argument that says so is 0.
+    Bytes = x, target and weight read, the loss of every element written
+    Assumes the mean or sum is priced by itself (torch/aten/src/ATen/native/Loss.cpp: apply_loss_reduction).
     """
     size = numel(shape(call, 0))
-    kept = any(text.strip() == "0" for text in call.concrete[2:4])
-    out = size if kept else 1
     read = sum(bytes_read(call, i) for i in tensors(call))
     special = size if "entropy" in call.name or "kl_div" in call.name else 0
-    return Cost(3 * size, read, out * itemsize(call, 0), "vector", "fp32", special_functions=special)
+    return Cost(3 * size, read, size * itemsize(call, 0), "vector", "fp32", special_functions=special)
 
 
 @op_cost("aten::mse_loss_backward", "aten::l1_loss_backward", "aten::smooth_l1_loss_backward",
