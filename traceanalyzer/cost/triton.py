@@ -6,15 +6,65 @@ counts for no more elements than the launch has.
 
 from __future__ import annotations
 
-import re
+from itertools import accumulate
+from operator import mul
 
-from traceanalyzer.cost.pointwise import _TABLE
+from traceanalyzer.cost.pointwise import counts
 from traceanalyzer.cost.registry import Missing, op_cost
-from traceanalyzer.cost.tensors import elements_read, itemsize, numel, shape, tensors
+from traceanalyzer.cost.tensors import (
+    dtype,
+    elements_read,
+    has,
+    itemsize,
+    matrix_precision,
+    numel,
+    shape,
+    tensors,
+)  # fmt: skip
 from traceanalyzer.model import Cost, OpCall
 
 _SOURCE = "torch/_inductor/codegen/triton.py: order of arguments; runtime/triton_heuristics.py: launch record"
-_WORDS = re.compile("|".join(sorted(map(re.escape, _TABLE), key=len, reverse=True)))
+
+# Nominal FLOPs an element of the launch, special functions among them, of ops that are not element-wise, as
+# their own formulas count them. A product or collective in a fused name is a kernel of its own: 0 here.
+_COUNTS = (
+    (0, 0, "_to_copy copy clone view _unsafe_view reshape _reshape_alias permute transpose t expand squeeze "
+           "unsqueeze select slice split split_with_sizes unbind cat stack flip roll unfold as_strided alias "
+           "detach diagonal narrow repeat constant_pad_nd reflection_pad2d replication_pad2d select_backward "
+           "slice_backward select_scatter slice_scatter as_strided_scatter unfold_backward lift_fresh "
+           "lift_fresh_copy full full_like new_full zeros zeros_like new_zeros ones ones_like new_ones empty "
+           "empty_like new_empty fill scalar_tensor arange iota linspace eye tril triu embedding index "
+           "index_select _unsafe_index gather scatter index_put _unsafe_index_put masked_select "
+           "masked_scatter nonzero one_hot max_unpool2d rand randn rand_like randn_like randint "
+           "inductor_random inductor_seeds inductor_lookup_seed bernoulli convert_element_type "
+           "view_as_real view_as_complex sym_size mm addmm bmm baddbmm matmul linear _scaled_mm _int_mm "
+           "convolution convolution_backward _scaled_dot_product_flash_attention "
+           "_scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention all_reduce "
+           "all_gather_into_tensor all_gather_into_tensor_out reduce_scatter_tensor all_to_all_single "
+           "wait_tensor"),
+    (1, 0, "sum nansum mean amax amin max min prod any all argmax argmin cumsum cumprod native_dropout "
+           "count_nonzero embedding_dense_backward index_add scatter_add scatter_reduce nll_loss_forward "
+           "nll_loss_backward"),
+    (2, 0, "linalg_vector_norm norm _native_batch_norm_legit_no_training"),
+    (3, 0, "var std var_mean std_mean mse_loss mse_loss_backward"),
+    (3, 1, "logsumexp"),
+    (4, 0, "_softmax_backward_data rms_norm _fused_rms_norm"),
+    (4, 1, "_softmax _log_softmax _safe_softmax _log_softmax_backward_data"),
+    (5, 1, "gelu gelu_backward"),
+    (7, 0, "native_layer_norm native_batch_norm _native_batch_norm_legit native_group_norm "
+           "_native_batch_norm_legit_functional _batch_norm_with_update cudnn_batch_norm"),
+    (11, 0, "_fused_rms_norm_backward"),
+    (13, 0, "native_layer_norm_backward native_batch_norm_backward native_group_norm_backward "
+            "batch_norm_backward cudnn_batch_norm_backward"),
+)  # fmt: skip
+_TABLE = {name: (flops, special) for flops, special, names in _COUNTS for name in names.split()}
+_LONGEST_NAME = 9  # words
+_REDUCTIONS = ("triton_red_", "triton_per_", "triton_spl_", "triton_mix_")
+
+
+def nominal_flops(name: str) -> tuple[int, int] | None:
+    """FLOPs and special functions an element of an operator in a fused kernel's name; None if not known."""
+    return _TABLE.get(name) or counts(name)
 
 
 @op_cost("triton_poi_*", "triton_per_*", "triton_red_*", "triton_for_*", "triton_spl_*", "triton_mix_*",
@@ -25,8 +75,8 @@ def generated(call: OpCall) -> Cost:
     FLOPs = nominal operations named in the kernel * elements of the launch
     Bytes = every distinct argument once, each for at most the elements of the launch; the last is taken
     as written, the others as read
-    Assumes the fused ops are those of the name, which is cut off when long; an argument updated in
-    place counts once.
+    Assumes each op of the name, which is cut off when long, is computed once and in this kernel; an
+    argument updated in place counts once.
     """
     inputs = tensors(call)
     if not inputs:
@@ -40,22 +90,64 @@ def generated(call: OpCall) -> Cost:
 
 
 def _launch_elements(call: OpCall) -> int:
-    """xnumel * ynumel * rnumel: the integer arguments behind the tensors; 0 where none is recorded."""
-    sizes = [int(text) for i, text in enumerate(call.concrete)
-             if re.fullmatch(r"\d+", text.strip())
-             and not (i < len(call.shapes) and call.shapes[i])]  # fmt: skip
-    return numel(tuple(s for s in sizes[:4] if s > 0)) if sizes else 0
+    """Elements of the launch, from the integers that end its arguments; 0 where they do not tell.
+
+    The sizes come last, (z, y,) x or x, r; symbolic dims (ks0, ...) may stand before them. The last pointer
+    is no larger than the launch: so sizes are the fewest that reach its elements, or more where those give
+    exactly an argument (the last may be a broadcast input, where the result is written in place).
+    """
+    if call.name.startswith("triton_for_"):  # one size for each of its loops: their sum, not their product
+        return 0
+    integers = _last_integers(call)
+    last = len(call.concrete) - len(integers) - 1
+    least = numel(shape(call, last)) if has(call, last) else 1
+    given = {numel(shape(call, i)) for i in tensors(call)}
+    fewest = 2 if call.name.startswith(_REDUCTIONS) else 1
+    products: list[int] = list(accumulate(integers, mul))[fewest - 1 : fewest + 2]
+    fitting = [p for p in products if p >= max(least, 1)]
+    exact = [p for p in fitting if p in given]
+    if exact:
+        return max(exact)
+    if not fitting and len(integers) == fewest:
+        return products[-1]  # the last pointer is an input of which a slice is used; no symbolic dims
+    return next(iter(fitting), 0)
+
+
+def _last_integers(call: OpCall) -> list[int]:
+    """The integers that end the arguments, the last of them first."""
+    found: list[int] = []
+    for i, text in reversed(list(enumerate(call.concrete))):
+        if not text.strip().isdecimal() or has(call, i):
+            break
+        found.append(int(text))
+    return found
 
 
 def _fused_flops(name: str) -> tuple[int, int]:
-    """FLOPs and special functions an element, from the ops in a kernel's name."""
-    words = name.removeprefix("triton_").split("_fused_")[-1]
-    words = re.sub(r"(?:_?native_|_?unsafe_|to_copy|_to_)", "_", words)
-    flops = special = 0
-    for word in _WORDS.findall(words):
-        flops += _TABLE[word][0]
-        special += _TABLE[word][1]
+    """FLOPs and special functions an element, from the ops in a kernel's name.
+
+    The name is `triton_<kind>_fused_<op>_<op>..._<number>`: ops are found as the longest run of whole words.
+    """
+    words = name.partition("_fused_")[2].split("_")
+    if words[-1].isdecimal():
+        words.pop()
+    flops = special = at = 0
+    while at < len(words):
+        taken, count = _operator_at(words, at)
+        flops, special, at = flops + count[0], special + count[1], at + taken
     return flops, special
+
+
+def _operator_at(words: list[str], at: int) -> tuple[int, tuple[int, int]]:
+    """Words of the longest known operator that begins here, and its counts; one word of none."""
+    for end in range(min(len(words), at + _LONGEST_NAME), at, -1):
+        joined = "_".join(words[at:end])
+        if joined.endswith("_") and not joined.endswith("__"):  # that `_` begins the next op
+            continue
+        count = nominal_flops(joined)
+        if count is not None:
+            return end - at, count
+    return 1, (0, 0)
 
 
 @op_cost("triton_tem_*", source=_SOURCE)
@@ -66,8 +158,6 @@ def template(call: OpCall) -> Cost:
     Bytes = every argument once
     Assumes exactly one pair of matrices whose product has the last argument's shape.
     """
-    from traceanalyzer.cost.tensors import dtype, matrix_precision
-
     matrices = [i for i in tensors(call) if len(shape(call, i)) >= 2]
     if len(matrices) < 3:
         raise Missing("no_formula", "the arguments of the template do not tell the product")
