@@ -1,65 +1,152 @@
-"""Compiled kernels: the launch's elements from its sizes, the FLOPs from the ops in its name."""
+"""Inductor's kernels: the elements of a launch from its arguments, its FLOPs from its name."""
 
 from __future__ import annotations
 
+from math import prod
+
 import pytest
 
-from traceanalyzer.cost import price
+from traceanalyzer.cost.registry import price
 from traceanalyzer.cost.triton import nominal_flops
 from traceanalyzer.model import Cost, OpCall
 
-Dims = tuple[int, ...]
+
+def launch(name: str, *arguments: tuple[int, ...] | int) -> OpCall:
+    """A launch with fp32 tensors (dims) and integers in this order; () is a tensor of zero dimensions."""
+    is_tensor = [isinstance(a, tuple) for a in arguments]
+    return OpCall(
+        name=name,
+        shapes=tuple(a if isinstance(a, tuple) else () for a in arguments),
+        dtypes=tuple("fp32" if t else None for t in is_tensor),
+        types=tuple("float" if t else "Scalar" for t in is_tensor),
+        strides=tuple(_contiguous(a) if isinstance(a, tuple) else () for a in arguments),
+        concrete=tuple("" if isinstance(a, tuple) else str(a) for a in arguments),
+    )
 
 
-def launch(name: str, tensors: list[Dims], sizes: list[int]) -> Cost:
-    """A launch as Inductor records it: pointers of fp32, then integers."""
-    shapes = (*tensors, *((),) * len(sizes))
-    dtypes = (*("fp32",) * len(tensors), *(None,) * len(sizes))
-    concrete = (*("",) * len(tensors), *map(str, sizes))
-    cost = price(OpCall(name, shapes, dtypes, (), (), concrete))
-    assert isinstance(cost, Cost), cost
+def _contiguous(dims: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(prod(dims[i + 1 :]) for i in range(len(dims)))
+
+
+def priced(name: str, *arguments: tuple[int, ...] | int) -> Cost:
+    """Its cost, which must be known."""
+    cost = price(launch(name, *arguments))
+    assert isinstance(cost, Cost)
     return cost
 
 
-def moved(cost: Cost) -> int:
-    return (cost.read_bytes + cost.write_bytes) // 4
+def flops(name: str) -> tuple[int, int]:
+    """FLOPs and special functions an element."""
+    cost = priced(name, (10,), (10,), 10)
+    assert cost.flops is not None
+    return cost.flops // 10, cost.special_functions // 10
 
 
-def test_a_static_launch_caps_its_arguments() -> None:
-    assert moved(launch("triton_poi_fused_add_0", [(100, 1024), (1024,), (8, 1024)], [8192])) == 17_408
+@pytest.mark.parametrize("ops", [
+    "expand", "constant_pad_nd", "arange", "select", "new_zeros", "select_backward_slice_backward", "clone",
+    "_to_copy_view", "_unsafe_view_clone_transpose", "embedding", "cat", "full_like", "permute", "",
+    "all_gather_into_tensor_wait_tensor", "addmm_view", "some_op_never_heard_of",
+])  # fmt: skip
+def test_moving_elements_is_no_arithmetic(ops: str) -> None:
+    assert flops(f"triton_poi_fused_{ops}_0") == (0, 0)
 
 
-def test_a_reduction_counts_rows_times_columns() -> None:
-    cost = launch("triton_red_fused_sum_0", [(512, 4096), (512,)], [512, 4096])
-    assert moved(cost) == 512 * 4096 + 512
-    assert cost.flops == 512 * 4096
+@pytest.mark.parametrize(("name", "expected"), [
+    ("triton_poi_fused_add_0", (1, 0)),
+    ("triton_poi_fused_add_relu_12", (1, 0)),
+    ("triton_poi_fused_exp_expand_3", (1, 1)),
+    ("triton_poi_fused_gelu_0", (5, 1)),
+    ("triton_poi_fused_ge_gelu_where_0", (7, 1)),
+    ("triton_poi_fused_add_mul_sigmoid_sigmoid_backward_0", (6, 1)),
+    ("triton_poi_fused__to_copy_clamp_min_lerp_0", (4, 0)),
+    ("triton_poi_fused___and___bitwise_and_0", (2, 0)),
+    ("triton_poi_fused_add__to_copy_mul_0", (2, 0)),
+    ("triton_poi_fused_native_dropout_native_dropout_backward_0", (2, 0)),
+    ("triton_poi_fused_log2_0", (1, 1)),
+    ("triton_red_fused_sum_0", (1, 0)),
+    ("triton_per_fused__softmax_0", (4, 1)),
+    ("triton_per_fused_mul__softmax_0", (5, 1)),
+    ("triton_red_fused__log_softmax_0", (4, 1)),
+    ("triton_per_fused_add_native_layer_norm_7", (8, 0)),
+    ("triton_red_fused__fused_rms_norm_0", (4, 0)),
+    ("triton_red_fused__fused_rms_norm__fused_rms_norm_backward_mul_2", (16, 0)),
+    ("triton_per_fused_add_mean_mul_pow_rsqrt_1", (5, 2)),
+    ("triton_poi_fused_0", (0, 0)),
+])  # fmt: skip
+def test_flops_are_those_of_the_ops_in_the_name(name: str, expected: tuple[int, int]) -> None:
+    if name.startswith("triton_poi"):
+        assert flops(name) == expected
+    else:
+        cost = priced(name, (4, 10), (4,), 4, 10)
+        assert (cost.flops, cost.special_functions) == (expected[0] * 40, expected[1] * 40)
 
 
-def test_a_slice_of_the_last_argument_is_capped_by_the_launch() -> None:
-    cost = launch("triton_red_fused_split_3", [(98304,), (16384, 2304)], [98304, 128])
-    assert moved(cost) == 98304 + 98304 * 128
+def test_an_op_that_is_not_known_has_no_count() -> None:
+    assert nominal_flops("never_heard_of") is None
+    assert nominal_flops("view") == (0, 0)
+    assert nominal_flops("mul") == (1, 0)
 
 
-def test_symbolic_dims_before_the_sizes_are_not_multiplied_in() -> None:
-    cost = launch("triton_poi_fused_add_0", [(888,), (888,)], [25136, 201088, 201088, 888])
-    assert moved(cost) == 2 * 888
+def moved(name: str, *arguments: tuple[int, ...] | int) -> tuple[int | None, int | None]:
+    """Elements read and written."""
+    cost = priced(name, *arguments)
+    assert cost.read_bytes is not None and cost.write_bytes is not None
+    return cost.read_bytes // 4, cost.write_bytes // 4
 
 
-@pytest.mark.parametrize(
-    ("name", "flops"),
-    [
-        ("triton_poi_fused_expand_clone_0", 0), ("triton_poi_fused_constant_pad_nd_1", 0),
-        ("triton_poi_fused_arange_select_2", 0), ("triton_poi_fused_gelu_3", 5),
-        ("triton_poi_fused_add_mul_4", 2), ("triton_poi_fused__to_copy_add_5", 1),
-        ("triton_per_fused__softmax_6", 4), ("triton_per_fused_native_layer_norm_7", 7),
-    ],
-)  # fmt: skip
-def test_flops_are_those_of_the_ops_in_the_name(name: str, flops: int) -> None:
-    sizes = [64, 64] if "_per_" in name else [4096]
-    assert launch(name, [(64, 64), (64, 64)], sizes).flops == flops * 4096
+def test_a_static_launch() -> None:
+    assert moved("triton_poi_fused_add_0", (8, 16), (16,), (8, 16), 128) == (144, 128)
 
 
-def test_names_are_whole_words() -> None:
-    assert nominal_flops("exp") == (1, 1)
-    assert nominal_flops("expand") == (0, 0)
-    assert nominal_flops("no_such_op") is None
+def test_a_slice_of_an_argument_counts_for_the_launch_only() -> None:
+    assert moved("triton_poi_fused_add_0", (1000, 16), (8, 16), 128) == (128, 128)
+
+
+def test_symbolic_dims_before_the_sizes_are_no_sizes() -> None:
+    """What counts is 888, not the product of all: 1e15."""
+    arguments = ((1000, 888), (888,), 0, 25136, 201088, 201088, 0, 888)
+    assert moved("triton_poi_fused_add_0", *arguments) == (888, 888)
+    assert priced("triton_poi_fused_add_0", *arguments).flops == 888
+    assert moved("triton_poi_fused_clone_0", (512, 4, 64), (4, 64), 4, 256) == (256, 256)
+
+
+def test_a_grid_of_two_dimensions() -> None:
+    name = "triton_poi_fused_clone_transpose_0"
+    assert moved(name, (64, 100), (100, 64), 64, 100) == (6400, 6400)
+    assert moved(name, (9, 64, 100), (100, 64), 7, 64, 100) == (6400, 6400)
+
+
+def test_a_result_in_place_of_the_first_argument_is_not_cut_to_the_broadcast_last() -> None:
+    assert moved("triton_poi_fused_add_0", (64, 100), (100,), 64, 100) == (6400, 100)
+
+
+def test_reductions_have_two_sizes_at_least() -> None:
+    for kind in ("red", "per"):
+        name = f"triton_{kind}_fused_sum_0"
+        assert moved(name, (64, 100), (64,), 64, 100) == (6400, 64)
+        assert moved(name, (64, 100), (64,), 64, 64, 100) == (6400, 64)
+        assert moved(name, (5000, 100), (64,), 3, 64, 100) == (6400, 64)
+        assert moved(name, (2, 32, 100), (2, 32, 3), 64, 3, 100) == (6400, 192)
+        assert priced(name, (64, 100), (64,), 64, 100).flops == 6400
+
+
+def test_a_persistent_reduction_without_its_r_has_no_cap() -> None:
+    assert moved("triton_per_fused_sum_0", (64, 100), (64,), 64) == (6400, 64)
+
+
+def test_a_result_of_zero_dimensions_does_not_widen_the_launch() -> None:
+    assert moved("triton_poi_fused_select_0", (5000, 100), (), 1) == (1, 0)
+    assert moved("triton_per_fused_sum_0", (5000,), (72,), (), 1, 72)[0] == 72 + 72
+
+
+def test_a_larger_result_is_written_for_the_launch_only() -> None:
+    assert moved("triton_poi_fused_index_put_0", (64, 10), (5000, 10), 640) == (640, 640)
+
+
+def test_without_sizes_the_arguments_count_in_full() -> None:
+    assert moved("triton_poi_fused_add_0", (64, 10), (64, 10)) == (640, 640)
+    assert moved("triton_for_fused_0", (64,), (30,), (64,), (30,), 64, 30) == (158, 30)
+
+
+def test_a_slice_of_the_last_argument_of_a_reduction_counts_for_the_launch_only() -> None:
+    assert moved("triton_red_fused_split_3", (98304,), (16384, 2304), 98304, 128) == (98304, 98304 * 128)

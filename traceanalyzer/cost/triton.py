@@ -85,32 +85,36 @@ def generated(call: OpCall) -> Cost:
     moved = [min(elements_read(call, i), limit) * itemsize(call, i) for i in inputs]
     flops, special = _fused_flops(call.name)
     size = min(limit, max(numel(shape(call, i)) for i in inputs))
-    return Cost(flops * size, sum(moved[:-1]), moved[-1], "vector", "fp32", special_functions=special * size,
+    written = moved[-1] if inputs[-1] == _last_pointer(call) else 0  # a result of zero dimensions counts 0
+    return Cost(flops * size, sum(moved) - written, written, "vector", "fp32",
+                special_functions=special * size,
                 note="bytes of each argument once; which are written is taken from their order")  # fmt: skip
 
 
 def _launch_elements(call: OpCall) -> int:
     """Elements of the launch, from the integers that end its arguments; 0 where they do not tell.
 
-    The sizes come last, (z, y,) x or x, r; symbolic dims (ks0, ...) may stand before them. The last pointer
-    is no larger than the launch: so sizes are the fewest that reach its elements, or more where those give
-    exactly an argument (the last may be a broadcast input, where the result is written in place).
+    The sizes come last, (z, y,) x or x, r; symbolic dims (ks0, ...) may stand before them. They are as many
+    as give exactly the elements of an argument; else the fewest that reach those of the last pointer, which
+    for a reduction is a result without its r. Where all of them do not, that pointer is written in part, and
+    the launch has at most their product; but a persistent reduction may not list its r.
     """
     if call.name.startswith("triton_for_"):  # one size for each of its loops: their sum, not their product
         return 0
-    integers = _last_integers(call)
-    last = len(call.concrete) - len(integers) - 1
-    least = numel(shape(call, last)) if has(call, last) else 1
+    reduces = call.name.startswith(_REDUCTIONS)
+    sizes = _last_integers(call)
+    products: list[int] = list(accumulate(sizes, mul))[1:4] if reduces else list(accumulate(sizes, mul))[:3]
+    last = _last_pointer(call)
+    least = max(numel(shape(call, last)) if has(call, last) else 1, 1)
     given = {numel(shape(call, i)) for i in tensors(call)}
-    fewest = 2 if call.name.startswith(_REDUCTIONS) else 1
-    products: list[int] = list(accumulate(integers, mul))[fewest - 1 : fewest + 2]
-    fitting = [p for p in products if p >= max(least, 1)]
-    exact = [p for p in fitting if p in given]
+    exact = [p for p in products if p >= least and p in given]
     if exact:
         return max(exact)
-    if not fitting and len(integers) == fewest:
-        return products[-1]  # the last pointer is an input of which a slice is used; no symbolic dims
-    return next(iter(fitting), 0)
+    reduced = sizes[0] if reduces and sizes else 1
+    fitting = [p for p in products if p >= least * reduced] or [p for p in products if p >= least]
+    if fitting:
+        return fitting[0]
+    return 0 if call.name.startswith("triton_per_") else max(products, default=0)
 
 
 def _last_integers(call: OpCall) -> list[int]:
@@ -121,6 +125,12 @@ def _last_integers(call: OpCall) -> list[int]:
             break
         found.append(int(text))
     return found
+
+
+def _last_pointer(call: OpCall) -> int:
+    """The last argument that is a tensor, of zero dimensions or more; its index counts from 0."""
+    before = len(call.shapes) - len(_last_integers(call))
+    return max(i for i in range(before) if call.dtypes[i] is not None or has(call, i))
 
 
 def _fused_flops(name: str) -> tuple[int, int]:
