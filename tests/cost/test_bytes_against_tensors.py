@@ -97,6 +97,10 @@ CASES = [
     Case("aten::_to_copy", aten._to_copy, (X,)),
     Case("aten::cat", aten.cat, ([X, Y, X], 1)),
     Case("aten::cat", aten.cat, ([ROW, ROW], 0)),
+    Case("aten::cat", aten.cat, ([ROW.expand(64, 96), X], 0), reads=whole(ROW) + whole(X)),
+    Case("aten::stack", aten.stack, ([ROW, ROW.expand(96)], 0)),
+    Case("aten::stack", torch.stack, ([t(1).expand(96), ROW], 0), reads=4 + whole(ROW)),
+    Case("aten::block_diag", torch.block_diag, (t(2, 3), t(4), t(5, 1)), reads=4 * 15, writes=4 * 8 * 8),
     Case("aten::constant_pad_nd", aten.constant_pad_nd, (X, [1, 2, 3, 4], 0.0)),
     Case("aten::tril", aten.tril, (X,)),
     *(Case(f"aten::{n}", getattr(aten, n), a) for n in ("sum", "mean") for a in [

@@ -19,6 +19,7 @@ from traceanalyzer.cost.tensors import (
     flag,
     has,
     integers,
+    is_true,
     itemsize,
     matrix_precision,
     numel,
@@ -184,7 +185,7 @@ def convolution_backward(call: OpCall) -> Cost:
 def _mask(call: OpCall) -> tuple[bool, bool, str]:
     """output_mask is the last argument, a list of two or three booleans."""
     last = call.concrete[-1] if call.concrete else ""
-    values = [word.strip() in ("True", "true", "1") for word in last.strip("[] ").split(",") if word.strip()]
+    values = [is_true(word) for word in last.strip("[] ").split(",") if word.strip()]
     if len(values) >= 2:
         return values[0], values[1], ""
     return True, True, "both gradients assumed: the output mask was not recorded"
@@ -193,7 +194,7 @@ def _mask(call: OpCall) -> tuple[bool, bool, str]:
 def _wants_bias(call: OpCall) -> bool:
     """The third flag of a recorded output mask."""
     words = call.concrete[-1].strip("[] ").split(",") if call.concrete else []
-    return len(words) == 3 and words[2].strip() in ("True", "true", "1")
+    return len(words) == 3 and is_true(words[2])
 
 
 def _gradients(

@@ -12,6 +12,7 @@ from traceanalyzer.cost.tensors import (
     has,
     integers,
     is_list,
+    is_true,
     itemsize,
     list_bytes,
     numel,
@@ -117,7 +118,7 @@ def index_put(call: OpCall) -> Cost:
     Assumes the untouched part of x costs nothing (copied by the out-of-place variant).
     """
     dims, indices = shape(call, 0), [s for s in shapes_in(call, 1) if s]
-    accumulates = len(call.concrete) > 3 and call.concrete[3].strip() in ("True", "true", "1")
+    accumulates = len(call.concrete) > 3 and is_true(call.concrete[3])
     note = ""
     if call.list_dtype in ("bool", "uint8"):
         raise Missing("data_dependent", "a mask chooses as many elements as are true")

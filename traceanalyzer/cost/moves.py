@@ -12,6 +12,7 @@ from traceanalyzer.cost.tensors import (
     is_list,
     itemsize,
     list_bytes,
+    list_bytes_read,
     numel,
     shape,
     shapes_in,
@@ -91,11 +92,15 @@ def concatenate(call: OpCall) -> Cost:
     """All tensors of a list one after another
 
     FLOPs = 0
-    Bytes = every input read, as much written
+    Bytes = every input read (expanded dimensions once), all of them written; block_diag: zeros too
     Assumes the items have one type, which a trace does not record: from kernel names or neighbours.
     """
-    moved = list_bytes(call, 0)
-    return Cost(0, moved, moved)
+    read = list_bytes_read(call, 0)
+    if call.name == "aten::block_diag":
+        blocks = [((1, 1) + dims)[-2:] for dims in shapes_in(call, 0)]
+        size = sum(rows for rows, _ in blocks) * sum(columns for _, columns in blocks)
+        return Cost(0, read, size * itemsize(call, 0))
+    return Cost(0, read, list_bytes(call, 0))
 
 
 @op_cost("aten::constant_pad_nd", "aten::pad", "aten::reflection_pad1d", "aten::reflection_pad2d",
@@ -181,7 +186,10 @@ def scatter_view(call: OpCall) -> Cost:
     if call.name.endswith("_backward"):
         return Cost(0, read, numel(sizes(call, 1)) * itemsize(call, 0))
     if call.name == "aten::split_with_sizes_copy":
-        return Cost(0, read, read)
+        return Cost(0, read, bytes_of(call, 0))
+    if call.name == "aten::as_strided_copy":
+        written = numel(sizes(call, 1)) * itemsize(call, 0)
+        return Cost(0, min(read, written), written)
     return Cost(0, read + bytes_read(call, 1), bytes_of(call, 0))
 
 

@@ -12,6 +12,7 @@ from traceanalyzer.cost.tensors import (
     dtype,
     has,
     integers,
+    is_true,
     itemsize,
     numel,
     shape,
@@ -33,7 +34,7 @@ def softmax(call: OpCall) -> Cost:
     Assumes a row stays on chip: longer rows are read again.
     """
     size = numel(shape(call, 0))
-    to_float = len(call.concrete) > 2 and call.concrete[2].strip() in ("True", "true", "1")
+    to_float = len(call.concrete) > 2 and is_true(call.concrete[2])
     each = 4 if to_float and itemsize(call, 0) == 2 else itemsize(call, 0)
     read = bytes_read(call, 0) + (bytes_read(call, 1) if call.name == "aten::_masked_softmax" else 0)
     return Cost(4 * size, read, size * each, "vector", "fp32", special_functions=size)

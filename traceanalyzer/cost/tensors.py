@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from math import prod
 
 from traceanalyzer.cost.registry import Missing
-from traceanalyzer.model import OpCall, Shape
+from traceanalyzer.model import Dims, OpCall, Shape
 from traceanalyzer.units import ITEMSIZE
 
 _ORDER = (
@@ -17,6 +17,11 @@ _ORDER = (
 )  # fmt: skip
 _RANK = {name: place for place, name in enumerate(_ORDER)}
 _TRUE = ("True", "true", "1")
+
+
+def is_true(text: str) -> bool:
+    """Whether a recorded value is true; profilers spell it differently."""
+    return text.strip() in _TRUE
 
 
 def shape(call: OpCall, i: int) -> Shape:
@@ -65,8 +70,10 @@ def numel(dims: Shape) -> int:
 
 def elements_read(call: OpCall, i: int) -> int:
     """Distinct elements of input `i`: a dimension of stride 0 is an expanded one and counts once."""
-    dims = shape(call, i)
-    strides = call.strides[i] if i < len(call.strides) else ()
+    return _distinct(shape(call, i), call.strides[i] if i < len(call.strides) else ())
+
+
+def _distinct(dims: Shape, strides: Dims) -> int:
     if len(strides) != len(dims):
         return numel(dims)
     return prod(d if s != 0 or d == 0 else 1 for d, s in zip(dims, strides, strict=True))
@@ -83,8 +90,23 @@ def bytes_of(call: OpCall, i: int) -> int:
 
 
 def list_bytes(call: OpCall, i: int) -> int:
-    """Bytes of the tensors in list `i`."""
+    """Bytes of the tensors in list `i`, in full, as when they are written."""
     return sum(map(numel, shapes_in(call, i))) * itemsize(call, i)
+
+
+def list_bytes_read(call: OpCall, i: int) -> int:
+    """Bytes of reading every tensor of list `i` once, expanded dimensions once."""
+    return list_elements_read(call, i) * itemsize(call, i)
+
+
+def list_elements_read(call: OpCall, i: int) -> int:
+    """Distinct elements of the tensors in list `i`."""
+    items = call.shapes[i] if i < len(call.shapes) else ()
+    strides = call.strides[i] if i < len(call.strides) else ()
+    if len(strides) != len(items):
+        return sum(map(numel, shapes_in(call, i)))
+    pairs = [(d, s) for d, s in zip(items, strides, strict=True) if isinstance(d, tuple)]
+    return sum(_distinct(d, s if isinstance(s, tuple) else ()) for d, s in pairs)
 
 
 def tensors(call: OpCall) -> list[int]:
@@ -142,7 +164,7 @@ def sizes(call: OpCall, i: int) -> Shape:
 
 def flag(call: OpCall, i: int) -> bool:
     """A boolean argument; Missing where it is not recorded."""
-    return argument(call, i).strip() in _TRUE
+    return is_true(argument(call, i))
 
 
 def vector_precision(name: str) -> str:
