@@ -141,9 +141,12 @@ def scatter(call: OpCall) -> Cost:
 
     FLOPs = 1 a source element where it adds
     Bytes = source and indices read, touched elements written, and read where it adds
-    Assumes no element is touched twice; atomics move whole sectors: a floor.
+    Assumes no element is touched twice; atomics move whole sectors: a floor. Out of place, x is copied by
+    an op that this one calls (torch/aten/src/ATen/native/TensorAdvancedIndexing.cpp).
     """
-    adds = "add" in call.name or "reduce" in call.name
+    # scatter(..., reduce) has a fifth argument, whose text profilers leave out; `out` has dims.
+    reduces = call.name in ("aten::scatter", "aten::scatter_") and len(call.concrete) > 4 and not has(call, 4)
+    adds = "add" in call.name or "reduce" in call.name or reduces
     index, source = (1, 2) if call.name == "aten::put_" else (2, 3)
     if call.name == "aten::masked_scatter_":
         raise Missing("data_dependent", "a mask chooses as many elements as are true")
@@ -156,9 +159,7 @@ def scatter(call: OpCall) -> Cost:
         size = numel(shape(call, index))
     touched = size * itemsize(call, 0)
     read = (touched if has(call, source) else 0) + bytes_read(call, index)
-    written = touched if call.name.endswith("_") else bytes_of(call, 0)
-    read += 0 if call.name.endswith("_") else bytes_read(call, 0)
-    return Cost(size * adds, read + touched * adds, written)
+    return Cost(size * adds, read + touched * adds, touched)
 
 
 @op_cost("aten::gather_backward", "aten::index_backward", "aten::index_select_backward", "aten::one_hot",
@@ -179,12 +180,13 @@ def search(call: OpCall) -> Cost:
     """Place of each value among sorted borders
 
     FLOPs = 0
-    Bytes = values and borders read, int64 places written
+    Bytes = values and borders read, places written: int64, or int32 where asked for
     Assumes borders are read once.
     """
     values = 1 if call.name == "aten::searchsorted" else 0
     read = bytes_read(call, 0) + bytes_read(call, 1)
-    return Cost(0, read, 8 * numel(shape(call, values)))
+    narrow = len(call.concrete) > 2 and is_true(call.concrete[2])
+    return Cost(0, read, (4 if narrow else 8) * numel(shape(call, values)))
 
 
 @op_cost("aten::isin", source=_SOURCE)

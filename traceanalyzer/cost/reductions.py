@@ -5,6 +5,7 @@ from __future__ import annotations
 from traceanalyzer.cost.registry import Missing, op_cost
 from traceanalyzer.cost.tensors import (
     argument,
+    broadcast,
     bytes_of,
     bytes_read,
     dtype,
@@ -36,18 +37,32 @@ _FLOPS = {
     "var": 3, "std": 3, "var_mean": 3, "std_mean": 3, "logsumexp": 3, "norm": 2, "linalg_vector_norm": 2,
 }  # fmt: skip
 _WITH_INDEX = ("max", "min", "median", "nanmedian", "mode", "kthvalue")
+_TYPED = ("sum", "nansum", "mean", "prod")
+# The overloads without dimensions call those with them, under the same name.
+_CALL_THEMSELVES = ("sum", "var", "var_mean", "std_mean")
 
 
 def reduced(call: OpCall, dims: Shape, place: int) -> int:
     """Elements of the result of reducing over the dimensions in argument `place`; all where it is empty."""
     text = argument(call, place).strip() if place < len(call.concrete) else ""
-    if text in ("", "[]", "None") or (place < len(call.types) and call.types[place] in ("Tensor",)):
+    if text in ("", "[]", "None", "True", "False"):  # var(x, unbiased) has a flag there
         return 1
     chosen = {d % len(dims) for d in integers(call, place)}
     return numel(tuple(d for i, d in enumerate(dims) if i not in chosen))
 
 
-@op_cost(*(f"aten::{name}" for name in _DIMS), source=_SOURCE)
+@op_cost(*(f"aten::{name}" for name in _CALL_THEMSELVES), source=_SOURCE, role="composite")
+def nested_reduction(call: OpCall) -> Cost:
+    """A sum or variance, where no op of the same name below it does the work
+
+    FLOPs = 1 an input element (var_mean, std_mean, var 3)
+    Bytes = input read, result written
+    Assumes one pass; the partial sums of a two-pass kernel are small.
+    """
+    return reduction(call)
+
+
+@op_cost(*(f"aten::{name}" for name in _DIMS if name not in _CALL_THEMSELVES), source=_SOURCE)
 def reduction(call: OpCall) -> Cost:
     """One value for each slice: sum, mean, extreme, variance, norm, log-sum-exp
 
@@ -61,18 +76,7 @@ def reduction(call: OpCall) -> Cost:
         return _pairwise(call)
     out = _result_size(call, name, dims)
     kind = dtype(call, 0)
-    asked = _asked_dtype(call, name)
-    each = ITEMSIZE[asked or kind]
-    if asked:
-        pass
-    elif name in ("any", "all"):
-        each = 1
-    elif name in ("argmax", "argmin", "count_nonzero") or (name in ("sum", "prod") and not is_floating(kind)):
-        each = 8
-    elif name in _WITH_INDEX and out > 1:
-        each += 8
-    elif name in ("var_mean", "std_mean", "aminmax"):
-        each *= 2
+    each = _bytes_each(name, kind, _asked_dtype(call, name), out)
     size = numel(dims)
     roots = name in ("std", "norm", "linalg_vector_norm", "std_mean")
     special = out if roots else size * (name == "logsumexp")
@@ -81,16 +85,37 @@ def reduction(call: OpCall) -> Cost:
                 vector_precision(kind), special_functions=special, note=note)  # fmt: skip
 
 
+def _bytes_each(name: str, kind: str, asked: str | None, out: int) -> int:
+    """Bytes written for one element of the result, an index or a second result included."""
+    if asked:
+        return ITEMSIZE[asked]
+    if name in ("any", "all"):
+        return 1
+    if name in ("argmax", "argmin", "count_nonzero"):
+        return 8
+    if name in ("sum", "nansum", "prod") and not is_floating(kind):
+        return 8
+    if name in _WITH_INDEX and out > 1:
+        return ITEMSIZE[kind] + 8
+    return ITEMSIZE[kind] * (2 if name in ("var_mean", "std_mean", "aminmax") else 1)
+
+
 def _result_size(call: OpCall, name: str, dims: Shape) -> int:
     """Elements of the result; one where the dimensions are not recorded, which keeps the bytes a floor."""
-    return reduced(call, dims, _DIMS[name]) if call.concrete else 1
+    whole = name == "norm" and len(call.concrete) == 3 or _without_dims(call, name)
+    return 1 if whole or not call.concrete else reduced(call, dims, _DIMS[name])
+
+
+def _without_dims(call: OpCall, name: str) -> bool:
+    """sum(x, dtype) and, with `out`, three arguments; the overloads with dimensions have four or more."""
+    return name in _TYPED and len(call.concrete) <= 3
 
 
 def _asked_dtype(call: OpCall, name: str) -> str | None:
-    """The `dtype` argument of sum, mean, prod: the second of two, or the one behind dim and keepdim."""
-    if name not in ("sum", "nansum", "mean", "prod") or len(call.concrete) < 2:
+    """The `dtype` argument: behind dim and keepdim, or the second of the overloads without dimensions."""
+    if name not in (*_TYPED, "norm", "linalg_vector_norm"):
         return None
-    place = 1 if len(call.concrete) == 2 else 3
+    place = 4 if "norm" in name else 1 if _without_dims(call, name) else 3
     return SCALAR_TYPES.get(call.concrete[place].strip()) if place < len(call.concrete) else None
 
 
@@ -107,9 +132,12 @@ def scan(call: OpCall) -> Cost:
 
     FLOPs = 1 an element
     Bytes = input read, output written; integers come out as int64, cummax and cummin with int64 indices
-    Assumes one pass.
+    Assumes one pass; of the type asked for, where one is.
     """
     size, kind = numel(shape(call, 0)), dtype(call, 0)
+    asked = SCALAR_TYPES.get(call.concrete[2].strip()) if len(call.concrete) > 2 else None
+    if asked:
+        return Cost(size, bytes_read(call, 0), size * ITEMSIZE[asked])
     each = ITEMSIZE[kind] if is_floating(kind) or call.name.endswith("_") else 8
     each += 8 if call.name in ("aten::cummax", "aten::cummin") else 0
     return Cost(size, bytes_read(call, 0), size * each)
@@ -149,11 +177,14 @@ def nll_loss(call: OpCall) -> Cost:
     """-x[i, target[i]], averaged
 
     FLOPs = 1 a target
-    Bytes = targets and the chosen elements read, the loss written
-    Assumes no reduction writes one value only.
+    Bytes = targets, class weights and the chosen elements read; the loss and the total weight, or without
+    a reduction the loss of every target, written
+    Assumes a mean or a sum where the reduction is not recorded.
     """
     targets = numel(shape(call, 1))
-    return Cost(targets, bytes_read(call, 1) + targets * itemsize(call, 0), 2 * itemsize(call, 0))
+    each = len(call.concrete) > 3 and call.concrete[3].strip() == "0"
+    read = bytes_read(call, 1) + bytes_read(call, 2) + targets * itemsize(call, 0)
+    return Cost(targets, read, (targets if each else 2) * itemsize(call, 0))
 
 
 @op_cost("aten::nll_loss_backward", "aten::nll_loss2d_backward", source=_SOURCE)
@@ -178,7 +209,7 @@ def pair_loss(call: OpCall) -> Cost:
     Bytes = x, target and weight read, the loss of every element written
     Assumes the mean or sum is priced by itself (torch/aten/src/ATen/native/Loss.cpp: apply_loss_reduction).
     """
-    size = numel(shape(call, 0))
+    size = numel(broadcast(shape(call, 0), shape(call, 1)))
     read = sum(bytes_read(call, i) for i in tensors(call))
     special = size if "entropy" in call.name or "kl_div" in call.name else 0
     return Cost(3 * size, read, size * itemsize(call, 0), "vector", "fp32", special_functions=special)
