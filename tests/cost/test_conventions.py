@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-import torch
 
-import traceanalyzer
-from traceanalyzer.analyze import Options
 from traceanalyzer.cost import formula_of, price
 from traceanalyzer.model import Cost, OpCall, Unpriced
 
@@ -116,18 +111,3 @@ def test_bags_end_where_the_last_offset_says() -> None:
     types = ("fp32", "int64", "int64") + (None,) * 6
     cost = price(OpCall("aten::_embedding_bag", dims, types, (), (), concrete))
     assert isinstance(cost, Cost) and cost.write_bytes == 3 * 16 * 4
-
-
-def test_an_op_that_calls_itself_counts_once(tmp_path: Path) -> None:
-    """sum() is a sum over all dimensions, var() a var over them: one reading of the input each."""
-    x = torch.rand(*BIG)
-    with torch.profiler.profile(record_shapes=True) as profiler:
-        x.sum()
-        x.var()
-        torch.var_mean(x)
-        torch.ops.aten.var_mean(x, True)
-    path = tmp_path / "trace.json"
-    profiler.export_chrome_trace(str(path))
-    options = Options(bandwidth="50GB/s", peaks=("fp32=2T", "matrix:fp32=2T"))
-    rows = traceanalyzer.analyze(path, options=options).op_rows
-    assert sum(row.read_bytes or 0 for row in rows) == 4 * BYTES

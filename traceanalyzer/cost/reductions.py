@@ -102,20 +102,20 @@ def _bytes_each(name: str, kind: str, asked: str | None, out: int) -> int:
 
 def _result_size(call: OpCall, name: str, dims: Shape) -> int:
     """Elements of the result; one where the dimensions are not recorded, which keeps the bytes a floor."""
-    whole = not call.concrete or _without_dims(call, name)
-    return 1 if whole else reduced(call, dims, _DIMS[name])
+    whole = name == "norm" and len(call.concrete) == 3 or _without_dims(call, name)
+    return 1 if whole or not call.concrete else reduced(call, dims, _DIMS[name])
 
 
 def _without_dims(call: OpCall, name: str) -> bool:
-    """sum(x, dtype), norm(x, p, dtype), one more with `out`; the overloads with dimensions have more."""
-    return name in (*_TYPED, "norm") and len(call.concrete) <= 3
+    """sum(x, dtype) and, with `out`, three arguments; the overloads with dimensions have four or more."""
+    return name in _TYPED and len(call.concrete) <= 3
 
 
 def _asked_dtype(call: OpCall, name: str) -> str | None:
     """The `dtype` argument: behind dim and keepdim, or the second of the overloads without dimensions."""
     if name not in (*_TYPED, "norm", "linalg_vector_norm"):
         return None
-    place = _DIMS[name] if _without_dims(call, name) else _DIMS[name] + 2
+    place = 4 if "norm" in name else 1 if _without_dims(call, name) else 3
     return SCALAR_TYPES.get(call.concrete[place].strip()) if place < len(call.concrete) else None
 
 
