@@ -71,8 +71,8 @@ _ALWAYS_FLOATING = frozenset({
     "div", "divide", "true_divide", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt",
     "rsqrt", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "asinh", "acosh",
     "atanh", "erf", "erfc", "sigmoid", "tanh", "reciprocal", "copysign", "xlogy", "special_xlogy", "sinc",
-    "digamma", "lgamma", "erfinv", "logit", "polygamma", "deg2rad", "rad2deg", "special_expit", "special_erf",
-    "special_log1p", "special_exp2", "special_expm1", "i0", "special_i0", "hypot",
+    "digamma", "lgamma", "erfinv", "logit", "polygamma", "deg2rad", "rad2deg", "special_expit",
+    "special_erf", "special_log1p", "special_exp2", "special_expm1", "i0", "special_i0", "hypot",
 })  # fmt: skip
 _ROUNDED = ("floor", "trunc")
 _FRACTION = re.compile(r"-?(?:\d+\.\d*(?:e[+-]?\d+)?|\d+e[+-]?\d+|inf|nan)", re.IGNORECASE)
