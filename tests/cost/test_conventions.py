@@ -111,3 +111,46 @@ def test_bags_end_where_the_last_offset_says() -> None:
     types = ("fp32", "int64", "int64") + (None,) * 6
     cost = price(OpCall("aten::_embedding_bag", dims, types, (), (), concrete))
     assert isinstance(cost, Cost) and cost.write_bytes == 3 * 16 * 4
+
+
+def test_scaled_products_read_scales_by_their_recipe() -> None:
+    """A scale a row in fp32 for A, one byte for each 32 terms for B; bf16 out."""
+    dims = ((32, 128), (128, 64), ((32, 1),), (), (), ((64, 4),)) + ((),) * 6
+    concrete = ("", "", "", "[1]", "[0]", "", "[3]", "[1]", "", "15", "[]", "False")
+    call = OpCall("aten::_scaled_mm_v2", dims, ("fp8_e4m3",) * 2 + (None,) * 10, (), (), concrete)
+    cost = price(call)
+    assert isinstance(cost, Cost)
+    assert cost.flops == 2 * 32 * 64 * 128
+    assert cost.read_bytes == 32 * 128 + 128 * 64 + 32 * 4 + 64 * 4
+    assert cost.write_bytes == 2 * 32 * 64
+
+
+def test_a_scaled_product_without_a_type_asked_for_keeps_the_operands() -> None:
+    dims = ((32, 128), (128, 64)) + ((),) * 6
+    for code, size in (("", 1), ("15", 2), ("6", 4), ("26", 1)):
+        call = OpCall("aten::_scaled_mm", dims, ("fp8_e4m3",) * 2 + ("fp32",) * 2 + (None,) * 4, (), (),
+                      ("",) * 6 + (code, "False"))  # fmt: skip
+        cost = price(call)
+        assert isinstance(cost, Cost) and cost.write_bytes == size * 32 * 64, code
+
+
+def test_batch_dimensions_of_a_product_broadcast() -> None:
+    cost = price(fp32("aten::matmul", (5, 1, 8, 9), (3, 9, 10)))
+    assert isinstance(cost, Cost)
+    assert (cost.flops, cost.write_bytes) == (2 * 15 * 8 * 9 * 10, 4 * 15 * 8 * 10)
+
+
+@pytest.mark.parametrize(
+    "arguments, read, written",
+    [(("1", "1"), 6, 2), (("0", "1"), 4, 2), (("6", "1", "1"), 6, 4), (("6", "0", "1"), 4, 4)],
+    ids=str,
+)
+def test_the_type_asked_of_a_product_stands_before_beta(
+    arguments: tuple[str, ...], read: int, written: int
+) -> None:
+    """addmm(S, A, B, beta, alpha) and addmm(S, A, B, out_dtype, beta, alpha); S is not read where beta is 0."""
+    more = (None,) * len(arguments)
+    dims = ((64, 64),) * 3 + ((),) * len(arguments)
+    cost = price(OpCall("aten::addmm", dims, ("bf16",) * 3 + more, (), (), ("", "", "", *arguments)))
+    assert isinstance(cost, Cost)
+    assert (cost.read_bytes, cost.write_bytes) == (read * 64 * 64, written * 64 * 64)

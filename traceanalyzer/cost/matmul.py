@@ -8,15 +8,18 @@ from traceanalyzer.cost.tensors import (
     bytes_read,
     dtype,
     has,
+    integers,
     itemsize,
     matrix_precision,
     numel,
     shape,
+    shapes_in,
 )  # fmt: skip
 from traceanalyzer.model import Cost, Engine, OpCall, Shape
 from traceanalyzer.units import ITEMSIZE, SCALAR_TYPES, canonical_dtype
 
 _TORCH = "torch/utils/flop_counter.py"
+_BYTE_SCALES = (2, 3)  # ScalingType.BlockWise1x16 (e4m3) and BlockWise1x32 (e8m0)
 
 
 def _product(
@@ -59,8 +62,12 @@ def product_plus(call: OpCall) -> Cost:
     Bytes = S, A and B read, C written
     Assumes beta is not 0 where the trace does not say.
     """
-    beta = call.concrete[3] if len(call.concrete) > 3 else ""
-    return _product(call, 1, 2, *(() if beta in ("0", "0.", "0.0") else (0,)))
+    with_out = has(call, len(call.shapes) - 1)
+    typed = call.name != "aten::_addmm_activation" and len(call.concrete) - with_out == 6
+    place = 4 if typed else 3  # the overload with `out_dtype` has it before beta
+    beta = call.concrete[place] if len(call.concrete) > place else ""
+    extra = () if beta in ("0", "0.", "0.0") else (0,)
+    return _product(call, 1, 2, *extra, out=_asked_size(call, 3) if typed else None)
 
 
 @op_cost("aten::linear", "aten::matmul", "mkldnn::_linear_pointwise", "aten::mkldnn_linear",
@@ -140,16 +147,43 @@ def scaled_product(call: OpCall) -> Cost:
 
     FLOPs = 2*m*n*k, against the 8-bit (or 4-bit) peak
     Bytes = A, B, their scales and the bias read, C written
-    Assumes bf16 output where the argument that names it is not recorded.
+    Assumes bf16 output where its type is not recorded; A's type where none was asked for.
     """
-    (m, k), (_, n) = shape(call, 0), shape(call, 1)
-    four_bit = dtype(call, 0) == "fp4"
-    inner = 2 * k if four_bit else k
     read = sum(bytes_read(call, i) for i in range(min(len(call.shapes), 6)) if has(call, i))
     named = [canonical_dtype(call.types[i]) for i in range(len(call.types)) if i >= 6]
-    out = SCALAR_TYPES.get(call.concrete[6].strip()) if len(call.concrete) > 6 else None
-    size = ITEMSIZE[out or next((t for t in named if t), None) or "bf16"]
-    return Cost(2 * m * n * inner, read, m * n * size, "matrix", "fp4" if four_bit else "fp8")
+    out = next((t for t in named if t), None)
+    size = ITEMSIZE[out] if out else _scaled_size(call, 6)
+    return _scaled(call, read, size)
+
+
+def _scaled(call: OpCall, read: int, size: int) -> Cost:
+    (m, k), (_, n) = shape(call, 0), shape(call, 1)
+    four_bit = dtype(call, 0) == "fp4"
+    flops = 2 * m * n * k * (2 if four_bit else 1)
+    return Cost(flops, read, m * n * size, "matrix", "fp4" if four_bit else "fp8")
+
+
+def _scaled_size(call: OpCall, place: int) -> int:
+    """Bytes an element of the result: of the type asked for, else A's; bf16 where nothing is recorded."""
+    return (_asked_size(call, place) or itemsize(call, 0)) if len(call.concrete) > place else 2
+
+
+@op_cost("aten::_scaled_mm_v2", source="pytorch/aten/src/ATen/native/cuda/ScaledBlas.cpp; " + _TORCH)
+def scaled_product_of_recipes(call: OpCall) -> Cost:
+    """C[m,n] = A[m,k] @ B[k,n] in 8 or 4 bits, with lists of scales
+
+    FLOPs = 2*m*n*k, against the 8-bit (or 4-bit) peak
+    Bytes = A, B, their scales and the bias read, C written
+    Assumes that a scale is a byte for blocks of 16 or 32, else fp32 (torch.nn.functional.ScalingType).
+    """
+    read = sum(bytes_read(call, i) for i in (0, 1, 8)) + _scale_bytes(call, 2, 3) + _scale_bytes(call, 5, 6)
+    return _scaled(call, read, _scaled_size(call, 9))
+
+
+def _scale_bytes(call: OpCall, scales: int, recipes: int) -> int:
+    """Bytes of a list of scales, whose types a trace leaves out, by their recipes."""
+    sizes = [1 if recipe in _BYTE_SCALES else 4 for recipe in integers(call, recipes)]
+    return sum(s * numel(dims) for s, dims in zip(sizes, shapes_in(call, scales), strict=True))
 
 
 @op_cost("aten::_int_mm", source=f"{_TORCH}: mm_flop; output is int32")
@@ -185,7 +219,7 @@ def grouped_product(call: OpCall) -> Cost:
     """Products of groups whose sizes are data: 2-D x 3-D tokens, 2-D x 2-D weight gradient, 3-D x 3-D batch
 
     FLOPs = 2*m*n*k over all rows
-    Bytes = both operands read, the product written
+    Bytes = both operands, scales and bias read, the product written
     Assumes every row belongs to a group; group sizes are not in the trace, so this is an upper bound.
     """
     a, b = shape(call, 0), shape(call, 1)
@@ -196,8 +230,9 @@ def grouped_product(call: OpCall) -> Cost:
         (2, 2): groups * a[0] * b[-1],
     }[len(a), len(b)]  # fmt: skip
     terms = a[-1] * (a[0] * b[-1] if (len(a), len(b)) == (2, 2) else out)
-    size = 2 if dtype(call, 0).startswith("fp8") else itemsize(call, 0)
-    read = bytes_read(call, 0) + bytes_read(call, 1)
+    scaled = call.name == "aten::_scaled_grouped_mm"  # scales before the offsets, bf16 where no type is asked
+    size = _asked_size(call, 7 if scaled else 4) or (2 if scaled else itemsize(call, 0))
+    read = sum(bytes_read(call, i) for i in (0, 1, *((2, 3, 5) if scaled else (3,))))
     precision = matrix_precision(dtype(call, 0))
     return Cost(2 * terms, read, out * size, "matrix", precision, note="an upper bound: group sizes are data")
 
