@@ -148,7 +148,7 @@ def test_batch_dimensions_of_a_product_broadcast() -> None:
 def test_the_type_asked_of_a_product_stands_before_beta(
     arguments: tuple[str, ...], read: int, written: int
 ) -> None:
-    """addmm(S, A, B, beta, alpha) and addmm(S, A, B, out_dtype, beta, alpha); S is not read where beta is 0."""
+    """addmm(S, A, B, beta, alpha) and addmm(S, A, B, out_dtype, beta, alpha); beta 0: S is not read."""
     more = (None,) * len(arguments)
     dims = ((64, 64),) * 3 + ((),) * len(arguments)
     cost = price(OpCall("aten::addmm", dims, ("bf16",) * 3 + more, (), (), ("", "", "", *arguments)))
