@@ -32,6 +32,7 @@ class Match:
 
     device: Device
     warnings: tuple[Warning, ...] = ()
+    launch_floor_ns: int | None = None  # measured on it; None: the trace's own short kernels tell
 
 
 def find(properties: DeviceProperties | None, *, amd: bool = False) -> Match:

@@ -51,6 +51,18 @@ def _close(name: str) -> list[str]:
 
 def from_file(path: str) -> Device:
     """The one device described in a TOML file with the keys of specs.toml."""
+    return described(part_from_file(path), path)
+
+
+def described(part: Part, path: str) -> Device:
+    """The device of a part that the file `path` describes."""
+    told = "measured on it" if part.calibrated else "described"
+    provenance = f"{part.id}, {told} in {path}. {part.origin()}"
+    return part.device(how="calibrated" if part.calibrated else "file", provenance=provenance)
+
+
+def part_from_file(path: str) -> Part:
+    """The one block of a device file; DeviceError where there is none or more."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -59,10 +71,7 @@ def from_file(path: str) -> Device:
     found = parse(text, path)
     if len(found) > 1:
         raise DeviceError(f"{path}: describes {len(found)} devices", fix="leave one [[device]] block in it")
-    part = found[0]
-    told = "measured on it" if part.calibrated else "described"
-    provenance = f"{part.id}, {told} in {path}. {part.origin()}"
-    return part.device(how="calibrated" if part.calibrated else "file", provenance=provenance)
+    return found[0]
 
 
 def override(device: Device, peaks: Sequence[str], bandwidth: str | None) -> Device:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from traceanalyzer.columns import DeviceProperties, Trace
 from traceanalyzer.device.match import Match, find
-from traceanalyzer.device.options import cpu, from_file, named, override
+from traceanalyzer.device.options import cpu, described, named, override, part_from_file
 from traceanalyzer.errors import UsageError
 from traceanalyzer.model import Device, Warning
 
@@ -31,17 +31,19 @@ def resolve(
     told = _recorded(trace, index)
     chosen = _chosen(name, file)
     if chosen is not None:
-        _same_kind(chosen, trace)
-        told = Match(chosen, _contradiction(told.device, chosen))
+        _same_kind(chosen.device, trace)
+        floor_ns = chosen.launch_floor_ns or told.launch_floor_ns
+        told = Match(chosen.device, _contradiction(told.device, chosen.device), floor_ns)
     device = override(told.device, peaks, bandwidth)
     if bandwidth is not None and device.peaks and chosen is None:
-        return Match(device)  # the user has answered what the warnings ask for
-    return Match(device, told.warnings)
+        return replace(told, device=device, warnings=())  # the user has answered what they ask for
+    return replace(told, device=device)
 
 
 def _recorded(trace: Trace, index: int) -> Match:
     if trace.on_cpu:
-        return Match(cpu(trace.recording.cpu_roofs if trace.recording else None))
+        roofs = trace.recording.cpu_roofs if trace.recording else None
+        return Match(cpu(roofs), launch_floor_ns=roofs.launch_floor_ns if roofs else None)
     return find(properties_of(trace.devices, index), amd=trace.amd)
 
 
@@ -56,10 +58,13 @@ def properties_of(devices: Sequence[DeviceProperties], index: int) -> DeviceProp
     return listed or (alike.pop() if len(alike) == 1 else None)
 
 
-def _chosen(name: str | None, file: str | None) -> Device | None:
+def _chosen(name: str | None, file: str | None) -> Match | None:
     if name is not None:
-        return named(name)
-    return from_file(file) if file is not None else None
+        return Match(named(name))
+    if file is None:
+        return None
+    part = part_from_file(file)
+    return Match(described(part, file), launch_floor_ns=part.launch_floor_ns)
 
 
 def _same_kind(chosen: Device, trace: Trace) -> None:

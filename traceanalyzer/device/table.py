@@ -36,6 +36,7 @@ class Part:
     memory_gb: tuple[float, ...] = ()        # as marketed; one entry a variant
     bandwidth_bytes_per_s: float | None = None
     l2_bytes: int | None = None
+    launch_floor_ns: int | None = None       # what even a kernel or operator on one element takes
     peaks: tuple[Peak, ...] = ()
     confidence: str = "not stated"
     source: str = ""
@@ -160,6 +161,7 @@ _READERS: dict[str, tuple[str, Any, Any]] = {
     "memory_gb": ("a list of numbers above 0", _sizes, tuple),
     "bandwidth_bytes_per_s": ("a number of byte/s above 0", _positive, float),
     "l2_bytes": ("a whole number of bytes above 0", _count, int),
+    "launch_floor_ns": ("a whole number of nanoseconds above 0", _count, int),
     "confidence": ("text", _text, str),
     "source": ("text", _text, str),
     "checked_with": ("a list of texts", _texts, tuple),

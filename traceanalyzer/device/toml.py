@@ -23,7 +23,7 @@ def _lines(part: Part) -> Iterator[str]:
         yield f"names = [{', '.join(map(_text, part.names))}]"
     if part.memory_gb:
         yield f"memory_gb = [{', '.join(f'{size:g}' for size in part.memory_gb)}]"
-    for key in ("multiprocessors", "bandwidth_bytes_per_s", "l2_bytes"):
+    for key in ("multiprocessors", "bandwidth_bytes_per_s", "l2_bytes", "launch_floor_ns"):
         if getattr(part, key) is not None:
             yield f"{key} = {_number(getattr(part, key))}"
     for engine in ENGINES:

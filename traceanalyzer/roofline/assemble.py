@@ -54,7 +54,7 @@ def assemble(
     )
     recording = trace.recording
     roofs = Roofs.of(
-        match.device, _floor_ns(trace, groups, heads, timing, limits), limits,
+        match.device, _floor_ns(trace, groups, heads, match, limits), limits,
         recording.tf32 if recording else None,
     )  # fmt: skip
     of_rows = _row_waves(trace, index, measured, match)
@@ -116,10 +116,11 @@ def _passes(names: Sequence[str], column: Ids, test: Callable[[str], bool]) -> B
     return passed
 
 
-def _floor_ns(trace: Trace, groups: Groups, heads: list[RowHead], timing: _Timing, limits: Thresholds) -> int:
+def _floor_ns(trace: Trace, groups: Groups, heads: list[RowHead], match: Match, limits: Thresholds) -> int:
     if trace.on_cpu:
-        roofs = trace.recording.cpu_roofs if trace.recording else None
-        return cpu_floor_ns(roofs.launch_floor_ns if roofs else None, limits)
+        return cpu_floor_ns(match.launch_floor_ns, limits)
+    if match.launch_floor_ns is not None:
+        return match.launch_floor_ns
     cost = [h.price.bytes if isinstance(h.price, Cost) else -1 for h in heads]
     of_record = np.array(cost, np.int64)[groups.row] if heads else np.zeros(0, np.int64)
     kernels = trace.kernels.kind == RecordKind.KERNEL
