@@ -20,7 +20,7 @@ UNTIMED = 3  # compilation, and memory that is asked for the first time
 
 
 def options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Train one MLP block; the last line is the median step time")
+    parser = argparse.ArgumentParser(description="Train one MLP block; the last line is its median time.")
     for name, default in [("steps", 15), ("batch", 512), ("width", 1024)]:
         parser.add_argument(f"--{name}", type=int, default=default, help=f"default {default}")
     parser.add_argument("--compile", action="store_true", help="torch.compile")
