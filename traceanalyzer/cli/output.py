@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 import click
 
 from traceanalyzer.errors import UsageError
+from traceanalyzer.files import replacing
 
 FORMATS = ("html", "md", "json", "csv", "svg", "txt")
 
@@ -92,18 +91,5 @@ def write(target: Target, text: str) -> None:
     if target.path is None:
         click.echo(text, nl=not text.endswith("\n"))
         return
-    handle, temporary = tempfile.mkstemp(dir=target.path.parent, prefix=f".{target.path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target.path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    with replacing(target.path) as file:
+        file.write(text.encode())

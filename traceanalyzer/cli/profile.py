@@ -1,0 +1,115 @@
+"""`traceanalyze profile`: a script as it is, a few of its steps captured, the report."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from traceanalyzer.cli.captured import told, whole
+from traceanalyzer.cli.trace_target import Processes, page_path, short, trace_path
+from traceanalyzer.collect.plan import Plan
+from traceanalyzer.collect.roofs import measured
+from traceanalyzer.collect.run import Request, require_torch, run
+from traceanalyzer.collect.script import Script, execute, launcher_line, refuse_missing
+from traceanalyzer.errors import UsageError
+
+
+@click.command(
+    short_help="Run a script, capture a few of its steps, report on them.",
+    context_settings={"allow_interspersed_args": False},
+)
+@click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[--] SCRIPT [ARGS]...")
+@click.option("-m", "module", is_flag=True, help="SCRIPT is the name of a module, as in python -m.")
+@click.option("--wait", default=3, show_default=True, type=click.IntRange(1), metavar="N",
+              help="Steps to let go by; more while code is being compiled.")
+@click.option("--warmup", default=2, show_default=True, type=click.IntRange(0), metavar="N",
+              help="Steps in which the profiler warms up.")
+@click.option("--active", default=3, show_default=True, type=click.IntRange(1), metavar="N",
+              help="Steps to capture.")
+@click.option("-o", "--output", metavar="TRACE",
+              help="Where the trace goes; {script}, {pid} and {rank} are filled in.  [default: "
+              "{script}.{pid}.trace.json.gz, under several ranks {script}.rank{rank}.trace.json.gz]")
+@click.option("--no-report", is_flag=True, help="Only write the trace.")
+@click.option("--stack", is_flag=True, help="Record Python stacks too: larger files, slower steps.")
+@click.option("--no-memory", is_flag=True, help="Leave out allocations, which prove what could be fused.")
+@click.option("--no-evidence", is_flag=True,
+              help="Leave out the further step that records which operator reads what another wrote.")
+@click.option("--no-roofs", is_flag=True, help="On a CPU: do not measure its bandwidth and peaks at the end.")
+@click.option("--ranks", type=click.Choice(["0", "all"]), default="0", show_default=True,
+              help="Which of several processes to capture.")
+@click.option("--force", is_flag=True, help="Replace existing files.")
+@click.option("-v", "--verbose", is_flag=True, help="More rows in the summary.")
+@click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
+def command(
+    words: tuple[str, ...], module: bool, wait: int, warmup: int, active: int, output: str | None,
+    no_report: bool, stack: bool, no_memory: bool, no_evidence: bool, no_roofs: bool, ranks: str,
+    force: bool, verbose: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Run SCRIPT as `python SCRIPT ARGS` would, and say where the time of its steps goes.
+
+    Steps are found by themselves: the return of an optimizer's step, or of the model in an inference
+    script. By default 3 steps go by, 2 warm the profiler up and 3 are captured; then the script runs
+    on. Its output, its exit code and its files are its own; ours goes to stderr.
+
+    \b
+    traceanalyze profile train.py --lr 3e-4
+    traceanalyze profile --active 5 -m package.train --epochs 1
+    torchrun --nproc-per-node 8 --no-python traceanalyze profile train.py
+    """
+    script = Script(words[0], words[1:], module)
+    if (line := launcher_line(words)) is not None:
+        raise UsageError(f"{words[0]} starts processes, and the profiler belongs into those", fix=line)
+    refuse_missing(script)
+    require_torch()
+    processes = Processes.here()
+    if ranks == "0" and processes.rank != 0:
+        sys.exit(execute(script))
+    trace = trace_path(script, output, processes, force=force)
+    page = None if no_report or processes.rank != 0 else page_path(trace, force=force)
+    plan = Plan(wait, warmup, active, stack, not no_memory, not no_evidence)
+    outcome = run(_request(script, trace, plan, roofs=not no_roofs), _say)
+    sys.stdout.flush()
+    if isinstance(outcome.code, str):
+        click.echo(outcome.code, err=True)
+    if not quiet or not whole(outcome):
+        _say(told(outcome, plan))
+    if outcome.saved:
+        _next(trace, page, quiet=quiet, verbose=verbose)
+    sys.exit(1 if isinstance(outcome.code, str) else outcome.code)
+
+
+def _say(text: str) -> None:
+    """On stderr, which is ours; stdout is the script's."""
+    click.echo(f"traceanalyze: {text}", err=True)
+
+
+def _request(script: Script, trace: Path, plan: Plan, *, roofs: bool) -> Request:
+    environment = dict(os.environ)  # as it is before the script changes it
+    return Request(script, trace, plan, command=shlex.join(["traceanalyze", *sys.argv[1:]]),
+                   roofs=(lambda threads: measured(threads, environment)) if roofs else None)  # fmt: skip
+
+
+def _next(trace: Path, page: Path | None, *, quiet: bool, verbose: bool) -> None:
+    """The paths, the report, and the next command to type."""
+    if not quiet:
+        _say(f"wrote {short(trace)}")
+    again = f"traceanalyze report {shlex.quote(short(trace))}"
+    if page is not None and not _reported(trace, page, quiet=quiet, verbose=verbose):
+        _say(f"the report failed, the trace is whole. Fix: {again}")
+    elif not quiet:
+        _say(f"next: {again}" + (" -v" if page else ""))
+
+
+def _reported(trace: Path, page: Path, *, quiet: bool, verbose: bool) -> bool:
+    """Report in a process of its own: whatever the script did to this one does not matter there."""
+    command = [sys.executable, "-P", "-m", "traceanalyzer", "report", short(trace), "-o", short(page)]
+    command += ["--force", *["-q"] * quiet, *["-v"] * verbose]
+    try:
+        return subprocess.run(command, check=False).returncode == 0
+    except (OSError, KeyboardInterrupt):
+        return False

@@ -1,0 +1,81 @@
+"""Where `profile` writes: the name of the trace and of its page, and what may not be replaced."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from traceanalyzer.collect.script import Script
+from traceanalyzer.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """This process among those that a launcher such as torchrun has started."""
+
+    rank: int
+    count: int
+
+    @classmethod
+    def here(cls) -> Processes:
+        """From the variables that torchrun, accelerate and others set."""
+        return cls(_number("RANK", 0), _number("WORLD_SIZE", 1))
+
+
+def _number(variable: str, default: int) -> int:
+    text = os.environ.get(variable, "")
+    return int(text) if text.isdecimal() else default
+
+
+def trace_path(script: Script, output: str | None, processes: Processes, *, force: bool) -> Path:
+    """The trace's absolute path; UsageError where it cannot be written, before anything runs."""
+    name = output or _default(processes)
+    if processes.count > 1 and not any(part in name for part in ("{rank}", "{pid}")):
+        name = _numbered(name, processes.rank)
+    named = {"{script}": script.stem, "{pid}": str(os.getpid()), "{rank}": str(processes.rank)}
+    for placeholder, value in named.items():
+        name = name.replace(placeholder, value)
+    path = Path(name).absolute()
+    if not name.endswith((".json", ".json.gz")):
+        fix = f"end it in .json.gz, as in -o {name}.trace.json.gz"
+        raise UsageError(f"{name}: is no name for a trace", fix=fix)
+    if not path.parent.is_dir():
+        raise UsageError(f"{name}: the folder {path.parent} does not exist", fix=f"mkdir -p {path.parent}")
+    if path.is_dir():
+        raise UsageError(f"{name}: is a folder", fix="name a file, such as run.trace.json.gz")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{name}: {path.parent} cannot be written to", fix="give -o another place")
+    if path.exists() and not force:
+        fix = "give -o another name, or the same command with --force"
+        raise UsageError(f"{name}: exists and would be replaced", fix=fix)
+    return path
+
+
+def _default(processes: Processes) -> str:
+    return "{script}.rank{rank}.trace.json.gz" if processes.count > 1 else "{script}.{pid}.trace.json.gz"
+
+
+def _numbered(name: str, rank: int) -> str:
+    """One file a rank, whatever the user called it: `run.trace.json.gz` -> `run.rank3.trace.json.gz`."""
+    for suffix in (".trace.json.gz", ".trace.json", ".json.gz", ".json"):
+        if name.endswith(suffix):
+            return f"{name.removesuffix(suffix)}.rank{rank}{suffix}"
+    return name
+
+
+def page_path(trace: Path, *, force: bool) -> Path:
+    """The report beside the trace; UsageError where a file of another make lies there."""
+    from traceanalyzer.cli.output import Target, refuse_overwrite, trace_stem
+
+    page = trace.with_name(f"{trace_stem(trace.name)}.report.html")
+    refuse_overwrite([Target(page, "html", chosen=False)], [str(trace)], force=force)
+    return page
+
+
+def short(path: Path) -> str:
+    """Relative to the current folder where it lies below it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)

@@ -1,0 +1,117 @@
+"""Which operator reads what another wrote: the execution trace of one step, in the order of time.
+
+An execution trace knows storages but no times, the profiler's trace of the same step knows times; both
+carry the number of each recorded function (`rf_id`; "Record function id"). Storage numbers are used again
+after a free, so that only the order of time tells what a number means: the last writer before a read.
+Format: torch/csrc/profiler/standalone/execution_trace_observer.cpp.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+VERSION = 1
+
+TensorUse = tuple[int, int, int, int, int]
+"""Argument (or output) number, storage number, offset and count in elements, bytes an element."""
+
+
+@dataclass(slots=True)
+class Operators:
+    """Columns of one step's operators, by their start; `name` indexes `names`, `parent` these columns."""
+
+    names: list[str] = field(default_factory=list)
+    name: list[int] = field(default_factory=list)
+    thread: list[int] = field(default_factory=list)
+    parent: list[int] = field(default_factory=list)            # -1: none
+    dims: list[Any] = field(default_factory=list)              # of each input, as in the profiler's trace
+    inputs: list[list[TensorUse]] = field(default_factory=list)
+    outputs: list[list[TensorUse]] = field(default_factory=list)
+    mutated: list[list[int]] = field(default_factory=list)     # numbers of the inputs it writes to
+    version: int = VERSION
+
+
+def evidence(trace: Path, execution: Path) -> str:
+    """JSON of `Operators`; ValueError or OSError where the two files cannot be read or do not match."""
+    started = _started(json.loads(trace.read_bytes()))
+    nodes = {node["id"]: node for node in json.loads(execution.read_bytes())["nodes"]}
+    return json.dumps(asdict(_columns(nodes, started)), separators=(",", ":"))
+
+
+def _started(document: Mapping[str, Any]) -> dict[int, float]:
+    """Number of a recorded function -> start, as the profiler's trace has it."""
+    return {
+        event["args"]["Record function id"]: float(event["ts"])
+        for event in document["traceEvents"]
+        if event.get("ph") == "X" and event.get("args", {}).get("Record function id")
+    }
+
+
+def _columns(nodes: Mapping[int, Mapping[str, Any]], started: Mapping[int, float]) -> Operators:
+    timed = [
+        (started[number], node["id"], node) for node in nodes.values()
+        if (number := _attribute(node, "rf_id")) in started and _attribute(node, "scope") in (0, 1)
+    ]  # fmt: skip  # scope 0: operators, 1: autograd nodes; the rest are annotations
+    if not timed:
+        raise ValueError("no operator of the execution trace is in the profiler's trace")
+    ordered = [node for _, _, node in sorted(timed, key=lambda entry: entry[:2])]
+    place = {node["id"]: row for row, node in enumerate(ordered)}
+    known: dict[str, int] = {}
+    found = Operators()
+    for node in ordered:
+        found.name.append(known.setdefault(node["name"], len(known)))
+        found.thread.append(_attribute(node, "tid"))
+        found.parent.append(_parent(node, nodes, place))
+        found.dims.append(node["inputs"]["shapes"])
+        found.inputs.append(list(_tensors(node["inputs"])))
+        found.outputs.append(list(_tensors(node["outputs"])))
+        found.mutated.append(_mutated(_attribute(node, "op_schema")))
+    found.names = list(known)
+    return found
+
+
+def _attribute(node: Mapping[str, Any], name: str) -> Any:
+    return next((each["value"] for each in node["attrs"] if each["name"] == name), None)
+
+
+def _parent(node: Mapping[str, Any], nodes: Mapping[int, Any], place: Mapping[int, int]) -> int:
+    """The nearest operator round this one; annotations between are passed over."""
+    above = node["ctrl_deps"]
+    while above not in place:
+        if above not in nodes or nodes[above]["ctrl_deps"] == above:
+            return -1
+        above = nodes[above]["ctrl_deps"]
+    return place[above]
+
+
+def _tensors(side: Mapping[str, Any]) -> Iterator[TensorUse]:
+    for number, (value, kind) in enumerate(zip(side["values"], side["types"], strict=True)):
+        if kind.startswith("Tensor("):
+            yield from _use(number, value)
+        elif kind.startswith("GenericList[Tensor("):
+            for each in value:
+                yield from _use(number, each)
+
+
+def _use(number: int, value: list[Any]) -> Iterator[TensorUse]:
+    """`value`: tensor, storage, offset, elements, bytes an element, device."""
+    if len(value) >= 5 and value[3] > 0:
+        yield (number, value[1], value[2], value[3], value[4])
+
+
+def _mutated(schema: str | None) -> list[int]:
+    """Numbers of the arguments that a schema such as `add_(Tensor(a!) self, ...)` marks as written."""
+    if not schema:
+        return []
+    number, depth, found = 0, 0, []
+    arguments = schema.partition("(")[2].rpartition(") -> ")[0].replace("*, ", "")
+    for letter in arguments:
+        depth += (letter in "([") - (letter in ")]")  # defaults may be lists
+        number += letter == "," and depth == 0
+        if letter == "!" and number not in found:
+            found.append(number)
+    return found

@@ -1,0 +1,78 @@
+"""Acting right after a module was imported, without importing it ourselves.
+
+A script may set OMP_NUM_THREADS or TORCH_LOGS before it imports torch; importing torch first would take
+that away from it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+Action = Callable[[ModuleType], None]
+
+
+class AfterImport(MetaPathFinder):
+    """Calls each module's actions once, when it has been loaded; at once where it is loaded already."""
+
+    def __init__(self, actions: Mapping[str, Action]) -> None:
+        self._waiting: dict[str, list[Action]] = {}
+        for name, action in actions.items():
+            self.add(name, action)
+
+    def add(self, name: str, action: Action) -> None:
+        """One more action for a module; several for one module run in the order they were added."""
+        if name in sys.modules:
+            action(sys.modules[name])
+        else:
+            self._waiting.setdefault(name, []).append(action)
+
+    def install(self) -> None:
+        sys.meta_path.insert(0, self)
+
+    def remove(self) -> None:
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname not in self._waiting:
+            return None
+        spec = self._found_by_others(fullname, path, target)
+        if spec is None or spec.loader is None:
+            return None
+        spec.loader = _Loader(spec.loader, self._waiting.pop(fullname))
+        return spec
+
+    def _found_by_others(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None
+    ) -> ModuleSpec | None:
+        for finder in sys.meta_path:
+            if finder is not self:
+                spec = finder.find_spec(name, path, target)
+                if spec is not None:
+                    return spec
+        return None
+
+
+class _Loader(Loader):
+    """The module's own loader, and then the actions."""
+
+    def __init__(self, inner: Loader, actions: Sequence[Action]) -> None:
+        self._inner = inner
+        self._actions = actions
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._inner.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__loader__ = self._inner  # nobody should find us where they look for the loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._inner
+        self._inner.exec_module(module)
+        for action in self._actions:
+            action(module)

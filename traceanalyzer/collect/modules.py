@@ -1,0 +1,138 @@
+"""Calls of modules: which layer an operator belongs to, and when an outermost forward has returned."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+ANNOTATION = "nn.Module: "  # in front of the dotted name; the reader of traces knows it
+_WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+_DATA_PARALLEL = ("DistributedDataParallel", "DataParallel")
+
+
+class ModuleCalls:
+    """nn.Module.__call__, wrapped: annotates while `recording`, tells of every outermost return."""
+
+    def __init__(self, returned: Callable[[int], None]) -> None:
+        self.recording = False
+        self.autocast: str | None = None  # data type seen while recording
+        self._returned = returned
+        self._original: Any = None
+        self._depth = threading.local()
+        self._roots: list[weakref.ref[Any]] = []
+        self._names: dict[int, str] = {}
+
+    def install(self) -> None:
+        """From here on every call of a module goes through us, compiled code apart."""
+        from torch import nn
+
+        if self._original is None:
+            self._original = nn.Module.__call__
+            nn.Module.__call__ = self._wrapped(self._original)  # type: ignore[method-assign]
+
+    def uninstall(self) -> None:
+        from torch import nn
+
+        if self._original is not None and getattr(nn.Module.__call__, "_traceanalyze", None) is self:
+            nn.Module.__call__ = self._original  # type: ignore[method-assign]
+        self._original = None
+        self.recording = False
+        self._names.clear()
+        self._roots.clear()
+
+    def start(self) -> None:
+        """Annotate; the modules seen so far are named now, outside of what is measured."""
+        for root in self._roots:
+            if (module := root()) is not None:
+                self._name(module)
+        self.recording = True
+
+    def _wrapped(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        depth = self._depth
+
+        @functools.wraps(original)
+        def call(module: Any, /, *args: Any, **kwargs: Any) -> Any:
+            outermost = not getattr(depth, "inside", False)
+            depth.inside = True
+            try:
+                if self.recording:
+                    result = self._annotated(original, outermost, module, args, kwargs)
+                else:
+                    if outermost:
+                        self._seen(module)
+                    result = original(module, *args, **kwargs)
+            finally:
+                if outermost:
+                    depth.inside = False
+            if outermost:
+                self._returned(id(module))
+            return result
+
+        call._traceanalyze = self  # type: ignore[attr-defined]
+        # Dynamo traces the original in its place: code compiled before, with and after us is the same.
+        call._torchdynamo_inline = original  # type: ignore[attr-defined]
+        return skipped_by_dynamo(call)
+
+    def _annotated(
+        self, original: Callable[..., Any], outermost: bool, module: Any, args: Any, kwargs: Any
+    ) -> Any:
+        import torch
+
+        if outermost and id(module) not in self._names:
+            self._name(module)
+        name = self._names.get(id(module))
+        if name is None or torch._C._get_tracing_state() is not None:
+            return original(module, *args, **kwargs)
+        if self.autocast is None:
+            self.autocast = _autocast()
+        with torch.autograd.profiler.record_function(ANNOTATION + name):
+            return original(module, *args, **kwargs)
+
+    def _seen(self, module: Any) -> None:
+        if len(self._roots) < 64 and all(root() is not module for root in self._roots):
+            self._roots.append(weakref.ref(module))
+
+    def _name(self, root: Any) -> None:
+        """Names below the first root are those of its state_dict; below others the class stands in front."""
+        prefix = "" if not self._names else f"{type(root).__name__}."
+        for name, module in root.named_modules():
+            self._names.setdefault(id(module), prefix + short_name(root, name) or type(root).__name__)
+
+
+def short_name(root: object, name: str) -> str:
+    """Without what wrappers add: `module._orig_mod.layers.0` of a DDP module is `layers.0`."""
+    parts = name.split(".")
+    if type(root).__name__ in _DATA_PARALLEL and parts[0] == "module":
+        parts = parts[1:]
+    return ".".join(part for part in parts if part not in _WRAPPERS)
+
+
+def _autocast() -> str | None:
+    import torch
+
+    for device in ("cuda", "xpu", "cpu"):
+        if torch.is_autocast_enabled(device):
+            return str(torch.get_autocast_dtype(device)).removeprefix("torch.")
+    return None
+
+
+_SKIPPED: list[Any] = []  # functions whose frames dynamo must not compile, once it is there
+
+
+def skipped_by_dynamo(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Code compiled in place meets our frame first; dynamo would compile it, with guards on our state."""
+    _SKIPPED.append(function)
+    if (dynamo := sys.modules.get("torch._dynamo.eval_frame")) is not None:
+        skip_all(dynamo)
+    return function
+
+
+def skip_all(dynamo: ModuleType) -> None:
+    """To be called when torch._dynamo.eval_frame has been imported."""
+    for function in _SKIPPED:
+        dynamo.skip_code(function.__code__)

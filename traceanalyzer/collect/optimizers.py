@@ -1,0 +1,74 @@
+"""Returns of optimizers' `step`, of every class derived from torch.optim.Optimizer."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from traceanalyzer.collect.modules import skipped_by_dynamo
+
+
+class OptimizerSteps:
+    """Optimizer.profile_hook_step, wrapped: torch puts it round each class's `step` when one is made.
+
+    Wrapping it rather than registering a hook lets the annotation `Optimizer.step#` close before we hear
+    of the step.
+    """
+
+    def __init__(self, made: Callable[[], None], returned: Callable[[int], None]) -> None:
+        self.over = False  # nothing more to tell: one Python call a step is all that is left of us
+        self._made = made
+        self._returned = returned
+        self._depth = threading.local()
+        self._original: Any = None
+
+    def install(self) -> None:
+        """Before the first optimizer is made; classes whose `step` is wrapped already are wrapped again."""
+        from torch.optim import Optimizer
+
+        self._original = Optimizer.profile_hook_step
+        Optimizer.profile_hook_step = staticmethod(self._hook)  # type: ignore[assignment,method-assign]
+        for kind in _derived(Optimizer):
+            if getattr(kind.__dict__.get("step"), "hooked", False):
+                kind.step = self._wrapped(kind.step)
+                self._made()
+
+    def uninstall(self) -> None:
+        from torch.optim import Optimizer
+
+        if self._original is not None:
+            Optimizer.profile_hook_step = staticmethod(self._original)  # type: ignore[method-assign]
+            self._original = None
+            for kind in _derived(Optimizer):
+                step = kind.__dict__.get("step")
+                if getattr(step, "_traceanalyze", None) is self:
+                    kind.step = step.__wrapped__
+
+    def _hook(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        self._made()
+        return self._wrapped(self._original(step))
+
+    def _wrapped(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        depth = self._depth
+
+        @functools.wraps(step)
+        def stepped(*args: Any, **kwargs: Any) -> Any:
+            if self.over or getattr(depth, "inside", False):  # a subclass that calls super().step()
+                return step(*args, **kwargs)
+            depth.inside = True
+            try:
+                result = step(*args, **kwargs)
+            finally:
+                depth.inside = False
+            self._returned(id(args[0]))
+            return result
+
+        stepped._traceanalyze = self  # type: ignore[attr-defined]
+        return skipped_by_dynamo(stepped)
+
+
+def _derived(kind: Any) -> list[Any]:
+    children: list[Any] = kind.__subclasses__()
+    return [found for child in children for found in (child, *_derived(child))]

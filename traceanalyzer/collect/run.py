@@ -1,0 +1,165 @@
+"""A script under the profiler: composition of the script's run, the capture and the saving of it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from traceanalyzer.collect.accelerator import in_use
+from traceanalyzer.collect.facts import facts
+from traceanalyzer.collect.imports import AfterImport
+from traceanalyzer.collect.inert import make_inert
+from traceanalyzer.collect.interrupts import saving_on_sigterm
+from traceanalyzer.collect.modules import skip_all
+from traceanalyzer.collect.plan import Plan
+from traceanalyzer.collect.script import Script, execute
+from traceanalyzer.collect.session import Session, Taken
+from traceanalyzer.collect.store import write
+from traceanalyzer.errors import UsageError
+
+OLDEST_TORCH = (2, 1)
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of `profile`, checked: the output can be written, torch is there."""
+
+    script: Script
+    target: Path              # absolute: the script may change the folder
+    plan: Plan
+    command: str
+    roofs: Callable[[int], Mapping[str, Any] | None] | None  # threads -> the CPU's roofs; None: not wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How it ended."""
+
+    code: int | str | None    # what the script passed to sys.exit
+    saved: bool
+    taken: Taken | None
+    steps: int                # whole steps seen
+    beat: str | None          # "optimizer", "forward"
+    capture_ns: int
+    torch_imported: bool
+
+
+def require_torch() -> None:
+    """UsageError where torch is missing or too old; it is not imported."""
+    if importlib.util.find_spec("torch") is None:
+        raise UsageError(
+            f"torch is not installed in {sys.prefix}",
+            fix="install it there, such as with: pip install 'torch-traceanalyzer[profile]'",
+        )
+    version = importlib.metadata.version("torch")
+    if tuple(int(part) for part in version.split(".")[:2] if part.isdecimal()) < OLDEST_TORCH:
+        raise UsageError(f"torch {version} is too old to be profiled", fix="use torch 2.1 or later")
+
+
+def run(request: Request, say: Say) -> Outcome:
+    """Run the script to its end, save what was captured, tell how it went."""
+    with tempfile.TemporaryDirectory(prefix="traceanalyze-") as folder:
+        keeper = _Keeper(request, say)
+        session = Session(request.plan, Path(folder), keeper.keep, say)
+        with _watching(session, say), saving_on_sigterm(session.finish):
+            code = execute(request.script)
+        session.finish()
+        if session.taken is not None:
+            keeper.complete(session.taken, measure=code in (0, None))
+        return Outcome(
+            code=code, saved=keeper.saved, taken=session.taken, steps=session.steps, beat=session.beat.kind,
+            capture_ns=session.capture_ns, torch_imported="torch" in sys.modules,
+        )  # fmt: skip
+
+
+@contextmanager
+def _watching(session: Session, say: Say) -> Iterator[None]:
+    """Wait for the script to import torch, then watch it."""
+    told: list[None] = []
+
+    def used() -> None:
+        if not told:
+            told.append(None)
+            say("the script's own torch.profiler is left idle while this one records: its results are empty")
+
+    def torch_imported(module: ModuleType) -> None:
+        session.watch()
+        make_inert(used)
+
+    waiting = AfterImport({"torch": torch_imported, "torch._dynamo.eval_frame": skip_all})
+    waiting.install()
+    try:
+        yield
+    finally:
+        waiting.remove()
+
+
+class _Keeper:
+    """Saves what a capture has brought: at once, in case the process is killed, and again at the end."""
+
+    def __init__(self, request: Request, say: Say) -> None:
+        self._request = request
+        self._say = say
+        self.saved = False
+
+    def keep(self, taken: Taken) -> None:
+        self._write(taken, None, None)
+
+    def complete(self, taken: Taken, *, measure: bool) -> None:
+        """With what takes time: the CPU's roofs, the evidence."""
+        import torch
+
+        measured = self._request.roofs if measure and in_use() is None else None
+        roofs = measured(torch.get_num_threads()) if measured else None
+        self._write(taken, roofs, _evidence(taken, self._say))
+
+    def _write(self, taken: Taken, roofs: Mapping[str, Any] | None, evidence: str | None) -> None:
+        request = self._request
+        record = facts(request.plan, taken, command=request.command, script=request.script.target,
+                       cpu_roofs=roofs)  # fmt: skip
+        sections = {"traceanalyze": json.dumps(record, separators=(",", ":"))}
+        if evidence is not None:
+            sections["traceanalyzeEvidence"] = evidence
+        try:
+            write(request.target, taken.raw, sections, taken.unfinished)
+            self.saved = True
+        except OSError as error:
+            self._rescue(taken.raw, error)
+
+    def _rescue(self, raw: Path, error: OSError) -> None:
+        """The profiler's own text is still there: it outlives the temporary folder."""
+        if self.saved:
+            return
+        self._say(f"{self._request.target}: cannot be written ({error.strerror})")
+        try:
+            handle, kept = tempfile.mkstemp(prefix="traceanalyze-", suffix=".trace.json")
+            os.close(handle)
+            shutil.copyfile(raw, kept)
+        except OSError:
+            self._say(f"nor can a copy be kept in {tempfile.gettempdir()}. Fix: free some space, run again")
+        else:
+            self._say(f"the trace is in {kept}. Fix: free some space, then traceanalyze report {kept}")
+
+
+def _evidence(taken: Taken, say: Say) -> str | None:
+    from traceanalyzer.collect.evidence import evidence
+
+    if taken.structure is None:
+        return None
+    try:
+        return evidence(*taken.structure)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        say(f"which operator reads what another wrote is not known: {type(error).__name__}: {error}")
+        return None

@@ -1,0 +1,149 @@
+"""Running a script or module in this process, as `python SCRIPT ARGS` would, and how it ended."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import io
+import os
+import runpy
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any
+
+from traceanalyzer.errors import UsageError
+
+_OURS = str(Path(__file__).resolve().parent)
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What to run."""
+
+    target: str                 # path of a script, or name of a module
+    arguments: tuple[str, ...]
+    module: bool = False
+
+    @property
+    def stem(self) -> str:
+        """For names of files: `train` of `runs/train.py` and of `package.train`."""
+        return self.target.rpartition(".")[2] if self.module else Path(self.target).stem
+
+
+def refuse_missing(script: Script) -> None:
+    """UsageError where there is nothing to run; a module is looked for when it is run."""
+    if script.module:
+        return
+    path = Path(script.target)
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder, not a script", fix="name the .py file, or use -m MODULE")
+    if not path.exists():
+        raise UsageError(f"{path}: no such script", fix="check the path; a module is run with -m MODULE")
+    if not os.access(path, os.R_OK):
+        raise UsageError(f"{path}: cannot be read", fix=f"chmod u+r {path}")
+
+
+def execute(script: Script) -> int | str | None:
+    """Run it; what it passed to sys.exit, else 0, 1 after an exception, 130 after Ctrl-C.
+
+    A traceback is shown by sys.excepthook, as Python does, without our frames. Threads that the script
+    left running are waited for, as Python does before it ends.
+    """
+    main = ModuleType("__main__")
+    main.__dict__["__builtins__"] = __builtins__
+    sys.modules["__main__"] = main  # it stays: threads and atexit handlers of the script run after us
+    sys.argv[:] = [script.target, *script.arguments]
+    try:
+        _run_module(script, main) if script.module else _run_file(script.target, main)
+        _wait_for_threads()
+        return 0
+    except SystemExit as end:
+        code: Any = end.code
+        return code if code is None or isinstance(code, int) else str(code)
+    except BaseException as error:
+        sys.excepthook(type(error), error, without_our_frames(error.__traceback__))
+        return INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
+
+
+def _run_file(target: str, main: ModuleType) -> None:
+    path = os.path.abspath(target)
+    _first_on_path(os.path.dirname(os.path.realpath(path)))
+    loader = importlib.machinery.SourceFileLoader("__main__", path)
+    main.__file__, main.__loader__, main.__spec__ = path, loader, None
+    main.__dict__["__cached__"] = None
+    with io.open_code(path) as file:
+        code = compile(file.read(), path, "exec", dont_inherit=True)
+    exec(code, main.__dict__)
+
+
+def _run_module(script: Script, main: ModuleType) -> None:
+    _first_on_path(os.getcwd())
+    try:
+        found = importlib.util.find_spec(script.target)
+    except (ImportError, ValueError):
+        found = None
+    if found is None:
+        fix = f"check the name; a file is run without -m: traceanalyze profile {script.target}"
+        raise UsageError(f"{script.target}: no such module", fix=fix)
+    # What `python -m` itself calls; it runs in sys.modules["__main__"], unlike runpy.run_module.
+    runpy._run_module_as_main(script.target)  # type: ignore[attr-defined]
+
+
+def _first_on_path(folder: str) -> None:
+    """As Python does for a script, in place of what it put there for us."""
+    if sys.flags.safe_path:
+        sys.path.insert(0, folder)
+    else:
+        sys.path[0] = folder
+
+
+def _wait_for_threads() -> None:
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+
+
+def without_our_frames(trace: TracebackType | None) -> TracebackType | None:
+    """The same traceback without the frames of this package and of runpy in front of the script's."""
+    frames = []
+    while trace is not None:
+        frames.append(trace)
+        trace = trace.tb_next
+    kept: TracebackType | None = None
+    for each in reversed(frames):
+        file = each.tb_frame.f_code.co_filename
+        ours = file.startswith(_OURS) or file == "<frozen runpy>"
+        if not ours:
+            kept = TracebackType(kept, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    return kept
+
+
+def exit_status(code: int | str | None) -> int:
+    """The status of a process that calls sys.exit(code)."""
+    return 0 if code is None else 1 if isinstance(code, str) else code & 0xFF
+
+
+def launcher_line(words: Sequence[str]) -> str | None:
+    """The command that profiles what a launcher starts; None where the words name no launcher.
+
+    A launcher only starts processes: the profiler belongs into those.
+    """
+    name = Path(words[0]).name if words else ""
+    if name in ("torchrun", "torch.distributed.run", "torch.distributed.launch"):
+        start, flag = (["torchrun"] if name == "torchrun" else ["python", "-m", name]), "--no-python"
+    elif name in ("accelerate", "accelerate.commands.launch"):
+        start, flag = ["accelerate", "launch"], "--no_python"
+        words = words[1:] if words[1:2] == ["launch"] else words
+    elif name.startswith("python") and "." not in name.removeprefix("python3."):
+        start, flag = [], ""
+    else:
+        return None
+    at = next((i for i, word in enumerate(words) if word.endswith(".py")), len(words))
+    options = [] if not start else list(words[1:at])
+    rest = list(words[at:]) or ["train.py"]
+    return " ".join([*start, *options, *filter(None, [flag]), "traceanalyze", "profile", *rest])
