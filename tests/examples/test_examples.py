@@ -1,0 +1,123 @@
+"""Each example runs as it is, learns, says the same twice, and knows nothing of the tool that profiles it."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.project.tree import ROOT
+
+EXAMPLES = ROOT / "examples"
+SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py"))
+SMALL = {  # arguments that make a run short; what each learns in that time is sure
+    "gpt.py": "--steps 4 --width 64 --length 32",
+    "convnet.py": "--steps 4 --batch 4 --size 32",
+    "mlp_block.py": "--steps 4 --batch 32 --width 64",
+    "hf_trainer.py": "--steps 4 --width 32 --length 32 --batch 4",
+    "lightning_module.py": "--steps 8 --width 64 --batch 32",
+    "ddp.py": "--steps 4 --width 64 --batch 32",
+}
+ONE_BATCH = {"gpt.py", "convnet.py", "mlp_block.py", "ddp.py"}  # each step sees the same; no dropout
+FRAMEWORKS = {"hf_trainer.py", "lightning_module.py"}  # seconds to import
+LOSS = re.compile(r"^step (\d+) loss (\d+\.\d{6})$")
+TIME = re.compile(r"^median step \d+\.\d{3} ms$")
+EACH = [pytest.param(n, marks=pytest.mark.slow) if n in FRAMEWORKS else n for n in SCRIPTS]
+COMPILED = ["gpt.py", "mlp_block.py"]
+
+
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """An example and its arguments, on the CPU whatever the machine has, and offline."""
+    shown = os.environ | {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"} | environment
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=shown, cwd=EXAMPLES)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@cache
+def eager(name: str) -> list[float]:
+    """Losses of one run of the small size."""
+    return losses(run(name, *SMALL[name].split()).stdout)
+
+
+def losses(stdout: str) -> list[float]:
+    """Of the steps, which are counted from 0; lines of another kind are not allowed, a time at the end is."""
+    lines = stdout.splitlines()
+    if TIME.match(lines[-1]):
+        lines.pop()
+    matches = [LOSS.match(line) for line in lines]
+    assert all(matches), lines
+    assert [int(m[1]) for m in matches if m] == list(range(len(lines)))
+    return [float(m[2]) for m in matches if m]
+
+
+def test_every_example_has_a_small_size() -> None:
+    assert set(SMALL) == set(SCRIPTS)
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_it_learns_and_says_the_same_twice(name: str) -> None:
+    first, second = eager(name), losses(run(name, *SMALL[name].split()).stdout)
+    assert first == second
+    assert len(first) == int(SMALL[name].split()[1])
+    assert first[-1] < first[0]
+    if name in ONE_BATCH:
+        assert first == sorted(first, reverse=True)
+
+
+def test_the_mlp_block_times_itself_on_its_last_line() -> None:
+    assert TIME.match(run("mlp_block.py", *SMALL["mlp_block.py"].split()).stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_without_a_compiler_the_steps_stay_eager(name: str, tmp_path: Path) -> None:
+    told = run(name, *SMALL[name].split(), "--compile", PATH=str(tmp_path), CXX="")
+    assert losses(told.stdout) == eager(name)
+    assert told.stderr == f"{name}: no C++ compiler for --compile; the steps stay eager\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COMPILED)
+def test_compiled_steps_learn_as_eager_ones(name: str, tmp_path: Path) -> None:
+    """Compiled in truth: torch passes some modules over and says nothing."""
+    logged = {"TORCH_LOGS": "output_code", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    done = run(name, *SMALL[name].split(), "--compile", **logged)
+    assert "cpp_fused" in done.stderr or "no C++ compiler" in done.stderr
+    assert losses(done.stdout) == pytest.approx(eager(name), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_ddp_averages_over_two_processes() -> None:
+    """Each process has data of its own, so that the mean loss is not that of one process."""
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "ddp.py"]
+    both = losses(run(*launch, *SMALL["ddp.py"].split()).stdout)
+    assert len(both) == len(eager("ddp.py")) and both != eager("ddp.py")
+    assert both == sorted(both, reverse=True)
+
+
+def test_fused_attention_learns_as_the_written_one() -> None:
+    fused = run("gpt.py", *SMALL["gpt.py"].split(), "--fused")
+    assert losses(fused.stdout) == pytest.approx(eager("gpt.py"), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_it_is_a_script_of_its_own(name: str) -> None:
+    """Short, with its command on top, importable without effect, and unaware of being profiled."""
+    text = (EXAMPLES / name).read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    assert f"\n    traceanalyze profile examples/{name}\n" in (ast.get_docstring(tree, clean=False) or "")
+    assert isinstance(tree.body[-1], ast.If) and ast.unparse(tree.body[-1].test) == "__name__ == '__main__'"
+    assert "import traceanalyzer" not in text and "from traceanalyzer" not in text
+    assert len(text.splitlines()) <= 100
+
+
+def test_the_table_lists_every_example() -> None:
+    readme = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^\| \[`(\w+\.py)`\]\(\1\)", readme, re.MULTILINE)) == SCRIPTS
+    assert not [name for name in SCRIPTS if f"`traceanalyze profile examples/{name}`" not in readme]
