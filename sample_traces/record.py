@@ -1,8 +1,8 @@
 """Records the sample traces on this machine's CPU: `python sample_traces/record.py`.
 
-Each is three steps of training under torch.profiler with shapes, gzipped without a time stamp, freed of
-host names and paths, with the machine's measured roofs stored beside the events. On a machine that does
-anything else meanwhile the figures are worthless.
+Each is three steps of training a model of examples/ under torch.profiler with shapes, gzipped without a time
+stamp, freed of host names and paths, with the machine's measured roofs stored beside the events. On a machine
+that does anything else meanwhile the figures are worthless.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,10 +24,15 @@ from typing import Any
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # its log lines say nothing about a sample
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+
 import roofs
 import torch
-from models import Step, convnet_step, gpt_step
+import torch.nn.functional as F
+from convnet import residual_network
+from gpt import Gpt
 
+Step = Callable[[], None]
 HERE = Path(__file__).parent
 WAIT, WARMUP, ACTIVE = 3, 2, 3
 LIMIT_BYTES = 300_000
@@ -34,10 +40,35 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h of glibc
 PRIVATE = ("kernel_file", "kernel_kwargs")  # arguments of compiled code's events that hold paths
 
 
+def gpt_step(*, compiled: bool) -> Step:
+    """Its activations do not fit into a CPU's caches, as those of real models do not fit into a GPU's."""
+    model = Gpt(vocabulary=2048, width=256, heads=8, layers=2, length=512)
+    ids = torch.randint(0, 2048, (16, 512))
+    loss: Any = torch.compile(model) if compiled else model
+    return training_step(lambda: loss(ids), model, 3e-4)
+
+
 def compiled_gpt_step() -> Step:
     """The fused C++ loops have rows only on request; what was cached without them is compiled again."""
     torch._inductor.config.cpp.enable_kernel_profile = True
     return gpt_step(compiled=True)
+
+
+def convnet_step() -> Step:
+    model = residual_network(classes=100)
+    images, labels = torch.rand(16, 3, 224, 224), torch.randint(0, 100, (16,))
+    return training_step(lambda: F.cross_entropy(model(images), labels), model, 1e-3)
+
+
+def training_step(loss: Callable[[], torch.Tensor], model: torch.nn.Module, rate: float) -> Step:
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate)
+
+    def step() -> None:
+        loss().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
 
 
 SAMPLES: dict[str, Callable[[], Step]] = {
