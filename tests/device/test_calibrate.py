@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
+import torch
 
 import traceanalyzer
 from tests.pipeline.kineto import Kineto
 from traceanalyzer.analyze import Options
-from traceanalyzer.device import Part, toml_block
+from traceanalyzer.device import Part, calibrate, toml_block
 from traceanalyzer.device.table import parse
 from traceanalyzer.errors import DeviceError
-from traceanalyzer.model import Peak
+from traceanalyzer.model import CpuRoofs, Peak
 
 SAMPLE = Path(__file__).parents[2] / "sample_traces" / "convnet_eager_cpu.json.gz"
 PART = Part(
@@ -53,3 +58,84 @@ def test_a_gpu_report_uses_the_files_launch_floor(tmp_path: Path) -> None:
     file = tmp_path / "gpu.toml"
     file.write_text(toml_block(PART).replace('"cpu"', '"gpu"'))
     assert (floor_ns(path, None), floor_ns(path, file)) == (2000, 4321)
+
+
+def cache(root: Path, cpu: int, index: int, level: int, size: str, sharers: str) -> None:
+    folder = root / f"cpu{cpu}" / "cache" / f"index{index}"
+    folder.mkdir(parents=True)
+    for key, value in (("level", str(level)), ("size", size), ("shared_cpu_list", sharers)):
+        (folder / key).write_text(value + "\n")
+
+
+def test_the_last_level_caches_of_all_processors_count_once_each(tmp_path: Path) -> None:
+    assert calibrate.cache_bytes(tmp_path) is None
+    for cpu, sharers in enumerate(("0-1", "0-1", "2-3", "2-3")):
+        cache(tmp_path, cpu, 2, 2, "1024K", str(cpu))
+        cache(tmp_path, cpu, 3, 3, "32768K", sharers)
+    assert calibrate.cache_bytes(tmp_path) == 2 * 32 * 2**20
+
+
+def test_a_name_becomes_an_id_and_a_file_name() -> None:
+    assert calibrate.slug("Intel(R) Xeon(R) Gold 6338 CPU @ 2.00GHz") == "intel-xeon-gold-6338-cpu-2-00ghz"
+    assert calibrate.slug("®") == "device"
+
+
+def test_a_rate_is_the_best_seen() -> None:
+    taken = iter([4.0, 1.0, 2.0, 3.0])
+    found = calibrate.rates([calibrate.Case("a", 8.0, lambda: None)], lambda _: next(taken), -1.0)
+    assert found == (calibrate.Rate("a", 2.0),)  # one long run fills a turn
+
+
+def test_a_slow_precision_is_not_tried_at_large_sizes() -> None:
+    tried = []
+
+    def once(function: Callable[[], object]) -> float:
+        function()
+        return float(10 ** len(set(tried)))
+
+    cases = (calibrate.Case(str(n), 1.0 * n**3, lambda n=n: tried.append(n)) for n in (1, 10, 100))
+    found = calibrate.fastest_product(cases, once, 0.05)
+    assert set(tried) == {1} and found.what == "1"
+
+
+@pytest.fixture(scope="module")
+def measured() -> calibrate.Measured:
+    """With one thread and a known state of PyTorch before it."""
+    before = (torch.get_num_threads(), torch.get_rng_state())
+    found = calibrate.measure_cpu(threads=1)
+    assert torch.get_num_threads() == before[0], "the thread count is put back"
+    assert torch.equal(torch.get_rng_state(), before[1]), "nobody's random numbers are used up"
+    return found
+
+
+def test_measured_roofs_are_plausible_and_the_best_of_what_was_tried(measured: calibrate.Measured) -> None:
+    roofs, part = measured.cpu_roofs(), measured.part
+    assert roofs.threads == 1 and roofs.name == calibrate.processor()
+    assert 1e8 < roofs.bandwidth_bytes_per_s < 1e13
+    assert roofs.bandwidth_bytes_per_s == max(rate.per_s for rate in measured.streams)
+    assert roofs.launch_floor_ns is not None and 100 < roofs.launch_floor_ns < 1e6
+    for engine in ("vector", "matrix"):
+        for precision in ("fp32", "fp64"):
+            peak = part.peak(engine, precision)
+            assert peak is not None and 1e7 < peak < 1e15
+    assert part.kind == "cpu" and part.calibrated and torch.__version__ in part.source
+
+
+def test_a_measured_part_survives_its_file_and_gives_verdicts(
+    measured: calibrate.Measured, tmp_path: Path
+) -> None:
+    file = tmp_path / "cpu.device.toml"
+    file.write_text(toml_block(measured.part), encoding="utf-8")
+    assert parse(file.read_text(encoding="utf-8"), "cpu.device.toml") == (measured.part,)
+    analysis = traceanalyzer.analyze(SAMPLE, options=Options(device_file=str(file)))
+    assert analysis.device.how == "calibrated" and analysis.device.peaks == measured.part.peaks
+    assert analysis.thresholds["launch_floor_ns"] == measured.part.launch_floor_ns
+    assert analysis.coverage.modelled_share > 0.9
+
+
+def test_a_process_of_its_own_prints_one_line_of_json() -> None:
+    command = [sys.executable, "-P", "-m", "traceanalyzer.device.calibrate", "--threads", "1"]
+    done = subprocess.run(command, capture_output=True, check=True)
+    (line,) = done.stdout.splitlines()
+    assert msgspec.json.decode(line, type=CpuRoofs).threads == 1
+    assert not done.stderr

@@ -1,0 +1,306 @@
+"""Roofs measured on the machine at hand: what streams from memory, what multiplies, what a tiny op costs.
+
+A roof is the best seen, not the usual, with every tensor counted as read once and written once, as the
+analysis counts it. Takes under five seconds on two cores and leaves PyTorch's random numbers and thread
+count as they were. `python -m traceanalyzer.device.calibrate` prints the CPU's roofs as one line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import msgspec
+
+from traceanalyzer.device.table import Part
+from traceanalyzer.errors import UsageError
+from traceanalyzer.model import CpuRoofs, Peak
+
+Once = Callable[[Callable[[], object]], float]  # runs a function; the seconds it took
+
+_CACHES = Path("/sys/devices/system/cpu")
+_COMMON_CACHE_BYTES = 32 * 2**20  # where the system does not tell the size of its last-level cache
+_LEAST_ARRAY_BYTES, _MOST_POOL_BYTES = 64 * 2**20, 2**30
+_ARRAYS = 3                       # of the triad, the kernel with the most
+_ALIGNMENT = 4096                 # elements
+_STREAM_S = 1.2
+_TURN_S = 0.02                    # short cases run more than once a turn: they fit between disturbances
+_WIDTHS = (256, 512, 1024, 2048)  # of square matrices that fit into caches and that do not
+_PRODUCT_S = {"fp32": 0.9, "bf16": 0.5, "fp64": 0.5, "fp16": 0.4}
+_NARROW = {"bf16", "fp16"}        # a CPU's element-wise code computes these in fp32
+_ADDS = 300
+_QUIET = 0.5                      # a load of so much for each processor spoils nothing yet
+DTYPES = {"fp32": "float32", "tf32": "float32", "fp64": "float64", "bf16": "bfloat16", "fp16": "float16"}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Something to time, and how many bytes or FLOPs it is worth."""
+
+    what: str
+    amount: float
+    run: Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """The best that a case did."""
+
+    what: str
+    per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Everything measured of one device; `part` is what a device file says of it."""
+
+    part: Part
+    streams: tuple[Rate, ...]                  # fastest first
+    products: tuple[tuple[Peak, str], ...]     # with the product that did it
+    threads: int | None = None                 # of a CPU
+    busy: float | None = None                  # processors others kept busy before, where that is many
+
+    def cpu_roofs(self) -> CpuRoofs:
+        """As `recording.cpu_roofs` has it."""
+        part = self.part
+        return CpuRoofs(
+            name=part.names[0], bandwidth_bytes_per_s=self.streams[0].per_s, peaks=part.peaks,
+            launch_floor_ns=part.launch_floor_ns, threads=self.threads,
+        )  # fmt: skip
+
+
+def cpu_roofs(threads: int | None = None) -> CpuRoofs:
+    """The CPU's roofs with so many threads, by default PyTorch's own number; UsageError without PyTorch."""
+    return measure_cpu(threads).cpu_roofs()
+
+
+def measure_cpu(threads: int | None = None) -> Measured:
+    """The CPU's roofs and what they were measured with.
+
+    Products and element-wise code run on the same multiply-add units of most CPUs, and no chain of eager
+    element-wise ops can show their rate: each reads and writes memory. So the best fp32 and fp64 products
+    stand for the vector engine as well, as what it can do at least. Where a CPU has a separate matrix unit
+    for these (Apple's, Arm's SME), that is too much for the vector engine.
+    """
+    torch = imported_torch()
+    name, busy = processor(), _busy()
+    with _threads(torch, threads) as count:
+        fastest = streams(torch, "cpu", _pool_bytes(), on_cpu, _STREAM_S)
+        products = tuple(_cpu_products(torch))
+        floor = launch_floor_ns(torch)
+    vector = [Peak("vector", p.precision, p.flop_per_s) for p, _ in products if p.precision not in _NARROW]
+    part = Part(
+        id=slug(name), kind="cpu", names=(name,), bandwidth_bytes_per_s=fastest[0].per_s,
+        peaks=(*vector, *(p for p, _ in products)), launch_floor_ns=floor, confidence="measured",
+        source=f"measured with torch {torch.__version__} and {count} threads on {name}: memory by "
+        f"{fastest[0].what}, products by square matrices and a convolution",
+        note="Vector peaks are those of the products: the same units of a CPU do both.", calibrated=True,
+    )  # fmt: skip
+    return Measured(part, fastest, products, count, busy)
+
+
+def imported_torch() -> Any:
+    """The module `torch`; UsageError where there is none."""
+    try:
+        import torch
+    except ImportError as error:
+        raise UsageError(
+            f"calibrate: measures with PyTorch, which cannot be imported ({error})",
+            fix="pip install 'torch-traceanalyzer[profile]'",
+        ) from None
+    return torch
+
+
+def processor() -> str:
+    """The CPU's name, as the system tells it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.exists() else []
+    names = (line.partition(": ")[2].strip() for line in lines if line.startswith("model name"))
+    return next(filter(None, names), "") or platform.processor() or platform.machine() or "CPU"
+
+
+def slug(name: str) -> str:
+    """A device's name as an id and a file name: `AMD EPYC 9554 64-Core` -> `amd-epyc-9554-64-core`."""
+    text = name.lower().replace("(r)", "").replace("(tm)", "")
+    return re.sub(r"[^a-z0-9]+", "-", text).strip("-") or "device"
+
+
+def cache_bytes(root: Path = _CACHES) -> int | None:
+    """All of the last-level caches together; None where the system does not tell."""
+    levels: dict[int, dict[str, int]] = {}
+    for folder in root.glob("cpu[0-9]*/cache/index[0-9]*"):
+        try:
+            level, size, sharers = ((folder / key).read_text().strip() for key in _CACHE_KEYS)
+            levels.setdefault(int(level), {})[sharers] = int(size.removesuffix("K")) * 1024
+        except (OSError, ValueError):
+            continue
+    return sum(levels[max(levels)].values()) or None if levels else None
+
+
+_CACHE_KEYS = ("level", "size", "shared_cpu_list")
+
+
+def _pool_bytes() -> int:
+    """Of all arrays together: each four times the caches where memory allows, so that they hold little."""
+    wanted = _ARRAYS * max(_LEAST_ARRAY_BYTES, 4 * (cache_bytes() or _COMMON_CACHE_BYTES))
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # not a system that tells
+        free = 2 * wanted
+    return min(wanted, _MOST_POOL_BYTES, max(free // 2, _ARRAYS * 2**20))
+
+
+def _busy() -> float | None:
+    """The load of the last minute, where it may have spoilt what is measured."""
+    try:
+        load = os.getloadavg()[0]
+    except (AttributeError, OSError):  # not a system that tells
+        return None
+    return load if load > _QUIET * (os.cpu_count() or 1) else None
+
+
+def on_cpu(function: Callable[[], object]) -> float:
+    """Seconds by the clock; CPU ops are done when they return."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def rates(cases: Sequence[Case], once: Once, seconds: float) -> tuple[Rate, ...]:
+    """The best of each, fastest first: noise only slows down.
+
+    In rounds over all, since the noise of a shared machine may outlast the turn of one.
+    """
+    best = [float("inf")] * len(cases)
+    end, rounds = time.perf_counter() + seconds, 0
+    while rounds < 1 or time.perf_counter() < end:
+        best = [min(took, _turn(case, once)) for took, case in zip(best, cases, strict=True)]
+        rounds += 1
+    found = (Rate(case.what, float(f"{case.amount / took:.4g}")) for case, took in zip(cases, best, strict=True))
+    return tuple(sorted(found, key=lambda rate: -rate.per_s))
+
+
+def _turn(case: Case, once: Once) -> float:
+    end = time.perf_counter() + _TURN_S
+    best = once(case.run)
+    while time.perf_counter() + best < end:
+        best = min(best, once(case.run))
+    return best
+
+
+def streams(torch: Any, device: str, size: int, once: Once, seconds: float) -> tuple[Rate, ...]:
+    """Bytes a second of streams through `size` bytes, divided into one, two or three arrays.
+
+    Most CPUs read what an op is about to overwrite, unless it was read anyway: such traffic is not counted,
+    so copy, add and triad show less there than what works in place.
+    """
+    elements = max(size // 4 // (6 * _ALIGNMENT), 1) * 6 * _ALIGNMENT
+    pool = torch.ones(elements, device=device)
+    (p, q), (a, b, c) = pool.chunk(2), pool.chunk(3)
+    half, third, whole = 4 * len(p), 4 * len(a), 4 * elements
+    return rates(
+        (
+            Case("scale in place", 2 * whole, lambda: pool.mul_(1.0)),
+            Case("sum", whole, lambda: pool.sum()),
+            Case("copy", 2 * half, lambda: p.copy_(q)),
+            Case("add in place", 3 * half, lambda: p.add_(q, alpha=1e-3)),
+            Case("add", 3 * third, lambda: torch.add(b, c, out=a)),
+            Case("triad", 3 * third, lambda: torch.add(b, c, alpha=1e-3, out=a)),
+        ),
+        once, seconds,
+    )  # fmt: skip
+
+
+def square(torch: Any, precision: str, width: int, device: str) -> Case:
+    """A product of two square matrices of noise that nobody else's random numbers pay for."""
+    noise = torch.Generator(device).manual_seed(0)
+    dtype = getattr(torch, DTYPES[precision])
+    a, b = (torch.rand(width, width, generator=noise, device=device).to(dtype) for _ in range(2))
+    out = torch.empty_like(a)
+    return Case(f"{width} x {width}", 2.0 * width**3, lambda: torch.mm(a, b, out=out))
+
+
+def fastest_product(cases: Iterator[Case], once: Once, seconds: float) -> Rate:
+    """The best of the products, small ones first; without those that would not fit into the time."""
+    end = time.perf_counter() + seconds
+    tried: list[Case] = []
+    best = 0.0
+    for case in cases:
+        if tried and 2 * case.amount / best > end - time.perf_counter():
+            continue
+        once(case.run)  # loads or compiles
+        best = max(best, case.amount / _turn(case, once))
+        tried.append(case)
+    return rates(tried, once, end - time.perf_counter())[0]
+
+
+def _cpu_products(torch: Any) -> Iterator[tuple[Peak, str]]:
+    for precision, seconds in _PRODUCT_S.items():
+        try:
+            found = fastest_product(_cpu_cases(torch, precision), on_cpu, seconds)
+        except RuntimeError:  # this build does not multiply in this precision
+            continue
+        yield Peak("matrix", precision, found.per_s), found.what
+
+
+def _cpu_cases(torch: Any, precision: str) -> Iterator[Case]:
+    yield from (square(torch, precision, width, "cpu") for width in _WIDTHS)
+    if precision == "fp32":
+        noise = torch.Generator("cpu").manual_seed(0)
+        images = torch.rand(4, 128, 56, 56, generator=noise)
+        weights = torch.rand(128, 128, 3, 3, generator=noise)
+        work = 2.0 * 128 * 9 * images.numel()
+        yield Case("a 3 x 3 convolution", work, lambda: torch.conv2d(images, weights, padding=1))
+
+
+def launch_floor_ns(torch: Any, device: str = "cpu") -> int | None:
+    """What the profiler shows of an addition of one element: the op's own time, on a GPU its kernel's."""
+    one = torch.ones(1, device=device)
+    activity = torch.profiler.ProfilerActivity
+    kinds = [activity.CPU] if device == "cpu" else [activity.CPU, getattr(activity, device.upper())]
+    with torch.profiler.profile(activities=kinds, record_shapes=True) as profiler:
+        for _ in range(_ADDS):
+            one + one
+        if device != "cpu":
+            getattr(torch, device).synchronize()
+    events = profiler.events() or []
+    if device == "cpu":
+        taken_us = [e.self_cpu_time_total for e in events if e.name == "aten::add"]
+    else:
+        taken_us = [e.time_range.elapsed_us() for e in events if e.device_type.name != "CPU"]
+    return round(median(taken_us) * 1000) or None if taken_us else None
+
+
+@contextmanager
+def _threads(torch: Any, wanted: int | None) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(wanted or before)
+    try:
+        with torch.no_grad():
+            yield torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
+
+
+def main() -> None:
+    """One line of JSON on stdout: `CpuRoofs`, for a process that does not want to measure in itself."""
+    options = argparse.ArgumentParser(description="Measure the CPU's roofs and print them as JSON.")
+    options.add_argument("--threads", type=int, default=None)
+    chosen = options.parse_args()
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # its log lines on stderr say nothing about the roofs
+    roofs = cpu_roofs(chosen.threads)
+    sys.stdout.write(msgspec.json.encode(roofs).decode() + "\n")
+
+
+if __name__ == "__main__":
+    main()
