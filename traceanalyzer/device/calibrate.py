@@ -104,7 +104,9 @@ def measure_cpu(threads: int | None = None) -> Measured:
         peaks=(*vector, *(p for p, _ in products)), launch_floor_ns=floor, confidence="measured",
         source=f"measured with torch {torch.__version__} and {count} threads on {name}: memory by "
         f"{fastest[0].what}, products by square matrices and a convolution",
-        note="Vector peaks are those of the products: the same units of a CPU do both.", calibrated=True,
+        note="Vector peaks are those of the products: the same units of a CPU do both."
+        + (f" Measured while others kept the machine busy (load {busy:.1f})." if busy else ""),
+        calibrated=True,
     )  # fmt: skip
     return Measured(part, fastest, products, count, busy)
 
@@ -186,7 +188,8 @@ def rates(cases: Sequence[Case], once: Once, seconds: float) -> tuple[Rate, ...]
     while rounds < 1 or time.perf_counter() < end:
         best = [min(took, _turn(case, once)) for took, case in zip(best, cases, strict=True)]
         rounds += 1
-    found = (Rate(case.what, float(f"{case.amount / took:.4g}")) for case, took in zip(cases, best, strict=True))
+    done = zip(cases, best, strict=True)
+    found = (Rate(case.what, float(f"{case.amount / took:.4g}")) for case, took in done)
     return tuple(sorted(found, key=lambda rate: -rate.per_s))
 
 
