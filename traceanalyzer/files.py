@@ -19,9 +19,9 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             yield file
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
 
 
 def _umask() -> int:

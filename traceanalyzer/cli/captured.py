@@ -7,26 +7,26 @@ from collections.abc import Sequence
 from traceanalyzer.collect.plan import Plan
 from traceanalyzer.collect.run import Outcome
 from traceanalyzer.collect.script import exit_status
+from traceanalyzer.collect.session import Taken
 
 _STEP = "ProfilerStep#"
 
 
-def whole(outcome: Outcome) -> bool:
-    """Whether all that was asked for is there."""
-    return outcome.taken is not None and outcome.taken.unfinished is None
+def captured(taken: Taken, trace: str) -> str:
+    """Said as soon as it is: the script may run on for hours."""
+    return f"captured {_steps(taken.steps)} (counted from 0), wrote {trace}; the script runs on"
 
 
-def told(outcome: Outcome, plan: Plan) -> str:
-    """One line; where something is missing, with the fix."""
+def shortfall(outcome: Outcome, plan: Plan) -> str | None:
+    """What is missing, with the fix; None where all that was asked for is there."""
     taken = outcome.taken
     if taken is None:
         return f"nothing was captured: {_why(outcome, plan)}"
-    if taken.unfinished is not None:
-        within = taken.unfinished.removeprefix(_STEP)
-        count = f"{len(taken.steps)} of {plan.active}"
-        return f"captured {_steps(taken.steps)} ({count}); the script ended within step {within}"
-    seconds = f" in {outcome.capture_ns / 1e9:.1f} s" if outcome.capture_ns else ""
-    return f"captured {_steps(taken.steps)}, counted from 0{seconds}; the script made {outcome.steps}"
+    if taken.unfinished is None:
+        return None
+    within = taken.unfinished.removeprefix(_STEP)
+    count = f"{len(taken.steps)} of {plan.active}"
+    return f"captured {_steps(taken.steps)} ({count}); the script ended within step {within}"
 
 
 def _steps(names: Sequence[str]) -> str:

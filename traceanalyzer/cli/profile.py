@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from traceanalyzer.cli.captured import told, whole
+from traceanalyzer.cli.captured import captured, shortfall
 from traceanalyzer.cli.trace_target import Processes, page_path, short, trace_path
 from traceanalyzer.collect.plan import Plan
 from traceanalyzer.collect.roofs import measured
@@ -72,12 +72,13 @@ def command(
     trace = trace_path(script, output, processes, force=force)
     page = None if no_report or processes.rank != 0 else page_path(trace, force=force)
     plan = Plan(wait, warmup, active, stack, not no_memory, not no_evidence)
-    outcome = run(_request(script, trace, plan, roofs=not no_roofs), _say)
+    request = _request(script, trace, plan, roofs=not no_roofs)
+    outcome = run(request, _say, lambda taken: None if quiet else _say(captured(taken, short(trace))))
     sys.stdout.flush()
     if isinstance(outcome.code, str):
         click.echo(outcome.code, err=True)
-    if not quiet or not whole(outcome):
-        _say(told(outcome, plan))
+    if (missing := shortfall(outcome, plan)) is not None:
+        _say(missing)
     if outcome.saved:
         _next(trace, page, quiet=quiet, verbose=verbose)
     sys.exit(1 if isinstance(outcome.code, str) else outcome.code)
@@ -95,9 +96,7 @@ def _request(script: Script, trace: Path, plan: Plan, *, roofs: bool) -> Request
 
 
 def _next(trace: Path, page: Path | None, *, quiet: bool, verbose: bool) -> None:
-    """The paths, the report, and the next command to type."""
-    if not quiet:
-        _say(f"wrote {short(trace)}")
+    """The report, and the next command to type."""
     again = f"traceanalyze report {shlex.quote(short(trace))}"
     if page is not None and not _reported(trace, page, quiet=quiet, verbose=verbose):
         _say(f"the report failed, the trace is whole. Fix: {again}")

@@ -117,18 +117,9 @@ def _legacy(real: Any, used: Callable[[], None]) -> Any:
 
         def __exit__(self, *exception: Any) -> None:
             self._function_events = _no_events()
+            if not hasattr(real, "function_events"):  # before torch 2.6 an attribute, then a property
+                self.function_events = self._function_events
             self._needs_processing = False
-
-        def _check_finish(self) -> None:
-            pass
-
-        @property
-        def function_events(self) -> Any:
-            return _no_events()
-
-        @function_events.setter
-        def function_events(self, value: Any) -> None:
-            pass
 
         def export_chrome_trace(self, path: str) -> None:
             write_empty(path)
@@ -139,8 +130,10 @@ def _legacy(real: Any, used: Callable[[], None]) -> Any:
 def _no_events() -> Any:
     import torch.autograd.profiler_util as util
 
-    events: Any = util.EventList
-    return events([])
+    event_list: Any = util.EventList
+    events = event_list([])
+    events._build_tree()
+    return events
 
 
 def write_empty(path: str, text: str | None = None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -76,7 +75,7 @@ class ModuleCalls:
         call._traceanalyze = self  # type: ignore[attr-defined]
         # Dynamo traces the original in its place: code compiled before, with and after us is the same.
         call._torchdynamo_inline = original  # type: ignore[attr-defined]
-        return skipped_by_dynamo(call)
+        return call
 
     def _annotated(
         self, original: Callable[..., Any], outermost: bool, module: Any, args: Any, kwargs: Any
@@ -121,18 +120,9 @@ def _autocast() -> str | None:
     return None
 
 
-_SKIPPED: list[Any] = []  # functions whose frames dynamo must not compile, once it is there
+def leave_us_alone(trace_rules: ModuleType) -> None:
+    """To be called when torch._dynamo.trace_rules has been imported.
 
-
-def skipped_by_dynamo(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Code compiled in place meets our frame first; dynamo would compile it, with guards on our state."""
-    _SKIPPED.append(function)
-    if (dynamo := sys.modules.get("torch._dynamo.eval_frame")) is not None:
-        skip_all(dynamo)
-    return function
-
-
-def skip_all(dynamo: ModuleType) -> None:
-    """To be called when torch._dynamo.eval_frame has been imported."""
-    for function in _SKIPPED:
-        dynamo.skip_code(function.__code__)
+    Code compiled in place meets our frames first; dynamo would compile those, with guards on our state.
+    """
+    trace_rules.add("traceanalyzer.collect")

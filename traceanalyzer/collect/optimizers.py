@@ -7,8 +7,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from traceanalyzer.collect.modules import skipped_by_dynamo
-
 
 class OptimizerSteps:
     """Optimizer.profile_hook_step, wrapped: torch puts it round each class's `step` when one is made.
@@ -66,7 +64,7 @@ class OptimizerSteps:
             return result
 
         stepped._traceanalyze = self  # type: ignore[attr-defined]
-        return skipped_by_dynamo(stepped)
+        return stepped
 
 
 def _derived(kind: Any) -> list[Any]:

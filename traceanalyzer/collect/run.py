@@ -21,7 +21,7 @@ from traceanalyzer.collect.facts import facts
 from traceanalyzer.collect.imports import AfterImport
 from traceanalyzer.collect.inert import make_inert
 from traceanalyzer.collect.interrupts import saving_on_sigterm
-from traceanalyzer.collect.modules import skip_all
+from traceanalyzer.collect.modules import leave_us_alone
 from traceanalyzer.collect.plan import Plan
 from traceanalyzer.collect.script import Script, execute
 from traceanalyzer.collect.session import Session, Taken
@@ -68,12 +68,21 @@ def require_torch() -> None:
         raise UsageError(f"torch {version} is too old to be profiled", fix="use torch 2.1 or later")
 
 
-def run(request: Request, say: Say) -> Outcome:
-    """Run the script to its end, save what was captured, tell how it went."""
+def run(request: Request, say: Say, saved: Callable[[Taken], None]) -> Outcome:
+    """Run the script to its end, save what was captured, tell how it went.
+
+    `say` takes a line about what went otherwise than planned; `saved` is called when a whole capture is.
+    """
     with tempfile.TemporaryDirectory(prefix="traceanalyze-") as folder:
-        keeper = _Keeper(request, say)
+        keeper = _Keeper(request, say, saved)
         session = Session(request.plan, Path(folder), keeper.keep, say)
-        with _watching(session, say), saving_on_sigterm(session.finish):
+
+        def terminated() -> None:
+            session.finish()
+            if keeper.saved:
+                say(f"ended by SIGTERM, the trace is saved. Next: traceanalyze report {request.target}")
+
+        with _watching(session, say), saving_on_sigterm(terminated):
             code = execute(request.script)
         session.finish()
         if session.taken is not None:
@@ -98,7 +107,7 @@ def _watching(session: Session, say: Say) -> Iterator[None]:
         session.watch()
         make_inert(used)
 
-    waiting = AfterImport({"torch": torch_imported, "torch._dynamo.eval_frame": skip_all})
+    waiting = AfterImport({"torch": torch_imported, "torch._dynamo.trace_rules": leave_us_alone})
     waiting.install()
     try:
         yield
@@ -109,13 +118,17 @@ def _watching(session: Session, say: Say) -> Iterator[None]:
 class _Keeper:
     """Saves what a capture has brought: at once, in case the process is killed, and again at the end."""
 
-    def __init__(self, request: Request, say: Say) -> None:
+    def __init__(self, request: Request, say: Say, first: Callable[[Taken], None]) -> None:
         self._request = request
         self._say = say
+        self._first = first
         self.saved = False
 
     def keep(self, taken: Taken) -> None:
+        told = self.saved
         self._write(taken, None, None)
+        if self.saved and not told and taken.unfinished is None:
+            self._first(taken)
 
     def complete(self, taken: Taken, *, measure: bool) -> None:
         """With what takes time: the CPU's roofs, the evidence."""

@@ -66,7 +66,8 @@ def execute(script: Script) -> int | str | None:
         code: Any = end.code
         return code if code is None or isinstance(code, int) else str(code)
     except BaseException as error:
-        sys.excepthook(type(error), error, without_our_frames(error.__traceback__))
+        error.__traceback__ = without_our_frames(error.__traceback__)  # the hook looks here first
+        sys.excepthook(type(error), error, error.__traceback__)
         return INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
 
 
@@ -103,8 +104,11 @@ def _first_on_path(folder: str) -> None:
 
 
 def _wait_for_threads() -> None:
+    """Those of executors apart: Python tells them to end when it ends itself."""
+    executors = sys.modules.get("concurrent.futures.thread")
+    idle = getattr(executors, "_threads_queues", {})
     for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
+        if thread is not threading.current_thread() and not thread.daemon and thread not in idle:
             thread.join()
 
 

@@ -1,0 +1,3 @@
+"""Imported by arguments.py, which lies beside it."""
+
+ANSWER = 42
