@@ -35,10 +35,11 @@ class ModuleCalls:
             nn.Module.__call__ = self._wrapped(self._original)  # type: ignore[method-assign]
 
     def uninstall(self) -> None:
-        from torch import nn
+        if self._original is not None:
+            from torch import nn
 
-        if self._original is not None and getattr(nn.Module.__call__, "_traceanalyze", None) is self:
-            nn.Module.__call__ = self._original  # type: ignore[method-assign]
+            if getattr(nn.Module.__call__, "_traceanalyze", None) is self:  # else somebody wrapped us
+                nn.Module.__call__ = self._original  # type: ignore[method-assign]
         self._original = None
         self.recording = False
         self._names.clear()

@@ -34,9 +34,9 @@ class OptimizerSteps:
                 self._made()
 
     def uninstall(self) -> None:
-        from torch.optim import Optimizer
-
         if self._original is not None:
+            from torch.optim import Optimizer
+
             Optimizer.profile_hook_step = staticmethod(self._original)  # type: ignore[method-assign]
             self._original = None
             for kind in _derived(Optimizer):
