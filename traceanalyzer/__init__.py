@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from traceanalyzer.analyze import analyze
 from traceanalyzer.errors import DeviceError, TraceAnalyzerError, TraceFormatError, UsageError
 from traceanalyzer.model import Analysis, Device
+
+if TYPE_CHECKING:
+    from traceanalyzer.collect.library import profile
 
 __version__ = "0.1.0"
 
@@ -17,4 +22,14 @@ __all__ = [
     "UsageError",
     "__version__",
     "analyze",
+    "profile",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`profile` needs the collector, which `report` does without."""
+    if name == "profile":
+        from traceanalyzer.collect.library import profile
+
+        return profile
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

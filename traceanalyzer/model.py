@@ -170,6 +170,10 @@ class CpuRoofs(msgspec.Struct, frozen=True, kw_only=True):
     threads: int | None = None
 
 
+MODULE_ANNOTATION = "nn.Module: "
+"""In front of a module's dotted name, where the collector annotates the call of a module."""
+
+
 class Recording(msgspec.Struct, frozen=True, kw_only=True):
     """What the collector knew and the profiler did not write."""
 

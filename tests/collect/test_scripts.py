@@ -53,7 +53,12 @@ def test_a_script_is_captured_and_left_alone(words: tuple[str, ...], tmp_path: P
 
 @pytest.mark.parametrize(
     "how, code, when, whole",
-    [("exception", 1, 6, [5]), ("terminate", -15, 7, [5, 6]), ("interrupt", 130, 5, []), ("exit7", 7, 7, [5, 6])],
+    [
+        ("exception", 1, 6, [5]),
+        ("terminate", -15, 7, [5, 6]),
+        ("interrupt", 130, 5, []),
+        ("exit7", 7, 7, [5, 6]),
+    ],
 )
 def test_what_was_captured_before_an_end_is_kept(
     how: str, code: int, when: int, whole: list[int], tmp_path: Path
@@ -76,7 +81,7 @@ def test_a_traceback_shows_the_script_and_not_us(tmp_path: Path) -> None:
     "words, expected",
     [
         (("ending.py", "exception", "0"), "before its first step. Fix: mend it"),
-        (("ending.py", "exit7", "4"), "the script made 4 steps; 3 go by and 2 warm up before any is captured"),
+        (("ending.py", "exit7", "4"), "the script made 4 steps; 3 go by and 2 warm up"),
         (("sibling.py",), "never imported torch"),
         (("no_steps.py",), "no optimizer stepped and no module was called"),
     ],

@@ -22,13 +22,15 @@ ALLOWED = {  # not listed: analyze, cli, __init__ and __main__, which may import
     "device": "errors units model columns",
     "roofline": "errors units model columns cost device",
     "report": "model units published",
-    "collect": "errors files",
+    "collect": "errors files model",
     "ranks": "errors units model columns trace",
     "compare": "errors units model",
 }
 FREE = {"analyze", "cli", "__init__", "__main__"}
 ONLY = {
     "torch": ("collect/", "device/calibrate"),
+    "transformers": ("collect/huggingface",),
+    "lightning": ("collect/lightning",),
     "dask": ("ranks/",),
     "distributed": ("ranks/",),
     "hta": ("ranks/",),

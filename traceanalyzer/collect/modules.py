@@ -9,7 +9,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-ANNOTATION = "nn.Module: "  # in front of the dotted name; the reader of traces knows it
+from traceanalyzer.model import MODULE_ANNOTATION
+
 _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 _DATA_PARALLEL = ("DistributedDataParallel", "DataParallel")
 
@@ -90,7 +91,7 @@ class ModuleCalls:
             return original(module, *args, **kwargs)
         if self.autocast is None:
             self.autocast = _autocast()
-        with torch.autograd.profiler.record_function(ANNOTATION + name):
+        with torch.autograd.profiler.record_function(MODULE_ANNOTATION + name):
             return original(module, *args, **kwargs)
 
     def _seen(self, module: Any) -> None:

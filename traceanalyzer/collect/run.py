@@ -74,7 +74,7 @@ def run(request: Request, say: Say, saved: Callable[[Taken], None]) -> Outcome:
     `say` takes a line about what went otherwise than planned; `saved` is called when a whole capture is.
     """
     with tempfile.TemporaryDirectory(prefix="traceanalyze-") as folder:
-        keeper = _Keeper(request, say, saved)
+        keeper = Keeper(request, say, saved)
         session = Session(request.plan, Path(folder), keeper.keep, say)
 
         def terminated() -> None:
@@ -115,7 +115,7 @@ def _watching(session: Session, say: Say) -> Iterator[None]:
         waiting.remove()
 
 
-class _Keeper:
+class Keeper:
     """Saves what a capture has brought: at once, in case the process is killed, and again at the end."""
 
     def __init__(self, request: Request, say: Say, first: Callable[[Taken], None]) -> None:

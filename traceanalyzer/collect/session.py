@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
 from time import perf_counter_ns
+from typing import ClassVar
 
 from traceanalyzer.collect.beat import Beat, Tick
 from traceanalyzer.collect.capture import Capture
@@ -25,6 +26,8 @@ _LATER = 5  # steps timed after the capture
 
 
 class Phase(Enum):
+    """Where a capture stands."""
+
     WAIT = auto()
     WARMUP = auto()
     ACTIVE = auto()
@@ -49,6 +52,8 @@ class Taken:
 class Session:
     """Counts the steps of a script and captures some of them."""
 
+    current: ClassVar[Session | None] = None  # the one that watches this process
+
     def __init__(
         self, plan: Plan, folder: Path, keep: Callable[[Taken], None], say: Callable[[str], None]
     ) -> None:
@@ -71,11 +76,22 @@ class Session:
         self._last_ns: int | None = None
         self._armed_ns = 0
         self._compiled = 0
+        self._watching = False  # else the caller says where steps end
 
     def watch(self) -> None:
         """Find the steps of a script: torch has just been imported."""
+        Session.current = self
+        self._watching = True
         self._optimizers.install()
         self._modules.install()
+
+    def begin(self) -> None:
+        """The caller says where steps end: `step`. The first begins now, and may be captured already."""
+        self._modules.install()
+        self._thread = threading.get_ident()
+        if not self.plan.wait:
+            self._guarded(self._arm)
+        self._last_ns = perf_counter_ns()
 
     def step(self) -> None:
         """A boundary, said by the caller."""
@@ -85,19 +101,18 @@ class Session:
         """Stop whatever is in progress, keep what there is, take our wrappers away."""
         if os.getpid() != self._pid:
             return
-        try:
-            if self.phase is Phase.ACTIVE:
-                self._stop_active(unfinished=True)
-            elif self._capture is not None:
-                self._capture.abandon(started=self.phase is Phase.EVIDENCE)
-            self._keep_timings()
-        except Exception as error:
-            self._failed(error)
-        finally:
-            self.phase = Phase.DONE
-            self._capture = None
-            self._modules.uninstall()
-            self._optimizers.uninstall()
+        self._guarded(self._end)
+        self.phase, Session.current = Phase.DONE, None
+        self._capture = None
+        self._modules.uninstall()
+        self._optimizers.uninstall()
+
+    def _end(self) -> None:
+        if self.phase is Phase.ACTIVE:
+            self._stop_active(unfinished=True)
+        elif self._capture is not None:
+            self._capture.abandon(started=self.phase is Phase.EVIDENCE)
+        self._keep_timings()
 
     def _optimizer_made(self) -> None:
         self.beat.optimizer_exists = True
@@ -106,17 +121,22 @@ class Session:
         self._ticked(self.beat.optimizer(owner))
 
     def _forward_returned(self, owner: int) -> None:
-        self._ticked(self.beat.forward(owner))
+        if self._watching:
+            self._ticked(self.beat.forward(owner))
 
     def _ticked(self, tick: Tick) -> None:
         if tick is Tick.NOTHING or self.phase is Phase.DONE and tick is Tick.STEP:
             return
         if os.getpid() != self._pid:  # a forked worker
             return
+        if tick is Tick.RESTART:
+            self._guarded(self._restart)
+        self._guarded(self._boundary)
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        """Our own failure is ours alone."""
         try:
-            if tick is Tick.RESTART:
-                self._restart()
-            self._boundary()
+            act()
         except Exception as error:
             self._failed(error)
 
@@ -164,8 +184,10 @@ class Session:
         compiling = self._compiling()
         if took is not None and not compiling:
             self._unprofiled_ns.append(took)
-        if self.steps < self.plan.wait or compiling and self.steps < self.plan.wait + LONGEST_WAIT:
-            return
+        if self.steps >= self.plan.wait and not (compiling and self.steps < self.plan.wait + LONGEST_WAIT):
+            self._arm()
+
+    def _arm(self) -> None:
         self._armed_ns = perf_counter_ns()
         self._capture = Capture(self.plan, self._folder / "trace.json")
         self._capture.prepare()

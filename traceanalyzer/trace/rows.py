@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from traceanalyzer.columns import Ids, Ints, RecordKind
+from traceanalyzer.model import MODULE_ANNOTATION
 from traceanalyzer.trace.calls import call_keys
 from traceanalyzer.trace.events import NO_ARGS, Args, Event, Row, RowOf, adopt_bare
 from traceanalyzer.trace.gather import Array, Columns, Interned, rows_of, whole_numbers
@@ -85,7 +86,7 @@ class Rows:
             **common,
             annotation=annotation,
             call=call,
-            module=self._modules(args),
+            module=self._modules(events, args, annotations),
             sequence=whole_numbers([each.sequence for each in args]),
             forward_thread=whole_numbers([each.forward_thread for each in args]),
         )
@@ -105,8 +106,12 @@ class Rows:
             "external": external,
         }
 
-    def _modules(self, args: list[Args]) -> Ids:
+    def _modules(self, events: list[Event], args: list[Args], annotations: list[int]) -> Ids:
         given = [each.module or each.hierarchy for each in args]
+        for place in annotations:
+            name = events[place].name or ""
+            if name.startswith(MODULE_ANNOTATION):
+                given[place] = name.removeprefix(MODULE_ANNOTATION)
         if not any(given):
             return np.full(len(args), -1, np.int32)
         return np.array([self.names[module_path(text)] if text else -1 for text in given], np.int32)
