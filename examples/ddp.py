@@ -62,6 +62,7 @@ def main() -> None:
     torch.manual_seed(0)
     device = start()
     train(args, device)
+    dist.barrier()  # the first to leave would cut the others off
     dist.destroy_process_group()
 
 

@@ -6,6 +6,7 @@ count. A forward counts only in a script without optimizers, or whose optimizer 
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Literal
@@ -26,47 +27,47 @@ class Tick(Enum):
 
 @dataclass(slots=True)
 class Beat:
-    """Which returns end a step; fed with every outermost return of an optimizer or a module."""
+    """Which returns end a step; fed with every outermost return of an optimizer or a module.
+
+    The anchor is held weakly: when it is gone, the next to return takes over.
+    """
 
     optimizer_exists: bool = False
-    anchor: tuple[Kind, int] | None = None
+    kind: Kind | None = None                              # of the anchor
+    _anchor: weakref.ref[object] | None = None
     _since: dict[int, int] = field(default_factory=dict)  # other owner -> returns since the anchor's last
     _waited: int = 0                                      # forwards while the optimizer was silent
 
-    @property
-    def kind(self) -> Kind | None:
-        return self.anchor[0] if self.anchor else None
-
-    def optimizer(self, owner: int) -> Tick:
-        """`owner`: the identity of the optimizer whose `step` has returned."""
+    def optimizer(self, owner: object) -> Tick:
+        """`owner`: the optimizer whose `step` has returned."""
         if self.kind == "forward":
-            self._anchor("optimizer", owner)
-            return Tick.RESTART
+            return self._taken_over("optimizer", owner)
         return self._returned("optimizer", owner)
 
-    def forward(self, owner: int) -> Tick:
-        """`owner`: the identity of the module whose outermost forward has returned."""
+    def forward(self, owner: object) -> Tick:
+        """`owner`: the module whose outermost forward has returned."""
         if self.kind == "optimizer":
             return Tick.NOTHING
-        if self.anchor is None and self.optimizer_exists:
+        if self._anchor is None and self.optimizer_exists:
             self._waited += 1
             if self._waited < PATIENCE:
                 return Tick.NOTHING
         return self._returned("forward", owner)
 
-    def _returned(self, kind: Kind, owner: int) -> Tick:
-        if self.anchor is None:
-            self._anchor(kind, owner)
+    def _returned(self, kind: Kind, owner: object) -> Tick:
+        if self._anchor is None:
+            self._taken_over(kind, owner)
             return Tick.STEP
-        if self.anchor[1] == owner:
+        anchor = self._anchor()
+        if anchor is owner:
             self._since.clear()
             return Tick.STEP
-        self._since[owner] = self._since.get(owner, 0) + 1
-        if self._since[owner] < SILENT_AFTER:
+        self._since[id(owner)] = self._since.get(id(owner), 0) + 1
+        if anchor is not None and self._since[id(owner)] < SILENT_AFTER:
             return Tick.NOTHING
-        self._anchor(kind, owner)
-        return Tick.RESTART
+        return self._taken_over(kind, owner)
 
-    def _anchor(self, kind: Kind, owner: int) -> None:
-        self.anchor = (kind, owner)
+    def _taken_over(self, kind: Kind, owner: object) -> Tick:
+        self.kind, self._anchor = kind, weakref.ref(owner)
         self._since.clear()
+        return Tick.RESTART

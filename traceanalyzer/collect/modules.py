@@ -18,7 +18,7 @@ _DATA_PARALLEL = ("DistributedDataParallel", "DataParallel")
 class ModuleCalls:
     """nn.Module.__call__, wrapped: annotates while `recording`, tells of every outermost return."""
 
-    def __init__(self, returned: Callable[[int], None]) -> None:
+    def __init__(self, returned: Callable[[object], None]) -> None:
         self.recording = False
         self.autocast: str | None = None  # data type seen while recording
         self._returned = returned
@@ -71,7 +71,7 @@ class ModuleCalls:
                 if outermost:
                     depth.inside = False
             if outermost:
-                self._returned(id(module))
+                self._returned(module)
             return result
 
         call._traceanalyze = self  # type: ignore[attr-defined]
@@ -100,9 +100,11 @@ class ModuleCalls:
 
     def _name(self, root: Any) -> None:
         """Names below the first root are those of its state_dict; below others the class stands in front."""
-        prefix = "" if not self._names else f"{type(root).__name__}."
+        kind = type(root).__name__
+        above = [kind] if self._names else []
         for name, module in root.named_modules():
-            self._names.setdefault(id(module), prefix + short_name(root, name) or type(root).__name__)
+            below = short_name(root, name)
+            self._names.setdefault(id(module), ".".join([*above, below] if below else [kind]))
 
 
 def short_name(root: object, name: str) -> str:

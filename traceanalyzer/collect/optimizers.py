@@ -15,7 +15,7 @@ class OptimizerSteps:
     of the step.
     """
 
-    def __init__(self, made: Callable[[], None], returned: Callable[[int], None]) -> None:
+    def __init__(self, made: Callable[[], None], returned: Callable[[object], None]) -> None:
         self.over = False  # nothing more to tell: one Python call a step is all that is left of us
         self._made = made
         self._returned = returned
@@ -60,7 +60,7 @@ class OptimizerSteps:
                 result = step(*args, **kwargs)
             finally:
                 depth.inside = False
-            self._returned(id(args[0]))
+            self._returned(args[0])
             return result
 
         stepped._traceanalyze = self  # type: ignore[attr-defined]

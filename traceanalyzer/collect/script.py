@@ -62,6 +62,8 @@ def execute(script: Script) -> int | str | None:
         _run_module(script, main) if script.module else _run_file(script.target, main)
         _wait_for_threads()
         return 0
+    except UsageError:
+        raise
     except SystemExit as end:
         code: Any = end.code
         return code if code is None or isinstance(code, int) else str(code)
@@ -142,7 +144,7 @@ def launcher_line(words: Sequence[str]) -> str | None:
         start, flag = (["torchrun"] if name == "torchrun" else ["python", "-m", name]), "--no-python"
     elif name in ("accelerate", "accelerate.commands.launch"):
         start, flag = ["accelerate", "launch"], "--no_python"
-        words = words[1:] if words[1:2] == ["launch"] else words
+        words = words[1:] if list(words[1:2]) == ["launch"] else words
     elif name.startswith("python") and "." not in name.removeprefix("python3."):
         start, flag = [], ""
     else:

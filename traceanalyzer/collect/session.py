@@ -117,10 +117,10 @@ class Session:
     def _optimizer_made(self) -> None:
         self.beat.optimizer_exists = True
 
-    def _optimizer_returned(self, owner: int) -> None:
+    def _optimizer_returned(self, owner: object) -> None:
         self._ticked(self.beat.optimizer(owner))
 
-    def _forward_returned(self, owner: int) -> None:
+    def _forward_returned(self, owner: object) -> None:
         if self._watching:
             self._ticked(self.beat.forward(owner))
 

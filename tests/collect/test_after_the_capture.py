@@ -1,0 +1,51 @@
+"""What is left of us when the capture is over: one Python call a step, and no tensor."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from traceanalyzer.collect.plan import Plan
+from traceanalyzer.collect.session import Phase, Session, Taken
+
+
+def test_one_call_a_step_and_no_tensor_is_left(tmp_path: Path) -> None:
+    kept: list[Taken] = []
+    said: list[str] = []
+    session = Session(Plan(1, 0, 1), tmp_path, kept.append, said.append)
+    session.watch()
+    try:
+        model = torch.nn.Linear(4, 4)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+        def step() -> None:
+            model(torch.ones(2, 4)).sum().backward()
+            optimizer.step()
+
+        for _ in range(12):
+            step()
+        assert session.phase is Phase.DONE and kept and not said
+        ours = str(Path(sys.modules[Session.__module__].__file__ or "").parent)
+        calls: list[str] = []
+
+        def count(frame: FrameType, event: str, argument: Any) -> None:
+            if event == "call" and frame.f_code.co_filename.startswith(ours):
+                calls.append(frame.f_code.co_name)
+
+        sys.setprofile(count)
+        try:
+            step()
+        finally:
+            sys.setprofile(None)
+        assert calls == ["stepped"]
+        held = [o for o in gc.get_objects() if str(type(o).__module__).startswith("traceanalyzer.collect")]
+        reached = [o for each in held for o in gc.get_referents(each)]
+        assert not [o for o in reached if isinstance(o, torch.Tensor)]
+    finally:
+        session.finish()
+    assert not hasattr(torch.optim.SGD.step, "_traceanalyze")
