@@ -100,7 +100,7 @@ class ModuleCalls:
 
     def _name(self, root: Any) -> None:
         """Names below the first root are those of its state_dict; below others the class stands in front."""
-        kind = type(root).__name__
+        kind = type(getattr(root, "_orig_mod", root)).__name__  # of torch.compile(model): the model's
         above = [kind] if self._names else []
         for name, module in root.named_modules():
             below = short_name(root, name)

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from traceanalyzer.collect import inductor
 from traceanalyzer.collect.accelerator import in_use
 from traceanalyzer.collect.facts import facts
 from traceanalyzer.collect.imports import AfterImport
@@ -107,7 +108,9 @@ def _watching(session: Session, say: Say) -> Iterator[None]:
         session.watch()
         make_inert(used)
 
-    waiting = AfterImport({"torch": torch_imported, "torch._dynamo.trace_rules": leave_us_alone})
+    waiting = AfterImport(
+        {"torch": torch_imported, "torch._dynamo.trace_rules": leave_us_alone} | inductor.after_import()
+    )
     waiting.install()
     try:
         yield

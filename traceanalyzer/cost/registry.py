@@ -113,6 +113,7 @@ def load_families() -> None:
     from traceanalyzer.cost import (  # noqa: F401
         attention,
         convolution,
+        cpp,
         foreign,
         indexing,
         lists,

@@ -83,7 +83,7 @@ def generated(call: OpCall) -> Cost:
         raise Missing("no_shapes", "the launch records no tensor arguments")
     limit = _launch_elements(call) or max(numel(shape(call, i)) for i in inputs)
     moved = [min(elements_read(call, i), limit) * itemsize(call, i) for i in inputs]
-    flops, special = _fused_flops(call.name)
+    flops, special = fused_flops(call.name)
     size = min(limit, max(numel(shape(call, i)) for i in inputs))
     written = moved[-1] if inputs[-1] == _last_pointer(call) else 0  # a result of zero dimensions counts 0
     return Cost(flops * size, sum(moved) - written, written, "vector", "fp32",
@@ -133,7 +133,7 @@ def _last_pointer(call: OpCall) -> int:
     return max(i for i in range(before) if call.dtypes[i] is not None or has(call, i))
 
 
-def _fused_flops(name: str) -> tuple[int, int]:
+def fused_flops(name: str) -> tuple[int, int]:
     """FLOPs and special functions an element, from the ops in a kernel's name.
 
     The name is `triton_<kind>_fused_<op>_<op>..._<number>`: ops are found as the longest run of whole words.
@@ -183,15 +183,3 @@ def template(call: OpCall) -> Cost:
     moved = [elements_read(call, i) * itemsize(call, i) for i in tensors(call)]
     return Cost(2 * numel(out) * shape(call, first)[-1], sum(moved[:-1]), moved[-1], "matrix",
                 matrix_precision(dtype(call, first)))  # fmt: skip
-
-
-@op_cost("*cpp_fused_*",
-         source="torch/_inductor/codegen/cpp.py: record_function of a kernel has no arguments")
-def compiled_loop(call: OpCall) -> Cost:
-    """A fused C++ loop of a compiled CPU region
-
-    FLOPs = not known
-    Bytes = not known: its buffers are not recorded
-    Assumes nothing.
-    """
-    raise Missing("no_shapes", "the buffers of compiled C++ kernels are not recorded")

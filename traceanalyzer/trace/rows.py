@@ -13,6 +13,7 @@ import numpy as np
 from traceanalyzer.columns import Ids, Ints, RecordKind
 from traceanalyzer.model import MODULE_ANNOTATION
 from traceanalyzer.trace.calls import call_keys
+from traceanalyzer.trace.cpp_kernels import annotated
 from traceanalyzer.trace.events import NO_ARGS, Args, Event, Row, RowOf, adopt_bare
 from traceanalyzer.trace.gather import Array, Columns, Interned, rows_of, whole_numbers
 from traceanalyzer.trace.tally import Tally
@@ -70,6 +71,7 @@ class Rows:
             self._add_kernels(kernels)
 
     def _add_ops(self, events: list[Event], annotations: list[int]) -> None:
+        events = [annotated(event) for event in events]
         args = [event.args or NO_ARGS for event in events]
         if False in {each.finished for each in args}:
             annotations = _without_unfinished(events, args, annotations)
