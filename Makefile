@@ -10,8 +10,9 @@ SOURCES := pyproject.toml constraints.txt
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: .venv/.core  ## report on a sample trace; leaves demo.report.html
-	$(BIN)/traceanalyze demo
+demo: .venv/.profile  ## profile a small GPT, eager and compiled; leaves demo.report.html
+	$(BIN)/traceanalyze profile --force -o demo.json.gz examples/gpt.py
+	$(BIN)/traceanalyze profile --force -o demo-compiled.json.gz examples/gpt.py --compile
 
 test: .venv/.dev  ## the tests, under five minutes
 	$(BIN)/python -m pytest -m "not slow and not browser"
@@ -39,7 +40,7 @@ constraints: .venv/.dev  ## write down what is installed
 	mv constraints.new constraints.txt
 
 clean:  ## remove what the targets made
-	rm -rf .venv dist screenshots *.report.html
+	rm -rf .venv dist screenshots *.report.html demo*.json.gz
 
 .venv/.pip: constraints.txt
 	$(PYTHON) -m venv .venv
@@ -48,6 +49,10 @@ clean:  ## remove what the targets made
 
 .venv/.core: .venv/.pip $(SOURCES)
 	$(INSTALL) --build-constraint constraints.txt --editable .
+	touch $@
+
+.venv/.profile: .venv/.core $(SOURCES)
+	$(INSTALL) --build-constraint constraints.txt --editable '.[profile]'
 	touch $@
 
 .venv/.dev: .venv/.core $(SOURCES)

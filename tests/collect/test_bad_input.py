@@ -57,7 +57,9 @@ def test_a_page_of_another_make_is_not_replaced(tmp_path: Path) -> None:
     assert "t.trace.report.html: exists" in refused(finished(command, tmp_path))
 
 
-@pytest.mark.parametrize("output, expected", [("no/such/t.json.gz", "does not exist"), ("t.txt", "no name for")])
+@pytest.mark.parametrize(
+    "output, expected", [("no/such/t.json.gz", "does not exist"), ("t.txt", "no name for a trace")]
+)
 def test_an_output_that_cannot_be_is_refused_before_the_script_runs(
     output: str, expected: str, tmp_path: Path
 ) -> None:

@@ -29,7 +29,8 @@ def test_what_is_written_is_read_back(
     assert event.name == "graph_0_cpp_fused_gelu_2" and event.args is not None
     assert json.loads(bytes(event.args.dims)) == [dims for _, dims in read + written] + [[]]
     assert json.loads(bytes(event.args.types)) == [kind for kind, _ in read + written] + ["Scalar"]
-    assert json.loads(bytes(event.args.concrete)) == ["in"] * len(read) + ["out"] * len(written) + [str(elements)]
+    marks = ["in"] * len(read) + ["out"] * len(written)
+    assert json.loads(bytes(event.args.concrete)) == [*marks, str(elements)]
 
 
 @pytest.mark.parametrize(
