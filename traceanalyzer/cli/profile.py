@@ -43,7 +43,7 @@ from traceanalyzer.errors import UsageError
 @click.option("--ranks", type=click.Choice(["0", "all"]), default="0", show_default=True,
               help="Which of several processes to capture.")
 @click.option("--force", is_flag=True, help="Replace existing files.")
-@click.option("-v", "--verbose", is_flag=True, help="More rows in the summary.")
+@click.option("-v", "--verbose", is_flag=True, help="Say what the capture cost; more rows in the summary.")
 @click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
 def command(
     words: tuple[str, ...], module: bool, wait: int, warmup: int, active: int, output: str | None,
@@ -79,6 +79,8 @@ def command(
         click.echo(outcome.code, err=True)
     if (missing := shortfall(outcome, plan)) is not None:
         _say(missing)
+    if verbose and outcome.capture_ns:
+        _say(f"the capture took {outcome.capture_ns / 1e9:.3f} s, from arming the profiler to the last step")
     if outcome.saved:
         _next(trace, page, quiet=quiet, verbose=verbose)
     sys.exit(1 if isinstance(outcome.code, str) else outcome.code)
