@@ -16,6 +16,7 @@ from tests.report.dom import Node, parse
 from traceanalyzer.report import read_back, render
 from traceanalyzer.report.assets import asset
 from traceanalyzer.report.html import LIMIT, notebook
+from traceanalyzer.report.layers import merged
 from traceanalyzer.report.sentence import headline
 from traceanalyzer.report.words import CLASS_LABELS, FLAG_MEANING, REASON_MEANING, VERDICT_LABELS
 
@@ -104,8 +105,9 @@ def test_every_row_has_its_line_its_point_its_kernels_and_its_arithmetic() -> No
     analysis = example.example_analysis()
     page = parse(render(analysis, "html"))
     lines = page.one("table", id="ops").all("tbody")
-    assert len(lines) == len(analysis.op_rows)
-    for line, row in zip(lines, analysis.op_rows, strict=True):
+    rows = merged(analysis).op_rows
+    assert len(lines) == len(rows)
+    for line, row in zip(lines, rows, strict=True):
         text = line.text()
         assert row.name in text
         assert all(kernel.name in text for kernel in row.kernel_names)
@@ -115,8 +117,7 @@ def test_every_row_has_its_line_its_point_its_kernels_and_its_arithmetic() -> No
         assert times[0] == str(row.attributed_ns)
     places = {n.attributes["href"] for n in page.all("a") if "point" in n.attributes.get("class", "")}
     drawn = ("compute_bound", "memory_bound", "latency_bound", "unmodelled")
-    rows = enumerate(analysis.op_rows, 1)
-    known = [i for i, r in rows if r.intensity is not None and r.time_ns and r.verdict in drawn]
+    known = [i for i, r in enumerate(rows, 1) if r.intensity is not None and r.time_ns and r.verdict in drawn]
     assert places == {f"#op-{i}" for i in known}
 
 

@@ -161,15 +161,18 @@ def _mark(row: OpRow, line: OpLine) -> _Mark | None:
 def _peaks_used(device: Device, marks: Sequence[_Mark]) -> list[tuple[float, str]]:
     """(FLOP/s, "matrix bf16, fp16"), highest first: those that points are held against."""
     used = {(m.row.engine, m.row.precision) for m in marks if m.intensity and m.row.verdict != "unmodelled"}
-    names: dict[float, list[str]] = {}
-    engines: dict[float, str] = {}
+    engines: dict[tuple[float, str], list[str]] = {}
     for peak in device.peaks:
         if (peak.engine, peak.precision) in used:
-            known = names.setdefault(peak.flop_per_s, [])
-            same = engines.get(peak.flop_per_s) == peak.engine
-            engines[peak.flop_per_s] = peak.engine
-            known.append(f"/{peak.precision}" if same else f" {peak.engine} {peak.precision}")
-    return [(value, "".join(names[value]).strip()) for value in sorted(names, reverse=True)]
+            engines.setdefault((peak.flop_per_s, peak.precision), []).append(peak.engine)
+    names: dict[float, dict[str, list[str]]] = {}
+    for (value, precision), known in engines.items():
+        engine = known[0] if len(known) == 1 else ""  # a CPU has one roof for both
+        names.setdefault(value, {}).setdefault(engine, []).append(precision)
+    return [
+        (value, " ".join(f"{e} {'/'.join(p)}".strip() for e, p in names[value].items()))
+        for value in sorted(names, reverse=True)
+    ]
 
 
 def _scale(bandwidth: float | None, peaks: Sequence[float], marks: Sequence[_Mark]) -> _Scale:

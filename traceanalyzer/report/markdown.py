@@ -64,7 +64,7 @@ def _sections(analysis: Analysis, view: View) -> Iterator[str]:
     yield _operators(view)
     yield _folded("Coverage and device", _coverage(analysis, view))
     yield _folded(f"Operator classes, beside the table of {TRANSFORMER_2021.year}", _classes(view))
-    yield _folded("Phases and idle time", _phases(view))
+    yield _folded("Phases, layers and idle time", _phases(view))
     if view.ranks:
         yield _folded("Ranks and devices", _ranks(view))
     yield _folded("Recording and thresholds", _recording(view))
@@ -163,6 +163,12 @@ def _phases(view: View) -> str:
         rows = ([p.label, p.time, p.of_busy, p.memory_bound, p.flops] for p in view.phases)
         heads = ["phase", _per(view), " of busy", " memory-bound, of the phase", " FLOPs"]
         told += _table(heads, rows) + "\n"
+    if view.layers:
+        by_layer = (
+            [cell(p.label), p.modules, *map(prose, (p.time, p.of_busy, p.memory_bound))] for p in view.layers
+        )
+        heads = ["module", " modules", _per(view), " of busy", " memory-bound, of the layer"]
+        told += _table(heads, by_layer) + "\n"
     idle = ([p.label, p.time, p.of_window, p.meaning] for p in view.idle)
     return told + _table(["idle", _per(view), " of window", "meaning"], idle)
 

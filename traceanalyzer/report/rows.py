@@ -95,7 +95,7 @@ def _sum(rows: Sequence[OpRow]) -> OpRow:
     )
     uncounted = sum(r.flops is None or r.read_bytes is None for r in rows)
     moved = (read or 0) + (write or 0)
-    roof_ns, efficiency = _held_against_roofs(rows)
+    roof_ns, efficiency = held_against_roofs(rows)
     return OpRow(
         name=f"{_SUM}{count:,} row{'s' if count > 1 else ''})",
         input_dims=None, input_types=None, input_strides=None, concrete_inputs=None,
@@ -118,7 +118,7 @@ def _total(values: Sequence[int | None]) -> int | None:
     return sum(known) if known else None
 
 
-def _held_against_roofs(rows: Sequence[OpRow]) -> tuple[float | None, float | None]:
+def held_against_roofs(rows: Sequence[OpRow]) -> tuple[float | None, float | None]:
     """Roof time and efficiency of all together, where each has its own."""
     roof = measured = 0.0
     for row in rows:

@@ -25,6 +25,7 @@ _COLOURS = {
 _BAR = 22
 _BEFORE_NAME = 44  # columns of a row before the operator
 _WARNINGS = 4
+_LEAST_INPUTS = 14  # characters that still tell something
 _WARNING_TEXT = 480  # characters: the options that would help must not be cut out of a message
 
 
@@ -109,13 +110,18 @@ def _operators(view: View, top: int, width: int) -> Table:
         table.add_row(
             Text(line.share.text), Text(line.time.text), Text(line.efficiency.text),
             Text(line.verdict_label, style=_COLOURS[line.verdict]),
-            Text(cut(_name(line), width - _BEFORE_NAME)),
+            Text(_name(line, width - _BEFORE_NAME)),
         )  # fmt: skip
     return table
 
 
-def _name(line: OpLine) -> str:
-    return " ".join(filter(None, (cut(line.name, 48), line.inputs, line.phase)))
+def _name(line: OpLine, room: int) -> str:
+    """Where the module is known it says more than the inputs, which then take what is left."""
+    if not line.module:
+        return cut(" ".join(filter(None, (cut(line.name, 48), line.inputs, line.phase))), room)
+    text = cut(" ".join(filter(None, (cut(line.name, 32), line.module, line.phase))), room)
+    left = room - len(text) - 1
+    return f"{text} {cut(line.inputs, left)}" if line.inputs and left >= _LEAST_INPUTS else text
 
 
 def _changes(console: Console, analysis: Analysis) -> None:

@@ -8,6 +8,7 @@ from traceanalyzer.model import Analysis, OpRow
 from traceanalyzer.report import context, figures
 from traceanalyzer.report.context import Finding, PeakLine
 from traceanalyzer.report.figures import ClassLine, Fact, Part, PhaseLine, ReasonLine
+from traceanalyzer.report.layers import LayerLine, layers, merged
 from traceanalyzer.report.lines import OpLine, op_line
 from traceanalyzer.report.rows import count_of, top_rows
 from traceanalyzer.report.sentence import Headline, headline, kernel_time, verdict_sentence, which
@@ -35,6 +36,7 @@ class View:
     peaks: tuple[PeakLine, ...]
     classes: tuple[ClassLine, ...]
     phases: tuple[PhaseLine, ...]
+    layers: tuple[LayerLine, ...]
     rows: tuple[OpRow, ...]
     lines: tuple[OpLine, ...]
     total_rows: int
@@ -50,7 +52,7 @@ class View:
 
 def view_of(analysis: Analysis, top: int) -> View:
     """Everything shown of `analysis`, with its `top` largest rows and the sums of the others."""
-    rows = tuple(top_rows(analysis, top))
+    rows = tuple(top_rows(merged(analysis), top))
     return View(
         file=visible(file_name(analysis)),
         subject=_subject(analysis),
@@ -67,6 +69,7 @@ def view_of(analysis: Analysis, top: int) -> View:
         peaks=tuple(context.peaks(analysis)),
         classes=tuple(figures.classes(analysis)),
         phases=tuple(figures.phases(analysis)),
+        layers=tuple(layers(analysis)),
         rows=rows,
         lines=tuple(op_line(row, i, analysis) for i, row in enumerate(rows, 1)),
         total_rows=sum(map(count_of, rows)),

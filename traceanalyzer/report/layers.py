@@ -1,0 +1,106 @@
+"""Rows that are alike in every layer of a model, as one; and what each kind of layer costs.
+
+`blocks.0.up` and `blocks.7.up` are both `blocks.*.up`. Where operators know their module, a deep model has as
+many rows an operator as it has layers; people read one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from traceanalyzer.model import Analysis, KernelTime, OpRow
+from traceanalyzer.report.rows import held_against_roofs, is_sum
+from traceanalyzer.report.sentence import anything_known, per_step
+from traceanalyzer.report.text import ABSENT, visible
+from traceanalyzer.units import duration, percent
+
+_MOST = 40  # kinds of layers in a table
+_NUMBER = re.compile(r"(?:(?<=\.)|^)\d+(?=\.|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class LayerLine:
+    """One kind of layer."""
+
+    label: str
+    modules: str       # how many of it
+    time: str          # attributed; a step where there are steps
+    of_busy: str
+    share: float
+    memory_bound: str  # of the layer's own time
+
+
+def layer_of(module: str) -> str:
+    """`blocks.*.up` of `blocks.7.up`."""
+    return _NUMBER.sub("*", module)
+
+
+def merged(analysis: Analysis) -> Analysis:
+    """With one row for those that differ by the layer's number alone; every sum is what it was."""
+    groups: dict[object, list[OpRow]] = {}
+    for place, row in enumerate(analysis.op_rows):
+        alone = row.module is None or is_sum(row)
+        groups.setdefault(place if alone else _key(row, row.module or ""), []).append(row)
+    if len(groups) == len(analysis.op_rows):
+        return analysis
+    rows = sorted(map(_merged, groups.values()), key=lambda row: -row.attributed_ns)
+    return msgspec.structs.replace(analysis, op_rows=tuple(rows))
+
+
+def _key(row: OpRow, module: str) -> tuple[object, ...]:
+    shapes = (row.input_dims, row.input_types, row.input_strides, row.concrete_inputs)
+    judged = (row.verdict, row.bound, row.engine, row.precision, row.operator_class, row.reason)
+    return (row.name, shapes, row.phase, layer_of(module), judged)
+
+
+def _merged(rows: Sequence[OpRow]) -> OpRow:
+    first = rows[0]
+    if len(rows) == 1:
+        return first
+    roof_ns, efficiency = held_against_roofs(rows)
+    times: dict[str, int] = {}
+    for kernel in (k for row in rows for k in row.kernel_names):
+        times[kernel.name] = times.get(kernel.name, 0) + kernel.time_ns
+    named = sorted(times.items(), key=lambda item: (-item[1], item[0]))
+    return msgspec.structs.replace(
+        first,
+        module=layer_of(first.module or ""),
+        calls=sum(r.calls for r in rows), kernels=sum(r.kernels for r in rows),
+        time_ns=sum(r.time_ns for r in rows), attributed_ns=sum(r.attributed_ns for r in rows),
+        flops=_sum(r.flops for r in rows),
+        read_bytes=_sum(r.read_bytes for r in rows), write_bytes=_sum(r.write_bytes for r in rows),
+        roof_ns=roof_ns, efficiency=efficiency,
+        flags=tuple(dict.fromkeys(flag for r in rows for flag in r.flags)),
+        kernel_names=tuple(KernelTime(name, time) for name, time in named),
+    )  # fmt: skip
+
+
+def _sum(values: Iterable[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def layers(analysis: Analysis) -> Iterable[LayerLine]:
+    """By time, the largest first; nothing where the trace tells no modules."""
+    busy = analysis.time.busy_ns
+    members: dict[str, list[OpRow]] = {}
+    for row in analysis.op_rows:
+        if row.module is not None:
+            members.setdefault(layer_of(row.module), []).append(row)
+    known = anything_known(analysis)
+    by_time = sorted(members.items(), key=lambda item: -sum(r.attributed_ns for r in item[1]))
+    for label, rows in by_time[:_MOST] if busy else ():
+        time = sum(r.attributed_ns for r in rows)
+        bound = sum(r.attributed_ns for r in rows if r.verdict == "memory_bound")
+        yield LayerLine(
+            label=visible(label),
+            modules=f"{len({r.module for r in rows}):,}",
+            time=duration(per_step(analysis, time)),
+            of_busy=percent(time / busy),
+            share=time / busy,
+            memory_bound=percent(bound / time) if time and (bound or known) else ABSENT,
+        )
