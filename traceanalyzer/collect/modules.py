@@ -54,24 +54,26 @@ class ModuleCalls:
         self.recording = True
 
     def _wrapped(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        depth = self._depth
+        depth, watcher = self._depth, self
 
+        # The module is called `self` as in the original: the profiler's tracer of Python frames takes the
+        # module from that variable (torch/csrc/autograd/profiler_python.cpp).
         @functools.wraps(original)
-        def call(module: Any, /, *args: Any, **kwargs: Any) -> Any:
+        def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
             outermost = not getattr(depth, "inside", False)
             depth.inside = True
             try:
-                if self.recording:
-                    result = self._annotated(original, outermost, module, args, kwargs)
+                if watcher.recording:
+                    result = watcher._annotated(original, outermost, self, args, kwargs)
                 else:
                     if outermost:
-                        self._seen(module)
-                    result = original(module, *args, **kwargs)
+                        watcher._seen(self)
+                    result = original(self, *args, **kwargs)
             finally:
                 if outermost:
                     depth.inside = False
             if outermost:
-                self._returned(module)
+                watcher._returned(self)
             return result
 
         call._traceanalyze = self  # type: ignore[attr-defined]
