@@ -12,7 +12,7 @@ from traceanalyzer.report.sentence import span, with_saving
 from traceanalyzer.report.text import cut, visible
 from traceanalyzer.report.view import View, view_of
 from traceanalyzer.report.words import HOW
-from traceanalyzer.units import percent, si
+from traceanalyzer.units import duration, percent, si
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -145,6 +145,10 @@ def _basis(console: Console, analysis: Analysis, view: View) -> None:
     bandwidth = device.bandwidth_bytes_per_s
     memory = si(bandwidth, "B/s") if bandwidth else "bandwidth not known"
     console.print(Text(f"device    {visible(device.name or device.id)}, {memory} ({HOW[device.how]})"))
+    recorded = analysis.recording
+    if recorded is not None and recorded.unprofiled_step_ns and recorded.profiled_step_ns:
+        within, without = duration(recorded.profiled_step_ns), duration(recorded.unprofiled_step_ns)
+        console.print(Text(f"step      {within} under the profiler, {without} without it"))
     for code, message, count in view.warnings[:_WARNINGS]:
         times = f" ×{count:,}" if count > 1 else ""
         console.print(Text(cut(f"warning   {code}{times}: {message}", _WARNING_TEXT)))
