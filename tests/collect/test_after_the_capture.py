@@ -8,6 +8,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import pytest
 import torch
 
 from traceanalyzer.collect.plan import Plan
@@ -49,3 +50,20 @@ def test_one_call_a_step_and_no_tensor_is_left(tmp_path: Path) -> None:
     finally:
         session.finish()
     assert not hasattr(torch.optim.SGD.step, "_traceanalyze")
+
+
+def test_steps_that_take_long_are_captured_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was begun is finished; the rest of the schedule is left out, and that is said."""
+    monkeypatch.setattr("traceanalyzer.collect.session.LONGEST_CAPTURE_NS", 1)
+    kept: list[Taken] = []
+    said: list[str] = []
+    session = Session(Plan(1, 0, 3, evidence=False), tmp_path, kept.append, said.append)
+    session.begin()
+    for _ in range(4):
+        torch.ones(2).add(1)
+        session.step()
+    session.finish()
+    assert kept[-1].steps == ["ProfilerStep#1"] and kept[-1].unfinished is None
+    assert [line.startswith("stopped after 1 of 3 steps") for line in said] == [True]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 LONGEST_WAIT = 20  # further steps while code is still being compiled
+LONGEST_CAPTURE_NS = 120 * 10**9  # begun steps are finished; events of more would not fit into memory
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from traceanalyzer.collect.beat import Beat, Tick
 from traceanalyzer.collect.capture import Capture
 from traceanalyzer.collect.modules import ModuleCalls
 from traceanalyzer.collect.optimizers import OptimizerSteps
-from traceanalyzer.collect.plan import LONGEST_WAIT, Plan
+from traceanalyzer.collect.plan import LONGEST_CAPTURE_NS, LONGEST_WAIT, Plan
 
 _LATER = 5  # steps timed after the capture
 
@@ -222,9 +222,13 @@ class Session:
         self.taken.steps.append(self._capture.step_name)
         self.taken.step_ns.append(took)
         self._left -= 1
-        if self._left:
+        captured_ns = sum(self.taken.step_ns)
+        if self._left and captured_ns < LONGEST_CAPTURE_NS:
             self._capture.next_step(self.steps)
             return
+        if self._left:
+            self._say(f"stopped after {len(self.taken.steps)} of {self.plan.active} steps, which took "
+                      f"{captured_ns / 1e9:.0f} s: a trace of more would be too large")  # fmt: skip
         self._stop_active()
         if not self.plan.evidence:
             self._finished()
