@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from tests.collect.harness import SCRIPTS, profiled, steps
+from tests.collect.harness import SCRIPTS, bare, profiled, steps
 from traceanalyzer import Analysis, analyze
 from traceanalyzer.analyze import Options
 
@@ -28,12 +28,20 @@ BY_HAND = {
 }
 
 
-@pytest.fixture(scope="module", params=["cold", "warm"])
+PLAINLY_VISIBLE = """import torch._inductor.config, runpy, sys
+torch._inductor.config.cpp.enable_kernel_profile = True
+runpy.run_path(sys.argv[1])
+"""
+
+
+@pytest.fixture(scope="module", params=["cold", "warm", "foreign"])
 def analysis(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Analysis:
-    """Captured with compiled code that is made, and with code that lies in the cache of such a run."""
+    """Code that is made, code from the cache of such a run, a cache with code of others without buffers."""
     folder = tmp_path_factory.getbasetemp() / "loops"
     folder.mkdir(exist_ok=True)
-    cache = {"TORCHINDUCTOR_CACHE_DIR": str(folder / "cache")}
+    cache = {"TORCHINDUCTOR_CACHE_DIR": str(folder / ("foreign" if request.param == "foreign" else "ours"))}
+    if request.param == "foreign":
+        assert bare(folder, "-c", PLAINLY_VISIBLE, str(SCRIPTS / "loops.py"), **cache).code == 0
     run = profiled(folder, str(SCRIPTS / "loops.py"), options=["--force", "--no-evidence"], **cache)
     assert run.code == 0 and steps(folder / "t.trace.json.gz") == [5, 6, 7], run.stderr
     return analyze(folder / "t.trace.json.gz", options=Options(bandwidth="10GB/s", peaks=("fp32=1T",)))

@@ -29,6 +29,11 @@ def _make_visible(config: ModuleType) -> None:
 
     if not torch.cuda.is_available() and hasattr(config.cpp, "enable_kernel_profile"):
         config.cpp.enable_kernel_profile = True
+        # Every setting is part of the key of Inductor's caches; this one, which only compiled packages use,
+        # keeps code that others have made visible, without the buffers, from being taken for ours.
+        packaged: Any = getattr(config, "aot_inductor", None)
+        if isinstance(getattr(packaged, "metadata", None), dict):
+            packaged.metadata = {**packaged.metadata, "traceanalyze": "buffers"}
 
 
 def _annotate(cpp: ModuleType) -> None:

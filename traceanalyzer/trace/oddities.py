@@ -6,9 +6,10 @@ from traceanalyzer.columns import UNLINKED, Bools, Trace
 from traceanalyzer.model import Warning
 from traceanalyzer.trace.kinds import passes
 from traceanalyzer.trace.steps import within
-from traceanalyzer.units import percent
+from traceanalyzer.units import duration, percent
 
 _WORTH_A_WORD = 0.05   # share of GPU time, or of launches
+_SLOWED = 1.3          # times the step without the profiler
 _FEW = 20              # launches without a record that are not worth a word
 _UNLINKED_TEXT = {
     "no_correlation": "records carry no correlation id; nothing says what launched them",
@@ -23,13 +24,25 @@ def oddities(trace: Trace, *, gpu_listed: bool) -> tuple[Warning, ...]:
     """Warnings of one trace, in a fixed order."""
     if trace.on_cpu:
         if not gpu_listed and not _starts_kernels(trace).any():
-            return ()
+            return _slowed(trace)
         text = (
             "the trace names a GPU but holds none of its activity: this is the time of the CPU side, not the "
             "GPU's (ProfilerActivity.CUDA or CUPTI was missing)"
         )
-        return (Warning("gpu_not_captured", text),)
-    return (*_unlinked(trace), *_lost(trace), *_early(trace), *_idle_steps(trace))
+        return (Warning("gpu_not_captured", text), *_slowed(trace))
+    return (*_unlinked(trace), *_lost(trace), *_early(trace), *_idle_steps(trace), *_slowed(trace))
+
+
+def _slowed(trace: Trace) -> tuple[Warning, ...]:
+    """The collector's own record of what measuring did to the steps."""
+    known = trace.recording
+    if known is None or not known.profiled_step_ns or not known.unprofiled_step_ns:
+        return ()
+    if known.profiled_step_ns <= _SLOWED * known.unprofiled_step_ns:
+        return ()
+    within, without = duration(known.profiled_step_ns), duration(known.unprofiled_step_ns)
+    text = f"a step took {within} under the profiler, {without} without it: what it slows looks too large"
+    return (Warning("slowed_by_profiler", text),)
 
 
 def _unlinked(trace: Trace) -> list[Warning]:
