@@ -63,8 +63,11 @@ def test_a_script_is_captured_and_left_alone(words: tuple[str, ...], tmp_path: P
 def test_what_was_captured_before_an_end_is_kept(
     how: str, code: int, when: int, whole: list[int], tmp_path: Path
 ) -> None:
-    ours = profiled(tmp_path, str(SCRIPTS / "ending.py"), how, str(when))
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    ours = profiled(tmp_path, str(SCRIPTS / "ending.py"), how, str(when), TMPDIR=str(scratch))
     assert ours.code == code
+    assert not list(scratch.iterdir())
     assert steps(tmp_path / "t.trace.json.gz") == whole
     record = document(tmp_path / "t.trace.json.gz")["traceanalyze"]
     assert record["complete"] is False and record["active"] == 3

@@ -11,7 +11,6 @@ import pytest
 from tests.project.tree import ROOT
 from traceanalyzer import analyze
 
-
 SAMPLE = ROOT / "sample_traces" / "convnet_eager_cpu.json.gz"
 
 

@@ -15,7 +15,7 @@ from traceanalyzer.cli.trace_target import Processes, page_path, short, trace_pa
 from traceanalyzer.collect.plan import Plan
 from traceanalyzer.collect.roofs import measured
 from traceanalyzer.collect.run import Request, require_torch, run
-from traceanalyzer.collect.script import Script, execute, launcher_line, refuse_missing
+from traceanalyzer.collect.script import INTERRUPTED, Script, execute, launcher_line, refuse_missing
 from traceanalyzer.errors import UsageError
 
 
@@ -73,7 +73,10 @@ def command(
     page = None if no_report or processes.rank != 0 else page_path(trace, force=force)
     plan = Plan(wait, warmup, active, stack, not no_memory, not no_evidence)
     request = _request(script, trace, plan, roofs=not no_roofs)
-    outcome = run(request, _say, lambda taken: None if quiet else _say(captured(taken, short(trace))))
+    try:
+        outcome = run(request, _say, lambda taken: None if quiet else _say(captured(taken, short(trace))))
+    except KeyboardInterrupt:  # once more, while what was captured was being completed
+        sys.exit(INTERRUPTED)
     sys.stdout.flush()
     if isinstance(outcome.code, str):
         click.echo(outcome.code, err=True)

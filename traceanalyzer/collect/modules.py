@@ -47,9 +47,10 @@ class ModuleCalls:
         self._roots.clear()
 
     def start(self) -> None:
-        """Annotate; the modules seen so far are named now, outside of what is measured."""
-        for root in self._roots:
-            if (module := root()) is not None:
+        """Annotate; the modules seen so far, the largest first, are named outside of what is measured."""
+        found = [module for root in self._roots if (module := root()) is not None]
+        for module in sorted(found, key=lambda each: -sum(1 for _ in each.modules())):
+            if id(module) not in self._names:  # else it is a part of a larger one
                 self._name(module)
         self.recording = True
 
@@ -101,7 +102,7 @@ class ModuleCalls:
             self._roots.append(weakref.ref(module))
 
     def _name(self, root: Any) -> None:
-        """Names below the first root are those of its state_dict; below others the class stands in front."""
+        """As in the first root's state_dict; below others the class stands in front."""
         kind = type(getattr(root, "_orig_mod", root)).__name__  # of torch.compile(model): the model's
         above = [kind] if self._names else []
         for name, module in root.named_modules():

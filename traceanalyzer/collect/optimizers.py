@@ -43,6 +43,7 @@ class OptimizerSteps:
                 step = kind.__dict__.get("step")
                 if getattr(step, "_traceanalyze", None) is self:
                     kind.step = step.__wrapped__
+                    kind.step.hooked = True  # else torch would wrap it again
 
     def _hook(self, step: Callable[..., Any]) -> Callable[..., Any]:
         self._made()

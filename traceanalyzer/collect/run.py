@@ -80,6 +80,7 @@ def run(request: Request, say: Say, saved: Callable[[Taken], None]) -> Outcome:
 
         def terminated() -> None:
             session.finish()
+            shutil.rmtree(folder, ignore_errors=True)
             if keeper.saved:
                 say(f"ended by SIGTERM, the trace is saved. Next: traceanalyze report {request.target}")
 

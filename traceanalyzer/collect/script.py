@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib.machinery
 import importlib.util
 import io
@@ -55,7 +56,7 @@ def execute(script: Script) -> int | str | None:
     left running are waited for, as Python does before it ends.
     """
     main = ModuleType("__main__")
-    main.__dict__["__builtins__"] = __builtins__
+    main.__dict__["__builtins__"] = builtins
     sys.modules["__main__"] = main  # it stays: threads and atexit handlers of the script run after us
     sys.argv[:] = [script.target, *script.arguments]
     try:
