@@ -6,7 +6,9 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -72,7 +74,7 @@ def command(
     trace = trace_path(script, output, processes, force=force)
     page = None if no_report or processes.rank != 0 else page_path(trace, force=force)
     plan = Plan(wait, warmup, active, stack, not no_memory, not no_evidence)
-    request = _request(script, trace, plan, roofs=not no_roofs)
+    request = _request(script, trace, plan, roofs=not no_roofs, quiet=quiet)
     try:
         outcome = run(request, _say, lambda taken: None if quiet else _say(captured(taken, short(trace))))
     except KeyboardInterrupt:  # once more, while what was captured was being completed
@@ -94,10 +96,16 @@ def _say(text: str) -> None:
     click.echo(f"traceanalyze: {text}", err=True)
 
 
-def _request(script: Script, trace: Path, plan: Plan, *, roofs: bool) -> Request:
+def _request(script: Script, trace: Path, plan: Plan, *, roofs: bool, quiet: bool) -> Request:
     environment = dict(os.environ)  # as it is before the script changes it
-    return Request(script, trace, plan, command=shlex.join(["traceanalyze", *sys.argv[1:]]),
-                   roofs=(lambda threads: measured(threads, environment)) if roofs else None)  # fmt: skip
+
+    def measure(threads: int) -> Mapping[str, Any] | None:
+        if not quiet:
+            _say("measuring what this CPU does at best, for some seconds")
+        return measured(threads, environment)
+
+    command = shlex.join(["traceanalyze", *sys.argv[1:]])
+    return Request(script, trace, plan, command=command, roofs=measure if roofs else None)
 
 
 def _next(trace: Path, page: Path | None, *, quiet: bool, verbose: bool) -> None:

@@ -97,7 +97,7 @@ class profile:  # noqa: N801 - used as torch.profiler.profile is
         session.finish()
         taken: Taken | None = session.taken
         if taken is not None:
-            self._keeper.complete(taken, measure=kind is None)
+            self._keeper.complete(taken)
         self._folder.cleanup()
         if kind is None and (taken is None or taken.unfinished is not None):
             done = 0 if taken is None else len(taken.steps)

@@ -88,7 +88,7 @@ def run(request: Request, say: Say, saved: Callable[[Taken], None]) -> Outcome:
             code = execute(request.script)
         session.finish()
         if session.taken is not None:
-            keeper.complete(session.taken, measure=code in (0, None))
+            keeper.complete(session.taken)
         return Outcome(
             code=code, saved=keeper.saved, taken=session.taken, steps=session.steps, beat=session.beat.kind,
             capture_ns=session.capture_ns, torch_imported="torch" in sys.modules,
@@ -134,11 +134,11 @@ class Keeper:
         if self.saved and not told and taken.unfinished is None:
             self._first(taken)
 
-    def complete(self, taken: Taken, *, measure: bool) -> None:
+    def complete(self, taken: Taken) -> None:
         """With what takes time: the CPU's roofs, the evidence."""
         import torch
 
-        measured = self._request.roofs if measure and in_use() is None else None
+        measured = self._request.roofs if in_use() is None else None
         roofs = measured(torch.get_num_threads()) if measured else None
         self._write(taken, roofs, _evidence(taken, self._say))
 

@@ -130,7 +130,8 @@ def cpu(roofs: CpuRoofs | None, name: str | None = None) -> Device:
         return Device(
             id="cpu", name=name or "CPU", kind="cpu", how="unknown", confidence="unknown",
             provenance="a CPU trace stores no roofs of its machine, so nothing is held against one: give "
-            "what was measured there, as --bandwidth 50GB/s --peak fp32=2T, or --device-file FILE.toml",
+            "what was measured there, as --bandwidth 50GB/s --peak fp32=2T, or as the --device-file that "
+            "`traceanalyze calibrate` writes there",
         )
     threads = f" with {roofs.threads} threads" if roofs.threads else ""
     return Device(

@@ -89,7 +89,10 @@ def amount(analysis: Analysis, ns: float) -> str:
 def remedy(analysis: Analysis, reason: str) -> str:
     """What a user can do about `reason`, or nothing."""
     if reason == "no_device" and analysis.device.kind == "cpu":
-        return "give the recording machine's figures: --bandwidth 50GB/s --peak fp32=2T, or a --device-file"
+        return (
+            "give the recording machine's figures: --bandwidth 50GB/s --peak fp32=2T, or the --device-file "
+            "that `traceanalyze calibrate` writes there"
+        )
     if reason == "no_peak" and analysis.device.bandwidth_bytes_per_s is None:
         return "give --bandwidth BYTES (such as --bandwidth 3.35TB/s) or --device-file F.toml"
     return next((text for known, text in REASON_REMEDY.items() if known == reason), "")
