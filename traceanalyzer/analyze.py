@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ class Options:
     rank: int | None = None           # which one is on top
     gpu: int | None = None
     settings: tuple[str, ...] = ()    # "NAME=X": limits of the verdicts
+    capture: str | None = None        # a second trace, which knows the shapes of a graph's kernels
 
 
 def analyze(
@@ -57,15 +58,27 @@ def _devices_of(file: str, options: Options, progress: Progress | None) -> list[
     from traceanalyzer.trace import devices_with_work, load, of_device
 
     trace = load(file, progress=progress)
-    return [_one(of_device(trace, index), index, options) for index in devices_with_work(trace)]
+    lenders = _lenders(options.capture, progress) if options.capture else []
+    return [_one(of_device(trace, index), index, options, lenders) for index in devices_with_work(trace)]
 
 
-def _one(trace: Trace, index: int, options: Options) -> Analysis:
+def _lenders(file: str, progress: Progress | None) -> list[Trace]:
+    """The busiest device of a second trace, and what was launched there while a graph was captured."""
+    from traceanalyzer.trace import at_capture, devices_with_work, load, of_device
+
+    trace = load(file, progress=progress)
+    busy = devices_with_work(trace)
+    captured = at_capture(trace)
+    return [of_device(trace, max(busy, key=lambda index: busy[index])), *([captured] if captured else [])]
+
+
+def _one(trace: Trace, index: int, options: Options, lenders: Sequence[Trace]) -> Analysis:
+    from traceanalyzer.cost.borrow import borrow, loan_warnings
     from traceanalyzer.cost.ownership import own
     from traceanalyzer.device import resolve
     from traceanalyzer.roofline.assemble import assemble
     from traceanalyzer.roofline.thresholds import from_settings
-    from traceanalyzer.trace import select_window
+    from traceanalyzer.trace import at_capture, select_window
 
     match = resolve(
         trace, index, name=options.device, file=options.device_file,
@@ -73,4 +86,8 @@ def _one(trace: Trace, index: int, options: Options) -> Analysis:
     )  # fmt: skip
     window = select_window(trace, index, options.steps)
     thresholds = from_settings(options.settings)
-    return assemble(trace, index, window, own(trace), match, thresholds)
+    captured = at_capture(trace)
+    others = [*lenders, *([captured] if captured else [])]
+    ownership = borrow(trace, own(trace), [(other, own(other)) for other in others])
+    warnings = (*trace.warnings, *loan_warnings(trace, ownership, options.capture))
+    return assemble(replace(trace, warnings=warnings), index, window, ownership, match, thresholds)

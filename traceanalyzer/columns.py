@@ -83,6 +83,7 @@ class Launches:
     name: Ids
     thread: Ids
     correlation: Ints
+    kernel: Ids       # row in Trace.names: what it launches, where the runtime's record says so (AMD); -1
 
     def __len__(self) -> int:
         return len(self.start_ns)
@@ -105,6 +106,7 @@ class Kernels:
     unlinked: Codes    # row in UNLINKED: why there is no link op
     blocks: Ints       # product of the grid; -1: not recorded
     threads: Ids       # threads a block; -1
+    geometry: Ints     # equal where grid and block are, in every trace; -1: not recorded
     registers: Ids     # registers a thread; -1
     shared_bytes: Ints  # shared memory a block; -1
     copied_bytes: Ints  # memcpy and memset: the `bytes` argument; -1

@@ -36,10 +36,11 @@ def trace(kernels, launches=(), ops=()):
                 opsn.astype(np.int32), opsn.astype(np.int32), opsn.astype(np.int32), opsn.astype(np.int8),
                 opsn.astype(np.int32), opsn),
         launches=Launches(ints([c[0] for c in launches]), ints([c[1] for c in launches]), named(launches),
-                          np.zeros(len(launches), np.int32), np.arange(len(launches))),
+                          np.zeros(len(launches), np.int32), np.arange(len(launches)),
+                          -np.ones(len(launches), np.int32)),
         kernels=Kernels(ints([k[0] for k in kernels]), ints([k[1] for k in kernels]), named(kernels),
                         np.array(kind, np.int8), np.zeros(n, np.int32), long, long, rows, launch_ns, ids,
-                        ids.astype(np.int8), long, ids, ids, long, long, np.zeros(n, bool)),
+                        ids.astype(np.int8), long, ids, long, ids, long, long, np.zeros(n, bool)),
         pieces=None, steps=(), devices=(), rank=None, on_cpu=False,
     )
 

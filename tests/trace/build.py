@@ -56,7 +56,7 @@ class Rows:
         self, correlation: int, start: int, *, thread: int = 0, name: str = "cudaLaunchKernel", end: int = -1
     ) -> int:
         end = end if end >= 0 else start + 1
-        self.launches.append((start, end, self.number(name), thread, correlation, -1))
+        self.launches.append((start, end, self.number(name), thread, correlation, -1, -1))
         return len(self.launches) - 1
 
     def kernel(
@@ -64,7 +64,7 @@ class Rows:
         stream: int = 7, kind: int = RecordKind.KERNEL,
     ) -> int:  # fmt: skip
         self.kernels.append((start, end, self.number(name), int(kind), device, stream, correlation, external,
-                             1, 128, 32, 0, -1, False))  # fmt: skip
+                             1, 128, -1, 32, 0, -1, False))  # fmt: skip
         return len(self.kernels) - 1
 
     def number(self, name: str | None) -> int:
@@ -88,7 +88,8 @@ class Rows:
 
 _DTYPES = {
     "name": np.int32, "annotation": np.bool_, "thread": np.int32, "call": np.int32, "module": np.int32,
-    "kind": np.int8, "device": np.int32, "threads": np.int32, "registers": np.int32, "collective": np.bool_,
+    "kind": np.int8, "kernel": np.int32, "device": np.int32, "threads": np.int32, "registers": np.int32,
+    "collective": np.bool_,
 }  # fmt: skip
 
 

@@ -49,6 +49,8 @@ class Request:
 @click.option("--bandwidth", metavar="BYTES", help="Set the memory bandwidth, e.g. 3.35TB/s.")
 @click.option("--rank", type=int, metavar="R", help="Which rank is shown on top (several files).")
 @click.option("--gpu", type=int, metavar="I", help="Which device index is shown on top.")
+@click.option("--capture", type=click.Path(dir_okay=False), metavar="F",
+              help="A second trace, of the same step without graphs: it tells the shapes of replayed kernels.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=X",
               help="Set a limit behind the verdicts, e.g. efficiency=0.5. Repeats.")
 @click.option("--top", type=click.IntRange(1), metavar="N", help="Rows in the tables.")
@@ -60,7 +62,7 @@ class Request:
 def command(
     traces: tuple[str, ...], outputs: tuple[str, ...], format_name: str | None, steps: str,
     device: str | None, device_file: str | None, peaks: tuple[str, ...], bandwidth: str | None,
-    rank: int | None, gpu: int | None,
+    rank: int | None, gpu: int | None, capture: str | None,
     settings: tuple[str, ...], top: int | None, redact: bool, open_page: bool, force: bool,
     verbose: bool, quiet: bool,
 ) -> None:  # fmt: skip
@@ -74,7 +76,7 @@ def command(
         open=open_page, verbosity=int(verbose) - int(quiet),
         options=Options(
             steps=steps, device=device, device_file=device_file, peaks=peaks, bandwidth=bandwidth,
-            rank=rank, gpu=gpu, settings=settings,
+            rank=rank, gpu=gpu, settings=settings, capture=capture,
         ),
     ))  # fmt: skip
 

@@ -8,12 +8,14 @@ way of the op they serve.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from traceanalyzer.columns import Bools, Codes, Ids, OpKind, Trace, distinct
 from traceanalyzer.cost.registry import formula_of
+from traceanalyzer.model import OpCall
 
 _NONE, _WORK, _AUXILIARY, _FREE, _COMPOSITE = range(5)
 _ROLE_CODES = {"work": _WORK, "auxiliary": _AUXILIARY, "free": _FREE, "composite": _COMPOSITE}
@@ -25,7 +27,10 @@ class Ownership:
 
     owner: Ids       # priced op: row in Trace.ops; -1 where nothing prices the record
     overhead: Bools  # the owner's work is priced in the ops it calls; this is its dispatch time
-    shaped: Bools    # the link op or an ancestor below the first wrapper has dims
+    shaped: Bools    # the link op or an ancestor below the first wrapper has dims; or shapes are borrowed
+    calls: Sequence[OpCall]  # Trace.calls; behind them those lent by other traces
+    loan: Ids        # row in `calls` that a record without a link op borrows; -1
+    loan_run: Ids    # equal for the records of one borrowed invocation; -1
 
 
 def own(trace: Trace) -> Ownership:
@@ -47,7 +52,10 @@ def own(trace: Trace) -> Ownership:
         free = orphan[roles[orphan] == _FREE]
         owner_of[free] = free
     slot = np.where(linked, kernels.op, -1)  # -1 reads the spare last entry
-    return Ownership(owner_of[slot], overhead_of[slot], shaped_of[slot])
+    nothing = np.full(len(slot), -1, np.int32)
+    return Ownership(
+        owner_of[slot], overhead_of[slot], shaped_of[slot], trace.calls, loan=nothing, loan_run=nothing
+    )
 
 
 def _roles_and_dims(trace: Trace) -> tuple[Codes, Bools]:

@@ -73,7 +73,7 @@ REASON_REMEDY: Final[Mapping[Reason, str]] = {
     "no_launch": "record CPU activity too, from before the first step",
     "no_correlation": "record CPU activity too",
     "no_op": "record CPU activity too",
-    "cuda_graph": "record a step that runs without graphs",
+    "cuda_graph": "record the same step without graphs and give that trace with --capture",
 }
 
 CAUSE_LABELS: Final[Mapping[IdleCause, str]] = {

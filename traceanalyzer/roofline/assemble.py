@@ -46,7 +46,7 @@ def assemble(
     """Judge every row of device `index` and add up the parts. `trace` holds that device's records only."""
     timing = _timing(trace, window)
     groups = group(trace, ownership, timing.rank)
-    heads = row_heads(trace, ownership, groups, timing.rank)
+    heads = row_heads(trace, ownership, groups, timing.rank, timing.extent.inside)
     heads = copied(trace, groups, heads, timing.extent.inside)
     measured = measure(trace, groups, ownership.overhead, timing.extent, timing.attributed_ns)
     names = names_of_rows(
@@ -75,7 +75,7 @@ def assemble(
         verdicts=totals.verdict_parts(rows, time.busy_ns, time.busy_ns + time.idle_ns),
         memory_bound=totals.memory_bound(rows, time.busy_ns, time.busy_ns + time.idle_ns),
         compute=totals.compute(rows, match.device, time.busy_ns + time.idle_ns),
-        coverage=coverage(ownership, groups, timing.extent.duration_ns, table, rows),
+        coverage=coverage(trace, ownership, groups, timing.extent.duration_ns, table, rows),
         operator_classes=totals.class_parts(rows, time.busy_ns),
         op_rows=rows,
         suggestions=None,

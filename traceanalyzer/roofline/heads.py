@@ -26,13 +26,18 @@ class RowHead:
     work: int                        # COMPUTE, COMMUNICATION, COPY
     price: Cost | Unpriced
     copied_bytes: tuple[int, int] | None = None  # read, written in all: copies only
+    borrowed: bool = False           # some of its calls in the window borrow their shapes
 
 
-def row_heads(trace: Trace, ownership: Ownership, groups: Groups, rank: Codes) -> list[RowHead]:
-    """One head a row; each distinct call is priced once."""
+def row_heads(
+    trace: Trace, ownership: Ownership, groups: Groups, rank: Codes, inside: Bools
+) -> list[RowHead]:
+    """One head a row; each distinct call is priced once. `inside`: records that the window counts."""
     prices: dict[int, Cost | Unpriced] = {}
-    return [_head(trace, ownership, record, int(rank[record]), prices)
-            for record in groups.first_record.tolist()]  # fmt: skip
+    lent = np.zeros(len(groups.first_record), bool)
+    lent[groups.row[inside & (ownership.loan >= 0)]] = True
+    return [replace(_head(trace, ownership, record, int(rank[record]), prices), borrowed=bool(lent[row]))
+            for row, record in enumerate(groups.first_record.tolist())]  # fmt: skip
 
 
 def _head(
@@ -42,6 +47,10 @@ def _head(
     owner = int(ownership.owner[record])
     op = owner if owner >= 0 else int(kernels.op[record])
     unlinked = int(kernels.unlinked[record])
+    loan = int(ownership.loan[record])
+    if work == COMPUTE and loan >= 0:
+        call = ownership.calls[loan]
+        return RowHead(call.name, call, None, None, work, _priced(loan, call, prices))
     if work != COMPUTE or unlinked >= 0 or op < 0 or ops.call[op] < 0:
         reason = cast(Reason, UNLINKED[unlinked] if unlinked >= 0 else "no_op")
         return RowHead(trace.names[kernels.name[record]], None, None, None, work, Unpriced(reason))
@@ -49,13 +58,17 @@ def _head(
     call = trace.calls[row]
     if owner < 0:
         cost: Cost | Unpriced = Unpriced("no_formula" if ownership.shaped[record] else "no_shapes")
-    elif row in prices:
-        cost = prices[row]
     else:
-        cost = prices[row] = price(call)
+        cost = _priced(row, call, prices)
     phase = cast(Phase, PHASES[ops.phase[op]]) if ops.phase[op] >= 0 else None
     module = trace.names[ops.module[op]] if ops.module[op] >= 0 else None
     return RowHead(call.name, call, phase, module, work, cost)
+
+
+def _priced(row: int, call: OpCall, prices: dict[int, Cost | Unpriced]) -> Cost | Unpriced:
+    if row not in prices:
+        prices[row] = price(call)
+    return prices[row]
 
 
 def copied(trace: Trace, groups: Groups, heads: Sequence[RowHead], inside: Bools) -> list[RowHead]:

@@ -24,13 +24,19 @@ class Groups:
 
 
 def group(trace: Trace, ownership: Ownership, rank: Codes) -> Groups:
-    """One row a distinct (call, phase, module) of a priced or link op; else one a kernel name."""
+    """One row a distinct (call, phase, module) of a priced or link op; else one a kernel name.
+
+    A borrowed call has neither phase nor module.
+    """
     ops, kernels = trace.ops, trace.kernels
-    op = np.where(ownership.owner >= 0, ownership.owner, kernels.op)
+    lent = ownership.loan >= 0
+    op = np.where(lent, -1, np.where(ownership.owner >= 0, ownership.owner, kernels.op))
     call, phase, module = (np.append(column, -1)[op] for column in (ops.call, ops.phase, ops.module))
-    by_op = (rank == COMPUTE) & (kernels.unlinked < 0) & (call >= 0)  # an op of -1 read the -1 behind
+    call = np.where(lent, ownership.loan, call)
+    linked = (kernels.unlinked < 0) & (call >= 0)  # an op of -1 read the -1 behind
+    by_op = (rank == COMPUTE) & (linked | lent)
     key = combine(
-        by_op.astype(np.int64) + (by_op & (ownership.owner >= 0)),
+        by_op.astype(np.int64) + (by_op & ((ownership.owner >= 0) | lent)),
         np.where(by_op, call, kernels.name),
         np.where(by_op, phase, -1) + 1,
         np.where(by_op, module, -1) + 1,
@@ -39,7 +45,8 @@ def group(trace: Trace, ownership: Ownership, rank: Codes) -> Groups:
     )
     _, first_record, row = np.unique(key, return_index=True, return_inverse=True)
     each = np.arange(len(row))
-    run = combine(row, by_op.astype(np.int64), np.where(by_op, op, each))
+    kind = by_op.astype(np.int64) + (by_op & lent)
+    run = combine(row, kind, np.where(by_op, np.where(lent, ownership.loan_run, op), each))
     _, first_of_run, invocation = np.unique(run, return_index=True, return_inverse=True)
     return Groups(
         row.astype(np.int32), invocation.astype(np.int32), first_record.astype(np.int32),

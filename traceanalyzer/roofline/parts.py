@@ -46,12 +46,14 @@ def window_info(window: Window) -> WindowInfo:
 
 
 def coverage(
-    ownership: Ownership, groups: Groups, duration_ns: Ints, table: Sequence[OpRow], rows: Sequence[OpRow]
+    trace: Trace, ownership: Ownership, groups: Groups, duration_ns: Ints, table: Sequence[OpRow],
+    rows: Sequence[OpRow],
 ) -> Coverage:
     """`table`: one row a group, in the groups' order; `rows`: those of the report."""
     ours = np.array([r.verdict not in ("communication", "copy") for r in table], bool)[groups.row]
     known = np.array([r.verdict != "unmodelled" for r in table], bool)[groups.row]
-    linked = np.array([r.input_dims is not None for r in table], bool)[groups.row]
+    by_op = np.array([r.input_dims is not None for r in table], bool)[groups.row]
+    linked = by_op & (trace.kernels.unlinked < 0)
     shaped = ours & ownership.shaped
     return totals.coverage(
         rows,

@@ -54,6 +54,7 @@ def _facts(head: RowHead, row: int, m: Measured, blocks: int, waves: float, name
         blocks=blocks,
         waves=None if np.isnan(waves) else waves,
         kernels=names,
+        borrowed_shapes=head.borrowed,
     )
     flops, read, written = _totals(head, calls)
     cost = head.price

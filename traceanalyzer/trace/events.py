@@ -43,6 +43,7 @@ class Args(msgspec.Struct, gc=False):
     legacy_dims: Raw = field(name="Input dims", default=ABSENT)
     legacy_external: int = field(name="external id", default=-1)
     queue: int = -1                   # the stream of early ROCm traces
+    kernel: str | int = ""            # ROCm runtime rows: the kernel they launch
     in_device: int = field(name="inDevice", default=-1)  # peer-to-peer copies have no `device`
 
 

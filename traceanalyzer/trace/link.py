@@ -150,7 +150,8 @@ def sorted_launches(raw: RawLaunches) -> Launches:
     """Launches by (thread, start)."""
     rows = np.lexsort((raw.start_ns, raw.thread))
     return Launches(
-        raw.start_ns[rows], raw.end_ns[rows], raw.name[rows], raw.thread[rows], raw.correlation[rows]
+        raw.start_ns[rows], raw.end_ns[rows], raw.name[rows], raw.thread[rows], raw.correlation[rows],
+        raw.kernel[rows],
     )
 
 
@@ -165,7 +166,7 @@ def linked_kernels(names: Sequence[str], raw: RawKernels, launches: Launches, li
         device=raw.device[rows], stream=raw.stream[rows], correlation=raw.correlation[rows],
         launch=links.launch[rows], launch_ns=launch_ns[rows], op=links.op[rows],
         unlinked=links.unlinked[rows], blocks=raw.blocks[rows], threads=raw.threads[rows],
-        registers=raw.registers[rows], shared_bytes=raw.shared_bytes[rows],
+        geometry=raw.geometry[rows], registers=raw.registers[rows], shared_bytes=raw.shared_bytes[rows],
         copied_bytes=raw.copied_bytes[rows], collective=raw.collective[rows],
     )  # fmt: skip
 

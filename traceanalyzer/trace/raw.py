@@ -35,6 +35,7 @@ class RawLaunches:
     thread: Ids
     correlation: Ints    # -1
     external: Ints       # -1
+    kernel: Ids          # row in Raw.names; -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +52,7 @@ class RawKernels:
     external: Ints       # -1
     blocks: Ints
     threads: Ids
+    geometry: Ints
     registers: Ids
     shared_bytes: Ints
     copied_bytes: Ints

@@ -38,6 +38,7 @@ class Rows:
         self.bare = 0           # rows without a category that were adopted
         self._tally = tally
         self._volumes = _Volumes()
+        self._geometries = _Geometries()
 
     def add(self, events: list[Event]) -> None:
         """Take a batch of decoded events apart."""
@@ -121,11 +122,16 @@ class Rows:
     def _add_launches(self, events: list[Event]) -> None:
         args = [event.args or NO_ARGS for event in events]
         correlation = whole_numbers([each.correlation for each in args])
-        self.launches.append(**self._common(events, args), correlation=_positive(correlation))
+        self.launches.append(
+            **self._common(events, args),
+            correlation=_positive(correlation),
+            kernel=rows_of(self.names, [_text(each.kernel) for each in args], len(args)),
+        )
 
     def _add_kernels(self, events: list[Event]) -> None:
         args = [event.args or NO_ARGS for event in events]
-        row_of, volumes, count = self.row_of, self._volumes, len(events)
+        row_of, volumes, geometries = self.row_of, self._volumes, self._geometries
+        count = len(events)
         common = self._common(events, args)
         del common["thread"]
         self.kernels.append(
@@ -136,6 +142,7 @@ class Rows:
             correlation=_positive(whole_numbers([each.correlation for each in args])),
             blocks=whole_numbers([volumes[bytes(each.grid)] for each in args]),
             threads=_narrow([volumes[bytes(each.block)] for each in args]),
+            geometry=whole_numbers([geometries[bytes(each.grid), bytes(each.block)] for each in args]),
             registers=_narrow([each.registers for each in args]),
             shared_bytes=whole_numbers([each.shared for each in args]),
             copied_bytes=whole_numbers([each.bytes for each in args]),
@@ -147,17 +154,37 @@ def _ignore(_: Event) -> None:
     return
 
 
+def _text(value: str | int) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
 class _Volumes(dict[bytes, int]):
     """`[16,4,1]` as recorded -> 64; -1 where it is no list of whole numbers."""
 
     def __missing__(self, text: bytes) -> int:
-        try:
-            sizes = json.loads(text)
-            volume = math.prod(sizes) if all(type(size) is int for size in sizes) and sizes else -1
-        except (ValueError, TypeError):
-            volume = -1
+        sizes = _sizes(text)
+        volume = math.prod(sizes) if sizes else -1
         self[text] = volume if -1 <= volume < 2**63 else -1
         return self[text]
+
+
+class _Geometries(dict[tuple[bytes, bytes], int]):
+    """(grid, block) as recorded -> a number equal for equal ones; -1 where either is not recorded."""
+
+    def __missing__(self, texts: tuple[bytes, bytes]) -> int:
+        grid, block = map(_sizes, texts)
+        # Python hashes tuples of integers alike in every process, into 61 bits and more.
+        self[texts] = hash((grid, block)) >> 1 & (2**62 - 1) if grid and block else -1
+        return self[texts]
+
+
+def _sizes(text: bytes) -> tuple[int, ...]:
+    """`[16,4,1]` -> (16, 4, 1); () where it is no list of whole numbers."""
+    try:
+        sizes = json.loads(text)
+        return tuple(sizes) if all(type(size) is int for size in sizes) else ()
+    except (ValueError, TypeError):
+        return ()
 
 
 def _without_unfinished(events: list[Event], args: list[Args], annotations: list[int]) -> list[int]:

@@ -24,12 +24,12 @@ _OPS = _HOST | {
     "annotation": np.bool_, "call": np.int32, "module": np.int32, "sequence": np.int64,
     "forward_thread": np.int64,
 }  # fmt: skip
-_LAUNCHES = _HOST | {"correlation": np.int64}
+_LAUNCHES = _HOST | {"correlation": np.int64, "kernel": np.int32}
 _KERNELS: dict[str, type] = {
     "start_ns": np.int64, "end_ns": np.int64, "name": np.int32, "kind": np.int8, "device": np.int32,
     "stream": np.int64, "correlation": np.int64, "external": np.int64, "blocks": np.int64,
-    "threads": np.int32, "registers": np.int32, "shared_bytes": np.int64, "copied_bytes": np.int64,
-    "collective": np.bool_,
+    "threads": np.int32, "geometry": np.int64, "registers": np.int32, "shared_bytes": np.int64,
+    "copied_bytes": np.int64, "collective": np.bool_,
 }  # fmt: skip
 
 
