@@ -50,7 +50,7 @@ class Request:
 @click.option("--rank", type=int, metavar="R", help="Which rank is shown on top (several files).")
 @click.option("--gpu", type=int, metavar="I", help="Which device index is shown on top.")
 @click.option("--capture", type=click.Path(dir_okay=False), metavar="F",
-              help="A second trace, of the same step without graphs: it tells the shapes of replayed kernels.")
+              help="A trace of the same step without graphs: it tells the shapes of replayed kernels.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=X",
               help="Set a limit behind the verdicts, e.g. efficiency=0.5. Repeats.")
 @click.option("--top", type=click.IntRange(1), metavar="N", help="Rows in the tables.")

@@ -69,12 +69,12 @@ def loan_warnings(trace: Trace, ownership: Ownership, capture: str | None) -> tu
     if lent.any():
         share = int(kernels.duration_ns[lent].sum()) / max(int(kernels.duration_ns.sum()), 1)
         text = (
-            f"{percent(share)} of GPU time: kernels whose own launch tells no shapes are priced with those of "
-            "identical kernels whose launch was recorded"
+            f"{percent(share)} of GPU time: kernels whose own launch tells no shapes are priced with those "
+            "of identical kernels whose launch was recorded"
         )
         found.append(Warning("borrowed_shapes", text, int(lent.sum())))
     if capture and not lent[kernels.unlinked == _GRAPH].any():
-        text = f"no kernel replayed from a graph is in a sequence of kernels that {capture} holds: it lends none"
+        text = f"{capture} lends no shapes: it holds no sequence of kernels that a graph replayed"
         found.append(Warning("capture_without_match", text))
     return tuple(found)
 
