@@ -12,12 +12,14 @@ from traceanalyzer.model import (
     IDLE_CAUSES,
     OPERATOR_CLASSES,
     VERDICTS,
+    AboveRoof,
     Analysis,
     Band,
     ClassPart,
     Compute,
     Coverage,
     Device,
+    FormulaText,
     IdlePart,
     KernelTime,
     MemoryBound,
@@ -83,6 +85,10 @@ def analysis_of(
         operator_classes=_classes(rows, busy),
         op_rows=tuple(sorted(rows, key=_order)),
         suggestions=None, ranks=None, what_if=None,
+        self_check=(AboveRoof(
+            roof="bandwidth", reason="all that a call moves fits in the cache of 52.4 MB", rows=2,
+            time_ns=busy // 200, share_of_busy=0.005, highest_efficiency=1.08, example="aten::add"),),
+        formulas=(FormulaText("aten::mm", "C = A @ B\n\nFLOPs = 2*m*n*k\nBytes = A, B, C", "torch"),),
     )  # fmt: skip
     return msgspec.structs.replace(analysis, **changes)
 

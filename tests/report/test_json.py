@@ -21,7 +21,7 @@ SHIPPED = Path(report_json.__file__).with_name("schema.json")
 # The contract's names, written out here on purpose: a rename must be seen.
 FIELDS = {
     "": "schema_version tool source recording device thresholds window time verdicts memory_bound compute "
-        "coverage operator_classes ops suggestions ranks what_if",
+        "coverage operator_classes ops suggestions ranks what_if self_check formulas",
     "source": "files dialect salvaged warnings",
     "source.files": "path bytes events rank device_index",
     "source.warnings": "code message count",
@@ -53,6 +53,8 @@ FIELDS = {
     "ranks": "rank device_index device file window_ns "
         "busy_ns memory_bound_share_of_busy exposed_communication_ns",
     "what_if": "device busy_ns step_ns memory_bound_share_of_busy",
+    "self_check": "roof reason rows time_ns share_of_busy highest_efficiency example",
+    "formulas": "op text source",
 }  # fmt: skip
 
 

@@ -76,6 +76,7 @@ def _headings(analysis: Analysis, view: View) -> dict[str, Any]:
         "best": _best(analysis, view),
         "outlines": outlines,
         "outline_of": OUTLINE_OF,
+        "formula_of": {one.op: one.number for one in view.formulas},
         "largest": max((line.share.value or 0 for line in view.lines), default=0) or 1,
         "hidden_rows": view.total_rows - sum(not line.is_sum for line in view.lines),
     }  # fmt: skip

@@ -67,6 +67,7 @@ def _sections(analysis: Analysis, view: View) -> Iterator[str]:
     yield _folded("Phases, layers and idle time", _phases(view))
     if view.ranks:
         yield _folded("Ranks and devices", _ranks(view))
+    yield _folded("Self-check and formulas", _checks(view))
     yield _folded("Recording and thresholds", _recording(view))
     yield f"\n{prose(f'{analysis.tool.name} {analysis.tool.version}')}\n"
 
@@ -179,6 +180,20 @@ def _ranks(view: View) -> str:
     rows = ([r[0], prose(r[1]), cell(r[2]), *r[3:]] for r in view.ranks[:64])
     more = f"\n{len(view.ranks) - 64} more.\n" if len(view.ranks) > 64 else ""
     return _table(heads, rows) + more
+
+
+def _checks(view: View) -> str:
+    told = f"{prose(view.check)}\n"
+    if view.above:
+        rows = (
+            [a.roof, prose(a.reason), a.rows, a.time, a.of_busy, a.highest, cell(a.example)]
+            for a in view.above
+        )
+        heads = ["roof", "why that can be", " rows", _per(view), " of busy", " at most, of roof", "there"]
+        told += "\n" + _table(heads, rows)
+    for one in view.formulas:
+        told += f"\n{code(one.op)}\n" + "".join(f"* {prose(line)}\n" for line in one.lines)
+    return told
 
 
 def _recording(view: View) -> str:

@@ -149,6 +149,8 @@ def _basis(console: Console, analysis: Analysis, view: View) -> None:
     if recorded is not None and recorded.unprofiled_step_ns and recorded.profiled_step_ns:
         within, without = duration(recorded.profiled_step_ns), duration(recorded.unprofiled_step_ns)
         console.print(Text(f"step      {within} under the profiler, {without} without it"))
+    if view.above:
+        console.print(Text(f"check     {view.check}"))
     for code, message, count in view.warnings[:_WARNINGS]:
         times = f" ×{count:,}" if count > 1 else ""
         console.print(Text(cut(f"warning   {code}{times}: {message}", _WARNING_TEXT)))

@@ -6,6 +6,13 @@ from dataclasses import dataclass
 
 from traceanalyzer.model import Analysis, OpRow
 from traceanalyzer.report import context, figures
+from traceanalyzer.report.checks import (
+    FormulaLine,
+    RoofLine,
+    above_roofs,
+    formula_lines,
+    verdict_of_check,
+)
 from traceanalyzer.report.context import Finding, PeakLine
 from traceanalyzer.report.figures import ClassLine, Fact, Part, PhaseLine, ReasonLine
 from traceanalyzer.report.layers import LayerLine, layers, merged
@@ -48,6 +55,9 @@ class View:
     by_step: bool
     units: str                          # of work: "kernels", or "records" of operators on a CPU
     whole: str                          # "kernel time", "operator time"
+    check: str                          # the self-check in one sentence
+    above: tuple[RoofLine, ...]
+    formulas: tuple[FormulaLine, ...]
 
 
 def view_of(analysis: Analysis, top: int) -> View:
@@ -81,6 +91,9 @@ def view_of(analysis: Analysis, top: int) -> View:
         by_step=analysis.window.step_count is not None,
         units="kernels" if analysis.device.kind == "gpu" else "records",
         whole=kernel_time(analysis),
+        check=verdict_of_check(analysis),
+        above=above_roofs(analysis),
+        formulas=formula_lines(analysis),
     )  # fmt: skip
 
 

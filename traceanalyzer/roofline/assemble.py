@@ -24,9 +24,12 @@ from traceanalyzer.roofline.invocations import COMMUNICATION, COMPUTE, COPY, Gro
 from traceanalyzer.roofline.measure import Measured, kernel_times, measure
 from traceanalyzer.roofline.parts import coverage, kernel_columns, source, window_info
 from traceanalyzer.roofline.rows import in_order, names_of_rows, op_rows, row_facts
+from traceanalyzer.roofline.selfcheck import explained, formulas, self_check
 from traceanalyzer.roofline.thresholds import Thresholds
 from traceanalyzer.roofline.verdicts import Roofs, judge
 from traceanalyzer.roofline.waves import Floats, resident_blocks, waves
+
+_WHOLE_MICROSECONDS = ("integer_us", "integer_us_capitalised")  # dialects
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,8 +63,10 @@ def assemble(
     of_rows = _row_waves(trace, index, measured, match)
     verdicts = [judge(facts, roofs) for facts in row_facts(trace, heads, measured, of_rows, names)]
     table = op_rows(heads, measured, verdicts, names)
-    rows = in_order(row for row, calls in zip(table, measured.calls, strict=True) if calls)
     time = _time(trace, timing)
+    coarse = trace.dialect in _WHOLE_MICROSECONDS
+    shown = (row for row, calls in zip(table, measured.calls, strict=True) if calls)
+    rows = in_order(explained(list(shown), match.device, whole_microseconds=coarse))
     limits_shown = limits.as_dict() | {"launch_floor_ns": float(roofs.floor_ns)}
     return Analysis(
         schema_version=SCHEMA_VERSION,
@@ -81,6 +86,8 @@ def assemble(
         suggestions=None,
         ranks=None,
         what_if=None,
+        self_check=self_check(rows, match.device, time.busy_ns, whole_microseconds=coarse),
+        formulas=formulas(rows),
     ).with_kernels(partial(kernel_columns, trace, groups, timing.extent, timing.attributed_ns, table))
 
 

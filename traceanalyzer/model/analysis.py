@@ -1,4 +1,4 @@
-"""The records that pass between the rooms of the house, and the Analysis that every report shows.
+"""The Analysis that every report shows, and its parts.
 
 Units are in the names: `_ns`, `_bytes`, `_per_s`, `_share` (0 to 1). One fused multiply-add is
 2 FLOPs (torch's convention). Bytes are compulsory traffic: every distinct tensor read once, every
@@ -8,32 +8,24 @@ output written once; a floor of what the memory really moved.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from traceanalyzer.model.calls import Engine, Reason
+
 if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_VERSION = "1.0"
 
-Shape = tuple[int, ...]
-Dims = Shape | tuple[Shape, ...]  # one input: a tensor's dims, or those of a list of tensors
-
-Engine = Literal["matrix", "vector"]
 Bound = Literal["compute", "memory"]
 Verdict = Literal["compute_bound", "memory_bound", "latency_bound", "communication", "copy", "unmodelled"]
 OperatorClass = Literal[
     "tensor_contraction", "statistical_normalization", "element_wise", "communication", "copy", "other"
 ]
-Reason = Literal[
-    "no_device", "no_peak", "no_formula", "no_shapes", "no_dtype", "no_concrete_inputs",
-    "data_dependent", "no_launch", "no_correlation", "no_op", "cuda_graph", "compiled_region",
-    "formula_failed",
-]  # fmt: skip
 Flag = Literal[
     "inefficient", "balanced", "cache_resident", "over_roof", "bytes_only", "tf32_assumed",
     "special_function_heavy", "borrowed_shapes", "zero_duration",
@@ -50,48 +42,6 @@ OPERATOR_CLASSES: tuple[OperatorClass, ...] = (
 IDLE_CAUSES: tuple[IdleCause, ...] = (
     "launch_gap", "synchronisation", "host_to_device_copy", "data_loading", "unknown",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class OpCall:
-    """One distinct framework operator call, as the profiler recorded it."""
-
-    name: str                               # "aten::mm"
-    shapes: tuple[Dims, ...] = ()           # () for a scalar or an absent input; nested for a tensor list
-    dtypes: tuple[str | None, ...] = ()     # canonical ("bf16"); None where the input is no tensor
-    types: tuple[str, ...] = ()             # as recorded ("c10::BFloat16", "Scalar", "TensorList")
-    strides: tuple[Dims, ...] = ()          # () where the trace has none: contiguous
-    concrete: tuple[str, ...] = ()          # scalars and lists as text: "[1, 1]", "True", ""
-    list_dtype: str | None = None           # dtype of tensor-list items, from kernel names or neighbours
-    output: Shape | None = None             # an output's dims, proved by another op's recorded input
-    output_from: str = ""                   # what proves `output`: words for a row's note
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """The work of one invocation. `note` names an assumption a reader must know."""
-
-    flops: int
-    read_bytes: int
-    write_bytes: int
-    engine: Engine = "vector"
-    precision: str = "fp32"                 # of the peak it is held against: "fp32", "bf16", "fp8", ...
-    special_functions: int = 0              # exp, erf, sqrt, ... among the FLOPs
-    note: str = ""
-
-    @property
-    def bytes(self) -> int:
-        return self.read_bytes + self.write_bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Unpriced:
-    """Why a call has no cost; the bytes, where these alone are known."""
-
-    reason: Reason
-    detail: str = ""
-    read_bytes: int | None = None
-    write_bytes: int | None = None
 
 
 class Peak(msgspec.Struct, frozen=True):
@@ -344,6 +294,26 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
     memory_bound_share_of_busy: float
 
 
+class AboveRoof(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows that appear to beat one roof for one reason."""
+
+    roof: Literal["bandwidth", "compute"]
+    reason: str
+    rows: int
+    time_ns: int                # attributed
+    share_of_busy: float
+    highest_efficiency: float   # of its roof
+    example: str                # the row of that efficiency
+
+
+class FormulaText(msgspec.Struct, frozen=True):
+    """What prices an operator: its FLOPs, bytes and assumptions in words, and where to check them."""
+
+    op: str
+    text: str
+    source: str
+
+
 class Analysis(
     msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op_rows": "ops"}, eq=True
 ):
@@ -370,6 +340,8 @@ class Analysis(
     suggestions: tuple[Suggestion, ...] | None
     ranks: tuple[RankEntry, ...] | None
     what_if: tuple[Projection, ...] | None
+    self_check: tuple[AboveRoof, ...] = ()   # of all rows
+    formulas: tuple[FormulaText, ...] = ()   # of the largest priced rows
 
     @cached_property
     def ops(self) -> pd.DataFrame:

@@ -1,0 +1,58 @@
+"""One operator call and what it costs: what the cost room takes and gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Shape = tuple[int, ...]
+Dims = Shape | tuple[Shape, ...]  # one input: a tensor's dims, or those of a list of tensors
+
+Engine = Literal["matrix", "vector"]
+Reason = Literal[
+    "no_device", "no_peak", "no_formula", "no_shapes", "no_dtype", "no_concrete_inputs",
+    "data_dependent", "no_launch", "no_correlation", "no_op", "cuda_graph", "compiled_region",
+    "formula_failed",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class OpCall:
+    """One distinct framework operator call, as the profiler recorded it."""
+
+    name: str                               # "aten::mm"
+    shapes: tuple[Dims, ...] = ()           # () for a scalar or an absent input; nested for a tensor list
+    dtypes: tuple[str | None, ...] = ()     # canonical ("bf16"); None where the input is no tensor
+    types: tuple[str, ...] = ()             # as recorded ("c10::BFloat16", "Scalar", "TensorList")
+    strides: tuple[Dims, ...] = ()          # () where the trace has none: contiguous
+    concrete: tuple[str, ...] = ()          # scalars and lists as text: "[1, 1]", "True", ""
+    list_dtype: str | None = None           # dtype of tensor-list items, from kernel names or neighbours
+    output: Shape | None = None             # an output's dims, proved by another op's recorded input
+    output_from: str = ""                   # what proves `output`: words for a row's note
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """The work of one invocation. `note` names an assumption a reader must know."""
+
+    flops: int
+    read_bytes: int
+    write_bytes: int
+    engine: Engine = "vector"
+    precision: str = "fp32"                 # of the peak it is held against: "fp32", "bf16", "fp8", ...
+    special_functions: int = 0              # exp, erf, sqrt, ... among the FLOPs
+    note: str = ""
+
+    @property
+    def bytes(self) -> int:
+        return self.read_bytes + self.write_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Unpriced:
+    """Why a call has no cost; the bytes, where these alone are known."""
+
+    reason: Reason
+    detail: str = ""
+    read_bytes: int | None = None
+    write_bytes: int | None = None
