@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from traceanalyzer.columns import Bools, Codes, Ids, OpKind, Trace, distinct
-from traceanalyzer.cost.registry import formula_of
+from traceanalyzer.cost.registry import formula_for
 from traceanalyzer.model import OpCall
 
 _NONE, _WORK, _AUXILIARY, _FREE, _COMPOSITE = range(5)
@@ -63,7 +63,7 @@ def _roles_and_dims(trace: Trace) -> tuple[Codes, Bools]:
     role_of_call = np.zeros(len(trace.calls) + 1, np.int8)
     dims_of_call = np.zeros(len(trace.calls) + 1, bool)
     for row, call in enumerate(trace.calls):
-        formula = formula_of(call.name)
+        formula = formula_for(call)
         role_of_call[row] = _NONE if formula is None else _ROLE_CODES[formula.role]
         dims_of_call[row] = any(shape != () for shape in call.shapes)
     return role_of_call[trace.ops.call], dims_of_call[trace.ops.call]

@@ -84,9 +84,17 @@ def formula_of(name: str) -> Formula | None:
     return FORMULAS[max(patterns, key=len)] if patterns else None
 
 
+USER_TRITON = "user Triton kernel"
+
+
+def formula_for(call: OpCall) -> Formula | None:
+    """The formula of a call: of its operator, or of a Triton kernel that nobody has a formula for."""
+    return formula_of(call.name) or (FORMULAS[USER_TRITON] if call.triton else None)
+
+
 def price(call: OpCall) -> Cost | Unpriced:
     """What one invocation costs, or why that is not known; never a guess, never zero for the unknown."""
-    formula = formula_of(call.name)
+    formula = formula_for(call)
     if formula is None:
         return Unpriced("no_formula")
     try:

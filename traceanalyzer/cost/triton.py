@@ -10,7 +10,7 @@ from itertools import accumulate
 from operator import mul
 
 from traceanalyzer.cost.pointwise import counts
-from traceanalyzer.cost.registry import Missing, op_cost
+from traceanalyzer.cost.registry import USER_TRITON, Missing, op_cost
 from traceanalyzer.cost.tensors import (
     dtype,
     elements_read,
@@ -164,10 +164,25 @@ def _operator_at(words: list[str], at: int) -> tuple[int, tuple[int, int]]:
 def template(call: OpCall) -> Cost:
     """A matrix product from a Triton template: A[m,k], B[k,n], further inputs, C[m,n] last
 
-    FLOPs = 2*m*k*n
+    FLOPs = 2*m*k*n, or what the compiler counted where the trace records it
     Bytes = every argument once
-    Assumes exactly one pair of matrices whose product has the last argument's shape.
+    Assumes exactly one pair of matrices whose product has the last argument's shape. Attention whose
+    mask is data has no count.
     """
+    moved = [elements_read(call, i) * itemsize(call, i) for i in tensors(call)]
+    if not moved:
+        raise Missing("no_shapes", "the launch records no tensor arguments")
+    if "flex_attention" in call.name or "flex_decoding" in call.name:
+        raise Missing("data_dependent", "a mask of blocks decides which scores are computed",
+                      sum(moved[:-1]), moved[-1])  # fmt: skip
+    first = next((i for i in tensors(call) if len(shape(call, i)) >= 2), tensors(call)[0])
+    precision = matrix_precision(dtype(call, first))
+    flops = call.stated_flops or _product(call)
+    return Cost(flops, sum(moved[:-1]), moved[-1], "matrix", precision)
+
+
+def _product(call: OpCall) -> int:
+    """2mkn of the one pair of matrices that gives the last argument."""
     matrices = [i for i in tensors(call) if len(shape(call, i)) >= 2]
     if len(matrices) < 3:
         raise Missing("no_formula", "the arguments of the template do not tell the product")
@@ -180,6 +195,20 @@ def template(call: OpCall) -> Cost:
     if len(found) != 1:
         raise Missing("no_formula", "the arguments of the template do not tell the product")
     first, _ = found.pop()
-    moved = [elements_read(call, i) * itemsize(call, i) for i in tensors(call)]
-    return Cost(2 * numel(out) * shape(call, first)[-1], sum(moved[:-1]), moved[-1], "matrix",
-                matrix_precision(dtype(call, first)))  # fmt: skip
+    return 2 * numel(out) * shape(call, first)[-1]
+
+
+@op_cost(USER_TRITON, source="torch/_inductor/runtime/triton_heuristics.py: arguments of the launch record")
+def user_kernel(call: OpCall) -> Cost:
+    """A Triton kernel that the model's author wrote
+
+    FLOPs = what the compiler counted, where the trace records it; else not known
+    Bytes = every tensor argument once; which of them are written is not recorded
+    Assumes that each argument is touched in full, once.
+    """
+    moved = sum(elements_read(call, i) * itemsize(call, i) for i in tensors(call))
+    if not moved:
+        raise Missing("no_shapes", "the launch records no tensor arguments")
+    if call.stated_flops is None:
+        raise Missing("no_formula", "what a hand-written Triton kernel computes is not recorded", moved, 0)
+    return Cost(call.stated_flops, moved, 0, note="which arguments are written is not recorded")

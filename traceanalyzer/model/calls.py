@@ -27,6 +27,8 @@ class OpCall:
     strides: tuple[Dims, ...] = ()          # () where the trace has none: contiguous
     concrete: tuple[str, ...] = ()          # scalars and lists as text: "[1, 1]", "True", ""
     list_dtype: str | None = None           # dtype of tensor-list items, from kernel names or neighbours
+    triton: bool = False                    # a launch of a Triton kernel, Inductor's or a user's
+    stated_flops: int | None = None         # of a Triton kernel, where its compiler counted them
     output: Shape | None = None             # an output's dims, proved by another op's recorded input
     output_from: str = ""                   # what proves `output`: words for a row's note
 

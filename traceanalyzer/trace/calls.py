@@ -21,7 +21,10 @@ _SPACE = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")|\s+', re.DOTALL)
 
 def call_keys(args: list[Args]) -> Iterator[bytes]:
     """For each call, everything that tells it apart from others of its operator, as recorded."""
-    parts = [(each.dims, each.types, each.strides, each.concrete, each.legacy_dims) for each in args]
+    parts = [
+        (each.dims, each.types, each.strides, each.concrete, each.legacy_dims, each.backend, each.flops)
+        for each in args
+    ]
     return map(_SEPARATOR.join, parts)
 
 
@@ -76,7 +79,8 @@ class Calls(Sequence[OpCall]):
 
 
 def _parse(name: str, key: bytes) -> OpCall:
-    dims, types_text, strides, concrete, legacy = (_list_in(part) for part in key.split(b"\0"))
+    *lists, backend, flops = key.split(b"\0")
+    dims, types_text, strides, concrete, legacy = map(_list_in, lists)
     shapes = tuple(_dims(item) for item in (dims or legacy))
     types = tuple(item if isinstance(item, str) else "" for item in types_text)
     types += ("",) * (len(shapes) - len(types))  # torch 1.8 writes dims and leaves the types out
@@ -87,7 +91,18 @@ def _parse(name: str, key: bytes) -> OpCall:
         types=types,
         strides=tuple(_dims(item) for item in strides),
         concrete=tuple(item if isinstance(item, str) else json.dumps(item) for item in concrete),
+        triton=backend == b'"triton"',
+        stated_flops=_count(flops),
     )
+
+
+def _count(text: bytes) -> int | None:
+    """A number of FLOPs, whole and above 0."""
+    try:
+        value = float(text.strip(b'"'))
+        return int(value) if 0 < value < 2**63 else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _list_in(text: bytes) -> list[Any]:

@@ -40,6 +40,8 @@ class Args(msgspec.Struct, gc=False):
     finished: bool | None = None      # false: the recording ended inside the row
     module: str = ""                  # dotted name, where a collector wrote one
     hierarchy: str = field(name="Module Hierarchy", default="")
+    backend: Raw = field(name="kernel_backend", default=ABSENT)  # "triton": the row is a launch of one
+    flops: Raw = field(name="kernel_flop", default=ABSENT)       # what the compiler counted for it
     legacy_dims: Raw = field(name="Input dims", default=ABSENT)
     legacy_external: int = field(name="external id", default=-1)
     queue: int = -1                   # the stream of early ROCm traces
