@@ -15,9 +15,24 @@ from traceanalyzer.model import Cost, Unpriced
 def test_pairs_are_those_under_the_mask(queries: int, keys: int) -> None:
     top_left = sum(j <= i for i in range(queries) for j in range(keys))
     bottom_right = sum(j <= i + keys - queries for i in range(queries) for j in range(keys))
-    assert pairs(queries, keys, causal=False) == queries * keys
-    assert pairs(queries, keys, causal=True) == top_left
-    assert pairs(queries, keys, causal=True, bottom_right=True) == bottom_right
+    assert pairs(queries, keys) == queries * keys
+    assert pairs(queries, keys, right=0) == top_left
+    assert pairs(queries, keys, right=0, bottom_right=True) == bottom_right
+
+
+@pytest.mark.parametrize("window", [(0, 0), (2, 0), (1, 3), (None, 2), (4, None)])
+@pytest.mark.parametrize(("queries", "keys"), [(6, 6), (3, 9), (9, 3)])
+@pytest.mark.parametrize("bottom_right", [False, True])
+def test_pairs_are_those_inside_the_window(
+    queries: int, keys: int, window: tuple[int | None, int | None], bottom_right: bool
+) -> None:
+    left, right = window
+    shift = keys - queries if bottom_right else 0
+    seen = sum(
+        (left is None or j >= i + shift - left) and (right is None or j <= i + shift + right)
+        for i in range(queries) for j in range(keys)
+    )  # fmt: skip
+    assert pairs(queries, keys, left, right, bottom_right) == seen
 
 
 WORDS = {"causal": "is_causal", "mask_type": "custom_mask_type"}
@@ -67,7 +82,7 @@ def test_a_decode_step_of_the_package_sees_all_keys() -> None:
     assert isinstance(cost, Cost) and cost.flops == 4 * 8 * 4096 * 128
 
 
-def test_packed_sequences_and_windows_are_not_priced_but_their_bytes_are_known() -> None:
+def test_of_packed_sequences_the_bytes_are_known_and_a_window_counts() -> None:
     q = torch.empty(512, 8, 64, dtype=torch.bfloat16)
     lengths = torch.empty(5, dtype=torch.int32)
     packed = price(call_of("aten::_flash_attention_forward", q, q, q, lengths, lengths, 128, 128, 0.0, True))
@@ -75,4 +90,6 @@ def test_packed_sequences_and_windows_are_not_priced_but_their_bytes_are_known()
     assert packed.read_bytes == 3 * q.numel() * 2
     q4 = q.unsqueeze(0)
     window = price(call_of("flash_attn::_flash_attn_forward", q4, q4, q4, 0.0, 0.1, True, 128, 0))
-    assert isinstance(window, Unpriced) and window.reason == "no_formula"
+    assert isinstance(window, Cost)
+    seen = sum(min(i, 128) + 1 for i in range(512))  # itself and up to 128 before it
+    assert window.flops == 2 * 8 * seen * 2 * 64

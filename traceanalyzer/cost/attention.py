@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from traceanalyzer.cost.registry import Missing, op_cost
 from traceanalyzer.cost.tensors import bytes_of, bytes_read, dtype, has, matrix_precision, numel, shape
 from traceanalyzer.model import Cost, OpCall
@@ -40,6 +42,12 @@ FORWARD = {
     "aten::_cudnn_attention_forward": Layout((3,), causal=10, lengths=(4, 5)),
     "flash_attn::_flash_attn_forward": Layout(
         (), causal=5, window=(6, 7), heads_first=False, bottom_right=True),
+    "flash_attn::_flash_attn_varlen_forward": Layout(
+        (), causal=9, lengths=(3, 4), window=(10, 11), heads_first=False, bottom_right=True),
+    "flash_attn_3::fwd": Layout(
+        (), causal=24, lengths=(7, 8, 9, 10, 11, 14), window=(25, 26), heads_first=False, bottom_right=True),
+    "flash_attn_3::_flash_attn_forward": Layout(
+        (), causal=24, lengths=(7, 8, 9, 10, 11, 14), window=(25, 26), heads_first=False, bottom_right=True),
 }  # fmt: skip
 BACKWARD = {
     "aten::_scaled_dot_product_flash_attention_backward": Layout((0, 4, 5), causal=11, first=1),
@@ -55,19 +63,31 @@ BACKWARD = {
     "aten::_cudnn_attention_backward": Layout((0, 4, 5, 8), causal=14, lengths=(9, 10), first=1),
     "flash_attn::_flash_attn_backward": Layout(
         (0, 4, 5), causal=11, window=(12, 13), first=1, heads_first=False, bottom_right=True),
+    "flash_attn::_flash_attn_varlen_backward": Layout(
+        (0, 4, 5), causal=15, lengths=(9, 10), window=(16, 17), first=1, heads_first=False,
+        bottom_right=True),
+    "flash_attn_3::bwd": Layout(
+        (0, 4, 5), causal=16, lengths=(9, 10, 11, 12), window=(17, 18), first=1, heads_first=False,
+        bottom_right=True),
+    "flash_attn_3::_flash_attn_backward": Layout(
+        (0, 4, 5), causal=13, lengths=(6, 7, 8, 9), window=(14, 15), first=1, heads_first=False,
+        bottom_right=True),
 }  # fmt: skip
 _ENTRY = "aten::scaled_dot_product_attention"
 
 
-def pairs(queries: int, keys: int, causal: bool, bottom_right: bool = False) -> int:
-    """Query-key pairs that are computed; a causal mask starts at the top left or ends at the bottom right."""
-    if not causal:
-        return queries * keys
-    short = min(queries, keys)
-    triangle = short * (short + 1) // 2
-    if bottom_right:
-        return queries * (keys - queries) + triangle if queries <= keys else triangle
-    return triangle + (queries - short) * keys
+def pairs(
+    queries: int, keys: int, left: int | None = None, right: int | None = None, bottom_right: bool = False
+) -> int:
+    """Query-key pairs that are computed: each query sees so many keys to its left and right; None: all.
+
+    A causal mask is `right=0`. Query i stands at key i, or, counted from the bottom right, the last query
+    at the last key.
+    """
+    here = np.arange(queries, dtype=np.int64) + (keys - queries if bottom_right else 0)
+    first = np.zeros(queries, np.int64) if left is None else np.maximum(here - left, 0)
+    last = np.full(queries, keys - 1) if right is None else np.minimum(here + right, keys - 1)
+    return int(np.maximum(last - first + 1, 0).sum())
 
 
 def _text(call: OpCall, place: int) -> str:
@@ -84,9 +104,7 @@ def _cost(call: OpCall, at: Layout, backward: bool) -> Cost:
     _refuse(call, at, reads, written or bytes_of(call, q))
     t, h = (-2, -3) if at.heads_first else (-3, -2)
     batch, heads, length, dim = queries[0], queries[h], queries[t], queries[-1]
-    kind = _text(call, at.mask_type)
-    causal = kind in ("1", "2") or _text(call, at.causal) in ("True", "true", "1")
-    worth = batch * heads * pairs(length, keys[t], causal, at.bottom_right or kind == "2")
+    worth = batch * heads * _pairs(call, at, length, keys[t])
     flops = 2 * worth * ((3 * dim + 2 * values[-1]) if backward else (dim + values[-1]))
     if not backward:
         each = bytes_of(call, q) // max(numel(queries), 1)
@@ -96,23 +114,29 @@ def _cost(call: OpCall, at: Layout, backward: bool) -> Cost:
                 special_functions=worth, note=note)  # fmt: skip
 
 
+def _pairs(call: OpCall, at: Layout, queries: int, keys: int) -> int:
+    """Under the causal mask and the sliding window that the call asks for."""
+    kind = _text(call, at.mask_type)
+    causal = kind in ("1", "2") or _text(call, at.causal) in ("True", "true", "1")
+    left, right = (int(side) if side.isdecimal() else None
+                   for side in (_text(call, i) for i in at.window or (-1, -1)))  # fmt: skip
+    return pairs(queries, keys, left, 0 if causal else right, at.bottom_right or kind == "2")
+
+
 def _refuse(call: OpCall, at: Layout, reads: int, written: int) -> None:
-    """Where the pairs are data, or a window's: only the bytes are known."""
+    """Where the pairs are data only the bytes are known."""
     if any(has(call, i) for i in at.lengths):
         raise Missing("data_dependent", "lengths of the packed sequences are data", reads, written)
-    sides = [_text(call, i) for i in at.window]
-    if any(side.isdigit() for side in sides):
-        raise Missing("no_formula", f"sliding window {sides}: its pairs are not counted", reads, written)
 
 
 @op_cost(*(name for name in FORWARD if name != _ENTRY), source=_SOURCE)
 def attention(call: OpCall) -> Cost:
     """O = softmax(scale * Q K^T + mask) V, tensors (B, H, T, d) or, inside torch's ops, (B, T, H, d)
 
-    FLOPs = 2 * B * Hq * P * (d + dv); P = Tq*Tk pairs, T(T+1)/2 where causal
+    FLOPs = 2 * B * Hq * P * (d + dv); P = the pairs under the mask: Tq*Tk, or T(T+1)/2 where causal
     Bytes = Q, K, V and mask read, O and the log-sum-exp (4*B*Hq*Tq) written
     Assumes K and V are read once; heads shared by queries (GQA) count once. Unlike torch's counter it
-    heeds the causal mask. Packed sequences and sliding windows are not priced.
+    heeds the causal mask and a sliding window. Packed sequences are not priced.
     """
     return _cost(call, FORWARD[call.name], backward=False)
 
@@ -134,13 +158,12 @@ def attention_backward(call: OpCall) -> Cost:
 
     FLOPs = 2 * B * Hq * P * (3d + 2dv): the scores are computed again
     Bytes = dO, Q, K, V, O, log-sum-exp and mask read, dQ, dK, dV written
-    Assumes no fp32 accumulator for dQ in memory. Packed sequences and sliding windows are not priced.
+    Assumes no fp32 accumulator for dQ in memory. Packed sequences are not priced.
     """
     return _cost(call, BACKWARD[call.name], backward=True)
 
 
-@op_cost("flash_attn::_flash_attn_varlen_forward", "flash_attn::_flash_attn_varlen_backward",
-         "vllm::unified_attention*", "_vllm_fa3_C::*", "_vllm_fa2_C::*", "sgl_kernel::fwd*",
+@op_cost("vllm::unified_attention*", "_vllm_fa3_C::*", "_vllm_fa2_C::*", "sgl_kernel::fwd*",
          "_C_cache_ops::*", "aiter::*mha_varlen*", "aiter::pa*", "aiter::paged*", "_rocm_C::paged*",
          "vllm::paged*", source="signatures of the packages named")
 def packed_attention(call: OpCall) -> Cost:
