@@ -13,7 +13,7 @@ _NAMES = {
     torch.float32: "float", torch.float64: "double", torch.float16: "c10::Half",
     torch.bfloat16: "c10::BFloat16",
     torch.int64: "long int", torch.int32: "int", torch.bool: "bool", torch.int8: "signed char",
-    torch.uint8: "unsigned char",
+    torch.uint8: "unsigned char", torch.float8_e4m3fn: "c10::Float8_e4m3fn",
 }  # fmt: skip
 
 

@@ -44,6 +44,10 @@ FORWARD = {
         (), causal=5, window=(6, 7), heads_first=False, bottom_right=True),
     "flash_attn::_flash_attn_varlen_forward": Layout(
         (), causal=9, lengths=(3, 4), window=(10, 11), heads_first=False, bottom_right=True),
+    "xformers_flash::flash_fwd": Layout(
+        (), causal=10, lengths=(3, 4, 5), window=(11, 12), heads_first=False, bottom_right=True),
+    "aiter::mha_fwd": Layout((), causal=5, window=(6, 7), heads_first=False, bottom_right=True),
+    "aiter::fmha_v3_fwd": Layout((), causal=5, window=(6, 7), heads_first=False, bottom_right=True),
     "flash_attn_3::fwd": Layout(
         (), causal=24, lengths=(7, 8, 9, 10, 11, 14), window=(25, 26), heads_first=False, bottom_right=True),
     "flash_attn_3::_flash_attn_forward": Layout(
@@ -66,6 +70,8 @@ BACKWARD = {
     "flash_attn::_flash_attn_varlen_backward": Layout(
         (0, 4, 5), causal=15, lengths=(9, 10), window=(16, 17), first=1, heads_first=False,
         bottom_right=True),
+    "aiter::mha_bwd": Layout(
+        (0, 4, 5), causal=8, window=(9, 10), first=1, heads_first=False, bottom_right=True),
     "flash_attn_3::bwd": Layout(
         (0, 4, 5), causal=16, lengths=(9, 10, 11, 12), window=(17, 18), first=1, heads_first=False,
         bottom_right=True),
@@ -163,8 +169,21 @@ def attention_backward(call: OpCall) -> Cost:
     return _cost(call, BACKWARD[call.name], backward=True)
 
 
-@op_cost("vllm::unified_attention*", "_vllm_fa3_C::*", "_vllm_fa2_C::*", "sgl_kernel::fwd*",
-         "_C_cache_ops::*", "aiter::*mha_varlen*", "aiter::pa*", "aiter::paged*", "_rocm_C::paged*",
+@op_cost("vllm::unified_attention", "vllm::unified_attention_with_output",
+         source="vllm-project/vllm: vllm/attention/layer.py")
+def served_attention(call: OpCall) -> Cost:
+    """Attention of new tokens over a paged cache: (Q, K, V, output)
+
+    FLOPs = not known: how long the sequences are is data
+    Bytes = at least Q read and the output written
+    Assumes nothing.
+    """
+    raise Missing("data_dependent", "lengths of the sequences are data, not in the trace",
+                  bytes_read(call, 0), bytes_of(call, 3) or bytes_of(call, 0))  # fmt: skip
+
+
+@op_cost("_vllm_fa3_C::*", "_vllm_fa2_C::*", "sgl_kernel::fwd*",
+         "aiter::*mha_varlen*", "aiter::pa*", "aiter::paged*", "_rocm_C::paged*",
          "vllm::paged*", source="signatures of the packages named")
 def packed_attention(call: OpCall) -> Cost:
     """Attention over packed sequences or a paged cache

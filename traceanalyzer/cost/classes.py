@@ -71,9 +71,25 @@ _GENERATED: dict[str, OperatorClass] = {
 }  # fmt: skip
 _LIBRARY_CONTRACTION = _any(
     r"mkl::_mkl_linear mkldnn::_(?:linear|convolution)\w* onednn::q(?:linear|conv)\w*",
-    r"quantized::(?:linear|conv)\w* flash_attn\w*::\w*flash_attn\w* flex_attention\w* xformers\w*::.*fmha\w*",
-    r"xformers\w*::(?:efficient_attention|flash)_\w+ fbgemm::\w*gemm\w* _C::\w*(?:gemm|scaled_mm)\w*",
-    r"_?vllm\w*::\w*attention\w* aiter::\w*gemm\w*",
+    r"quantized::(?:linear|conv)\w* flash_attn\w*::\w*(?:flash_attn\w*|fwd|bwd)",
+    r"flex_attention\w* xformers\w*::.*fmha\w* xformers\w*::(?:efficient_attention|flash)_\w+",
+    r"fbgemm::\w*gemm\w* _C::\w*(?:gemm|scaled_mm|scaled_fp4_mm)\w*",
+    r"_?vllm\w*::\w*(?:attention|experts|gemm)\w* (?:vllm|sglang)::\w*(?:moe|experts)\w*",
+    r"aiter::\w*(?:gemm|mha|fmha|moe)\w* (?:sgl_kernel|fbgemm)::\w*(?:scaled_(?:\w+_)?mm|[if]8bf16)\w*",
+)
+_LIBRARY_NORMALIZATION = _any(
+    r"(?:_C|sgl_kernel|flashinfer|aiter)::\w*rms_?norm\w* (?:_moe_C|sgl_kernel)::(?:topk_softmax|moe_sum)",
+    r"Fused(?:Layer|RMS)Norm\w*Function (?:Generic)?Scaled(?:UpperTriang)?(?:Masked)?Softmax",
+    r"Liger\w*(?:Norm|CrossEntropy|KLDiv|JSD|Softmax)\w*Function",
+)
+_LIBRARY_ELEMENTS = _any(
+    r"(?:_C|sgl_kernel|flashinfer)::\w*(?:_and_mul|quant|rotary|rope|gelu_)\w* _C_cache_ops::\w+",
+    r"Liger\w*(?:Mul|Rope)Function fbgemm::(?:permute|recat)_\w+",
+)
+_BY_LIBRARY: tuple[tuple[re.Pattern[str], OperatorClass], ...] = (
+    (_LIBRARY_CONTRACTION, "tensor_contraction"),
+    (_LIBRARY_NORMALIZATION, "statistical_normalization"),
+    (_LIBRARY_ELEMENTS, "element_wise"),
 )
 
 _LAYOUT_KERNEL = re.compile(r"(?:nchw|nhwc)To\w*(?:nchw|nhwc)|im2(?:d2)?col|col2im", re.IGNORECASE)
@@ -116,8 +132,9 @@ def _of_op(name: str) -> OperatorClass | None:
     if name.startswith("aten::"):
         bare = name.removeprefix("aten::").removesuffix("_")
         return next((kind for pattern, kind in _BY_ATEN if pattern.fullmatch(bare)), "element_wise")
-    if _LIBRARY_CONTRACTION.fullmatch(name):
-        return "tensor_contraction"
+    for pattern, kind in _BY_LIBRARY:
+        if pattern.fullmatch(name):
+            return kind
     return _of_generated(name)
 
 

@@ -11,12 +11,14 @@ DATA_DEPENDENT = {
     "fbgemm::*lookup*": "rows touched are index data",
     "fbgemm::*jagged*": "lengths are data",
     "fbgemm::permute_*sparse*": "lengths are data",
-    "vllm::*fused_moe*": "routing is data; the weights are not among the dims",
+    "vllm::fused_moe*": "routing is data; the weights are not among the dims",
     "vllm::moe_forward*": "routing is data; the weights are not among the dims",
-    "_moe_C::*": "routing is data",
-    "sglang::*fused_moe*": "routing is data",
+    "_moe_C::moe_align_block_size": "how many tokens each expert has is data",
+    "_moe_C::*gemm*": "routing is data",
     "aiter::*moe*": "routing is data",
-    "sgl_kernel::*moe*": "routing is data",
+    "sgl_kernel::moe_align_block_size": "how many tokens each expert has is data",
+    "sgl_kernel::*group*mm*": "how many tokens each expert has is data",
+    "_C_cache_ops::*": "which blocks of the cache are touched is data",
 }
 
 # aten's own operators whose work is decided by values, or by inputs that no profiler records.

@@ -128,7 +128,9 @@ def load_families() -> None:
         matmul,
         moves,
         norms,
+        packed,
         pointwise,
         reductions,
+        serving,
         triton,
     )  # fmt: skip

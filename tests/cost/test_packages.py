@@ -1,0 +1,149 @@
+"""Operators of other packages: what their signatures say they read, write and compute, worked out by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from tests.cost.calls import call_of
+from traceanalyzer.cost import operator_class, price
+from traceanalyzer.model import Cost, Unpriced
+
+BF16, FP8, FP32, INT32, INT64, UINT8 = (
+    torch.bfloat16, torch.float8_e4m3fn, torch.float32, torch.int32, torch.int64, torch.uint8,
+)  # fmt: skip
+T, H, I, V, M, N, K = 100, 64, 96, 500, 32, 48, 128  # noqa: E741
+
+
+def t(*dims: int, dtype: torch.dtype = BF16) -> torch.Tensor:
+    return torch.empty(dims, dtype=dtype)
+
+
+X, W = t(T, H), t(H)
+POSITIONS = t(T, dtype=INT64)
+ROPE = 3 * (T * 512 + T * 64)
+
+# (op, arguments, FLOPs, bytes read, bytes written)
+CASES: list[tuple[str, tuple[Any, ...], int, int, int]] = [
+    ("_C::rms_norm", (X, X, W, 1e-5), 4 * T * H, 2 * (T * H + H), 2 * T * H),
+    ("_C::fused_add_rms_norm", (X, X, W, 1e-5), 5 * T * H, 2 * (2 * T * H + H), 4 * T * H),
+    ("_C::rms_norm_dynamic_per_token_quant", (t(T, H, dtype=FP8), X, W, t(T, 1, dtype=FP32), 1e-5, None, X),
+     6 * T * H, 2 * (2 * T * H + H), T * H + 4 * T + 2 * T * H),
+    ("_C::silu_and_mul", (t(T, I), t(T, 2 * I)), 5 * T * I, 4 * T * I, 2 * T * I),
+    ("_C::static_scaled_fp8_quant", (t(T, H, dtype=FP8), X, t(dtype=FP32)), T * H, 2 * T * H, T * H),
+    ("_C::dynamic_per_token_scaled_fp8_quant", (t(T, H, dtype=FP8), X, t(T, 1, dtype=FP32), None),
+     2 * T * H, 2 * T * H, T * H + 4 * T),
+    ("_C::per_token_group_fp8_quant", (X, t(T, H, dtype=FP8), t(T, 2, dtype=FP32), 32),
+     2 * T * H, 2 * T * H, T * H + 8 * T),
+    ("_moe_C::topk_softmax",
+     (t(T, 4, dtype=FP32), t(T, 4, dtype=INT32), t(T, 4, dtype=INT32), t(T, 16, dtype=FP32), False),
+     5 * T * 16, 4 * T * 16, 3 * 4 * T * 4),
+    ("_moe_C::moe_sum", (t(T, 4, H), X), 4 * T * H, 8 * T * H, 2 * T * H),
+    ("sgl_kernel::fused_add_rmsnorm", (X, X, W, 1e-6, False), 5 * T * H, 2 * (2 * T * H + H), 4 * T * H),
+    ("flashinfer::silu_and_mul", (t(T, I), t(T, 2 * I)), 5 * T * I, 4 * T * I, 2 * T * I),
+    # heads of 64, all rotated: queries of 8 heads, keys of 1; a row of 64 cached values a position
+    ("_C::rotary_embedding", (POSITIONS, t(T, 512), t(T, 64), 64, t(4096, 64), True),
+     ROPE, 2 * T * 576 + 8 * T + 2 * T * 64, 2 * T * 576),
+    # half of each head rotated
+    ("_C::rotary_embedding", (POSITIONS, t(T, 512), t(T, 64), 64, t(4096, 32), True),
+     ROPE // 2, T * 576 + 8 * T + 2 * T * 32, T * 576),
+    ("sgl_kernel::apply_rope_pos_ids_cos_sin_cache",
+     (t(T, 8, 64), t(T, 1, 64), t(T, 8, 64), t(T, 1, 64), t(4096, 64, dtype=FP32), POSITIONS, False, 0),
+     ROPE, 2 * T * 576 + 4 * T * 64 + 8 * T, 2 * T * 576),
+    ("_C_cache_ops::reshape_and_cache_flash",
+     (t(T, 1, 64), t(T, 1, 64), t(10, 16, 1, 64, dtype=UINT8), t(10, 16, 1, 64, dtype=UINT8), POSITIONS),
+     2 * T * 64, 2 * 2 * T * 64 + 8 * T, 2 * T * 64),
+    ("FusedLayerNormAffineFunction", (t(T, 4, H), W, W), 7 * 4 * T * H, 2 * (4 * T * H + 2 * H),
+     2 * 4 * T * H + 8 * 4 * T),
+    ("FusedRMSNormAffineFunction", (X, W), 4 * T * H, 2 * (T * H + H), 2 * T * H + 4 * T),
+    ("ScaledMaskedSoftmax", (t(2, 4, H, H), t(2, 1, H, H, dtype=torch.bool)), 5 * 8 * H * H,
+     2 * 8 * H * H + 2 * H * H, 2 * 8 * H * H),
+    ("ScaledUpperTriangMaskedSoftmax", (t(8, H, H),), 5 * 8 * H * (H + 1) // 2, 2 * 8 * H * (H + 1) // 2,
+     2 * 8 * H * H),
+    ("LigerRMSNormFunction", (X, W), 4 * T * H, 2 * (T * H + H), 2 * T * H + 4 * T),
+    ("LigerSiLUMulFunction", (X, X), 5 * T * H, 4 * T * H, 2 * T * H),
+    ("LigerCrossEntropyFunction", (t(T, V), POSITIONS), 6 * T * V, 2 * T * V + 8 * T, 2 * T * V),
+    ("fbgemm::permute_pooled_embs_auto_grad",
+     (t(T, V, dtype=FP32), t(8, dtype=INT64), t(7, dtype=INT64), t(8, dtype=INT64), t(7, dtype=INT64)),
+     0, 4 * T * V + 8 * 15, 4 * T * V),
+    ("fbgemm::asynchronous_complete_cumsum", (t(T, dtype=INT32),), T, 4 * T, 4 * T),
+    ("_C::cutlass_scaled_mm",
+     (t(M, N), t(M, K, dtype=FP8), t(K, N, dtype=FP8), t(M, 1, dtype=FP32), t(1, N, dtype=FP32), t(N)),
+     2 * M * N * K, M * K + K * N + 4 * M + 4 * N + 2 * N, 2 * M * N),
+    ("_C::cutlass_scaled_fp4_mm",
+     (t(M, N), t(M, K // 2, dtype=UINT8), t(N, K // 2, dtype=UINT8), t(M, K // 16, dtype=FP8),
+      t(N, K // 16, dtype=FP8), t(dtype=FP32)),
+     2 * M * N * K, (M + N) * (K // 2 + K // 16), 2 * M * N),
+    ("sgl_kernel::fp8_scaled_mm",
+     (t(M, K, dtype=FP8), t(K, N, dtype=FP8), t(M, dtype=FP32), t(N, dtype=FP32), 6, None),  # 6: float32
+     2 * M * N * K, M * K + K * N + 4 * (M + N), 4 * M * N),
+    ("fbgemm::f8f8bf16_rowwise",
+     (t(M, K, dtype=FP8), t(N, K, dtype=FP8), t(M, dtype=FP32), t(N, dtype=FP32)),
+     2 * M * N * K, M * K + K * N + 4 * (M + N), 2 * M * N),
+    ("aiter::gemm_a8w8_CK", (t(M, K, dtype=FP8), t(N, K, dtype=FP8), t(M, 1, dtype=FP32), t(1, N, dtype=FP32),
+                             t(M, N)), 2 * M * N * K, M * K + K * N + 4 * (M + N), 2 * M * N),
+    ("vllm::rocm_unquantized_gemm", (t(M, K), t(N, K), None), 2 * M * N * K, 2 * (M * K + K * N), 2 * M * N),
+    # 4 bits: 8 weights an integer, whichever way they are laid out
+    ("_C::gptq_marlin_gemm",
+     (t(M, K), None, t(K // 16, N * 2, dtype=INT32), None, t(K // 64, N), None, None),
+     2 * M * N * K, 2 * M * K + K * N // 2 + 2 * (K // 64) * N, 2 * M * N),
+    ("_C::awq_gemm", (t(M, K), t(K, N // 8, dtype=INT32), t(K // 64, N), t(K // 64, N // 8, dtype=INT32), 8),
+     2 * M * N * K, 2 * M * K + K * N // 2 + 2 * (K // 64) * N + 4 * (K // 64) * N // 8, 2 * M * N),
+    ("vllm::outplace_fused_experts",
+     (X, t(8, 2 * I, H), t(8, H, I), t(T, 2, dtype=FP32), t(T, 2, dtype=INT32)),
+     2 * T * 2 * 3 * I * H, 2 * T * H + 2 * 8 * 3 * I * H + 2 * 4 * 2 * T, 2 * T * H),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "arguments", "flops", "read", "written"), CASES,
+                         ids=[f"{i}-{case[0]}" for i, case in enumerate(CASES)])  # fmt: skip
+def test_work_by_the_signature(
+    name: str, arguments: tuple[Any, ...], flops: int, read: int, written: int
+) -> None:
+    cost = price(call_of(name, *arguments))
+    assert isinstance(cost, Cost), cost
+    assert (cost.flops, cost.read_bytes, cost.write_bytes) == (flops, read, written)
+
+
+def test_a_few_tokens_leave_the_experts_to_the_data() -> None:
+    some = (t(1, H), t(8, 2 * I, H), t(8, H, I), t(1, 2, dtype=FP32), t(1, 2, dtype=INT32))
+    one = price(call_of("vllm::outplace_fused_experts", *some))
+    assert isinstance(one, Cost) and one.read_bytes == 2 * H + 2 * 2 * 3 * I * H + 16
+    few = (t(4, H), t(8, 2 * I, H), t(8, H, I), t(4, 2, dtype=FP32), t(4, 2, dtype=INT32))
+    cost = price(call_of("vllm::outplace_fused_experts", *few))
+    assert isinstance(cost, Unpriced) and cost.reason == "data_dependent"
+    assert cost.read_bytes == 2 * 4 * H + 2 * 2 * 3 * I * H + 4 * 16  # two experts at the least
+
+
+def test_weights_that_are_neither_four_nor_eight_bits_are_refused() -> None:
+    cost = price(call_of("_C::awq_gemm", t(M, K), t(K, N // 2, dtype=INT32), t(2, N), None, 8))
+    assert isinstance(cost, Unpriced) and cost.reason == "no_formula"
+
+
+@pytest.mark.parametrize("name", ["vllm::moe_forward", "_C_cache_ops::copy_blocks", "aiter::paged_attention",
+                                  "fbgemm::split_embedding_codegen_lookup_adam_function"])  # fmt: skip
+def test_what_data_decides_is_said(name: str) -> None:
+    cost = price(call_of(name, X, X))
+    assert isinstance(cost, Unpriced) and cost.reason == "data_dependent" and cost.detail
+
+
+def test_paged_attention_has_a_floor_of_bytes() -> None:
+    q, new = t(T, 8, 64), t(T, 1, 64)
+    cost = price(call_of("vllm::unified_attention_with_output", q, new, new, q, "layer.0", None, None))
+    assert isinstance(cost, Unpriced) and cost.reason == "data_dependent"
+    assert (cost.read_bytes, cost.write_bytes) == (2 * T * 512, 2 * T * 512)
+
+
+def test_products_of_packages_are_contractions() -> None:
+    for name in ("_C::cutlass_scaled_mm", "sgl_kernel::fp8_scaled_mm", "fbgemm::f8f8bf16_rowwise",
+                 "_C::gptq_marlin_gemm", "vllm::outplace_fused_experts", "aiter::mha_fwd",
+                 "flash_attn_3::fwd", "vllm::rocm_unquantized_gemm"):  # fmt: skip
+        assert operator_class(name, None) == "tensor_contraction", name
+    for name in ("_C::rms_norm", "sgl_kernel::fused_add_rmsnorm", "ScaledMaskedSoftmax",
+                 "_moe_C::topk_softmax", "FusedLayerNormAffineFunction", "LigerRMSNormFunction", "LigerCrossEntropyFunction"):
+        assert operator_class(name, None) == "statistical_normalization", name
+    for name in ("_C::silu_and_mul", "_C::rotary_embedding", "_C::static_scaled_fp8_quant",
+                 "LigerSiLUMulFunction", "fbgemm::permute_pooled_embs"):  # fmt: skip
+        assert operator_class(name, None) == "element_wise", name
