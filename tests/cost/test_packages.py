@@ -142,7 +142,8 @@ def test_products_of_packages_are_contractions() -> None:
                  "flash_attn_3::fwd", "vllm::rocm_unquantized_gemm"):  # fmt: skip
         assert operator_class(name, None) == "tensor_contraction", name
     for name in ("_C::rms_norm", "sgl_kernel::fused_add_rmsnorm", "ScaledMaskedSoftmax",
-                 "_moe_C::topk_softmax", "FusedLayerNormAffineFunction", "LigerRMSNormFunction", "LigerCrossEntropyFunction"):
+                 "_moe_C::topk_softmax", "FusedLayerNormAffineFunction", "LigerRMSNormFunction",
+                 "LigerCrossEntropyFunction"):  # fmt: skip
         assert operator_class(name, None) == "statistical_normalization", name
     for name in ("_C::silu_and_mul", "_C::rotary_embedding", "_C::static_scaled_fp8_quant",
                  "LigerSiLUMulFunction", "fbgemm::permute_pooled_embs"):  # fmt: skip
