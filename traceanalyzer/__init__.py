@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import traceanalyzer.startup  # noqa: F401 - first: it notes what was there before us
+
+# isort: split
 from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.analyze import analyze

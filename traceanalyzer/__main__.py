@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from traceanalyzer.cli import main
+import os
+import sys
 
 if __name__ == "__main__":
+    # In place of the current folder, which `python -m` puts first: a file there called statistics.py is not
+    # for us, and a script's own folder takes this place when it is run.
+    if not sys.flags.safe_path:
+        sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    from traceanalyzer.cli import main
+
     main(prog_name="traceanalyze")

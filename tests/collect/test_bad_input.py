@@ -92,12 +92,11 @@ def test_a_full_disk_loses_nothing_and_keeps_the_exit_code(tmp_path: Path) -> No
     loop = "for step in range(10):\n"
     text = Path(PLAIN).read_text().replace(loop, f"{loop}    if step == 4: shutil.rmtree({str(folder)!r})\n")
     script.write_text(f"import shutil, sys\n{text}sys.exit(3)\n")
-    run = profiled(tmp_path, str(script), options=["-o", "out/t.trace.json.gz"])
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    run = profiled(tmp_path, str(script), options=["-o", "out/t.trace.json.gz"], TMPDIR=str(scratch))
     assert run.code == 3
-    told = next(line for line in run.said if "the trace is in " in line)
-    kept = Path(told.partition("the trace is in ")[2].partition(".json")[0] + ".json")
-    try:
-        assert "ProfilerStep#6" in kept.read_text()
-        assert any("cannot be written" in line for line in run.said)
-    finally:
-        kept.unlink()
+    (kept,) = scratch.glob("traceanalyze*")
+    assert steps(kept) == [5, 6, 7]
+    (told,) = (line for line in run.said if "cannot be written" in line)
+    assert f"the trace is in {kept}" in told and f"traceanalyze report {kept}" in told

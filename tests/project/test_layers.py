@@ -14,6 +14,7 @@ ALLOWED = {  # not listed: analyze, cli, __init__ and __main__, which may import
     "errors": "",
     "files": "",
     "units": "",
+    "startup": "",
     "model": "errors units",
     "published": "model",
     "columns": "model",
@@ -22,7 +23,7 @@ ALLOWED = {  # not listed: analyze, cli, __init__ and __main__, which may import
     "device": "errors units model columns",
     "roofline": "errors units model columns cost device",
     "report": "model units published",
-    "collect": "errors files model",
+    "collect": "errors files model startup",
     "ranks": "errors units model columns trace",
     "compare": "errors units model",
 }

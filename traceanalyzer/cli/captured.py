@@ -43,6 +43,8 @@ def _why(outcome: Outcome, plan: Plan) -> str:
         return _too_few(outcome.steps, plan)
     if status := exit_status(outcome.code):
         return f"the script ended with exit code {status} before its first step. Fix: mend it, then run again"
+    if outcome.beat is not None:
+        return "the steps ran in threads that ended before any made enough of them. Fix: let one thread train"
     return (
         "no optimizer stepped and no module was called in this process. Fix: where child processes train, "
         "start them with torchrun; a loop without either marks its steps with traceanalyzer.profile()"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,14 @@ from traceanalyzer.cli.trace_target import Processes, page_path, short, trace_pa
 from traceanalyzer.collect.plan import Plan
 from traceanalyzer.collect.roofs import measured
 from traceanalyzer.collect.run import Request, require_torch, run
-from traceanalyzer.collect.script import INTERRUPTED, Script, execute, launcher_line, refuse_missing
+from traceanalyzer.collect.script import (
+    INTERRUPTED,
+    Script,
+    execute,
+    launcher_line,
+    leave,
+    refuse_missing,
+)
 from traceanalyzer.errors import UsageError
 
 
@@ -74,47 +82,69 @@ def command(
     trace = trace_path(script, output, processes, force=force)
     page = None if no_report or processes.rank != 0 else page_path(trace, force=force)
     plan = Plan(wait, warmup, active, stack, not no_memory, not no_evidence)
-    request = _request(script, trace, plan, roofs=not no_roofs, quiet=quiet)
+    say = _sayer()
+    request = _request(script, trace, plan, say, roofs=not no_roofs, quiet=quiet)
     try:
-        outcome = run(request, _say, lambda taken: None if quiet else _say(captured(taken, short(trace))))
+        outcome = run(request, say, lambda taken: None if quiet else say(captured(taken, short(trace))))
     except KeyboardInterrupt:  # once more, while what was captured was being completed
         sys.exit(INTERRUPTED)
-    sys.stdout.flush()
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stdout.flush()
     if isinstance(outcome.code, str):
         click.echo(outcome.code, err=True)
     if (missing := shortfall(outcome, plan)) is not None:
-        _say(missing)
+        say(missing)
     if verbose and outcome.capture_ns:
-        _say(f"the capture took {outcome.capture_ns / 1e9:.3f} s, from arming the profiler to the last step")
+        say(f"the capture took {outcome.capture_ns / 1e9:.3f} s, from arming the profiler to the last step")
     if outcome.saved:
-        _next(trace, page, quiet=quiet, verbose=verbose)
+        _next(trace, page, say, quiet=quiet, verbose=verbose)
+    if outcome.stuck:
+        leave(outcome.code)
     sys.exit(1 if isinstance(outcome.code, str) else outcome.code)
 
 
-def _say(text: str) -> None:
-    """On stderr, which is ours; stdout is the script's."""
-    click.echo(f"traceanalyze: {text}", err=True)
+def _sayer() -> Callable[[str], None]:
+    """Lines on what is stderr now: the script may redirect or close its own."""
+    try:
+        stderr = os.dup(sys.stderr.fileno())
+    except (OSError, ValueError, AttributeError):  # it has none, or none with a descriptor
+        return lambda text: click.echo(f"traceanalyze: {text}", err=True)
+
+    def say(text: str) -> None:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stderr.flush()  # what the script said before comes before
+        with contextlib.suppress(OSError):
+            os.write(stderr, f"traceanalyze: {text}\n".encode(errors="replace"))
+
+    return say
 
 
-def _request(script: Script, trace: Path, plan: Plan, *, roofs: bool, quiet: bool) -> Request:
+def _request(
+    script: Script, trace: Path, plan: Plan, say: Callable[[str], None], *, roofs: bool, quiet: bool
+) -> Request:
     environment = dict(os.environ)  # as it is before the script changes it
 
     def measure(threads: int) -> Mapping[str, Any] | None:
         if not quiet:
-            _say("measuring what this CPU does at best, for some seconds")
-        return measured(threads, environment)
+            say("measuring what this CPU does at best, for some seconds")
+        found = measured(threads, environment)
+        if found is None:
+            say("that failed, so the trace holds no roofs. Fix: traceanalyze calibrate tells what is wrong")
+        return found
 
     command = shlex.join(["traceanalyze", *sys.argv[1:]])
     return Request(script, trace, plan, command=command, roofs=measure if roofs else None)
 
 
-def _next(trace: Path, page: Path | None, *, quiet: bool, verbose: bool) -> None:
+def _next(
+    trace: Path, page: Path | None, say: Callable[[str], None], *, quiet: bool, verbose: bool
+) -> None:
     """The report, and the next command to type."""
     again = f"traceanalyze report {shlex.quote(short(trace))}"
     if page is not None and not _reported(trace, page, quiet=quiet, verbose=verbose):
-        _say(f"the report failed, the trace is whole. Fix: {again}")
+        say(f"the report failed, the trace is whole. Fix: {again}")
     elif not quiet:
-        _say(f"next: {again}" + (" -v" if page else ""))
+        say(f"next: {again}" + (" -v" if page else ""))
 
 
 def _reported(trace: Path, page: Path, *, quiet: bool, verbose: bool) -> bool:

@@ -20,7 +20,8 @@ class Processes:
     @classmethod
     def here(cls) -> Processes:
         """From the variables that torchrun, accelerate and others set."""
-        return cls(_number("RANK", 0), _number("WORLD_SIZE", 1))
+        count = _number("WORLD_SIZE", 1)
+        return cls(_number("RANK", 0) if count > 1 else 0, count)
 
 
 def _number(variable: str, default: int) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 from traceanalyzer.collect.accelerator import activities, synchronise
 from traceanalyzer.collect.hush import hushed
 from traceanalyzer.collect.inert import real_profilers
+from traceanalyzer.collect.memory import give_back
 from traceanalyzer.collect.plan import Plan
 
 
@@ -63,6 +64,8 @@ class Capture:
         synchronise()
         self._close()
         self._profiler.export_chrome_trace(str(self.raw))
+        del self._profiler
+        give_back()
 
     def abandon(self, *, started: bool) -> None:
         """Drop what was recorded; the profiler is free for another recording."""

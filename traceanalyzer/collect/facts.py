@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
-import sys
 from collections.abc import Mapping
 from statistics import median
 from typing import Any
@@ -26,7 +26,7 @@ def facts(
         "command": command,
         "script": script,
         "cuda": torch.version.cuda or getattr(torch.version, "hip", None),
-        "tf32": bool(torch.backends.cuda.matmul.allow_tf32) if on_gpu else None,
+        "tf32": _tf32() if on_gpu else None,
         "autocast": taken.autocast,
         "wait": plan.wait,
         "warmup": plan.warmup,
@@ -34,20 +34,17 @@ def facts(
         "complete": len(taken.steps) == plan.active,
         "unprofiled_step_ns": round(median(taken.unprofiled_ns)) if taken.unprofiled_ns else None,
         "profiled_step_ns": round(median(taken.step_ns)) if taken.step_ns else None,
-        "peak_memory_bytes": _peak_memory_bytes(on_gpu),
+        "peak_memory_bytes": taken.peak_memory_bytes,
         "cpu_roofs": cpu_roofs,
     }
 
 
-def _peak_memory_bytes(on_gpu: bool) -> int | None:
-    """Of the GPU in use: the most that tensors took so far; else the most that the process held."""
+def _tf32() -> bool | None:
+    """Whether products of fp32 may run in TF32. The older name raises where the newer was set (torch 2.9)."""
     import torch
 
-    if on_gpu:
-        return int(torch.cuda.max_memory_allocated())
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return held if sys.platform == "darwin" else held * 1024  # getrusage(2): KiB; on macOS bytes
+    matmul: Any = torch.backends.cuda.matmul
+    with contextlib.suppress(RuntimeError):
+        return bool(matmul.allow_tf32)
+    precision = getattr(matmul, "fp32_precision", None)
+    return None if precision is None else precision == "tf32"

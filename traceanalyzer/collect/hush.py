@@ -10,7 +10,10 @@ from contextlib import contextmanager
 
 # libkineto's SyncActivityProfilerHandler, torch's execution_trace_observer.cpp and CPUAllocator.cpp say
 # these on any run.
-_NOISE = (b"USDT:", b"STAGE:", b"Execution Trace Observer", b"Memory block of unknown size")
+_NOISE = (
+    b"USDT:", b"STAGE:", b"Execution Trace Observer", b"Memory block of unknown size",
+    b"External init callback must run in same thread",
+)  # fmt: skip
 
 
 @contextmanager

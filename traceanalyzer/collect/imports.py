@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 Action = Callable[[ModuleType], None]
 
@@ -40,13 +41,20 @@ class AfterImport(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        """Asking does not import: whoever only looks a module up leaves its actions waiting."""
         if fullname not in self._waiting:
             return None
         spec = self._found_by_others(fullname, path, target)
         if spec is None or spec.loader is None:
             return None
-        spec.loader = _Loader(spec.loader, self._waiting.pop(fullname))
+        spec.loader = _Loader(spec.loader, self._imported)
         return spec
+
+    def _imported(self, module: ModuleType) -> None:
+        for action in self._waiting.pop(module.__name__, []):
+            action(module)
+        if not self._waiting:
+            self.remove()
 
     def _found_by_others(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None
@@ -60,11 +68,14 @@ class AfterImport(MetaPathFinder):
 
 
 class _Loader(Loader):
-    """The module's own loader, and then the actions."""
+    """The module's own loader, to whoever asks; after loading it tells of the module."""
 
-    def __init__(self, inner: Loader, actions: Sequence[Action]) -> None:
+    def __init__(self, inner: Loader, imported: Action) -> None:
         self._inner = inner
-        self._actions = actions
+        self._imported = imported
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)  # get_filename, is_package, get_resource_reader, ...
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self._inner.create_module(spec)
@@ -74,5 +85,4 @@ class _Loader(Loader):
         if module.__spec__ is not None:
             module.__spec__.loader = self._inner
         self._inner.exec_module(module)
-        for action in self._actions:
-            action(module)
+        self._imported(module)

@@ -1,7 +1,8 @@
 """The script's own profilers, while ours is there: every call is answered, nothing is recorded.
 
-Two recordings at once do not work: one of them ends up without events, or the process dies at exit. Ours
-goes on; the script's keep their schedule and call their handlers, with empty results.
+Two recordings at once do not work: one of them ends up without events, or the process dies at exit. Until
+ours is done the script's keep their schedule and call their handlers, with empty results; one that begins
+to record later is as torch made it.
 """
 
 from __future__ import annotations
@@ -15,30 +16,21 @@ from typing import Any
 _REAL: dict[str, Any] = {}  # "legacy": torch.autograd.profiler.profile, while it is replaced
 
 
-def make_inert(used: Callable[[], None]) -> None:
-    """Replace torch.profiler.profile and torch.autograd.profiler.profile; `used` hears of each one made."""
+def make_inert(busy: Callable[[], bool], used: Callable[[], None]) -> None:
+    """Replace torch.profiler.profile and torch.autograd.profiler.profile.
+
+    One that begins to record while `busy` is left idle, and `used` hears of it.
+    """
     import torch
     import torch.autograd.profiler as legacy
     import torch.profiler.profiler as modern
 
     if _REAL:
         return
-    _REAL["legacy"], _REAL["modern"] = legacy.profile, modern.profile
-    legacy.profile = _legacy(legacy.profile, used)  # type: ignore[misc]
-    modern.profile = torch.profiler.profile = _modern(modern.profile, used)  # type: ignore[misc]
+    _REAL["legacy"] = legacy.profile
+    legacy.profile = _legacy(legacy.profile, busy, used)  # type: ignore[misc]
+    modern.profile = torch.profiler.profile = _modern(modern.profile, busy, used)  # type: ignore[misc]
     torch.autograd.profiler.profile = legacy.profile  # type: ignore[misc]
-
-
-def restore() -> None:
-    """Put torch's own classes back."""
-    if not _REAL:
-        return
-    import torch
-    import torch.autograd.profiler as legacy
-    import torch.profiler.profiler as modern
-
-    legacy.profile = _REAL.pop("legacy")  # type: ignore[misc]
-    modern.profile = torch.profiler.profile = _REAL.pop("modern")  # type: ignore[misc]
 
 
 @contextmanager
@@ -54,77 +46,125 @@ def real_profilers() -> Iterator[None]:
         legacy.profile = replaced  # type: ignore[misc]
 
 
-def _modern(real: Any, used: Callable[[], None]) -> Any:
-    """A torch.profiler.profile with its schedule and handler, that records nothing."""
+def _modern(real: Any, busy: Callable[[], bool], used: Callable[[], None]) -> Any:
+    """A torch.profiler.profile with its schedule and handler, that records nothing while we do."""
 
     class profile(real):  # type: ignore[misc]  # noqa: N801 - the name that scripts see
         __doc__ = real.__doc__
+        idle = False  # what is being recorded, or was last, is nothing
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            kwargs["execution_trace_observer"] = None
+            if busy():
+                kwargs["execution_trace_observer"] = None
             super().__init__(*args, **kwargs)
-            self.record_steps = False  # its annotations would look like our steps
-            used()
+
+        @property
+        def record_steps(self) -> bool:
+            return self.wants_steps and not busy()  # its annotations would look like our steps
+
+        @record_steps.setter
+        def record_steps(self, wanted: bool) -> None:
+            self.wants_steps = wanted
 
         def prepare_trace(self) -> None:
-            pass
+            self.idle = busy()
+            if not self.idle:
+                with real_profilers():
+                    super().prepare_trace()
+            else:
+                self.profiler = _NoProfile()
+                used()
 
         def start_trace(self) -> None:
-            pass
+            if not self.idle:
+                super().start_trace()
 
         def stop_trace(self) -> None:
-            pass
+            if not self.idle:
+                super().stop_trace()
 
         def add_metadata(self, key: str, value: str) -> None:
-            pass
+            if not self.idle:
+                super().add_metadata(key, value)
 
         def add_metadata_json(self, key: str, value: str) -> None:
-            pass
+            if not self.idle:
+                super().add_metadata_json(key, value)
 
         def toggle_collection_dynamic(self, enable: bool, activities: Any) -> None:
-            pass
+            if not self.idle:
+                super().toggle_collection_dynamic(enable, activities)
 
         def events(self) -> Any:
-            return _no_events()
+            return _no_events() if self.idle else super().events()
 
         def key_averages(self, *args: Any, **kwargs: Any) -> Any:
-            return _no_events()
+            return _no_events() if self.idle else super().key_averages(*args, **kwargs)
 
         def export_chrome_trace(self, path: str, *args: Any, **kwargs: Any) -> None:
-            write_empty(path)
+            write_empty(path) if self.idle else super().export_chrome_trace(path, *args, **kwargs)
 
         def export_stacks(self, path: str, *args: Any, **kwargs: Any) -> None:
-            write_empty(path, "")
+            write_empty(path, "") if self.idle else super().export_stacks(path, *args, **kwargs)
 
         def export_memory_timeline(self, path: str, *args: Any, **kwargs: Any) -> None:
-            write_empty(path)
+            write_empty(path) if self.idle else super().export_memory_timeline(path, *args, **kwargs)
 
     return profile
 
 
-def _legacy(real: Any, used: Callable[[], None]) -> Any:
-    """A torch.autograd.profiler.profile that is finished and empty as soon as it is left."""
+def _legacy(real: Any, busy: Callable[[], bool], used: Callable[[], None]) -> Any:
+    """A torch.autograd.profiler.profile that, while we record, is empty when it is left."""
 
     class profile(real):  # type: ignore[misc]  # noqa: N801 - the name that scripts see
         __doc__ = real.__doc__
-
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            used()
+        idle = False
 
         def __enter__(self) -> Any:
+            self.idle = busy()
+            if not self.idle:
+                return super().__enter__()
+            used()
             return self
 
-        def __exit__(self, *exception: Any) -> None:
+        def __exit__(self, *exception: Any) -> Any:
+            if not self.idle:
+                return super().__exit__(*exception)
             self._function_events = _no_events()
             if not hasattr(real, "function_events"):  # before torch 2.6 an attribute, then a property
                 self.function_events = self._function_events
             self._needs_processing = False
+            return None
 
         def export_chrome_trace(self, path: str) -> None:
-            write_empty(path)
+            write_empty(path) if self.idle else super().export_chrome_trace(path)
 
     return profile
+
+
+class _NoResults:
+    """Of a recording that was not made: torch._C._autograd._ProfilerResult."""
+
+    def events(self) -> list[Any]:
+        return []
+
+    def experimental_event_tree(self) -> list[Any]:
+        return []
+
+    def save(self, path: str) -> None:
+        write_empty(path)
+
+    def trace_start_ns(self) -> int:
+        return 0
+
+
+class _NoProfile:
+    """What `torch.profiler.profile.profiler` is while it records nothing."""
+
+    kineto_results = _NoResults()
+
+    def __init__(self) -> None:
+        self.function_events = _no_events()
 
 
 def _no_events() -> Any:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from traceanalyzer.collect.plan import Plan
 from traceanalyzer.collect.roofs import measured
-from traceanalyzer.collect.run import Keeper, Request, require_torch
+from traceanalyzer.collect.run import Keeper, Request, require_torch, scratch
 from traceanalyzer.collect.script import Script
 from traceanalyzer.collect.session import Session, Taken
 from traceanalyzer.errors import UsageError
@@ -71,10 +72,11 @@ class profile:  # noqa: N801 - used as torch.profiler.profile is
         if Session.current is not None:
             _warn("`traceanalyze profile` captures this process already, so this profile() stays idle")
             return self
-        self._folder = tempfile.TemporaryDirectory(prefix="traceanalyze-")
+        self._folder = scratch()
         self._keeper = Keeper(self._request, _warn, lambda taken: None)
-        self._session = Session(self._plan, Path(self._folder.name), self._keeper.keep, _warn)
+        self._session = Session(self._plan, self._folder, self._keeper.keep, _warn)
         self._session.begin()
+        atexit.register(self.close)  # a recording that nobody stops would crash torch at exit
         return self
 
     def step(self) -> None:
@@ -91,19 +93,31 @@ class profile:  # noqa: N801 - used as torch.profiler.profile is
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        session, self._session = self._session, None
-        if session is None:
+        if self._session is None:
             return
-        session.finish()
-        taken: Taken | None = session.taken
-        if taken is not None:
-            self._keeper.complete(taken)
-        self._folder.cleanup()
+        session, taken = self._session, self.close()
         if kind is None and (taken is None or taken.unfinished is not None):
             done = 0 if taken is None else len(taken.steps)
             _warn(f"{done} of {self._plan.active} steps were captured: the loop made {session.steps} steps, "
                   f"{self._plan.steps} are needed")  # fmt: skip
 
 
+    def close(self) -> Taken | None:
+        """End the capture, if one is in progress, and save it: what leaving the `with` does."""
+        session, self._session = self._session, None
+        if session is None:
+            return None
+        atexit.unregister(self.close)
+        session.finish()
+        if session.taken is not None:
+            self._keeper.complete(session.taken)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        return session.taken
+
+
 def _warn(text: str) -> None:
-    warnings.warn(f"traceanalyze: {text}", stacklevel=3)
+    """A warning; where the script has made errors of warnings, a line: its loop is not to fail by ours."""
+    try:
+        warnings.warn(f"traceanalyze: {text}", stacklevel=3)
+    except Warning as told:
+        print(told, file=sys.stderr)

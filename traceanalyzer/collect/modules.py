@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import itertools
 import threading
 import weakref
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from typing import Any
 from traceanalyzer.model import MODULE_ANNOTATION
 
 _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+_MOST_ROOTS = 64
 _DATA_PARALLEL = ("DistributedDataParallel", "DataParallel")
 
 
@@ -25,7 +28,8 @@ class ModuleCalls:
         self._original: Any = None
         self._depth = threading.local()
         self._roots: list[weakref.ref[Any]] = []
-        self._names: dict[int, str] = {}
+        self._names: dict[int, tuple[weakref.ref[Any], str]] = {}  # id -> the module, for ids are used again
+        self._named: dict[str, weakref.ref[Any]] = {}  # root's name -> the root
 
     def install(self) -> None:
         """From here on every call of a module goes through us, compiled code apart."""
@@ -44,13 +48,14 @@ class ModuleCalls:
         self._original = None
         self.recording = False
         self._names.clear()
+        self._named.clear()
         self._roots.clear()
 
     def start(self) -> None:
         """Annotate; the modules seen so far, the largest first, are named outside of what is measured."""
         found = [module for root in self._roots if (module := root()) is not None]
         for module in sorted(found, key=lambda each: -sum(1 for _ in each.modules())):
-            if id(module) not in self._names:  # else it is a part of a larger one
+            if self._name_of(module) is None:  # else it is a part of a larger one
                 self._name(module)
         self.recording = True
 
@@ -87,9 +92,10 @@ class ModuleCalls:
     ) -> Any:
         import torch
 
-        if outermost and id(module) not in self._names:
+        name = self._name_of(module)
+        if name is None and outermost:
             self._name(module)
-        name = self._names.get(id(module))
+            name = self._name_of(module)
         if name is None or torch._C._get_tracing_state() is not None:
             return original(module, *args, **kwargs)
         if self.autocast is None:
@@ -98,16 +104,38 @@ class ModuleCalls:
             return original(module, *args, **kwargs)
 
     def _seen(self, module: Any) -> None:
-        if len(self._roots) < 64 and all(root() is not module for root in self._roots):
-            self._roots.append(weakref.ref(module))
+        if all(root() is not module for root in self._roots):
+            if len(self._roots) >= _MOST_ROOTS:
+                self._roots = [root for root in self._roots if root() is not None]
+            if len(self._roots) < _MOST_ROOTS:
+                self._roots.append(weakref.ref(module))
+
+    def _name_of(self, module: Any) -> str | None:
+        found = self._names.get(id(module))
+        return found[1] if found is not None and found[0]() is module else None
 
     def _name(self, root: Any) -> None:
-        """As in the first root's state_dict; below others the class stands in front."""
-        kind = type(getattr(root, "_orig_mod", root)).__name__  # of torch.compile(model): the model's
-        above = [kind] if self._names else []
-        for name, module in root.named_modules():
-            below = short_name(root, name)
-            self._names.setdefault(id(module), ".".join([*above, below] if below else [kind]))
+        """As in the first root's state_dict; below others the class stands in front, of equals with a number.
+
+        A module that fails to tell its parts has the name of its class.
+        """
+        inner = vars(root).get("_modules", {}).get("_orig_mod", root)  # of torch.compile(model): the model
+        kind = self._free_name(type(inner).__name__)
+        above = [kind] if self._named else []
+        self._named[kind] = weakref.ref(root)
+        self._names[id(root)] = (weakref.ref(root), kind)
+        try:
+            parts = [(short_name(root, name), module) for name, module in root.named_modules()]
+        except Exception:
+            return
+        for below, module in parts:
+            if below and self._name_of(module) is None:  # what a wrapper holds has the wrapper's name already
+                self._names[id(module)] = (weakref.ref(module), ".".join([*above, below]))
+
+    def _free_name(self, kind: str) -> str:
+        """`Net`, and while a first one lives `Net#2`: a module made anew in each step keeps its name."""
+        names = (kind if count == 1 else f"{kind}#{count}" for count in itertools.count(1))
+        return next(name for name in names if name not in self._named or self._named[name]() is None)
 
 
 def short_name(root: object, name: str) -> str:
@@ -122,8 +150,9 @@ def _autocast() -> str | None:
     import torch
 
     for device in ("cuda", "xpu", "cpu"):
-        if torch.is_autocast_enabled(device):
-            return str(torch.get_autocast_dtype(device)).removeprefix("torch.")
+        with contextlib.suppress(TypeError, RuntimeError, AttributeError):  # torch before 2.4, no such device
+            if torch.is_autocast_enabled(device):
+                return str(torch.get_autocast_dtype(device)).removeprefix("torch.")
     return None
 
 

@@ -18,18 +18,20 @@ from typing import Any
 
 from traceanalyzer.collect import inductor
 from traceanalyzer.collect.accelerator import in_use
+from traceanalyzer.collect.evidence import evidence
 from traceanalyzer.collect.facts import facts
 from traceanalyzer.collect.imports import AfterImport
 from traceanalyzer.collect.inert import make_inert
 from traceanalyzer.collect.interrupts import saving_on_sigterm
 from traceanalyzer.collect.modules import leave_us_alone
 from traceanalyzer.collect.plan import Plan
-from traceanalyzer.collect.script import Script, execute
+from traceanalyzer.collect.script import Code, Script, leave, perform, told
 from traceanalyzer.collect.session import Session, Taken
 from traceanalyzer.collect.store import write
 from traceanalyzer.errors import UsageError
 
 OLDEST_TORCH = (2, 1)
+_SCRATCH = "traceanalyze-"
 Say = Callable[[str], None]
 
 
@@ -48,13 +50,14 @@ class Request:
 class Outcome:
     """How it ended."""
 
-    code: int | str | None    # what the script passed to sys.exit
+    code: Code                # what the script passed to sys.exit
     saved: bool
     taken: Taken | None
     steps: int                # whole steps seen
     beat: str | None          # "optimizer", "forward"
     capture_ns: int
     torch_imported: bool
+    stuck: bool = False       # the thread that trains goes on: see script.leave
 
 
 def require_torch() -> None:
@@ -74,25 +77,52 @@ def run(request: Request, say: Say, saved: Callable[[Taken], None]) -> Outcome:
 
     `say` takes a line about what went otherwise than planned; `saved` is called when a whole capture is.
     """
-    with tempfile.TemporaryDirectory(prefix="traceanalyze-") as folder:
-        keeper = Keeper(request, say, saved)
-        session = Session(request.plan, Path(folder), keeper.keep, say)
+    owner, folder = os.getpid(), scratch()
+    keeper = Keeper(request, say, saved)
+    session = Session(request.plan, folder, keeper.keep, say)
 
-        def terminated() -> None:
-            session.finish()
-            shutil.rmtree(folder, ignore_errors=True)
-            if keeper.saved:
-                say(f"ended by SIGTERM, the trace is saved. Next: traceanalyze report {request.target}")
-
-        with _watching(session, say), saving_on_sigterm(terminated):
-            code = execute(request.script)
+    def terminated() -> None:
         session.finish()
+        shutil.rmtree(folder, ignore_errors=True)
+        if keeper.saved:
+            say(f"ended by SIGTERM, the trace is saved. Next: traceanalyze report {request.target}")
+
+    try:
+        with _watching(session, say), saving_on_sigterm(terminated):
+            ended = perform(request.script)
+        if os.getpid() != owner:  # a child that the script forked, and that has come to its own end
+            leave(told(ended))
+        session.finish()
+        code = told(ended)
         if session.taken is not None:
             keeper.complete(session.taken)
-        return Outcome(
-            code=code, saved=keeper.saved, taken=session.taken, steps=session.steps, beat=session.beat.kind,
-            capture_ns=session.capture_ns, torch_imported="torch" in sys.modules,
-        )  # fmt: skip
+    finally:
+        if os.getpid() == owner:
+            shutil.rmtree(folder, ignore_errors=True)
+    return Outcome(
+        code=code, saved=keeper.saved, taken=session.taken, steps=session.steps, beat=session.beat.kind,
+        capture_ns=session.capture_ns, torch_imported="torch" in sys.modules, stuck=session.stuck,
+    )  # fmt: skip
+
+
+def scratch() -> Path:
+    """A new temporary folder; those of processes that were killed are removed."""
+    base = Path(tempfile.gettempdir())
+    for left in base.glob(f"{_SCRATCH}*-*"):
+        pid = left.name.removeprefix(_SCRATCH).partition("-")[0]
+        if pid.isdecimal() and left.is_dir() and not _is_alive(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-"))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
 
 
 @contextmanager
@@ -107,7 +137,7 @@ def _watching(session: Session, say: Say) -> Iterator[None]:
 
     def torch_imported(module: ModuleType) -> None:
         session.watch()
-        make_inert(used)
+        make_inert(lambda: session.busy, used)
 
     waiting = AfterImport(
         {"torch": torch_imported, "torch._dynamo.trace_rules": leave_us_alone} | inductor.after_import()
@@ -126,6 +156,7 @@ class Keeper:
         self._request = request
         self._say = say
         self._first = first
+        self._told = False
         self.saved = False
 
     def keep(self, taken: Taken) -> None:
@@ -135,12 +166,15 @@ class Keeper:
             self._first(taken)
 
     def complete(self, taken: Taken) -> None:
-        """With what takes time: the CPU's roofs, the evidence."""
+        """With what takes time: the CPU's roofs, the evidence. A failure leaves what was saved before."""
         import torch
 
-        measured = self._request.roofs if in_use() is None else None
-        roofs = measured(torch.get_num_threads()) if measured else None
-        self._write(taken, roofs, _evidence(taken, self._say))
+        try:
+            measured = self._request.roofs if in_use() is None else None
+            roofs = measured(torch.get_num_threads()) if measured else None
+            self._write(taken, roofs, _evidence(taken, self._say))
+        except Exception as error:
+            self._say(f"roofs and evidence are not added to the trace: {type(error).__name__}: {error}")
 
     def _write(self, taken: Taken, roofs: Mapping[str, Any] | None, evidence: str | None) -> None:
         request = self._request
@@ -149,30 +183,37 @@ class Keeper:
         sections = {"traceanalyze": json.dumps(record, separators=(",", ":"))}
         if evidence is not None:
             sections["traceanalyzeEvidence"] = evidence
+        if not taken.raw.exists():
+            self._once(f"the profiler wrote no trace into {taken.raw.parent}. Fix: free some space there")
+            return
         try:
             write(request.target, taken.raw, sections, taken.unfinished)
             self.saved = True
         except OSError as error:
-            self._rescue(taken.raw, error)
+            self._rescue(taken, sections, error)
 
-    def _rescue(self, raw: Path, error: OSError) -> None:
-        """The profiler's own text is still there: it outlives the temporary folder."""
+    def _rescue(self, taken: Taken, sections: Mapping[str, str], error: OSError) -> None:
+        """Beside the temporary folder, which goes; said once, and only where no trace is there yet."""
         if self.saved:
             return
-        self._say(f"{self._request.target}: cannot be written ({error.strerror})")
+        where = f"{self._request.target}: cannot be written ({error.strerror})"
+        kept = Path(tempfile.gettempdir()) / f"{_SCRATCH}kept.{os.getpid()}.trace.json.gz"
         try:
-            handle, kept = tempfile.mkstemp(prefix="traceanalyze-", suffix=".trace.json")
-            os.close(handle)
-            shutil.copyfile(raw, kept)
+            write(kept, taken.raw, sections, taken.unfinished)
         except OSError:
-            self._say(f"nor can a copy be kept in {tempfile.gettempdir()}. Fix: free some space, run again")
+            self._once(f"{where}, nor can a copy be kept in {kept.parent}. Fix: free some space, run again")
         else:
-            self._say(f"the trace is in {kept}. Fix: free some space, then traceanalyze report {kept}")
+            self._once(f"{where}; the trace is in {kept}. Fix: free some space, then "
+                       f"traceanalyze report {kept}")  # fmt: skip
+
+    def _once(self, text: str) -> None:
+        """What is lost, the first time; not of what would be added to a trace that is there."""
+        if not self.saved and not self._told:
+            self._told = True
+            self._say(text)
 
 
 def _evidence(taken: Taken, say: Say) -> str | None:
-    from traceanalyzer.collect.evidence import evidence
-
     if taken.structure is None:
         return None
     try:

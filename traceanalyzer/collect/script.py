@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import builtins
+import contextlib
 import importlib.machinery
 import importlib.util
 import io
@@ -14,9 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from traceanalyzer.errors import UsageError
+from traceanalyzer.startup import LOADED
 
 _OURS = str(Path(__file__).resolve().parent)
 INTERRUPTED = 130
@@ -49,34 +52,77 @@ def refuse_missing(script: Script) -> None:
         raise UsageError(f"{path}: cannot be read", fix=f"chmod u+r {path}")
 
 
-def execute(script: Script) -> int | str | None:
-    """Run it; what it passed to sys.exit, else 0, 1 after an exception, 130 after Ctrl-C.
+Code = int | str | None  # what a script passes to sys.exit
 
-    A traceback is shown by sys.excepthook, as Python does, without our frames. Threads that the script
-    left running are waited for, as Python does before it ends.
-    """
+
+def execute(script: Script) -> Code:
+    """Run it to its end; what it passed to sys.exit, else 0, 1 after an exception, 130 after Ctrl-C."""
+    return told(perform(script))
+
+
+def perform(script: Script) -> BaseException | None:
+    """Run it; the exception that ended it, SystemExit among them. Nothing is shown yet: see `told`."""
     main = ModuleType("__main__")
-    main.__dict__["__builtins__"] = builtins
+    main.__dict__.update(__builtins__=builtins, __annotations__={})
     sys.modules["__main__"] = main  # it stays: threads and atexit handlers of the script run after us
     sys.argv[:] = [script.target, *script.arguments]
     try:
         _run_module(script, main) if script.module else _run_file(script.target, main)
         _wait_for_threads()
-        return 0
+        return None
     except UsageError:
         raise
-    except SystemExit as end:
-        code: Any = end.code
-        return code if code is None or isinstance(code, int) else str(code)
     except BaseException as error:
-        error.__traceback__ = without_our_frames(error.__traceback__)  # the hook looks here first
+        return error
+
+
+def told(error: BaseException | None) -> Code:
+    """The code of a script that ended so; a traceback is shown by sys.excepthook, without our frames.
+
+    As Python does: what the hook passes to sys.exit counts, and what fails in it is shown as well.
+    """
+    if error is None or isinstance(error, SystemExit):
+        return _code(error)
+    error.__traceback__ = without_our_frames(error.__traceback__)  # the hook looks here first
+    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, error.__traceback__
+    try:
         sys.excepthook(type(error), error, error.__traceback__)
-        return INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
+    except SystemExit as end:
+        return _code(end)
+    except BaseException as failure:
+        print("Error in sys.excepthook:", file=sys.stderr)
+        failure.__traceback__ = without_our_frames(failure.__traceback__)
+        sys.__excepthook__(type(failure), failure, failure.__traceback__)
+        print("\nOriginal exception was:", file=sys.stderr)
+        sys.__excepthook__(type(error), error, error.__traceback__)
+    return INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
+
+
+def _code(end: SystemExit | None) -> Code:
+    if end is None:
+        return 0
+    code: Any = end.code
+    return code if code is None or isinstance(code, int) else str(code)
+
+
+def leave(code: Code) -> NoReturn:
+    """End this process as Python would, atexit handlers and all, but without tearing torch down.
+
+    For a forked child of the script, and where a profiler runs on that nobody can stop: torch would wait
+    for it for ever, or crash.
+    """
+    _wait_for_threads()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(exit_status(code))
 
 
 def _run_file(target: str, main: ModuleType) -> None:
     path = os.path.abspath(target)
     _first_on_path(os.path.dirname(os.path.realpath(path)))
+    _forget_what_siblings_replace(sys.path[0])
     loader = importlib.machinery.SourceFileLoader("__main__", path)
     main.__file__, main.__loader__, main.__spec__ = path, loader, None
     main.__dict__["__cached__"] = None
@@ -87,15 +133,37 @@ def _run_file(target: str, main: ModuleType) -> None:
 
 def _run_module(script: Script, main: ModuleType) -> None:
     _first_on_path(os.getcwd())
-    try:
-        found = importlib.util.find_spec(script.target)
-    except (ImportError, ValueError):
-        found = None
-    if found is None:
+    _forget_what_siblings_replace(sys.path[0])
+    if not _is_there(script.target):
         fix = f"check the name; a file is run without -m: traceanalyze profile {script.target}"
         raise UsageError(f"{script.target}: no such module", fix=fix)
     # What `python -m` itself calls; it runs in sys.modules["__main__"], unlike runpy.run_module.
     runpy._run_module_as_main(script.target)  # type: ignore[attr-defined]
+
+
+def _is_there(module: str) -> bool:
+    """False only where the module, or a package that it is in, does not exist."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError as error:
+        return not f"{module}.".startswith(f"{error.name}.")  # else what is missing is its own import
+    except ValueError:
+        return False
+    except Exception:  # whatever its package raises will be raised again, where the script's is shown
+        return True
+
+
+def _forget_what_siblings_replace(folder: str) -> None:
+    """A module beside the script goes before one of the same name that only we have imported so far."""
+    try:
+        names = {name.partition(".")[0] for name in os.listdir(folder)}
+    except OSError:
+        return
+    for loaded in list(sys.modules):
+        if loaded.partition(".")[0] in names and loaded not in LOADED:
+            file = getattr(sys.modules[loaded], "__file__", None) or ""
+            if os.path.dirname(file) != folder and not loaded.startswith("traceanalyzer"):
+                del sys.modules[loaded]  # our own references stay
 
 
 def _first_on_path(folder: str) -> None:
@@ -107,12 +175,11 @@ def _first_on_path(folder: str) -> None:
 
 
 def _wait_for_threads() -> None:
-    """Those of executors apart: Python tells them to end when it ends itself."""
-    executors = sys.modules.get("concurrent.futures.thread")
-    idle = getattr(executors, "_threads_queues", {})
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon and thread not in idle:
-            thread.join()
+    """What Python does first when it ends: executors finish their work, other threads are joined.
+
+    A second call, when Python really ends, does nothing (Lib/threading.py, _shutdown).
+    """
+    threading._shutdown()  # type: ignore[attr-defined]
 
 
 def without_our_frames(trace: TracebackType | None) -> TracebackType | None:

@@ -6,6 +6,8 @@ reaches the script: it ends the capture, and is said.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import sys
 import threading
@@ -18,11 +20,14 @@ from typing import ClassVar
 
 from traceanalyzer.collect.beat import Beat, Tick
 from traceanalyzer.collect.capture import Capture
+from traceanalyzer.collect.memory import fills_memory, peak_memory_bytes, resident_bytes
 from traceanalyzer.collect.modules import ModuleCalls
 from traceanalyzer.collect.optimizers import OptimizerSteps
+from traceanalyzer.collect.pace import Pace
 from traceanalyzer.collect.plan import LONGEST_CAPTURE_NS, LONGEST_WAIT, Plan
 
 _LATER = 5  # steps timed after the capture
+_LONGEST_END_S = 10.0  # waited for the thread that trains to end its step
 
 
 class Phase(Enum):
@@ -31,6 +36,7 @@ class Phase(Enum):
     WAIT = auto()
     WARMUP = auto()
     ACTIVE = auto()
+    PAUSE = auto()     # one step without the profiler: see _paused
     EVIDENCE = auto()  # one step of its own for the execution trace, which slows what it watches
     AFTER = auto()     # a few steps are timed without the profiler
     DONE = auto()
@@ -47,6 +53,17 @@ class Taken:
     unprofiled_ns: list[int] = field(default_factory=list)
     structure: tuple[Path, Path] | None = None   # trace and execution trace of the evidence step
     autocast: str | None = None
+    peak_memory_bytes: int | None = None         # before the profiler took some
+
+
+class _AtThreadEnd:
+    """Kept as a thread's own: calls `act` in that thread when it ends."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act = act
+
+    def __del__(self) -> None:
+        self._act()
 
 
 class Session:
@@ -68,14 +85,24 @@ class Session:
         self._keep = keep
         self._say = say
         self._pid = os.getpid()
-        self._thread: int | None = None
+        self.stuck = False       # the thread of the steps goes on, perhaps with a recording: see script.leave
+        self._thread: threading.Thread | None = None  # whose steps count; only it can stop a recording
+        self._of_thread = threading.local()
+        self._asked = False      # the thread is to end the recording at its next step
+        self._ended = threading.Event()
+        self._captures = 0
+        self._whole: Taken | None = None  # the last capture of all the steps asked for
+        self._told = False
         self._capture: Capture | None = None
         self._modules = ModuleCalls(self._forward_returned)
         self._optimizers = OptimizerSteps(self._optimizer_made, self._optimizer_returned)
-        self._unprofiled_ns: list[int] = []
+        self._pace = Pace()
         self._last_ns: int | None = None
         self._armed_ns = 0
         self._compiled = 0
+        self._anchored: str | None = None  # kind of the beat that the last capture followed
+        self._resident = 0
+        self._peak_memory_bytes: int | None = None
         self._watching = False  # else the caller says where steps end
 
     def watch(self) -> None:
@@ -88,10 +115,15 @@ class Session:
     def begin(self) -> None:
         """The caller says where steps end: `step`. The first begins now, and may be captured already."""
         self._modules.install()
-        self._thread = threading.get_ident()
+        self._thread = threading.current_thread()
         if not self.plan.wait:
             self._guarded(self._arm)
         self._last_ns = perf_counter_ns()
+
+    @property
+    def busy(self) -> bool:
+        """No other profiler may run: this one records, or will."""
+        return self.phase not in (Phase.AFTER, Phase.DONE) and os.getpid() == self._pid
 
     def step(self) -> None:
         """A boundary, said by the caller."""
@@ -101,18 +133,45 @@ class Session:
         """Stop whatever is in progress, keep what there is, take our wrappers away."""
         if os.getpid() != self._pid:
             return
-        self._guarded(self._end)
+        if self._capture is None or self._thread is threading.current_thread():
+            self._guarded(self._end)
+        else:
+            self._end_elsewhere()
+        trains_on = self._thread is not None and self._thread.is_alive()
+        self.stuck |= trains_on and self._thread is not threading.current_thread()
         self.phase, Session.current = Phase.DONE, None
         self._capture = None
         self._modules.uninstall()
         self._optimizers.uninstall()
 
     def _end(self) -> None:
-        if self.phase is Phase.ACTIVE:
-            self._stop_active(unfinished=True)
+        if self._capture is not None and self.phase is Phase.ACTIVE:
+            self._stop_active(self._capture, unfinished=True)
         elif self._capture is not None:
             self._capture.abandon(started=self.phase is Phase.EVIDENCE)
+        self._capture = None
+        self._pace.end()
         self._keep_timings()
+
+    def _end_elsewhere(self) -> None:
+        """The profiler can only be stopped by the thread that started it: that one is asked to.
+
+        torch/csrc/autograd/profiler_kineto.cpp keeps the state of a recording with its thread.
+        """
+        self._asked = True
+        if not self._ended.wait(_LONGEST_END_S):
+            self._say("the steps run in a thread that goes on: what was being recorded is lost")
+
+    def _thread_ended(self, thread: threading.Thread) -> None:
+        """Called in `thread`, which comes to its end: another may make the steps from here on."""
+        if self._thread is not thread or os.getpid() != self._pid:
+            return
+        if self._capture is not None:
+            self._guarded(self._end)
+            self.phase = Phase.DONE
+        self._ended.set()
+        if self.phase is Phase.WAIT:
+            self._thread, self.steps, self._last_ns = None, 0, None
 
     def _optimizer_made(self) -> None:
         self.beat.optimizer_exists = True
@@ -142,23 +201,28 @@ class Session:
 
     def _restart(self) -> None:
         """Another anchor: what was counted, and what is being recorded, belongs to no step of it."""
-        superseded = self.phase in (Phase.DONE, Phase.AFTER)
-        if superseded and self.beat.kind != "optimizer":
+        superseded = self.phase in (Phase.PAUSE, Phase.EVIDENCE, Phase.AFTER, Phase.DONE)
+        if superseded and (self._anchored == "optimizer" or self.beat.kind != "optimizer"):
             return
         if self._capture is not None:
             self._capture.abandon(started=self.phase in (Phase.ACTIVE, Phase.EVIDENCE))
             self._capture = None
         self._modules.recording = False
         self.phase, self.steps, self._last_ns, self._thread = Phase.WAIT, 0, None, None
-        self._unprofiled_ns.clear()
+        self._pace = Pace()
         self._modules.install()
-        self._say("the steps are those of another optimizer or module from here on; counting starts again")
+        if not self._told:
+            self._told = True
+            self._say("another optimizer or module makes the steps from here on; counting starts again")
 
     def _boundary(self) -> None:
         now = perf_counter_ns()
-        if self._thread is None:
-            self._thread = threading.get_ident()
-        elif self._thread != threading.get_ident():
+        if not self._is_ours():
+            return
+        if self._asked:
+            self._end()
+            self.phase = Phase.DONE
+            self._ended.set()
             return
         self.steps += 1
         took = None if self._last_ns is None else now - self._last_ns
@@ -169,6 +233,8 @@ class Session:
                 self._warmed()
             case Phase.ACTIVE:
                 self._recorded(took)
+            case Phase.PAUSE:
+                self._paused(took)
             case Phase.EVIDENCE:
                 self._evident()
             case Phase.AFTER:
@@ -180,16 +246,30 @@ class Session:
             self._armed_ns = 0
         self._last_ns = perf_counter_ns()
 
+    def _is_ours(self) -> bool:
+        """Whether this thread is the one whose steps count; the first to make one is."""
+        thread = threading.current_thread()
+        if self._thread is None:
+            self._thread = thread
+            if thread is not threading.main_thread():
+                self._of_thread.end = _AtThreadEnd(functools.partial(self._thread_ended, thread))
+        return self._thread is thread
+
     def _waited(self, took: int | None) -> None:
         compiling = self._compiling()
-        if took is not None and not compiling:
-            self._unprofiled_ns.append(took)
+        if took is None or compiling:
+            self._pace.begin()
+        else:
+            self._pace.step(took)
         if self.steps >= self.plan.wait and not (compiling and self.steps < self.plan.wait + LONGEST_WAIT):
             self._arm()
 
     def _arm(self) -> None:
+        self._pace.end()
         self._armed_ns = perf_counter_ns()
-        self._capture = Capture(self.plan, self._folder / "trace.json")
+        self._peak_memory_bytes = peak_memory_bytes()
+        self._captures += 1
+        self._capture = Capture(self.plan, self._folder / f"trace-{self._captures}.json")
         self._capture.prepare()
         self._left = self.plan.warmup
         self.phase = Phase.WARMUP
@@ -210,10 +290,12 @@ class Session:
 
     def _start(self) -> None:
         assert self._capture is not None
-        self.taken = Taken(self._capture.raw)
+        self.taken = Taken(self._capture.raw, peak_memory_bytes=self._peak_memory_bytes)
+        self._anchored = self.beat.kind
         self._modules.start()
         self._left = self.plan.active
         self.phase = Phase.ACTIVE
+        self._resident = resident_bytes() or 0
         self._capture.start(self.steps)
 
     def _recorded(self, took: int | None) -> None:
@@ -222,61 +304,92 @@ class Session:
         self.taken.steps.append(self._capture.step_name)
         self.taken.step_ns.append(took)
         self._left -= 1
-        captured_ns = sum(self.taken.step_ns)
-        if self._left and captured_ns < LONGEST_CAPTURE_NS:
+        why = self._too_large(self.taken) if self._left else None
+        if self._left and why is None:
             self._capture.next_step(self.steps)
             return
-        if self._left:
-            self._say(f"stopped after {len(self.taken.steps)} of {self.plan.active} steps, which took "
-                      f"{captured_ns / 1e9:.0f} s: a trace of more would be too large")  # fmt: skip
-        self._stop_active()
+        if why:
+            self._say(f"stopped after {len(self.taken.steps)} of {self.plan.active} steps, {why}")
+        self._stop_active(self._capture)
+        self._capture = None
+        self.phase = Phase.PAUSE
+        self._pace.begin()
         if not self.plan.evidence:
             self._finished()
-            return
+
+    def _too_large(self, taken: Taken) -> str | None:
+        """Why no further step should be recorded."""
+        captured_ns = sum(taken.step_ns)
+        if captured_ns >= LONGEST_CAPTURE_NS:
+            return f"which took {captured_ns / 1e9:.0f} s: a trace of more would be too large"
+        if fills_memory((resident_bytes() or 0) - self._resident):
+            return "whose records would fill the memory if there were more"
+        return None
+
+    def _stop_active(self, capture: Capture, *, unfinished: bool = False) -> None:
+        assert self.taken is not None
+        self._modules.recording = False
+        self.taken.unfinished = capture.step_name if unfinished else None
+        self.taken.autocast = self._modules.autocast
+        capture.stop(unfinished=unfinished)
+        self._keep_timings()
+
+    def _paused(self, took: int | None) -> None:
+        """A step between the two recordings, for the recorded functions that were open when the first ended.
+
+        They write to the recording in progress when they close, whichever it is: into memory that the
+        first has freed (torch/csrc/autograd/profiler_kineto.cpp, onFunctionExit).
+        """
+        if took is not None:
+            self._pace.step(took)
+        self._pace.end()
         self.phase = Phase.EVIDENCE
         self._structure = (self._folder / "structure.json", self._folder / "execution.json")
         self._capture = Capture(self.plan, *self._structure)
         self._capture.prepare()
         self._capture.start(self.steps)
 
-    def _stop_active(self, *, unfinished: bool = False) -> None:
-        assert self._capture is not None and self.taken is not None
-        self._modules.recording = False
-        self.taken.unfinished = self._capture.step_name if unfinished else None
-        self.taken.autocast = self._modules.autocast
-        self._capture.stop(unfinished=unfinished)
-        self._capture = None
-        self._keep_timings()
-
     def _evident(self) -> None:
         assert self._capture is not None and self.taken is not None
         self._capture.stop()
         self._capture = None
         self.taken.structure = self._structure
+        self._pace.begin()
         self._finished()
 
     def _finished(self) -> None:
         """All is captured: the modules are let go of, and so are optimizers once a few steps are timed."""
         self._modules.uninstall()
+        self._left = 0
         self.phase = Phase.AFTER if self.beat.kind != "forward" else Phase.DONE
 
     def _after(self, took: int | None) -> None:
         if took is not None:
-            self._unprofiled_ns.append(took)
+            self._pace.step(took)
         self._left += 1
         if self._left >= _LATER:
+            self._pace.end()
             self.phase = Phase.DONE
             self._optimizers.over = True
 
     def _keep_timings(self) -> None:
-        if self.taken is not None:
-            self.taken.unprofiled_ns = list(self._unprofiled_ns)
-            self._keep(self.taken)
+        """A capture of all steps is never replaced by one of fewer."""
+        if self.taken is None:
+            return
+        if len(self.taken.steps) >= self.plan.active:
+            self._whole = self.taken
+        elif self._whole is not None:
+            self.taken = self._whole
+        self.taken.unprofiled_ns = list(self._pace.ns)
+        self._keep(self.taken)
 
     def _failed(self, error: Exception) -> None:
-        """Let go of the script; what was kept stays kept."""
-        self.phase = Phase.DONE
-        self._capture = None
+        """Let go of the script; what was kept stays kept. A recording that nobody stops would crash torch."""
+        capture, started = self._capture, self.phase in (Phase.ACTIVE, Phase.EVIDENCE)
+        self.phase, self._capture = Phase.DONE, None
+        if capture is not None:
+            with contextlib.suppress(Exception):
+                capture.abandon(started=started)
         self._modules.uninstall()
         self._optimizers.over = True
         self._say(f"the capture was given up, the script goes on: {type(error).__name__}: {error}")

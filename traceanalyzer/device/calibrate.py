@@ -153,13 +153,53 @@ _CACHE_KEYS = ("level", "size", "shared_cpu_list")
 
 
 def _pool_bytes() -> int:
-    """Of all arrays together: each four times the caches where memory allows, so that they hold little."""
-    wanted = _ARRAYS * max(_LEAST_ARRAY_BYTES, 4 * (cache_bytes() or _COMMON_CACHE_BYTES))
+    """Of all arrays together: each four times the caches where memory allows, so that they hold little.
+
+    Less than four times the caches in all would measure the caches. UsageError where that is not free.
+    """
+    caches = cache_bytes() or _COMMON_CACHE_BYTES
+    wanted = _ARRAYS * max(_LEAST_ARRAY_BYTES, 4 * caches)
+    free = available_bytes()
+    size = min(wanted, _MOST_POOL_BYTES if free is None else max(_MOST_POOL_BYTES, free // 8),
+               wanted if free is None else free // 2)  # fmt: skip
+    if size < 4 * caches:
+        raise UsageError(
+            f"{(free or 0) / 1e6:.0f} MB of memory are free: too few to measure past caches of "
+            f"{caches / 1e6:.0f} MB",
+            fix="free some memory, or give the roofs with --bandwidth and --peak",
+        )
+    return size
+
+
+def available_bytes(root: Path = Path("/")) -> int | None:
+    """Memory that can be had without swapping, within the limit of the control group; None: not known."""
+    found = [_meminfo(root / "proc/meminfo")]
+    for limit, used in _CGROUP_FILES:
+        try:
+            most = (root / limit).read_text().strip()
+            if most.isdecimal():
+                found.append(int(most) - int((root / used).read_text()))
+        except (OSError, ValueError):
+            continue
+    known = [size for size in found if size is not None]
+    return max(min(known), 0) if known else None
+
+
+def _meminfo(file: Path) -> int | None:
     try:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):  # not a system that tells
-        free = 2 * wanted
-    return min(wanted, _MOST_POOL_BYTES, max(free // 2, _ARRAYS * 2**20))
+        for line in file.read_text().splitlines():
+            if line.startswith("MemAvailable:"):  # free, and what the page cache would give back
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        return None
+    return None
+
+
+# Of version 2 and of version 1: Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst.
+_CGROUP_FILES = (
+    ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory.current"),
+    ("sys/fs/cgroup/memory/memory.limit_in_bytes", "sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
 
 
 def _busy() -> float | None:
