@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --constraint constraints.txt
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: help demo test test-slow check bench screenshots samples constraints clean
+.PHONY: help demo test test-slow check bench screenshots docs samples constraints clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,9 @@ bench: .venv/.dev  ## speed and memory, as ratios within one run
 
 screenshots: .venv/.dev  ## the page in Chromium: light, dark, narrow, scripts off, printed
 	$(BIN)/python tests/browser/screenshots.py screenshots
+
+docs: .venv/.dev  ## write docs/cost-model.md from the formulas
+	$(BIN)/python docs/build.py
 
 samples: .venv/.dev  ## record sample_traces/ again on this machine
 	$(BIN)/python sample_traces/record.py

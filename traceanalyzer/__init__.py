@@ -13,6 +13,7 @@ from traceanalyzer.model import Analysis, Device
 
 if TYPE_CHECKING:
     from traceanalyzer.collect.library import profile
+    from traceanalyzer.cost.user import op_cost
 
 __version__ = "0.1.0"
 
@@ -25,12 +26,17 @@ __all__ = [
     "UsageError",
     "__version__",
     "analyze",
+    "op_cost",
     "profile",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """`profile` needs the collector, which `report` does without."""
+    """`profile` needs the collector, which `report` does without; `op_cost` what only formulas need."""
+    if name == "op_cost":
+        from traceanalyzer.cost.user import op_cost
+
+        return op_cost
     if name == "profile":
         from traceanalyzer.collect.library import profile
 

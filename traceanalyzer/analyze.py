@@ -11,6 +11,7 @@ from traceanalyzer.model import Analysis
 
 if TYPE_CHECKING:
     from traceanalyzer.columns import Trace
+    from traceanalyzer.cost.user import Added
 
 Progress = Callable[[int], None]
 
@@ -27,6 +28,7 @@ class Options:
     rank: int | None = None           # which one is on top
     gpu: int | None = None
     settings: tuple[str, ...] = ()    # "NAME=X": limits of the verdicts
+    cost_files: tuple[str, ...] = ()  # Python files with formulas of the user's own; they are run
     capture: str | None = None        # a second trace, which knows the shapes of a graph's kernels
 
 
@@ -35,6 +37,7 @@ def analyze(
     *,
     device: str | None = None,
     steps: str = "complete",
+    cost_files: Sequence[str] = (),
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Analysis:
@@ -43,23 +46,27 @@ def analyze(
     `path` is a file, a folder of traces or several; with several devices or files the busiest is
     on top and each has an entry in `ranks`. Errors: TraceAnalyzerError, one line with its fix.
     """
+    from traceanalyzer.cost.user import added, using
     from traceanalyzer.roofline.ranks import on_top
     from traceanalyzer.trace import trace_files
 
-    chosen = options or Options(steps=steps, device=device)
+    chosen = options or Options(steps=steps, device=device, cost_files=tuple(cost_files))
     given = [path] if isinstance(path, str | PathLike) else list(path)
+    own = added(chosen.cost_files)
     files = trace_files([fspath(item) for item in given])
-    analyses = [one for file in files for one in _devices_of(file, chosen, progress)]
+    with using(own.formulas):
+        analyses = [one for file in files for one in _devices_of(file, chosen, own, progress)]
     return on_top(analyses, chosen.rank, chosen.gpu)
 
 
-def _devices_of(file: str, options: Options, progress: Progress | None) -> list[Analysis]:
+def _devices_of(file: str, options: Options, own: Added, progress: Progress | None) -> list[Analysis]:
     """One Analysis for each device of `file` that worked."""
     from traceanalyzer.trace import devices_with_work, load, of_device
 
     trace = load(file, progress=progress)
     lenders = _lenders(options.capture, progress) if options.capture else []
-    return [_one(of_device(trace, index), index, options, lenders) for index in devices_with_work(trace)]
+    devices = devices_with_work(trace)
+    return [_one(of_device(trace, index), index, options, own, lenders) for index in devices]
 
 
 def _lenders(file: str, progress: Progress | None) -> list[Trace]:
@@ -72,9 +79,13 @@ def _lenders(file: str, progress: Progress | None) -> list[Trace]:
     return [of_device(trace, max(busy, key=lambda index: busy[index])), *([captured] if captured else [])]
 
 
-def _one(trace: Trace, index: int, options: Options, lenders: Sequence[Trace]) -> Analysis:
+def _one(
+    trace: Trace, index: int, options: Options, own_formulas: Added, lenders: Sequence[Trace]
+) -> Analysis:
+    from traceanalyzer.columns import distinct
     from traceanalyzer.cost.borrow import borrow, loan_warnings
     from traceanalyzer.cost.ownership import own
+    from traceanalyzer.cost.user import used
     from traceanalyzer.device import resolve
     from traceanalyzer.roofline.assemble import assemble
     from traceanalyzer.roofline.thresholds import from_settings
@@ -89,5 +100,9 @@ def _one(trace: Trace, index: int, options: Options, lenders: Sequence[Trace]) -
     captured = at_capture(trace)
     others = [*lenders, *([captured] if captured else [])]
     ownership = borrow(trace, own(trace), [(other, own(other)) for other in others])
-    warnings = (*trace.warnings, *loan_warnings(trace, ownership, options.capture))
+    names = {trace.names[row] for row in distinct(trace.ops.name).tolist()}
+    warnings = (
+        *trace.warnings, *loan_warnings(trace, ownership, options.capture), *own_formulas.warnings,
+        *used(own_formulas.formulas, names),
+    )  # fmt: skip
     return assemble(replace(trace, warnings=warnings), index, window, ownership, match, thresholds)

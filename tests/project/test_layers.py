@@ -20,6 +20,7 @@ ALLOWED = {  # not listed: analyze, cli, __init__ and __main__, which may import
     "columns": "model",
     "trace": "errors units model columns",
     "cost": "errors units model columns",
+    "costs": "model cost",
     "device": "errors units model columns",
     "roofline": "errors units model columns cost device",
     "report": "model units published",

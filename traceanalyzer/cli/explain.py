@@ -1,28 +1,83 @@
-"""`traceanalyze explain NAME`: the formula behind an operator's figures, with its source."""
+"""`traceanalyze explain NAME`: the formula behind an operator's figures, its source, and its numbers."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
+from typing import TYPE_CHECKING
 
 import click
 
 from traceanalyzer.errors import UsageError
 
+if TYPE_CHECKING:
+    from traceanalyzer.cost import Formula
+    from traceanalyzer.model import Device
+
 
 @click.command(short_help="The formula behind an operator: FLOPs, bytes, assumptions, source.")
 @click.argument("name")
-def command(name: str) -> None:
-    """NAME is an operator as a trace spells it, such as aten::mm; a bare `mm` is taken for aten::mm."""
-    from traceanalyzer.cost import FORMULAS, formula_of
+@click.option("--dims", metavar="DIMS", help="Work it through for inputs of these sizes, such as "
+              "512x1024,1024x512; - is no tensor, [4x4,8x8] a list of tensors.")
+@click.option("--dtypes", default="fp32", show_default=True, metavar="TYPES",
+              help="Their types: one for each tensor, or one for all, such as bf16.")
+@click.option("--strides", default="", metavar="STRIDES", help="Their strides, written as --dims is.")
+@click.option("--value", "values", multiple=True, metavar="N=TEXT",
+              help='Argument N (from 0) that is no tensor, such as "3=[1, 1]". Repeats.')
+@click.option("--device", metavar="NAME", help="Hold it against this accelerator's roofs.")
+@click.option("--cost-file", "cost_files", multiple=True, type=click.Path(dir_okay=False), metavar="F.py",
+              help="Formulas of your own; the file is run. Repeats.")
+def command(
+    name: str, dims: str | None, dtypes: str, strides: str, values: tuple[str, ...], device: str | None,
+    cost_files: tuple[str, ...],
+) -> None:  # fmt: skip
+    """NAME is an operator as a trace spells it, such as aten::mm; a bare `mm` is taken for aten::mm.
 
-    formula = formula_of(name) or formula_of(f"aten::{name}")
-    if formula is None:
-        spelt = [*FORMULAS, *(known.removeprefix("aten::") for known in FORMULAS)]
-        close = difflib.get_close_matches(name, spelt, n=4)
-        like = f"; close are {', '.join(close)}" if close else ""
-        raise UsageError(f"{name}: there is no formula of this name{like}",
-                         fix="spell the operator as the report does, such as aten::mm")  # fmt: skip
-    click.echo(f"{formula.name}\n")
-    click.echo(inspect.cleandoc(formula.doc))
-    click.echo(f"\nSource: {formula.source}")
+    \b
+    traceanalyze explain aten::mm
+    traceanalyze explain mm --dims 512x1024,1024x512 --dtypes bf16 --device h100-sxm5
+    """
+    from traceanalyzer.cost.user import added, using
+    from traceanalyzer.device.options import named
+
+    against = named(device) if device else None
+    with using(added(cost_files).formulas):
+        found, formula = _formula(name)
+        click.echo(f"{found}\n" if formula.name == found else f"{found}  (as every {formula.name})\n")
+        click.echo(inspect.cleandoc(formula.doc))
+        click.echo(f"\nSource: {formula.source}")
+        if dims is not None:
+            _work_through(found, dims, dtypes, strides, values, against)
+        elif device or values or strides:
+            raise UsageError("there is nothing to work through without the inputs' sizes", fix="give --dims")
+
+
+def _formula(name: str) -> tuple[str, Formula]:
+    """The operator's name as a trace spells it, and its formula; UsageError where there is none."""
+    from traceanalyzer.cost import FORMULAS, formula_of
+    from traceanalyzer.cost.foreign import DATA_DEPENDENT_OPERATORS
+
+    for spelt in (name, f"aten::{name}"):
+        if (formula := formula_of(spelt)) is not None:
+            return spelt, formula
+        if spelt in DATA_DEPENDENT_OPERATORS:
+            raise UsageError(f"{spelt} has no formula: {DATA_DEPENDENT_OPERATORS[spelt]}",
+                             fix="give one of your own with --cost-file: docs/cost-model.md")  # fmt: skip
+    names = [*FORMULAS, *(known.removeprefix("aten::") for known in FORMULAS)]
+    close = difflib.get_close_matches(name, names, n=4)
+    like = f"; close are {', '.join(close)}" if close else ""
+    raise UsageError(f"{name}: there is no formula of this name{like}",
+                     fix="spell the operator as the report does, such as aten::mm, or give a formula of "
+                     "your own with --cost-file: docs/cost-model.md")  # fmt: skip
+
+
+def _work_through(
+    name: str, dims: str, dtypes: str, strides: str, values: tuple[str, ...], device: Device | None
+) -> None:
+    from traceanalyzer.cli.worked import Inputs, call_of, worked
+    from traceanalyzer.cost import price
+
+    call = call_of(name, Inputs(dims, dtypes, strides, values))
+    click.echo()
+    for line in worked(call, price(call), device):
+        click.echo(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import shlex
@@ -9,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -20,11 +21,13 @@ from traceanalyzer.collect.roofs import measured
 from traceanalyzer.collect.run import Request, require_torch, run
 from traceanalyzer.collect.script import (
     INTERRUPTED,
+    Code,
     Script,
     execute,
+    exit_status,
     launcher_line,
-    leave,
     refuse_missing,
+    wait_for_threads,
 )
 from traceanalyzer.errors import UsageError
 
@@ -92,6 +95,8 @@ def command(
         sys.stdout.flush()
     if isinstance(outcome.code, str):
         click.echo(outcome.code, err=True)
+    if outcome.child:
+        _leave(outcome.code)
     if (missing := shortfall(outcome, plan)) is not None:
         say(missing)
     if verbose and outcome.capture_ns:
@@ -99,8 +104,22 @@ def command(
     if outcome.saved:
         _next(trace, page, say, quiet=quiet, verbose=verbose)
     if outcome.stuck:
-        leave(outcome.code)
+        _leave(outcome.code)
     sys.exit(1 if isinstance(outcome.code, str) else outcome.code)
+
+
+def _leave(code: Code) -> NoReturn:
+    """End this process as Python would, atexit handlers and all, but without tearing torch down.
+
+    For a forked child of the script, and where a profiler runs on that nobody can stop: torch would wait
+    for it for ever, or crash.
+    """
+    wait_for_threads()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(exit_status(code))
 
 
 def _sayer() -> Callable[[str], None]:

@@ -51,6 +51,8 @@ class Request:
 @click.option("--gpu", type=int, metavar="I", help="Which device index is shown on top.")
 @click.option("--capture", type=click.Path(dir_okay=False), metavar="F",
               help="A trace of the same step without graphs: it tells the shapes of replayed kernels.")
+@click.option("--cost-file", "cost_files", multiple=True, type=click.Path(dir_okay=False), metavar="F.py",
+              help="Formulas of your own, see docs/cost-model.md. It is code, and is run. Repeats.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=X",
               help="Set a limit behind the verdicts, e.g. efficiency=0.5. Repeats.")
 @click.option("--top", type=click.IntRange(1), metavar="N", help="Rows in the tables.")
@@ -62,7 +64,7 @@ class Request:
 def command(
     traces: tuple[str, ...], outputs: tuple[str, ...], format_name: str | None, steps: str,
     device: str | None, device_file: str | None, peaks: tuple[str, ...], bandwidth: str | None,
-    rank: int | None, gpu: int | None, capture: str | None,
+    rank: int | None, gpu: int | None, capture: str | None, cost_files: tuple[str, ...],
     settings: tuple[str, ...], top: int | None, redact: bool, open_page: bool, force: bool,
     verbose: bool, quiet: bool,
 ) -> None:  # fmt: skip
@@ -76,7 +78,7 @@ def command(
         open=open_page, verbosity=int(verbose) - int(quiet),
         options=Options(
             steps=steps, device=device, device_file=device_file, peaks=peaks, bandwidth=bandwidth,
-            rank=rank, gpu=gpu, settings=settings, capture=capture,
+            rank=rank, gpu=gpu, settings=settings, capture=capture, cost_files=cost_files,
         ),
     ))  # fmt: skip
 

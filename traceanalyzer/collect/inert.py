@@ -46,12 +46,53 @@ def real_profilers() -> Iterator[None]:
         legacy.profile = replaced  # type: ignore[misc]
 
 
+class _Answers:
+    """What a torch.profiler.profile answers: nothing where nothing was recorded, else what it recorded."""
+
+    idle = False  # what is being recorded, or was last, is nothing
+
+    def add_metadata(self, *args: Any) -> None:
+        if not self.idle:
+            super().add_metadata(*args)  # type: ignore[misc]
+
+    def add_metadata_json(self, *args: Any) -> None:
+        if not self.idle:
+            super().add_metadata_json(*args)  # type: ignore[misc]
+
+    def toggle_collection_dynamic(self, *args: Any) -> None:
+        if not self.idle:
+            super().toggle_collection_dynamic(*args)  # type: ignore[misc]
+
+    def events(self) -> Any:
+        return _no_events() if self.idle else super().events()  # type: ignore[misc]
+
+    def key_averages(self, *args: Any, **kwargs: Any) -> Any:
+        return _no_events() if self.idle else super().key_averages(*args, **kwargs)  # type: ignore[misc]
+
+    def export_chrome_trace(self, path: str, *args: Any, **kwargs: Any) -> None:
+        if self.idle:
+            write_empty(path)
+        else:
+            super().export_chrome_trace(path, *args, **kwargs)  # type: ignore[misc]
+
+    def export_stacks(self, path: str, *args: Any, **kwargs: Any) -> None:
+        if self.idle:
+            write_empty(path, "")
+        else:
+            super().export_stacks(path, *args, **kwargs)  # type: ignore[misc]
+
+    def export_memory_timeline(self, path: str, *args: Any, **kwargs: Any) -> None:
+        if self.idle:
+            write_empty(path)
+        else:
+            super().export_memory_timeline(path, *args, **kwargs)  # type: ignore[misc]
+
+
 def _modern(real: Any, busy: Callable[[], bool], used: Callable[[], None]) -> Any:
     """A torch.profiler.profile with its schedule and handler, that records nothing while we do."""
 
-    class profile(real):  # type: ignore[misc]  # noqa: N801 - the name that scripts see
+    class profile(_Answers, real):  # type: ignore[misc]  # noqa: N801 - the name that scripts see
         __doc__ = real.__doc__
-        idle = False  # what is being recorded, or was last, is nothing
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             if busy():
@@ -82,33 +123,6 @@ def _modern(real: Any, busy: Callable[[], bool], used: Callable[[], None]) -> An
         def stop_trace(self) -> None:
             if not self.idle:
                 super().stop_trace()
-
-        def add_metadata(self, key: str, value: str) -> None:
-            if not self.idle:
-                super().add_metadata(key, value)
-
-        def add_metadata_json(self, key: str, value: str) -> None:
-            if not self.idle:
-                super().add_metadata_json(key, value)
-
-        def toggle_collection_dynamic(self, enable: bool, activities: Any) -> None:
-            if not self.idle:
-                super().toggle_collection_dynamic(enable, activities)
-
-        def events(self) -> Any:
-            return _no_events() if self.idle else super().events()
-
-        def key_averages(self, *args: Any, **kwargs: Any) -> Any:
-            return _no_events() if self.idle else super().key_averages(*args, **kwargs)
-
-        def export_chrome_trace(self, path: str, *args: Any, **kwargs: Any) -> None:
-            write_empty(path) if self.idle else super().export_chrome_trace(path, *args, **kwargs)
-
-        def export_stacks(self, path: str, *args: Any, **kwargs: Any) -> None:
-            write_empty(path, "") if self.idle else super().export_stacks(path, *args, **kwargs)
-
-        def export_memory_timeline(self, path: str, *args: Any, **kwargs: Any) -> None:
-            write_empty(path) if self.idle else super().export_memory_timeline(path, *args, **kwargs)
 
     return profile
 

@@ -120,4 +120,4 @@ def _warn(text: str) -> None:
     try:
         warnings.warn(f"traceanalyze: {text}", stacklevel=3)
     except Warning as told:
-        print(told, file=sys.stderr)
+        sys.stderr.write(f"{told}\n")

@@ -25,7 +25,7 @@ from traceanalyzer.collect.inert import make_inert
 from traceanalyzer.collect.interrupts import saving_on_sigterm
 from traceanalyzer.collect.modules import leave_us_alone
 from traceanalyzer.collect.plan import Plan
-from traceanalyzer.collect.script import Code, Script, leave, perform, told
+from traceanalyzer.collect.script import Code, Script, perform, told
 from traceanalyzer.collect.session import Session, Taken
 from traceanalyzer.collect.store import write
 from traceanalyzer.errors import UsageError
@@ -57,7 +57,13 @@ class Outcome:
     beat: str | None          # "optimizer", "forward"
     capture_ns: int
     torch_imported: bool
-    stuck: bool = False       # the thread that trains goes on: see script.leave
+    stuck: bool = False       # the thread that trains goes on, perhaps with a recording
+    child: bool = False       # this process is one that the script forked
+
+    @classmethod
+    def of_child(cls, code: Code) -> Outcome:
+        return cls(code, saved=False, taken=None, steps=0, beat=None, capture_ns=0, torch_imported=True,
+                   child=True)  # fmt: skip
 
 
 def require_torch() -> None:
@@ -91,7 +97,7 @@ def run(request: Request, say: Say, saved: Callable[[Taken], None]) -> Outcome:
         with _watching(session, say), saving_on_sigterm(terminated):
             ended = perform(request.script)
         if os.getpid() != owner:  # a child that the script forked, and that has come to its own end
-            leave(told(ended))
+            return Outcome.of_child(told(ended))
         session.finish()
         code = told(ended)
         if session.taken is not None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import builtins
-import contextlib
 import importlib.machinery
 import importlib.util
 import io
@@ -16,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any, NoReturn
+from typing import Any
 
 from traceanalyzer.errors import UsageError
 from traceanalyzer.startup import LOADED
@@ -68,7 +66,7 @@ def perform(script: Script) -> BaseException | None:
     sys.argv[:] = [script.target, *script.arguments]
     try:
         _run_module(script, main) if script.module else _run_file(script.target, main)
-        _wait_for_threads()
+        wait_for_threads()
         return None
     except UsageError:
         raise
@@ -90,10 +88,10 @@ def told(error: BaseException | None) -> Code:
     except SystemExit as end:
         return _code(end)
     except BaseException as failure:
-        print("Error in sys.excepthook:", file=sys.stderr)
+        sys.stderr.write("Error in sys.excepthook:\n")
         failure.__traceback__ = without_our_frames(failure.__traceback__)
         sys.__excepthook__(type(failure), failure, failure.__traceback__)
-        print("\nOriginal exception was:", file=sys.stderr)
+        sys.stderr.write("\nOriginal exception was:\n")
         sys.__excepthook__(type(error), error, error.__traceback__)
     return INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
 
@@ -103,20 +101,6 @@ def _code(end: SystemExit | None) -> Code:
         return 0
     code: Any = end.code
     return code if code is None or isinstance(code, int) else str(code)
-
-
-def leave(code: Code) -> NoReturn:
-    """End this process as Python would, atexit handlers and all, but without tearing torch down.
-
-    For a forked child of the script, and where a profiler runs on that nobody can stop: torch would wait
-    for it for ever, or crash.
-    """
-    _wait_for_threads()
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            stream.flush()
-    os._exit(exit_status(code))
 
 
 def _run_file(target: str, main: ModuleType) -> None:
@@ -174,7 +158,7 @@ def _first_on_path(folder: str) -> None:
         sys.path[0] = folder
 
 
-def _wait_for_threads() -> None:
+def wait_for_threads() -> None:
     """What Python does first when it ends: executors finish their work, other threads are joined.
 
     A second call, when Python really ends, does nothing (Lib/threading.py, _shutdown).

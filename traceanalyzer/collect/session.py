@@ -85,7 +85,7 @@ class Session:
         self._keep = keep
         self._say = say
         self._pid = os.getpid()
-        self.stuck = False       # the thread of the steps goes on, perhaps with a recording: see script.leave
+        self.stuck = False       # the thread of the steps goes on, perhaps with a recording
         self._thread: threading.Thread | None = None  # whose steps count; only it can stop a recording
         self._of_thread = threading.local()
         self._asked = False      # the thread is to end the recording at its next step

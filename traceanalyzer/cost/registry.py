@@ -6,10 +6,12 @@ says where that can be checked. One fused multiply-add is 2 FLOPs; bytes are com
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Literal
 
 from traceanalyzer.model import Cost, OpCall, Reason, Unpriced
@@ -74,14 +76,29 @@ def op_cost(*names: str, source: str, role: Role = "work") -> Callable[[Function
     return register
 
 
-@lru_cache(maxsize=65536)
+# Formulas of the user's own that hold in this thread, by name: see cost/user.py.
+_NONE: Mapping[str, Formula] = MappingProxyType({})
+USER: ContextVar[Mapping[str, Formula]] = ContextVar("formulas of the user's own", default=_NONE)
+
+
 def formula_of(name: str) -> Formula | None:
-    """The formula of an op: by its whole name, else by the longest pattern that it fits."""
+    """Of an op, the user's formula before ours: by its whole name, else by the longest pattern it fits."""
+    own = USER.get()
+    return (matching(name, own) if own else None) or _built_in(name)
+
+
+@lru_cache(maxsize=65536)
+def _built_in(name: str) -> Formula | None:
     load_families()
-    if name in FORMULAS:
-        return FORMULAS[name]
-    patterns = [key for key in FORMULAS if "*" in key and fnmatchcase(name, key)]
-    return FORMULAS[max(patterns, key=len)] if patterns else None
+    return matching(name, FORMULAS)
+
+
+def matching(name: str, formulas: Mapping[str, Formula]) -> Formula | None:
+    """Of `formulas`, the one of this whole name, else of the longest pattern that it fits."""
+    if name in formulas:
+        return formulas[name]
+    patterns = [key for key in formulas if "*" in key and fnmatchcase(name, key)]
+    return formulas[max(patterns, key=len)] if patterns else None
 
 
 USER_TRITON = "user Triton kernel"
@@ -101,9 +118,14 @@ def price(call: OpCall) -> Cost | Unpriced:
         cost = formula.price(call)
     except Missing as missing:
         return missing.unpriced
-    except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError) as error:
+    except Exception as error:  # a user's formula may raise anything
         return Unpriced("formula_failed", f"{type(error).__name__}: {error}")
-    if min(cost.flops, cost.read_bytes, cost.write_bytes, cost.special_functions) < 0:
+    if not isinstance(cost, Cost):
+        return Unpriced("formula_failed", f"the formula gives {type(cost).__name__}, no Cost")
+    counts = (cost.flops, cost.read_bytes, cost.write_bytes, cost.special_functions)
+    if not all(isinstance(count, int) for count in counts):
+        return Unpriced("formula_failed", f"the formula gives {counts}, which are not all whole numbers")
+    if min(counts) < 0:
         return Unpriced("formula_failed", f"the recorded sizes {call.shapes} give a negative count")
     if not cost.flops and not cost.bytes and formula.role != "free" and not _describes_a_tensor(call):
         return Unpriced("no_shapes", f"no input of {call.name} is recorded as a tensor")

@@ -1,0 +1,57 @@
+"""Writes docs/cost-model.md from the formulas' own docstrings: `make docs`."""
+
+from __future__ import annotations
+
+import inspect
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from traceanalyzer.cost import FORMULAS, Formula, load_families
+from traceanalyzer.cost.foreign import DATA_DEPENDENT, DATA_DEPENDENT_OPERATORS
+
+PAGE = Path(__file__).with_name("cost-model.md")
+HEAD = Path(__file__).with_name("cost-model.head.md")
+_TITLES = {
+    "attention": "Attention", "convolution": "Convolutions", "cpp": "Compiled loops on a CPU",
+    "foreign": "Decided by data, in other packages", "indexing": "Embedding, gathering, scattering",
+    "lists": "Lists of tensors and optimizers", "matmul": "Matrix products",
+    "moves": "Copies, filling, views",
+    "norms": "Softmax and normalization", "packed": "Products of other packages",
+    "pointwise": "Element-wise operators", "reductions": "Reductions, scans, sorting, losses, pooling",
+    "serving": "Norms, gates and quantisation of other packages", "triton": "Triton kernels",
+}  # fmt: skip
+_NAMES = 14  # operators that a heading names
+
+
+def page() -> str:
+    """The whole page; equal for equal formulas."""
+    load_families()
+    families: dict[str, dict[object, list[Formula]]] = defaultdict(lambda: defaultdict(list))
+    for formula in FORMULAS.values():
+        families[formula.price.__module__.rpartition(".")[2]][formula.price].append(formula)
+    parts = [HEAD.read_text(encoding="utf-8")]
+    for family, functions in sorted(families.items(), key=lambda item: _title(item[0])):
+        parts.append(f"\n## {_title(family)}\n")
+        for members in sorted(functions.values(), key=lambda one: min(f.name for f in one)):
+            parts.extend(_section(members))
+    parts.append("\n## Decided by data\n\nNothing in a trace tells the work of these.\n\n")
+    decided = sorted((DATA_DEPENDENT_OPERATORS | DATA_DEPENDENT).items())
+    parts.extend(f"* `{name}`: {why}\n" for name, why in decided)
+    return "".join(parts)
+
+
+def _title(family: str) -> str:
+    return _TITLES.get(family, family.capitalize())
+
+
+def _section(members: list[Formula]) -> Iterator[str]:
+    names = sorted(formula.name for formula in members)
+    shown = ", ".join(f"`{name}`" for name in names[:_NAMES])
+    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    yield f"\n### {shown}{more}\n\n"
+    yield f"```\n{inspect.cleandoc(members[0].doc)}\n```\n\nSource: {members[0].source}\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,177 @@
+"""Formulas of the user's own: from a file, a package, a session; they hold where they are given."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import traceanalyzer
+from tests.pipeline.kineto import Kineto
+from tests.pipeline.test_verdicts_end_to_end import row
+from traceanalyzer import UsageError
+from traceanalyzer.analyze import Options
+from traceanalyzer.cli import main
+from traceanalyzer.cost import formula_of, user
+
+N = 1 << 24
+FILE = '''
+import traceanalyzer
+from traceanalyzer.costs import Cost, Missing, argument, bytes_read, has, numel, shape
+
+
+@traceanalyzer.op_cost("my::op", "my::other_*")
+def mine(call):
+    """y = f(x)
+
+    FLOPs = 7 an element
+    Bytes = x read, y written
+    Assumes that y is like x.
+    """
+    return Cost(7 * numel(shape(call, 0)), bytes_read(call, 0), bytes_read(call, 0))
+'''
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Path:
+    t = Kineto()
+    t.run("my::op", 0, "my_kernel", 100, 100, ([N], "float"))
+    t.run("aten::add", 10, "add_kernel", 300, 100, ([N], "float"), ([N], "float"))
+    return t.write(tmp_path / "t.json")
+
+
+def file(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "costs.py"
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_file_prices_an_operator_in_this_analysis_and_in_no_other(trace: Path, tmp_path: Path) -> None:
+    assert row(traceanalyzer.analyze(trace), "my::op").reason == "no_formula"
+    given = traceanalyzer.analyze(trace, cost_files=[file(tmp_path, FILE)])
+    found = row(given, "my::op")
+    assert (found.flops, found.read_bytes, found.write_bytes) == (7 * N, 4 * N, 4 * N)
+    assert found.verdict == "memory_bound"
+    (told,) = (w for w in given.source.warnings if w.code == "user_formulas")
+    assert "my::op" in told.message and "costs.py" in told.message
+    assert [one.op for one in given.formulas] == ["aten::add", "my::op"]
+    assert row(traceanalyzer.analyze(trace), "my::op").reason == "no_formula"
+
+
+def test_a_users_formula_goes_before_ours(trace: Path, tmp_path: Path) -> None:
+    given = traceanalyzer.analyze(trace, cost_files=[file(tmp_path, FILE.replace("my::op", "aten::add"))])
+    assert row(given, "aten::add").flops == 7 * N
+    assert row(traceanalyzer.analyze(trace), "aten::add").flops == N
+
+
+def test_patterns_match_as_ours_do(tmp_path: Path) -> None:
+    with user.using(user.added([file(tmp_path, FILE)]).formulas):
+        assert formula_of("my::other_thing") is not None and formula_of("my::opposite") is None
+
+
+def test_threads_do_not_see_each_others(tmp_path: Path) -> None:
+    seen: list[object] = []
+    with user.using(user.added([file(tmp_path, FILE)]).formulas):
+        other = threading.Thread(target=lambda: seen.append(formula_of("my::op")))
+        other.start()
+        other.join()
+        assert formula_of("my::op") is not None
+    assert seen == [None]
+
+
+@pytest.fixture
+def session() -> Iterator[None]:
+    yield
+    user._of_session.clear()
+
+
+def test_a_session_may_define_its_own(trace: Path, session: None) -> None:
+    @traceanalyzer.op_cost("my::op")
+    def mine(call):  # type: ignore[no-untyped-def]
+        """y = f(x)
+
+        FLOPs = 3
+        Bytes = 4 read, 5 written
+        Assumes nothing.
+        """
+        return traceanalyzer.costs.Cost(3, 4, 5)
+
+    assert row(traceanalyzer.analyze(trace), "my::op").flops == 3
+
+
+class Entry:
+    value = "somebodys.package"
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def load(self) -> None:
+        exec(self.text, {})
+
+
+@pytest.mark.parametrize(("text", "priced"), [(FILE, True), ("import not_there_at_all", False)])
+def test_packages_bring_formulas_and_a_broken_one_is_told(
+    text: str, priced: bool, trace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [Entry(text)])
+    a = traceanalyzer.analyze(trace)
+    assert (row(a, "my::op").flops == 7 * N) is priced
+    codes = {w.code for w in a.source.warnings}
+    assert ("user_formulas" in codes) is priced and ("broken_cost_package" in codes) is not priced
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("raise RuntimeError('on purpose')", "RuntimeError: on purpose"),
+        ("return 5", "no Cost"),
+        ("return Cost(0.5, 1, 1)", "whole numbers"),
+        ("return Cost(-1, 1, 1)", "negative"),
+    ],
+)
+def test_a_formula_that_fails_is_told_and_prices_nothing(
+    body: str, words: str, trace: Path, tmp_path: Path
+) -> None:
+    text = FILE.partition("    return")[0] + f"    {body}\n"
+    found = row(traceanalyzer.analyze(trace, cost_files=[file(tmp_path, text)]), "my::op")
+    assert (found.verdict, found.reason) == ("unmodelled", "formula_failed")
+    assert words in found.note
+
+
+def test_what_a_formula_lacks_is_its_reason(trace: Path, tmp_path: Path) -> None:
+    text = FILE.partition("    return")[0] + '    raise Missing("data_dependent", "rows are data", 4, 4)\n'
+    found = row(traceanalyzer.analyze(trace, cost_files=[file(tmp_path, text)]), "my::op")
+    assert (found.reason, found.note, found.read_bytes) == ("data_dependent", "rows are data", 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def broken(:\n", "costs.py:1: SyntaxError"),
+        ("x = 1\ny = x / 0\n", "costs.py:2: ZeroDivisionError"),
+        ("x = 1\n", "defines no formula"),
+        (FILE.replace("Assumes", "Takes"), "its docstring lacks `Assumes`"),
+        (FILE.replace('"my::op", "my::other_*"', ""), "it names no operator"),
+    ],
+)
+def test_a_file_that_is_wrong_is_refused_in_one_line(
+    text: str, words: str, trace: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="Fix: ") as refused:
+        traceanalyzer.analyze(trace, options=Options(cost_files=(file(tmp_path, text),)))
+    assert words in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_the_command_line_takes_files_and_refuses_missing_ones(trace: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.json"
+    given = ["report", str(trace), "-o", str(out), "--cost-file", file(tmp_path, FILE)]
+    assert CliRunner().invoke(main, given).exit_code == 0
+    assert '"flops": 117440512' in out.read_text()
+    missing = CliRunner().invoke(main, ["report", str(trace), "--cost-file", str(tmp_path / "no.py")])
+    assert missing.exit_code == 2 and "no.py: cannot be read" in missing.stderr
+    explained = CliRunner().invoke(main, ["explain", "my::op", "--cost-file", str(tmp_path / "costs.py")])
+    assert "FLOPs = 7 an element" in explained.stdout
