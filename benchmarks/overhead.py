@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 
 SCRIPT = Path(__file__).parent / "steady.py"
-CAPTURED = 2 + 3 + 1  # warm-up, active and evidence steps
+CAPTURED = 2 + 3 + 1 + 1  # warm-up, active steps, the pause and the evidence step
 PROFILE = (sys.executable, "-m", "traceanalyzer", "profile", "-v", "--no-report", "--no-roofs", "--force")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
+from tests.cost.calls import call_of
 from traceanalyzer.cost import formula_of, price
 from traceanalyzer.model import Cost, OpCall, Unpriced
 
@@ -154,3 +156,19 @@ def test_the_type_asked_of_a_product_stands_before_beta(
     cost = price(OpCall("aten::addmm", dims, ("bf16",) * 3 + more, (), (), ("", "", "", *arguments)))
     assert isinstance(cost, Cost)
     assert (cost.read_bytes, cost.write_bytes) == (read * 64 * 64, written * 64 * 64)
+
+
+def test_norms_say_what_they_move_in_practice() -> None:
+    x, w, stats = torch.empty(512, 1024), torch.empty(1024), torch.empty(512, 1)
+    arguments = (x, x, [1024], stats, stats, w, w, [True] * 3)
+    backward = price(call_of("aten::native_layer_norm_backward", *arguments))
+    assert isinstance(backward, Cost)
+    assert backward.bytes == pytest.approx(3 * 4 * 512 * 1024, rel=0.01), "compulsory"
+    assert "5 passes over the activation, 10.5 MB a call" in backward.note  # 5 * 4 * 512 * 1024
+    image, channel = torch.empty(8, 64, 32, 32), torch.empty(64)
+    notes = {}
+    for training in (True, False):
+        norm = price(call_of("aten::native_batch_norm", image, *[channel] * 4, training, 0.1, 1e-5))
+        assert isinstance(norm, Cost)
+        notes[training] = norm.note
+    assert "3 passes" in notes[True] and not notes[False]

@@ -20,8 +20,17 @@ from traceanalyzer.cost.tensors import (
     tensors,
 )
 from traceanalyzer.model import Cost, OpCall
+from traceanalyzer.units import si
 
 _SOURCE = "ATen/native/cuda: SoftMax.cu, layer_norm_kernel.cu, Normalization.cu, group_norm_kernel.cu"
+_STATISTICS = "where it exceeds the cache: its statistics take a pass of their own"
+_PARAMETERS = "where it exceeds the cache: the parameters' gradients read dY and X again"
+
+
+def _in_practice(call: OpCall, activation: int, passes: int, why: str) -> str:
+    """What its kernels move beside the compulsory bytes, for the row's note."""
+    moved = si(passes * bytes_of(call, activation), "B")
+    return f"in practice {passes} passes over the activation, {moved} a call, {why}"
 
 
 @op_cost("aten::_softmax", "aten::_log_softmax", "aten::_safe_softmax", "aten::_masked_softmax",
@@ -105,7 +114,7 @@ def layer_norm_backward(call: OpCall) -> Cost:
     size = numel(shape(call, 1))
     read = sum(bytes_read(call, i) for i in tensors(call) if i < 6)
     written = bytes_of(call, 1) + _parameters(call, 5) * 2
-    return Cost(13 * size, read, written, "vector", "fp32")
+    return Cost(13 * size, read, written, "vector", "fp32", note=_in_practice(call, 1, 5, _PARAMETERS))
 
 
 @op_cost("aten::_fused_rms_norm", source=_SOURCE)
@@ -132,7 +141,8 @@ def rms_norm_backward(call: OpCall) -> Cost:
     Assumes one pass.
     """
     read = sum(bytes_read(call, i) for i in tensors(call))
-    return Cost(11 * numel(shape(call, 1)), read, bytes_of(call, 1) + _parameters(call, 4))
+    return Cost(11 * numel(shape(call, 1)), read, bytes_of(call, 1) + _parameters(call, 4),
+                note=_in_practice(call, 1, 5, _PARAMETERS))  # fmt: skip
 
 
 @op_cost("aten::layer_norm", "aten::rms_norm", "aten::group_norm", "aten::batch_norm", "aten::instance_norm",
@@ -170,9 +180,11 @@ def batch_norm(call: OpCall) -> Cost:
     vectors = sum(bytes_read(call, i) for i in tensors(call) if i > 0)
     channels = shape(call, 0)[1] if len(shape(call, 0)) > 1 else 1
     written = bytes_of(call, 0) + (4 * 4 * channels if training else 0)
-    note = "" if call.concrete or legit else "training assumed: the argument was not recorded"
+    notes = [] if call.concrete or legit else ["training assumed: the argument was not recorded"]
+    if training:
+        notes.append(_in_practice(call, 0, 3, _STATISTICS))
     flops = (7 if training else 2) * size
-    return Cost(flops, bytes_read(call, 0) + vectors, written, "vector", "fp32", note=note)
+    return Cost(flops, bytes_read(call, 0) + vectors, written, "vector", "fp32", note="; ".join(notes))
 
 
 @op_cost("aten::native_batch_norm_backward", "aten::cudnn_batch_norm_backward",
@@ -190,7 +202,8 @@ def batch_norm_backward(call: OpCall) -> Cost:
         raise Missing("no_shapes", "dY and X are not both recorded")
     read = sum(bytes_read(call, i) for i in (*big, *vectors))
     channels = shape(call, big[0])[1]
-    return Cost(13 * numel(shape(call, big[0])), read, bytes_of(call, big[0]) + 8 * channels)
+    return Cost(13 * numel(shape(call, big[0])), read, bytes_of(call, big[0]) + 8 * channels,
+                note=_in_practice(call, big[0], 5, _STATISTICS))  # fmt: skip
 
 
 @op_cost("aten::batch_norm_stats", "aten::batch_norm_backward_reduce", "aten::batch_norm_elemt",
@@ -221,7 +234,8 @@ def group_norm(call: OpCall) -> Cost:
     dims = shape(call, 0)
     groups = integers(call, 6)[0] if len(call.concrete) > 6 else 1
     read = bytes_read(call, 0) + _parameters(call, 1, 2)
-    return Cost(7 * numel(dims), read, bytes_of(call, 0) + 2 * dims[0] * groups * itemsize(call, 0))
+    return Cost(7 * numel(dims), read, bytes_of(call, 0) + 2 * dims[0] * groups * itemsize(call, 0),
+                note=_in_practice(call, 0, 3, _STATISTICS))  # fmt: skip
 
 
 @op_cost("aten::native_group_norm_backward", source=_SOURCE)
@@ -233,7 +247,8 @@ def group_norm_backward(call: OpCall) -> Cost:
     Assumes one pass.
     """
     read = sum(bytes_read(call, i) for i in tensors(call))
-    return Cost(13 * numel(shape(call, 0)), read, bytes_of(call, 1) + 2 * _parameters(call, 4))
+    return Cost(13 * numel(shape(call, 0)), read, bytes_of(call, 1) + 2 * _parameters(call, 4),
+                note=_in_practice(call, 0, 5, _STATISTICS))  # fmt: skip
 
 
 @op_cost("aten::_weight_norm_interface", "aten::_weight_norm", "aten::renorm", source=_SOURCE)
