@@ -210,7 +210,7 @@ def pair_loss(call: OpCall) -> Cost:
     Assumes the mean or sum is priced by itself (torch/aten/src/ATen/native/Loss.cpp: apply_loss_reduction).
     """
     size = numel(broadcast(shape(call, 0), shape(call, 1)))
-    read = sum(bytes_read(call, i) for i in tensors(call))
+    read = sum(bytes_read(call, i) for i in _given(call))
     special = size if "entropy" in call.name or "kl_div" in call.name else 0
     return Cost(3 * size, read, size * itemsize(call, 0), "vector", "fp32", special_functions=special)
 
@@ -225,8 +225,23 @@ def pair_loss_backward(call: OpCall) -> Cost:
     Bytes = gradient, x and target read, a gradient of x's size written
     Assumes the incoming gradient is a scalar unless it has dims.
     """
-    read = sum(bytes_read(call, i) for i in tensors(call))
+    read = sum(bytes_read(call, i) for i in _given(call))
     return Cost(3 * numel(shape(call, 1)), read, bytes_of(call, 1))
+
+
+# Arguments of a loss and of its gradient; a tensor behind them is `out=` or `grad_input=`: not read.
+_LOSS_ARGUMENTS = {
+    "mse_loss": 3, "l1_loss": 3, "soft_margin_loss": 3, "smooth_l1_loss": 4, "huber_loss": 4,
+    "binary_cross_entropy": 4, "kl_div": 4, "binary_cross_entropy_with_logits": 5, "poisson_nll_loss": 6,
+}  # fmt: skip
+
+
+def _given(call: OpCall) -> list[int]:
+    """The tensors that a loss is given."""
+    name = call.name.removeprefix("aten::")
+    backward = name.endswith("_backward")
+    count = _LOSS_ARGUMENTS[name.removesuffix("_backward")] + backward
+    return [i for i in tensors(call) if i < count]
 
 
 _POOLS = ("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d")
