@@ -53,7 +53,7 @@ SCHEMAS = {
     "aten::cudnn_batch_norm": "f(Tensor x, Tensor w, Tensor b, Tensor m, Tensor v) -> Tensor",
     "aten::cudnn_batch_norm_backward": "f(Tensor x, Tensor dy, Tensor w) -> Tensor",
 }
-PRODUCTS = ("convolution", "mm", "addmm", "bmm", "baddbmm", "_scaled_mm", "_grouped_mm", "_flash_attention_forward")
+PRODUCTS = ("convolution", "mm", "addmm", "bmm", "baddbmm", "_scaled_mm", "_grouped_mm")
 NOMINAL = {
     **dict.fromkeys(("add", "add_", "sub", "mul", "mul_", "neg", "eq", "clamp_min", "threshold_backward",
                      "masked_fill_", "maximum"), 1),
