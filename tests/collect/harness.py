@@ -41,6 +41,17 @@ def finished(command: Sequence[str], folder: Path, **environment: str) -> Run:
     return Run(done.returncode, done.stdout, done.stderr.decode())
 
 
+def launched(command: Sequence[str], folder: Path, **environment: str) -> Run:
+    """Several processes. Gloo's threads abort one that ends, once in some hundred runs: then once more."""
+    for _ in range(3):
+        run = finished(command, folder, **environment)
+        if "terminate called without an active exception" not in run.stderr:
+            break
+        for left in folder.glob("*.trace.json.gz"):
+            left.unlink()
+    return run
+
+
 def bare(folder: Path, *words: str, **environment: str) -> Run:
     """`python WORDS`."""
     return finished([sys.executable, *words], folder, **environment)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.collect.harness import SCRIPTS, bare, document, finished, profiled, steps
+from tests.collect.harness import SCRIPTS, bare, document, finished, launched, profiled, steps
 
 pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -43,8 +43,8 @@ def test_callbacks_capture_optimizer_steps(kind: str, tmp_path: Path) -> None:
 def test_two_processes_give_a_file_each_as_asked(ranks: str, traces: list[int], tmp_path: Path) -> None:
     script = str(EXAMPLES / "ddp.py")
     one_thread = {"OMP_NUM_THREADS": "1"}
-    alone = finished([*TORCHRUN, script], tmp_path, **one_thread)
-    ours = finished([*TORCHRUN, "-m", *PROFILE, "--ranks", ranks, script], tmp_path, **one_thread)
+    alone = launched([*TORCHRUN, script], tmp_path, **one_thread)
+    ours = launched([*TORCHRUN, "-m", *PROFILE, "--ranks", ranks, script], tmp_path, **one_thread)
     assert (ours.code, ours.stdout) == (0, alone.stdout) and alone.code == 0, ours.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"ddp.rank{r}.trace.json.gz" for r in traces]
     for rank in traces:
@@ -61,6 +61,6 @@ def test_the_command_proposed_for_a_launcher_works(tmp_path: Path) -> None:
     assert line[:6] == ["torchrun", "--standalone", "--nproc-per-node", "2", "--no-python", "traceanalyze"]
     scripts = Path(sys.executable).parent
     command = [str(scripts / "torchrun"), *line[1:5], str(scripts / "traceanalyze"), *line[6:]]
-    done = finished(command, tmp_path, OMP_NUM_THREADS="1", TRACEANALYZE_PROFILE_NO_REPORT="1",
+    done = launched(command, tmp_path, OMP_NUM_THREADS="1", TRACEANALYZE_PROFILE_NO_REPORT="1",
                     TRACEANALYZE_PROFILE_NO_ROOFS="1")  # fmt: skip
     assert done.code == 0 and steps(tmp_path / "ddp.rank0.trace.json.gz") == [5, 6, 7]

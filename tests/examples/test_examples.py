@@ -27,6 +27,9 @@ SMALL = {  # arguments that make a run short; what each learns in that time is s
 ONE_BATCH = {"gpt.py", "convnet.py", "mlp_block.py", "ddp.py"}  # each step sees the same; no dropout
 FRAMEWORKS = {"hf_trainer.py", "lightning_module.py"}  # seconds to import
 LOSS = re.compile(r"^step (\d+) loss (\d+\.\d{6})$")
+# A process that ends while a thread of gloo's still runs is aborted, once in some hundred runs, by libstdc++:
+# nothing of the example's, or ours, that could fail.
+TRIES = 3
 TIME = re.compile(r"^median step \d+\.\d{3} ms$")
 EACH = [pytest.param(n, marks=pytest.mark.slow) if n in FRAMEWORKS else n for n in SCRIPTS]
 COMPILED = ["gpt.py", "mlp_block.py"]
@@ -35,7 +38,12 @@ COMPILED = ["gpt.py", "mlp_block.py"]
 def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """An example and its arguments, on the CPU whatever the machine has, and offline."""
     shown = os.environ | {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"} | environment
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=shown, cwd=EXAMPLES)
+    for _ in range(TRIES):
+        done = subprocess.run(
+            [sys.executable, *command], capture_output=True, text=True, env=shown, cwd=EXAMPLES, check=False
+        )
+        if "terminate called without an active exception" not in done.stderr:
+            break
     assert done.returncode == 0, done.stderr
     return done
 
