@@ -194,7 +194,7 @@ FOREACH = (
         (CAT.replace("Copy<", "Copy_aligned16_contig<").format("c10::Half", "x"), ItemType(2, "fp16")),
         (FOREACH.format("BinaryOpListAlphaFunctor<c10::BFloat16, 2, 2, 0>"), ItemType(2, "bf16")),
         (FOREACH.format("LpNormFunctor<c10::Half, at::native::NormType, float>"), ItemType(2, "fp16")),
-        (FOREACH.format("CopyFunctor<int, long, 2, 1, 1>"), None),
+        (FOREACH.format("CopyFunctor<int, long, 2, 1, 1>"), ItemType(4, "int32", "int64")),
         (FOREACH.format("CopyFunctor<long, long, 2, 1, 1>"), ItemType(8, "int64")),
         ("ncclDevKernel_AllReduce_Sum_bf16_RING_LL(ncclDevKernelArgsStorage<4096ul>)", None),
         ("ampere_sgemm_128x128_tn", None),

@@ -38,11 +38,6 @@ DATA_DEPENDENT_OPERATORS = {
 }
 
 
-def is_foreign(name: str) -> bool:
-    """An operator that neither aten nor Inductor brings."""
-    return not name.startswith(("aten::", "triton_", "prims::"))
-
-
 @op_cost(*DATA_DEPENDENT, source="signatures of the packages named")
 def data_dependent(call: OpCall) -> Cost:
     """Work decided by data

@@ -211,10 +211,11 @@ def copy_lists(call: OpCall) -> Cost:
 
     FLOPs = 0
     Bytes = sources read, destinations written
-    Assumes one type for both lists.
+    Assumes one type for both lists, unless the kernel's name tells two.
     """
-    sizes = sum(map(numel, shapes_in(call, 0)))
-    size = ITEMSIZE[dtype(call, 0)]
-    return Cost(0, sizes * size, sizes * size)
+    count = sum(map(numel, shapes_in(call, 0)))
+    into = ITEMSIZE[dtype(call, 0)]
+    source = ITEMSIZE[call.list_source] if call.list_source else into
+    return Cost(0, count * source, count * into)
 
 

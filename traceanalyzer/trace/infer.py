@@ -49,16 +49,16 @@ def infer(
     dtypes = list_dtypes(names, ops, kernels, calls)
     if not outputs and not dtypes:
         return ops, calls
-    places: dict[tuple[int, Proof | None, str | None], int] = {}
+    places: dict[tuple[int, Proof | None, tuple[str, str | None] | None], int] = {}
     call = ops.call.copy()
     for row in sorted(outputs.keys() | dtypes.keys()):
         key = (int(ops.call[row]), outputs.get(row), dtypes.get(row))
         call[row] = len(calls) + places.setdefault(key, len(places))
-    proved = [_with(calls[base], proof, dtype) for base, proof, dtype in places]
+    proved = [_with(calls[base], proof, items) for base, proof, items in places]
     return replace(ops, call=call.astype(np.int32)), ExtendedCalls(calls, proved)
 
 
-def _with(call: OpCall, proof: Proof | None, dtype: str | None) -> OpCall:
+def _with(call: OpCall, proof: Proof | None, items: tuple[str, str | None] | None) -> OpCall:
     if proof is not None:
         call = replace(call, output=proof.shape, output_from=proof.by)
-    return replace(call, list_dtype=dtype) if dtype else call
+    return replace(call, list_dtype=items[0], list_source=items[1]) if items else call

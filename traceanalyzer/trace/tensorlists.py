@@ -36,6 +36,7 @@ class ItemType:
 
     size: int
     dtype: str | None
+    source: str | None = None  # of a copy between types: that of the items it reads
 
 
 def item_type(kernel: str) -> ItemType | None:
@@ -48,7 +49,8 @@ def item_type(kernel: str) -> ItemType | None:
         return None
     pair = _TWO_TYPES.search(kernel)
     if pair and pair[1] != pair[2]:
-        return None
+        into, source = (canonical_dtype(text) for text in pair.groups())
+        return ItemType(ITEMSIZE[into], into, source) if into and source else None
     found = _TYPE.search(kernel, match.end())
     if found is None:
         return None
@@ -58,8 +60,12 @@ def item_type(kernel: str) -> ItemType | None:
     return ItemType(ITEMSIZE[dtype], dtype) if dtype else None
 
 
-def list_dtypes(names: Sequence[str], ops: Ops, kernels: Kernels, calls: Sequence[OpCall]) -> dict[int, str]:
+def list_dtypes(
+    names: Sequence[str], ops: Ops, kernels: Kernels, calls: Sequence[OpCall]
+) -> dict[int, tuple[str, str | None]]:
     """Row in `ops` -> dtype of the items of its tensor lists, for ops that have some and do work.
+
+    The second is that of what a copy reads, where it is another.
 
     A kernel that names a type decides; then, for an op without a kernel that tells, the type that the
     kernels of all equal calls name; then the one type that ops around it have for tensors of the items'
@@ -73,20 +79,20 @@ def list_dtypes(names: Sequence[str], ops: Ops, kernels: Kernels, calls: Sequenc
     rows_of: dict[int, list[int]] = {}
     for row in works[lists[ops.call[works]]].tolist():
         rows_of.setdefault(int(ops.call[row]), []).append(row)
-    found: dict[int, str] = {}
+    found: dict[int, tuple[str, str | None]] = {}
     for call, rows in rows_of.items():
-        named = {kind.dtype for row in rows if (kind := said.get(row)) and kind.dtype}
+        named = {kind.dtype for row in rows if (kind := said.get(row)) and kind.dtype and not kind.source}
         around: set[str] | None = None
         for row in rows:
             kind = said.get(row)
             if kind and kind.dtype:
-                found[row] = kind.dtype
+                found[row] = kind.dtype, kind.source
             elif kind or row not in said:  # a kernel that contradicts another proves nothing
                 if around is None:
                     around = _around(ops, calls, calls[call], rows)
                 dtype = _settled(kind, named, around)
                 if dtype:
-                    found[row] = dtype
+                    found[row] = dtype, None
     return found
 
 
