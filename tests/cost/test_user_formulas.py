@@ -175,3 +175,14 @@ def test_the_command_line_takes_files_and_refuses_missing_ones(trace: Path, tmp_
     assert missing.exit_code == 2 and "no.py: cannot be read" in missing.stderr
     explained = CliRunner().invoke(main, ["explain", "my::op", "--cost-file", str(tmp_path / "costs.py")])
     assert "FLOPs = 7 an element" in explained.stdout
+
+
+def test_the_formula_in_the_readme_works(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (block,) = (b for b in text.split("```python\n")[1:] if "op_cost" in b.split("```")[0])
+    t = Kineto()
+    t.run("mylib::gate", 0, "gate_kernel", 100, 100, ([N], "float"), ([N], "float"))
+    costs = file(tmp_path, block.split("```")[0])
+    given = traceanalyzer.analyze(t.write(tmp_path / "t.json"), cost_files=[costs])
+    found = row(given, "mylib::gate")
+    assert (found.flops, found.read_bytes, found.write_bytes) == (4 * N, 8 * N, 4 * N)
