@@ -9,11 +9,13 @@ import torch
 from traceanalyzer.model import OpCall
 from traceanalyzer.units import canonical_dtype
 
-_NAMES = {
+NAMES = {
     torch.float32: "float", torch.float64: "double", torch.float16: "c10::Half",
     torch.bfloat16: "c10::BFloat16",
     torch.int64: "long int", torch.int32: "int", torch.bool: "bool", torch.int8: "signed char",
     torch.uint8: "unsigned char", torch.float8_e4m3fn: "c10::Float8_e4m3fn",
+    torch.complex64: "c10::complex<float>", torch.complex128: "c10::complex<double>",
+    torch.int16: "short int",
 }  # fmt: skip
 
 
@@ -23,7 +25,7 @@ def call_of(name: str, *arguments: Any, list_dtype: str | None = None) -> OpCall
     for value in arguments:
         if isinstance(value, torch.Tensor):
             shapes.append(tuple(value.shape))
-            types.append(_NAMES[value.dtype])
+            types.append(NAMES[value.dtype])
             strides.append(tuple(value.stride()))
             concrete.append("")
         elif isinstance(value, list) and value and isinstance(value[0], torch.Tensor):
@@ -31,7 +33,7 @@ def call_of(name: str, *arguments: Any, list_dtype: str | None = None) -> OpCall
             types.append("TensorList")
             strides.append(tuple(tuple(t.stride()) for t in value))
             concrete.append("")
-            list_dtype = list_dtype or canonical_dtype(_NAMES[value[0].dtype])
+            list_dtype = list_dtype or canonical_dtype(NAMES[value[0].dtype])
         else:
             shapes.append(())
             plain = "" if value is None else "Scalar"

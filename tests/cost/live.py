@@ -1,27 +1,38 @@
-"""Small trainings run for real, and what each of their operators truly reads and writes."""
+"""Operators run for real: what each call truly reads and writes, beside what the profiler records of it."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
-from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tests.cost.calls import NAMES
+from traceanalyzer.model import OpCall
+from traceanalyzer.trace import load
+from traceanalyzer.units import canonical_dtype
+
 # Arguments that the operator writes without reading them, whatever the schema's alias says of them.
-WRITE_ONLY = {"copy_": 0, "fill_": 0, "zero_": 0, "_foreach_copy_": 0, "_foreach_zero_": 0, "normal_": 0,
-              "uniform_": 0, "bernoulli_": 0}  # fmt: skip
+WRITE_ONLY = dict.fromkeys(
+    ("copy_", "fill_", "zero_", "_foreach_copy_", "_foreach_zero_", "normal_", "uniform_", "bernoulli_",
+     "exponential_", "geometric_", "log_normal_", "cauchy_", "random_"), 0)  # fmt: skip
 
 
 # Arguments that only lend their size, or that these values of others make superfluous.
 NOT_READ: dict[str, Callable[[dict[str, Any]], set[str]]] = {
-    **dict.fromkeys(("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "new_zeros",
-                     "max_pool2d_with_indices_backward", "avg_pool2d_backward",
-                     "_adaptive_avg_pool2d_backward"), lambda _: {"self"}),
+    **dict.fromkeys(
+        ("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "randint_like",
+         "new_zeros", "new_ones", "new_full", "avg_pool2d_backward", "avg_pool3d_backward",
+         *(f"{kind}_pool{rank}d_backward" for kind in ("_adaptive_avg", "adaptive_max", "fractional_max")
+           for rank in (2, 3)),
+         *(f"max_pool{rank}d_with_indices_backward" for rank in (2, 3)),
+         *(f"{kind}_pad{rank}d_backward" for kind in ("reflection", "replication") for rank in (1, 2, 3))),
+        lambda _: {"self"}),
     "native_layer_norm_backward": lambda _: {"bias"},
     "baddbmm": lambda given: {"self"} if given.get("beta") == 0 else set(),
     "convolution_backward": lambda given: {
@@ -33,41 +44,81 @@ def elements(tensor: torch.Tensor) -> int:
     """Distinct places in memory that a tensor reaches, counted one by one; none of one without dimensions."""
     if not tensor.dim() or not tensor.numel():
         return 0
-    places = torch.zeros((), dtype=torch.int64)
+    places = np.zeros((), np.int64)
     for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
-        places = places.unsqueeze(-1) + torch.arange(size) * stride
-    return int(places.unique().numel())
+        places = np.add.outer(places, np.arange(size) * stride)
+    return len(np.unique(places))
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One call of an operator, with what it truly did."""
+    """What one call of an operator truly did."""
 
+    name: str
     read_bytes: int
     write_bytes: int
+    list_dtype: str | None = None  # of the items of its lists of tensors
 
 
 class Watch(TorchDispatchMode):
-    """Weighs the inputs and the outputs of every operator that reaches a kernel."""
+    """Weighs what goes into and comes out of each operator that reaches a kernel; marks it in the trace."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.seen: dict[str, list[Seen]] = defaultdict(list)
+        self.seen: list[Seen] = []
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         given = dict(kwargs or {})
-        with torch.utils._python_dispatch._disable_current_modes():
-            reads, mutated = _inputs(func, args, given)
-        result = func(*args, **given)
-        with torch.utils._python_dispatch._disable_current_modes():
-            schema = func._schema
-            fresh = zip(_flat(result), _returns(func, result), strict=False)
-            made = mutated or [each for each, new in fresh if new]
-            written = sum(each.numel() * each.element_size() for each in made)
-            self.seen[schema.name].append(Seen(reads, written))
+        reads, mutated = _inputs(func, args, given)
+        with torch.profiler.record_function(f"{MARK}{len(self.seen)}"):
+            result = func(*args, **given)
+        fresh = zip(flat(result), _returns(func, result), strict=False)
+        made = mutated or [each for each, new in fresh if new]
+        written = sum(each.numel() * each.element_size() for each in made)
+        items = {NAMES[t.dtype] for value in args if isinstance(value, list | tuple) for t in flat(value)}
+        kind = canonical_dtype(items.pop()) if len(items) == 1 else None
+        self.seen.append(Seen(func._schema.name, reads, written, kind))
         return result
+
+
+MARK = "watched call "
+Pair = tuple[OpCall, Seen]
+
+
+def watched(run: Callable[[], object], path: Path) -> list[Pair]:
+    """Every call that `run` makes, as the profiler records it and as it was."""
+    with torch.profiler.profile(record_shapes=True) as profiler, Watch() as watch:
+        run()
+    profiler.export_chrome_trace(str(path))
+    trace = json.loads(path.read_text(encoding="utf-8"))
+    marked = _first_in_each_mark(trace["traceEvents"])
+    for number, event in marked.items():  # what the calls call themselves is left out
+        event.update(ts=10 * number, dur=5)
+    path.write_text(json.dumps(trace | {"traceEvents": list(marked.values())}), encoding="utf-8")
+    recorded = load(str(path))
+    rows = recorded.ops.start_ns.argsort(kind="stable")
+    calls = recorded.ops.call[rows].tolist()
+    assert len(calls) == len(marked)
+    return [
+        (recorded.calls[call], watch.seen[number])
+        for number, call in zip(sorted(marked), calls, strict=True)
+        if call >= 0 and recorded.calls[call].name == watch.seen[number].name
+    ]
+
+
+def _first_in_each_mark(events: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    """The operator that each mark in the trace holds."""
+    spans = [e for e in events if e.get("ph") == "X" and e.get("cat") in ("cpu_op", "user_annotation")]
+    found: dict[int, dict[str, Any]] = {}
+    number, end = -1, 0.0
+    for event in sorted(spans, key=lambda e: (e["tid"], e["ts"], -e["dur"])):
+        if event["name"].startswith(MARK):
+            number, end = int(event["name"].removeprefix(MARK)), event["ts"] + event["dur"]
+        elif event["cat"] == "cpu_op" and event["ts"] <= end and number >= 0:
+            found[number], number = event, -1
+    return found
 
 
 def _inputs(func: Any, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[int, list[torch.Tensor]]:
@@ -79,141 +130,24 @@ def _inputs(func: Any, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[in
     skipped = NOT_READ.get(bare, lambda _: set())(values)
     for place, declared in enumerate(arguments):
         value = values[declared.name]
-        tensors = _flat(value)
+        tensors = flat(value)
         if declared.alias_info is not None and declared.alias_info.is_write:
             mutated += tensors
         if declared.is_out or WRITE_ONLY.get(bare) == place or declared.name in skipped:
             continue
         # Of a number in a list of tensors a kernel knows no more than of other items: it is read.
-        least = int(isinstance(value, list))
-        read += sum(max(elements(each), least) * each.element_size() for each in tensors)
+        numbers = isinstance(value, list)
+        read += sum((elements(t) or numbers and not t.dim()) * t.element_size() for t in tensors)
     return read, mutated
 
 
 def _returns(func: Any, result: Any) -> list[bool]:
     """Whether each returned tensor is new, and not a view of an input."""
     fresh = [r.alias_info is None for r in func._schema.returns]
-    return fresh if len(fresh) > 1 or not fresh else fresh * len(_flat(result))
+    return fresh if len(fresh) > 1 or not fresh else fresh * len(flat(result))
 
 
-def _flat(value: Any) -> list[torch.Tensor]:
+def flat(value: Any) -> list[torch.Tensor]:
     if isinstance(value, torch.Tensor):
         return [value]
-    return [each for part in value for each in _flat(part)] if isinstance(value, list | tuple) else []
-
-
-def trainings() -> Iterator[Callable[[], object]]:
-    """Each runs one step of something, forward, backward and the optimizer, the same each time."""
-    yield from (transformer, convolutional, denoiser, recurrent, losses, mixtures)
-
-
-def step(model: nn.Module, loss: Callable[[], torch.Tensor], optimizer: torch.optim.Optimizer) -> None:
-    for _ in range(2):  # the second step has its optimizer's state
-        optimizer.zero_grad()
-        loss().backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-
-
-def transformer() -> None:
-    torch.manual_seed(1)
-    model = nn.ModuleDict({
-        "embedding": nn.Embedding(50, 32), "norm": nn.LayerNorm(32), "qkv": nn.Linear(32, 96),
-        "out": nn.Linear(32, 32), "up": nn.Linear(32, 128), "down": nn.Linear(128, 32),
-        "head": nn.Linear(32, 50),
-    })  # fmt: skip
-    ids = torch.randint(0, 50, (3, 17))
-
-    def loss() -> torch.Tensor:
-        x = model["embedding"](ids)
-        q, k, v = model["qkv"](model["norm"](x)).view(3, 17, 3, 4, 8).permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + model["out"](attended.transpose(1, 2).reshape(3, 17, 32))
-        x = x + F.dropout(model["down"](F.gelu(model["up"](x))), 0.1)
-        return F.cross_entropy(model["head"](x).view(-1, 50), ids.view(-1))
-
-    step(model, loss, torch.optim.AdamW(model.parameters(), foreach=True))
-    step(model, loss, torch.optim.AdamW(model.parameters(), fused=True))
-    step(model, loss, torch.optim.Adam(model.parameters(), foreach=False))
-
-
-def convolutional() -> None:
-    torch.manual_seed(2)
-    model = nn.Sequential(
-        nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8), nn.ReLU(inplace=True), nn.MaxPool2d(2),
-        nn.Conv2d(8, 8, 3, padding=2, dilation=2, groups=8), nn.Hardswish(), nn.Conv2d(8, 12, 1, bias=False),
-        nn.ConvTranspose2d(12, 6, 2, stride=2), nn.AvgPool2d(2), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
-        nn.Linear(24, 5),
-    )  # fmt: skip
-    for layout in (torch.contiguous_format, torch.channels_last):
-        images = torch.randn(4, 3, 19, 21).to(memory_format=layout)
-        step(model, lambda images=images: model(images).logsumexp(1).mean(),
-             torch.optim.SGD(model.parameters(), 0.1, momentum=0.9))  # fmt: skip
-    model.eval()
-    with torch.no_grad():
-        model(images)
-
-
-def denoiser() -> None:
-    torch.manual_seed(3)
-    down, up = nn.Conv2d(4, 8, 3, padding=1), nn.Conv2d(12, 4, 3, padding=1)
-    norm = nn.GroupNorm(2, 8)
-    model = nn.ModuleList([down, up, norm])
-    x = torch.randn(2, 4, 8, 8)
-
-    def loss() -> torch.Tensor:
-        h = F.silu(norm(down(x)))
-        h = F.interpolate(F.avg_pool2d(h, 2), scale_factor=2, mode="nearest")
-        h = F.interpolate(F.max_pool2d(h, 2), scale_factor=2, mode="bilinear")
-        return F.mse_loss(up(torch.cat([h, x], 1)), x)
-
-    step(model, loss, torch.optim.AdamW(model.parameters()))
-
-
-def recurrent() -> None:
-    torch.manual_seed(4)
-    model = nn.GRUCell(6, 5)
-    x = torch.randn(3, 6)
-    step(model, lambda: model(x).square().sum(), torch.optim.RMSprop(model.parameters()))
-
-
-def losses() -> None:
-    torch.manual_seed(5)
-    w = nn.Parameter(torch.randn(6, 7))
-    model = nn.ParameterList([w])
-    target, labels = torch.rand(6, 7), torch.randint(0, 7, (6,))
-    for each in (
-        lambda: F.l1_loss(w, target), lambda: F.smooth_l1_loss(w, target), lambda: F.huber_loss(w, target),
-        lambda: F.binary_cross_entropy_with_logits(w, target),
-        lambda: F.binary_cross_entropy(torch.sigmoid(w), target),
-        lambda: F.nll_loss(F.log_softmax(w, 1), labels), lambda: F.softplus(w).std(),
-        lambda: (F.softmax(w, 0) * F.elu(w)).norm(), lambda: torch.tanh(w).amax(1).prod(),
-        lambda: F.leaky_relu(w).cumsum(1).var(0).sum(), lambda: F.glu(w[:, :6]).mean(),
-        lambda: w.sort(1).values[:, :3].mean(), lambda: w.topk(2).values.sum(),
-        lambda: F.pad(w, (1, 2)).sum(),
-        lambda: torch.einsum("ij,kj->ik", w, target).exp().mean(), lambda: w[1:4, ::2].clamp(min=0).sum(),
-        lambda: w.expand(3, 6, 7).contiguous().sum(), lambda: w.t().contiguous().abs().sum(),
-        lambda: w.unfold(1, 3, 1).contiguous().sum(), lambda: torch.where(w > 0, w, target).sum(),
-        lambda: w.flip(0).roll(1, 1).tril().sum(), lambda: w.masked_fill(w > 0, 0.0).sum(),
-    ):  # fmt: skip
-        step(model, each, torch.optim.SGD([w], 0.1))
-
-
-def mixtures() -> None:
-    """Types and layouts that trainings do not have."""
-    torch.manual_seed(6)
-    half, whole = torch.randn(6, 8).bfloat16(), torch.randn(6, 8)
-    ints, mask = torch.arange(48).view(6, 8), torch.rand(6, 8) > 0.5
-    for value in (
-        half + whole, half * 2, ints + whole, ints * 0.5, ints // 3, mask + ints, mask & mask, half.float(),
-        whole.to(torch.float64) + half, ints.float().mean(0), mask.any(1), half.sum(), half.t() @ half,
-        whole[:, :4] + whole[:, 4:], whole[::2].exp(), whole[:1] - whole, ints.sum(0), whole > half,
-        torch.maximum(whole, half.float()), whole.argmax(1), whole.max(0).values, half.to(torch.float16),
-        whole.index_select(0, torch.tensor([1, 3, 3])), whole.gather(1, ints % 8),
-        torch.baddbmm(torch.zeros(2, 3, 3), torch.ones(2, 3, 4), torch.ones(2, 4, 3), beta=0),
-        torch.addmm(torch.zeros(8), half.t().float(), whole), torch.mv(whole, torch.ones(8)),
-        whole.repeat(2, 1), torch.stack([whole, whole]), torch.bucketize(whole, torch.linspace(-1, 1, 9)),
-        F.rms_norm(whole, (8,), torch.ones(8)), torch.logaddexp(whole, whole), whole.clone().zero_(),
-        torch.zeros(5, 3), torch.full((4, 4), 2.0), torch.ones_like(whole), whole.clone().fill_(1.0),
-    ):  # fmt: skip
-        assert value is not None
+    return [each for part in value for each in flat(part)] if isinstance(value, list | tuple) else []

@@ -34,7 +34,19 @@ DATA_DEPENDENT_OPERATORS = {
     "aten::unique_dim": "distinct values",
     "aten::_unique2": "distinct values",
     "aten::unique_consecutive": "distinct values",
-    "aten::histc": "bins are an argument, their contents values",
+    "aten::nonzero_static": "as many results as elements are true, up to a size",
+    "aten::masked_scatter": "as many elements as the mask has true ones",
+    "aten::masked_scatter_backward": "as many elements as the mask has true ones",
+    "aten::index_put": "as aten::index_put_",
+    "aten::_unsafe_index_put": "as aten::index_put_",
+    "aten::_unique": "distinct values",
+    "aten::masked_scatter_": "as many elements as the mask has true ones",
+    "aten::_linalg_eigh": "iterates until the values agree",
+    "aten::linalg_eig": "iterates until the values agree",
+    "aten::_linalg_eigvals": "iterates until the values agree",
+    "aten::_linalg_svd": "iterates until the values agree",
+    "aten::linalg_lstsq": "iterates until the values agree",
+    "aten::linalg_matrix_exp": "how many terms of the series are added depends on the norm",
 }
 
 

@@ -7,22 +7,17 @@ from traceanalyzer.cost.tensors import (
     broadcast,
     bytes_of,
     bytes_read,
-    dtype,
     flag,
     has,
     integers,
-    is_list,
     is_true,
     itemsize,
-    list_bytes,
     numel,
     shape,
     shapes_in,
-    sizes,
     tensors,
 )
 from traceanalyzer.model import Cost, OpCall
-from traceanalyzer.units import ITEMSIZE
 
 _SOURCE = "definition of the operator (nn.functional.embedding, torch.gather, torch.Tensor.scatter_add_)"
 
@@ -32,12 +27,12 @@ def embedding(call: OpCall) -> Cost:
     """out[i, :] = table[index[i], :]
 
     FLOPs = 0
-    Bytes = a row of the table read for each index, the indices, out written
-    Assumes no row is asked for twice.
+    Bytes = a row of the table read for each index, but no more than the table; the indices; out written
+    Assumes no row is asked for twice while there are others.
     """
     dim, count = shape(call, 0)[-1], numel(shape(call, 1))
     rows = count * dim * itemsize(call, 0)
-    return Cost(0, rows + bytes_read(call, 1), rows)
+    return Cost(0, min(rows, bytes_of(call, 0)) + bytes_read(call, 1), rows)
 
 
 @op_cost("aten::embedding_dense_backward", source=_SOURCE)
@@ -50,8 +45,8 @@ def embedding_backward(call: OpCall) -> Cost:
     """
     grad = shape(call, 0)
     each = itemsize(call, 0)
-    touched = numel(grad) * each
     table = integers(call, 2)[0] * grad[-1] * each if call.concrete else 0
+    touched = min(numel(grad) * each, table) if call.concrete else numel(grad) * each
     note = "" if call.concrete else "size of the table not recorded: its zeros are left out"
     return Cost(numel(grad), bytes_read(call, 0) + bytes_read(call, 1) + touched, table + touched, note=note)
 
@@ -61,12 +56,14 @@ def embedding_bag(call: OpCall) -> Cost:
     """Rows of a table summed by bag
 
     FLOPs = 1 an element of every row read
-    Bytes = rows, indices and offsets read, a row a bag written
-    Assumes no row is asked for twice; one bag an offset, one fewer where the last offset is the end.
+    Bytes = rows, but no more than the table, indices and offsets read; a row a bag written
+    Assumes no row is asked for twice while there are others; one bag an offset, one fewer where the last
+    offset is the end. What it keeps for the gradient is left out: it differs from device to device.
     """
     dim, count, bags = shape(call, 0)[-1], numel(shape(call, 1)), numel(shape(call, 2))
     bags -= len(call.concrete) > 7 and flag(call, 7)
-    read = count * dim * itemsize(call, 0) + bytes_read(call, 1) + bytes_read(call, 2) + bytes_read(call, 6)
+    rows = min(count * dim * itemsize(call, 0), bytes_of(call, 0))
+    read = rows + bytes_read(call, 1) + bytes_read(call, 2) + bytes_read(call, 6)
     return Cost(count * dim, read, bags * dim * itemsize(call, 0))
 
 
@@ -75,8 +72,8 @@ def gather(call: OpCall) -> Cost:
     """Chosen elements, or chosen slices, of a tensor
 
     FLOPs = 0
-    Bytes = as many elements read as are written, and the indices
-    Assumes an index is not used twice; whole sectors are moved: a floor.
+    Bytes = as many elements read as are written, but no more than there are; the indices
+    Assumes an index is not used twice while there are others; whole sectors are moved: a floor.
     """
     index = 1 if call.name in ("aten::take", "aten::take_along_dim") else 2
     dims, chosen = shape(call, 0), shape(call, index)
@@ -86,7 +83,7 @@ def gather(call: OpCall) -> Cost:
             raise Missing("no_concrete_inputs", "the dimension to select in is not recorded")
         size *= numel(dims) // max(dims[integers(call, 1)[0]], 1)
     moved = size * itemsize(call, 0)
-    return Cost(0, moved + bytes_read(call, index), moved)
+    return Cost(0, min(moved, bytes_of(call, 0)) + bytes_read(call, index), moved)
 
 
 @op_cost("aten::index", "aten::_index", "aten::_unsafe_index", source=_SOURCE)
@@ -94,7 +91,7 @@ def advanced_index(call: OpCall) -> Cost:
     """x[i, j, ...] with index tensors for the leading dimensions
 
     FLOPs = 0
-    Bytes = as many elements read as are written, and the int64 indices
+    Bytes = as many elements read as are written, but no more than there are; the int64 indices
     Assumes the indices stand for the leading dimensions; masks have a size that is data.
     """
     dims, indices = shape(call, 0), [s for s in shapes_in(call, 1) if s]
@@ -105,7 +102,7 @@ def advanced_index(call: OpCall) -> Cost:
         raise Missing("data_dependent", "a mask chooses as many elements as are true")
     size = numel(broadcast(*indices)) * numel(dims[len(indices):])
     moved = size * itemsize(call, 0)
-    return Cost(0, moved + 8 * sum(map(numel, indices)), moved)
+    return Cost(0, min(moved, bytes_of(call, 0)) + 8 * sum(map(numel, indices)), moved)
 
 
 @op_cost("aten::index_put_", "aten::_index_put_impl_", "aten::index_put", "aten::_unsafe_index_put",
@@ -128,28 +125,27 @@ def index_put(call: OpCall) -> Cost:
         size, note = numel(shape(call, 2)), "index tensors not recorded: as many elements as there are values"
     else:
         raise Missing("data_dependent", "the profiler does not record lists of optional index tensors")
-    touched = size * itemsize(call, 0)
+    touched = min(size * itemsize(call, 0), bytes_of(call, 0))
     read = (bytes_read(call, 2) if has(call, 2) else 0) + 8 * sum(map(numel, indices))
     return Cost(size * accumulates, read + touched * accumulates, touched, note=note)
 
 
 @op_cost("aten::scatter_add_", "aten::scatter_add", "aten::scatter_", "aten::scatter",
          "aten::scatter_reduce_", "aten::scatter_reduce", "aten::index_add_", "aten::index_add",
-         "aten::index_copy_", "aten::index_fill_", "aten::put_", "aten::masked_scatter_", source=_SOURCE)
+         "aten::index_copy_", "aten::index_copy", "aten::index_fill_", "aten::index_reduce_",
+         "aten::index_reduce", "aten::put_", source=_SOURCE)
 def scatter(call: OpCall) -> Cost:
     """x[index] = v, or += v
 
     FLOPs = 1 a source element where it adds
     Bytes = source and indices read, touched elements written, and read where it adds
-    Assumes no element is touched twice; atomics move whole sectors: a floor. Out of place, x is copied by
-    an op that this one calls (torch/aten/src/ATen/native/TensorAdvancedIndexing.cpp).
+    Assumes no element is touched twice while there are others; atomics move whole sectors: a floor. Out of
+    place, x is copied by an op that this one calls (torch/aten/src/ATen/native/TensorAdvancedIndexing.cpp).
     """
     # scatter(..., reduce) has a fifth argument, whose text profilers leave out; `out` has dims.
     reduces = call.name in ("aten::scatter", "aten::scatter_") and len(call.concrete) > 4 and not has(call, 4)
     adds = "add" in call.name or "reduce" in call.name or reduces
     index, source = (1, 2) if call.name == "aten::put_" else (2, 3)
-    if call.name == "aten::masked_scatter_":
-        raise Missing("data_dependent", "a mask chooses as many elements as are true")
     if "index_" in call.name and has(call, source):
         size = numel(shape(call, source))
     elif "index_" in call.name:
@@ -157,9 +153,36 @@ def scatter(call: OpCall) -> Cost:
         size = numel(shape(call, index)) * (numel(dims) // max(dims[integers(call, 1)[0]], 1))
     else:
         size = numel(shape(call, index))
-    touched = size * itemsize(call, 0)
-    read = (touched if has(call, source) else 0) + bytes_read(call, index)
-    return Cost(size * adds, read + touched * adds, touched)
+    touched = min(size * itemsize(call, 0), bytes_of(call, 0))
+    values = size * itemsize(call, source) if has(call, source) else 0
+    return Cost(size * adds, values + bytes_read(call, index) + touched * adds, touched)
+
+
+@op_cost("aten::masked_scatter_", "aten::masked_scatter", "aten::masked_scatter_backward", source=_SOURCE)
+def masked_scatter(call: OpCall) -> Cost:
+    """x[mask] = v, and its gradient
+
+    FLOPs = 0
+    Bytes = not known
+    Assumes nothing.
+    """
+    raise Missing("data_dependent", "a mask chooses as many elements as are true")
+
+
+@op_cost("aten::_embedding_bag_dense_backward", source=_SOURCE)
+def embedding_bag_backward(call: OpCall) -> Cost:
+    """Zeros of the table's size with the gradient of each bag added to its rows
+
+    FLOPs = 1 an element of every row
+    Bytes = gradient, indices, their bags and sizes read; the whole table written, touched rows read
+    Assumes no row is asked for twice while there are others.
+    """
+    dim, each = shape(call, 0)[-1], itemsize(call, 0)
+    size = numel(shape(call, 1)) * dim
+    table = integers(call, 5)[0] * dim * each
+    touched = min(size * each, table)
+    read = sum(bytes_read(call, i) for i in (0, 1, 2, 3, 8))
+    return Cost(size, read + touched, table + touched)
 
 
 @op_cost("aten::gather_backward", "aten::index_backward", "aten::index_select_backward", "aten::one_hot",
@@ -184,7 +207,8 @@ def search(call: OpCall) -> Cost:
     Assumes borders are read once.
     """
     values = 1 if call.name == "aten::searchsorted" else 0
-    read = bytes_read(call, 0) + bytes_read(call, 1)
+    sorter = bytes_read(call, 5) if call.name == "aten::searchsorted" and len(call.shapes) <= 6 else 0
+    read = bytes_read(call, 0) + bytes_read(call, 1) + sorter
     narrow = len(call.concrete) > 2 and is_true(call.concrete[2])
     return Cost(0, read, (4 if narrow else 8) * numel(shape(call, values)))
 
@@ -199,63 +223,3 @@ def isin(call: OpCall) -> Cost:
     """
     size = numel(shape(call, 0))
     return Cost(size, sum(bytes_read(call, i) for i in tensors(call)), size)
-
-
-@op_cost("aten::upsample_nearest1d", "aten::upsample_nearest2d", "aten::upsample_nearest3d",
-         "aten::upsample_linear1d", "aten::upsample_bilinear2d", "aten::upsample_bicubic2d",
-         "aten::_upsample_nearest_exact2d", "aten::_upsample_bilinear2d_aa", "aten::_upsample_bicubic2d_aa",
-         "aten::upsample_trilinear3d", "aten::grid_sampler_2d", "aten::grid_sampler_3d", source=_SOURCE)
-def resample(call: OpCall) -> Cost:
-    """The input on another grid
-
-    FLOPs = taps an output element: 1 nearest, 2 linear, 4 bilinear, 8 trilinear, 16 bicubic
-    Bytes = input (and grid) read, output written
-    Assumes every input element is used.
-    """
-    dims = shape(call, 0)
-    weights = (("bicubic", 16), ("trilinear", 8), ("bilinear", 4), ("grid", 4), ("linear", 2))
-    taps = next((n for word, n in weights if word in call.name), 1)
-    if "grid" in call.name:
-        size = dims[0] * dims[1] * numel(shape(call, 1)[1:-1])
-        return Cost(size * taps, bytes_read(call, 0) + bytes_read(call, 1), size * itemsize(call, 0))
-    size = numel(dims[:2]) * numel(sizes(call, 1))
-    return Cost(size * taps, bytes_read(call, 0), size * ITEMSIZE[dtype(call, 0)])
-
-
-@op_cost("aten::upsample_nearest1d_backward", "aten::upsample_nearest2d_backward",
-         "aten::upsample_bilinear2d_backward", "aten::upsample_bicubic2d_backward",
-         "aten::upsample_linear1d_backward", source=_SOURCE)
-def resample_backward(call: OpCall) -> Cost:
-    """The gradient on the input's grid
-
-    FLOPs = 1 a gradient element
-    Bytes = gradient read, a gradient of the input's size written
-    Assumes the input's size, an argument, is recorded.
-    """
-    return Cost(numel(shape(call, 0)), bytes_read(call, 0), numel(sizes(call, 2)) * itemsize(call, 0))
-
-
-@op_cost("aten::im2col", "aten::col2im", source=_SOURCE)
-def columns(call: OpCall) -> Cost:
-    """Patches as columns
-
-    FLOPs = 0
-    Bytes = input read, at least as much written
-    Assumes windows that do not overlap, where only the input's size is known.
-    """
-    return Cost(0, bytes_read(call, 0), bytes_of(call, 0), note="overlap of the windows not counted")
-
-
-@op_cost("aten::cartesian_prod", "aten::combinations", "aten::cdist", "aten::_cdist_forward", source=_SOURCE)
-def distances(call: OpCall) -> Cost:
-    """Distances between all rows of two tensors
-
-    FLOPs = 3*m*n*k
-    Bytes = both read, m*n written
-    Assumes direct differences rather than a product.
-    """
-    if is_list(call, 0):
-        return Cost(0, list_bytes(call, 0), list_bytes(call, 0))
-    a, b = shape(call, 0), shape(call, 1)
-    size = numel(a[:-1]) * b[-2]
-    return Cost(3 * size * a[-1], bytes_read(call, 0) + bytes_read(call, 1), size * itemsize(call, 0))

@@ -35,6 +35,9 @@ _has_compatible_shallow_copy_type is_pinned _nested_view_from_buffer _local_scal
 numpy_T _to_cpu_view swapaxes_ record_stream _foreach_view atleast_1d atleast_2d atleast_3d ravel unsafe_chunk
 unsafe_split unsafe_split_with_sizes
 """
+_COPIED_VIEWS = """
+view t transpose permute squeeze unsqueeze alias detach _reshape_alias _conj _neg_view
+"""
 _NOTHING = "views and allocations launch nothing"
 
 
@@ -65,6 +68,8 @@ def copy(call: OpCall) -> Cost:
 
 @op_cost("aten::clone", "aten::contiguous", "aten::to", "aten::_to_copy", "aten::type_as", "aten::float",
          "aten::half", "aten::bfloat16", "aten::flip", "aten::roll", "aten::repeat", "aten::tile",
+         "aten::rot90", "aten::pixel_shuffle", "aten::pixel_unshuffle", "aten::channel_shuffle",
+         *(f"aten::{view}_copy" for view in _COPIED_VIEWS.split()),
          "aten::repeat_interleave", "aten::_pin_memory", "aten::pin_memory", "aten::cuda", "aten::cpu",
          source=_SOURCE, role="auxiliary")
 def duplicate(call: OpCall) -> Cost:
@@ -119,6 +124,13 @@ def pad(call: OpCall) -> Cost:
     return Cost(0, bytes_read(call, 0), numel(tuple(dims)) * itemsize(call, 0))
 
 
+# Place of the `dtype` argument: native_functions.yaml.
+_FILL_TYPES = {
+    "aten::zeros_like": 1, "aten::ones_like": 1, "aten::rand_like": 1, "aten::randn_like": 1,
+    "aten::full_like": 2, "aten::new_zeros": 2, "aten::new_ones": 2, "aten::new_full": 3,
+}  # fmt: skip
+
+
 @op_cost("aten::fill_", "aten::zero_", "aten::normal_", "aten::uniform_", "aten::random_", "aten::bernoulli_",
          "aten::exponential_", "aten::geometric_", "aten::log_normal_", "aten::cauchy_", "aten::zeros_like",
          "aten::ones_like", "aten::full_like", "aten::rand_like", "aten::randn_like", "aten::randint_like",
@@ -129,11 +141,14 @@ def fill(call: OpCall) -> Cost:
 
     FLOPs = 0
     Bytes = the tensor written, not read
-    Assumes the result is as large as the first input, unless a size is given.
+    Assumes the result is as large as the first input, and of its type, unless others are given.
     """
+    place = len(call.concrete) - 5 if call.name == "aten::randint_like" else _FILL_TYPES.get(call.name)
+    asked = SCALAR_TYPES.get(call.concrete[place].strip()) if place and place < len(call.concrete) else None
+    each = ITEMSIZE[asked] if asked else itemsize(call, 0)
     if call.name.startswith("aten::new_"):
-        return Cost(0, 0, numel(sizes(call, 1)) * itemsize(call, 0))
-    return Cost(0, 0, bytes_of(call, 0))
+        return Cost(0, 0, numel(sizes(call, 1)) * each)
+    return Cost(0, 0, numel(shape(call, 0)) * each)
 
 
 @op_cost("aten::zeros", "aten::ones", "aten::full", "aten::rand", "aten::randn", "aten::eye",
@@ -169,9 +184,23 @@ def triangle(call: OpCall) -> Cost:
     return Cost(0, bytes_read(call, 0), bytes_of(call, 0))
 
 
-@op_cost("aten::split_with_sizes_copy", "aten::_chunk_cat", "aten::slice_backward", "aten::select_backward",
+@op_cost("aten::_chunk_cat", source=_SOURCE, role="auxiliary")
+def chunk_cat(call: OpCall) -> Cost:
+    """Every tensor of a list cut into chunks along a dimension, the chunks laid side by side
+
+    FLOPs = 0
+    Bytes = every tensor read, and written with zeros to chunks of equal length
+    Assumes the items have one type, which a trace does not record: from kernel names or neighbours.
+    """
+    along, chunks = integers(call, 1)[0], integers(call, 2)[0]
+    padded = (numel(d) // max(d[along], 1) * -(-d[along] // chunks) * chunks for d in shapes_in(call, 0))
+    return Cost(0, list_bytes_read(call, 0), sum(padded) * itemsize(call, 0))
+
+
+@op_cost("aten::split_with_sizes_copy", "aten::slice_backward", "aten::select_backward",
          "aten::unfold_backward", "aten::slice_scatter", "aten::select_scatter", "aten::diagonal_backward",
-         "aten::as_strided_scatter", "aten::as_strided_copy", source=_SOURCE, role="auxiliary")
+         "aten::as_strided_scatter", "aten::diagonal_scatter", "aten::as_strided_copy", source=_SOURCE,
+         role="auxiliary")
 def scatter_view(call: OpCall) -> Cost:
     """A view written into a larger tensor of zeros, or a tensor cut into copies
 

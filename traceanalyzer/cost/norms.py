@@ -103,17 +103,27 @@ def _columns(call: OpCall) -> int:
     return numel(sizes(call, 1)) if call.concrete else shape(call, 0)[-1]
 
 
+def _wanted(call: OpCall, place: int) -> tuple[bool, bool, bool]:
+    """Which gradients an `output_mask` asks for; all of them where it is not recorded."""
+    mask = call.concrete[place].strip("[] ").split(",") if place < len(call.concrete) else []
+    first, second, third = map(is_true, mask) if len(mask) == 3 else (True, True, True)
+    return first, second, third
+
+
 @op_cost("aten::native_layer_norm_backward", source=_SOURCE)
 def layer_norm_backward(call: OpCall) -> Cost:
     """dX, dW, dB from dY, X, the statistics and W
 
     FLOPs = 13 an element (9 dX, 4 dW and dB)
-    Bytes = dY, X, statistics, W read; dX, dW, dB written
-    Assumes one pass; a second kernel reads dY and X again for dW and dB (5 passes in practice).
+    Bytes = dY, X, statistics, W read; those wanted of dX, dW, dB written
+    Assumes one pass; a second kernel reads dY and X again for dW and dB (5 passes in practice). All are
+    wanted where the mask is not recorded.
     """
     size = numel(shape(call, 1))
     read = sum(bytes_read(call, i) for i in tensors(call) if i < 6)
-    written = bytes_of(call, 1) + _parameters(call, 5) * 2
+    row = max(_parameters(call, 5), _parameters(call, 6))
+    wanted = _wanted(call, 7)
+    written = bytes_of(call, 1) * wanted[0] + row * (wanted[1] + wanted[2])
     return Cost(13 * size, read, written, "vector", "fp32", note=_in_practice(call, 1, 5, _PARAMETERS))
 
 
@@ -179,7 +189,8 @@ def batch_norm(call: OpCall) -> Cost:
     training = not legit and not evaluates
     vectors = sum(bytes_read(call, i) for i in tensors(call) if i > 0)
     channels = shape(call, 0)[1] if len(shape(call, 0)) > 1 else 1
-    written = bytes_of(call, 0) + (4 * 4 * channels if training else 0)
+    statistics = 2 * 4 * channels + _parameters(call, 3, 4)  # fp32, and the running ones where there are some
+    written = bytes_of(call, 0) + (statistics if training else 0)
     notes = [] if call.concrete or legit else ["training assumed: the argument was not recorded"]
     if training:
         notes.append(_in_practice(call, 0, 3, _STATISTICS))
@@ -193,16 +204,19 @@ def batch_norm_backward(call: OpCall) -> Cost:
     """dX, dW, dB from dY and X
 
     FLOPs = 13 an element
-    Bytes = dY, X, statistics and W read; dX, dW, dB written
-    Assumes one pass; reductions over dY and X come first and read both again (5 passes in practice).
+    Bytes = dY, X, statistics and W read; those wanted of dX, dW, dB written
+    Assumes one pass; reductions over dY and X come first and read both again (5 passes in practice). All
+    are wanted where no mask is recorded.
     """
     big = [i for i in tensors(call) if len(shape(call, i)) > 1 and dtype(call, i) != "uint8"][:2]
     vectors = [i for i in tensors(call) if len(shape(call, i)) == 1 and dtype(call, i) != "uint8"]
     if len(big) < 2:
         raise Missing("no_shapes", "dY and X are not both recorded")
     read = sum(bytes_read(call, i) for i in (*big, *vectors))
-    channels = shape(call, big[0])[1]
-    return Cost(13 * numel(shape(call, big[0])), read, bytes_of(call, big[0]) + 8 * channels,
+    wanted = _wanted(call, 9) if "native" in call.name or "aten::batch" in call.name else (True, True, True)
+    parameter = bytes_of(call, 2) or 4 * shape(call, big[0])[1]
+    written = bytes_of(call, big[0]) * wanted[0] + parameter * (wanted[1] + wanted[2])
+    return Cost(13 * numel(shape(call, big[0])), read, written,
                 note=_in_practice(call, big[0], 5, _STATISTICS))  # fmt: skip
 
 

@@ -30,14 +30,24 @@ _COUNTS = (
            "frac minimum maximum fmin fmax clamp clamp_min clamp_max clip hardtanh relu6 eq ne lt le gt "
            "ge equal_ greater less logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor "
            "bitwise_left_shift bitwise_right_shift __and__ __or__ __xor__ __lshift__ __rshift__ __iand__ "
-           "__ior__ __ixor__ leaky_relu threshold_backward hardtanh_backward leaky_relu_backward "
-           "heaviside copysign square ldexp deg2rad rad2deg lshift rshift where masked_fill dropout_mask "
+           "__ior__ __ixor__ __ilshift__ __irshift__ gcd lcm nextafter leaky_relu threshold_backward "
+           "hardtanh_backward leaky_relu_backward heaviside copysign square ldexp deg2rad rad2deg lshift "
+           "rshift where masked_fill dropout_mask "
            "native_dropout_backward _masked_scale masked_scale"),
     (1, 1, "div divide true_divide floor_divide remainder fmod reciprocal exp exp2 expm1 log log2 log10 "
            "log1p sqrt rsqrt sin cos tan asin acos atan atan2 sinh cosh asinh acosh atanh erf erfc erfinv "
            "sigmoid tanh pow float_power special_expit lgamma digamma polygamma hypot logit special_erf "
            "special_log1p xlogy special_xlogy logaddexp logaddexp2 special_exp2 special_expm1 sinc i0 "
-           "special_i0"),
+           "special_i0 angle igamma igammac special_zeta special_xlog1py special_entr special_erfcx "
+           "special_airy_ai special_i0e special_i1 special_i1e special_log_ndtr special_ndtri "
+           "special_bessel_j0 special_bessel_j1 special_bessel_y0 special_bessel_y1 "
+           "special_spherical_bessel_j0 special_modified_bessel_i0 special_modified_bessel_i1 "
+           "special_modified_bessel_k0 special_modified_bessel_k1 special_scaled_modified_bessel_k0 "
+           "special_scaled_modified_bessel_k1 special_chebyshev_polynomial_t special_chebyshev_polynomial_u "
+           "special_chebyshev_polynomial_v special_chebyshev_polynomial_w special_hermite_polynomial_h "
+           "special_hermite_polynomial_he special_laguerre_polynomial_l special_legendre_polynomial_p "
+           "special_shifted_chebyshev_polynomial_t special_shifted_chebyshev_polynomial_u "
+           "special_shifted_chebyshev_polynomial_v special_shifted_chebyshev_polynomial_w"),
     (2, 0, "hardsigmoid hardsigmoid_backward softshrink hardshrink prelu _prelu_kernel "
            "softshrink_backward hardshrink_backward"),
     (3, 0, "addcmul lerp hardswish hardswish_backward sigmoid_backward tanh_backward"),
@@ -54,7 +64,12 @@ _ARGUMENTS = {
             "bitwise_right_shift copysign heaviside ldexp xlogy special_xlogy logaddexp logaddexp2 prelu "
             "_prelu_kernel leaky_relu logit polygamma softshrink hardshrink silu_backward mish_backward "
             "tanh_backward sigmoid_backward hardsigmoid_backward hardswish_backward "
-            "native_dropout_backward gelu"),
+            "native_dropout_backward gelu gcd lcm nextafter igamma igammac special_zeta special_xlog1py "
+            "special_chebyshev_polynomial_t special_chebyshev_polynomial_u special_chebyshev_polynomial_v "
+            "special_chebyshev_polynomial_w special_hermite_polynomial_h special_hermite_polynomial_he "
+            "special_laguerre_polynomial_l special_legendre_polynomial_p "
+            "special_shifted_chebyshev_polynomial_t special_shifted_chebyshev_polynomial_u "
+            "special_shifted_chebyshev_polynomial_v special_shifted_chebyshev_polynomial_w"),
         (3, "add sub rsub subtract clamp clip hardtanh threshold threshold_backward lerp softplus "
             "gelu_backward log_sigmoid_backward hardshrink_backward softshrink_backward logit_backward "
             "native_dropout_backward _masked_scale"),
@@ -72,10 +87,12 @@ _ALWAYS_FLOATING = frozenset({
     "rsqrt", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "asinh", "acosh",
     "atanh", "erf", "erfc", "sigmoid", "tanh", "reciprocal", "copysign", "xlogy", "special_xlogy", "sinc",
     "digamma", "lgamma", "erfinv", "logit", "polygamma", "deg2rad", "rad2deg", "special_expit",
-    "special_erf", "special_log1p", "special_exp2", "special_expm1", "i0", "special_i0", "hypot",
+    "special_erf", "special_log1p", "special_exp2", "special_expm1", "i0", "special_i0", "hypot", "angle",
+    "ldexp",
 })  # fmt: skip
-_ROUNDED = ("floor", "trunc")
 _FRACTION = re.compile(r"-?(?:\d+\.\d*(?:e[+-]?\d+)?|\d+e[+-]?\d+|inf|nan)", re.IGNORECASE)
+_WHOLE = re.compile(r"-?\d+")
+_AS_THEIR_INPUT = ("hardtanh", "relu6", "threshold", "nan_to_num", "polygamma")
 _TABLE = {name: (flops, special) for flops, special, names in _COUNTS for name in names.split()}
 _SOURCE = "aten/src/ATen/native/TensorIterator.cpp: shapes and types; FLOPs by this project's convention"
 _NOT_HERE = {"clone", "where", "masked_fill", "dropout_mask", "glu", "glu_backward", "relu_", "equal_"}
@@ -121,11 +138,12 @@ def elementwise(call: OpCall, flops: int, special: int) -> Cost:
     dims = shape(call, 0) if in_place else broadcast(*(shape(call, i) for i in inputs))
     kinds = [dtype(call, i) for i in inputs]
     common = promote(kinds)
-    if not is_floating(common) and _meets_a_fraction(call):
-        common = "fp32"
+    if name not in _AS_THEIR_INPUT:
+        common = _with_numbers(call, name, common)
     result = dtype(call, 0) if in_place else _result(name, common)
-    if name in ("div", "divide") and len(call.concrete) > 2 and call.concrete[2].strip("'\" ") in _ROUNDED:
-        result = common
+    # The overload with a rounding mode, whose text profilers leave out, has a third argument; so has `out=`.
+    if name in ("div", "divide") and len(call.concrete) > 2 and not has(call, 2):
+        result = dtype(call, 0) if in_place else common
     size = numel(dims)
     read = sum(bytes_read(call, i) for i in inputs)
     return Cost(
@@ -134,21 +152,50 @@ def elementwise(call: OpCall, flops: int, special: int) -> Cost:
     )  # fmt: skip
 
 
-def _meets_a_fraction(call: OpCall) -> bool:
-    """Integers with a Python float, or a floating tensor of no dimension, give fp32 (torch.result_type)."""
-    for i, text in enumerate(call.concrete):
-        if _FRACTION.fullmatch(text.strip()) and i < len(call.shapes) and call.shapes[i] == ():
-            return True
-    pairs = zip(call.dtypes, call.shapes, strict=False)
-    return any(kind is not None and is_floating(kind) and dims == () for kind, dims in pairs)
+def _kind(name: str) -> int:
+    """Booleans, integers, floating and complex numbers, in the order in which they give way."""
+    return 0 if name == "bool" else 3 if name.startswith("complex") else 2 if is_floating(name) else 1
+
+
+def _with_numbers(call: OpCall, name: str, common: str) -> str:
+    """A number, or a tensor of no dimension, decides only where it is of a later kind (torch.result_type).
+
+    Python's numbers are recorded as text, or as fp64, complex128 or int64 of no dimension; they give the
+    default type of their kind.
+    """
+    found = common
+    for i, dims in enumerate(call.shapes):
+        kind, text = call.dtypes[i], call.concrete[i].strip() if i < len(call.concrete) else ""
+        factor = i == 2 and name in ("add", "sub", "rsub", "subtract")  # alpha
+        if dims or factor or (kind is None and not text):
+            continue
+        if kind is None:
+            kind = _kind_of_text(text)
+        if _kind(kind) > _kind(found):
+            found = _by_default(kind, found)
+    return found
+
+
+def _kind_of_text(text: str) -> str:
+    """Type of a number that is recorded as text: 2, 0.5, 0.+1.j."""
+    if text.endswith("j"):
+        return "complex128"
+    return "fp64" if _FRACTION.fullmatch(text) else "int64" if _WHOLE.fullmatch(text) else "bool"
+
+
+def _by_default(kind: str, beside: str) -> str:
+    """The type that a number of a kind takes: the default one, and a complex one of its neighbour's width."""
+    if kind.startswith("complex"):
+        return {"fp64": "complex128", "fp16": "complex32"}.get(beside, "complex64")
+    return "fp32" if kind == "fp64" else kind
 
 
 def _result(name: str, common: str) -> str:
     if name in _COMPARISONS:
         return "bool"
-    if name in _ALWAYS_FLOATING and not is_floating(common):
+    if (name in _ALWAYS_FLOATING or name.startswith("special_")) and not is_floating(common):
         return "fp32"
-    if name in ("abs", "absolute") and common.startswith("complex"):
+    if name in ("abs", "absolute", "angle") and common.startswith("complex"):
         return {"complex32": "fp16", "complex64": "fp32", "complex128": "fp64"}[common]
     return common
 
@@ -163,6 +210,18 @@ def gelu(call: OpCall) -> Cost:
     """
     by_tanh = any("tanh" in text for text in call.concrete)
     return elementwise(call, 8 if by_tanh else 5, 1)
+
+
+@op_cost("aten::_prelu_kernel_backward", source=_SOURCE)
+def prelu_backward(call: OpCall) -> Cost:
+    """Gradients of x and of the slope, the latter before it is summed
+
+    FLOPs = 2 an element
+    Bytes = gradient, x and slopes read, two tensors of x's size written
+    Assumes the sum over the slope's gradient is an op of its own.
+    """
+    read = sum(bytes_read(call, i) for i in tensors(call))
+    return Cost(2 * numel(shape(call, 1)), read, 2 * bytes_of(call, 1), "vector", "fp32")
 
 
 @op_cost("aten::where", source=_SOURCE)

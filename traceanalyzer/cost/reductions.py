@@ -1,4 +1,4 @@
-"""Reductions, scans, sorting, losses and pooling: the input read once, the smaller result written."""
+"""Reductions, scans, sorting and losses: the input read once, the smaller result written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from traceanalyzer.cost.tensors import (
     bytes_of,
     bytes_read,
     dtype,
-    flag,
     has,
     integers,
     is_floating,
@@ -22,7 +21,7 @@ from traceanalyzer.cost.tensors import (
 from traceanalyzer.model import Cost, OpCall, Shape
 from traceanalyzer.units import ITEMSIZE, SCALAR_TYPES
 
-_SOURCE = "torch/aten/src/ATen/native/ReduceOps.cpp, Pool.h: shapes and types of the results"
+_SOURCE = "torch/aten/src/ATen/native/ReduceOps.cpp: shapes and types of the results"
 
 # Place of `dim` and of `keepdim`: native_functions.yaml.
 _DIMS = {
@@ -36,6 +35,8 @@ _DIMS = {
 _FLOPS = {
     "var": 3, "std": 3, "var_mean": 3, "std_mean": 3, "logsumexp": 3, "norm": 2, "linalg_vector_norm": 2,
 }  # fmt: skip
+_REAL_RESULT = ("var", "std", "var_mean", "std_mean", "norm", "linalg_vector_norm")  # of complex numbers
+_REAL_PART = {"complex32": "fp16", "complex64": "fp32", "complex128": "fp64"}
 _WITH_INDEX = ("max", "min", "median", "nanmedian", "mode", "kthvalue")
 _TYPED = ("sum", "nansum", "mean", "prod")
 # The overloads without dimensions call those with them, under the same name.
@@ -76,7 +77,7 @@ def reduction(call: OpCall) -> Cost:
         return _pairwise(call)
     out = _result_size(call, name, dims)
     kind = dtype(call, 0)
-    each = _bytes_each(name, kind, _asked_dtype(call, name), out)
+    each = _bytes_each(name, kind, _asked_dtype(call, name), _gives_positions(call, name))
     size = numel(dims)
     roots = name in ("std", "norm", "linalg_vector_norm", "std_mean")
     special = out if roots else size * (name == "logsumexp")
@@ -85,19 +86,29 @@ def reduction(call: OpCall) -> Cost:
                 vector_precision(kind), special_functions=special, note=note)  # fmt: skip
 
 
-def _bytes_each(name: str, kind: str, asked: str | None, out: int) -> int:
-    """Bytes written for one element of the result, an index or a second result included."""
+def _gives_positions(call: OpCall, name: str) -> bool:
+    """Overloads with a dimension give int64 positions beside the values; those without have one argument."""
+    return name in ("mode", "kthvalue") or name in _WITH_INDEX and len(call.concrete) >= 3
+
+
+def _bytes_each(name: str, kind: str, asked: str | None, positions: bool) -> int:
+    """Bytes written for one element of the result, its position or a second result included."""
     if asked:
-        return ITEMSIZE[asked]
+        return ITEMSIZE[_REAL_PART.get(asked, asked) if name in _REAL_RESULT else asked]
     if name in ("any", "all"):
         return 1
     if name in ("argmax", "argmin", "count_nonzero"):
         return 8
     if name in ("sum", "nansum", "prod") and not is_floating(kind):
         return 8
-    if name in _WITH_INDEX and out > 1:
+    if positions:
         return ITEMSIZE[kind] + 8
-    return ITEMSIZE[kind] * (2 if name in ("var_mean", "std_mean", "aminmax") else 1)
+    if name in _FLOPS and not is_floating(kind):
+        kind = "fp32"
+    spread = ITEMSIZE[_REAL_PART.get(kind, kind) if name in _REAL_RESULT else kind]
+    if name in ("var_mean", "std_mean"):
+        return spread + ITEMSIZE[kind]
+    return spread * (2 if name == "aminmax" else 1)
 
 
 def _result_size(call: OpCall, name: str, dims: Shape) -> int:
@@ -131,7 +142,7 @@ def scan(call: OpCall) -> Cost:
     """Running sums along a dimension
 
     FLOPs = 1 an element
-    Bytes = input read, output written; integers come out as int64, cummax and cummin with int64 indices
+    Bytes = input read, output written; sums of integers are int64, cummax and cummin have int64 positions
     Assumes one pass; of the type asked for, where one is.
     """
     size, kind = numel(shape(call, 0)), dtype(call, 0)
@@ -139,7 +150,8 @@ def scan(call: OpCall) -> Cost:
     if asked:
         return Cost(size, bytes_read(call, 0), size * ITEMSIZE[asked])
     each = ITEMSIZE[kind] if is_floating(kind) or call.name.endswith("_") else 8
-    each += 8 if call.name in ("aten::cummax", "aten::cummin") else 0
+    if call.name in ("aten::cummax", "aten::cummin"):
+        each = ITEMSIZE[kind] + 8
     return Cost(size, bytes_read(call, 0), size * each)
 
 
@@ -192,11 +204,12 @@ def nll_loss_backward(call: OpCall) -> Cost:
     """Zeros with -1/n at each target
 
     FLOPs = 1 a target
-    Bytes = targets read, the whole gradient written
+    Bytes = targets, class weights and, without a reduction, a gradient each read; the whole gradient written
     Assumes the zeros are written by the op.
     """
     targets = numel(shape(call, 2))
-    return Cost(targets, bytes_read(call, 2), bytes_of(call, 1))
+    read = bytes_read(call, 0) + bytes_read(call, 2) + bytes_read(call, 3)
+    return Cost(targets, read, bytes_of(call, 1))
 
 
 @op_cost("aten::mse_loss", "aten::l1_loss", "aten::smooth_l1_loss", "aten::huber_loss",
@@ -244,102 +257,67 @@ def _given(call: OpCall) -> list[int]:
     return [i for i in tensors(call) if i < count]
 
 
-_POOLS = ("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d")
-
-
-def _pooled(call: OpCall, dims: Shape, rank: int) -> tuple[int, int]:
-    """(elements of the output, taps an output element)."""
-    def each(i: int, default: list[int]) -> list[int]:
-        found = integers(call, i) or default
-        return found * rank if len(found) == 1 else found
-
-    kernel = each(1, [])
-    stride = each(2, kernel)
-    padding = each(3, [0])
-    average = "avg" in call.name
-    dilation = [1] * rank if average else each(4, [1])
-    ceil = flag(call, 4 if average else 5)
-    out = 1
-    for i, k, s, p, d in zip(dims[-rank:], kernel, stride, padding, dilation, strict=True):
-        span = i + 2 * p - d * (k - 1) - 1
-        size = -(-span // s) + 1 if ceil else span // s + 1
-        out *= size - 1 if ceil and (size - 1) * s >= i + p else size
-    return numel(dims[:-rank]) * out, numel(tuple(kernel))
-
-
-@op_cost("aten::max_pool2d_with_indices", "aten::max_pool3d_with_indices", "aten::avg_pool2d",
-         "aten::avg_pool3d", source=_SOURCE)
-def pool(call: OpCall) -> Cost:
-    """Maximum or mean of each window
-
-    FLOPs = taps an output element (the window's size)
-    Bytes = input read, output written; a maximum's int64 positions too
-    Assumes no element is skipped by strides larger than the window.
-    """
-    dims = shape(call, 0)
-    rank = 3 if "3d" in call.name else 2
-    if not call.concrete and call.output is not None:
-        size, taps = numel(call.output), 1
-        note = f"window was not recorded; output shape proved by {call.output_from}"
-    else:
-        (size, taps), note = _pooled(call, dims, rank), ""
-    each = itemsize(call, 0) + (8 if "indices" in call.name else 0)
-    return Cost(size * taps, bytes_read(call, 0), size * each, note=note)
-
-
-@op_cost(*(f"aten::{n}" for n in _POOLS if n not in ("avg_pool2d", "avg_pool3d")),
-         "aten::adaptive_avg_pool1d", "aten::adaptive_avg_pool2d", "aten::adaptive_max_pool1d",
-         source=_SOURCE, role="composite")
-def pool_entry(call: OpCall) -> Cost:
-    """A pooling entry point, where it launches its kernel itself (oneDNN, cuDNN)
-
-    FLOPs = taps an output element
-    Bytes = input read, output written
-    Assumes no positions are written.
-    """
-    dims, rank = shape(call, 0), int(call.name[-2])
-    if "adaptive" in call.name:
-        return _adaptive(call, dims, rank)
-    size, taps = _pooled(call, dims, rank)
-    return Cost(size * taps, bytes_read(call, 0), size * itemsize(call, 0))
-
-
-@op_cost("aten::_adaptive_avg_pool2d", "aten::_adaptive_avg_pool3d", "aten::adaptive_max_pool2d",
-         "aten::adaptive_max_pool3d", source=_SOURCE)
-def adaptive_pool(call: OpCall) -> Cost:
-    """Windows chosen so that the output has a given size
+@op_cost("aten::histc", source=_SOURCE)
+def histogram(call: OpCall) -> Cost:
+    """Elements counted in equal intervals
 
     FLOPs = 1 an input element
-    Bytes = input read, output written; a maximum's int64 positions too
-    Assumes windows that do not overlap.
+    Bytes = input read, a count an interval written
+    Assumes one pass; 100 intervals where their number is not recorded (the default).
     """
-    return _adaptive(call, shape(call, 0), 3 if "3d" in call.name else 2)
+    intervals = integers(call, 1)[0] if len(call.concrete) > 1 else 100
+    return Cost(numel(shape(call, 0)), bytes_read(call, 0), intervals * itemsize(call, 0))
 
 
-def _adaptive(call: OpCall, dims: Shape, rank: int) -> Cost:
-    wanted = integers(call, 1)
-    wanted = wanted * rank if len(wanted) == 1 else wanted
-    size = numel(dims[:-rank]) * numel(tuple(wanted))
-    each = itemsize(call, 0) + (8 if "max" in call.name else 0)
-    return Cost(numel(dims), bytes_read(call, 0), size * each)
+@op_cost("aten::multinomial", source=_SOURCE, role="composite")
+def multinomial(call: OpCall) -> Cost:
+    """Draws by given probabilities, where one kernel makes them
 
-
-@op_cost("aten::max_pool2d_with_indices_backward", "aten::max_pool3d_with_indices_backward",
-         "aten::avg_pool2d_backward", "aten::avg_pool3d_backward", "aten::_adaptive_avg_pool2d_backward",
-         "aten::_adaptive_avg_pool3d_backward", "aten::adaptive_max_pool2d_backward", source=_SOURCE)
-def pool_backward(call: OpCall) -> Cost:
-    """The gradient put back where it came from
-
-    FLOPs = 1 a gradient element
-    Bytes = gradient (and positions, 8 bytes each) read, a gradient of the input's size written
-    Assumes the input itself is not read.
+    FLOPs = 1 a probability
+    Bytes = probabilities read, int64 draws written
+    Assumes one pass.
     """
-    grad = shape(call, 0)
-    positions = 8 * numel(grad) if "max" in call.name else 0
-    return Cost(numel(grad), bytes_read(call, 0) + positions, bytes_of(call, 1))
+    dims = shape(call, 0)
+    return Cost(numel(dims), bytes_read(call, 0), 8 * numel(dims[:-1]) * integers(call, 1)[0])
 
 
-@op_cost("aten::bincount", "aten::histc", "aten::unique", "aten::_unique2", "aten::unique_dim",
+@op_cost("aten::trace", source=_SOURCE)
+def trace(call: OpCall) -> Cost:
+    """Sum of the diagonal
+
+    FLOPs = 1 a diagonal element
+    Bytes = diagonal read, one element written
+    Assumes whole sectors cost nothing: a floor.
+    """
+    size = min(shape(call, 0))
+    return Cost(size, size * itemsize(call, 0), itemsize(call, 0))
+
+
+@op_cost("aten::multi_margin_loss", "aten::multilabel_margin_loss_forward",
+         "aten::multi_margin_loss_backward", "aten::multilabel_margin_loss_backward", source=_SOURCE)
+def margin_loss(call: OpCall) -> Cost:
+    """Margins between the labels' scores and all others, a number each row; or the gradient of the scores
+
+    FLOPs = 3 a score
+    Bytes = scores, labels and class weights read; the loss (multilabel: and a mark a score), or a gradient
+    of the scores' size, written
+    Assumes a mean or a sum where the reduction is not recorded.
+    """
+    backward = call.name.endswith("_backward")
+    scores = 1 if backward else 0
+    dims = shape(call, scores)
+    read = sum(bytes_read(call, i) for i in tensors(call))
+    if backward:
+        return Cost(3 * numel(dims), read, bytes_of(call, scores))
+    multilabel = "multilabel" in call.name
+    place = 2 if multilabel else 5
+    each = len(call.concrete) > place and call.concrete[place].strip() == "0"
+    losses = numel(dims[:-1]) if each else 1
+    marks = numel(dims) if multilabel else 0
+    return Cost(3 * numel(dims), read, (losses + marks) * itemsize(call, 0))
+
+
+@op_cost("aten::bincount", "aten::unique", "aten::_unique2", "aten::unique_dim",
          "aten::nonzero", "aten::masked_select", "aten::unique_consecutive", "aten::nonzero_static",
          source=_SOURCE)
 def counted(call: OpCall) -> Cost:

@@ -69,14 +69,21 @@ def numel(dims: Shape) -> int:
 
 
 def elements_read(call: OpCall, i: int) -> int:
-    """Distinct elements of input `i`: a dimension of stride 0 is an expanded one and counts once."""
+    """Distinct elements of input `i`: an expanded dimension once, and no more than the strides span."""
     return _distinct(shape(call, i), call.strides[i] if i < len(call.strides) else ())
 
 
 def _distinct(dims: Shape, strides: Dims) -> int:
     if len(strides) != len(dims):
         return numel(dims)
-    return prod(d if s != 0 or d == 0 else 1 for d, s in zip(dims, strides, strict=True))
+    if 0 in dims:
+        return 0
+    count, span = 1, 1
+    for size, stride in zip(dims, strides, strict=True):
+        if isinstance(stride, int) and stride:
+            count *= size
+            span += (size - 1) * stride
+    return min(count, span)  # windows that overlap, as unfold makes them, share places
 
 
 def bytes_read(call: OpCall, i: int) -> int:

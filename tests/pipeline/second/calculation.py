@@ -109,7 +109,7 @@ def _overloads(name: str) -> Iterator[Any]:
 def _run(call: Call, overload: Any) -> Work:
     """The call on tensors without memory; TypeError and others where it is not one of this overload."""
     arguments, by_name = [], {}
-    read = 0
+    read, whole = 0, 0
     written: list[torch.Tensor] = []
     gathered = GATHERING.get(call.name)
     schema = overload._schema
@@ -128,6 +128,8 @@ def _run(call: Call, overload: Any) -> Work:
             written += tensors
         only = declared.is_out or declared.name in WRITE_ONLY.get(call.name, ())
         only |= declared.name == "self" and _without_self(call)
+        if declared.name == gathered:
+            whole = sum(map(distinct, tensors))
         if declared.name == WRITES_ALL.get(call.name):
             written += tensors
         if not only and declared.name != gathered and declared.name not in SIZE_ONLY.get(call.name, ()):
@@ -139,7 +141,7 @@ def _run(call: Call, overload: Any) -> Work:
     fresh = written or [r for r in results if isinstance(r, torch.Tensor)]
     made = sum(r.numel() * r.element_size() for r in fresh)
     if gathered:
-        read += made
+        read += min(made, whole)  # no element is needed twice
     return Work(_flops(call, counter.get_total_flops(), fresh), read + made)
 
 
