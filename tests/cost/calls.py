@@ -15,7 +15,7 @@ NAMES = {
     torch.int64: "long int", torch.int32: "int", torch.bool: "bool", torch.int8: "signed char",
     torch.uint8: "unsigned char", torch.float8_e4m3fn: "c10::Float8_e4m3fn",
     torch.complex64: "c10::complex<float>", torch.complex128: "c10::complex<double>",
-    torch.int16: "short int",
+    torch.int16: "short",
 }  # fmt: skip
 
 

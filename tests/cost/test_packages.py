@@ -11,8 +11,8 @@ from tests.cost.calls import call_of
 from traceanalyzer.cost import operator_class, price
 from traceanalyzer.model import Cost, Unpriced
 
-BF16, FP8, FP32, INT32, INT64, UINT8 = (
-    torch.bfloat16, torch.float8_e4m3fn, torch.float32, torch.int32, torch.int64, torch.uint8,
+BF16, FP8, FP32, INT8, INT32, INT64, UINT8 = (
+    torch.bfloat16, torch.float8_e4m3fn, torch.float32, torch.int8, torch.int32, torch.int64, torch.uint8,
 )  # fmt: skip
 T, H, I, V, M, N, K = 100, 64, 96, 500, 32, 48, 128  # noqa: E741
 
@@ -55,6 +55,32 @@ CASES: list[tuple[str, tuple[Any, ...], int, int, int]] = [
     ("_C_cache_ops::reshape_and_cache_flash",
      (t(T, 1, 64), t(T, 1, 64), t(10, 16, 1, 64, dtype=UINT8), t(10, 16, 1, 64, dtype=UINT8), POSITIONS),
      2 * T * 64, 2 * 2 * T * 64 + 8 * T, 2 * T * 64),
+    # bitsandbytes: K x N weights in 4 bits, blocks of 64
+    ("bitsandbytes::dequantize_4bit",
+     (t(K * N // 2, 1, dtype=UINT8), t(K * N // 64, dtype=FP32), 64, "nf4", [N, K], 15),
+     K * N, K * N // 2 + 4 * K * N // 64, 2 * K * N),
+    ("bitsandbytes::quantize_4bit", (t(N, K), 64, "nf4", 0), 2 * K * N, 2 * K * N,
+     K * N // 2 + 4 * K * N // 64),
+    ("bitsandbytes::gemv_4bit",
+     (t(1, 1, K), t(K * N // 2, 1, dtype=UINT8), [N, K], t(K * N // 64, dtype=FP32), t(16, dtype=FP32), 64),
+     2 * K * N, 2 * K + K * N // 2 + 4 * K * N // 64 + 64, 2 * N),
+    ("bitsandbytes::gemm_4bit",
+     (t(M, K), t(K * N // 2, 1, dtype=UINT8), [N, K], t(K * N // 64, dtype=FP32), 64, "nf4", t(N)),
+     2 * M * K * N, 2 * M * K + K * N // 2 + 4 * K * N // 64 + 2 * N, 2 * M * N),
+    ("bitsandbytes::int8_linear_matmul", (t(M, K, dtype=INT8), t(N, K, dtype=INT8)), 2 * M * N * K,
+     M * K + N * K, 4 * M * N),
+    ("bitsandbytes::int8_scaled_mm",
+     (t(M, K, dtype=INT8), t(N, K, dtype=INT8), t(M, dtype=FP32), t(N, dtype=FP32), t(N), 15),
+     2 * M * N * K, M * K + N * K + 4 * (M + N) + 2 * N, 2 * M * N),
+    ("bitsandbytes::int8_vectorwise_quant", (t(M, K), 0.0), 2 * M * K, 2 * M * K, M * K + 4 * M),
+    ("bitsandbytes::int8_mm_dequant", (t(M, N, dtype=INT32), t(M, dtype=FP32), t(N, dtype=FP32), 5, None),
+     2 * M * N, 4 * M * N + 4 * (M + N), 2 * M * N),
+    ("bitsandbytes::optimizer_update_32bit",
+     ("adam", X, X, t(T, H, dtype=FP32), t(T, H, dtype=FP32), None), 14 * T * H, 12 * T * H, 10 * T * H),
+    ("bitsandbytes::optimizer_update_8bit_blockwise",
+     ("adam", X, X, t(T, H, dtype=UINT8), t(T, H, dtype=UINT8), 0.9, 0.99, 0.0, 0.0, 1e-8, 3, 1e-3,
+      t(256, dtype=FP32), t(256, dtype=FP32), t(25, dtype=FP32), t(25, dtype=FP32), 0.0),
+     14 * T * H, 6 * T * H + 2 * 1024 + 2 * 100, 4 * T * H + 2 * 100),
     ("FusedLayerNormAffineFunction", (t(T, 4, H), W, W), 7 * 4 * T * H, 2 * (4 * T * H + 2 * H),
      2 * 4 * T * H + 8 * 4 * T),
     ("FusedRMSNormAffineFunction", (X, W), 4 * T * H, 2 * (T * H + H), 2 * T * H + 4 * T),

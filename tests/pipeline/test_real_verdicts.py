@@ -10,9 +10,11 @@ import pytest
 
 import traceanalyzer
 from traceanalyzer.analyze import Options
+from traceanalyzer.cost import price
 from traceanalyzer.cost.attention import BACKWARD, FORWARD
 from traceanalyzer.cost.foreign import DATA_DEPENDENT, DATA_DEPENDENT_OPERATORS
-from traceanalyzer.model import Analysis
+from traceanalyzer.model import Analysis, Unpriced
+from traceanalyzer.trace import load
 
 PEAKS = ("fp32=20T", "fp64=10T", "matrix:fp32=20T", "bf16=100T", "fp16=100T")
 ROOFS = Options(bandwidth="1TB/s", peaks=PEAKS)
@@ -93,6 +95,20 @@ def test_what_data_decides_stands_on_the_list(real_traces: Path) -> None:
         for row in a.op_rows:
             if row.reason == "data_dependent":
                 assert any(fnmatchcase(row.name, pattern) for pattern in listed), (name, row.name, row.note)
+
+
+def test_no_formula_fails_on_what_was_really_called(real_traces: Path) -> None:
+    """Of every distinct call in every trace, whether its time counts or not."""
+    distinct = 0
+    for path in sorted(real_traces.rglob("*.json.gz")):
+        if path.name.startswith("not_"):
+            continue
+        for call in set(load(str(path)).calls):
+            cost = price(call)
+            failed = isinstance(cost, Unpriced) and cost.reason == "formula_failed"
+            assert not failed, (path.name, call, cost)
+            distinct += 1
+    assert distinct > 10_000
 
 
 def test_no_generated_kernel_beats_the_memory_unexplained(real_traces: Path) -> None:

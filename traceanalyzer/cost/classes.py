@@ -75,6 +75,8 @@ _LIBRARY_CONTRACTION = _any(
     r"flex_attention\w* xformers\w*::.*fmha\w* xformers\w*::(?:efficient_attention|flash)_\w+",
     r"fbgemm::\w*gemm\w* _C::\w*(?:gemm|scaled_mm|scaled_fp4_mm)\w*",
     r"_?vllm\w*::\w*(?:attention|experts|gemm)\w* (?:vllm|sglang)::\w*(?:moe|experts)\w*",
+    r"bitsandbytes::(?:gem[mv]_4bit|int8_(?:linear_matmul|scaled_mm|mixed_scaled_mm)) _Linear(?:Backward)?",
+    r"_LayerNorm(?:Linear|MLP)(?:Backward)? _GroupedLinear(?:Backward)?",
     r"aiter::\w*(?:gemm|mha|fmha|moe)\w* (?:sgl_kernel|fbgemm)::\w*(?:scaled_(?:\w+_)?mm|[if]8bf16)\w*",
 )
 _LIBRARY_NORMALIZATION = _any(
@@ -84,6 +86,7 @@ _LIBRARY_NORMALIZATION = _any(
 )
 _LIBRARY_ELEMENTS = _any(
     r"(?:_C|sgl_kernel|flashinfer)::\w*(?:_and_mul|quant|rotary|rope|gelu_)\w* _C_cache_ops::\w+",
+    r"bitsandbytes::\w*(?:quant|update)\w*",
     r"Liger\w*(?:Mul|Rope)Function fbgemm::(?:permute|recat)_\w+",
 )
 _BY_LIBRARY: tuple[tuple[re.Pattern[str], OperatorClass], ...] = (
@@ -92,23 +95,25 @@ _BY_LIBRARY: tuple[tuple[re.Pattern[str], OperatorClass], ...] = (
     (_LIBRARY_ELEMENTS, "element_wise"),
 )
 
-_LAYOUT_KERNEL = re.compile(r"(?:nchw|nhwc)To\w*(?:nchw|nhwc)|im2(?:d2)?col|col2im", re.IGNORECASE)
+_LAYOUT_KERNEL = re.compile(
+    r"(?:nchw|nhwc)To\w*(?:nchw|nhwc)|im2(?:d2)?col|col2im|reshape_and_cache|dequant_mm", re.IGNORECASE
+)
 _CONTRACTION_KERNEL = re.compile(
-    r"gemm|(?<!finalize_)matmul|nvjet|xmma|cutlass.*(?:tensorop|simt)|conv(?!er[ts])|scudnn|dgrad|wgrad|fprop|winograd"
-    r"|flash|fmha|fmoe|fused_moe_kernel|Batch(?:Prefill|Decode)With|attention|attn|Cijk_|wvSplitK|gemv"
+    r"(?<!fb)gemm|fbgemm(?!_gpu|::)|marlin|(?<!finalize_)matmul|nvjet|xmma|cutlass.*(?:tensorop|simt)|conv(?!er[ts])|scudnn|dgrad|wgrad|fprop|winograd"
+    r"|flash(?!infer)|fmha|fmoe|fused_moe_kernel|Batch(?:Prefill|Decode)With|attention|attn|Cijk_|wvSplitK|gemv"
     r"|splitKreduce|dot_kernel|reduce_1block_kernel|mfma|cudnn::.*engine|bmm",
     re.IGNORECASE,
 )
 _NORMALIZATION_KERNEL = re.compile(
     r"softmax|layer_?norm|batch_?norm|\bbn_|group_?norm|rms_?norm|reduce_kernel|norm_kernel|RowwiseMoments"
     r"|GammaBeta|welford|ComputeInternalGradients|Compute(?:Backward)?FusedParams|pool|nll_loss|topk|RadixSort"
-    r"|bitonicSort|kernel_scan_|kernelHistogram|cub::.*(?:Reduce|Scan)|wrapped_(?:scan|reduce|\w*sort)_config",
+    r"|\bln_(?:fwd|bwd)|cross_entropy|Top[PK](?![a-z])|sampling|bitonicSort|kernel_scan_|kernelHistogram|cub::.*(?:Reduce|Scan)|wrapped_(?:scan|reduce|\w*sort)_config",
     re.IGNORECASE,
 )
 _ELEMENT_KERNEL = re.compile(
     r"elementwise|copy_kernel|CatArray|index|gather|scatter|dropout|multi_tensor_apply|(?<!pre)fill|embedding"
     r"|silu|gelu|relu|act_and_mul|rotary|(?<![a-z])rope|fused_?rope|(?<!broad)cast|transpose|distribution"
-    r"|convertTensor|upsample|triu_tril",
+    r"|convertTensor|upsample|triu_tril|quant|kOptimizer|(?:gated|dgated)_act|pointwise|swiglu|geglu",
     re.IGNORECASE,
 )
 _BY_KERNEL: tuple[tuple[re.Pattern[str], OperatorClass], ...] = (

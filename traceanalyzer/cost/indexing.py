@@ -162,7 +162,7 @@ def scatter(call: OpCall) -> Cost:
 def masked_scatter(call: OpCall) -> Cost:
     """x[mask] = v, and its gradient
 
-    FLOPs = 0
+    FLOPs = not known
     Bytes = not known
     Assumes nothing.
     """

@@ -219,7 +219,7 @@ def grouped_product(call: OpCall) -> Cost:
     """Products of groups whose sizes are data: 2-D x 3-D tokens, 2-D x 2-D weight gradient, 3-D x 3-D batch
 
     FLOPs = 2*m*n*k over all rows
-    Bytes = both operands, scales and bias read, the product written
+    Bytes = both operands, offsets, scales and bias read, the product written
     Assumes every row belongs to a group; group sizes are not in the trace, so this is an upper bound.
     """
     a, b = shape(call, 0), shape(call, 1)
@@ -232,7 +232,7 @@ def grouped_product(call: OpCall) -> Cost:
     terms = a[-1] * (a[0] * b[-1] if (len(a), len(b)) == (2, 2) else out)
     scaled = call.name == "aten::_scaled_grouped_mm"  # scales before the offsets, bf16 where no type is asked
     size = _asked_size(call, 7 if scaled else 4) or (2 if scaled else itemsize(call, 0))
-    read = sum(bytes_read(call, i) for i in (0, 1, *((2, 3, 5) if scaled else (3,))))
+    read = sum(bytes_read(call, i) for i in range(6 if scaled else 4))
     precision = matrix_precision(dtype(call, 0))
     return Cost(2 * terms, read, out * size, "matrix", precision, note="an upper bound: group sizes are data")
 

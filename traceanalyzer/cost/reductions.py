@@ -324,7 +324,7 @@ def counted(call: OpCall) -> Cost:
     """Results whose size depends on the values
 
     FLOPs = not known
-    Bytes = the input read; the result is data
+    Bytes = not known: the size of the result is data
     Assumes nothing.
     """
     raise Missing("data_dependent", "the size of the result is data")

@@ -142,6 +142,7 @@ def load_families() -> None:
     """Import every family once, so that its formulas are registered."""
     from traceanalyzer.cost import (  # noqa: F401
         attention,
+        bitsandbytes,
         convolution,
         cpp,
         foreign,

@@ -34,7 +34,7 @@ def shape(call: OpCall, i: int) -> Shape:
 
 def has(call: OpCall, i: int) -> bool:
     """Input `i` is a tensor of at least one dimension."""
-    return i < len(call.shapes) and call.shapes[i] != () and not isinstance(call.shapes[i][0], tuple)
+    return 0 <= i < len(call.shapes) and call.shapes[i] != () and not isinstance(call.shapes[i][0], tuple)
 
 
 def shapes_in(call: OpCall, i: int) -> list[Shape]:
