@@ -16,6 +16,7 @@ SWEPT = frozenset((HERE / "swept_operators.txt").read_text(encoding="utf-8").spl
 ORACLES = (
     "test_attention.py", "test_by_hand.py", "test_bytes_against_tensors.py", "test_conventions.py",
     "test_flops_against_torch.py", "test_packages.py", "test_triton.py",
+    "../trace/test_indexed.py",
 )  # fmt: skip
 TEXTS = "\n".join((HERE / file).read_text(encoding="utf-8") for file in ORACLES)
 NAMED = frozenset(re.findall(r"[\w:]+", TEXTS))

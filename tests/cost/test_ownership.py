@@ -83,3 +83,23 @@ def test_an_unlinked_record_has_no_owner_and_no_shapes(tmp_path: Path) -> None:
     found = own(load(str(t.write(tmp_path / "t.json"))))
     assert (found.owner >= 0).tolist() == [True, False]
     assert found.shaped.tolist() == [True, False]
+
+
+COUNTER = ([], "long int")
+
+
+def test_work_on_numbers_has_a_price_and_leaves_that_of_the_op_above(tmp_path: Path) -> None:
+    """A step counter; and inside a mean, which has a kernel of its own and is priced as before."""
+    t = Kineto()
+    t.run("aten::add_", 0, "counter_kernel", 100, 2, COUNTER, COUNTER)
+    t.op("aten::mean", 200, 50, X)
+    t.kernel("mean_kernel", 300, 20, t.launch(205))
+    t.op("aten::fill_", 210, 20, ([], "float"))
+    t.kernel("fill_kernel", 330, 2, t.launch(215))
+    analysis = traceanalyzer.analyze(t.write(tmp_path / "t.json"))
+    assert rows(analysis) == {
+        "aten::add_": (1, 16, 8),
+        "aten::mean": (512 * 1024, 4 * 512 * 1024, 4),
+        "aten::fill_": (0, 0, 4),
+    }
+    assert analysis.coverage.modelled_share == analysis.coverage.shaped_share == 1

@@ -81,6 +81,7 @@ CASES: list[tuple[str, tuple[Any, ...], int, int, int]] = [
      ("adam", X, X, t(T, H, dtype=UINT8), t(T, H, dtype=UINT8), 0.9, 0.99, 0.0, 0.0, 1e-8, 3, 1e-3,
       t(256, dtype=FP32), t(256, dtype=FP32), t(25, dtype=FP32), t(25, dtype=FP32), 0.0),
      14 * T * H, 6 * T * H + 2 * 1024 + 2 * 100, 4 * T * H + 2 * 100),
+    ("aiter::_groupnorm_run", (t(2, H, 4, 4), 8, W, W, 1e-6), 7 * 32 * H, 2 * (32 * H + 2 * H), 2 * 32 * H),
     ("FusedLayerNormAffineFunction", (t(T, 4, H), W, W), 7 * 4 * T * H, 2 * (4 * T * H + 2 * H),
      2 * 4 * T * H + 8 * 4 * T),
     ("FusedRMSNormAffineFunction", (X, W), 4 * T * H, 2 * (T * H + H), 2 * T * H + 4 * T),

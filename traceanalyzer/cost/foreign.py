@@ -23,7 +23,7 @@ DATA_DEPENDENT = {
 
 # aten's own operators whose work is decided by values, or by inputs that no profiler records.
 DATA_DEPENDENT_OPERATORS = {
-    "aten::index": "the profiler does not record lists of optional index tensors, so not the result's size",
+    "aten::index": "profilers leave out index tensors; where nothing else shows it, the size is data",
     "aten::_unsafe_index": "as aten::index",
     "aten::index_put_": "as aten::index, where the values do not tell how many elements are written",
     "aten::_index_put_impl_": "as aten::index_put_",

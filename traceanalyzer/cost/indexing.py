@@ -86,15 +86,23 @@ def gather(call: OpCall) -> Cost:
     return Cost(0, min(moved, bytes_of(call, 0)) + bytes_read(call, index), moved)
 
 
+_PROVED = "the index tensors are not recorded; how much is touched is proved by {}"
+
+
 @op_cost("aten::index", "aten::_index", "aten::_unsafe_index", source=_SOURCE)
 def advanced_index(call: OpCall) -> Cost:
     """x[i, j, ...] with index tensors for the leading dimensions
 
     FLOPs = 0
     Bytes = as many elements read as are written, but no more than there are; the int64 indices
-    Assumes the indices stand for the leading dimensions; masks have a size that is data.
+    Assumes the indices stand for the leading dimensions, unless the trace shows what is touched; else masks
+    have a size that is data.
     """
     dims, indices = shape(call, 0), [s for s in shapes_in(call, 1) if s]
+    if call.output is not None:
+        moved = numel(call.output) * itemsize(call, 0)
+        read = min(moved, bytes_of(call, 0)) + 8 * sum(map(numel, call.indices))
+        return Cost(0, read, moved, note=_PROVED.format(call.output_from))
     if not indices:
         raise Missing("data_dependent", "the profiler does not record lists of optional index tensors")
     as_large = any(numel(s) == numel(dims) and len(s) == len(dims) > 1 for s in indices)
@@ -117,9 +125,12 @@ def index_put(call: OpCall) -> Cost:
     dims, indices = shape(call, 0), [s for s in shapes_in(call, 1) if s]
     accumulates = len(call.concrete) > 3 and is_true(call.concrete[3])
     note = ""
-    if call.list_dtype in ("bool", "uint8"):
+    if call.output is not None:
+        indices, note = list(call.indices), _PROVED.format(call.output_from)
+        size = numel(call.output)
+    elif call.list_dtype in ("bool", "uint8"):
         raise Missing("data_dependent", "a mask chooses as many elements as are true")
-    if indices:
+    elif indices:
         size = numel(broadcast(*indices)) * numel(dims[len(indices):])
     elif has(call, 2) and numel(shape(call, 2)) > 1:
         size, note = numel(shape(call, 2)), "index tensors not recorded: as many elements as there are values"

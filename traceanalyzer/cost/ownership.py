@@ -36,13 +36,13 @@ class Ownership:
 def own(trace: Trace) -> Ownership:
     """Priced op of every record; O(ops x depth) in numpy, no Python loop over rows."""
     ops, kernels = trace.ops, trace.kernels
-    roles, dims = _roles_and_dims(trace)
+    roles, dims, described = _roles_and_dims(trace)
     linked = (kernels.unlinked < 0) & (kernels.op >= 0)
     link_ops = distinct(kernels.op[linked])
     blocked = _blocked(trace, roles, dims, link_ops)
     owner_of = np.full(len(ops) + 1, -1, np.int32)
     shaped_of = np.zeros(len(ops) + 1, bool)
-    owner_of[link_ops], shaped_of[link_ops] = _walk(trace, link_ops, roles, dims, blocked)
+    owner_of[link_ops], shaped_of[link_ops] = _walk(trace, link_ops, roles, described, blocked)
     overhead_of = np.zeros(len(ops) + 1, bool)
     if trace.on_cpu:
         orphan = link_ops[owner_of[link_ops] < 0]
@@ -58,15 +58,22 @@ def own(trace: Trace) -> Ownership:
     )
 
 
-def _roles_and_dims(trace: Trace) -> tuple[Codes, Bools]:
-    """Role of each op's formula and whether its dims were recorded."""
+def _roles_and_dims(trace: Trace) -> tuple[Codes, Bools, Bools]:
+    """Of each op: the role of its formula; whether it has dims; whether it has, or works on numbers alone.
+
+    An op on tensors of no dimension, as on a step counter, has its own price, but keeps no op above it,
+    whose work it is a part of, from being priced.
+    """
     role_of_call = np.zeros(len(trace.calls) + 1, np.int8)
     dims_of_call = np.zeros(len(trace.calls) + 1, bool)
+    typed_of_call = np.zeros(len(trace.calls) + 1, bool)
     for row, call in enumerate(trace.calls):
         formula = formula_for(call)
         role_of_call[row] = _NONE if formula is None else _ROLE_CODES[formula.role]
         dims_of_call[row] = any(shape != () for shape in call.shapes)
-    return role_of_call[trace.ops.call], dims_of_call[trace.ops.call]
+        typed_of_call[row] = any(call.dtypes)
+    of = trace.ops.call
+    return role_of_call[of], dims_of_call[of], dims_of_call[of] | typed_of_call[of]
 
 
 def _blocked(trace: Trace, roles: Codes, dims: Bools, link_ops: Ids) -> Bools:

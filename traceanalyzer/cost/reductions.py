@@ -317,8 +317,22 @@ def margin_loss(call: OpCall) -> Cost:
     return Cost(3 * numel(dims), read, (losses + marks) * itemsize(call, 0))
 
 
+@op_cost("aten::nonzero", source=_SOURCE)
+def nonzero(call: OpCall) -> Cost:
+    """Positions of the elements that are not zero
+
+    FLOPs = 1 an input element
+    Bytes = input read, an int64 a position and dimension written
+    Assumes one pass; how many there are is known only where the trace shows the size of the result.
+    """
+    if call.output is None:
+        raise Missing("data_dependent", "the size of the result is data")
+    note = f"how many there are is proved by {call.output_from}"
+    return Cost(numel(shape(call, 0)), bytes_read(call, 0), 8 * numel(call.output), note=note)
+
+
 @op_cost("aten::bincount", "aten::unique", "aten::_unique2", "aten::unique_dim",
-         "aten::nonzero", "aten::masked_select", "aten::unique_consecutive", "aten::nonzero_static",
+         "aten::masked_select", "aten::unique_consecutive", "aten::nonzero_static",
          source=_SOURCE)
 def counted(call: OpCall) -> Cost:
     """Results whose size depends on the values

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from types import MappingProxyType
@@ -115,7 +115,7 @@ def price(call: OpCall) -> Cost | Unpriced:
     if formula is None:
         return Unpriced("no_formula")
     try:
-        cost = formula.price(call)
+        cost = formula.price(_of_numbers(call))
     except Missing as missing:
         return missing.unpriced
     except Exception as error:  # a user's formula may raise anything
@@ -130,6 +130,14 @@ def price(call: OpCall) -> Cost | Unpriced:
     if not cost.flops and not cost.bytes and formula.role != "free" and not _describes_a_tensor(call):
         return Unpriced("no_shapes", f"no input of {call.name} is recorded as a tensor")
     return cost
+
+
+def _of_numbers(call: OpCall) -> OpCall:
+    """A call on tensors without dimensions alone, as a step counter is, is one on tensors of one element."""
+    if any(call.shapes) or not any(call.dtypes):
+        return call
+    shapes = tuple((1,) if kind else () for kind in call.dtypes)
+    return replace(call, shapes=shapes, strides=())
 
 
 def _describes_a_tensor(call: OpCall) -> bool:

@@ -184,6 +184,19 @@ def causal_softmax(call: OpCall) -> Cost:
                 special_functions=seen)  # fmt: skip
 
 
+@op_cost("aiter::_groupnorm_run", source="aiter/ops/groupnorm.py")
+def group_norm(call: OpCall) -> Cost:
+    """(x - mean) / std * w + b over groups of channels
+
+    FLOPs = 7 an element
+    Bytes = x, w and b read, y written
+    Assumes one pass; the statistics need a second where a group does not stay on chip.
+    """
+    size = numel(shape(call, 0))
+    read = sum(bytes_read(call, i) for i in (0, 2, 3))
+    return Cost(7 * size, read, bytes_of(call, 0), "vector", "fp32")
+
+
 @op_cost("_C::rotary_embedding", source=_VLLM)
 def rotary(call: OpCall) -> Cost:
     """Queries and keys rotated in place by cached cosines and sines: (positions, Q, K, size, cache, neox)

@@ -32,6 +32,7 @@ class OpCall:
     stated_flops: int | None = None         # of a Triton kernel, where its compiler counted them
     output: Shape | None = None             # an output's dims, proved by another op's recorded input
     output_from: str = ""                   # what proves `output`: words for a row's note
+    indices: tuple[Shape, ...] = ()         # dims of the index tensors of an indexing, proved likewise
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import numpy as np
 
 from traceanalyzer.columns import Ids, Kernels, Ops
 from traceanalyzer.model import OpCall
+from traceanalyzer.trace.indexed import index_proofs
 from traceanalyzer.trace.outputs import Proof, output_proofs
 from traceanalyzer.trace.tensorlists import list_dtypes
 
@@ -45,7 +46,7 @@ def infer(
     Calls alike in everything recorded become two where different outputs or dtypes are proved. A
     recorded call keeps its row. `forward`: the forward op of each backward node, -1 elsewhere.
     """
-    outputs = output_proofs(ops, calls, forward)
+    outputs = output_proofs(ops, calls, forward) | index_proofs(names, ops, calls)
     dtypes = list_dtypes(names, ops, kernels, calls)
     if not outputs and not dtypes:
         return ops, calls
@@ -60,5 +61,5 @@ def infer(
 
 def _with(call: OpCall, proof: Proof | None, items: tuple[str, str | None] | None) -> OpCall:
     if proof is not None:
-        call = replace(call, output=proof.shape, output_from=proof.by)
+        call = replace(call, output=proof.shape, output_from=proof.by, indices=proof.indices)
     return replace(call, list_dtype=items[0], list_source=items[1]) if items else call

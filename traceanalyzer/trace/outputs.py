@@ -41,10 +41,11 @@ _LOOK_AHEAD = 4  # operators passed on the way to a batch norm: its counter is i
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A shape and what proves it."""
+    """A shape and what proves it; for indexing the dims of the index tensors as well."""
 
     shape: Shape
     by: str
+    indices: tuple[Shape, ...] = ()
 
 
 def output_proofs(ops: Ops, calls: Sequence[OpCall], forward: Ids) -> dict[int, Proof]:
