@@ -14,7 +14,7 @@ from traceanalyzer.model import Cost, Dims, OpCall
 from traceanalyzer.trace import load
 
 X = torch.arange(50.0 * 8 * 6).view(50, 8, 6)
-I, J = torch.randint(0, 50, (7,)), torch.randint(0, 8, (7,))
+ROWS, COLUMNS = torch.randint(0, 50, (7,)), torch.randint(0, 8, (7,))
 SQUARE = torch.tensor([[0, 1], [2, 3]])
 MASK = torch.arange(50) % 3 == 0
 
@@ -32,8 +32,8 @@ def recorded(run: Callable[[], object], name: str, path: Path) -> OpCall:
 @pytest.mark.parametrize(
     ("index", "indices"),
     [
-        ((I,), 7), ((I, J), 14), ((slice(None), J), 7), ((slice(None), slice(None), SQUARE), 4),
-        ((I, slice(None), J % 6), 14), ((MASK,), 17), ((I[:1],), 1),
+        ((ROWS,), 7), ((ROWS, COLUMNS), 14), ((slice(None), COLUMNS), 7), ((slice(None), slice(None), SQUARE), 4),
+        ((ROWS, slice(None), COLUMNS % 6), 14), ((MASK,), 17), ((ROWS[:1],), 1),
     ],
 )  # fmt: skip
 def test_what_is_read(index: tuple[object, ...], indices: int, tmp_path: Path) -> None:
@@ -48,9 +48,9 @@ def test_what_is_read(index: tuple[object, ...], indices: int, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("index", "value", "accumulate", "indices"),
     [
-        ((I,), torch.zeros(7, 8, 6), False, 7),
-        ((I,), torch.zeros(7, 8, 6), True, 7),
-        ((I,), torch.zeros(6), False, 7),  # broadcast: what is written is not as large as what is given
+        ((ROWS,), torch.zeros(7, 8, 6), False, 7),
+        ((ROWS,), torch.zeros(7, 8, 6), True, 7),
+        ((ROWS,), torch.zeros(6), False, 7),  # broadcast: what is written is not as large as what is given
         ((MASK,), torch.zeros(17, 8, 6), False, 17),
     ],
 )
