@@ -72,3 +72,14 @@ def test_inputs_that_do_not_fit_are_refused_in_one_line() -> None:
     ):
         result = CliRunner().invoke(main, ["explain", *words])
         assert result.exit_code == 2 and told in result.stderr and "Fix:" in result.stderr, words
+
+
+def test_sizes_may_be_given_one_by_one() -> None:
+    assert explained("mm", "--dims", "8x4", "--dims", "4x2") == explained("mm", "--dims", "8x4,4x2")
+
+
+def test_inputs_that_a_formula_cannot_take_are_refused_in_one_line() -> None:
+    result = CliRunner().invoke(main, ["explain", "mm", "--dims", "512,64"])
+    assert result.exit_code == 2
+    assert "fails with these inputs" in result.stderr and "Fix: " in result.stderr
+    assert result.stderr.count("\n") == 1

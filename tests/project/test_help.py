@@ -9,6 +9,7 @@ from itertools import takewhile
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from tests.project.tree import ROOT
 from traceanalyzer import __version__
@@ -80,3 +81,12 @@ def test_the_readme_shows_commands_and_options_that_exist() -> None:
         known = {o for p in command.params for o in [*p.opts, *p.secondary_opts]} | {"--help", "-h", "-"}
         given = {word.partition("=")[0].strip("[]") for word in rest if word.startswith(("-", "[-"))}
         assert given <= known, f"README shows {sorted(given - known)} of `traceanalyze {name}`"
+
+
+def test_what_the_readme_explains_is_explained() -> None:
+    lines = [line.split() for line in shown() if line.startswith("explain ") and "NAME" not in line]
+    assert any("--dims" in words for words in lines)
+    for words in lines:
+        result = CliRunner().invoke(main, words)
+        assert result.exit_code == 0 and "not priced" not in result.stdout, result.output
+        assert "--device" not in words or "roof time" in result.stdout

@@ -32,8 +32,9 @@ def recorded(run: Callable[[], object], name: str, path: Path) -> OpCall:
 @pytest.mark.parametrize(
     ("index", "indices"),
     [
-        ((ROWS,), 7), ((ROWS, COLUMNS), 14), ((slice(None), COLUMNS), 7), ((slice(None), slice(None), SQUARE), 4),
-        ((ROWS, slice(None), COLUMNS % 6), 14), ((MASK,), 17), ((ROWS[:1],), 1),
+        ((ROWS,), 7), ((ROWS, COLUMNS), 14), ((slice(None), COLUMNS), 7),
+        ((slice(None), slice(None), SQUARE), 4), ((ROWS, slice(None), COLUMNS % 6), 14),
+        ((MASK,), 17), ((ROWS[:1],), 1),
     ],
 )  # fmt: skip
 def test_what_is_read(index: tuple[object, ...], indices: int, tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 @click.command(short_help="The formula behind an operator: FLOPs, bytes, assumptions, source.")
 @click.argument("name")
-@click.option("--dims", metavar="DIMS", help="Work it through for inputs of these sizes, such as "
-              "512x1024,1024x512; - is no tensor, [4x4,8x8] a list of tensors.")
+@click.option("--dims", multiple=True, metavar="DIMS", help="Work it through for inputs of these sizes, such "
+              "as 512x1024,1024x512; - is no tensor, [4x4,8x8] a list of tensors. Repeats.")
 @click.option("--dtypes", default="fp32", show_default=True, metavar="TYPES",
               help="Their types: one for each tensor, or one for all, such as bf16.")
 @click.option("--strides", default="", metavar="STRIDES", help="Their strides, written as --dims is.")
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--cost-file", "cost_files", multiple=True, type=click.Path(dir_okay=False), metavar="F.py",
               help="Formulas of your own; the file is run. Repeats.")
 def command(
-    name: str, dims: str | None, dtypes: str, strides: str, values: tuple[str, ...], device: str | None,
+    name: str, dims: tuple[str, ...], dtypes: str, strides: str, values: tuple[str, ...], device: str | None,
     cost_files: tuple[str, ...],
 ) -> None:  # fmt: skip
     """NAME is an operator as a trace spells it, such as aten::mm; a bare `mm` is taken for aten::mm.
@@ -46,8 +46,8 @@ def command(
         click.echo(f"{found}\n" if formula.name == found else f"{found}  (as every {formula.name})\n")
         click.echo(inspect.cleandoc(formula.doc))
         click.echo(f"\nSource: {formula.source}")
-        if dims is not None:
-            _work_through(found, dims, dtypes, strides, values, against)
+        if dims:
+            _work_through(found, ",".join(dims), dtypes, strides, values, against)
         elif device or values or strides:
             raise UsageError("there is nothing to work through without the inputs' sizes", fix="give --dims")
 
@@ -76,8 +76,14 @@ def _work_through(
 ) -> None:
     from traceanalyzer.cli.worked import Inputs, call_of, worked
     from traceanalyzer.cost import price
+    from traceanalyzer.model import Unpriced
 
     call = call_of(name, Inputs(dims, dtypes, strides, values))
+    cost = price(call)
+    if isinstance(cost, Unpriced) and cost.reason == "formula_failed":
+        raise UsageError(f"{name}: its formula fails with these inputs: {cost.detail}",
+                         fix="give every input in the order of the operator's schema, 8x4 for two "
+                         "dimensions, - for an argument that is no tensor")  # fmt: skip
     click.echo()
-    for line in worked(call, price(call), device):
+    for line in worked(call, cost, device):
         click.echo(line)
