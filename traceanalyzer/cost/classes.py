@@ -76,6 +76,7 @@ _LIBRARY_CONTRACTION = _any(
     r"fbgemm::\w*gemm\w* _C::\w*(?:gemm|scaled_mm|scaled_fp4_mm)\w*",
     r"_?vllm\w*::\w*(?:attention|experts|gemm)\w* (?:vllm|sglang)::\w*(?:moe|experts)\w*",
     r"bitsandbytes::(?:gem[mv]_4bit|int8_(?:linear_matmul|scaled_mm|mixed_scaled_mm)) _Linear(?:Backward)?",
+    r"trtllm::\w*(?:gemm|_mm|moe|attention)\w*",
     r"_LayerNorm(?:Linear|MLP)(?:Backward)? _GroupedLinear(?:Backward)?",
     r"aiter::\w*(?:gemm|mha|fmha|moe)\w* (?:sgl_kernel|fbgemm)::\w*(?:scaled_(?:\w+_)?mm|[if]8bf16)\w*",
 )

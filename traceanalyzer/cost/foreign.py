@@ -18,6 +18,8 @@ DATA_DEPENDENT = {
     "aiter::*moe*": "routing is data",
     "sgl_kernel::moe_align_block_size": "how many tokens each expert has is data",
     "sgl_kernel::*group*mm*": "how many tokens each expert has is data",
+    "trtllm::*moe*": "routing is data",
+    "trtllm::*attention*": "lengths are data",
     "_C_cache_ops::*": "which blocks of the cache are touched is data",
 }
 

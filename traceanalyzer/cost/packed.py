@@ -22,6 +22,7 @@ _VLLM = "vllm-project/vllm: csrc/torch_bindings.cpp, vllm/model_executor/layers/
 _SGLANG = "sgl-project/sglang: sgl-kernel/csrc/common_extension.cc"
 _FBGEMM = "pytorch/FBGEMM: fbgemm_gpu/experimental/gen_ai/src/quantize/quantize.cpp"
 _AITER = "ROCm/aiter: aiter/ops/gemm_op_a8w8.py, gemm_op_a16w16.py"
+_TRTLLM = "NVIDIA/TensorRT-LLM: cpp/tensorrt_llm/thop"
 _BITS = (4, 8)
 _ALIKE = 1.15  # a range of bytes no wider than this is as good as a figure
 
@@ -88,6 +89,24 @@ def of_aiter(call: OpCall) -> Cost:
     Assumes that an argument of Y's size is Y.
     """
     return _linear(call, 2)
+
+
+@op_cost("trtllm::cublas_mm", "trtllm::cublas_scaled_mm", "trtllm::fp8_block_scaling_gemm",
+         "trtllm::fp4_gemm", "trtllm::nvfp4_gemm", "trtllm::cublas_fp4_scaled_mm", source=_TRTLLM)
+def of_tensorrt_llm(call: OpCall) -> Cost:
+    """C[m,n] = A[m,k] @ B of n*k elements, in 16 bits or with scales in 8 or 4: (A, B, ...)
+
+    FLOPs = 2*m*n*k, against the peak of A's type; of two 4-bit values a byte, against the fp4 peak
+    Bytes = A, B, scales and bias read, C in 16 bits written
+    Assumes every operand is read once; B lies in either order.
+    """
+    (m, inner), size = shape(call, 0), numel(shape(call, 1))
+    four = "fp4" in call.name
+    columns = size // inner
+    flops = 2 * m * size * (2 if four else 1)
+    read = sum(bytes_read(call, i) for i in tensors(call))
+    precision = "fp4" if four else matrix_precision(dtype(call, 0))
+    return Cost(flops, read, 2 * m * columns, "matrix", precision)
 
 
 @op_cost("vllm::rocm_unquantized_gemm*", "vllm::cpu_unquantized_gemm", role="composite", source=_VLLM)
