@@ -103,3 +103,17 @@ def test_work_on_numbers_has_a_price_and_leaves_that_of_the_op_above(tmp_path: P
         "aten::fill_": (0, 0, 4),
     }
     assert analysis.coverage.modelled_share == analysis.coverage.shaped_share == 1
+
+
+@pytest.mark.parametrize(
+    ("node", "reason"),
+    [("MyBackward", "no_formula"),
+     ("torch::autograd::CppNode<SplitLookupFunction_sgd_Op>", "data_dependent")],
+)  # fmt: skip
+def test_a_node_with_gradients_is_not_called_recorded_without_shapes(
+    node: str, reason: str, tmp_path: Path
+) -> None:
+    t = Kineto()
+    t.run(node, 0, "kernel", 100, 10, X)
+    (found,) = traceanalyzer.analyze(t.write(tmp_path / "t.json")).op_rows
+    assert (found.verdict, found.reason) == ("unmodelled", reason) and found.note

@@ -8,6 +8,7 @@ from traceanalyzer.model import Cost, OpCall
 # What decides the work of these is data (indices, lengths, routing) or not among the recorded dims.
 DATA_DEPENDENT = {
     "fbgemm::split_embedding_*": "rows touched are index data; the tables are not among the dims",
+    "torch::autograd::CppNode<*Lookup*": "rows touched are index data; the tables are not among the dims",
     "fbgemm::*lookup*": "rows touched are index data",
     "fbgemm::*jagged*": "lengths are data",
     "fbgemm::permute_*sparse*": "lengths are data",

@@ -79,9 +79,9 @@ def gather(call: OpCall) -> Cost:
     dims, chosen = shape(call, 0), shape(call, index)
     size = numel(chosen)
     if call.name == "aten::index_select":
-        if not call.concrete:
+        if not call.concrete and len(dims) > 1:
             raise Missing("no_concrete_inputs", "the dimension to select in is not recorded")
-        size *= numel(dims) // max(dims[integers(call, 1)[0]], 1)
+        size *= numel(dims) // max(dims[integers(call, 1)[0] if len(dims) > 1 else 0], 1)
     moved = size * itemsize(call, 0)
     return Cost(0, min(moved, bytes_of(call, 0)) + bytes_read(call, index), moved)
 

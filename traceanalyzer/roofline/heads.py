@@ -9,10 +9,12 @@ from typing import cast
 import numpy as np
 
 from traceanalyzer.columns import PHASES, UNLINKED, Bools, Codes, RecordKind, Trace
-from traceanalyzer.cost import price
+from traceanalyzer.cost import formula_of, price
 from traceanalyzer.cost.ownership import Ownership
 from traceanalyzer.model import Cost, OpCall, Phase, Reason, Unpriced
 from traceanalyzer.roofline.invocations import COMPUTE, COPY, Groups
+
+_NODE = "what an autograd node does with its gradients is not recorded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +59,21 @@ def _head(
     row = int(ops.call[op])
     call = trace.calls[row]
     if owner < 0:
-        cost: Cost | Unpriced = Unpriced("no_formula" if ownership.shaped[record] else "no_shapes")
+        cost = _without_an_owner(call, bool(ownership.shaped[record]))
     else:
         cost = _priced(row, call, prices)
     phase = cast(Phase, PHASES[ops.phase[op]]) if ops.phase[op] >= 0 else None
     module = trace.names[ops.module[op]] if ops.module[op] >= 0 else None
     return RowHead(call.name, call, phase, module, work, cost)
+
+
+def _without_an_owner(call: OpCall, shaped: bool) -> Cost | Unpriced:
+    """Why nothing prices a record: an autograd node's dims are those of gradients, not of what it does."""
+    if not shaped and any(call.shapes):
+        formula = formula_of(call.name)
+        known = price(call) if formula is not None and formula.role == "work" else None
+        return known if isinstance(known, Unpriced) else Unpriced("no_formula", _NODE)
+    return Unpriced("no_formula" if shaped else "no_shapes")
 
 
 def _priced(row: int, call: OpCall, prices: dict[int, Cost | Unpriced]) -> Cost | Unpriced:
