@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, overload
 
 import numpy as np
@@ -16,6 +17,7 @@ from traceanalyzer.units import canonical_dtype
 
 CallKey = tuple[int, bytes]  # name id, and one of `call_keys`
 _SEPARATOR = b"\0"  # cannot stand in JSON text
+_DECODER = json.JSONDecoder(strict=False)  # one for all: json.loads with an argument makes one a call
 _SPACE = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")|\s+', re.DOTALL)
 
 
@@ -79,21 +81,33 @@ class Calls(Sequence[OpCall]):
 
 
 def _parse(name: str, key: bytes) -> OpCall:
-    *lists, backend, flops = key.split(b"\0")
-    dims, types_text, strides, concrete, legacy = map(_list_in, lists)
-    shapes = tuple(_dims(item) for item in (dims or legacy))
-    types = tuple(item if isinstance(item, str) else "" for item in types_text)
-    types += ("",) * (len(shapes) - len(types))  # torch 1.8 writes dims and leaves the types out
+    dims, types_text, strides, concrete, legacy, backend, flops = key.split(b"\0")
+    shapes = tuple(map(_dims, _list_in(dims) or _list_in(legacy)))
+    types, dtypes = _types(types_text, len(shapes))
     return OpCall(
         name=name,
         shapes=shapes,
-        dtypes=tuple(canonical_dtype(text) for text in types),
+        dtypes=dtypes,
         types=types,
-        strides=tuple(_dims(item) for item in strides),
-        concrete=tuple(item if isinstance(item, str) else json.dumps(item) for item in concrete),
+        strides=tuple(map(_dims, _list_in(strides))),
+        concrete=_texts(concrete),
         triton=backend == b'"triton"',
         stated_flops=_count(flops),
     )
+
+
+# Calls of one operator differ in their dims; their types and scalars repeat.
+@lru_cache(maxsize=4096)
+def _types(text: bytes, count: int) -> tuple[tuple[str, ...], tuple[str | None, ...]]:
+    """As recorded, and by this project's names; at least `count` of them."""
+    types = tuple(item if isinstance(item, str) else "" for item in _list_in(text))
+    types += ("",) * (count - len(types))  # torch 1.8 writes dims and leaves the types out
+    return types, tuple(map(canonical_dtype, types))
+
+
+@lru_cache(maxsize=4096)
+def _texts(text: bytes) -> tuple[str, ...]:
+    return tuple(item if isinstance(item, str) else json.dumps(item) for item in _list_in(text))
 
 
 def _count(text: bytes) -> int | None:
@@ -109,7 +123,7 @@ def _list_in(text: bytes) -> list[Any]:
     if not text:
         return []
     try:
-        value = json.loads(text, strict=False)
+        value = _DECODER.decode(text.decode("utf-8", "surrogatepass"))
     except ValueError:
         return []
     return value if isinstance(value, list) else []
