@@ -117,3 +117,29 @@ def test_a_node_with_gradients_is_not_called_recorded_without_shapes(
     t.run(node, 0, "kernel", 100, 10, X)
     (found,) = traceanalyzer.analyze(t.write(tmp_path / "t.json")).op_rows
     assert (found.verdict, found.reason) == ("unmodelled", reason) and found.note
+
+
+SCRIPTS = {
+    "a product with a number": (lambda x: x * 2.0, 1),
+    "another name": (lambda x: torch.multiply(x, x), 1),
+    "a rectifier": (torch.relu, 1),
+    "a square": (torch.square, 1),
+    "a mask, a copy and what fills it": (lambda x: x.masked_fill(x > 0.5, 0.0), 3),
+    "a quotient in place": (lambda x: x.div_(3.0), 1),
+    "a matrix times a vector": (lambda x: x.mv(x[0]), 1),
+    "a logarithm of a sigmoid": (F.logsigmoid, 1),
+    "the larger of two": (lambda x: torch.max(x, x), 1),
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_on_a_cpu_work_is_counted_where_it_is_done_and_once(script: str, tmp_path: Path) -> None:
+    """Both the operator that is called and the one that it calls have a record of their own time."""
+    run, times = SCRIPTS[script]
+    x = torch.rand(512, 512)
+    with torch.profiler.profile(record_shapes=True) as profiler:
+        run(x)  # type: ignore[no-untyped-call]
+    profiler.export_chrome_trace(str(tmp_path / "t.json"))
+    analysis = traceanalyzer.analyze(tmp_path / "t.json", options=ROOFS)
+    working = [r for r in analysis.op_rows if (r.read_bytes or 0) >= 4 * x.numel()]
+    assert len(working) == times, working

@@ -66,12 +66,23 @@ def copy(call: OpCall) -> Cost:
     return Cost(0, bytes_read(call, source), bytes_of(call, destination))
 
 
-@op_cost("aten::clone", "aten::contiguous", "aten::to", "aten::_to_copy", "aten::type_as", "aten::float",
-         "aten::half", "aten::bfloat16", "aten::flip", "aten::roll", "aten::repeat", "aten::tile",
+@op_cost("aten::contiguous", "aten::to", "aten::type_as", "aten::float", "aten::half", "aten::bfloat16",
+         "aten::pin_memory", "aten::cuda", "aten::cpu", "aten::tile", "aten::concat", "aten::hstack",
+         "aten::vstack", "aten::dstack", "aten::pad", "aten::_pad_circular", source=_NOTHING, role="free")
+def passed_on(call: OpCall) -> Cost:
+    """The tensor itself where nothing is to be done; else an op that it calls does it: clone, _to_copy, cat
+
+    FLOPs = 0
+    Bytes = 0
+    Assumes what it calls is priced by itself.
+    """
+    return Cost(0, 0, 0)
+
+
+@op_cost("aten::clone", "aten::_to_copy", "aten::flip", "aten::roll", "aten::repeat",
          "aten::rot90", "aten::pixel_shuffle", "aten::pixel_unshuffle", "aten::channel_shuffle",
          *(f"aten::{view}_copy" for view in _COPIED_VIEWS.split()),
-         "aten::repeat_interleave", "aten::_pin_memory", "aten::pin_memory", "aten::cuda", "aten::cpu",
-         source=_SOURCE, role="auxiliary")
+         "aten::repeat_interleave", "aten::_pin_memory", source=_SOURCE, role="auxiliary")
 def duplicate(call: OpCall) -> Cost:
     """A new tensor with the same elements, or repeated ones
 
@@ -80,19 +91,18 @@ def duplicate(call: OpCall) -> Cost:
     Assumes the input's type where the argument is not recorded.
     """
     size, kind = numel(shape(call, 0)), dtype(call, 0)
-    if call.name in ("aten::repeat", "aten::tile"):
+    if call.name == "aten::repeat":
         factors = integers(call, 1)
         dims = (1,) * (len(factors) - len(shape(call, 0))) + shape(call, 0)
         size = numel(tuple(d * f for d, f in zip(dims, factors, strict=False)))
     if call.name == "aten::repeat_interleave":
         raise Missing("data_dependent", "the repeats are data")
-    if call.name in ("aten::_to_copy", "aten::to") and len(call.concrete) > 1:
+    if call.name == "aten::_to_copy" and len(call.concrete) > 1:
         kind = SCALAR_TYPES.get(call.concrete[1].strip(), kind)
     return Cost(0, bytes_read(call, 0), size * ITEMSIZE[kind])
 
 
-@op_cost("aten::cat", "aten::_cat", "aten::concat", "aten::stack", "aten::hstack", "aten::vstack",
-         "aten::dstack", "aten::block_diag", source=_SOURCE, role="auxiliary")
+@op_cost("aten::cat", "aten::_cat", "aten::stack", "aten::block_diag", source=_SOURCE, role="auxiliary")
 def concatenate(call: OpCall) -> Cost:
     """All tensors of a list one after another
 
@@ -108,9 +118,9 @@ def concatenate(call: OpCall) -> Cost:
     return Cost(0, read, list_bytes(call, 0))
 
 
-@op_cost("aten::constant_pad_nd", "aten::pad", "aten::reflection_pad1d", "aten::reflection_pad2d",
+@op_cost("aten::constant_pad_nd", "aten::reflection_pad1d", "aten::reflection_pad2d",
          "aten::reflection_pad3d", "aten::replication_pad1d", "aten::replication_pad2d",
-         "aten::replication_pad3d", "aten::_pad_circular", source=_SOURCE, role="auxiliary")
+         "aten::replication_pad3d", source=_SOURCE, role="auxiliary")
 def pad(call: OpCall) -> Cost:
     """The input with borders
 

@@ -39,6 +39,8 @@ def own(trace: Trace) -> Ownership:
     roles, dims, described = _roles_and_dims(trace)
     linked = (kernels.unlinked < 0) & (kernels.op >= 0)
     link_ops = distinct(kernels.op[linked])
+    if trace.on_cpu:
+        roles[_repeats(trace, dims, roles)] = _COMPOSITE
     blocked = _blocked(trace, roles, dims, link_ops)
     owner_of = np.full(len(ops) + 1, -1, np.int32)
     shaped_of = np.zeros(len(ops) + 1, bool)
@@ -91,6 +93,20 @@ def _blocked(trace: Trace, roles: Codes, dims: Bools, link_ops: Ids) -> Bools:
     by_move = _ancestors(parent, priced & (roles == _AUXILIARY))
     blocked: Bools = by_work | ((roles == _AUXILIARY) & by_move)
     return blocked
+
+
+def _repeats(trace: Trace, dims: Bools, roles: Codes) -> Ids:
+    """Ops that call one of their own name, as `mul` by a number calls the `mul` of two tensors.
+
+    The inner one does the work, and on a CPU both have a record.
+    """
+    ops = trace.ops
+    bare: dict[str, int] = {}
+    name = np.array([bare.setdefault(text.rstrip("_"), len(bare)) for text in trace.names], np.int32)
+    inner = np.flatnonzero(dims & (roles == _WORK) & (ops.parent >= 0))
+    outer = ops.parent[inner]
+    same = name[ops.name[inner]] == name[ops.name[outer]]
+    return distinct(outer[same])
 
 
 def _ancestors(parent: Ids, marked: Bools) -> Bools:

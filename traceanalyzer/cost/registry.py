@@ -50,17 +50,28 @@ class Formula:
 
 
 FORMULAS: dict[str, Formula] = {}
-# Ops that have a kernel of their own on one device and call other priced ops on another: mean is a sum
-# and a division on the CPU, dropout a random fill and a product, an embedding a selection of rows, a
-# list op a loop where its fast path does not apply (torch/aten/src/ATen/native: ReduceOps.cpp,
-# Dropout.cpp, Embedding.cpp, ForeachOpsKernels.cpp).
-DELEGATING = frozenset(
-    f"aten::{name}" for name in (
-        "mean", "nanmean", "nansum", "std", "norm", "logsumexp", "special_logsumexp", "native_dropout",
-        "bernoulli", "embedding", "nll_loss", "nll_loss_nd", "argsort", "msort", "kl_div", "count_nonzero",
-        "_foreach_*", "_foreach_norm", "_foreach_max", "index_put_", "index_put", "repeat_interleave",
-    )
-)  # fmt: skip
+# Ops that have a kernel of their own on one device, or for some arguments, and call other priced ops
+# elsewhere: mean is a sum and a division on the CPU, dropout a random fill and a product, an embedding a
+# selection of rows, relu a clamp, a list op a loop where its fast path does not apply; and mere other
+# names (aten/src/ATen/native: ReduceOps.cpp, Dropout.cpp, Embedding.cpp, Activation.cpp,
+# ForeachOpsKernels.cpp, BatchLinearAlgebra.cpp).
+_DELEGATING = """
+mean nanmean nansum std norm logsumexp special_logsumexp logcumsumexp native_dropout native_dropout_backward
+bernoulli embedding nll_loss nll_loss_nd argsort msort kl_div count_nonzero _foreach_* _foreach_norm
+_foreach_max index_put_ index_put _unsafe_index _unsafe_index_put repeat_interleave take_along_dim
+scatter_reduce isin max min
+isnan isinf isfinite masked_fill relu relu_ relu6 relu6_ hardtanh celu celu_ selu selu_ prelu log_sigmoid
+mish_backward square square_ float_power float_power_ ldexp ldexp_ rsub deg2rad deg2rad_ rad2deg rad2deg_
+divide divide_ true_divide true_divide_ multiply multiply_ subtract subtract_ negative negative_ absolute
+absolute_ clip clip_ greater greater_ less less_ conj_physical _conj_physical positive real imag
+__and__ __or__ __xor__ __iand__ __ior__ __ixor__ special_expit special_erf special_log1p special_xlogy
+special_exp2 special_expm1 special_i0
+l1_loss poisson_nll_loss soft_margin_loss soft_margin_loss_backward binary_cross_entropy_with_logits
+_safe_softmax _fused_rms_norm _weight_norm
+mv vdot outer ger cdist convolution_backward linalg_inv_ex linalg_lu _linalg_det _linalg_slogdet
+_linalg_solve_ex
+"""
+DELEGATING = frozenset(f"aten::{name}" for name in _DELEGATING.split())
 
 
 def op_cost(*names: str, source: str, role: Role = "work") -> Callable[[Function], Function]:
