@@ -186,5 +186,6 @@ class Trace:
     base_ns: int = 0             # baseTimeNanoseconds, to compare ranks; times above do not include it
     amd: bool = False            # any sign of AMD: warpSize 64, hip_* or roctracer keys at top level
     recording: Recording | None = None
+    evidence: str | None = None  # JSON of collect/evidence.py: who read what whom wrote, in one more step
     salvaged: Salvaged | None = None
     warnings: tuple[Warning, ...] = field(default=())

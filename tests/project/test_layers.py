@@ -23,6 +23,7 @@ ALLOWED = {  # not listed: analyze, cli, __init__ and __main__, which may import
     "costs": "model cost",
     "device": "errors units model columns",
     "roofline": "errors units model columns cost device",
+    "fusion": "errors units model columns cost device roofline",
     "report": "model units published",
     "collect": "errors files model startup",
     "ranks": "errors units model columns trace",

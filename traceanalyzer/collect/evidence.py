@@ -9,12 +9,13 @@ Format: torch/csrc/profiler/standalone/execution_trace_observer.cpp.
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-VERSION = 1
+VERSION = 2
 
 TensorUse = tuple[int, int, int, int, int]
 """Argument (or output) number, storage number, offset and count in elements, bytes an element."""
@@ -28,6 +29,7 @@ class Operators:
     name: list[int] = field(default_factory=list)
     thread: list[int] = field(default_factory=list)
     parent: list[int] = field(default_factory=list)            # -1: none
+    ended: list[int] = field(default_factory=list)             # how many had started when it ended
     dims: list[Any] = field(default_factory=list)              # of each input, as in the profiler's trace
     inputs: list[list[TensorUse]] = field(default_factory=list)
     outputs: list[list[TensorUse]] = field(default_factory=list)
@@ -42,23 +44,27 @@ def evidence(trace: Path, execution: Path) -> str:
     return json.dumps(asdict(_columns(nodes, started)), separators=(",", ":"))
 
 
-def _started(document: Mapping[str, Any]) -> dict[int, float]:
-    """Number of a recorded function -> start, as the profiler's trace has it."""
+def _started(document: Mapping[str, Any]) -> dict[int, tuple[float, float]]:
+    """Number of a recorded function -> start and end, as the profiler's trace has them."""
     return {
-        event["args"]["Record function id"]: float(event["ts"])
+        event["args"]["Record function id"]: (float(event["ts"]), float(event["ts"]) + float(event["dur"]))
         for event in document["traceEvents"]
         if event.get("ph") == "X" and event.get("args", {}).get("Record function id")
     }
 
 
-def _columns(nodes: Mapping[int, Mapping[str, Any]], started: Mapping[int, float]) -> Operators:
+def _columns(
+    nodes: Mapping[int, Mapping[str, Any]], started: Mapping[int, tuple[float, float]]
+) -> Operators:
     timed = [
         (started[number], node["id"], node) for node in nodes.values()
         if (number := _attribute(node, "rf_id")) in started and _attribute(node, "scope") in (0, 1)
     ]  # fmt: skip  # scope 0: operators, 1: autograd nodes; the rest are annotations
     if not timed:
         raise ValueError("no operator of the execution trace is in the profiler's trace")
-    ordered = [node for _, _, node in sorted(timed, key=lambda entry: entry[:2])]
+    timed.sort(key=lambda entry: (entry[0][0], entry[1]))
+    starts = [start for (start, _), _, _ in timed]
+    ordered = [node for _, _, node in timed]
     place = {node["id"]: row for row, node in enumerate(ordered)}
     known: dict[str, int] = {}
     found = Operators()
@@ -70,6 +76,9 @@ def _columns(nodes: Mapping[int, Mapping[str, Any]], started: Mapping[int, float
         found.inputs.append(list(_tensors(node["inputs"])))
         found.outputs.append(list(_tensors(node["outputs"])))
         found.mutated.append(_mutated(_attribute(node, "op_schema")))
+    found.ended = [
+        max(bisect_left(starts, end), row + 1) for row, ((_, end), _, _) in enumerate(timed)
+    ]
     found.names = list(known)
     return found
 

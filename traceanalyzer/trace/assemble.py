@@ -50,7 +50,7 @@ def trace_of(raw: Raw) -> Trace:
         path=raw.path, bytes=raw.bytes, events=raw.events, dialect=raw.dialect, names=raw.names,
         calls=calls, ops=ops, launches=launches, kernels=kernels, pieces=pieces, steps=steps,
         devices=raw.devices, rank=raw.rank, on_cpu=on_cpu, base_ns=raw.base_ns, amd=raw.amd,
-        recording=raw.recording, salvaged=raw.salvaged,
+        recording=raw.recording, evidence=raw.evidence, salvaged=raw.salvaged,
     )  # fmt: skip
     warnings = (*raw.warnings, *oddities(trace, gpu_listed=raw.gpu_listed), *step_warnings(steps))
     return replace(trace, warnings=warnings)

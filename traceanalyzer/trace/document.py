@@ -14,7 +14,7 @@ from typing import Any
 from traceanalyzer.errors import TraceFormatError
 from traceanalyzer.trace.blocks import event_batches
 from traceanalyzer.trace.events import Event
-from traceanalyzer.trace.header import EVENTS_KEY, KEPT_KEYS
+from traceanalyzer.trace.header import EVENTS_KEY, EVIDENCE_KEY, KEPT_KEYS
 from traceanalyzer.trace.scan import BROKEN, value_end
 from traceanalyzer.trace.source import Source, Window
 from traceanalyzer.trace.tally import Tally
@@ -37,6 +37,7 @@ class Document:
     tally: Tally
     kept: dict[str, Any] = field(default_factory=dict)
     keys: set[str] = field(default_factory=set)
+    evidence: str | None = None
     bare_list: bool = False
     has_events: bool = False
 
@@ -108,6 +109,8 @@ class Document:
         self.keys.add(name)
         if name in KEPT_KEYS:
             self._keep(name, window.text[key.end() : end])
+        elif name == EVIDENCE_KEY:
+            self.evidence = window.text[key.end() : end].decode(errors="replace")
         window.drop(end)
         return "member"
 

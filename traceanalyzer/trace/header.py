@@ -14,6 +14,7 @@ from traceanalyzer.columns import DeviceProperties
 from traceanalyzer.model import Recording
 
 EVENTS_KEY = "traceEvents"
+EVIDENCE_KEY = "traceanalyzeEvidence"  # of the collector: large, kept as text until somebody asks
 KEPT_KEYS = frozenset({"deviceProperties", "distributedInfo", "baseTimeNanoseconds", "traceanalyze"})
 # Top-level key -> what a file without `traceEvents` is then.
 FOREIGN_KEYS = {

@@ -79,5 +79,6 @@ class Raw:
     amd: bool = False
     gpu_listed: bool = False     # deviceProperties names a device, whether or not it worked
     recording: Recording | None = None
+    evidence: str | None = None
     salvaged: Salvaged | None = None
     warnings: tuple[Warning, ...] = field(default=())

@@ -75,6 +75,7 @@ def _raw(document: Document, rows: Rows) -> Raw:
         amd=tables.hip or header.is_amd(frozenset(document.keys), listed),
         gpu_listed=bool(listed),
         recording=header.recording(kept.get("traceanalyze")),
+        evidence=document.evidence,
         salvaged=tally.salvaged(),
         warnings=tally.warnings(),
     )

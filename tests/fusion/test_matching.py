@@ -1,0 +1,106 @@
+"""Operators of one step found again in another; and what a real training proves of its own tensors."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from traceanalyzer.columns import Trace
+from traceanalyzer.cost.ownership import own
+from traceanalyzer.fusion.executed import Executed, executed, flows
+from traceanalyzer.fusion.matching import _common, matched
+from traceanalyzer.fusion.units import units
+from traceanalyzer.trace import load
+
+SCRIPT = """
+import torch
+from torch import nn
+torch.manual_seed(0)
+first, second, norm = nn.Linear(64, 128), nn.Linear(128, 64), nn.LayerNorm(64)
+optimizer = torch.optim.SGD([*first.parameters(), *second.parameters(), *norm.parameters()], 0.1)
+for i in range(12):
+    x = torch.randn(32, 64)
+    optimizer.zero_grad()
+    y = norm(second(nn.functional.gelu(first(x))) * 2.0 + x)
+    if i % 2:
+        y = y.sigmoid()
+    y.exp().sum().backward()
+    optimizer.step()
+"""
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_common_stretches_are_equal_and_in_order(seed: int) -> None:
+    chance = random.Random(seed)
+    left = [chance.choice("abc") for _ in range(chance.randrange(40))]
+    right = list(left)
+    for _ in range(chance.randrange(6)):
+        place = chance.randrange(len(right) + 1)
+        new = [chance.choice("abcd") for _ in range(chance.randrange(3))]
+        right[place : place + chance.randrange(3)] = new
+    seen: set[tuple[int, int]] = set()
+    for a, b, size in _common(left, right):
+        assert left[a : a + size] == right[b : b + size]
+        seen |= {(a + i, b + i) for i in range(size)}
+    ordered = sorted(seen)
+    assert [b for _, b in ordered] == sorted(b for _, b in ordered)
+    assert len({a for a, _ in seen}) == len(seen) == len({b for _, b in seen})
+    assert left != right or len(seen) == len(left)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trace:
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "train.py").write_text(SCRIPT)
+    command = [sys.executable, "-m", "traceanalyzer", "profile", "--no-report", "--no-roofs"]
+    subprocess.run([*command, "-o", "t.json.gz", "train.py"], cwd=folder, check=True, capture_output=True)
+    return load(str(folder / "t.json.gz"))
+
+
+def evidence(trace: Trace) -> Executed:
+    assert trace.evidence is not None
+    found = executed(trace.evidence)
+    assert found is not None
+    return found
+
+
+def test_a_step_like_it_is_matched_whole_and_one_with_another_branch_in_part(trained: Trace) -> None:
+    """Steps 5, 6 and 7 are recorded, and the evidence is of step 9: 6 goes another way."""
+    given = evidence(trained)
+    unmatched = []
+    for timed in trained.steps:
+        rows = matched(given, trained, timed)
+        assert len(set(rows[rows >= 0].tolist())) == int((rows >= 0).sum())
+        for row, op in enumerate(rows.tolist()):
+            assert op < 0 or given.names[given.name[row]] == trained.names[trained.ops.name[op]]
+        unmatched.append({given.names[given.name[r]] for r in range(len(rows)) if rows[r] < 0})
+    assert unmatched[0] == unmatched[2] == set()
+    assert {"aten::sigmoid", "aten::sigmoid_backward"} <= unmatched[1]
+    assert len(unmatched[1]) < 10
+
+
+def test_a_training_proves_what_its_author_knows(trained: Trace) -> None:
+    given, timed = evidence(trained), trained.steps[0]
+    rows = matched(given, trained, timed)
+    working = set(units(trained, own(trained), timed).op.tolist())
+    works = [op in working for op in rows.tolist()]
+    name = [given.names[row].removeprefix("aten::") for row in given.name]
+    seen = {(name[f.producer], name[f.consumer], f.bytes) for f in flows(given, works)}
+    wide, narrow = 4 * 32 * 128, 4 * 32 * 64
+    forward = {
+        ("addmm", "gelu", wide), ("gelu", "addmm", wide), ("addmm", "mul", narrow), ("mul", "add", narrow),
+        ("add", "native_layer_norm", narrow), ("native_layer_norm", "sigmoid", narrow),
+        ("sigmoid", "exp", narrow), ("exp", "sum", narrow),
+    }  # fmt: skip
+    backward = {
+        ("sigmoid", "sigmoid_backward", narrow),          # saved for the gradient
+        ("add", "native_layer_norm_backward", narrow),    # its input
+        ("addmm", "gelu_backward", wide), ("mm", "gelu_backward", wide),
+        ("sigmoid_backward", "native_layer_norm_backward", narrow),
+    }  # fmt: skip
+    assert forward | backward <= seen
+    assert not {("mul", "native_layer_norm", narrow), ("addmm", "native_layer_norm", narrow)} & seen

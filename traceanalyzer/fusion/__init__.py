@@ -1,0 +1,1 @@
+"""What operators hand to each other, and what fusing them would save."""
