@@ -10,6 +10,7 @@ import pytest
 
 from tests.collect.harness import SCRIPTS, bare, document, finished, profiled, steps
 from traceanalyzer import analyze
+from traceanalyzer.collect.evidence import VERSION
 
 PLAIN = str(SCRIPTS / "plain.py")
 
@@ -55,8 +56,8 @@ def test_what_one_operator_writes_another_is_seen_to_read(tmp_path: Path) -> Non
     """model: linear, gelu, linear. The storage that gelu reads is the one the first product wrote."""
     profiled(tmp_path, PLAIN)
     found = document(tmp_path / "t.trace.json.gz")["traceanalyzeEvidence"]
-    columns = ("name", "thread", "parent", "dims", "inputs", "outputs", "mutated")
-    assert found["version"] == 1 and len({len(found[column]) for column in columns}) == 1
+    columns = ("name", "thread", "parent", "ended", "dims", "inputs", "outputs", "mutated")
+    assert found["version"] == VERSION and len({len(found[column]) for column in columns}) == 1
     names = [found["names"][name] for name in found["name"]]
     first, gelu = names.index("aten::addmm"), names.index("aten::gelu")
     assert first < gelu and found["inputs"][gelu][0][1] == found["outputs"][first][0][1]
