@@ -123,6 +123,16 @@ class Kernels:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Memory:
+    """Allocations and frees of tensors, where the profiler recorded them, by time."""
+
+    time_ns: Ints
+    thread: Ids       # as in Ops
+    address: Ints
+    bytes: Ints       # below 0: freed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Pieces:
     """The intervals in which records run; a HOST record is cut by its children into several."""
 
@@ -186,6 +196,7 @@ class Trace:
     base_ns: int = 0             # baseTimeNanoseconds, to compare ranks; times above do not include it
     amd: bool = False            # any sign of AMD: warpSize 64, hip_* or roctracer keys at top level
     recording: Recording | None = None
+    memory: Memory | None = None
     evidence: str | None = None  # JSON of collect/evidence.py: who read what whom wrote, in one more step
     salvaged: Salvaged | None = None
     warnings: tuple[Warning, ...] = field(default=())

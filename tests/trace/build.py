@@ -10,7 +10,7 @@ import numpy as np
 from traceanalyzer.columns import RecordKind, Trace
 from traceanalyzer.model import OpCall
 from traceanalyzer.trace.assemble import trace_of
-from traceanalyzer.trace.raw import Raw, RawKernels, RawLaunches, RawOps
+from traceanalyzer.trace.raw import Raw, RawKernels, RawLaunches, RawMemory, RawOps
 
 
 @dataclass
@@ -25,6 +25,7 @@ class Rows:
     ops: list[tuple[Any, ...]] = field(default_factory=list)
     launches: list[tuple[Any, ...]] = field(default_factory=list)
     kernels: list[tuple[Any, ...]] = field(default_factory=list)
+    memory: list[tuple[Any, ...]] = field(default_factory=list)
 
     def op(
         self, name: str, start: int, end: int, *, thread: int = 0, external: int = -1, sequence: int = -1,
@@ -59,6 +60,10 @@ class Rows:
         self.launches.append((start, end, self.number(name), thread, correlation, -1, -1))
         return len(self.launches) - 1
 
+    def allocation(self, at: int, address: int, size: int, *, thread: int = 0) -> None:
+        """`size` below 0: a free."""
+        self.memory.append((at, thread, address, size))
+
     def kernel(
         self, name: str, start: int, end: int, correlation: int = -1, *, external: int = -1, device: int = 0,
         stream: int = 7, kind: int = RecordKind.KERNEL,
@@ -79,7 +84,8 @@ class Rows:
             path="t.json", bytes=0, events=len(self.ops) + len(self.launches) + len(self.kernels),
             dialect=self.dialect, integer_us=self.integer_us, names=list(self.names), calls=list(self.calls),
             ops=_table(RawOps, self.ops), launches=_table(RawLaunches, self.launches),
-            kernels=_table(RawKernels, self.kernels), devices=(), rank=None, gpu_listed=self.gpu_listed,
+            kernels=_table(RawKernels, self.kernels), memory=_table(RawMemory, self.memory), devices=(),
+            rank=None, gpu_listed=self.gpu_listed,
         )  # fmt: skip
 
     def trace(self) -> Trace:

@@ -18,7 +18,7 @@ VERSION = 2
 Use = tuple[int, int, int, int, int]
 
 # Arguments that are written without being read, whatever the schema says of them.
-_UNREAD = {
+UNREAD = {
     f"aten::{name}": (0,) for name in (
         "copy_", "fill_", "zero_", "normal_", "uniform_", "bernoulli_", "random_", "exponential_",
         "_foreach_zero_", "_foreach_copy_",
@@ -89,7 +89,7 @@ def _in_time(step: Executed) -> Iterator[tuple[int, bool]]:
 
 
 def _reads(step: Executed, row: int, memory: _Memory) -> Iterator[Flow]:
-    unread = _UNREAD.get(step.names[step.name[row]], ())
+    unread = UNREAD.get(step.names[step.name[row]], ())
     for argument, storage, offset, count, size in step.inputs[row]:
         if argument not in unread:
             for writer, amount in memory.read(storage, offset * size, (offset + count) * size):

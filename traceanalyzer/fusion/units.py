@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from traceanalyzer.columns import Ids, Ints, RecordKind, Step, Trace, distinct
+from traceanalyzer.columns import Bools, Ids, Ints, OpKind, RecordKind, Step, Trace, distinct
 from traceanalyzer.cost.ownership import Ownership
-from traceanalyzer.cost.registry import formula_for
+from traceanalyzer.cost.registry import formula_for, price
+from traceanalyzer.model import Cost
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,15 +21,18 @@ class Units:
 
 
 def units(trace: Trace, ownership: Ownership, step: Step) -> Units:
-    """Those whose work was launched within `step`; views, allocations and mere dispatch apart."""
+    """Those whose work was launched within `step`; views, allocations and mere dispatch apart.
+
+    What a unit calls is a part of it.
+    """
     kernels, ops = trace.kernels, trace.ops
     within = (kernels.launch_ns >= step.start_ns) & (kernels.launch_ns < step.end_ns)
     works = (kernels.kind == RecordKind.KERNEL) | (kernels.kind == RecordKind.HOST)
     linked = (kernels.unlinked < 0) & (kernels.op >= 0) & ~ownership.overhead
     records = np.flatnonzero(within & works & linked)
     owner = np.where(ownership.owner[records] >= 0, ownership.owner[records], kernels.op[records])
-    kept = ~_free(trace, owner) & (ops.call[owner] >= 0)
-    records, owner = records[kept], owner[kept]
+    kept = ~_idle(trace, owner) & (ops.call[owner] >= 0) & (ops.kind[owner] == OpKind.OP)
+    records, owner = records[kept], _outermost(ops.parent, owner[kept])
     rows = distinct(owner)
     time_ns = np.zeros(len(rows), np.int64)
     np.add.at(time_ns, np.searchsorted(rows, owner), kernels.duration_ns[records])
@@ -36,11 +40,30 @@ def units(trace: Trace, ownership: Ownership, step: Step) -> Units:
     return Units(rows[order].astype(np.int32), time_ns[order])
 
 
-def _free(trace: Trace, rows: Ids) -> np.ndarray:
-    """Whether each op is a view or an allocation."""
+def _outermost(parent: Ids, rows: Ids) -> Ids:
+    """For each unit the outermost one that it is a part of, as the copy of a bias is of its product."""
+    member = np.zeros(len(parent) + 1, bool)
+    member[rows] = True
+    found, above = rows.copy(), parent[rows]
+    while (above >= 0).any():
+        found = np.where((above >= 0) & member[above], above, found)
+        above = np.where(above >= 0, parent[above], -1)
+    return found
+
+
+def _idle(trace: Trace, rows: Ids) -> Bools:
+    """Whether each op moves nothing: a view, an allocation, a question about a tensor.
+
+    On a CPU every operator has a record; one that nothing is known of is taken for mere dispatch there.
+    """
     calls = distinct(trace.ops.call[rows])
-    free = np.zeros(len(trace.calls) + 1, bool)
-    for call in calls[calls >= 0].tolist():
-        formula = formula_for(trace.calls[call])
-        free[call] = formula is not None and formula.role == "free"
-    return free[trace.ops.call[rows]]
+    idle = np.zeros(len(trace.calls) + 1, bool)
+    for row in calls[calls >= 0].tolist():
+        call = trace.calls[row]
+        formula = formula_for(call)
+        if formula is None:
+            idle[row] = trace.on_cpu
+            continue
+        cost = price(call)
+        idle[row] = formula.role == "free" or isinstance(cost, Cost) and not cost.bytes
+    return idle[trace.ops.call[rows]]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from traceanalyzer.columns import Ids, OpKind, Ops, Pieces, Trace
+from traceanalyzer.columns import Ids, Memory, OpKind, Ops, Pieces, Trace
 from traceanalyzer.errors import TraceFormatError
 from traceanalyzer.trace.host import host_records
 from traceanalyzer.trace.infer import infer
@@ -50,24 +50,36 @@ def trace_of(raw: Raw) -> Trace:
         path=raw.path, bytes=raw.bytes, events=raw.events, dialect=raw.dialect, names=raw.names,
         calls=calls, ops=ops, launches=launches, kernels=kernels, pieces=pieces, steps=steps,
         devices=raw.devices, rank=raw.rank, on_cpu=on_cpu, base_ns=raw.base_ns, amd=raw.amd,
-        recording=raw.recording, evidence=raw.evidence, salvaged=raw.salvaged,
+        recording=raw.recording, memory=_memory(raw), evidence=raw.evidence, salvaged=raw.salvaged,
     )  # fmt: skip
     warnings = (*raw.warnings, *oddities(trace, gpu_listed=raw.gpu_listed), *step_warnings(steps))
     return replace(trace, warnings=warnings)
+
+
+def _memory(raw: Raw) -> Memory | None:
+    order = np.argsort(raw.memory.start_ns, kind="stable")
+    memory = raw.memory
+    if not len(order):
+        return None
+    return Memory(memory.start_ns[order], memory.thread[order], memory.address[order], memory.size[order])
 
 
 def _in_order(raw: Raw) -> Raw:
     """With ops in `order`, and threads numbered by their first row in time."""
     threads = np.concatenate((raw.ops.thread, raw.launches.thread))
     starts = np.concatenate((raw.ops.start_ns, raw.launches.start_ns))
-    first = np.full(int(threads.max(initial=-1)) + 1, np.iinfo(np.int64).max)
+    last = max(int(threads.max(initial=-1)), int(raw.memory.thread.max(initial=-1)))
+    first = np.full(last + 1, np.iinfo(np.int64).max)
     np.minimum.at(first, threads, starts)
     number = np.empty(len(first), np.int32)
     number[np.argsort(first, kind="stable")] = np.arange(len(first), dtype=np.int32)
     ops = replace(raw.ops, thread=number[raw.ops.thread])
     rows = order(ops.thread, ops.start_ns, ops.end_ns)
     ops = RawOps(*(getattr(ops, name)[rows] for name in RawOps.__dataclass_fields__))
-    return replace(raw, ops=ops, launches=replace(raw.launches, thread=number[raw.launches.thread]))
+    return replace(
+        raw, ops=ops, launches=replace(raw.launches, thread=number[raw.launches.thread]),
+        memory=replace(raw.memory, thread=number[raw.memory.thread]),
+    )  # fmt: skip
 
 
 def _ops(raw: Raw, tolerance_ns: int) -> tuple[Ops, Ids]:

@@ -47,6 +47,8 @@ class Args(msgspec.Struct, gc=False):
     queue: int = -1                   # the stream of early ROCm traces
     kernel: str | int = ""            # ROCm runtime rows: the kernel they launch
     in_device: int = field(name="inDevice", default=-1)  # peer-to-peer copies have no `device`
+    allocated: int = field(name="Bytes", default=0)      # memory events: below 0 for a free
+    address: int = field(name="Addr", default=-1)
 
 
 class Event(msgspec.Struct, gc=False):
@@ -63,6 +65,7 @@ class Event(msgspec.Struct, gc=False):
 
 
 NO_ARGS = Args()
+MEMORY = "[memory]"  # the name of a row that tells of an allocation or of a free
 decode_batch = msgspec.json.Decoder(list[Event]).decode
 
 

@@ -39,6 +39,16 @@ class RawLaunches:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class RawMemory:
+    """Allocations and frees in file order."""
+
+    start_ns: Ints
+    thread: Ids
+    address: Ints
+    size: Ints           # bytes; below 0: freed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class RawKernels:
     """GPU activity in file order; gpu_user_annotation rows are not among them."""
 
@@ -73,6 +83,7 @@ class Raw:
     ops: RawOps
     launches: RawLaunches
     kernels: RawKernels
+    memory: RawMemory
     devices: tuple[DeviceProperties, ...]
     rank: int | None
     base_ns: int = 0

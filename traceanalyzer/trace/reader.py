@@ -69,6 +69,7 @@ def _raw(document: Document, rows: Rows) -> Raw:
         ops=tables.ops,
         launches=tables.launches,
         kernels=tables.kernels,
+        memory=tables.memory,
         devices=listed,
         rank=header.rank(kept.get("distributedInfo"), path),
         base_ns=base or 0,

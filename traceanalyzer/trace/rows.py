@@ -14,7 +14,7 @@ from traceanalyzer.columns import Ids, Ints, RecordKind
 from traceanalyzer.model import MODULE_ANNOTATION
 from traceanalyzer.trace.calls import call_keys
 from traceanalyzer.trace.cpp_kernels import annotated
-from traceanalyzer.trace.events import NO_ARGS, Args, Event, Row, RowOf, adopt_bare
+from traceanalyzer.trace.events import MEMORY, NO_ARGS, Args, Event, Row, RowOf, adopt_bare
 from traceanalyzer.trace.gather import Array, Columns, Interned, rows_of, whole_numbers
 from traceanalyzer.trace.tally import Tally
 
@@ -35,6 +35,7 @@ class Rows:
         self.threads = Interned(same_thread)
         self.calls: Interned = Interned()
         self.ops, self.launches, self.kernels = Columns(tally), Columns(tally), Columns(tally)
+        self.memory = Columns(tally)
         self.bare = 0           # rows without a category that were adopted
         self._tally = tally
         self._volumes = _Volumes()
@@ -46,6 +47,7 @@ class Rows:
         launches: list[Event] = []
         kernels: list[Event] = []
         bare: list[Event] = []
+        memory: list[Event] = []
         annotations: list[int] = []
 
         def annotate(event: Event) -> None:
@@ -60,6 +62,8 @@ class Rows:
         for event in events:
             if event.ph == "X":
                 takers[row_of[event.cat]](event)
+            elif event.name == MEMORY:
+                memory.append(event)
         for event in bare:
             row = adopt_bare(event)
             self.bare += row != Row.OTHER
@@ -70,6 +74,8 @@ class Rows:
             self._add_launches(launches)
         if kernels:
             self._add_kernels(kernels)
+        if memory:
+            self._add_memory(memory)
 
     def _add_ops(self, events: list[Event], annotations: list[int]) -> None:
         events = [annotated(event) for event in events]
@@ -147,6 +153,18 @@ class Rows:
             shared_bytes=whole_numbers([each.shared for each in args]),
             copied_bytes=whole_numbers([each.bytes for each in args]),
             collective=np.array([bool(bytes(each.collective)) for each in args], bool),
+        )
+
+    def _add_memory(self, events: list[Event]) -> None:
+        args = [event.args or NO_ARGS for event in events]
+        count = len(events)
+        self.memory.append(
+            ts=np.fromiter([event.ts for event in events], np.float64, count),
+            dur=np.zeros(count),
+            name=rows_of(self.names, [event.name for event in events], count),
+            thread=rows_of(self.threads, [(event.pid, event.tid) for event in events], count),
+            address=whole_numbers([each.address for each in args]),
+            size=whole_numbers([each.allocated for each in args]),
         )
 
 

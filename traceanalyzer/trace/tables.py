@@ -11,7 +11,7 @@ import numpy as np
 from traceanalyzer.trace.calls import CallKey, Calls, compact, has_empty_part
 from traceanalyzer.trace.events import ANNOTATION_NAMES, UNREADABLE_NAME
 from traceanalyzer.trace.gather import Array, Columns
-from traceanalyzer.trace.raw import RawKernels, RawLaunches, RawOps
+from traceanalyzer.trace.raw import RawKernels, RawLaunches, RawMemory, RawOps
 from traceanalyzer.trace.rows import Rows
 from traceanalyzer.trace.tally import Tally
 
@@ -23,6 +23,9 @@ _HOST: dict[str, type] = {
 _OPS = _HOST | {
     "annotation": np.bool_, "call": np.int32, "module": np.int32, "sequence": np.int64,
     "forward_thread": np.int64,
+}  # fmt: skip
+_MEMORY: dict[str, type] = {
+    "start_ns": np.int64, "thread": np.int32, "address": np.int64, "size": np.int64,
 }  # fmt: skip
 _LAUNCHES = _HOST | {"correlation": np.int64, "kernel": np.int32}
 _KERNELS: dict[str, type] = {
@@ -44,18 +47,20 @@ class Tables:
     ops: RawOps
     launches: RawLaunches
     kernels: RawKernels
+    memory: RawMemory
     hip: bool        # a call of AMD's runtime is among the launches
 
 
 def finish(rows: Rows, tally: Tally, *, based: bool) -> Tables:
     """Empty `rows` into tables; `based`: the file has baseTimeNanoseconds."""
     builders = (rows.ops, rows.launches, rows.kernels)
-    for builder in builders:
+    for builder in (*builders, rows.memory):
         builder.pack()
     whole_us = all(builder.whole_us for builder in builders)
     dialect = _dialect(rows, whole_us=whole_us, based=based)
     names: list[str] = rows.names.values_seen
     launches = RawLaunches(**_columns(rows.launches, _LAUNCHES, dialect, tally))
+    memory = RawMemory(**{name: rows.memory.take(name, dtype) for name, dtype in _MEMORY.items()})
     kernels = RawKernels(**_columns(rows.kernels, _KERNELS, dialect, tally))
     ops = _with_named_annotations(RawOps(**_columns(rows.ops, _OPS, dialect, tally)), names)
     ops, keys = _distinct_calls(ops, rows.calls.values_seen, merge=tally.lenient > 0)
@@ -64,7 +69,7 @@ def finish(rows: Rows, tally: Tally, *, based: bool) -> Tables:
     tally.add("uncategorised_rows", rows.bare)
     called = np.unique(launches.name).tolist()
     return Tables(
-        dialect, integer_us, names, Calls(names, keys), ops, launches, kernels,
+        dialect, integer_us, names, Calls(names, keys), ops, launches, kernels, memory,
         hip=any(names[name].startswith("hip") for name in called),
     )  # fmt: skip
 

@@ -1,0 +1,77 @@
+"""Who reads what whom wrote, as the frees of tensors prove it (tier T2).
+
+An operator makes a tensor; the next one is given one of its shape and type; and what the first had
+allocated is freed between the start of the second and the start of the third. Nobody else held it, so
+the second was the one to read it, and neither the write nor the read is needed where both become one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+
+from traceanalyzer.columns import Memory, Trace
+from traceanalyzer.fusion.executed import UNREAD
+from traceanalyzer.fusion.units import Units
+from traceanalyzer.model import Dims, OpCall
+from traceanalyzer.units import ITEMSIZE
+
+_ROUNDING = 512  # bytes to which CUDA's allocator rounds up: c10/cuda/CUDACachingAllocator.cpp
+
+
+def proved(trace: Trace, units: Units) -> list[tuple[int, int]]:
+    """(producer, consumer) of neighbours among `units`, as places there."""
+    if trace.memory is None:
+        return []
+    life = _lifetimes(trace.memory)
+    found = []
+    for place in range(len(units.op) - 1):
+        first, second = int(units.op[place]), int(units.op[place + 1])
+        after = int(units.op[place + 2]) if place + 2 < len(units.op) else -1
+        if trace.ops.thread[first] != trace.ops.thread[second]:
+            continue
+        sizes = _freed_sizes(trace, life, first, second, after)
+        if sizes and _takes(trace.calls[trace.ops.call[second]], sizes):
+            found.append((place, place + 1))
+    return found
+
+
+def _lifetimes(memory: Memory) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(allocated, freed or the end of time, bytes) of each tensor, ascending by its allocation."""
+    order = np.lexsort((memory.time_ns, memory.address))
+    address, time, size = memory.address[order], memory.time_ns[order], memory.bytes[order]
+    made = np.flatnonzero(size > 0)
+    behind = np.minimum(made + 1, len(order) - 1)
+    ends = (address[behind] == address[made]) & (size[behind] < 0) & (behind > made)
+    freed = np.where(ends, time[behind], np.iinfo(np.int64).max)
+    by_time = np.argsort(time[made], kind="stable")
+    return time[made][by_time], freed[by_time], size[made][by_time]
+
+
+def _freed_sizes(
+    trace: Trace, life: tuple[np.ndarray, np.ndarray, np.ndarray], first: int, second: int, after: int
+) -> list[int]:
+    """Bytes of what `first` allocated and what was freed between the starts of `second` and `after`."""
+    ops, (made, freed, size) = trace.ops, life
+    low, high = np.searchsorted(made, (ops.start_ns[first], ops.end_ns[first]))
+    until = ops.start_ns[after] if after >= 0 else np.iinfo(np.int64).max
+    gone = (freed[low:high] >= ops.start_ns[second]) & (freed[low:high] < until)
+    return [int(each) for each in size[low:high][gone]]
+
+
+def _takes(call: OpCall, sizes: Sequence[int]) -> bool:
+    """Whether an argument that `call` reads can have been one of the freed tensors."""
+    unread = UNREAD.get(call.name, ())
+    return any(
+        place not in unread and (room := _room(dims, kind)) is not None
+        and any(room <= size < room + _ROUNDING for size in sizes)
+        for place, (dims, kind) in enumerate(zip(call.shapes, call.dtypes, strict=True))
+    )  # fmt: skip
+
+
+def _room(dims: Dims, kind: str | None) -> int | None:
+    """Bytes of a tensor; None of what is none."""
+    sizes = [size for size in dims if isinstance(size, int)]
+    return prod(sizes) * ITEMSIZE[kind] if kind and sizes and len(sizes) == len(dims) else None
