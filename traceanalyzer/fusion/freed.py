@@ -65,13 +65,13 @@ def _takes(call: OpCall, sizes: Sequence[int]) -> bool:
     """Whether an argument that `call` reads can have been one of the freed tensors."""
     unread = UNREAD.get(call.name, ())
     return any(
-        place not in unread and (room := _room(dims, kind)) is not None
-        and any(room <= size < room + _ROUNDING for size in sizes)
+        place not in unread and (least := room(dims, kind)) is not None
+        and any(least <= size < least + _ROUNDING for size in sizes)
         for place, (dims, kind) in enumerate(zip(call.shapes, call.dtypes, strict=True))
     )  # fmt: skip
 
 
-def _room(dims: Dims, kind: str | None) -> int | None:
+def room(dims: Dims, kind: str | None) -> int | None:
     """Bytes of a tensor; None of what is none."""
     sizes = [size for size in dims if isinstance(size, int)]
     return prod(sizes) * ITEMSIZE[kind] if kind and sizes and len(sizes) == len(dims) else None

@@ -1,0 +1,104 @@
+"""Which operators of one step hand a tensor to which, and how surely that is known.
+
+T1: an executed step proves it, storage by storage. T2: the tensor is freed while only its reader can have
+held it. T3: neighbours in one module, of which the second takes a tensor of the size, shape and type that
+the first makes; true of four in five, so that nothing but a possibility follows from it. Less is silent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from traceanalyzer.columns import Ids, Step, Trace
+from traceanalyzer.cost.ownership import Ownership
+from traceanalyzer.cost.registry import price
+from traceanalyzer.fusion.executed import UNREAD, executed, flows
+from traceanalyzer.fusion.freed import proved, room
+from traceanalyzer.fusion.matching import matched
+from traceanalyzer.fusion.units import Units, units
+from traceanalyzer.model import Cost, OpCall
+
+Tier = Literal["T1", "T2", "T3"]
+_MATCHED = 0.5  # an executed step of which less is found again in the timed one is another kind of step
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One unit reads what another made; both as places in `Dataflow.units`."""
+
+    producer: int
+    consumer: int
+    tier: Tier
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataflow:
+    """One step's units and the edges between them, by consumer; none twice."""
+
+    units: Units
+    edges: tuple[Edge, ...]
+    executed: bool  # every edge between units is known, not only those of neighbours
+
+
+def dataflow(trace: Trace, ownership: Ownership, step: Step) -> Dataflow:
+    """Of one timed step. Each edge bears the surest of its tiers."""
+    working = units(trace, ownership, step)
+    by_execution = _executed(trace, working, step)
+    found: dict[tuple[int, int], Tier] = {}
+    if by_execution is None:
+        found |= dict.fromkeys(_alike(trace, working), "T3")
+    found |= dict.fromkeys(proved(trace, working), "T2")
+    found |= dict.fromkeys(by_execution or (), "T1")
+    edges = sorted((consumer, producer, tier) for (producer, consumer), tier in found.items())
+    return Dataflow(working, tuple(Edge(p, c, tier) for c, p, tier in edges), by_execution is not None)
+
+
+def _executed(trace: Trace, working: Units, step: Step) -> set[tuple[int, int]] | None:
+    """(producer, consumer) of every flow of the executed step; None where there is none like this one."""
+    given = executed(trace.evidence) if trace.evidence is not None else None
+    if given is None:
+        return None
+    rows = matched(given, trace, step)
+    place = _places(len(trace.ops), working.op)[rows]
+    place[rows < 0] = -1
+    if len(np.unique(place[place >= 0])) < _MATCHED * len(working.op):
+        return None
+    works = (place >= 0).tolist()
+    return {(int(place[f.producer]), int(place[f.consumer])) for f in flows(given, works)}
+
+
+def _places(count: int, rows: Ids) -> Ids:
+    """Of each op its place among `rows`; -1."""
+    place = np.full(count, -1, np.int32)
+    place[rows] = np.arange(len(rows), dtype=np.int32)
+    return place
+
+
+def _alike(trace: Trace, working: Units) -> list[tuple[int, int]]:
+    ops = trace.ops
+    rows = working.op.tolist()
+    return [
+        (place, place + 1)
+        for place, (first, second) in enumerate(zip(rows, rows[1:], strict=False))
+        if ops.thread[first] == ops.thread[second] and ops.module[first] == ops.module[second]
+        and _fits(trace.calls[ops.call[first]], trace.calls[ops.call[second]])
+    ]  # fmt: skip
+
+
+def _fits(maker: OpCall, taker: OpCall) -> bool:
+    """Whether `taker` is given a tensor as `maker` makes one, of its own dims and type and of no other's.
+
+    Loops over a list call one operator again and again: such neighbours have nothing to do with each other.
+    """
+    made = price(maker)
+    if not isinstance(made, Cost) or maker.name == taker.name:
+        return False
+    unread = UNREAD.get(taker.name, ())
+    given = zip(taker.shapes, taker.dtypes, strict=True)
+    return any(
+        place not in unread and dims in maker.shapes and room(dims, kind) == made.write_bytes
+        for place, (dims, kind) in enumerate(given) if dims
+    )  # fmt: skip
