@@ -87,6 +87,7 @@ def _one(
     from traceanalyzer.cost.ownership import own
     from traceanalyzer.cost.user import used
     from traceanalyzer.device import resolve
+    from traceanalyzer.fusion.advise import advise
     from traceanalyzer.roofline.assemble import assemble
     from traceanalyzer.roofline.thresholds import from_settings
     from traceanalyzer.trace import at_capture, select_window
@@ -105,4 +106,5 @@ def _one(
         *trace.warnings, *loan_warnings(trace, ownership, options.capture), *own_formulas.warnings,
         *used(own_formulas.formulas, names),
     )  # fmt: skip
-    return assemble(replace(trace, warnings=warnings), index, window, ownership, match, thresholds)
+    analysis = assemble(replace(trace, warnings=warnings), index, window, ownership, match, thresholds)
+    return analysis.with_suggestions(advise(trace, ownership, window, analysis))

@@ -32,6 +32,8 @@ class Edge:
     producer: int
     consumer: int
     tier: Tier
+    bytes: int  # read
+    last: bool  # nobody else reads it, then or later
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,14 +52,35 @@ def dataflow(trace: Trace, ownership: Ownership, step: Step) -> Dataflow:
     found: dict[tuple[int, int], Tier] = {}
     if by_execution is None:
         found |= dict.fromkeys(_alike(trace, working), "T3")
-    found |= dict.fromkeys(proved(trace, working), "T2")
+    freed = dict.fromkeys(proved(trace, working), True)
+    found |= dict.fromkeys(freed, "T2")
     found |= dict.fromkeys(by_execution or (), "T1")
-    edges = sorted((consumer, producer, tier) for (producer, consumer), tier in found.items())
-    return Dataflow(working, tuple(Edge(p, c, tier) for c, p, tier in edges), by_execution is not None)
+    costs = _Costs(trace, working)
+    edges = []
+    for consumer, producer in sorted((consumer, producer) for producer, consumer in found):
+        pair = (producer, consumer)
+        most = min(costs.written(producer), costs.read(consumer))
+        amount = min((by_execution or {}).get(pair, most), most)
+        edges.append(Edge(producer, consumer, found[pair], amount, pair in freed))
+    return Dataflow(working, tuple(edges), by_execution is not None)
 
 
-def _executed(trace: Trace, working: Units, step: Step) -> set[tuple[int, int]] | None:
-    """(producer, consumer) of every flow of the executed step; None where there is none like this one."""
+class _Costs:
+    """Bytes of each unit, each distinct call priced once."""
+
+    def __init__(self, trace: Trace, working: Units) -> None:
+        self._call = trace.ops.call[working.op].tolist()
+        self._cost = {row: price(trace.calls[row]) for row in set(self._call)}
+
+    def written(self, place: int) -> int:
+        return self._cost[self._call[place]].write_bytes or 0
+
+    def read(self, place: int) -> int:
+        return self._cost[self._call[place]].read_bytes or 0
+
+
+def _executed(trace: Trace, working: Units, step: Step) -> dict[tuple[int, int], int] | None:
+    """Bytes that each consumer reads of each producer's; None where no step like this one was executed."""
     given = executed(trace.evidence) if trace.evidence is not None else None
     if given is None:
         return None
@@ -67,7 +90,11 @@ def _executed(trace: Trace, working: Units, step: Step) -> set[tuple[int, int]] 
     if len(np.unique(place[place >= 0])) < _MATCHED * len(working.op):
         return None
     works = (place >= 0).tolist()
-    return {(int(place[f.producer]), int(place[f.consumer])) for f in flows(given, works)}
+    amounts: dict[tuple[int, int], int] = {}
+    for flow in flows(given, works):
+        pair = (int(place[flow.producer]), int(place[flow.consumer]))
+        amounts[pair] = amounts.get(pair, 0) + flow.bytes
+    return amounts
 
 
 def _places(count: int, rows: Ids) -> Ids:

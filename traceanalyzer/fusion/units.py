@@ -18,6 +18,7 @@ class Units:
 
     op: Ids        # row in Trace.ops, ascending by the operator's start
     time_ns: Ints  # of its records
+    records: Ints  # how many they are: kernels, or the op's own and its parts' on a CPU
 
 
 def units(trace: Trace, ownership: Ownership, step: Step) -> Units:
@@ -34,10 +35,12 @@ def units(trace: Trace, ownership: Ownership, step: Step) -> Units:
     kept = ~_idle(trace, owner) & (ops.call[owner] >= 0) & (ops.kind[owner] == OpKind.OP)
     records, owner = records[kept], _outermost(ops.parent, owner[kept])
     rows = distinct(owner)
+    place = np.searchsorted(rows, owner)
     time_ns = np.zeros(len(rows), np.int64)
-    np.add.at(time_ns, np.searchsorted(rows, owner), kernels.duration_ns[records])
+    np.add.at(time_ns, place, kernels.duration_ns[records])
+    count = np.bincount(place, minlength=len(rows))
     order = np.argsort(ops.start_ns[rows], kind="stable")
-    return Units(rows[order].astype(np.int32), time_ns[order])
+    return Units(rows[order].astype(np.int32), time_ns[order], count[order])
 
 
 def _outermost(parent: Ids, rows: Ids) -> Ids:

@@ -260,10 +260,15 @@ class Band(msgspec.Struct, frozen=True):
     high: float
 
 
+Tier = Literal["T0", "T1", "T2", "T3"]
+
+
 class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
+    """What would win time back; those of one analysis claim no kernel twice, so their savings add up."""
+
     rule: str
     title: str
-    tier: Literal["T0", "T1", "T2", "T3"]
+    tier: Tier
     action: str
     snippet: str
     where: str
@@ -369,3 +374,9 @@ class Analysis(
         """The same analysis, knowing how to make the per-kernel columns for `kernels`."""
         self.__dict__["kernel_columns"] = columns
         return self
+
+    def with_suggestions(self, found: tuple[Suggestion, ...] | None) -> Analysis:
+        """The same analysis, with what would win time back."""
+        told = msgspec.structs.replace(self, suggestions=found)
+        told.__dict__.update(self.__dict__)
+        return told

@@ -1,0 +1,167 @@
+"""From what rules find to what a person reads: one suggestion for the same finding in every layer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from traceanalyzer.columns import Trace, Window
+from traceanalyzer.cost.ownership import Ownership
+from traceanalyzer.fusion.predict import possible, proved, saving, together
+from traceanalyzer.fusion.rules import Match, Rule, rules
+from traceanalyzer.fusion.scene import Node, Scene, scene
+from traceanalyzer.model import Analysis, Band, Suggestion
+from traceanalyzer.units import si
+
+_LEAST = 0.002  # of the step: what saves less is not worth a reader's minute
+_LEAST_UNTIMED = 0.02  # where a time was to be predicted and could not be
+_STARVED = 0.3  # of the window, that the device waits for launches: then faster kernels do not shorten a step
+_SHOWN = 12     # operators of a place
+
+
+def advise(
+    trace: Trace, ownership: Ownership, window: Window, analysis: Analysis
+) -> tuple[Suggestion, ...] | None:
+    """Those with a predicted time first, the largest first; None where there is nothing to look at."""
+    found = scene(trace, ownership, window, analysis)
+    return suggestions(found) if found is not None else None
+
+
+def suggestions(found: Scene) -> tuple[Suggestion, ...]:
+    """Every rule's, none of which claims an operator of another's."""
+    taken = {node.place for node in found.nodes if found.compiled(node)}
+
+    def free(node: Node) -> bool:
+        return node.place not in taken
+
+    told: list[Suggestion] = []
+    for rule in rules():
+        matches = list(rule.find(found, free))
+        taken |= {node.place for match in matches for node in match.nodes}
+        told += [made for group in _alike(matches) if (made := _told(found, rule, group)) is not None]
+    return tuple(sorted(told, key=lambda s: (-(s.saving_per_step_ns.mid if s.saving_per_step_ns else -1.0),
+                                             s.rule, s.where)))  # fmt: skip
+
+
+def _alike(matches: Sequence[Match]) -> list[list[Match]]:
+    """Matches in the same module of another layer, or of the same operators where no module is known."""
+    groups: dict[tuple[object, ...], list[Match]] = {}
+    for match in matches:
+        place = match.where or _holder(match.nodes)
+        names = tuple(node.name for node in match.nodes) if not place else ()
+        groups.setdefault((re.sub(r"\d+", "*", place), match.tier == "T3", names), []).append(match)
+    return list(groups.values())
+
+
+def _holder(nodes: Sequence[Node]) -> str:
+    """The innermost module that holds all of them."""
+    paths = [(node.module or "").split(".") for node in nodes]
+    common = []
+    for parts in zip(*paths, strict=False):
+        if len(set(parts)) > 1:
+            break
+        common.append(parts[0])
+    return ".".join(common)
+
+
+def _told(found: Scene, rule: Rule, group: Sequence[Match]) -> Suggestion | None:
+    """None where the saving is next to nothing."""
+    tier = max(match.tier for match in group)
+    band = _band(found, group)
+    if band is not None and band.high > 0:
+        band = possible(band) if tier == "T3" else proved(band)
+    largest = max(group, key=lambda match: sum(node.time_ns for node in match.nodes))
+    least = _LEAST * found.step_ns
+    time = sum(node.time_ns for match in group for node in match.nodes)
+    if band is None and largest.after is not None:
+        least = _LEAST_UNTIMED * found.step_ns
+    if time < least or band is not None and band.high < least:
+        return None
+    place = largest.where or _holder(largest.nodes)
+    kept = [match.bytes_saved for match in group if match.bytes_saved is not None]
+    starved = _waits(found.analysis) >= _STARVED and rule.name != "launch_bound"
+    return Suggestion(
+        rule=rule.name,
+        title=rule.title,
+        tier=tier,
+        action=rule.action,
+        snippet=rule.snippet.format(module=_attribute(place)) if rule.snippet else "",
+        where=_where(group, place),
+        count=len(group),
+        evidence=largest.evidence or _evidence(largest, len(group), time),
+        bytes_saved_per_step=sum(kept) if kept else None,
+        saving_per_step_ns=band,
+        share_of_step=band.mid / found.step_ns if band is not None and not starved else None,
+        caveats=(*rule.caveats, *_warnings(found, band, starved)),
+        docs=rule.docs,
+    )
+
+
+def _band(found: Scene, group: Sequence[Match]) -> Band | None:
+    """None where no time can be predicted for any of them."""
+    bands = []
+    for match in group:
+        band = match.saved
+        if band is None and match.after is not None:
+            time = sum(node.time_ns for node in match.nodes)
+            band = saving(time, match.after, found.analysis.device, found.floor_ns)
+        if band is None:
+            return None
+        bands.append(band)
+    return together(bands)
+
+
+def _waits(analysis: Analysis) -> float:
+    """Share of the window in which the device waits for launches."""
+    gaps = sum(part.time_ns for part in analysis.time.idle_by_cause if part.cause == "launch_gap")
+    whole = analysis.time.busy_ns + analysis.time.idle_ns
+    return gaps / whole if whole and analysis.device.kind == "gpu" else 0.0
+
+
+def _warnings(found: Scene, band: Band | None, starved: bool) -> list[str]:
+    told = []
+    if starved and band is not None:
+        told.append("the device waits for launches much of the time: this saves kernel time, and the step "
+                    "gets shorter only where kernels are the longer of the two")  # fmt: skip
+    if not found.analysis.window.steps:
+        told.append("the trace names no steps: the saving is that of the whole trace")
+    return told
+
+
+def _where(group: Sequence[Match], place: str) -> str:
+    pattern = re.sub(r"\d+", "*", place)
+    places = {match.where or _holder(match.nodes) for match in group}
+    return place if len(places) == 1 else pattern
+
+
+def _attribute(place: str) -> str:
+    """A module's path as Python reads it: `blocks.0.norm` is `blocks[0].norm`."""
+    parts = [part for part in place.split(".") if part]
+    return "model" + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in parts)
+
+
+def _evidence(match: Match, count: int, time_ns: int) -> str:
+    names = [f"{node.name} {_size(node)}".strip() for node in match.nodes]
+    shown = " → ".join(names[:_SHOWN]) + (f" → {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    moved = sum(node.bytes for node in match.nodes)
+    records = sum(node.records for node in match.nodes)
+    told = f"{shown}: {records} kernels move {si(moved, 'B')}"
+    if match.after is not None:
+        told += f", {si(match.after.bytes, 'B')} would remain"
+    return f"{told}; {count} such places take {time_ns / 1e6:.3g} ms a step"
+
+
+def _size(node: Node) -> str:
+    """Dims of the largest input."""
+    sizes = [dims for dims in node.call.shapes if dims and all(isinstance(d, int) for d in dims)]
+    largest = max(sizes, key=_count, default=())
+    return f"[{', '.join(map(str, largest))}]" if largest else ""
+
+
+def _count(dims: Sequence[object]) -> int:
+    total = 1
+    for size in dims:
+        total *= size if isinstance(size, int) else 1
+    return total
+
+

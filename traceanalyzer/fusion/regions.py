@@ -1,0 +1,149 @@
+"""Which operators of a step would be one kernel, and what that kernel would still have to move.
+
+A region is a stretch of neighbours that a compiler can join, connected by tensors that one is known to hand
+to the next, with one set of rows where anything is reduced (torch/_inductor/fx_passes/fusion_regions.py takes
+the same conservative view). It moves what its members move, less what never leaves it: a tensor that a later
+member reads need not be read again, and one that nobody else reads need not be written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from traceanalyzer.fusion.dataflow import Edge, Tier
+from traceanalyzer.fusion.kinds import elements, kind, reduced
+from traceanalyzer.fusion.scene import Node, Scene
+
+_MOST = 64  # operators in one region: torch/_inductor/config.py, max_fusion_size
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Nodes in their order, at least two, and the edges between them."""
+
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    bytes_after: int  # of what its replacement reads and writes
+
+    @property
+    def bytes_before(self) -> int:
+        return sum(node.bytes for node in self.nodes)
+
+    @property
+    def tier(self) -> Tier:
+        """The least sure of those that hold it together."""
+        return max(edge.tier for edge in self.edges)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(node.name for node in self.nodes)
+
+
+def regions(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Region]:
+    """Those among the nodes that are `free` to be joined, each node in one at most."""
+    span: list[Node] = []
+    for node in scene.nodes:
+        fits = free(node) and node.cost is not None and kind(node.call) != "opaque"
+        together = span and span[-1].phase == node.phase and _thread(scene, span[-1]) == _thread(scene, node)
+        if not fits or not together:
+            yield from _connected(scene, span)
+            span = []
+        if fits:
+            span.append(node)
+    yield from _connected(scene, span)
+
+
+def _thread(scene: Scene, node: Node) -> int:
+    return int(scene.trace.ops.thread[node.row])
+
+
+def _connected(scene: Scene, span: Sequence[Node]) -> Iterator[Region]:
+    """The connected parts of a stretch without anything opaque."""
+    groups: list[_Group] = []
+    of: dict[int, _Group] = {}
+    for node in span:
+        makers = [of[edge.producer] for edge in scene.into.get(node.place, ()) if edge.producer in of]
+        sources = {id(group): group for group in makers}
+        home = next((group for group in sources.values() if group.takes(node)), None)
+        if home is None:
+            home = _Group()
+            groups.append(home)
+        home.add(node)
+        of[node.place] = home
+        for other in sources.values():
+            if other is not home and home.joins(other):
+                for member in other.nodes:
+                    of[member.place] = home
+                home.nodes = sorted([*home.nodes, *other.nodes], key=lambda member: member.place)
+                groups.remove(other)
+    yield from (region(scene, group.nodes) for group in groups if len(group.nodes) > 1)
+
+
+class _Group:
+    """Nodes that may be one kernel: as many elements each, or as many rows, of one length."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.size: int = 0           # elements of its largest member
+        self.row: int | None = None  # elements that its reductions make one of
+
+    def takes(self, node: Node) -> bool:
+        assert node.cost is not None
+        size, row = elements(node.call, node.cost), reduced(node.call, node.cost)
+        return len(self.nodes) < _MOST and self._fits(size, row)
+
+    def add(self, node: Node) -> None:
+        assert node.cost is not None
+        self.nodes.append(node)
+        self.size = max(self.size, elements(node.call, node.cost))
+        self.row = self.row or reduced(node.call, node.cost)
+
+    def joins(self, other: _Group) -> bool:
+        """Takes over the other's sizes, where the two fit."""
+        if len(self.nodes) + len(other.nodes) > _MOST or not self._fits(other.size, other.row):
+            return False
+        self.size, self.row = max(self.size, other.size), self.row or other.row
+        return True
+
+    def _fits(self, size: int, row: int | None) -> bool:
+        if row and self.row and row != self.row:
+            return False
+        rows = row or self.row or 0
+        return size == self.size or rows * min(size, self.size) == max(size, self.size)
+
+
+def region(scene: Scene, nodes: Sequence[Node]) -> Region:
+    """Of these nodes, whatever they are: its edges, and what remains to be moved."""
+    places = {node.place for node in nodes}
+    edges = tuple(e for node in nodes for e in scene.into.get(node.place, ()) if e.producer in places)
+    return Region(tuple(nodes), edges, _remaining(scene, nodes, edges, places))
+
+
+def _remaining(scene: Scene, nodes: Sequence[Node], edges: Sequence[Edge], places: set[int]) -> int:
+    """Bytes that come from outside or are needed there."""
+    read = {node.place: node.cost.read_bytes for node in nodes if node.cost}
+    wrote = {node.place: node.cost.write_bytes for node in nodes if node.cost}
+    kept = dict(wrote)
+    for edge in edges:
+        read[edge.consumer] = max(0, read[edge.consumer] - edge.bytes)
+        if edge.last or _stays_inside(scene, edge.producer, places):
+            kept[edge.producer] = max(0, wrote[edge.producer] - edge.bytes)
+    return sum(read.values()) - _read_twice(scene, places) + sum(kept.values())
+
+
+def _stays_inside(scene: Scene, producer: int, places: set[int]) -> bool:
+    """Whether all that read what it makes are known, and are inside; what it changes in place lives on."""
+    in_place = scene.nodes[producer].call.name.endswith("_")
+    readers = scene.out_of[producer]
+    return scene.executed and not in_place and all(edge.consumer in places for edge in readers)
+
+
+def _read_twice(scene: Scene, places: set[int]) -> int:
+    """Bytes that several members read of one and the same tensor from outside, but for the first."""
+    most: dict[int, list[int]] = {}
+    for place in places:
+        for edge in scene.into.get(place, ()):
+            if edge.producer not in places and edge.tier == "T1":
+                most.setdefault(edge.producer, []).append(edge.bytes)
+    return sum(sum(amounts) - max(amounts) for amounts in most.values())

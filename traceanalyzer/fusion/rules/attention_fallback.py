@@ -1,0 +1,55 @@
+"""Seen: `scaled_dot_product_attention` is called, and runs as products and a softmax of their own.
+
+Instead: the same call with inputs that a fast kernel takes: fp16 or bf16, up to 256 channels a head, sizes
+divisible by 8, no mask where `is_causal` says the same.
+
+Saves: every pass over the scores, tokens by tokens for each head.
+
+When not: the inputs cannot be changed so; or attention is computed twice to differentiate it twice.
+`torch.nn.attention.sdpa_kernel` with the kernel that is wanted tells why it does not apply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from traceanalyzer.fusion.rules.attention_by_hand import attention
+from traceanalyzer.fusion.rules.base import Match, Rule, runs
+from traceanalyzer.fusion.scene import Node, Scene
+
+
+def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+    """What runs below the function's own name, one match a call."""
+    for run in runs(scene, free):
+        calls: dict[int, list[Node]] = {}
+        for node in run:
+            row = _call(scene, node)
+            if row is not None:
+                calls.setdefault(row, []).append(node)
+        for nodes in calls.values():
+            names = [node.name for node in nodes]
+            if any("softmax" in name for name in names) and names.count("bmm") + names.count("baddbmm") == 2:
+                found = attention(scene, nodes, is_backward=False)
+                if found is not None:
+                    yield Match(found.nodes, "T0", found.after, bytes_saved=found.bytes_saved)
+
+
+def _call(scene: Scene, node: Node) -> int | None:
+    """Row of the outermost call of the function that the node is a part of."""
+    ops, names = scene.trace.ops, scene.trace.names
+    rows = [row for row in scene.above(node) if "scaled_dot_product_attention" in names[ops.name[row]]]
+    return rows[-1] if rows else None
+
+
+RULE = Rule(
+    "attention_fallback", __doc__ or "", find,
+    title="scaled_dot_product_attention falls back to separate kernels",
+    action="Ask it why: torch.nn.attention.sdpa_kernel(SDPBackend.FLASH_ATTENTION) around the call warns "
+    "of what does not fit. Usual reasons: fp32 inputs, a mask that requires gradients, head sizes that no "
+    "kernel takes.",
+    snippet="with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.FLASH_ATTENTION):\n"
+    "    y = torch.nn.functional.scaled_dot_product_attention(q, k, v)",
+    caveats=("in fp32 the memory-efficient kernel is slower on matrix engines than half precision",),
+    docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.attention.sdpa_kernel.html",
+    order=9,
+)  # fmt: skip

@@ -1,0 +1,133 @@
+"""What a rule is, what it finds, and how it looks for a sequence of operators."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from traceanalyzer.fusion.dataflow import Tier as EdgeTier
+from traceanalyzer.fusion.predict import Work
+from traceanalyzer.fusion.regions import Region, region, regions
+from traceanalyzer.fusion.scene import Node, Scene
+from traceanalyzer.model import Band, Tier
+
+COMPILE_DOCS = "https://docs.pytorch.org/docs/stable/generated/torch.compile.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One place where a rule applies."""
+
+    nodes: tuple[Node, ...]          # whose time the replacement takes the place of; no other rule's
+    tier: Tier
+    after: Work | None = None        # None: no time is predicted from what it would move
+    saved: Band | None = None        # where it does not follow from `after`
+    bytes_saved: int | None = None
+    evidence: str = ""               # instead of the operators in their order
+    where: str = ""                  # instead of the module that holds them
+
+
+Find = Callable[[Scene, Callable[[Node], bool]], Iterator[Match]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`doc` has four paragraphs: Seen, Instead, Saves, When not."""
+
+    name: str
+    doc: str
+    find: Find                       # among the nodes that are free, for no rule before has claimed them
+    title: str
+    action: str
+    docs: str
+    snippet: str = ""                # {module}: the name of the module that holds it
+    caveats: tuple[str, ...] = field(default=())
+    order: int = 50                  # the lower ones claim first: the more special before the general
+
+    def part(self, heading: str) -> str:
+        """The text of one paragraph of `doc`."""
+        return next(p.split(":", 1)[1].strip() for p in self.doc.split("\n\n") if p.startswith(f"{heading}:"))
+
+
+def sequences(scene: Scene, free: Callable[[Node], bool], pattern: re.Pattern[str]) -> Iterator[list[Node]]:
+    """Neighbours of one thread and one phase whose names, each with a blank behind it, match `pattern`."""
+    for run in runs(scene, free):
+        text = "".join(f"{node.name} " for node in run)
+        starts = {}
+        at = 0
+        for place, node in enumerate(run):
+            starts[at] = place
+            at += len(node.name) + 1
+        starts[at] = len(run)
+        for found in pattern.finditer(text):
+            if found.start() in starts and found.end() in starts:
+                yield run[starts[found.start()] : starts[found.end()]]
+
+
+def runs(scene: Scene, free: Callable[[Node], bool]) -> Iterator[list[Node]]:
+    """Stretches of free nodes of one thread and one phase."""
+    run: list[Node] = []
+    thread = scene.trace.ops.thread
+    for node in scene.nodes:
+        if run and (not free(node) or thread[node.row] != thread[run[-1].row] or node.phase != run[-1].phase):
+            yield run
+            run = []
+        if free(node):
+            run.append(node)
+    if run:
+        yield run
+
+
+def surest(scene: Scene, nodes: Sequence[Node]) -> EdgeTier:
+    """The surest tier whose edges alone hold all of `nodes` together; T3 where none does.
+
+    Two that read one tensor of a third are held together too.
+    """
+    tiers: tuple[EdgeTier, ...] = ("T1", "T2")
+    return next((tier for tier in tiers if _connected(scene, nodes, tier)), "T3")
+
+
+def _connected(scene: Scene, nodes: Sequence[Node], least: EdgeTier) -> bool:
+    """Whether edges of tier `least` or surer make one of all `nodes`."""
+    places = {node.place for node in nodes}
+    near: dict[int, set[int]] = {}
+    for node in nodes:
+        for edge in scene.into.get(node.place, ()):
+            if edge.tier <= least and (edge.producer in places or edge.tier == "T1"):
+                near.setdefault(edge.producer, set()).add(node.place)
+                near.setdefault(node.place, set()).add(edge.producer)
+    reached, ahead = {nodes[0].place}, [nodes[0].place]
+    while ahead:
+        new = near.get(ahead.pop(), set()) - reached
+        reached |= new
+        ahead += new
+    return places <= reached
+
+
+def moved(scene: Scene, nodes: Sequence[Node]) -> int:
+    """Bytes that one kernel for all of them would still read and write."""
+    return region(scene, nodes).bytes_after
+
+
+def backward(nodes: Sequence[Node]) -> bool:
+    return nodes[0].phase == "backward"
+
+
+def special(nodes: Sequence[Node]) -> int:
+    return sum(node.cost.special_functions for node in nodes if node.cost)
+
+
+def chains(scene: Scene, free: Callable[[Node], bool], wanted: Callable[[Region], bool]) -> Iterator[Match]:
+    """Regions that a compiler would make one kernel of, where that moves less than its parts do."""
+    for found in regions(scene, free):
+        saves = found.bytes_before - found.bytes_after
+        if saves > 0 and wanted(found):
+            yield replaced(found)
+
+
+def replaced(found: Region) -> Match:
+    """One generated kernel in the place of a region; two where gradients of weights are reduced over rows."""
+    after = Work(found.bytes_after, 1, backward(found.nodes), special_functions=special(found.nodes))
+    saves = found.bytes_before - found.bytes_after
+    return Match(found.nodes, found.tier, after, bytes_saved=saves)

@@ -1,0 +1,56 @@
+"""Seen: a cross-entropy over many classes: casts, log-softmax and the loss, each a pass over the logits.
+
+Instead: `torch.compile` for the loss, or Liger's cross-entropy: one pass forward, one backward. Where memory
+is short rather than time, `torch.nn.functional.linear_cross_entropy` (from PyTorch 2.13 on) or Liger's fused
+linear cross-entropy never store the logits; measured, these are slower, not faster.
+
+Saves: the passes over the logits beyond one forward and two backward.
+
+When not: few classes: then the loss is small beside all else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from traceanalyzer.fusion.predict import Work
+from traceanalyzer.fusion.rules.base import Match, Rule, backward, sequences, special, surest
+from traceanalyzer.fusion.scene import Node, Scene
+
+_CLASSES = 1000
+_FORWARD = re.compile(r"(?<!\S)(?:copy )?_log_softmax (?:nll_loss_forward|nll_loss2d_forward) ")
+_BACKWARD = re.compile(
+    r"(?<!\S)(?:nll_loss_backward|nll_loss2d_backward) _log_softmax_backward_data (?:copy )?"
+)
+
+
+def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+    """Forward and backward apart."""
+    for pattern in (_FORWARD, _BACKWARD):
+        for nodes in sequences(scene, free, pattern):
+            softmax = next(node for node in nodes if "log_softmax" in node.name)
+            dims = [size for size in softmax.call.shapes[0] if isinstance(size, int)]
+            if len(dims) < 2 or dims[1] < _CLASSES or softmax.cost is None:
+                continue
+            first, last = nodes[0].cost, nodes[-1].cost
+            if first is None or last is None:
+                continue
+            is_backward = backward(nodes) or "backward" in softmax.name
+            logits = last.write_bytes if is_backward else first.read_bytes
+            after = Work(2 * logits if is_backward else logits, 1, False, special_functions=special(nodes))
+            saved = sum(node.bytes for node in nodes) - after.bytes
+            if saved > 0:
+                yield Match(tuple(nodes), surest(scene, nodes), after, bytes_saved=saved)
+
+
+RULE = Rule(
+    "cross_entropy", __doc__ or "", find,
+    title="The loss passes over the logits several times",
+    action="Compile the loss, or take a fused cross-entropy. To save memory rather than time, "
+    "F.linear_cross_entropy (torch ≥ 2.13) never stores the logits.",
+    snippet="loss = torch.compile(torch.nn.functional.cross_entropy)(logits, target)",
+    caveats=("losses that fuse the last linear layer save memory and cost time",),
+    docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.cross_entropy.html",
+    order=20,
+)  # fmt: skip

@@ -1,0 +1,87 @@
+"""Seen: an optimizer's step made of operators over single parameters, or over lists of them (foreach).
+
+Instead: the same optimizer with `fused=True`: one kernel reads parameters, gradients and states once.
+
+Saves: all passes but one. AdamW reads four values a parameter and writes three; as single operators or lists
+it moves about three times as much.
+
+When not: parameters that are not floating-point, or an optimizer without the argument: Adam, AdamW, SGD and
+Adagrad have it. Where the step waits for the host, it is launches that are saved, not kernel time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+from traceanalyzer.cost.registry import Missing
+from traceanalyzer.cost.tensors import bytes_of, is_list, list_bytes
+from traceanalyzer.fusion.predict import Work
+from traceanalyzer.fusion.rules.base import Match, Rule
+from traceanalyzer.fusion.scene import Node, Scene
+
+_STEP = re.compile(r"Optimizer\.step#(\w+)\.step")
+# Tensors read and written a parameter: torch/optim: adamw, sgd with and without momentum, adagrad.
+_PASSES = {"Adam": 7, "AdamW": 7, "SGD": 5, "Adagrad": 5}
+_ADDING = ("_foreach_add", "_foreach_addcdiv", "add", "addcdiv")  # what writes the parameters
+
+
+def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+    """One match for each kind of optimizer that has a fused form, and does not use it."""
+    steps: dict[str, list[Node]] = {}
+    for node in scene.nodes:
+        name = _optimizer(scene, node) if free(node) else None
+        if name in _PASSES:
+            steps.setdefault(name, []).append(node)
+    for name, nodes in steps.items():
+        if not any("fused" in node.name for node in nodes):
+            yield from _match(name, nodes)
+
+
+def _optimizer(scene: Scene, node: Node) -> str | None:
+    found = next((match for scope in scene.scopes(node) if (match := _STEP.search(scope))), None)
+    return found[1] if found else None
+
+
+def _match(name: str, nodes: Sequence[Node]) -> Iterator[Match]:
+    parameters = _parameter_bytes(nodes)
+    passes = _PASSES[name]
+    if name == "SGD" and not any("momentum" in n.name or n.name in ("_foreach_mul", "mul") for n in nodes):
+        passes = 3
+    if not parameters:
+        return
+    after = Work(passes * parameters)
+    before = sum(node.bytes for node in nodes)
+    if before > after.bytes:
+        yield Match(tuple(nodes), "T0", after, bytes_saved=before - after.bytes, where=f"optimizer {name}")
+
+
+def _parameter_bytes(nodes: Sequence[Node]) -> int:
+    """Bytes of all parameters: what the operators that write them are given first, of the one used last."""
+    amounts: dict[str, int] = {}
+    for node in nodes:
+        if node.name in _ADDING:
+            amounts[node.name] = amounts.get(node.name, 0) + _first_argument(node)
+    for name in ("_foreach_addcdiv", "addcdiv", "_foreach_add", "add"):
+        if amounts.get(name):
+            return amounts[name]
+    return 0
+
+
+def _first_argument(node: Node) -> int:
+    try:
+        return list_bytes(node.call, 0) if is_list(node.call, 0) else bytes_of(node.call, 0)
+    except Missing:
+        return 0
+
+
+RULE = Rule(
+    "fused_optimizer", __doc__ or "", find,
+    title="The optimizer reads and writes its states in many passes",
+    action="Give the optimizer fused=True.",
+    snippet="optimizer = torch.optim.AdamW(model.parameters(), lr=lr, fused=True)",
+    caveats=("all parameters must be floating-point tensors",
+             "a GradScaler hands its scale over to the fused kernel: unscale before clipping as before"),
+    docs="https://docs.pytorch.org/docs/stable/optim.html",
+    order=11,
+)  # fmt: skip

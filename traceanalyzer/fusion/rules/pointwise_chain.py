@@ -1,0 +1,32 @@
+"""Seen: element-wise operators and reductions that hand each other tensors, each a kernel of its own.
+
+Instead: one kernel for all of them, as `torch.compile` generates it for the module that holds them.
+
+Saves: writing every tensor in between and reading it again; and a launch for each operator but one.
+
+When not: the shapes change with every batch, and each set of them is compiled anew; the tensors are so small
+that a cache holds them; the step waits for the host rather than for kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from traceanalyzer.fusion.rules.base import COMPILE_DOCS, Match, Rule, chains
+from traceanalyzer.fusion.scene import Node, Scene
+
+
+def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+    """Every region that no other rule has a better word for."""
+    yield from chains(scene, free, lambda region: True)
+
+
+RULE = Rule(
+    "pointwise_chain", __doc__ or "", find,
+    title="Element-wise chains run as separate kernels",
+    action="Compile the module that holds them; the whole model where it compiles.",
+    snippet="{module} = torch.compile({module})",
+    caveats=("every new set of input shapes is compiled anew",),
+    docs=COMPILE_DOCS,
+    order=90,
+)  # fmt: skip

@@ -1,0 +1,50 @@
+"""Seen: RMSNorm written out: a square, its mean, an addition, rsqrt and products, with casts around them.
+
+Instead: `torch.nn.functional.rms_norm` or `torch.nn.RMSNorm` (one kernel on CUDA from PyTorch 2.8 on), or
+`torch.compile`, or Liger's layer.
+
+Saves: all but one read and one write of the activation; backward as much again, which is not counted here.
+
+When not: an older PyTorch, or a CPU, where `rms_norm` itself is several operators: compile it there. Where
+the product with the weight comes before or after the cast decides the last bits of the result.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from traceanalyzer.fusion.predict import Work
+from traceanalyzer.fusion.rules.base import Match, Rule, backward, sequences, surest
+from traceanalyzer.fusion.scene import Node, Scene
+
+# The mean is a sum and a division on a CPU.
+_WRITTEN_OUT = re.compile(
+    r"(?<!\S)(?:copy )?(?:pow|mul|square) (?:mean|sum div) add (?:rsqrt|sqrt reciprocal|sqrt) (?:mul|div) "
+    r"(?:copy )?(?:mul )?(?:copy )?"
+)
+
+
+def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+    """The sequence as it is written, where the square and the product are of one size."""
+    for nodes in sequences(scene, free, _WRITTEN_OUT):
+        square = next(node for node in nodes if node.name in ("pow", "mul", "square"))
+        first, last = nodes[0].cost, nodes[-1].cost
+        if square.cost is None or first is None or last is None or first.read_bytes < last.write_bytes / 2:
+            continue
+        after = Work(first.read_bytes + last.write_bytes, 1, backward(nodes))
+        before = sum(node.bytes for node in nodes)
+        yield Match(tuple(nodes), surest(scene, nodes), after, bytes_saved=before - after.bytes)
+
+
+RULE = Rule(
+    "rms_norm", __doc__ or "", find,
+    title="RMSNorm is written out",
+    action="Call F.rms_norm or use nn.RMSNorm (one kernel on CUDA; needs torch ≥ 2.8 for that), or compile "
+    "the module.",
+    snippet="y = torch.nn.functional.rms_norm(x, (x.shape[-1],), weight, eps)",
+    caveats=("where the weight is multiplied, before or after the cast, changes the last bits",
+             "on a CPU F.rms_norm is several operators itself: compile the module there"),
+    docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.rms_norm.html",
+    order=30,
+)  # fmt: skip

@@ -1,0 +1,40 @@
+"""Seen: gradients are filled with zeros before each backward pass.
+
+Instead: `optimizer.zero_grad(set_to_none=True)`, the default since PyTorch 2.0: backward then writes the
+gradients, instead of reading the zeros and adding to them.
+
+Saves: writing every gradient once, and reading it once.
+
+When not: code reads `.grad` of a parameter that took no part in a step; gradients are views of a bucket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from traceanalyzer.fusion.predict import Work
+from traceanalyzer.fusion.rules.base import Match, Rule
+from traceanalyzer.fusion.scene import Node, Scene
+
+
+def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+    """All fills below `zero_grad`, together."""
+    filled = tuple(
+        node for node in scene.nodes
+        if free(node) and node.name in ("zero", "_foreach_zero", "fill")
+        and any("zero_grad" in scope for scope in scene.scopes(node))
+    )  # fmt: skip
+    if filled:
+        saved = 2 * sum(node.bytes for node in filled)
+        yield Match(filled, "T0", Work(0, 0), bytes_saved=saved, where="zero_grad")
+
+
+RULE = Rule(
+    "zero_grad", __doc__ or "", find,
+    title="Gradients are filled with zeros instead of being dropped",
+    action="Drop them: set_to_none=True is the default since torch 2.0.",
+    snippet="optimizer.zero_grad(set_to_none=True)",
+    caveats=("code that reads .grad of an unused parameter finds None",),
+    docs="https://docs.pytorch.org/docs/stable/generated/torch.optim.Optimizer.zero_grad.html",
+    order=12,
+)  # fmt: skip

@@ -1,0 +1,119 @@
+"""One step as rules see it: what worked in it, what that cost and took, and who hands what to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from traceanalyzer.columns import PHASES, OpKind, Step, Trace, Window
+from traceanalyzer.cost.ownership import Ownership
+from traceanalyzer.cost.registry import price
+from traceanalyzer.fusion.dataflow import Edge, dataflow
+from traceanalyzer.model import Analysis, Cost, OpCall
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One invocation of an operator that did work."""
+
+    place: int          # in Scene.nodes, by the operator's start
+    row: int            # in Trace.ops
+    call: OpCall
+    cost: Cost | None   # None: not known
+    time_ns: int        # of its records
+    records: int        # kernels
+    phase: str | None
+    module: str | None
+
+    @property
+    def name(self) -> str:
+        """Without `aten::`, and without the `_` of a variant that works in place."""
+        return self.call.name.removeprefix("aten::").rstrip("_")
+
+    @property
+    def bytes(self) -> int:
+        return self.cost.bytes if self.cost else 0
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One step of a trace, and what the analysis found out about the whole."""
+
+    trace: Trace
+    step: Step
+    analysis: Analysis
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    executed: bool       # every edge between nodes is known
+
+    @cached_property
+    def into(self) -> dict[int, list[Edge]]:
+        """Edges by their consumer's place."""
+        return _by(self.edges, [edge.consumer for edge in self.edges])
+
+    @cached_property
+    def out_of(self) -> dict[int, list[Edge]]:
+        """Edges by their producer's place."""
+        return _by(self.edges, [edge.producer for edge in self.edges])
+
+    @property
+    def floor_ns(self) -> float:
+        """What even an empty kernel takes."""
+        return self.analysis.thresholds["launch_floor_ns"]
+
+    @property
+    def step_ns(self) -> int:
+        return self.step.end_ns - self.step.start_ns
+
+    def above(self, node: Node) -> Iterator[int]:
+        """Rows in Trace.ops of what encloses it, from the inside out."""
+        parent = self.trace.ops.parent
+        row = int(parent[node.row])
+        while row >= 0:
+            yield row
+            row = int(parent[row])
+
+    def scopes(self, node: Node) -> list[str]:
+        """Names of what encloses it, from the inside out."""
+        return [self.trace.names[self.trace.ops.name[row]] for row in self.above(node)]
+
+    def compiled(self, node: Node) -> bool:
+        """Whether a compiler made it, or it runs in a region that one has compiled."""
+        kinds = self.trace.ops.kind
+        return node.call.triton or any(kinds[row] == OpKind.COMPILED for row in self.above(node))
+
+
+def scene(trace: Trace, ownership: Ownership, window: Window, analysis: Analysis) -> Scene | None:
+    """The step of median length; all of the window where the trace names no steps; None without operators."""
+    if not len(trace.ops):
+        return None
+    step = median_step(window) or Step("", 0, int(trace.ops.start_ns.min()), int(trace.ops.end_ns.max()) + 1)
+    flow = dataflow(trace, ownership, step)
+    ops = trace.ops
+    rows = flow.units.op.tolist()
+    costs = {row: price(trace.calls[row]) for row in {int(ops.call[op]) for op in rows}}
+    nodes = []
+    for place, row in enumerate(rows):
+        call = int(ops.call[row])
+        cost = costs[call]
+        nodes.append(Node(
+            place, row, trace.calls[call], cost if isinstance(cost, Cost) else None,
+            int(flow.units.time_ns[place]), int(flow.units.records[place]),
+            PHASES[ops.phase[row]] if ops.phase[row] >= 0 else None,
+            trace.names[ops.module[row]] if ops.module[row] >= 0 else None,
+        ))  # fmt: skip
+    return Scene(trace, step, analysis, tuple(nodes), flow.edges, flow.executed)
+
+
+def median_step(window: Window) -> Step | None:
+    """Of an even number the shorter of the two in the middle."""
+    by_length = sorted(window.steps, key=lambda step: step.end_ns - step.start_ns)
+    return by_length[(len(by_length) - 1) // 2] if by_length else None
+
+
+def _by(edges: Sequence[Edge], keys: Sequence[int]) -> dict[int, list[Edge]]:
+    found: dict[int, list[Edge]] = {}
+    for key, edge in zip(keys, edges, strict=True):
+        found.setdefault(key, []).append(edge)
+    return found
