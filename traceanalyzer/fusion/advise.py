@@ -75,7 +75,7 @@ def _told(found: Scene, rule: Rule, group: Sequence[Match]) -> Suggestion | None
     time = sum(node.time_ns for match in group for node in match.nodes)
     if band is None and largest.after is not None:
         least = _LEAST_UNTIMED * found.step_ns
-    if time < least or band is not None and band.high < least:
+    if (largest.nodes and time < least) or band is not None and band.high < least:
         return None
     place = largest.where or _holder(largest.nodes)
     kept = [match.bytes_saved for match in group if match.bytes_saved is not None]

@@ -1,12 +1,13 @@
 """Seen: attention written out: a batched product, scaling and masking, softmax, dropout, a second product.
 
-Instead: `torch.nn.functional.scaled_dot_product_attention`, whose kernel never writes the scores to memory.
+Instead: `torch.nn.functional.scaled_dot_product_attention`, whose kernel never writes the scores to
+memory.
 
 Saves: every pass over the scores, tokens by tokens for each head; backward too, where it is recorded.
 
 When not: the attention weights themselves are returned, or changed in a way the function has no argument
-for: FlexAttention takes such changes; in fp32 without TF32, or with more than 256 channels a head, the fast
-kernels do not apply; for up to about 128 tokens the scores fit a cache, and there is little to save.
+for: FlexAttention takes such changes; in fp32 without TF32, or with more than 256 channels a head, the
+fast kernels do not apply; for up to about 128 tokens the scores fit a cache, and there is little to save.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from traceanalyzer.fusion.dataflow import Tier as EdgeTier
 from traceanalyzer.fusion.predict import Work
 from traceanalyzer.fusion.regions import Region, region, regions
 from traceanalyzer.fusion.scene import Node, Scene
-from traceanalyzer.model import Band, Tier
+from traceanalyzer.model import Band, IdleCause, Tier
 
 COMPILE_DOCS = "https://docs.pytorch.org/docs/stable/generated/torch.compile.html"
 
@@ -131,3 +131,19 @@ def replaced(found: Region) -> Match:
     after = Work(found.bytes_after, 1, backward(found.nodes), special_functions=special(found.nodes))
     saves = found.bytes_before - found.bytes_after
     return Match(found.nodes, found.tier, after, bytes_saved=saves)
+
+
+def steps(scene: Scene) -> int:
+    """How many the analysis adds up; one where the trace names none."""
+    return max(1, len(scene.analysis.window.steps))
+
+
+def waited(scene: Scene, cause: IdleCause) -> tuple[float, float]:
+    """(ns a step, share of the window) in which the device waits for `cause`."""
+    time = scene.analysis.time
+    idle = sum(part.time_ns for part in time.idle_by_cause if part.cause == cause)
+    return idle / steps(scene), idle / max(1, time.busy_ns + time.idle_ns)
+
+
+def told_wait(ns: float, share: float) -> str:
+    return f"the device waits {ns / 1e6:.3g} ms a step for this, {100 * share:.2g} % of the window"

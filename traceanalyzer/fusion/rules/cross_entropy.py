@@ -1,8 +1,8 @@
 """Seen: a cross-entropy over many classes: casts, log-softmax and the loss, each a pass over the logits.
 
-Instead: `torch.compile` for the loss, or Liger's cross-entropy: one pass forward, one backward. Where memory
-is short rather than time, `torch.nn.functional.linear_cross_entropy` (from PyTorch 2.13 on) or Liger's fused
-linear cross-entropy never store the logits; measured, these are slower, not faster.
+Instead: `torch.compile` for the loss, or Liger's cross-entropy: one pass forward, one backward. Where
+memory is short rather than time, `torch.nn.functional.linear_cross_entropy` (from PyTorch 2.13 on) or
+Liger's fused linear cross-entropy never store the logits; measured, these are slower, not faster.
 
 Saves: the passes over the logits beyond one forward and two backward.
 

@@ -2,11 +2,11 @@
 
 Instead: the same optimizer with `fused=True`: one kernel reads parameters, gradients and states once.
 
-Saves: all passes but one. AdamW reads four values a parameter and writes three; as single operators or lists
-it moves about three times as much.
+Saves: all passes but one. AdamW reads four values a parameter and writes three; as single operators or
+lists it moves about three times as much.
 
-When not: parameters that are not floating-point, or an optimizer without the argument: Adam, AdamW, SGD and
-Adagrad have it. Where the step waits for the host, it is launches that are saved, not kernel time.
+When not: parameters that are not floating-point, or an optimizer without the argument: Adam, AdamW, SGD
+and Adagrad have it. Where the step waits for the host, it is launches that are saved, not kernel time.
 """
 
 from __future__ import annotations

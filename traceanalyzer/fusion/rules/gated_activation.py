@@ -2,8 +2,8 @@
 
 Instead: `torch.compile`, or Liger's SwiGLU; and one product for gate and input together.
 
-Saves: forward two of five passes over the wide activation, backward four of nine. Beside the products this is
-one or two percent of the layer: its worth is memory more than time.
+Saves: forward two of five passes over the wide activation, backward four of nine. Beside the products this
+is one or two percent of the layer: its worth is memory more than time.
 
 When not: the two products are shared out over several devices; the weights are quantized apart.
 """

@@ -4,8 +4,8 @@ Instead: one kernel for all of them, as `torch.compile` generates it for the mod
 
 Saves: writing every tensor in between and reading it again; and a launch for each operator but one.
 
-When not: the shapes change with every batch, and each set of them is compiled anew; the tensors are so small
-that a cache holds them; the step waits for the host rather than for kernels.
+When not: the shapes change with every batch, and each set of them is compiled anew; the tensors are so
+small that a cache holds them; the step waits for the host rather than for kernels.
 """
 
 from __future__ import annotations

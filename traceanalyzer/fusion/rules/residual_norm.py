@@ -1,7 +1,7 @@
 """Seen: a residual addition followed by a layer, group or RMS normalization; in backward the other way round.
 
-Instead: one kernel that adds and normalizes, as `torch.compile` generates it, or a fused layer of Liger, Apex
-or TransformerEngine.
+Instead: one kernel that adds and normalizes, as `torch.compile` generates it, or a fused layer of Liger,
+Apex or TransformerEngine.
 
 Saves: reading the sum again. The sum itself is still written, for the next residual needs it.
 

@@ -1,0 +1,43 @@
+"""Seen: convolutions surrounded by kernels that change the layout of images (`nchwToNhwc`, `nhwcToNchw`).
+
+Instead: `model.to(memory_format=torch.channels_last)`, and the input likewise.
+
+Saves: at most those kernels.
+
+When not: an operator in between does not support the layout and copies back; few channels; depthwise
+layers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from traceanalyzer.fusion.rules.base import Match, Rule, steps
+from traceanalyzer.fusion.scene import Node, Scene
+from traceanalyzer.model import Band
+
+_LAYOUT = re.compile(r"nchwToNhwc|nhwcToNchw|nchw2nhwc|nhwc2nchw|batched_transpose", re.IGNORECASE)
+_SHARE = 0.005  # of busy time
+
+
+def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+    """One match, of no operators: the kernels are parts of convolutions."""
+    kernels = [kernel for row in scene.analysis.op_rows for kernel in row.kernel_names]
+    time = sum(kernel.time_ns for kernel in kernels if _LAYOUT.search(kernel.name))
+    if time and time >= _SHARE * scene.analysis.time.busy_ns:
+        ns = time / steps(scene)
+        told = f"layout kernels take {ns / 1e6:.3g} ms a step"
+        yield Match((), "T3", saved=Band(0.0, ns, ns), evidence=told, where="the convolutions")
+
+
+RULE = Rule(
+    "channels_last", __doc__ or "", find,
+    title="Convolutions change the layout of their images back and forth",
+    action="Hold model and input in channels_last.",
+    snippet="model = model.to(memory_format=torch.channels_last)\n"
+    "x = x.to(memory_format=torch.channels_last)",
+    caveats=("every operator in between must support the layout",),
+    docs="https://docs.pytorch.org/tutorials/intermediate/memory_format_tutorial.html",
+    order=73,
+)  # fmt: skip

@@ -1,0 +1,49 @@
+"""Seen: in inference, a batch normalization right behind a convolution.
+
+Instead: fold it into the convolution's weight and bias, once (`torch.nn.utils.fuse_conv_bn_eval`);
+`torch.compile` with frozen weights does so.
+
+Saves: the normalization altogether: a read and a write of the activation.
+
+When not: in training, where its statistics are those of the batch; where another operator stands in
+between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from traceanalyzer.fusion.predict import Work
+from traceanalyzer.fusion.rules.base import Match, Rule
+from traceanalyzer.fusion.scene import Node, Scene
+
+_NORMS = (
+    "native_batch_norm", "cudnn_batch_norm", "miopen_batch_norm", "_native_batch_norm_legit_no_training",
+)  # fmt: skip
+
+
+def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+    """Each normalization that reads what the convolution before it makes; none where anything is trained."""
+    if any(node.phase in ("backward", "optimizer") for node in scene.nodes):
+        return
+    for node in scene.nodes:
+        if free(node) and node.name in _NORMS and not _training(node):
+            for edge in scene.into.get(node.place, ()):
+                if "conv" in scene.nodes[edge.producer].name:
+                    yield Match((node,), edge.tier, Work(0, 0), bytes_saved=node.bytes)
+                    break
+
+
+def _training(node: Node) -> bool:
+    return len(node.call.concrete) > 5 and node.call.concrete[5] in ("True", "true", "1")
+
+
+RULE = Rule(
+    "fold_batch_norm", __doc__ or "", find,
+    title="Batch normalizations could be folded into their convolutions",
+    action="Fold them once after loading the model in eval mode.",
+    snippet="conv = torch.nn.utils.fuse_conv_bn_eval(conv, bn)",
+    caveats=("for inference only",),
+    docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.fuse_conv_bn_eval.html",
+    order=29,
+)  # fmt: skip

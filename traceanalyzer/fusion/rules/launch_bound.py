@@ -1,0 +1,48 @@
+"""Seen: the device waits for launches: kernels end before the host has launched the next ones.
+
+Instead: CUDA graphs, by `torch.compile(mode="reduce-overhead")` or `torch.cuda.graph`; fewer, larger
+kernels; a larger batch.
+
+Saves: the gaps between kernels. Faster kernels would only make them longer.
+
+When not: shapes change from step to step, or the step looks at results on the host; the profiler itself
+slows the host, so that a run without it has shorter gaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from traceanalyzer.fusion.rules.base import Match, Rule, steps, told_wait, waited
+from traceanalyzer.fusion.scene import Node, Scene
+from traceanalyzer.model import Band
+
+_SHARE = 0.3  # of the window
+
+
+def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+    """One match, of no operators, where launch gaps are a large part of the window."""
+    ns, share = waited(scene, "launch_gap")
+    if scene.analysis.device.kind != "gpu" or share < _SHARE:
+        return
+    saved = None
+    if scene.analysis.window.steps:  # else the time between steps would count as gaps
+        saved = Band(0.4 * ns, 0.7 * ns, 0.95 * ns)
+        recording = scene.analysis.recording
+        if recording and recording.unprofiled_step_ns:
+            busy = scene.analysis.time.busy_ns / steps(scene)
+            most = max(0.0, recording.unprofiled_step_ns - busy)
+            saved = Band(min(saved.low, 0.4 * most), min(saved.mid, 0.7 * most), min(saved.high, 0.95 * most))
+    yield Match((), "T0", saved=saved, evidence=told_wait(ns, share), where="the whole step")
+
+
+RULE = Rule(
+    "launch_bound", __doc__ or "", find,
+    title="The device waits for the host to launch kernels",
+    action="Capture the step in a graph: compile with mode=\"reduce-overhead\", or a larger batch.",
+    snippet="model = torch.compile(model, mode=\"reduce-overhead\")",
+    caveats=("shapes must not change, and nothing in the step may wait for results on the host",
+             "the profiler slows the host: without it the gaps are shorter"),
+    docs="https://docs.pytorch.org/docs/stable/notes/cuda.html",
+    order=95,
+)  # fmt: skip
