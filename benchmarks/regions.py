@@ -1,0 +1,126 @@
+"""The regions on which predicted savings are held against measured ones.
+
+Thirteen patterns in four sizes each. The list, and which half of it chooses the predictor's fractions and which
+is held back, stood before anything was measured; neither is changed to make a figure look better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+SIZES = {"256 KiB": 1 << 16, "2 MiB": 1 << 19, "16 MiB": 1 << 22, "64 MiB": 1 << 24}  # fp32 elements
+WIDTH = 512
+Step = Callable[[], object]
+
+
+def rms_norm(count: int) -> Step:
+    x, weight = torch.rand(count // WIDTH, WIDTH), torch.rand(WIDTH)
+    return lambda: weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6))
+
+
+def residual_layer_norm(count: int) -> Step:
+    x, y, weight = torch.rand(count // WIDTH, WIDTH), torch.rand(count // WIDTH, WIDTH), torch.rand(WIDTH)
+
+    def step() -> object:
+        total = x + y
+        return total, F.layer_norm(total, (WIDTH,), weight, weight)
+
+    return step
+
+
+def gelu_by_hand(count: int) -> Step:
+    x = torch.rand(count)
+    return lambda: 0.5 * x * (1 + torch.tanh(0.79788456 * (x + 0.044715 * x * x * x)))
+
+
+def gated(count: int) -> Step:
+    x, y = torch.rand(count), torch.rand(count)
+    return lambda: F.silu(x) * y
+
+
+def dropout_add(count: int) -> Step:
+    x, y = torch.rand(count), torch.rand(count)
+    return lambda: F.dropout(x, 0.1) + y
+
+
+def rotary(count: int) -> Step:
+    x = torch.rand(count // WIDTH, 8, WIDTH // 8)
+    cos, sin = torch.rand(count // WIDTH, 1, WIDTH // 8), torch.rand(count // WIDTH, 1, WIDTH // 8)
+
+    def step() -> object:
+        left, right = x.chunk(2, -1)
+        return x * cos + torch.cat((-right, left), -1) * sin
+
+    return step
+
+
+def masked_softmax(count: int) -> Step:
+    x, mask = torch.rand(count // WIDTH, WIDTH), torch.rand(count // WIDTH, WIDTH) < 0.5
+    return lambda: (x / 8).masked_fill(mask, -1e9).softmax(-1)
+
+
+def scale_shift(count: int) -> Step:
+    x, a, b = torch.rand(count // WIDTH, WIDTH), torch.rand(WIDTH), torch.rand(WIDTH)
+    return lambda: (x * a + b).clamp(min=0.5) * 2
+
+
+def group_norm_silu(count: int) -> Step:
+    x, weight = torch.rand(4, 32, count // 4096, 32), torch.rand(32)
+    return lambda: F.silu(F.group_norm(x, 8, weight, weight))
+
+
+def cross_entropy(count: int) -> Step:
+    x, target = torch.rand(count // 4096, 4096), torch.randint(0, 4096, (count // 4096,))
+    return lambda: F.cross_entropy(x, target)
+
+
+def gated_backward(count: int) -> Step:
+    x, y, z = torch.rand(count), torch.rand(count), torch.rand(count)
+
+    def step() -> object:
+        s = torch.sigmoid(x)
+        return z * y * (s + x * s * (1 - s)), z * x * s
+
+    return step
+
+
+def attention(count: int) -> Step:
+    heads, tokens = max(1, count >> 18), min(512, int(count**0.5))
+    q, k, v = (torch.rand(heads, tokens, 64) for _ in range(3))
+    return lambda: torch.bmm((torch.bmm(q, k.transpose(1, 2)) / 8).softmax(-1), v)
+
+
+def adamw(count: int) -> Step:
+    parameters = [torch.nn.Parameter(torch.rand(count // 4)) for _ in range(4)]
+    for parameter in parameters:
+        parameter.grad = torch.rand_like(parameter)
+    optimizer = torch.optim.AdamW(parameters, foreach=True)
+    return lambda: optimizer.step()
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One pattern in one size; what is held back chooses nothing."""
+
+    pattern: Callable[[int], Step]
+    size: str
+    held_back: bool
+
+    @property
+    def name(self) -> str:
+        return self.pattern.__name__
+
+
+PATTERNS = (
+    rms_norm, residual_layer_norm, gelu_by_hand, gated, dropout_add, rotary, masked_softmax, scale_shift,
+    group_norm_silu, cross_entropy, gated_backward, attention, adamw,
+)  # fmt: skip
+CASES = tuple(
+    Case(pattern, size, held_back=(row + column) % 2 == 1)
+    for row, pattern in enumerate(PATTERNS)
+    for column, size in enumerate(SIZES)
+)
