@@ -1,7 +1,7 @@
 """The regions on which predicted savings are held against measured ones.
 
-Thirteen patterns in four sizes each. The list, and which half of it chooses the predictor's fractions and which
-is held back, stood before anything was measured; neither is changed to make a figure look better.
+Thirteen patterns in four sizes each. The list, and which half of it chooses the predictor's fractions and
+which is held back, stood before anything was measured; neither is changed to make a figure look better.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from traceanalyzer.model import Analysis
 if TYPE_CHECKING:
     from traceanalyzer.columns import Trace
     from traceanalyzer.cost.user import Added
+    from traceanalyzer.fusion.scene import Scene
 
 Progress = Callable[[int], None]
 
@@ -55,12 +56,30 @@ def analyze(
     own = added(chosen.cost_files)
     files = trace_files([fspath(item) for item in given])
     with using(own.formulas):
-        analyses = [one for file in files for one in _devices_of(file, chosen, own, progress)]
-    return on_top(analyses, chosen.rank, chosen.gpu)
+        judged = [one for file in files for one in _devices_of(file, chosen, own, progress)]
+    return on_top([one.analysis for one in judged], chosen.rank, chosen.gpu)
 
 
-def _devices_of(file: str, options: Options, own: Added, progress: Progress | None) -> list[Analysis]:
-    """One Analysis for each device of `file` that worked."""
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """One device's analysis, and the step that its suggestions were found in; None without operators."""
+
+    analysis: Analysis
+    step: Scene | None
+
+
+def judged_step(path: str | PathLike[str], options: Options) -> Scene | None:
+    """The step of one trace's busiest device in which suggestions are looked for."""
+    from traceanalyzer.cost.user import added, using
+
+    own = added(options.cost_files)
+    with using(own.formulas):
+        every = _devices_of(fspath(path), options, own, None)
+    return max(every, key=lambda one: one.analysis.time.busy_ns).step
+
+
+def _devices_of(file: str, options: Options, own: Added, progress: Progress | None) -> list[_Judged]:
+    """One for each device of `file` that worked."""
     from traceanalyzer.trace import devices_with_work, load, of_device
 
     trace = load(file, progress=progress)
@@ -81,13 +100,14 @@ def _lenders(file: str, progress: Progress | None) -> list[Trace]:
 
 def _one(
     trace: Trace, index: int, options: Options, own_formulas: Added, lenders: Sequence[Trace]
-) -> Analysis:
+) -> _Judged:
     from traceanalyzer.columns import distinct
     from traceanalyzer.cost.borrow import borrow, loan_warnings
     from traceanalyzer.cost.ownership import own
     from traceanalyzer.cost.user import used
     from traceanalyzer.device import resolve
-    from traceanalyzer.fusion.advise import advise
+    from traceanalyzer.fusion.advise import suggestions
+    from traceanalyzer.fusion.scene import scene
     from traceanalyzer.roofline.assemble import assemble
     from traceanalyzer.roofline.thresholds import from_settings
     from traceanalyzer.trace import at_capture, select_window
@@ -107,4 +127,5 @@ def _one(
         *used(own_formulas.formulas, names),
     )  # fmt: skip
     analysis = assemble(replace(trace, warnings=warnings), index, window, ownership, match, thresholds)
-    return analysis.with_suggestions(advise(trace, ownership, window, analysis))
+    step = scene(trace, ownership, window, analysis)
+    return _Judged(analysis.with_suggestions(suggestions(step) if step else None), step)

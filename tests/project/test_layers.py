@@ -24,6 +24,7 @@ ALLOWED = {  # not listed: analyze, cli, __init__ and __main__, which may import
     "device": "errors units model columns",
     "roofline": "errors units model columns cost device",
     "fusion": "errors units model columns cost device roofline",
+    "verify": "errors model units cost fusion",
     "report": "model units published",
     "collect": "errors files model startup",
     "ranks": "errors units model columns trace",
@@ -31,7 +32,7 @@ ALLOWED = {  # not listed: analyze, cli, __init__ and __main__, which may import
 }
 FREE = {"analyze", "cli", "__init__", "__main__"}
 ONLY = {
-    "torch": ("collect/", "device/calibrate"),
+    "torch": ("collect/", "device/calibrate", "verify/"),
     "transformers": ("collect/huggingface",),
     "lightning": ("collect/lightning",),
     "dask": ("ranks/",),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 
-from traceanalyzer.columns import Trace, Window
-from traceanalyzer.cost.ownership import Ownership
 from traceanalyzer.fusion.predict import possible, proved, saving, together
 from traceanalyzer.fusion.rules import Match, Rule, rules
-from traceanalyzer.fusion.scene import Node, Scene, scene
+from traceanalyzer.fusion.scene import Node, Scene
 from traceanalyzer.model import Analysis, Band, Suggestion
 from traceanalyzer.units import si
 
@@ -19,28 +18,27 @@ _STARVED = 0.3  # of the window, that the device waits for launches: then faster
 _SHOWN = 12     # operators of a place
 
 
-def advise(
-    trace: Trace, ownership: Ownership, window: Window, analysis: Analysis
-) -> tuple[Suggestion, ...] | None:
-    """Those with a predicted time first, the largest first; None where there is nothing to look at."""
-    found = scene(trace, ownership, window, analysis)
-    return suggestions(found) if found is not None else None
-
-
 def suggestions(found: Scene) -> tuple[Suggestion, ...]:
-    """Every rule's, none of which claims an operator of another's."""
-    taken = {node.place for node in found.nodes if found.compiled(node)}
-
-    def free(node: Node) -> bool:
-        return node.place not in taken
-
-    told: list[Suggestion] = []
-    for rule in rules():
-        matches = list(rule.find(found, free))
-        taken |= {node.place for match in matches for node in match.nodes}
-        told += [made for group in _alike(matches) if (made := _told(found, rule, group)) is not None]
+    """Every rule's, those of one rule together where they are alike."""
+    told = [
+        made for rule, matches in applied(found)
+        for group in _alike(matches) if (made := _told(found, rule, group)) is not None
+    ]  # fmt: skip
     return tuple(sorted(told, key=lambda s: (-(s.saving_per_step_ns.mid if s.saving_per_step_ns else -1.0),
                                              s.rule, s.where)))  # fmt: skip
+
+
+def applied(found: Scene) -> Iterator[tuple[Rule, list[Match]]]:
+    """Each rule with the places where it applies; none claims an operator of another's."""
+    taken = {node.place for node in found.nodes if found.compiled(node)}
+    for rule in rules():
+        matches = list(rule.find(found, partial(_free, frozenset(taken))))
+        taken |= {node.place for match in matches for node in match.nodes}
+        yield rule, matches
+
+
+def _free(taken: frozenset[int], node: Node) -> bool:
+    return node.place not in taken
 
 
 def _alike(matches: Sequence[Match]) -> list[list[Match]]:
@@ -68,11 +66,11 @@ def _told(found: Scene, rule: Rule, group: Sequence[Match]) -> Suggestion | None
     """None where the saving is next to nothing."""
     tier = max(match.tier for match in group)
     band = _band(found, group)
-    if band is not None and band.high > 0:
-        band = possible(band) if tier == "T3" else proved(band)
+    time = sum(node.time_ns for match in group for node in match.nodes)
+    if band is not None:
+        band = possible(band) if tier == "T3" else proved(band, time)
     largest = max(group, key=lambda match: sum(node.time_ns for node in match.nodes))
     least = _LEAST * found.step_ns
-    time = sum(node.time_ns for match in group for node in match.nodes)
     if band is None and largest.after is not None:
         least = _LEAST_UNTIMED * found.step_ns
     if (largest.nodes and time < least) or band is not None and band.high < least:

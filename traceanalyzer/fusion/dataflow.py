@@ -36,6 +36,15 @@ class Edge:
     last: bool  # nobody else reads it, then or later
 
 
+@dataclass(frozen=True, slots=True)
+class Outer:
+    """One unit reads what was there before the step; `origin` is equal for one tensor."""
+
+    origin: int
+    consumer: int
+    bytes: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataflow:
     """One step's units and the edges between them, by consumer; none twice."""
@@ -43,6 +52,7 @@ class Dataflow:
     units: Units
     edges: tuple[Edge, ...]
     executed: bool  # every edge between units is known, not only those of neighbours
+    outer: tuple[Outer, ...] = ()
 
 
 def dataflow(trace: Trace, ownership: Ownership, step: Step) -> Dataflow:
@@ -57,12 +67,16 @@ def dataflow(trace: Trace, ownership: Ownership, step: Step) -> Dataflow:
     found |= dict.fromkeys(by_execution or (), "T1")
     costs = _Costs(trace, working)
     edges = []
-    for consumer, producer in sorted((consumer, producer) for producer, consumer in found):
+    for consumer, producer in sorted((consumer, producer) for producer, consumer in found if producer >= 0):
         pair = (producer, consumer)
         most = min(costs.written(producer), costs.read(consumer))
         amount = min((by_execution or {}).get(pair, most), most)
         edges.append(Edge(producer, consumer, found[pair], amount, pair in freed))
-    return Dataflow(working, tuple(edges), by_execution is not None)
+    outer = [
+        Outer(producer, consumer, min(amount, costs.read(consumer)))
+        for (producer, consumer), amount in sorted((by_execution or {}).items()) if producer < 0
+    ]  # fmt: skip
+    return Dataflow(working, tuple(edges), by_execution is not None, tuple(outer))
 
 
 class _Costs:
@@ -92,7 +106,8 @@ def _executed(trace: Trace, working: Units, step: Step) -> dict[tuple[int, int],
     works = (place >= 0).tolist()
     amounts: dict[tuple[int, int], int] = {}
     for flow in flows(given, works):
-        pair = (int(place[flow.producer]), int(place[flow.consumer]))
+        source = int(place[flow.producer]) if flow.producer >= 0 else flow.producer
+        pair = (source, int(place[flow.consumer]))
         amounts[pair] = amounts.get(pair, 0) + flow.bytes
     return amounts
 

@@ -45,7 +45,7 @@ class Executed(msgspec.Struct, frozen=True):
 class Flow:
     """One operator reads what another wrote; rows of the executed step."""
 
-    producer: int
+    producer: int  # below 0: nobody wrote it before; equal for one tensor
     consumer: int
     argument: int  # of the consumer
     bytes: int     # read
@@ -63,7 +63,7 @@ def executed(text: str) -> Executed | None:
 
 
 def flows(step: Executed, works: Sequence[bool]) -> list[Flow]:
-    """Every read by an operator that works of what another one wrote last."""
+    """Every read by an operator that works: of what another one wrote last, or of what was there before."""
     memory = _Memory()
     found: list[Flow] = []
     for row, starts in _in_time(step):
@@ -123,7 +123,11 @@ class _Memory:
 
     def read(self, storage: int, begin: int, end: int) -> Iterator[tuple[int, int]]:
         """(writer, bytes) of each part of a range."""
+        left = end - begin
         for first, last, by in self._written.get(storage, ()):
             amount = min(last, end) - max(first, begin)
             if amount > 0:
+                left -= amount
                 yield by, amount
+        if left > 0:
+            yield -1 - storage, left

@@ -49,10 +49,10 @@ def kind(call: OpCall) -> Kind:
 
 
 def elements(call: OpCall, cost: Cost) -> int:
-    """Of the largest tensor that is read or written."""
+    """Of the largest tensor that is read or written; a reduction writes no larger one than it reads."""
     sizes = [prod(shape(call, i)) for i in range(len(call.shapes)) if has(call, i)]
     kinds = [ITEMSIZE[name] for name in call.dtypes if name]
-    written = cost.write_bytes // max(kinds) if kinds else 0
+    written = cost.write_bytes // max(kinds) if kinds and kind(call) == "element" else 0
     return max([*sizes, written], default=0)
 
 

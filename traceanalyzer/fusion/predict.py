@@ -9,31 +9,40 @@ docs/savings.md, half of whose regions chose them while the other half was held 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from traceanalyzer.model import Band, Device
 
 WIDEST = 2.5  # high by low, where the evidence is proof
-_SPECIAL_FLOPS = 16  # of an exponential or the like, as a compiler's vector code computes it
+_LEAST = 0.1  # of the measured time: less is within the error of any prediction
+_SPECIAL_FLOPS = 22  # of an exponential or the like, as a compiler's vector code computes it
 
 
 @dataclass(frozen=True, slots=True)
 class Fractions:
-    """What a generated kernel reaches of a roof, at worst, as a rule and at best."""
+    """Of something, at worst, as a rule and at best."""
 
     low: float
     mid: float
     high: float
 
+    def __iter__(self) -> Iterator[float]:
+        return iter((self.low, self.mid, self.high))
 
-_MEMORY = {
-    ("gpu", False): Fractions(0.5, 0.75, 0.9),
-    ("gpu", True): Fractions(0.3, 0.5, 0.75),   # gradients of weights take a second pass
-    ("cpu", False): Fractions(0.4, 0.6, 0.85),
-    ("cpu", True): Fractions(0.3, 0.5, 0.75),
-}
-_COMPUTE = {"gpu": Fractions(0.35, 0.55, 0.75), "cpu": Fractions(0.4, 0.6, 0.85)}
+
+# What a generated kernel reaches of the bandwidth.
+_FORWARD = Fractions(0.5, 0.75, 0.9)
+_BACKWARD = Fractions(0.3, 0.5, 0.75)    # gradients of weights take a second pass
+_ON_CPU = Fractions(0.24, 0.35, 0.5)     # lines are read before they are written, in part
+_IN_CACHE = Fractions(0.5, 0.8, 1.5)     # a CPU, where all that it moves fits
+_IN_PLACE = Fractions(0.6, 0.9, 1.1)    # a CPU, where what it writes it has read
+_CACHE_BYTES = 12 << 20
+# What products and vector code reach of their peaks.
+_ARITHMETIC = {"gpu": Fractions(0.35, 0.55, 0.75), "cpu": Fractions(0.5, 0.7, 0.85)}
+_CALL_NS = Fractions(60e3, 40e3, 15e3)   # on a CPU, to enter a compiled region,
+_STEP_NS = Fractions(40e3, 25e3, 10e3)   # and to call one operator in the place of many
+_FRESH_BYTES_PER_S = Fractions(3.3e9, 3.8e9, 5e9)  # the system clears a page before a program first writes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,33 +54,54 @@ class Work:
     backward: bool = False
     matrix: tuple[tuple[str, int], ...] = ()  # (precision, FLOPs) of products
     special_functions: int = 0
+    fresh_bytes: int = 0        # of results that the system must find memory for
+    compiled: bool = True       # by the compiler, not a library's one operator
+    in_place: bool = False      # all that it writes it has read
 
 
 def saving(measured_ns: float, after: Work, device: Device, floor_ns: float) -> Band | None:
     """A step's band; None where the roofs are not known."""
-    bandwidth = device.bandwidth_bytes_per_s
-    if not bandwidth:
+    bandwidth, arithmetic = device.bandwidth_bytes_per_s, _arithmetic_s(after, device)
+    if not bandwidth or arithmetic is None:
         return None
-    memory, compute = _MEMORY[device.kind, after.backward], _COMPUTE[device.kind]
-    left = []
-    for part, of_peak in ((memory.low, compute.low), (memory.mid, compute.mid), (memory.high, compute.high)):
-        arithmetic = _arithmetic_s(after, device)
-        if arithmetic is None:
-            return None
-        taken = max(after.bytes / (part * bandwidth), arithmetic / of_peak) * 1e9
-        left.append(measured_ns - max(taken, after.launches * floor_ns))
-    return Band(*(max(0.0, time) for time in left))
+    ends = zip(_memory(after, device), _ARITHMETIC[device.kind], strict=True)
+    taken = [max(after.bytes / (part * bandwidth), arithmetic / of_peak) * 1e9 for part, of_peak in ends]
+    if device.kind == "cpu":
+        taken = [time + more for time, more in zip(taken, _on_cpu(after), strict=True)]
+    else:
+        taken = [max(time, after.launches * floor_ns) for time in taken]
+    return Band(*(max(0.0, measured_ns - time) for time in taken))
+
+
+def _memory(after: Work, device: Device) -> Fractions:
+    if device.kind == "gpu":
+        return _BACKWARD if after.backward else _FORWARD
+    if after.in_place:
+        return _IN_PLACE
+    return _IN_CACHE if after.bytes < _CACHE_BYTES else _ON_CPU
+
+
+def _on_cpu(after: Work) -> list[float]:
+    """What comes on top there, in ns."""
+    calls = _CALL_NS if after.compiled else _STEP_NS
+    return [
+        after.launches * call + after.fresh_bytes / rate * 1e9
+        for call, rate in zip(calls, _FRESH_BYTES_PER_S, strict=True)
+    ]
 
 
 def _arithmetic_s(after: Work, device: Device) -> float | None:
     """Seconds at the peaks; None where one that is needed is not known."""
-    peaks = [(device.peak("matrix", n) or device.peak("vector", n), count) for n, count in after.matrix]
-    vector = device.peak("vector", "fp32")
-    if after.special_functions and vector:
-        peaks.append((vector, after.special_functions * _SPECIAL_FLOPS))
-    if any(peak is None for peak, _ in peaks):
+    products = [(_peak(device, precision), flops) for precision, flops in after.matrix]
+    if any(peak is None for peak, _ in products):
         return None
-    return sum(count / peak for peak, count in peaks if peak)
+    vector = device.peak("vector", "fp32") or _peak(device, "fp32")
+    special = after.special_functions * _SPECIAL_FLOPS / vector if vector else 0.0
+    return special + sum(flops / peak for peak, flops in products if peak)
+
+
+def _peak(device: Device, precision: str) -> float | None:
+    return device.peak("matrix", precision) or device.peak("vector", precision)
 
 
 def together(bands: Sequence[Band]) -> Band:
@@ -79,12 +109,12 @@ def together(bands: Sequence[Band]) -> Band:
     return Band(sum(b.low for b in bands), sum(b.mid for b in bands), sum(b.high for b in bands))
 
 
-def proved(band: Band) -> Band | None:
-    """No wider than a proof may be: what is beyond is not promised. None where nothing is sure."""
-    if band.low <= 0:
+def proved(band: Band, measured_ns: float) -> Band | None:
+    """No wider than a proof may be: what is beyond is not promised. None where next to nothing is sure."""
+    if band.low <= 0 or band.mid < _LEAST * measured_ns:
         return None
     high = min(band.high, WIDEST * band.low)
-    return Band(band.low, min(band.mid, high), high)
+    return Band(band.low, min(band.mid, (band.low + high) / 2) if high < band.high else band.mid, high)
 
 
 def possible(band: Band) -> Band:

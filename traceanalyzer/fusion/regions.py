@@ -12,9 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from traceanalyzer.fusion.dataflow import Edge, Tier
+from traceanalyzer.fusion.executed import UNREAD
 from traceanalyzer.fusion.kinds import elements, kind, reduced
 from traceanalyzer.fusion.scene import Node, Scene
 
+RANDOM = ("bernoulli", "native_dropout", "normal", "uniform", "rand", "randn")
+_MAPPED = 1 << 25  # glibc's malloc maps larger blocks anew: M_MMAP_THRESHOLD_MAX, mallopt(3)
 _MOST = 64  # operators in one region: torch/_inductor/config.py, max_fusion_size
 
 
@@ -24,11 +27,24 @@ class Region:
 
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
-    bytes_after: int  # of what its replacement reads and writes
+    read: dict[int, int]     # bytes of each node that its replacement still reads, by place
+    written: dict[int, int]  # and writes
+    inside: frozenset[int]   # places of nodes of whose result nothing is needed outside
 
     @property
     def bytes_before(self) -> int:
         return sum(node.bytes for node in self.nodes)
+
+    @property
+    def bytes_after(self) -> int:
+        """What its replacement reads and writes."""
+        return sum(self.read.values()) + sum(self.written.values())
+
+    @property
+    def fresh_bytes(self) -> int:
+        """Of what it writes, tensors that a CPU's allocator asks the system for each time."""
+        large = (node for node in self.nodes if not node.call.name.endswith("_"))
+        return sum(amount for node in large if (amount := self.written.get(node.place, 0)) > _MAPPED)
 
     @property
     def tier(self) -> Tier:
@@ -44,7 +60,7 @@ def regions(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Region]:
     """Those among the nodes that are `free` to be joined, each node in one at most."""
     span: list[Node] = []
     for node in scene.nodes:
-        fits = free(node) and node.cost is not None and kind(node.call) != "opaque"
+        fits = free(node) and node.cost is not None and joins(scene, node)
         together = span and span[-1].phase == node.phase and _thread(scene, span[-1]) == _thread(scene, node)
         if not fits or not together:
             yield from _connected(scene, span)
@@ -52,6 +68,11 @@ def regions(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Region]:
         if fits:
             span.append(node)
     yield from _connected(scene, span)
+
+
+def joins(scene: Scene, node: Node) -> bool:
+    """Whether a compiler makes it a part of others; on a CPU its random numbers take longer than ATen's."""
+    return kind(node.call) != "opaque" and not (scene.trace.on_cpu and node.name in RANDOM)
 
 
 def _thread(scene: Scene, node: Node) -> int:
@@ -117,33 +138,56 @@ def region(scene: Scene, nodes: Sequence[Node]) -> Region:
     """Of these nodes, whatever they are: its edges, and what remains to be moved."""
     places = {node.place for node in nodes}
     edges = tuple(e for node in nodes for e in scene.into.get(node.place, ()) if e.producer in places)
-    return Region(tuple(nodes), edges, _remaining(scene, nodes, edges, places))
+    inside = frozenset(e.producer for e in edges if e.last or _stays_inside(scene, e.producer, places))
+    return Region(tuple(nodes), edges, *_remaining(scene, nodes, edges, inside), inside)
 
 
-def _remaining(scene: Scene, nodes: Sequence[Node], edges: Sequence[Edge], places: set[int]) -> int:
-    """Bytes that come from outside or are needed there."""
+def _remaining(
+    scene: Scene, nodes: Sequence[Node], edges: Sequence[Edge], inside: frozenset[int]
+) -> tuple[dict[int, int], dict[int, int]]:
+    """Of each node the bytes that come from outside, and those that are needed there."""
     read = {node.place: node.cost.read_bytes for node in nodes if node.cost}
     wrote = {node.place: node.cost.write_bytes for node in nodes if node.cost}
-    kept = dict(wrote)
+    full = dict(wrote)
     for edge in edges:
-        read[edge.consumer] = max(0, read[edge.consumer] - edge.bytes)
-        if edge.last or _stays_inside(scene, edge.producer, places):
-            kept[edge.producer] = max(0, wrote[edge.producer] - edge.bytes)
-    return sum(read.values()) - _read_twice(scene, places) + sum(kept.values())
+        if edge.consumer in read:
+            read[edge.consumer] = max(0, read[edge.consumer] - edge.bytes)
+    for place, amount in _read_again(scene, list(read)).items():
+        read[place] = max(0, read[place] - amount)
+    for edge in edges:
+        if edge.producer in inside and edge.producer in wrote:
+            wrote[edge.producer] = max(0, full[edge.producer] - edge.bytes)
+    return read, wrote
 
 
 def _stays_inside(scene: Scene, producer: int, places: set[int]) -> bool:
-    """Whether all that read what it makes are known, and are inside; what it changes in place lives on."""
-    in_place = scene.nodes[producer].call.name.endswith("_")
+    """Whether all that read what it makes are known, and are inside."""
     readers = scene.out_of[producer]
-    return scene.executed and not in_place and all(edge.consumer in places for edge in readers)
+    if not scene.executed or not all(edge.consumer in places for edge in readers):
+        return False
+    node = scene.nodes[producer]
+    return not node.call.name.endswith("_") or _made_inside(scene, node, places)
 
 
-def _read_twice(scene: Scene, places: set[int]) -> int:
-    """Bytes that several members read of one and the same tensor from outside, but for the first."""
-    most: dict[int, list[int]] = {}
-    for place in places:
-        for edge in scene.into.get(place, ()):
-            if edge.producer not in places and edge.tier == "T1":
-                most.setdefault(edge.producer, []).append(edge.bytes)
-    return sum(sum(amounts) - max(amounts) for amounts in most.values())
+def _made_inside(scene: Scene, node: Node, places: set[int]) -> bool:
+    """Whether what it changes in place was made by a member; what it only writes was made for it."""
+    if node.call.name in UNREAD:
+        return True
+    amount = node.cost.write_bytes if node.cost else 0
+    return any(edge.producer in places and edge.bytes >= amount for edge in scene.into.get(node.place, ()))
+
+
+def _read_again(scene: Scene, places: Sequence[int]) -> dict[int, int]:
+    """Of each member the bytes that an earlier one has read from the same tensor outside."""
+    seen: dict[int, int] = {}
+    again: dict[int, int] = {}
+    within = set(places)
+    for place in sorted(places):
+        edges = [edge for edge in scene.into.get(place, ()) if edge.tier == "T1"]
+        reads = [(edge.producer, edge.bytes) for edge in edges if edge.producer not in within]
+        reads += [(outer.origin, outer.bytes) for outer in scene.outer_of.get(place, ())]
+        for source, amount in reads:
+            known = seen.get(source, 0)
+            again[place] = again.get(place, 0) + min(known, amount)
+            seen[source] = max(known, amount)
+    return again

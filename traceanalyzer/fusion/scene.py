@@ -9,7 +9,7 @@ from functools import cached_property
 from traceanalyzer.columns import PHASES, OpKind, Step, Trace, Window
 from traceanalyzer.cost.ownership import Ownership
 from traceanalyzer.cost.registry import price
-from traceanalyzer.fusion.dataflow import Edge, dataflow
+from traceanalyzer.fusion.dataflow import Edge, Outer, dataflow
 from traceanalyzer.model import Analysis, Cost, OpCall
 
 
@@ -46,6 +46,7 @@ class Scene:
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
     executed: bool       # every edge between nodes is known
+    outer: tuple[Outer, ...] = ()
 
     @cached_property
     def into(self) -> dict[int, list[Edge]]:
@@ -56,6 +57,14 @@ class Scene:
     def out_of(self) -> dict[int, list[Edge]]:
         """Edges by their producer's place."""
         return _by(self.edges, [edge.producer for edge in self.edges])
+
+    @cached_property
+    def outer_of(self) -> dict[int, list[Outer]]:
+        """What was there before the step, by the place of who reads it."""
+        found: dict[int, list[Outer]] = {}
+        for read in self.outer:
+            found.setdefault(read.consumer, []).append(read)
+        return found
 
     @property
     def floor_ns(self) -> float:
@@ -103,7 +112,7 @@ def scene(trace: Trace, ownership: Ownership, window: Window, analysis: Analysis
             PHASES[ops.phase[row]] if ops.phase[row] >= 0 else None,
             trace.names[ops.module[row]] if ops.module[row] >= 0 else None,
         ))  # fmt: skip
-    return Scene(trace, step, analysis, tuple(nodes), flow.edges, flow.executed)
+    return Scene(trace, step, analysis, tuple(nodes), flow.edges, flow.executed, flow.outer)
 
 
 def median_step(window: Window) -> Step | None:

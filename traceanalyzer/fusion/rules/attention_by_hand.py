@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from traceanalyzer.cost.tensors import itemsize, numel, shape
 from traceanalyzer.fusion.kinds import kind
 from traceanalyzer.fusion.predict import Work
+from traceanalyzer.fusion.regions import RANDOM
 from traceanalyzer.fusion.rules.base import Match, Rule, runs, surest
 from traceanalyzer.fusion.scene import Node, Scene
 
@@ -62,6 +63,8 @@ def attention(scene: Scene, nodes: Sequence[Node], is_backward: bool) -> Match |
     products = [node for node in nodes if node.name in _PRODUCTS]
     softmax = next(node for node in nodes if "softmax" in node.name)
     scores = _elements(softmax)
+    if scene.trace.on_cpu and any(node.name in RANDOM for node in nodes):
+        return None  # its kernel for CPUs takes no dropout: ATen/native/transformers/sdp_utils_cpp.cpp
     if not scores or any(node.cost is None or _parts(node).count(scores) != 1 for node in products):
         return None
     flops = sum(node.cost.flops for node in products if node.cost)
@@ -71,7 +74,7 @@ def attention(scene: Scene, nodes: Sequence[Node], is_backward: bool) -> Match |
     precision = products[0].cost.precision if products[0].cost else "fp32"
     if is_backward:
         flops = flops * 5 // 4  # the scores are computed again
-    after = Work(outer, 2 if is_backward else 1, is_backward, ((precision, flops),))
+    after = Work(outer, 2 if is_backward else 1, is_backward, ((precision, flops),), compiled=False)
     before = sum(node.bytes for node in nodes)
     if outer >= before:
         return None
@@ -112,5 +115,6 @@ RULE = Rule(
              "changes of them that have no argument",
              "the fast kernels want fp16 or bf16 on a GPU, and up to 256 channels a head"),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.scaled_dot_product_attention.html",
+    instead="attention",
     order=10,
 )  # fmt: skip

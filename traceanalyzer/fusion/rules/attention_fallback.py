@@ -51,5 +51,6 @@ RULE = Rule(
     "    y = torch.nn.functional.scaled_dot_product_attention(q, k, v)",
     caveats=("in fp32 the memory-efficient kernel is slower on matrix engines than half precision",),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.attention.sdpa_kernel.html",
+    instead="attention",
     order=9,
 )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from traceanalyzer.fusion.dataflow import Tier as EdgeTier
 from traceanalyzer.fusion.predict import Work
@@ -12,6 +13,8 @@ from traceanalyzer.fusion.regions import Region, region, regions
 from traceanalyzer.fusion.scene import Node, Scene
 from traceanalyzer.model import Band, IdleCause, Tier
 
+_SLOW = {"tanh": 8, "gelu": 8, "erf": 8, "tanh_backward": 1, "gelu_backward": 8, "pow": 0}
+_MASKING = ("masked_fill", "where")
 COMPILE_DOCS = "https://docs.pytorch.org/docs/stable/generated/torch.compile.html"
 
 
@@ -28,6 +31,9 @@ class Match:
     where: str = ""                  # instead of the module that holds them
 
 
+Instead = Literal["compiled", "attention", "optimizer", "nothing"]
+"""How `verify` builds the replacement; nothing: it cannot be tried on a region alone."""
+
 Find = Callable[[Scene, Callable[[Node], bool]], Iterator[Match]]
 
 
@@ -43,6 +49,7 @@ class Rule:
     docs: str
     snippet: str = ""                # {module}: the name of the module that holds it
     caveats: tuple[str, ...] = field(default=())
+    instead: Instead = "nothing"
     order: int = 50                  # the lower ones claim first: the more special before the general
 
     def part(self, heading: str) -> str:
@@ -105,9 +112,9 @@ def _connected(scene: Scene, nodes: Sequence[Node], least: EdgeTier) -> bool:
     return places <= reached
 
 
-def moved(scene: Scene, nodes: Sequence[Node]) -> int:
-    """Bytes that one kernel for all of them would still read and write."""
-    return region(scene, nodes).bytes_after
+def fresh(scene: Scene, nodes: Sequence[Node]) -> int:
+    """Bytes of results that a CPU's allocator asks the system for each time."""
+    return region(scene, nodes).fresh_bytes
 
 
 def backward(nodes: Sequence[Node]) -> bool:
@@ -115,7 +122,8 @@ def backward(nodes: Sequence[Node]) -> bool:
 
 
 def special(nodes: Sequence[Node]) -> int:
-    return sum(node.cost.special_functions for node in nodes if node.cost)
+    """Exponentials and the like, each of the slow ones as several."""
+    return sum(node.cost.special_functions * _SLOW.get(node.name, 1) for node in nodes if node.cost)
 
 
 def chains(scene: Scene, free: Callable[[Node], bool], wanted: Callable[[Region], bool]) -> Iterator[Match]:
@@ -123,14 +131,22 @@ def chains(scene: Scene, free: Callable[[Node], bool], wanted: Callable[[Region]
     for found in regions(scene, free):
         saves = found.bytes_before - found.bytes_after
         if saves > 0 and wanted(found):
-            yield replaced(found)
+            yield replaced(scene, found)
 
 
-def replaced(found: Region) -> Match:
-    """One generated kernel in the place of a region; two where gradients of weights are reduced over rows."""
-    after = Work(found.bytes_after, 1, backward(found.nodes), special_functions=special(found.nodes))
+def replaced(scene: Scene, found: Region) -> Match:
+    """One generated kernel in the place of a region.
+
+    No time is predicted on a CPU where a mask is applied: the code that the compiler makes of it there is
+    often slower than the operators (docs/savings.md).
+    """
+    after = Work(
+        found.bytes_after, 1, backward(found.nodes), special_functions=special(found.nodes),
+        fresh_bytes=found.fresh_bytes,
+    )  # fmt: skip
     saves = found.bytes_before - found.bytes_after
-    return Match(found.nodes, found.tier, after, bytes_saved=saves)
+    known = not (scene.trace.on_cpu and any(name in _MASKING for name in found.names))
+    return Match(found.nodes, found.tier, after if known else None, bytes_saved=saves)
 
 
 def steps(scene: Scene) -> int:

@@ -38,5 +38,6 @@ RULE = Rule(
     snippet="{module} = torch.compile({module})",
     caveats=("a generated batch normalization can be slower than the library's: measure the block",),
     docs=COMPILE_DOCS,
+    instead="compiled",
     order=62,
 )  # fmt: skip

@@ -52,5 +52,6 @@ RULE = Rule(
     snippet="loss = torch.compile(torch.nn.functional.cross_entropy)(logits, target)",
     caveats=("losses that fuse the last linear layer save memory and cost time",),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.cross_entropy.html",
+    instead="compiled",
     order=20,
 )  # fmt: skip

@@ -30,5 +30,6 @@ RULE = Rule(
     snippet="{module} = torch.compile({module})",
     caveats=("other random numbers are drawn than in eager mode",),
     docs=COMPILE_DOCS,
+    instead="compiled",
     order=59,
 )  # fmt: skip

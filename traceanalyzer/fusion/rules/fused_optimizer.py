@@ -50,7 +50,7 @@ def _match(name: str, nodes: Sequence[Node]) -> Iterator[Match]:
         passes = 3
     if not parameters:
         return
-    after = Work(passes * parameters)
+    after = Work(passes * parameters, compiled=False, in_place=True)
     before = sum(node.bytes for node in nodes)
     if before > after.bytes:
         yield Match(tuple(nodes), "T0", after, bytes_saved=before - after.bytes, where=f"optimizer {name}")
@@ -83,5 +83,6 @@ RULE = Rule(
     caveats=("all parameters must be floating-point tensors",
              "a GradScaler hands its scale over to the fused kernel: unscale before clipping as before"),
     docs="https://docs.pytorch.org/docs/stable/optim.html",
+    instead="optimizer",
     order=11,
 )  # fmt: skip

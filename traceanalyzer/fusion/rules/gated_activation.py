@@ -37,5 +37,6 @@ RULE = Rule(
     snippet="{module} = torch.compile({module})",
     caveats=("a small part of a layer's time: its worth is memory as much as time",),
     docs=COMPILE_DOCS,
+    instead="compiled",
     order=61,
 )  # fmt: skip

@@ -28,5 +28,6 @@ RULE = Rule(
     snippet="{module} = torch.compile({module})",
     caveats=("every new set of input shapes is compiled anew",),
     docs=COMPILE_DOCS,
+    instead="compiled",
     order=90,
 )  # fmt: skip

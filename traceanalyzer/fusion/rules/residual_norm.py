@@ -37,5 +37,6 @@ RULE = Rule(
     snippet="{module} = torch.compile({module})",
     caveats=("the sum is still written: only reading it again is saved",),
     docs=COMPILE_DOCS,
+    instead="compiled",
     order=60,
 )  # fmt: skip

@@ -13,7 +13,15 @@ import re
 from collections.abc import Callable, Iterator
 
 from traceanalyzer.fusion.predict import Work
-from traceanalyzer.fusion.rules.base import COMPILE_DOCS, Match, Rule, backward, sequences, surest
+from traceanalyzer.fusion.rules.base import (
+    COMPILE_DOCS,
+    Match,
+    Rule,
+    backward,
+    fresh,
+    sequences,
+    surest,
+)
 from traceanalyzer.fusion.scene import Node, Scene
 
 _TENSOR = r"(?:mul )?neg cat mul (?:mul )?add "
@@ -26,7 +34,11 @@ def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
         sums = [node.cost for node in nodes if node.name == "add" and node.cost]
         if not sums or any(node.cost is None for node in nodes):
             continue
-        after = Work(2 * sum(cost.write_bytes for cost in sums), 1, backward(nodes))
+        moved, new = 2 * sum(cost.write_bytes for cost in sums), fresh(scene, nodes)
+        if scene.trace.on_cpu:  # where what the compiler makes of a concatenation is stored
+            joined = sum(node.cost.write_bytes for node in nodes if node.name == "cat" and node.cost)
+            moved, new = moved + 2 * joined, 2 * new
+        after = Work(moved, 1, backward(nodes), fresh_bytes=new)
         saved = sum(node.bytes for node in nodes) - after.bytes
         if saved > 0:
             yield Match(tuple(nodes), surest(scene, nodes), after, bytes_saved=saved)
@@ -39,5 +51,6 @@ RULE = Rule(
     snippet="apply_rotary = torch.compile(apply_rotary)",
     caveats=("sines and cosines that are computed in every layer are a saving of their own",),
     docs=COMPILE_DOCS,
+    instead="compiled",
     order=31,
 )  # fmt: skip

@@ -1,0 +1,114 @@
+"""Predicted against measured savings, on this machine's CPU: `python benchmarks/savings.py [--held-back]`.
+
+Every case of regions.py is recorded by our own collector and analysed; the rule with the largest saving is
+verified as `traceanalyze verify` does it. Without --held-back only the half that chooses is run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+
+import torch
+from regions import CASES, SIZES, Case
+
+import traceanalyzer
+from traceanalyzer.analyze import Options, judged_step
+from traceanalyzer.device.calibrate import cpu_roofs
+from traceanalyzer.fusion.advise import applied
+from traceanalyzer.fusion.rules import Match, Rule
+from traceanalyzer.fusion.scene import Scene
+from traceanalyzer.model import CpuRoofs, Device
+from traceanalyzer.verify.verify import Verified, verified
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    case: Case
+    found: Verified | None
+
+    @property
+    def error(self) -> float:
+        """Of the middle estimate, by the measured saving."""
+        assert self.found is not None and self.found.band is not None
+        return (self.found.band.mid - self.found.timed.saved_ns) / self.found.timed.saved_ns
+
+
+def recorded(case: Case, folder: Path) -> Scene:
+    path = folder / f"{case.name}.{case.size.replace(' ', '')}.json.gz"
+    step = case.pattern(SIZES[case.size])
+    with traceanalyzer.profile(path, wait=1, warmup=1, active=1, roofs=False) as profiler:
+        for _ in range(6):
+            step()
+            profiler.step()
+    scene = judged_step(path, Options())
+    assert scene is not None
+    return scene
+
+
+def largest(scene: Scene) -> tuple[Rule, Match] | None:
+    """The place that takes most time among those that can be tried."""
+    every = [(rule, match) for rule, matches in applied(scene) for match in matches]
+    tried = [(rule, match) for rule, match in every if rule.instead != "nothing" and match.after]
+    return max(tried, key=lambda one: sum(node.time_ns for node in one[1].nodes), default=None)
+
+
+def outcomes(held_back: bool, roofs: CpuRoofs, folder: Path) -> Iterator[Outcome]:
+    device = Device(
+        id="here", name=roofs.name, kind="cpu", how="calibrated", confidence="measured",
+        bandwidth_bytes_per_s=roofs.bandwidth_bytes_per_s, peaks=roofs.peaks,
+    )  # fmt: skip
+    for case in CASES:
+        if case.held_back != held_back:
+            continue
+        scene = recorded(case, folder)
+        place = largest(scene)
+        found = verified(scene, *place, device, roofs.launch_floor_ns or 5000) if place else None
+        yield Outcome(case, found)
+
+
+def line(outcome: Outcome) -> str:
+    case, found = outcome.case, outcome.found
+    if found is None:
+        return f"| {case.name} | {case.size} | no rule predicts a time | | | | | | |"
+    t, band = found.timed, found.band
+    ms = [f"{value / 1e6:.3f}" for value in (t.eager_ns, t.instead_ns, t.saved_ns)]
+    if band is None:
+        return f"| {case.name} | {case.size} | {found.rule} | {' | '.join(ms)} | nothing promised | | |"
+    told = f"{band.low / 1e6:.3f} / {band.mid / 1e6:.3f} / {band.high / 1e6:.3f}"
+    inside = "yes" if found.inside else "no"
+    start = f"| {case.name} | {case.size} | {found.rule} | {' | '.join(ms)} | {told}"
+    return f"{start} | {outcome.error:+.0%} | {inside} |"
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("--held-back", action="store_true")
+    held_back = options.parse_args().held_back
+    roofs = cpu_roofs()
+    print(f"On {roofs.name}, {roofs.threads} threads, torch {torch.__version__}: "
+          f"{roofs.bandwidth_bytes_per_s / 1e9:.1f} GB/s\n")  # fmt: skip
+    print("| region | size | rule | eager, ms | instead, ms | saved, ms | predicted, ms | error | inside |")
+    print("|---|---|---|---:|---:|---:|---:|---:|---|")
+    done = []
+    with tempfile.TemporaryDirectory() as folder:
+        for outcome in outcomes(held_back, roofs, Path(folder)):
+            print(line(outcome), flush=True)
+            done.append(outcome)
+    known = [outcome for outcome in done if outcome.found and outcome.found.band]
+    inside = sum(outcome.found.inside for outcome in known if outcome.found)
+    print(f"\n{len(known)} regions: median |error| {median(abs(o.error) for o in known):.1%}, "
+          f"{inside} inside low..high ({inside / len(known):.0%})")  # fmt: skip
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Two programs timed against each other, turn by turn, so that what disturbs one disturbs the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from traceanalyzer.verify.replay import Replay
+
+_LEAST_S = 0.002  # of one measurement: shorter ones are run several times in a row
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """Medians over turns, in ns a run."""
+
+    eager_ns: float
+    instead_ns: float
+
+    @property
+    def saved_ns(self) -> float:
+        return self.eager_ns - self.instead_ns
+
+
+def timed(eager: Replay, instead: Replay, turns: int = 15) -> Timed:
+    """Both are warmed up first, which compiles what has to be compiled."""
+    import torch
+
+    with torch.no_grad():
+        count = [_calls(program) for program in (eager, instead)]
+        spans: tuple[list[float], list[float]] = ([], [])
+        for _ in range(turns):
+            for program, calls, found in zip((eager, instead), count, spans, strict=True):
+                found.append(_once(torch, program, calls))
+    return Timed(median(spans[0]) * 1e9, median(spans[1]) * 1e9)
+
+
+def _calls(program: Replay) -> int:
+    """Warms up; how many runs one measurement takes."""
+    import torch
+
+    for _ in range(3):
+        program.run(*program.inputs)
+    return max(1, round(_LEAST_S / max(_once(torch, program, 1), 1e-7)))
+
+
+def _once(torch: Any, program: Replay, calls: int) -> float:
+    """Seconds a run."""
+    wait: Callable[[], Any] = torch.cuda.synchronize if _on_gpu(program.inputs) else _nothing
+    wait()
+    begin = time.perf_counter()
+    for _ in range(calls):
+        program.run(*program.inputs)
+    wait()
+    return (time.perf_counter() - begin) / calls
+
+
+def _nothing() -> None:
+    """Work on a CPU is done when the call returns."""
+
+
+def _on_gpu(inputs: Sequence[Any]) -> bool:
+    return any(getattr(value, "is_cuda", False) for value in inputs)

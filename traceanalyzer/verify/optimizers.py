@@ -1,0 +1,55 @@
+"""An optimizer's step on parameters of the recorded sizes, as it ran and fused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from traceanalyzer.errors import UsageError
+from traceanalyzer.model import OpCall
+from traceanalyzer.verify.replay import Replay
+
+_WRITING = ("aten::_foreach_addcdiv_", "aten::addcdiv_", "aten::_foreach_add_", "aten::add_")
+
+
+def optimizers(where: str, calls: Sequence[OpCall], device: str) -> tuple[Replay, Replay]:
+    """`where`: "optimizer AdamW". As single operators where the trace has those, else as lists."""
+    import torch
+
+    name = where.split()[-1]
+    shapes = _parameters(calls)
+    kind: Any = getattr(torch.optim, name, None)
+    if kind is None or not shapes:
+        raise UsageError(f"{where}: the trace does not tell its parameters", fix="verify another rule")
+    lists = any(call.name.startswith("aten::_foreach") for call in calls)
+    return (
+        _step(kind(_made(torch, shapes, device), foreach=lists)),
+        _step(kind(_made(torch, shapes, device), fused=True)),
+    )
+
+
+def _parameters(calls: Sequence[OpCall]) -> list[tuple[int, ...]]:
+    """Dims of what the operator that writes the parameters is given first."""
+    for name in _WRITING:
+        found: list[tuple[int, ...]] = []
+        for call in calls:
+            if call.name == name and call.shapes[0]:
+                found += _each(call.shapes[0])
+        if found:
+            return found
+    return []
+
+
+def _each(dims: Sequence[Any]) -> list[tuple[int, ...]]:
+    return [tuple(d) for d in dims] if isinstance(dims[0], tuple) else [tuple(dims)]
+
+
+def _made(torch: Any, shapes: Sequence[tuple[int, ...]], device: str) -> list[Any]:
+    found = [torch.nn.Parameter(torch.rand(shape, device=device)) for shape in shapes]
+    for parameter in found:
+        parameter.grad = torch.rand_like(parameter)
+    return found
+
+
+def _step(optimizer: Any) -> Replay:
+    return Replay(optimizer.step, ())

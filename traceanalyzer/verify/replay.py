@@ -1,0 +1,233 @@
+"""A region of a trace as a program: its operators called again, on tensors of the recorded sizes and types.
+
+What one operator makes is given to the next one that takes such a tensor; all else is filled with random
+numbers. Operators that work in place are called in the form that does not: a region that is run again and
+again would otherwise work on its own results.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from traceanalyzer.errors import UsageError
+from traceanalyzer.model import OpCall
+
+_TYPES = {
+    "fp64": "float64", "fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "int64": "int64",
+    "int32": "int32", "int16": "int16", "int8": "int8", "uint8": "uint8", "bool": "bool",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """`run(*inputs)` does what the region did."""
+
+    run: Callable[..., Any]
+    inputs: tuple[Any, ...]
+
+
+def replay(
+    calls: Sequence[OpCall], fed: Sequence[Sequence[int]], needed: Sequence[bool], device: str
+) -> Replay:
+    """`fed`: of each call the earlier ones whose results it takes; `needed`: whose are wanted outside.
+
+    UsageError names an operator that cannot be called from what the trace records.
+    """
+    import torch
+
+    graph = torch.fx.Graph()
+    built = _Builder(torch, graph, device)
+    for call, sources in zip(calls, fed, strict=True):
+        built.add(call, sources)
+    wanted = [node for node, need in zip(built.nodes, needed, strict=True) if need] or built.nodes[-1:]
+    graph.output(tuple(wanted))
+    return Replay(torch.fx.GraphModule({}, graph), tuple(built.inputs))
+
+
+class _Builder:
+    """One graph, with real tensors beside its nodes: they tell which argument fits which result."""
+
+    def __init__(self, torch: Any, graph: Any, device: str) -> None:
+        self._torch, self._graph, self._device = torch, graph, device
+        self.nodes: list[Any] = []     # a call's first result
+        self._values: list[Any] = []   # what it is
+        self.inputs: list[Any] = []
+
+    def add(self, call: OpCall, sources: Sequence[int]) -> None:
+        overload, arguments = _bound(self._torch, call)
+        left = list(sources)
+        nodes, values = [], []
+        for argument in arguments:
+            if isinstance(argument, _Tensor):
+                node, value = self._given(argument, left)
+            elif isinstance(argument, _Tensors):
+                pairs = [self._given(item, left) for item in argument.items]
+                node, value = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+            else:
+                node = value = argument
+            nodes.append(node)
+            values.append(value)
+        made = overload(*values)
+        node = self._graph.call_function(overload, tuple(nodes))
+        if isinstance(made, tuple | list):
+            made, node = made[0], self._graph.call_function(_first, (node,))
+        self.nodes.append(node)
+        self._values.append(made)
+
+    def _given(self, wanted: _Tensor, left: list[int]) -> tuple[Any, Any]:
+        """An earlier result that fits, once; else a new input."""
+        for source in left:
+            made = self._values[source]
+            if made.dtype == wanted.dtype(self._torch) and made.numel() == wanted.count > 0:
+                left.remove(source)
+                node = self.nodes[source]
+                if tuple(made.shape) != wanted.dims:
+                    reshape = self._torch.ops.aten.reshape.default
+                    node = self._graph.call_function(reshape, (node, wanted.dims))
+                    made = made.reshape(wanted.dims)
+                return node, made
+        value = wanted.filled(self._torch, self._device)
+        self.inputs.append(value)
+        return self._graph.placeholder(f"x{len(self.inputs)}"), value
+
+
+def _first(results: Any) -> Any:
+    return results[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Tensor:
+    dims: tuple[int, ...]
+    kind: str
+    strides: tuple[int, ...] | None
+
+    @property
+    def count(self) -> int:
+        total = 1
+        for size in self.dims:
+            total *= size
+        return total
+
+    def dtype(self, torch: Any) -> Any:
+        return getattr(torch, _TYPES[self.kind])
+
+    def filled(self, torch: Any, device: str) -> Any:
+        """Positive numbers, so that no root and no logarithm fails; valid classes and masks."""
+        dtype = self.dtype(torch)
+        if self.kind == "bool":
+            return torch.rand(self.dims, device=device) < 0.5
+        if not dtype.is_floating_point:
+            return torch.zeros(self.dims, dtype=dtype, device=device)
+        value = torch.rand(self.dims, device=device).add_(0.1).to(dtype)
+        if self.strides is None or 0 in self.dims:
+            return value
+        room = 1 + sum((size - 1) * stride for size, stride in zip(self.dims, self.strides, strict=True))
+        return torch.rand(room, device=device).add_(0.1).to(dtype).as_strided(self.dims, self.strides)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tensors:
+    items: tuple[_Tensor, ...]
+
+
+def _bound(torch: Any, call: OpCall) -> tuple[Any, list[Any]]:
+    """The overload that takes these arguments, and them."""
+    name = call.name.removeprefix("aten::")
+    if name == "copy_":
+        return _copied(torch, call)
+    packet = getattr(torch.ops.aten, name.rstrip("_") if not name.startswith("_foreach") else name, None)
+    packet = packet or getattr(torch.ops.aten, name, None)
+    for overload_name in packet.overloads() if packet is not None else ():
+        overload = getattr(packet, overload_name)
+        try:
+            return overload, _arguments(torch, call, overload._schema.arguments)
+        except (ValueError, IndexError, KeyError):
+            continue
+    raise UsageError(f"{call.name}: cannot be called again from what the trace records of it",
+                     fix="verify a rule whose evidence does not name it")  # fmt: skip
+
+
+def _copied(torch: Any, call: OpCall) -> tuple[Any, list[Any]]:
+    """A copy into another type or layout, as one that makes its result."""
+    into, source = _tensor(call, 0), _tensor(call, 1)
+    if into.kind != source.kind:
+        return _cast, [source, into.dtype(torch)]
+    return torch.ops.aten.clone.default, [source]
+
+
+def _cast(value: Any, dtype: Any) -> Any:
+    return value.to(dtype)
+
+
+def _arguments(torch: Any, call: OpCall, wanted: Sequence[Any]) -> list[Any]:
+    """ValueError where one does not fit its type."""
+    found: list[Any] = []
+    positional = [argument for argument in wanted if not argument.kwarg_only]
+    if any(argument.is_out for argument in wanted):
+        raise ValueError("writes to an argument")
+    least = len([argument for argument in positional if not argument.has_default_value()])
+    more = call.shapes[len(wanted) :]  # what it writes to, of a call with out=
+    if len(call.shapes) < least or len(more) > 1 or not all(more):
+        raise ValueError("takes fewer arguments, or more")
+    for place, argument in enumerate(positional[: len(call.shapes)]):
+        found.append(_argument(torch, call, place, str(argument.type), argument))
+    return found
+
+
+def _argument(torch: Any, call: OpCall, place: int, kind: str, argument: Any) -> Any:
+    recorded = call.dtypes[place] if place < len(call.dtypes) else None
+    tensor = recorded is not None or call.shapes[place] != ()
+    if "Tensor" in kind:
+        if tensor and "List" in kind:
+            return _tensors(call, place)
+        if tensor:
+            return _tensor(call, place)
+        if kind.startswith("Optional"):
+            return None
+        raise ValueError("no tensor")
+    if tensor:
+        raise ValueError("a tensor")
+    return _value(torch, call.concrete[place] if place < len(call.concrete) else "", kind, argument)
+
+
+def _value(torch: Any, text: str, kind: str, argument: Any) -> Any:
+    text = text.strip()
+    if text in ("", "None"):
+        if argument.has_default_value():
+            return argument.default_value
+        if kind.startswith("Optional"):
+            return None
+        raise ValueError("not recorded")
+    if "List" in kind:
+        if "bool" in kind:
+            return [word in ("True", "true") for word in re.findall(r"\w+", text)]
+        return [int(word) for word in re.findall(r"-?\d+", text)]
+    if "bool" in kind or text in ("True", "False"):
+        return text in ("True", "true", "1")
+    number = float(text)
+    return int(number) if re.fullmatch(r"-?\d+", text) else number
+
+
+def _tensors(call: OpCall, place: int) -> _Tensors:
+    """Of a list whose type is not recorded, single-precision numbers."""
+    items = [dims for dims in call.shapes[place] if isinstance(dims, tuple)]
+    strides = call.strides[place] if place < len(call.strides) else ()
+    plain = [stride if isinstance(stride, tuple) else None for stride in strides] or [None] * len(items)
+    if len(items) != len(call.shapes[place]) or len(plain) != len(items):
+        raise ValueError("no list of tensors")
+    kind = call.list_dtype or "fp32"
+    pairs = zip(items, plain, strict=True)
+    return _Tensors(tuple(_Tensor(dims, kind, stride) for dims, stride in pairs))
+
+
+def _tensor(call: OpCall, place: int) -> _Tensor:
+    dims = tuple(size for size in call.shapes[place] if isinstance(size, int))
+    kind = call.dtypes[place]
+    if kind not in _TYPES or len(dims) != len(call.shapes[place]):
+        raise ValueError("no plain tensor")
+    strides = call.strides[place] if place < len(call.strides) else ()
+    plain = tuple(stride for stride in strides if isinstance(stride, int))
+    return _Tensor(dims, kind, plain if len(plain) == len(dims) else None)
