@@ -93,7 +93,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--held-back", action="store_true")
     held_back = options.parse_args().held_back
-    roofs = cpu_roofs()
+    roofs = sorted((cpu_roofs() for _ in range(3)), key=lambda one: one.bandwidth_bytes_per_s)[1]
     print(f"On {roofs.name}, {roofs.threads} threads, torch {torch.__version__}: "
           f"{roofs.bandwidth_bytes_per_s / 1e9:.1f} GB/s\n")  # fmt: skip
     print("| region | size | rule | eager, ms | instead, ms | saved, ms | predicted, ms | error | inside |")

@@ -34,14 +34,13 @@ class Fractions:
 # What a generated kernel reaches of the bandwidth.
 _FORWARD = Fractions(0.5, 0.75, 0.9)
 _BACKWARD = Fractions(0.3, 0.5, 0.75)    # gradients of weights take a second pass
-_ON_CPU = Fractions(0.24, 0.35, 0.5)     # lines are read before they are written, in part
-_IN_CACHE = Fractions(0.5, 0.8, 1.5)     # a CPU, where all that it moves fits
+_ON_CPU = Fractions(0.28, 0.42, 0.65)    # lines are read before they are written, in part
+_IN_CACHE = Fractions(0.45, 0.8, 1.5)    # a CPU, where all that it moves fits
 _IN_PLACE = Fractions(0.6, 0.9, 1.1)    # a CPU, where what it writes it has read
-_CACHE_BYTES = 12 << 20
+_CACHE_BYTES = 16 << 20
 # What products and vector code reach of their peaks.
 _ARITHMETIC = {"gpu": Fractions(0.35, 0.55, 0.75), "cpu": Fractions(0.5, 0.7, 0.85)}
-_CALL_NS = Fractions(60e3, 40e3, 15e3)   # on a CPU, to enter a compiled region,
-_STEP_NS = Fractions(40e3, 25e3, 10e3)   # and to call one operator in the place of many
+_CALL_NS = Fractions(60e3, 40e3, 15e3)   # on a CPU, to enter a compiled region or a fused optimizer
 _FRESH_BYTES_PER_S = Fractions(3.3e9, 3.8e9, 5e9)  # the system clears a page before a program first writes it
 
 
@@ -55,7 +54,6 @@ class Work:
     matrix: tuple[tuple[str, int], ...] = ()  # (precision, FLOPs) of products
     special_functions: int = 0
     fresh_bytes: int = 0        # of results that the system must find memory for
-    compiled: bool = True       # by the compiler, not a library's one operator
     in_place: bool = False      # all that it writes it has read
 
 
@@ -83,10 +81,9 @@ def _memory(after: Work, device: Device) -> Fractions:
 
 def _on_cpu(after: Work) -> list[float]:
     """What comes on top there, in ns."""
-    calls = _CALL_NS if after.compiled else _STEP_NS
     return [
         after.launches * call + after.fresh_bytes / rate * 1e9
-        for call, rate in zip(calls, _FRESH_BYTES_PER_S, strict=True)
+        for call, rate in zip(_CALL_NS, _FRESH_BYTES_PER_S, strict=True)
     ]
 
 
@@ -111,10 +108,9 @@ def together(bands: Sequence[Band]) -> Band:
 
 def proved(band: Band, measured_ns: float) -> Band | None:
     """No wider than a proof may be: what is beyond is not promised. None where next to nothing is sure."""
-    if band.low <= 0 or band.mid < _LEAST * measured_ns:
-        return None
     high = min(band.high, WIDEST * band.low)
-    return Band(band.low, min(band.mid, (band.low + high) / 2) if high < band.high else band.mid, high)
+    mid = band.mid if high == band.high else min(band.mid, (band.low + high) / 2)
+    return Band(band.low, mid, high) if mid > _LEAST * measured_ns else None
 
 
 def possible(band: Band) -> Band:

@@ -30,7 +30,7 @@ def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
         if free(node) and node.name in _NORMS and not _training(node):
             for edge in scene.into.get(node.place, ()):
                 if "conv" in scene.nodes[edge.producer].name:
-                    yield Match((node,), edge.tier, Work(0, 0, compiled=False), bytes_saved=node.bytes)
+                    yield Match((node,), edge.tier, Work(0, 0), bytes_saved=node.bytes)
                     break
 
 

@@ -50,7 +50,7 @@ def _match(name: str, nodes: Sequence[Node]) -> Iterator[Match]:
         passes = 3
     if not parameters:
         return
-    after = Work(passes * parameters, compiled=False, in_place=True)
+    after = Work(passes * parameters, in_place=True)
     before = sum(node.bytes for node in nodes)
     if before > after.bytes:
         yield Match(tuple(nodes), "T0", after, bytes_saved=before - after.bytes, where=f"optimizer {name}")

@@ -26,7 +26,7 @@ def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
     )  # fmt: skip
     if filled:
         saved = 2 * sum(node.bytes for node in filled)
-        yield Match(filled, "T0", Work(0, 0, compiled=False), bytes_saved=saved, where="zero_grad")
+        yield Match(filled, "T0", Work(0, 0), bytes_saved=saved, where="zero_grad")
 
 
 RULE = Rule(
