@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from traceanalyzer.model import Band, Device
 
 WIDEST = 2.5  # high by low, where the evidence is proof
-_LEAST = 0.1  # of the measured time: less is within the error of any prediction
-_SPECIAL_FLOPS = 22  # of an exponential or the like, as a compiler's vector code computes it
+_LEAST = 0.15 # of the measured time: less is within the error of any prediction
+_SPECIAL_FLOPS = 40  # of an exponential or the like, as a compiler's vector code computes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,10 @@ class Fractions:
 # What a generated kernel reaches of the bandwidth.
 _FORWARD = Fractions(0.5, 0.75, 0.9)
 _BACKWARD = Fractions(0.3, 0.5, 0.75)    # gradients of weights take a second pass
-_ON_CPU = Fractions(0.28, 0.42, 0.65)    # lines are read before they are written, in part
-_IN_CACHE = Fractions(0.45, 0.8, 1.5)    # a CPU, where all that it moves fits
-_IN_PLACE = Fractions(0.6, 0.9, 1.1)    # a CPU, where what it writes it has read
-_CACHE_BYTES = 16 << 20
 # What products and vector code reach of their peaks.
-_ARITHMETIC = {"gpu": Fractions(0.35, 0.55, 0.75), "cpu": Fractions(0.5, 0.7, 0.85)}
-_CALL_NS = Fractions(60e3, 40e3, 15e3)   # on a CPU, to enter a compiled region or a fused optimizer
-_FRESH_BYTES_PER_S = Fractions(3.3e9, 3.8e9, 5e9)  # the system clears a page before a program first writes it
+_ARITHMETIC = {"gpu": Fractions(0.35, 0.55, 0.75), "cpu": Fractions(0.6, 0.75, 1.0)}
+_TRAFFIC = Fractions(1.65, 1.15, 0.6)    # on a CPU: time of the remaining traffic, by what it took before
+_CALL_NS = Fractions(70e3, 40e3, 15e3)   # and to enter a compiled region or a fused optimizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,38 +49,37 @@ class Work:
     backward: bool = False
     matrix: tuple[tuple[str, int], ...] = ()  # (precision, FLOPs) of products
     special_functions: int = 0
-    fresh_bytes: int = 0        # of results that the system must find memory for
-    in_place: bool = False      # all that it writes it has read
+    share: float = 1.0          # of the traffic before, weighed as a CPU feels it
 
 
 def saving(measured_ns: float, after: Work, device: Device, floor_ns: float) -> Band | None:
     """A step's band; None where the roofs are not known."""
-    bandwidth, arithmetic = device.bandwidth_bytes_per_s, _arithmetic_s(after, device)
-    if not bandwidth or arithmetic is None:
+    arithmetic = _arithmetic_s(after, device)
+    if not device.bandwidth_bytes_per_s or arithmetic is None:
         return None
-    ends = zip(_memory(after, device), _ARITHMETIC[device.kind], strict=True)
-    taken = [max(after.bytes / (part * bandwidth), arithmetic / of_peak) * 1e9 for part, of_peak in ends]
-    if device.kind == "cpu":
-        taken = [time + more for time, more in zip(taken, _on_cpu(after), strict=True)]
-    else:
-        taken = [max(time, after.launches * floor_ns) for time in taken]
-    return Band(*(max(0.0, measured_ns - time) for time in taken))
+    taken = _on_cpu if device.kind == "cpu" else _on_gpu
+    return Band(*(max(0.0, measured_ns - time) for time in taken(measured_ns, after, device, floor_ns)))
 
 
-def _memory(after: Work, device: Device) -> Fractions:
-    if device.kind == "gpu":
-        return _BACKWARD if after.backward else _FORWARD
-    if after.in_place:
-        return _IN_PLACE
-    return _IN_CACHE if after.bytes < _CACHE_BYTES else _ON_CPU
+def _on_gpu(measured_ns: float, after: Work, device: Device, floor_ns: float) -> Iterator[float]:
+    """The longest of traffic, arithmetic and launches, in ns."""
+    bandwidth, arithmetic = device.bandwidth_bytes_per_s or 1.0, _arithmetic_s(after, device) or 0.0
+    fractions = _BACKWARD if after.backward else _FORWARD
+    for part, of_peak in zip(fractions, _ARITHMETIC["gpu"], strict=True):
+        taken = max(after.bytes / (part * bandwidth), arithmetic / of_peak) * 1e9
+        yield max(taken, after.launches * floor_ns)
 
 
-def _on_cpu(after: Work) -> list[float]:
-    """What comes on top there, in ns."""
-    return [
-        after.launches * call + after.fresh_bytes / rate * 1e9
-        for call, rate in zip(_CALL_NS, _FRESH_BYTES_PER_S, strict=True)
-    ]
+def _on_cpu(measured_ns: float, after: Work, device: Device, floor_ns: float) -> Iterator[float]:
+    """Arithmetic, then traffic at the speed it had before, and a call, in ns.
+
+    What a CPU makes of its bandwidth depends on whose pages are new and whose are in a cache, which a roof
+    does not tell and the time before does: the replacement reads and writes tensors of the same sizes.
+    """
+    arithmetic = (_arithmetic_s(after, device) or 0.0) * 1e9
+    for of_peak, slower, call in zip(_ARITHMETIC["cpu"], _TRAFFIC, _CALL_NS, strict=True):
+        stays = arithmetic / of_peak
+        yield stays + after.share * slower * max(0.0, measured_ns - stays) + after.launches * call
 
 
 def _arithmetic_s(after: Work, device: Device) -> float | None:

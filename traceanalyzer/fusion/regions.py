@@ -41,10 +41,11 @@ class Region:
         return sum(self.read.values()) + sum(self.written.values())
 
     @property
-    def fresh_bytes(self) -> int:
-        """Of what it writes, tensors that a CPU's allocator asks the system for each time."""
-        large = (node for node in self.nodes if not node.call.name.endswith("_"))
-        return sum(amount for node in large if (amount := self.written.get(node.place, 0)) > _MAPPED)
+    def share_after(self) -> float:
+        """Of the traffic before, weighed as a CPU feels it, what remains."""
+        before = sum(_weight(n, n.cost.read_bytes, n.cost.write_bytes) for n in self.nodes if n.cost)
+        after = sum(_weight(n, self.read.get(n.place, 0), self.written.get(n.place, 0)) for n in self.nodes)
+        return after / before if before else 1.0
 
     @property
     def tier(self) -> Tier:
@@ -68,6 +69,13 @@ def regions(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Region]:
         if fits:
             span.append(node)
     yield from _connected(scene, span)
+
+
+def _weight(node: Node, read: int, written: int) -> float:
+    """A line is read before it is written, unless it was read anyway; new pages are cleared by the system."""
+    if node.call.name.endswith("_"):
+        return read + written
+    return read + (10 if written > _MAPPED else 2) * written
 
 
 def joins(scene: Scene, node: Node) -> bool:
@@ -137,7 +145,9 @@ class _Group:
 def region(scene: Scene, nodes: Sequence[Node]) -> Region:
     """Of these nodes, whatever they are: its edges, and what remains to be moved."""
     places = {node.place for node in nodes}
-    edges = tuple(e for node in nodes for e in scene.into.get(node.place, ()) if e.producer in places)
+    into = [edge for node in nodes for edge in scene.into.get(node.place, ()) if edge.producer in places]
+    # What the compiler makes of a concatenation on a CPU is stored.
+    edges = tuple(e for e in into if not (scene.trace.on_cpu and scene.nodes[e.producer].name == "cat"))
     inside = frozenset(e.producer for e in edges if e.last or _stays_inside(scene, e.producer, places))
     return Region(tuple(nodes), edges, *_remaining(scene, nodes, edges, inside), inside)
 
@@ -156,7 +166,8 @@ def _remaining(
         read[place] = max(0, read[place] - amount)
     for edge in edges:
         if edge.producer in inside and edge.producer in wrote:
-            wrote[edge.producer] = max(0, full[edge.producer] - edge.bytes)
+            # Of what frees prove, another result may live on: the mask of a dropout.
+            wrote[edge.producer] = 0 if scene.executed else max(0, full[edge.producer] - edge.bytes)
     return read, wrote
 
 

@@ -74,8 +74,8 @@ def attention(scene: Scene, nodes: Sequence[Node], is_backward: bool) -> Match |
     precision = products[0].cost.precision if products[0].cost else "fp32"
     if is_backward:
         flops = flops * 5 // 4  # the scores are computed again
-    after = Work(outer, 2 if is_backward else 1, is_backward, ((precision, flops),))
     before = sum(node.bytes for node in nodes)
+    after = Work(outer, 2 if is_backward else 1, is_backward, ((precision, flops),), share=outer / before)
     if outer >= before:
         return None
     return Match(tuple(nodes), surest(scene, nodes), after, bytes_saved=before - outer)

@@ -13,8 +13,8 @@ from traceanalyzer.fusion.regions import Region, region, regions
 from traceanalyzer.fusion.scene import Node, Scene
 from traceanalyzer.model import Band, IdleCause, Tier
 
-_SLOW = {"tanh": 8, "gelu": 8, "erf": 8, "tanh_backward": 1, "gelu_backward": 8, "pow": 0}
-_MASKING = ("masked_fill", "where")
+_SLOW = {"tanh": 4, "gelu": 4, "erf": 4, "gelu_backward": 4, "pow": 0}
+_UNSURE = ("masked_fill", "where", "native_group_norm", "native_group_norm_backward")
 COMPILE_DOCS = "https://docs.pytorch.org/docs/stable/generated/torch.compile.html"
 
 
@@ -112,9 +112,9 @@ def _connected(scene: Scene, nodes: Sequence[Node], least: EdgeTier) -> bool:
     return places <= reached
 
 
-def fresh(scene: Scene, nodes: Sequence[Node]) -> int:
-    """Bytes of results that a CPU's allocator asks the system for each time."""
-    return region(scene, nodes).fresh_bytes
+def share_after(scene: Scene, nodes: Sequence[Node]) -> float:
+    """Of their traffic, what one kernel for all of them would still have."""
+    return region(scene, nodes).share_after
 
 
 def backward(nodes: Sequence[Node]) -> bool:
@@ -137,15 +137,15 @@ def chains(scene: Scene, free: Callable[[Node], bool], wanted: Callable[[Region]
 def replaced(scene: Scene, found: Region) -> Match:
     """One generated kernel in the place of a region.
 
-    No time is predicted on a CPU where a mask is applied: the code that the compiler makes of it there is
-    often slower than the operators (docs/savings.md).
+    No time is predicted on a CPU for masks and group normalizations: the code that the compiler makes of
+    them there is often slower than the operators (docs/savings.md).
     """
     after = Work(
         found.bytes_after, 1, backward(found.nodes), special_functions=special(found.nodes),
-        fresh_bytes=found.fresh_bytes,
+        share=found.share_after,
     )  # fmt: skip
     saves = found.bytes_before - found.bytes_after
-    known = not (scene.trace.on_cpu and any(name in _MASKING for name in found.names))
+    known = not (scene.trace.on_cpu and any(name in _UNSURE for name in found.names))
     return Match(found.nodes, found.tier, after if known else None, bytes_saved=saves)
 
 

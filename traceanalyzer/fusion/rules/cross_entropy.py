@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from traceanalyzer.fusion.predict import Work
-from traceanalyzer.fusion.rules.base import Match, Rule, backward, sequences, special, surest
+from traceanalyzer.fusion.rules.base import Match, Rule, backward, sequences, share_after, special, surest
 from traceanalyzer.fusion.scene import Node, Scene
 
 _CLASSES = 1000
@@ -38,7 +38,9 @@ def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
                 continue
             is_backward = backward(nodes) or "backward" in softmax.name
             logits = last.write_bytes if is_backward else first.read_bytes
-            after = Work(2 * logits if is_backward else logits, 1, False, special_functions=special(nodes))
+            passes = 2 if is_backward else 1
+            share = share_after(scene, nodes)
+            after = Work(passes * logits, special_functions=special(nodes), share=share)
             saved = sum(node.bytes for node in nodes) - after.bytes
             if saved > 0:
                 yield Match(tuple(nodes), surest(scene, nodes), after, bytes_saved=saved)

@@ -50,10 +50,16 @@ def _match(name: str, nodes: Sequence[Node]) -> Iterator[Match]:
         passes = 3
     if not parameters:
         return
-    after = Work(passes * parameters, in_place=True)
     before = sum(node.bytes for node in nodes)
+    after = Work(passes * parameters, share=passes * parameters / max(_traffic(nodes), 1))
     if before > after.bytes:
         yield Match(tuple(nodes), "T0", after, bytes_saved=before - after.bytes, where=f"optimizer {name}")
+
+
+def _traffic(nodes: Sequence[Node]) -> int:
+    """As a CPU feels it: what is not written in place is read before."""
+    elsewhere = (node.cost.write_bytes for node in nodes if node.cost and not node.call.name.endswith("_"))
+    return sum(node.bytes for node in nodes) + sum(elsewhere)
 
 
 def _parameter_bytes(nodes: Sequence[Node]) -> int:

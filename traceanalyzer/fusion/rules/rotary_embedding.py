@@ -18,8 +18,8 @@ from traceanalyzer.fusion.rules.base import (
     Match,
     Rule,
     backward,
-    fresh,
     sequences,
+    share_after,
     surest,
 )
 from traceanalyzer.fusion.scene import Node, Scene
@@ -34,11 +34,8 @@ def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
         sums = [node.cost for node in nodes if node.name == "add" and node.cost]
         if not sums or any(node.cost is None for node in nodes):
             continue
-        moved, new = 2 * sum(cost.write_bytes for cost in sums), fresh(scene, nodes)
-        if scene.trace.on_cpu:  # where what the compiler makes of a concatenation is stored
-            joined = sum(node.cost.write_bytes for node in nodes if node.name == "cat" and node.cost)
-            moved, new = moved + 2 * joined, 2 * new
-        after = Work(moved, 1, backward(nodes), fresh_bytes=new)
+        moved = 2 * sum(cost.write_bytes for cost in sums)
+        after = Work(moved, 1, backward(nodes), share=share_after(scene, nodes))
         saved = sum(node.bytes for node in nodes) - after.bytes
         if saved > 0:
             yield Match(tuple(nodes), surest(scene, nodes), after, bytes_saved=saved)
