@@ -1,7 +1,7 @@
 """The regions on which predicted savings are held against measured ones.
 
-Thirteen patterns in four sizes choose the predictor's fractions; eight others are held back: they
-stood here before any of them was measured, and nothing was chosen by them.
+Each pattern comes in four sizes. The first ones chose the predictor's fractions; the others are held back:
+they stood here before any of them was measured, and nothing was chosen by them.
 """
 
 from __future__ import annotations
@@ -145,6 +145,54 @@ def layer_norm_gelu(count: int) -> Step:
     return lambda: F.gelu(F.layer_norm(x, (WIDTH,), weight, weight), approximate="tanh")
 
 
+def cosine_rows(count: int) -> Step:
+    x, y = torch.rand(count // WIDTH, WIDTH), torch.rand(count // WIDTH, WIDTH)
+    return lambda: (x * y).sum(-1) * torch.rsqrt((x * x).sum(-1) * (y * y).sum(-1))
+
+
+def decay(count: int) -> Step:
+    x, y, z = torch.rand(count), torch.rand(count), torch.rand(count)
+    return lambda: torch.exp(-x) * y + z
+
+
+def squared_gate(count: int) -> Step:
+    x, y = torch.rand(count // WIDTH, WIDTH), torch.rand(count // WIDTH, WIDTH)
+    return lambda: torch.relu(x).square() * y
+
+
+def soft_cap(count: int) -> Step:
+    x = torch.rand(count)
+    return lambda: 30 * torch.tanh(x / 30)
+
+
+def standardized(count: int) -> Step:
+    x, scale = torch.rand(count // WIDTH, WIDTH), torch.rand(WIDTH)
+
+    def step() -> object:
+        centred = x - x.mean(-1, keepdim=True)
+        return centred * torch.rsqrt((centred * centred).mean(-1, keepdim=True) + 1e-5) * scale
+
+    return step
+
+
+def moving_average(count: int) -> Step:
+    x, y = torch.rand(count), torch.rand(count)
+    return lambda: (0.9 * x + 0.1 * y).clamp(0.1, 0.9)
+
+
+def adam(count: int) -> Step:
+    parameters = [torch.nn.Parameter(torch.rand(count // 8)) for _ in range(8)]
+    for parameter in parameters:
+        parameter.grad = torch.rand_like(parameter)
+    optimizer = torch.optim.Adam(parameters, foreach=True)
+    return lambda: optimizer.step()
+
+
+def error_backward(count: int) -> Step:
+    x, y, z = torch.rand(count), torch.rand(count), torch.rand(count)
+    return lambda: 2 * (x - y) / count * z + 0.01 * x
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One pattern in one size; what is held back chooses nothing."""
@@ -160,11 +208,11 @@ class Case:
 
 CHOOSING = (
     rms_norm, residual_layer_norm, gelu_by_hand, gated, dropout_add, rotary, masked_softmax, scale_shift,
-    group_norm_silu, cross_entropy, gated_backward, attention, adamw,
+    group_norm_silu, cross_entropy, gated_backward, attention, adamw, tanh_residual, layer_scale,
+    l2_normalized, hard_swish, relu_squared_backward, huber, momentum_sgd, layer_norm_gelu,
 )  # fmt: skip
 HELD_BACK = (
-    tanh_residual, layer_scale, l2_normalized, hard_swish, relu_squared_backward, huber, momentum_sgd,
-    layer_norm_gelu,
+    cosine_rows, decay, squared_gate, soft_cap, standardized, moving_average, adam, error_backward,
 )  # fmt: skip
 CASES = tuple(
     Case(pattern, size, held_back=pattern in HELD_BACK)

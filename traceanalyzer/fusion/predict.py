@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from traceanalyzer.model import Band, Device
 
 WIDEST = 2.5  # high by low, where the evidence is proof
+_CLOSEST = 0.15  # to its middle that an end comes: nothing is known better
 _LEAST = 0.15 # of the measured time: less is within the error of any prediction
 _SPECIAL_FLOPS = 40  # of an exponential or the like, as a compiler's vector code computes it
 
@@ -103,9 +104,12 @@ def together(bands: Sequence[Band]) -> Band:
 
 def proved(band: Band, measured_ns: float) -> Band | None:
     """No wider than a proof may be: what is beyond is not promised. None where next to nothing is sure."""
-    high = min(band.high, WIDEST * band.low)
-    mid = band.mid if high == band.high else min(band.mid, (band.low + high) / 2)
-    return Band(band.low, mid, high) if mid > _LEAST * measured_ns else None
+    if band.low <= 0 or band.mid < _LEAST * measured_ns:
+        return None
+    most = WIDEST**0.5  # as far above the middle as below it
+    low = min(max(band.low, band.mid / most), (1 - _CLOSEST) * band.mid)
+    high = max(min(band.high, low * WIDEST), (1 + _CLOSEST) * band.mid)
+    return Band(low, band.mid, high)
 
 
 def possible(band: Band) -> Band:

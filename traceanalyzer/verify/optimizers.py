@@ -9,7 +9,10 @@ from traceanalyzer.errors import UsageError
 from traceanalyzer.model import OpCall
 from traceanalyzer.verify.replay import Replay
 
-_WRITING = ("aten::_foreach_addcdiv_", "aten::addcdiv_", "aten::_foreach_add_", "aten::add_")
+_WRITING = (
+    "aten::_foreach_addcdiv_", "aten::addcdiv_", "aten::_foreach_mul_", "aten::mul_", "aten::mul",
+    "aten::_foreach_add_", "aten::add_",
+)  # fmt: skip
 
 
 def optimizers(where: str, calls: Sequence[OpCall], device: str) -> tuple[Replay, Replay]:
@@ -21,15 +24,16 @@ def optimizers(where: str, calls: Sequence[OpCall], device: str) -> tuple[Replay
     kind: Any = getattr(torch.optim, name, None)
     if kind is None or not shapes:
         raise UsageError(f"{where}: the trace does not tell its parameters", fix="verify another rule")
+    options = {"momentum": 0.9} if name == "SGD" and any("mul" in call.name for call in calls) else {}
     lists = any(call.name.startswith("aten::_foreach") for call in calls)
     return (
-        _step(kind(_made(torch, shapes, device), foreach=lists)),
-        _step(kind(_made(torch, shapes, device), fused=True)),
+        _step(kind(_made(torch, shapes, device), foreach=lists, **options)),
+        _step(kind(_made(torch, shapes, device), fused=True, **options)),
     )
 
 
 def _parameters(calls: Sequence[OpCall]) -> list[tuple[int, ...]]:
-    """Dims of what the operator that writes the parameters is given first."""
+    """Dims of what the operator that writes the parameters, or SGD's momentum, is given first."""
     for name in _WRITING:
         found: list[tuple[int, ...]] = []
         for call in calls:

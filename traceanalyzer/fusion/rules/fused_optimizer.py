@@ -23,7 +23,8 @@ from traceanalyzer.fusion.scene import Node, Scene
 _STEP = re.compile(r"Optimizer\.step#(\w+)\.step")
 # Tensors read and written a parameter: torch/optim: adamw, sgd with and without momentum, adagrad.
 _PASSES = {"Adam": 7, "AdamW": 7, "SGD": 5, "Adagrad": 5}
-_ADDING = ("_foreach_add", "_foreach_addcdiv", "add", "addcdiv")  # what writes the parameters
+_ADDING = ("_foreach_addcdiv", "addcdiv", "_foreach_add", "add")  # what writes the parameters
+_SCALING = ("_foreach_mul", "mul")                                # and the momentum of SGD
 
 
 def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
@@ -44,10 +45,10 @@ def _optimizer(scene: Scene, node: Node) -> str | None:
 
 
 def _match(name: str, nodes: Sequence[Node]) -> Iterator[Match]:
-    parameters = _parameter_bytes(nodes)
-    passes = _PASSES[name]
-    if name == "SGD" and not any("momentum" in n.name or n.name in ("_foreach_mul", "mul") for n in nodes):
-        passes = 3
+    parameters, passes = _parameter_bytes(nodes, _ADDING), _PASSES[name]
+    if name == "SGD":
+        momentum = _parameter_bytes(nodes, _SCALING)
+        parameters, passes = (momentum, passes) if momentum else (parameters, 3)
     if not parameters:
         return
     before = sum(node.bytes for node in nodes)
@@ -62,16 +63,10 @@ def _traffic(nodes: Sequence[Node]) -> int:
     return sum(node.bytes for node in nodes) + sum(elsewhere)
 
 
-def _parameter_bytes(nodes: Sequence[Node]) -> int:
-    """Bytes of all parameters: what the operators that write them are given first, of the one used last."""
-    amounts: dict[str, int] = {}
-    for node in nodes:
-        if node.name in _ADDING:
-            amounts[node.name] = amounts.get(node.name, 0) + _first_argument(node)
-    for name in ("_foreach_addcdiv", "addcdiv", "_foreach_add", "add"):
-        if amounts.get(name):
-            return amounts[name]
-    return 0
+def _parameter_bytes(nodes: Sequence[Node], writing: Sequence[str]) -> int:
+    """Bytes of all parameters: what the first of these operators that is used at all is given first."""
+    amounts = {name: sum(_first_argument(node) for node in nodes if node.name == name) for name in writing}
+    return next((amount for amount in amounts.values() if amount), 0)
 
 
 def _first_argument(node: Node) -> int:
