@@ -37,7 +37,7 @@ _FORWARD = Fractions(0.5, 0.75, 0.9)
 _BACKWARD = Fractions(0.3, 0.5, 0.75)    # gradients of weights take a second pass
 # What products and vector code reach of their peaks.
 _ARITHMETIC = {"gpu": Fractions(0.35, 0.55, 0.75), "cpu": Fractions(0.6, 0.75, 1.0)}
-_TRAFFIC = Fractions(1.65, 1.15, 0.6)    # on a CPU: time of the remaining traffic, by what it took before
+_TRAFFIC = Fractions(1.6, 1.05, 0.6)     # on a CPU: time of the remaining traffic, by what it took before
 _CALL_NS = Fractions(70e3, 40e3, 15e3)   # and to enter a compiled region or a fused optimizer
 
 

@@ -13,7 +13,7 @@ from traceanalyzer.fusion.regions import Region, region, regions
 from traceanalyzer.fusion.scene import Node, Scene
 from traceanalyzer.model import Band, IdleCause, Tier
 
-_SLOW = {"tanh": 4, "gelu": 4, "erf": 4, "gelu_backward": 4, "pow": 0}
+_SLOW = {"tanh": 3, "cosh": 4, "sinh": 4, "log": 2, "gelu": 4, "erf": 4, "gelu_backward": 4, "pow": 0}
 _UNSURE = ("masked_fill", "where", "native_group_norm", "native_group_norm_backward")
 COMPILE_DOCS = "https://docs.pytorch.org/docs/stable/generated/torch.compile.html"
 
