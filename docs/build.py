@@ -1,4 +1,4 @@
-"""Writes docs/cost-model.md from the formulas' own docstrings: `make docs`."""
+"""Writes docs/cost-model.md and docs/rules.md from the docstrings of formulas and rules: `make docs`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,18 @@ from pathlib import Path
 
 from traceanalyzer.cost import FORMULAS, Formula, load_families
 from traceanalyzer.cost.foreign import DATA_DEPENDENT, DATA_DEPENDENT_OPERATORS
+from traceanalyzer.fusion.rules import rules
 
 PAGE = Path(__file__).with_name("cost-model.md")
 HEAD = Path(__file__).with_name("cost-model.head.md")
+RULES_PAGE = Path(__file__).with_name("rules.md")
+RULES_HEAD = """# Rules: what a report suggests, and when not
+
+`traceanalyze explain RULE` prints a rule. How savings are predicted, and how true that is:
+[savings](savings.md). How sure a suggestion is of what it saw is its tier: T0 parts of one scope or
+composite, T1 tensor identities of an executed step, T2 sizes and frees of memory, T3 neighbours of one shape,
+whose saving may be nothing.
+"""
 _TITLES = {
     "attention": "Attention", "convolution": "Convolutions", "cpp": "Compiled loops on a CPU",
     "foreign": "Decided by data, in other packages", "indexing": "Embedding, gathering, scattering",
@@ -53,5 +62,16 @@ def _section(members: list[Formula]) -> Iterator[str]:
     yield f"```\n{inspect.cleandoc(members[0].doc)}\n```\n\nSource: {members[0].source}\n"
 
 
+def rules_page() -> str:
+    """Every rule's help text, by name."""
+    parts = [RULES_HEAD]
+    for rule in sorted(rules(), key=lambda one: one.name):
+        paragraphs = (" ".join(part.split()) for part in rule.doc.strip().split("\n\n"))
+        told = "\n\n".join("**{}:**{}".format(*part.partition(":")[::2]) for part in paragraphs)
+        parts.append(f"\n## {rule.name}\n\n{rule.title}.\n\n{told}\n\n[More]({rule.docs})\n")
+    return "".join(parts)
+
+
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    RULES_PAGE.write_text(rules_page(), encoding="utf-8")

@@ -22,6 +22,7 @@ def test_the_page_is_what_the_formulas_say() -> None:
     build = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(build)
     assert (DOCS / "cost-model.md").read_text(encoding="utf-8") == build.page(), "run `make docs`"
+    assert (DOCS / "rules.md").read_text(encoding="utf-8") == build.rules_page(), "run `make docs`"
 
 
 @pytest.mark.parametrize("name", FORMULAS)

@@ -12,7 +12,7 @@ import click
 
 from traceanalyzer.errors import TraceAnalyzerError
 
-COMMANDS = ("report", "profile", "devices", "explain", "calibrate", "demo")
+COMMANDS = ("report", "profile", "devices", "explain", "verify", "calibrate", "demo")
 _ISSUES = "https://github.com/torch-traceanalyzer/torch-traceanalyzer/issues"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import textwrap
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +13,7 @@ from traceanalyzer.errors import UsageError
 
 if TYPE_CHECKING:
     from traceanalyzer.cost import Formula
+    from traceanalyzer.fusion.rules import Rule
     from traceanalyzer.model import Device
 
 
@@ -31,15 +33,21 @@ def command(
     name: str, dims: tuple[str, ...], dtypes: str, strides: str, values: tuple[str, ...], device: str | None,
     cost_files: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """NAME is an operator as a trace spells it, such as aten::mm; a bare `mm` is taken for aten::mm.
+    """NAME is an operator as a trace spells it, such as aten::mm; a bare `mm` is taken for aten::mm. Or it
+    is a rule, as a suggestion names it: what it sees, what it suggests, what that saves, and when not.
 
     \b
     traceanalyze explain aten::mm
+    traceanalyze explain rms_norm
     traceanalyze explain mm --dims 512x1024,1024x512 --dtypes bf16 --device h100-sxm5
     """
     from traceanalyzer.cost.user import added, using
     from traceanalyzer.device.options import named
 
+    rule = None if dims else _rule(name)
+    if rule is not None:
+        click.echo(_paragraphs(rule))
+        return
     against = named(device) if device else None
     with using(added(cost_files).formulas):
         found, formula = _formula(name)
@@ -52,10 +60,22 @@ def command(
             raise UsageError("there is nothing to work through without the inputs' sizes", fix="give --dims")
 
 
+def _paragraphs(rule: Rule) -> str:
+    parts = (f"{rule.name}: {rule.title}", *rule.doc.strip().split("\n\n"), f"More: {rule.docs}")
+    return "\n\n".join(textwrap.fill(" ".join(part.split()), 80, break_long_words=False) for part in parts)
+
+
+def _rule(name: str) -> Rule | None:
+    from traceanalyzer.fusion.rules import rules
+
+    return next((rule for rule in rules() if rule.name == name), None)
+
+
 def _formula(name: str) -> tuple[str, Formula]:
     """The operator's name as a trace spells it, and its formula; UsageError where there is none."""
     from traceanalyzer.cost import FORMULAS, formula_of
     from traceanalyzer.cost.foreign import DATA_DEPENDENT_OPERATORS
+    from traceanalyzer.fusion.rules import rules
 
     for spelt in (name, f"aten::{name}"):
         if (formula := formula_of(spelt)) is not None:
@@ -63,7 +83,7 @@ def _formula(name: str) -> tuple[str, Formula]:
         if spelt in DATA_DEPENDENT_OPERATORS:
             raise UsageError(f"{spelt} has no formula: {DATA_DEPENDENT_OPERATORS[spelt]}",
                              fix="give one of your own with --cost-file: docs/cost-model.md")  # fmt: skip
-    names = [*FORMULAS, *(known.removeprefix("aten::") for known in FORMULAS)]
+    names = [*FORMULAS, *(known.removeprefix("aten::") for known in FORMULAS), *(r.name for r in rules())]
     close = difflib.get_close_matches(name, names, n=4)
     like = f"; close are {', '.join(close)}" if close else ""
     raise UsageError(f"{name}: there is no formula of this name{like}",

@@ -2,7 +2,7 @@
 
 Instead: `model.to(memory_format=torch.channels_last)`, and the input likewise.
 
-Saves: at most those kernels.
+Saves: at most the time of those kernels.
 
 When not: an operator in between does not support the layout and copies back; few channels; depthwise
 layers.

@@ -20,8 +20,8 @@ from traceanalyzer.fusion.scene import Node, Scene
 
 # The mean is a sum and a division on a CPU.
 _WRITTEN_OUT = re.compile(
-    r"(?<!\S)(?:copy )?(?:pow|mul|square) (?:mean|sum div) add (?:rsqrt|sqrt reciprocal|sqrt) (?:mul|div) "
-    r"(?:copy )?(?:mul )?(?:copy )?"
+    r"(?<!\S)(?<!sub )(?:copy )?(?:pow|mul|square) (?:mean|sum div) add (?:rsqrt|sqrt reciprocal|sqrt) "
+    r"(?:mul|div) (?:copy )?(?:mul )?(?:copy )?"
 )
 
 

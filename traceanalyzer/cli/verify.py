@@ -1,0 +1,93 @@
+"""`traceanalyze verify TRACE RULE`: the largest place where a rule applies, run both ways on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from traceanalyzer.errors import UsageError
+
+if TYPE_CHECKING:
+    from traceanalyzer.fusion.rules import Match, Rule
+    from traceanalyzer.fusion.scene import Scene
+    from traceanalyzer.model import Device
+    from traceanalyzer.verify.verify import Verified
+
+
+@click.command(short_help="Try a suggestion on this machine: predicted against measured.")
+@click.argument("trace", type=click.Path())
+@click.argument("rule")
+@click.option("--steps", default="complete", show_default=True, metavar="WHICH", help="As for report.")
+def command(trace: str, rule: str, steps: str) -> None:
+    """Rebuild the largest place in TRACE where RULE applies, from the recorded sizes and types, and time it
+    as it ran and as the rule has it. The prediction is for this machine, whose roofs are measured first.
+    Needs PyTorch; the machine should do nothing else meanwhile.
+
+    \b
+    traceanalyze verify train.trace.json.gz pointwise_chain
+    """
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    from traceanalyzer.analyze import Options, judged_step
+    from traceanalyzer.verify.verify import verified
+
+    known = _rule(rule)
+    scene = judged_step(trace, Options(steps=steps))
+    place = _largest(scene, known) if scene is not None else None
+    if scene is None or place is None:
+        raise UsageError(f"{trace}: {rule} applies nowhere in it",
+                         fix="take a rule that the report of this trace suggests")  # fmt: skip
+    device, floor_ns = _here()
+    for line in _told(verified(scene, known, place, device, floor_ns), device):
+        click.echo(line)
+
+
+def _rule(name: str) -> Rule:
+    from traceanalyzer.fusion.rules import rules
+
+    found = {rule.name: rule for rule in rules()}
+    if name not in found:
+        tried = ", ".join(rule.name for rule in rules() if rule.instead != "nothing")
+        raise UsageError(f"{name}: there is no such rule", fix=f"one that can be tried is {tried}")
+    return found[name]
+
+
+def _largest(scene: Scene, wanted: Rule) -> Match | None:
+    """Of the rule's places, the one that takes most time."""
+    from traceanalyzer.fusion.advise import applied
+
+    matches = [match for rule, matches in applied(scene) for match in matches if rule.name == wanted.name]
+    return max(matches, key=lambda match: sum(node.time_ns for node in match.nodes), default=None)
+
+
+def _here() -> tuple[Device, float]:
+    """This machine's roofs and launch floor."""
+    from traceanalyzer.device import cpu
+    from traceanalyzer.device.calibrate import cpu_roofs
+    from traceanalyzer.device.calibrate_gpu import gpu_name, measure_gpu
+    from traceanalyzer.device.options import described
+
+    if gpu_name():
+        part = measure_gpu().part
+        return described(part, "this machine"), float(part.launch_floor_ns or 2000)
+    roofs = cpu_roofs()
+    return cpu(roofs), float(roofs.launch_floor_ns or 5000)
+
+
+def _told(found: Verified, device: Device) -> Iterator[str]:
+    from traceanalyzer.units import duration
+
+    timed, band = found.timed, found.band
+    names = " → ".join(found.names[:6]) + (f" → {len(found.names) - 6} more" if len(found.names) > 6 else "")
+    yield f"{found.rule} on {device.name}: {names}"
+    yield f"  as it ran   {duration(round(timed.eager_ns)):>10}"
+    yield f"  instead     {duration(round(timed.instead_ns)):>10}"
+    sign = "-" if timed.saved_ns < 0 else ""
+    yield f"  saved       {sign + duration(round(abs(timed.saved_ns))):>10}"
+    if band is None:
+        yield "  predicted   no time: what may be saved is within the error of the prediction"
+        return
+    low, mid, high = (duration(round(end)) for end in (band.low, band.mid, band.high))
+    yield f"  predicted   {mid:>10}, from {low} to {high}: {'inside' if found.inside else 'outside'}"
