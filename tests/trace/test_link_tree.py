@@ -24,18 +24,24 @@ def sorted_rows(rows: list[Interval]) -> list[Interval]:
 
 
 def twin(rows: list[Interval], tolerance: int) -> tuple[list[int], list[int]]:
-    """Parent and clamped end of each: the last earlier interval that is open and does not let go."""
+    """Parent and clamped end of each: the last earlier interval that is open and does not let go.
+
+    What has let go of one lets go of all that begin later: it has ended.
+    """
     parents: list[int] = []
     ends: list[int] = []
+    ended: set[int] = set()
     for i, (thread, start, end, _) in enumerate(rows):
         parent = -1
-        for j in range(i):
+        for j in reversed(range(i)):
             outlived, overlap = end - ends[j], ends[j] - start
-            if rows[j][0] != thread or overlap <= 0:
+            if rows[j][0] != thread or j in ended or overlap <= 0:
                 continue
             free = outlived > tolerance if rows[j][3] else overlap <= tolerance and outlived > overlap
             if not (outlived > 0 and free):
                 parent = j
+                break
+            ended.add(j)
         parents.append(parent)
         ends.append(min(end, ends[parent]) if parent >= 0 else end)
     return parents, ends

@@ -143,7 +143,9 @@ def _evidence(match: Match, count: int, time_ns: int) -> str:
     shown = " → ".join(names[:_SHOWN]) + (f" → {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
     moved = sum(node.bytes for node in match.nodes)
     records = sum(node.records for node in match.nodes)
-    told = f"{shown}: {records} kernels move {si(moved, 'B')}"
+    told = f"{shown}: {records} kernels move {si(moved, 'B')}" if records != 1 else (
+        f"{shown}: one kernel moves {si(moved, 'B')}"
+    )  # fmt: skip
     if match.after is not None:
         told += f", {si(match.after.bytes, 'B')} would remain"
     return f"{told}; {count} such places take {time_ns / 1e6:.3g} ms a step"

@@ -31,6 +31,7 @@ _REDUCTION = {
     ),
     "reductions": ("nested_reduction", "reduction", "pair_loss"),
 }  # fmt: skip
+_OURS = "traceanalyzer.cost."
 _NO_PART = ("amp_scale", "complex_of")  # a loss scale's own bookkeeping; types that the compiler leaves alone
 
 
@@ -39,6 +40,8 @@ def kind(call: OpCall) -> Kind:
     formula = formula_for(call)
     if formula is None or call.triton:
         return "opaque"
+    if not (formula.price.__module__ or "").startswith(_OURS):
+        return "opaque"  # a user's formula says what it costs, not what it is
     family, function = formula.price.__module__.rpartition(".")[2], formula.price.__name__
     if function in _NO_PART:
         return "opaque"

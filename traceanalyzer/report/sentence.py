@@ -235,6 +235,8 @@ def _changes(analysis: Analysis) -> list[str]:
         return []
     bands = [s.saving_per_step_ns for s in best if s.saving_per_step_ns]
     low, high = sum(b.low for b in bands), sum(b.high for b in bands)
+    if not low:
+        return [f"{_NUMERALS[len(best)]} could win back up to {duration(high, 2)} a step, or nothing."]
     return [f"{_NUMERALS[len(best)]} would win back {span(low, high)} a step."]
 
 
