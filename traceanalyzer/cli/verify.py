@@ -35,12 +35,21 @@ def command(trace: str, rule: str, steps: str) -> None:
 
     known = _rule(rule)
     scene = judged_step(trace, Options(steps=steps))
-    place = _largest(scene, known) if scene is not None else None
-    if scene is None or place is None:
+    places = _largest_first(scene, known) if scene is not None else []
+    if scene is None or not places:
         raise UsageError(f"{trace}: {rule} applies nowhere in it",
                          fix="take a rule that the report of this trace suggests")  # fmt: skip
     device, floor_ns = _here()
-    for line in _told(verified(scene, known, place, device, floor_ns), device):
+    kinds = {tuple(node.name for node in place.nodes): place for place in reversed(places)}
+    for place in reversed(kinds.values()):  # of each sequence of operators the largest
+        try:
+            found = verified(scene, known, place, device, floor_ns)
+            break
+        except UsageError as error:
+            refused = error
+    else:
+        raise refused
+    for line in _told(found, device):
         click.echo(line)
 
 
@@ -54,12 +63,12 @@ def _rule(name: str) -> Rule:
     return found[name]
 
 
-def _largest(scene: Scene, wanted: Rule) -> Match | None:
-    """Of the rule's places, the one that takes most time."""
+def _largest_first(scene: Scene, wanted: Rule) -> list[Match]:
+    """The rule's places, by the time they take."""
     from traceanalyzer.fusion.advise import applied
 
     matches = [match for rule, matches in applied(scene) for match in matches if rule.name == wanted.name]
-    return max(matches, key=lambda match: sum(node.time_ns for node in match.nodes), default=None)
+    return sorted(matches, key=lambda match: -sum(node.time_ns for node in match.nodes))
 
 
 def _here() -> tuple[Device, float]:

@@ -1,0 +1,65 @@
+"""A model that follows a suggestion is not given it again, and `verify` tries those that are given."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import traceanalyzer
+from traceanalyzer.cli import main
+
+SCRIPT = Path(__file__).with_name("followed.py")
+PROFILE = (sys.executable, "-m", "traceanalyzer", "profile", "--no-report", "--active", "1")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    folder = tmp_path_factory.mktemp("followed")
+    made: dict[str, Path] = {}
+
+    def record(which: str) -> Path:
+        if which not in made:
+            made[which] = folder / f"{which}.json.gz"
+            command = [*PROFILE, "-o", str(made[which]), str(SCRIPT), which]
+            subprocess.run(command, check=True, capture_output=True)
+        return made[which]
+
+    return record
+
+
+def rules(path: Path) -> set[str]:
+    return {told.rule for told in traceanalyzer.analyze(str(path)).suggestions or ()}
+
+
+def test_what_is_written_out_is_found(recorded: Callable[[str], Path]) -> None:
+    assert rules(recorded("written")) >= {"attention_by_hand", "fused_optimizer"}
+
+
+def test_what_is_followed_is_not_suggested(recorded: Callable[[str], Path]) -> None:
+    found = rules(recorded("followed"))
+    assert not found & {
+        "attention_by_hand", "attention_fallback", "fused_optimizer", "zero_grad", "rms_norm",
+        "pointwise_chain", "residual_norm",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", ["attention_by_hand", "fused_optimizer", "rms_norm"])
+def test_a_suggestion_is_tried_here(recorded: Callable[[str], Path], rule: str) -> None:
+    said = CliRunner().invoke(main, ["verify", str(recorded("written")), rule])
+    assert said.exit_code == 0, said.output
+    lines = said.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == [rule, "as", "instead", "saved", "predicted"]
+    assert max(map(len, lines[1:])) <= 80
+
+
+def test_a_rule_that_is_not_there_is_told(recorded: Callable[[str], Path]) -> None:
+    said = CliRunner().invoke(main, ["verify", str(recorded("followed")), "zero_grad"])
+    assert said.exit_code == 2 and "applies nowhere" in said.stderr
+    said = CliRunner().invoke(main, ["verify", str(recorded("followed")), "nothing_like_it"])
+    assert said.exit_code == 2 and "there is no such rule" in said.stderr
