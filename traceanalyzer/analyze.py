@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
-from traceanalyzer.model import Analysis
+from traceanalyzer.model import Analysis, Device
 
 if TYPE_CHECKING:
     from traceanalyzer.columns import Trace
@@ -30,6 +30,7 @@ class Options:
     gpu: int | None = None
     settings: tuple[str, ...] = ()    # "NAME=X": limits of the verdicts
     cost_files: tuple[str, ...] = ()  # Python files with formulas of the user's own; they are run
+    what_if: tuple[str, ...] = ()     # other devices' names in the table, or files that describe them
     capture: str | None = None        # a second trace, which knows the shapes of a graph's kernels
 
 
@@ -53,11 +54,27 @@ def analyze(
 
     chosen = options or Options(steps=steps, device=device, cost_files=tuple(cost_files))
     given = [path] if isinstance(path, str | PathLike) else list(path)
+    _others(chosen.what_if)  # a name that is none is told before a long trace is read
     own = added(chosen.cost_files)
     files = trace_files([fspath(item) for item in given])
     with using(own.formulas):
         judged = [one for file in files for one in _devices_of(file, chosen, own, progress)]
-    return on_top([one.analysis for one in judged], chosen.rank, chosen.gpu)
+    top = on_top([one.analysis for one in judged], chosen.rank, chosen.gpu)
+    return projected(top, chosen.what_if)
+
+
+def projected(analysis: Analysis, names: Sequence[str]) -> Analysis:
+    """With what other devices would make of it, by their names or from files that describe them."""
+    from traceanalyzer.roofline.project import projections
+
+    others = _others(names)
+    return analysis.updated(what_if=projections(analysis, others)) if others else analysis
+
+
+def _others(names: Sequence[str]) -> list[Device]:
+    from traceanalyzer.device import from_file, named
+
+    return [from_file(name) if name.endswith(".toml") else named(name) for name in names]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,4 +145,4 @@ def _one(
     )  # fmt: skip
     analysis = assemble(replace(trace, warnings=warnings), index, window, ownership, match, thresholds)
     step = scene(trace, ownership, window, analysis)
-    return _Judged(analysis.with_suggestions(suggestions(step) if step else None), step)
+    return _Judged(analysis.updated(suggestions=suggestions(step) if step else None), step)

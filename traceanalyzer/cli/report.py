@@ -49,6 +49,8 @@ class Request:
 @click.option("--bandwidth", metavar="BYTES", help="Set the memory bandwidth, e.g. 3.35TB/s.")
 @click.option("--rank", type=int, metavar="R", help="Which rank is shown on top (several files).")
 @click.option("--gpu", type=int, metavar="I", help="Which device index is shown on top.")
+@click.option("--what-if", "what_if", metavar="NAMES",
+              help="Project the step onto other devices, e.g. h200-sxm,b200; or device files.")
 @click.option("--capture", type=click.Path(dir_okay=False), metavar="F",
               help="A trace of the same step without graphs: it tells the shapes of replayed kernels.")
 @click.option("--cost-file", "cost_files", multiple=True, type=click.Path(dir_okay=False), metavar="F.py",
@@ -64,7 +66,7 @@ class Request:
 def command(
     traces: tuple[str, ...], outputs: tuple[str, ...], format_name: str | None, steps: str,
     device: str | None, device_file: str | None, peaks: tuple[str, ...], bandwidth: str | None,
-    rank: int | None, gpu: int | None, capture: str | None, cost_files: tuple[str, ...],
+    rank: int | None, gpu: int | None, what_if: str | None, capture: str | None, cost_files: tuple[str, ...],
     settings: tuple[str, ...], top: int | None, redact: bool, open_page: bool, force: bool,
     verbose: bool, quiet: bool,
 ) -> None:  # fmt: skip
@@ -79,6 +81,7 @@ def command(
         options=Options(
             steps=steps, device=device, device_file=device_file, peaks=peaks, bandwidth=bandwidth,
             rank=rank, gpu=gpu, settings=settings, capture=capture, cost_files=cost_files,
+            what_if=tuple(name.strip() for name in what_if.split(",")) if what_if else (),
         ),
     ))  # fmt: skip
 
@@ -114,13 +117,13 @@ def run(request: Request) -> None:
 
 def _analysis(request: Request) -> Analysis:
     """Read a saved report back, or analyse the traces."""
-    from traceanalyzer.analyze import analyze
+    from traceanalyzer.analyze import analyze, projected
     from traceanalyzer.cli.saved import read_saved
 
     if len(request.traces) == 1:
         saved = read_saved(request.traces[0])
         if saved is not None:
-            return saved
+            return projected(saved, request.options.what_if)
     with _progress(request.traces) as progress:
         return analyze(request.traces, options=request.options, progress=progress)
 

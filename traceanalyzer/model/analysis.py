@@ -375,8 +375,8 @@ class Analysis(
         self.__dict__["kernel_columns"] = columns
         return self
 
-    def with_suggestions(self, found: tuple[Suggestion, ...] | None) -> Analysis:
-        """The same analysis, with what would win time back."""
-        told = msgspec.structs.replace(self, suggestions=found)
-        told.__dict__.update(self.__dict__)
-        return told
+    def updated(self, **fields: Any) -> Analysis:
+        """The same analysis with other values of some fields; it still knows its per-kernel columns."""
+        changed = msgspec.structs.replace(self, **fields)
+        changed.__dict__.update({"kernel_columns": self.__dict__.get("kernel_columns", dict)})
+        return changed
