@@ -18,12 +18,13 @@ from traceanalyzer.fusion.scene import Node, Scene
 from traceanalyzer.model import Band
 
 _SHARE = 0.3  # of the window
+_LEAST_BUSY = 0.05
 
 
 def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
     """One match, of no operators, where launch gaps are a large part of the window."""
     ns, share = waited(scene, "launch_gap")
-    if scene.analysis.device.kind != "gpu" or share < _SHARE:
+    if scene.analysis.device.kind != "gpu" or share < _SHARE or _hardly_works(scene):
         return
     saved = None
     if scene.analysis.window.steps:  # else the time between steps would count as gaps
@@ -34,6 +35,12 @@ def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
             most = max(0.0, recording.unprofiled_step_ns - busy)
             saved = Band(min(saved.low, 0.4 * most), min(saved.mid, 0.7 * most), min(saved.high, 0.95 * most))
     yield Match((), "T0", saved=saved, evidence=told_wait(ns, share), where="the whole step")
+
+
+def _hardly_works(scene: Scene) -> bool:
+    """A trace without steps that shows a start-up, or a few kernels on their own, tells nothing of a step."""
+    time = scene.analysis.time
+    return not scene.analysis.window.steps and time.busy_ns < _LEAST_BUSY * (time.busy_ns + time.idle_ns)
 
 
 RULE = Rule(
