@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from traceanalyzer.fusion.dataflow import Edge, Tier
 from traceanalyzer.fusion.executed import UNREAD
-from traceanalyzer.fusion.kinds import elements, kind, reduced
 from traceanalyzer.fusion.scene import Node, Scene
 
 RANDOM = ("bernoulli", "native_dropout", "normal", "uniform", "rand", "randn")
@@ -80,7 +79,7 @@ def _weight(node: Node, read: int, written: int) -> float:
 
 def joins(scene: Scene, node: Node) -> bool:
     """Whether a compiler makes it a part of others; on a CPU its random numbers take longer than ATen's."""
-    return kind(node.call) != "opaque" and not (scene.trace.on_cpu and node.name in RANDOM)
+    return node.kind != "opaque" and not (scene.trace.on_cpu and node.name in RANDOM)
 
 
 def _thread(scene: Scene, node: Node) -> int:
@@ -118,15 +117,12 @@ class _Group:
         self.row: int | None = None  # elements that its reductions make one of
 
     def takes(self, node: Node) -> bool:
-        assert node.cost is not None
-        size, row = elements(node.call, node.cost), reduced(node.call, node.cost)
-        return len(self.nodes) < _MOST and self._fits(size, row)
+        return len(self.nodes) < _MOST and self._fits(node.elements, node.reduced)
 
     def add(self, node: Node) -> None:
-        assert node.cost is not None
         self.nodes.append(node)
-        self.size = max(self.size, elements(node.call, node.cost))
-        self.row = self.row or reduced(node.call, node.cost)
+        self.size = max(self.size, node.elements)
+        self.row = self.row or node.reduced
 
     def joins(self, other: _Group) -> bool:
         """Takes over the other's sizes, where the two fit."""

@@ -10,7 +10,11 @@ from traceanalyzer.columns import PHASES, OpKind, Step, Trace, Window
 from traceanalyzer.cost.ownership import Ownership
 from traceanalyzer.cost.registry import price
 from traceanalyzer.fusion.dataflow import Edge, Outer, dataflow
+from traceanalyzer.fusion.kinds import Kind, elements, kind, reduced
 from traceanalyzer.model import Analysis, Cost, OpCall
+
+
+_MOST = 300_000  # kernels of a trace without steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +29,10 @@ class Node:
     records: int        # kernels
     phase: str | None
     module: str | None
-
-    @property
-    def name(self) -> str:
-        """Without `aten::`, and without the `_` of a variant that works in place."""
-        return self.call.name.removeprefix("aten::").rstrip("_")
+    name: str           # without `aten::`, and without the `_` of a variant that works in place
+    kind: Kind
+    elements: int       # of the largest tensor
+    reduced: int | None  # elements that become one, of a reduction
 
     @property
     def bytes(self) -> int:
@@ -94,25 +97,38 @@ class Scene:
 
 
 def scene(trace: Trace, ownership: Ownership, window: Window, analysis: Analysis) -> Scene | None:
-    """The step of median length; all of the window where the trace names no steps; None without operators."""
-    if not len(trace.ops):
+    """The step of median length; all of a trace that names no steps; None without operators.
+
+    None as well for a long trace that names no steps: nobody waits for what repeats itself a thousand times.
+    """
+    if not len(trace.ops) or not window.steps and len(trace.kernels) > _MOST:
         return None
     step = median_step(window) or Step("", 0, int(trace.ops.start_ns.min()), int(trace.ops.end_ns.max()) + 1)
     flow = dataflow(trace, ownership, step)
     ops = trace.ops
     rows = flow.units.op.tolist()
-    costs = {row: price(trace.calls[row]) for row in {int(ops.call[op]) for op in rows}}
+    known = {row: _known(trace.calls[row]) for row in {int(ops.call[op]) for op in rows}}
     nodes = []
     for place, row in enumerate(rows):
         call = int(ops.call[row])
-        cost = costs[call]
+        cost, name, joined, size, length = known[call]
         nodes.append(Node(
-            place, row, trace.calls[call], cost if isinstance(cost, Cost) else None,
+            place, row, trace.calls[call], cost,
             int(flow.units.time_ns[place]), int(flow.units.records[place]),
             PHASES[ops.phase[row]] if ops.phase[row] >= 0 else None,
-            trace.names[ops.module[row]] if ops.module[row] >= 0 else None,
+            trace.names[ops.module[row]] if ops.module[row] >= 0 else None, name, joined, size, length,
         ))  # fmt: skip
     return Scene(trace, step, analysis, tuple(nodes), flow.edges, flow.executed, flow.outer)
+
+
+def _known(call: OpCall) -> tuple[Cost | None, str, Kind, int, int | None]:
+    """What holds for every invocation of one call: its cost, name, kind, elements, and those it reduces."""
+    priced = price(call)
+    cost = priced if isinstance(priced, Cost) else None
+    name = call.name.removeprefix("aten::").rstrip("_")
+    if cost is None:
+        return None, name, kind(call), 0, None
+    return cost, name, kind(call), elements(call, cost), reduced(call, cost)
 
 
 def median_step(window: Window) -> Step | None:

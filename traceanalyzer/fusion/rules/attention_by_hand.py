@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from traceanalyzer.cost.tensors import itemsize, numel, shape
-from traceanalyzer.fusion.kinds import kind
 from traceanalyzer.fusion.predict import Work
 from traceanalyzer.fusion.regions import RANDOM
 from traceanalyzer.fusion.rules.base import Match, Rule, runs, surest
@@ -53,7 +52,7 @@ def _products(nodes: Sequence[Node], wanted: int) -> int:
         met += node.name in _PRODUCTS
         if met == wanted:
             return count
-        if node.name not in _PRODUCTS and kind(node.call) == "opaque":
+        if node.name not in _PRODUCTS and node.kind == "opaque":
             return 0
     return 0
 
