@@ -13,7 +13,6 @@ from traceanalyzer.fusion.dataflow import Edge, Outer, dataflow
 from traceanalyzer.fusion.kinds import Kind, elements, kind, reduced
 from traceanalyzer.model import Analysis, Cost, OpCall
 
-
 _MOST = 300_000  # kernels of a trace without steps
 
 
