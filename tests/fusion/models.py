@@ -150,15 +150,25 @@ MODELS: dict[str, Callable[[], tuple[nn.Module, torch.Tensor]]] = {
 }
 
 
-def main(name: str) -> None:
+def trained(name: str) -> Callable[[], None]:
+    """One step of its training."""
     torch.manual_seed(0)
     model, data = MODELS[name]()
     optimizer = torch.optim.SGD(model.parameters(), 0.01)
-    for _ in range(12):
+
+    def step() -> None:
         optimizer.zero_grad()
         model(data).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+
+    return step
+
+
+def main(name: str) -> None:
+    step = trained(name)
+    for _ in range(12):
+        step()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 from tests.trace.build import Rows
 from traceanalyzer.columns import Step, Trace
 from traceanalyzer.cost.ownership import own
-from traceanalyzer.fusion.freed import proved
+from traceanalyzer.fusion.freed import dying, proved
 from traceanalyzer.fusion.units import units
 from traceanalyzer.model import Dims, OpCall
 from traceanalyzer.trace import load
@@ -98,3 +98,22 @@ def test_memory_events_are_read_in_the_order_of_time(tmp_path: Path) -> None:
     assert memory is not None
     assert memory.time_ns.tolist() == [2250, 8500] and memory.bytes.tolist() == [512, -512]
     assert memory.address.tolist() == [1 << 40] * 2 and memory.thread.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(("freed", "gone"), [(60, True), (900, True), (1000, False), (20_000, False)])
+def test_a_result_dies_when_it_is_freed_before_the_step_ends(freed: int, gone: bool) -> None:
+    trace = three(MUL, freed=freed)
+    assert dying(trace, units(trace, own(trace), WHOLE), 1000) == (frozenset({0}) if gone else frozenset())
+
+
+def test_a_copy_dies_with_what_its_caller_allocated() -> None:
+    rows = Rows()
+    rows.op("aten::clone", 10, 100, call=call("aten::clone", X))
+    rows.op("aten::copy_", 30, 90, call=call("aten::copy_", X, X))
+    rows.allocation(15, ADDRESS, BYTES)
+    rows.allocation(200, ADDRESS, -BYTES)
+    trace = rows.trace()
+    working = units(trace, own(trace), WHOLE)
+    assert [trace.calls[trace.ops.call[row]].name for row in working.op] == ["aten::copy_"]
+    assert dying(trace, working, 1000) == frozenset({0})
+    assert dying(trace, working, 150) == frozenset()

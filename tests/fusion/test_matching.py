@@ -51,6 +51,31 @@ def test_common_stretches_are_equal_and_in_order(seed: int) -> None:
     assert left != right or len(seen) == len(left)
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_as_much_is_common_as_can_be(seed: int) -> None:
+    chance = random.Random(seed)
+    for _ in range(50):
+        left, right = ([chance.choice("abc") for _ in range(chance.randrange(9))] for _ in "12")
+        assert sum(size for *_, size in _common(left, right)) == longest(left, right)
+
+
+def longest(left: list[str], right: list[str]) -> int:
+    """Length of the longest common subsequence, by the textbook's table."""
+    row = [0] * (len(right) + 1)
+    for a in left:
+        new = [0]
+        for j, b in enumerate(right):
+            new.append(row[j] + 1 if a == b else max(row[j + 1], new[j]))
+        row = new
+    return row[-1]
+
+
+def test_few_differences_far_apart_leave_the_rest_common() -> None:
+    left = [str(place % 7) for place in range(20_000)]
+    right = ["x", *left[:10_000], "y", *left[10_000:], "z"]
+    assert sum(size for *_, size in _common(left, right)) == len(left)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trace:
     folder = tmp_path_factory.mktemp("trained")

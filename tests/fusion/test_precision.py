@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -12,12 +13,14 @@ from pathlib import Path
 import pytest
 
 from tests.fusion.models import MODELS
+from tests.fusion.witness import MARK
 from traceanalyzer.columns import Trace
 from traceanalyzer.cost.ownership import own
 from traceanalyzer.fusion.dataflow import Tier, dataflow
 from traceanalyzer.trace import load
 
 SCRIPT = Path(__file__).with_name("models.py")
+WITNESS = Path(__file__).with_name("witness.py")
 PROFILE = (sys.executable, "-m", "traceanalyzer", "profile", "--no-report", "--no-roofs", "--active", "1")
 
 
@@ -85,3 +88,43 @@ def test_what_a_tier_tells_is_true(traces: list[Trace], capsys: pytest.CaptureFi
         print("", *(f"{tier}: {found}" for tier, found in told.items()), sep="\n")
     assert told["T2"].count >= 300 and told["T2"].true >= 0.98 * told["T2"].count, told["T2"].false
     assert told["T3"].true >= 0.6 * told["T3"].count, told["T3"].false
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_what_an_executed_step_proves_is_so(name: str, tmp_path: Path) -> None:
+    """The same pairs as a twin sees that holds every tensor in its hands: none more, none less."""
+    command = [*PROFILE, "-o", str(tmp_path / "t.json.gz"), str(WITNESS), name, str(tmp_path / "seen.json")]
+    subprocess.run(command, check=True, capture_output=True)
+    seen = json.loads((tmp_path / "seen.json").read_text())
+    trace = load(str(tmp_path / "t.json.gz"))
+    flow = dataflow(trace, own(trace), trace.steps[0])
+    place = witnessed(trace)
+    assert len(place) >= len(seen["names"]) - 1  # the profiler's own last one apart
+    marked = {*place.values(), *flow.units.op.tolist()}
+    unit = [outermost(trace, row, marked) for row in flow.units.op.tolist()]
+    home = {number: outermost(trace, row, marked) for number, row in place.items()}
+    works = set(unit)
+    assert works <= set(home.values()), "every operator that works was witnessed"
+    pairs = {(home.get(a), home.get(b)) for a, b in seen["pairs"]}
+    truth = {(a, b) for a, b in pairs if a != b and a in works and b in works}
+    told = {(unit[e.producer], unit[e.consumer]) for e in flow.edges if e.tier == "T1"}
+    assert flow.executed and len(truth) > 80
+    assert {(a, b) for a, b in told if a != b} == truth
+
+
+def witnessed(trace: Trace) -> dict[int, int]:
+    """Number of a witnessed operator -> its annotation's row, in the first step."""
+    ops, step = trace.ops, trace.steps[0]
+    rows = [row for row in range(len(ops)) if step.start_ns <= ops.start_ns[row] < step.end_ns]
+    named = [(trace.names[ops.name[row]], row) for row in rows]
+    return {int(name.removeprefix(MARK)): row for name, row in named if name.startswith(MARK)}
+
+
+def outermost(trace: Trace, row: int, marked: set[int]) -> int:
+    """Of those marked the one that holds all others round an op."""
+    found = row
+    while row >= 0:
+        found = row if row in marked else found
+        row = int(trace.ops.parent[row])
+    return found

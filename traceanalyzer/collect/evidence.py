@@ -101,9 +101,10 @@ def _tensors(side: Mapping[str, Any]) -> Iterator[TensorUse]:
     for number, (value, kind) in enumerate(zip(side["values"], side["types"], strict=True)):
         if kind.startswith("Tensor("):
             yield from _use(number, value)
-        elif kind.startswith("GenericList[Tensor("):
-            for each in value:
-                yield from _use(number, each)
+        elif kind.startswith("GenericList[") and "Tensor(" in kind:
+            for each in value:  # some may be missing, as in x[:, rows]
+                if isinstance(each, list):
+                    yield from _use(number, each)
 
 
 def _use(number: int, value: list[Any]) -> Iterator[TensorUse]:

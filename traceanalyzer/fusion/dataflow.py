@@ -16,7 +16,7 @@ from traceanalyzer.columns import Ids, Step, Trace
 from traceanalyzer.cost.ownership import Ownership
 from traceanalyzer.cost.registry import price
 from traceanalyzer.fusion.executed import UNREAD, executed, flows
-from traceanalyzer.fusion.freed import proved, room
+from traceanalyzer.fusion.freed import dying, proved, room
 from traceanalyzer.fusion.matching import matched
 from traceanalyzer.fusion.units import Units, units
 from traceanalyzer.model import Cost, OpCall
@@ -53,6 +53,7 @@ class Dataflow:
     edges: tuple[Edge, ...]
     executed: bool  # every edge between units is known, not only those of neighbours
     outer: tuple[Outer, ...] = ()
+    dying: frozenset[int] = frozenset()  # units whose results are gone before the step ends
 
 
 def dataflow(trace: Trace, ownership: Ownership, step: Step) -> Dataflow:
@@ -64,19 +65,23 @@ def dataflow(trace: Trace, ownership: Ownership, step: Step) -> Dataflow:
         found |= dict.fromkeys(_alike(trace, working), "T3")
     freed = dict.fromkeys(proved(trace, working), True)
     found |= dict.fromkeys(freed, "T2")
-    found |= dict.fromkeys(by_execution or (), "T1")
     costs = _Costs(trace, working)
+    found |= dict.fromkeys(by_execution.bytes if by_execution else (), "T1")
     edges = []
+    known = by_execution.bytes if by_execution else {}
     for consumer, producer in sorted((consumer, producer) for producer, consumer in found if producer >= 0):
+        if not costs.reads(consumer):
+            continue  # as ones_like, which is given a tensor and asks for its size
         pair = (producer, consumer)
         most = min(costs.written(producer), costs.read(consumer))
-        amount = min((by_execution or {}).get(pair, most), most)
+        amount = min(known.get(pair, most), most)
         edges.append(Edge(producer, consumer, found[pair], amount, pair in freed))
     outer = [
         Outer(producer, consumer, min(amount, costs.read(consumer)))
-        for (producer, consumer), amount in sorted((by_execution or {}).items()) if producer < 0
+        for (producer, consumer), amount in sorted(known.items()) if producer < 0
     ]  # fmt: skip
-    return Dataflow(working, tuple(edges), by_execution is not None, tuple(outer))
+    whole = by_execution is not None and by_execution.whole
+    return Dataflow(working, tuple(edges), whole, tuple(outer), dying(trace, working, step.end_ns))
 
 
 class _Costs:
@@ -89,19 +94,31 @@ class _Costs:
     def written(self, place: int) -> int:
         return self._cost[self._call[place]].write_bytes or 0
 
+    def reads(self, place: int) -> bool:
+        return self._cost[self._call[place]].read_bytes != 0
+
     def read(self, place: int) -> int:
         return self._cost[self._call[place]].read_bytes or 0
 
 
-def _executed(trace: Trace, working: Units, step: Step) -> dict[tuple[int, int], int] | None:
-    """Bytes that each consumer reads of each producer's; None where no step like this one was executed."""
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What an executed step tells of the timed one's units."""
+
+    bytes: dict[tuple[int, int], int]  # that each consumer reads of each producer's
+    whole: bool                        # every unit was found again, so that no reader is missing
+
+
+def _executed(trace: Trace, working: Units, step: Step) -> _Read | None:
+    """None where no step like this one was executed."""
     given = executed(trace.evidence) if trace.evidence is not None else None
     if given is None:
         return None
     rows = matched(given, trace, step)
     place = _places(len(trace.ops), working.op)[rows]
     place[rows < 0] = -1
-    if len(np.unique(place[place >= 0])) < _MATCHED * len(working.op):
+    again = len(np.unique(place[place >= 0]))
+    if again < _MATCHED * len(working.op):
         return None
     works = (place >= 0).tolist()
     amounts: dict[tuple[int, int], int] = {}
@@ -109,7 +126,7 @@ def _executed(trace: Trace, working: Units, step: Step) -> dict[tuple[int, int],
         source = int(place[flow.producer]) if flow.producer >= 0 else flow.producer
         pair = (source, int(place[flow.consumer]))
         amounts[pair] = amounts.get(pair, 0) + flow.bytes
-    return amounts
+    return _Read(amounts, again == len(working.op))
 
 
 def _places(count: int, rows: Ids) -> Ids:

@@ -12,7 +12,7 @@ from math import prod
 
 import numpy as np
 
-from traceanalyzer.columns import Memory, Trace
+from traceanalyzer.columns import Ids, Memory, OpKind, Trace
 from traceanalyzer.fusion.executed import UNREAD
 from traceanalyzer.fusion.units import Units
 from traceanalyzer.model import Dims, OpCall
@@ -36,6 +36,26 @@ def proved(trace: Trace, units: Units) -> list[tuple[int, int]]:
         if sizes and _takes(trace.calls[trace.ops.call[second]], sizes):
             found.append((place, place + 1))
     return found
+
+
+def dying(trace: Trace, units: Units, end_ns: int) -> frozenset[int]:
+    """Places of units that allocate something, and nothing that is not freed before `end_ns`."""
+    if trace.memory is None:
+        return frozenset()
+    made, freed, _ = _lifetimes(trace.memory)
+    begin = np.searchsorted(made, trace.ops.start_ns[_allocators(trace, units)])
+    until = np.searchsorted(made, trace.ops.end_ns[units.op])
+    stay = np.concatenate([[0], np.cumsum(freed >= end_ns)])
+    gone = (until > begin) & (stay[until] == stay[begin])
+    return frozenset(np.flatnonzero(gone).tolist())
+
+
+def _allocators(trace: Trace, units: Units) -> Ids:
+    """Of each unit the row of the op in which it allocates: `clone` allocates what its `copy_` writes."""
+    filling = np.array([call.name in UNREAD for call in trace.calls] + [False])
+    parent = trace.ops.parent[units.op]
+    within = filling[trace.ops.call[units.op]] & (parent >= 0) & (trace.ops.kind[parent] == OpKind.OP)
+    return np.where(within, parent, units.op)
 
 
 def _lifetimes(memory: Memory) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -6,15 +6,14 @@ they differ (a logged step, another branch), what stands before and behind the d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from difflib import SequenceMatcher
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from traceanalyzer.columns import Ids, OpKind, Step, Trace
 from traceanalyzer.fusion.executed import Executed
 
-_LONGEST = 2000  # operators between the common ends of two threads that are compared at all
+_MOST_DIFFERENCES = 1000  # operators that only one of two threads has: beyond, the two are not compared
 
 
 def matched(step: Executed, trace: Trace, timed: Step) -> Ids:
@@ -49,7 +48,42 @@ def _common(left: Sequence[str], right: Sequence[str]) -> Iterator[tuple[int, in
     rest = shorter - head
     tail = next((i for i in range(rest) if left[-1 - i] != right[-1 - i]), rest)
     yield len(left) - tail, len(right) - tail, tail
-    a, b = left[head : len(left) - tail], right[head : len(right) - tail]
-    if max(len(a), len(b)) <= _LONGEST:
-        for match in SequenceMatcher(None, a, b, autojunk=False).get_matching_blocks():
-            yield head + match.a, head + match.b, match.size
+    middle = _shared(left[head : len(left) - tail], right[head : len(right) - tail])
+    yield from ((head + a, head + b, size) for a, b, size in middle)
+
+
+def _shared(left: Sequence[str], right: Sequence[str]) -> Iterator[tuple[int, int, int]]:
+    """Of the longest common subsequence its stretches; none where the two differ in too much.
+
+    E. W. Myers, An O(ND) difference algorithm and its variations, 1986: fast where little differs.
+    """
+    furthest = {1: 0}  # diagonal (place in left - place in right) -> how far in left it is reached
+    before: list[dict[int, int]] = []
+    for differences in range(min(_MOST_DIFFERENCES, len(left) + len(right)) + 1):
+        before.append(dict(furthest))
+        for diagonal in range(-differences, differences + 1, 2):
+            at = _enter(furthest, diagonal, differences)
+            while at < len(left) and 0 <= at - diagonal < len(right) and left[at] == right[at - diagonal]:
+                at += 1
+            furthest[diagonal] = at
+            if at >= len(left) and at - diagonal >= len(right):
+                yield from _walked(before, len(left), len(right))
+                return
+
+
+def _enter(furthest: Mapping[int, int], diagonal: int, differences: int) -> int:
+    """Place in left at which a diagonal is entered by one more difference."""
+    above, below = furthest.get(diagonal + 1, -1), furthest.get(diagonal - 1, -1)
+    return above if diagonal == -differences or diagonal != differences and below < above else below + 1
+
+
+def _walked(before: Sequence[Mapping[int, int]], left: int, right: int) -> Iterator[tuple[int, int, int]]:
+    """The stretches of a path that ends at (left, right), from the last to the first."""
+    for differences in range(len(before) - 1, -1, -1):
+        diagonal = left - right
+        entered = _enter(before[differences], diagonal, differences) if differences else 0
+        if left > entered:
+            yield entered, entered - diagonal, left - entered
+        came = diagonal + 1 if before[differences].get(diagonal + 1, -1) == entered else diagonal - 1
+        left = entered if came == diagonal + 1 else entered - 1
+        right = left - came

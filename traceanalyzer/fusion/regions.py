@@ -168,20 +168,21 @@ def _remaining(
 
 
 def _stays_inside(scene: Scene, producer: int, places: set[int]) -> bool:
-    """Whether all that read what it makes are known, and are inside."""
+    """Whether all that read what it makes are known, and are inside, and nobody keeps it for later."""
     readers = scene.out_of[producer]
     if not scene.executed or not all(edge.consumer in places for edge in readers):
         return False
     node = scene.nodes[producer]
-    return not node.call.name.endswith("_") or _made_inside(scene, node, places)
+    if node.call.name.endswith("_") and node.call.name not in UNREAD:  # what it only writes was made for it
+        return any(other in scene.dying for other in _made_inside(scene, node, places))
+    return producer in scene.dying
 
 
-def _made_inside(scene: Scene, node: Node, places: set[int]) -> bool:
-    """Whether what it changes in place was made by a member; what it only writes was made for it."""
-    if node.call.name in UNREAD:
-        return True
+def _made_inside(scene: Scene, node: Node, places: set[int]) -> list[int]:
+    """Of what it changes in place, the members that made it."""
     amount = node.cost.write_bytes if node.cost else 0
-    return any(edge.producer in places and edge.bytes >= amount for edge in scene.into.get(node.place, ()))
+    into = scene.into.get(node.place, ())
+    return [edge.producer for edge in into if edge.producer in places and edge.bytes >= amount]
 
 
 def _read_again(scene: Scene, places: Sequence[int]) -> dict[int, int]:

@@ -49,6 +49,7 @@ class Scene:
     edges: tuple[Edge, ...]
     executed: bool       # every edge between nodes is known
     outer: tuple[Outer, ...] = ()
+    dying: frozenset[int] = frozenset()  # places of nodes whose results are gone before the step ends
 
     @cached_property
     def into(self) -> dict[int, list[Edge]]:
@@ -117,7 +118,8 @@ def scene(trace: Trace, ownership: Ownership, window: Window, analysis: Analysis
             PHASES[ops.phase[row]] if ops.phase[row] >= 0 else None,
             trace.names[ops.module[row]] if ops.module[row] >= 0 else None, name, joined, size, length,
         ))  # fmt: skip
-    return Scene(trace, step, analysis, tuple(nodes), flow.edges, flow.executed, flow.outer)
+    return Scene(trace, step, analysis, tuple(nodes), flow.edges, flow.executed, flow.outer,
+                 flow.dying)  # fmt: skip
 
 
 def _known(call: OpCall) -> tuple[Cost | None, str, Kind, int, int | None]:
