@@ -193,6 +193,84 @@ def error_backward(count: int) -> Step:
     return lambda: 2 * (x - y) / count * z + 0.01 * x
 
 
+def gated_gelu(count: int) -> Step:
+    x, y = torch.rand(count // WIDTH, WIDTH), torch.rand(count // WIDTH, WIDTH)
+    return lambda: F.gelu(x) * y
+
+
+def tempered_softmax(count: int) -> Step:
+    x, bias = torch.rand(count // WIDTH, WIDTH), torch.rand(WIDTH)
+    return lambda: (x * 0.125 + bias).softmax(-1)
+
+
+def entropy_rows(count: int) -> Step:
+    x = torch.rand(count // WIDTH, WIDTH)
+
+    def step() -> object:
+        likely = F.log_softmax(x, -1)
+        return -(likely.exp() * likely).sum(-1)
+
+    return step
+
+
+def swish_backward(count: int) -> Step:
+    x, gradient = torch.rand(count), torch.rand(count)
+
+    def step() -> object:
+        s = torch.sigmoid(x)
+        return gradient * s * (1 + x * (1 - s))
+
+    return step
+
+
+def drift(count: int) -> Step:
+    x, y = torch.rand(count), torch.rand(count)
+    return lambda: (x - (0.99 * x + 0.01 * y)).abs() * y
+
+
+def half_rotation(count: int) -> Step:
+    half = WIDTH // 2
+    x, y = torch.rand(count // WIDTH, half), torch.rand(count // WIDTH, half)
+    cos, sin = torch.rand(count // WIDTH, half), torch.rand(count // WIDTH, half)
+    return lambda: (x * cos - y * sin, y * cos + x * sin)
+
+
+def modulated_norm(count: int) -> Step:
+    x, scale, shift = torch.rand(count // WIDTH, WIDTH), torch.rand(WIDTH), torch.rand(WIDTH)
+    return lambda: F.layer_norm(x, (WIDTH,)) * (1 + scale) + shift
+
+
+def squared_error_rows(count: int) -> Step:
+    x, y = torch.rand(count // WIDTH, WIDTH), torch.rand(count // WIDTH, WIDTH)
+    return lambda: ((x - y) * (x - y)).mean(-1)
+
+
+def fake_quantized(count: int) -> Step:
+    x = torch.rand(count)
+    return lambda: (x * 127).round().clamp(-127, 127) * (1 / 127)
+
+
+def nesterov_sgd(count: int) -> Step:
+    parameters = [torch.nn.Parameter(torch.rand(count // 8)) for _ in range(8)]
+    for parameter in parameters:
+        parameter.grad = torch.rand_like(parameter)
+    optimizer = torch.optim.SGD(parameters, lr=1e-3, momentum=0.9, nesterov=True, foreach=True)
+    return lambda: optimizer.step()
+
+
+def decaying_adam(count: int) -> Step:
+    parameters = [torch.nn.Parameter(torch.rand(count // 16)) for _ in range(16)]
+    for parameter in parameters:
+        parameter.grad = torch.rand_like(parameter)
+    optimizer = torch.optim.Adam(parameters, weight_decay=0.01, foreach=True)
+    return lambda: optimizer.step()
+
+
+def bias_relu_residual(count: int) -> Step:
+    x, y, bias = torch.rand(count // WIDTH, WIDTH), torch.rand(count // WIDTH, WIDTH), torch.rand(WIDTH)
+    return lambda: torch.relu(x + bias) + y
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One pattern in one size; what is held back chooses nothing."""
@@ -210,9 +288,11 @@ CHOOSING = (
     rms_norm, residual_layer_norm, gelu_by_hand, gated, dropout_add, rotary, masked_softmax, scale_shift,
     group_norm_silu, cross_entropy, gated_backward, attention, adamw, tanh_residual, layer_scale,
     l2_normalized, hard_swish, relu_squared_backward, huber, momentum_sgd, layer_norm_gelu,
+    cosine_rows, decay, squared_gate, soft_cap, standardized, moving_average, adam, error_backward,
 )  # fmt: skip
 HELD_BACK = (
-    cosine_rows, decay, squared_gate, soft_cap, standardized, moving_average, adam, error_backward,
+    gated_gelu, tempered_softmax, entropy_rows, swish_backward, drift, half_rotation, modulated_norm,
+    squared_error_rows, fake_quantized, nesterov_sgd, decaying_adam, bias_relu_residual,
 )  # fmt: skip
 CASES = tuple(
     Case(pattern, size, held_back=pattern in HELD_BACK)

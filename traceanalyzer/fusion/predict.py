@@ -17,7 +17,12 @@ from traceanalyzer.model import Band, Device
 WIDEST = 2.5  # high by low, where the evidence is proof
 _CLOSEST = 0.15  # to its middle that an end comes: nothing is known better
 _LEAST = 0.15 # of the measured time: less is within the error of any prediction
-_SPECIAL_FLOPS = 40  # of an exponential or the like, as a compiler's vector code computes it
+# What else than sums and products costs, in FLOPs that take as long: compiled AVX2 code on an AMD EPYC.
+SPECIAL_FLOPS = {
+    "exp": 65, "sigmoid": 78, "silu": 65, "tanh": 210, "gelu": 100, "gelu_tanh": 245, "erf": 85, "log": 80,
+    "log1p": 110, "expm1": 85, "softplus": 200, "mish": 420, "cosh": 190, "sinh": 190, "sin": 45, "cos": 45,
+    "atan": 160, "sqrt": 15, "rsqrt": 25, "div": 12, "reciprocal": 8, "pow": 0, "native_layer_norm": 25,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +42,9 @@ _FORWARD = Fractions(0.5, 0.75, 0.9)
 _BACKWARD = Fractions(0.3, 0.5, 0.75)    # gradients of weights take a second pass
 # What products and vector code reach of their peaks.
 _ARITHMETIC = {"gpu": Fractions(0.35, 0.55, 0.75), "cpu": Fractions(0.6, 0.75, 1.0)}
-_TRAFFIC = Fractions(1.6, 1.05, 0.6)     # on a CPU: time of the remaining traffic, by what it took before
-_CALL_NS = Fractions(70e3, 40e3, 15e3)   # and to enter a compiled region or a fused optimizer
+_SPECIAL = {"gpu": Fractions(0.55, 0.9, 1.2), "cpu": Fractions(0.5, 1.4, 2.0)}  # a GPU has units for them
+_TRAFFIC = Fractions(1.6, 1.12, 0.43)    # on a CPU: time of the remaining traffic, by what it took before
+_CALL_NS = Fractions(76e3, 50e3, 15e3)   # and to enter a compiled region or a fused optimizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,48 +55,49 @@ class Work:
     launches: int = 1
     backward: bool = False
     matrix: tuple[tuple[str, int], ...] = ()  # (precision, FLOPs) of products
-    special_functions: int = 0
+    special_flops: int = 0      # by SPECIAL_FLOPS
     share: float = 1.0          # of the traffic before, weighed as a CPU feels it
 
 
 def saving(measured_ns: float, after: Work, device: Device, floor_ns: float) -> Band | None:
     """A step's band; None where the roofs are not known."""
-    arithmetic = _arithmetic_s(after, device)
+    arithmetic = _arithmetic_ns(after, device)
     if not device.bandwidth_bytes_per_s or arithmetic is None:
         return None
-    taken = _on_cpu if device.kind == "cpu" else _on_gpu
-    return Band(*(max(0.0, measured_ns - time) for time in taken(measured_ns, after, device, floor_ns)))
+    if device.kind == "cpu":
+        taken = _on_cpu(measured_ns, after, arithmetic)
+    else:
+        taken = _on_gpu(after, device.bandwidth_bytes_per_s, arithmetic, floor_ns)
+    return Band(*(max(0.0, measured_ns - time) for time in taken))
 
 
-def _on_gpu(measured_ns: float, after: Work, device: Device, floor_ns: float) -> Iterator[float]:
+def _on_gpu(after: Work, bandwidth: float, arithmetic: Fractions, floor_ns: float) -> Iterator[float]:
     """The longest of traffic, arithmetic and launches, in ns."""
-    bandwidth, arithmetic = device.bandwidth_bytes_per_s or 1.0, _arithmetic_s(after, device) or 0.0
     fractions = _BACKWARD if after.backward else _FORWARD
-    for part, of_peak in zip(fractions, _ARITHMETIC["gpu"], strict=True):
-        taken = max(after.bytes / (part * bandwidth), arithmetic / of_peak) * 1e9
-        yield max(taken, after.launches * floor_ns)
+    for part, computing in zip(fractions, arithmetic, strict=True):
+        yield max(after.bytes / (part * bandwidth) * 1e9, computing, after.launches * floor_ns)
 
 
-def _on_cpu(measured_ns: float, after: Work, device: Device, floor_ns: float) -> Iterator[float]:
+def _on_cpu(measured_ns: float, after: Work, arithmetic: Fractions) -> Iterator[float]:
     """Arithmetic, then traffic at the speed it had before, and a call, in ns.
 
     What a CPU makes of its bandwidth depends on whose pages are new and whose are in a cache, which a roof
     does not tell and the time before does: the replacement reads and writes tensors of the same sizes.
     """
-    arithmetic = (_arithmetic_s(after, device) or 0.0) * 1e9
-    for of_peak, slower, call in zip(_ARITHMETIC["cpu"], _TRAFFIC, _CALL_NS, strict=True):
-        stays = arithmetic / of_peak
+    for stays, slower, call in zip(arithmetic, _TRAFFIC, _CALL_NS, strict=True):
         yield stays + after.share * slower * max(0.0, measured_ns - stays) + after.launches * call
 
 
-def _arithmetic_s(after: Work, device: Device) -> float | None:
-    """Seconds at the peaks; None where one that is needed is not known."""
+def _arithmetic_ns(after: Work, device: Device) -> Fractions | None:
+    """At worst, as a rule and at best; None where a peak that is needed is not known."""
     products = [(_peak(device, precision), flops) for precision, flops in after.matrix]
     if any(peak is None for peak, _ in products):
         return None
     vector = device.peak("vector", "fp32") or _peak(device, "fp32")
-    special = after.special_functions * _SPECIAL_FLOPS / vector if vector else 0.0
-    return special + sum(flops / peak for peak, flops in products if peak)
+    special = after.special_flops / vector if vector else 0.0
+    matrix = sum(flops / peak for peak, flops in products if peak)
+    parts = zip(_ARITHMETIC[device.kind], _SPECIAL[device.kind], strict=True)
+    return Fractions(*(1e9 * (matrix / of_peak + special / of_rate) for of_peak, of_rate in parts))
 
 
 def _peak(device: Device, precision: str) -> float | None:

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from traceanalyzer.fusion.dataflow import Tier as EdgeTier
-from traceanalyzer.fusion.predict import Work
+from traceanalyzer.fusion.predict import SPECIAL_FLOPS, Work
 from traceanalyzer.fusion.regions import Region, region, regions
 from traceanalyzer.fusion.scene import Node, Scene
 from traceanalyzer.model import Band, IdleCause, Tier
 
-_SLOW = {"tanh": 3, "cosh": 4, "sinh": 4, "log": 2, "gelu": 4, "erf": 4, "gelu_backward": 4, "pow": 0}
 _UNSURE = ("masked_fill", "where", "native_group_norm", "native_group_norm_backward")
 COMPILE_DOCS = "https://docs.pytorch.org/docs/stable/generated/torch.compile.html"
 
@@ -122,8 +121,15 @@ def backward(nodes: Sequence[Node]) -> bool:
 
 
 def special(nodes: Sequence[Node]) -> int:
-    """Exponentials and the like, each of the slow ones as several."""
-    return sum(node.cost.special_functions * _SLOW.get(node.name, 1) for node in nodes if node.cost)
+    """FLOPs that take as long as their exponentials and the like."""
+    return sum(node.cost.special_functions * _flops(node) for node in nodes if node.cost)
+
+
+def _flops(node: Node) -> int:
+    """Of one of its special functions; a gradient's are those of its function."""
+    name = node.name.removesuffix("_backward")
+    by_tanh = name == "gelu" and any("tanh" in text for text in node.call.concrete)
+    return SPECIAL_FLOPS.get("gelu_tanh" if by_tanh else name, SPECIAL_FLOPS["exp"])
 
 
 def chains(scene: Scene, free: Callable[[Node], bool], wanted: Callable[[Region], bool]) -> Iterator[Match]:
@@ -141,7 +147,7 @@ def replaced(scene: Scene, found: Region) -> Match:
     them there is often slower than the operators (docs/savings.md).
     """
     after = Work(
-        found.bytes_after, 1, backward(found.nodes), special_functions=special(found.nodes),
+        found.bytes_after, 1, backward(found.nodes), special_flops=special(found.nodes),
         share=found.share_after,
     )  # fmt: skip
     saves = found.bytes_before - found.bytes_after

@@ -40,7 +40,7 @@ def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
             logits = last.write_bytes if is_backward else first.read_bytes
             passes = 2 if is_backward else 1
             share = share_after(scene, nodes)
-            after = Work(passes * logits, special_functions=special(nodes), share=share)
+            after = Work(passes * logits, special_flops=special(nodes), share=share)
             saved = sum(node.bytes for node in nodes) - after.bytes
             if saved > 0:
                 yield Match(tuple(nodes), surest(scene, nodes), after, bytes_saved=saved)
