@@ -42,7 +42,9 @@ _FORWARD = Fractions(0.5, 0.75, 0.9)
 _BACKWARD = Fractions(0.3, 0.5, 0.75)    # gradients of weights take a second pass
 # What products and vector code reach of their peaks.
 _ARITHMETIC = {"gpu": Fractions(0.35, 0.55, 0.75), "cpu": Fractions(0.6, 0.75, 1.0)}
-_SPECIAL = {"gpu": Fractions(0.55, 0.9, 1.2), "cpu": Fractions(0.5, 1.4, 2.0)}  # a GPU has units for them
+# At what multiple of that rate; a GPU has units for them, 16 results while 128 lanes do two FLOPs each:
+# CUDA C++ Programming Guide, throughput of native arithmetic instructions.
+_SPECIAL = {"gpu": Fractions(1.0, 2.0, 3.3), "cpu": Fractions(0.5, 1.4, 2.0)}
 _TRAFFIC = Fractions(1.6, 1.12, 0.43)    # on a CPU: time of the remaining traffic, by what it took before
 _CALL_NS = Fractions(76e3, 50e3, 15e3)   # and to enter a compiled region or a fused optimizer
 

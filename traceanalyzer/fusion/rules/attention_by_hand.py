@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from traceanalyzer.cost.tensors import itemsize, numel, shape
-from traceanalyzer.fusion.predict import Work
+from traceanalyzer.fusion.predict import SPECIAL_FLOPS, Work
 from traceanalyzer.fusion.regions import RANDOM
 from traceanalyzer.fusion.rules.base import Match, Rule, runs, surest
 from traceanalyzer.fusion.scene import Node, Scene
@@ -74,7 +74,10 @@ def attention(scene: Scene, nodes: Sequence[Node], is_backward: bool) -> Match |
     if is_backward:
         flops = flops * 5 // 4  # the scores are computed again
     before = sum(node.bytes for node in nodes)
-    after = Work(outer, 2 if is_backward else 1, is_backward, ((precision, flops),), share=outer / before)
+    after = Work(
+        outer, 2 if is_backward else 1, is_backward, ((precision, flops),), scores * SPECIAL_FLOPS["exp"],
+        share=outer / before,
+    )  # fmt: skip  # gradients need the exponentials again
     if outer >= before:
         return None
     return Match(tuple(nodes), surest(scene, nodes), after, bytes_saved=before - outer)
