@@ -1,8 +1,7 @@
 """What the top suggestion saves once it is applied: `python benchmarks/applied.py [--keep FOLDER]`.
 
-Each example is recorded as it is and as its report's top suggestion has it, ten times in turns. What a step
-takes without the profiler stands in each trace: the difference is what was saved, and it is held against the
-band that the report of the example as it was has promised.
+Each example is recorded and analysed as it is, three times. Then steps of it are timed against steps of the
+same model as the top suggestion has it, in turns, without the profiler.
 """
 
 from __future__ import annotations
@@ -11,106 +10,138 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import torch
+
 import traceanalyzer
-from traceanalyzer.model import Analysis
+from traceanalyzer.model import Band
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-TURNS = 10
+sys.path.insert(0, str(EXAMPLES))
+TURNS, STEPS = 10, 5
+Step = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A script as it is, and the flags with which it follows suggestions of some rules."""
+    """A script, its step as it is (False) and as suggestions of some rules have it (True), and the flag."""
 
     script: str
-    after: tuple[str, ...]
+    step: Callable[[bool], Step]
+    flag: str
     rules: tuple[str, ...]
 
 
+def gpt(followed: bool) -> Step:
+    from gpt import Gpt
+
+    torch.manual_seed(0)
+    model, ids = Gpt(2048, 256, 8, 2, 256, fused=followed), torch.randint(0, 2048, (4, 256))
+    return trained(model, (ids,), torch.optim.AdamW(model.parameters(), lr=3e-4))
+
+
+def memory_block(followed: bool) -> Step:
+    from memory_block import Block
+
+    torch.manual_seed(0)
+    block, (x, gate) = Block(1024), torch.randn(2, 16384, 1024)
+    optimizer = torch.optim.SGD(block.parameters(), lr=1.0)
+    return trained(torch.compile(block) if followed else block, (x, gate), optimizer)
+
+
+def trained(
+    model: Callable[..., torch.Tensor], data: tuple[torch.Tensor, ...], optimizer: torch.optim.Optimizer
+) -> Step:
+    def step() -> None:
+        model(*data).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
 CASES = (
-    Example("gpt.py", ("--fused",), ("attention_by_hand",)),
-    Example("memory_block.py", ("--compile",), ("pointwise_chain", "rms_norm", "gated_activation")),
+    Example("gpt.py", gpt, "--fused", ("attention_by_hand",)),
+    Example(
+        "memory_block.py", memory_block, "--compile", ("pointwise_chain", "rms_norm", "gated_activation")
+    ),
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """Times in ms a step: without the profiler, and as the suggestions have it."""
+def times_ms(example: Example) -> Iterator[tuple[float, float]]:
+    """Of each turn the median step as it is, and as suggested."""
+    steps = example.step(False), example.step(True)
+    for step in steps:
+        for _ in range(STEPS):
+            step()
+    for _ in range(TURNS):
+        before, after = ([once_ms(step) for _ in range(STEPS)] for step in steps)
+        yield median(before), median(after)
 
-    before: float
-    after: float
-    low: float
-    mid: float
-    high: float
+
+def once_ms(step: Step) -> float:
+    begin = time.perf_counter()
+    step()
+    return 1000 * (time.perf_counter() - begin)
 
 
-def recorded(example: Example, flags: tuple[str, ...], path: Path) -> Analysis:
+def recorded(example: Example, flags: tuple[str, ...], path: Path) -> Path:
     command = [sys.executable, "-m", "traceanalyzer", "profile", "--no-report", "-o", str(path)]
     subprocess.run([*command, str(EXAMPLES / example.script), *flags], check=True, capture_output=True)
-    return traceanalyzer.analyze(path)
+    return path
 
 
-def step_ms(analysis: Analysis) -> float:
-    """Without the profiler."""
-    assert analysis.recording is not None and analysis.recording.unprofiled_step_ns
-    return analysis.recording.unprofiled_step_ns / 1e6
+def promised(example: Example, folder: Path) -> Band:
+    """The top suggestion's and those that the same change follows, which exclude each other's time."""
+    found = []
+    for number in range(3):
+        analysis = traceanalyzer.analyze(recorded(example, (), folder / f"{example.script}.{number}.json.gz"))
+        told = [each for each in analysis.suggestions or () if each.saving_per_step_ns is not None]
+        assert told and told[0].rule in example.rules, [each.rule for each in told]
+        found.append([each.saving_per_step_ns for each in told if each.rule in example.rules])
+    return Band(*(median(sum(getattr(b, end) for b in one if b) / 1e6 for one in found)
+                  for end in ("low", "mid", "high")))  # fmt: skip
 
 
-def promised(analysis: Analysis, example: Example) -> tuple[float, float, float]:
-    """The bands of the top suggestion and of those that the same change follows; they exclude each other."""
-    told = [each for each in analysis.suggestions or () if each.saving_per_step_ns is not None]
-    assert told and told[0].rule in example.rules, [each.rule for each in told]
-    bands = [each.saving_per_step_ns for each in told if each.rule in example.rules]
-    low, mid, high = (sum(getattr(band, end) for band in bands) / 1e6 for end in ("low", "mid", "high"))
-    return low, mid, high
+def keep(example: Example, folder: Path, target: Path) -> None:
+    """Reports as it is and as suggested."""
+    for which, flags in (("before", ()), ("after", (example.flag,))):
+        trace = recorded(example, flags, folder / f"{example.script}.{which}.json.gz")
+        page = target / f"{Path(example.script).stem}_{which}.md"
+        command = [sys.executable, "-m", "traceanalyzer", "report", str(trace), "-o", str(page)]
+        subprocess.run(command, check=True, capture_output=True)
 
 
-def turns(example: Example, folder: Path, keep: Path | None) -> Iterator[Turn]:
-    name = Path(example.script).stem
-    for number in range(TURNS):
-        files = [folder / f"{name}_{which}_{number}.json.gz" for which in ("before", "after")]
-        before, after = (
-            recorded(example, flags, file) for flags, file in zip(((), example.after), files, strict=True)
-        )
-        yield Turn(step_ms(before), step_ms(after), *promised(before, example))
-        if number == 0 and keep is not None:
-            for file in files:
-                report(file, keep / f"{file.name.removesuffix('_0.json.gz')}.md")
-
-
-def report(trace: Path, page: Path) -> None:
-    command = [sys.executable, "-m", "traceanalyzer", "report", str(trace), "-o", str(page)]
-    subprocess.run(command, check=True, capture_output=True)
-
-
-def line(name: str, found: list[Turn]) -> str:
-    before, after, low, mid, high = (
-        median(getattr(turn, part) for turn in found) for part in ("before", "after", "low", "mid", "high")
+def line(example: Example, found: list[tuple[float, float]], band: Band) -> str:
+    before, after = (median(column) for column in zip(*found, strict=True))
+    saved = sorted(one - other for one, other in found)
+    middle = median(saved)
+    inside = "yes" if band.low <= middle <= band.high else "no"
+    return (
+        f"| `{example.script} {example.flag}` | {before:.1f} | {after:.1f} "
+        f"| {middle:.1f} ({saved[0]:.1f} to {saved[-1]:.1f}) "
+        f"| {band.low:.1f} / {band.mid:.1f} / {band.high:.1f} | {band.mid / middle - 1:+.0%} | {inside} |"
     )
-    saved = median(turn.before - turn.after for turn in found)
-    spread = f"{min(t.before - t.after for t in found):.1f} to {max(t.before - t.after for t in found):.1f}"
-    inside = "yes" if low <= saved <= high else "no"
-    times = f"{before:.1f} | {after:.1f} | {saved:.1f} ({spread})"
-    return f"| {name} | {times} | {low:.1f} / {mid:.1f} / {high:.1f} | {mid / saved - 1:+.0%} | {inside} |"
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    options.add_argument("--keep", type=Path, help="folder for the reports of the first turn")
-    keep = options.parse_args().keep
-    if keep is not None:
-        keep.mkdir(parents=True, exist_ok=True)
+    options.add_argument("--keep", type=Path, help="folder for reports before and after")
+    target = options.parse_args().keep
     print("| example | before, ms a step | after | saved | promised | error of the middle | inside |")
     print("|---|---:|---:|---:|---:|---:|---|")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as name:
         for example in CASES:
-            name = f"`{' '.join((example.script, *example.after))}`"
-            print(line(name, list(turns(example, Path(folder), keep))), flush=True)
+            band = promised(example, Path(name))
+            print(line(example, list(times_ms(example)), band), flush=True)
+            if target is not None:
+                target.mkdir(parents=True, exist_ok=True)
+                keep(example, Path(name), target)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def main() -> None:
     args = options()
     torch.manual_seed(0)
     block: nn.Module = Block(args.width).to(args.device)
-    optimizer = torch.optim.SGD(block.parameters(), lr=1e-3)
+    optimizer = torch.optim.SGD(block.parameters(), lr=1.0)
     x, gate = torch.randn(2, args.batch, args.width, device=args.device)
     if args.compile:
         compiler = next(filter(shutil.which, [os.environ.get("CXX", ""), "g++", "clang++"]), None)

@@ -20,11 +20,13 @@ SMALL = {  # arguments that make a run short; what each learns in that time is s
     "gpt.py": "--steps 4 --width 64 --length 32",
     "convnet.py": "--steps 4 --batch 4 --size 32",
     "mlp_block.py": "--steps 4 --batch 32 --width 64",
+    "memory_block.py": "--steps 4 --batch 32 --width 64",
     "hf_trainer.py": "--steps 4 --width 32 --length 32 --batch 4",
     "lightning_module.py": "--steps 8 --width 64 --batch 32",
     "ddp.py": "--steps 4 --width 64 --batch 32",
 }
-ONE_BATCH = {"gpt.py", "convnet.py", "mlp_block.py", "ddp.py"}  # each step sees the same; no dropout
+# Each step sees the same; no dropout.
+ONE_BATCH = {"gpt.py", "convnet.py", "mlp_block.py", "memory_block.py", "ddp.py"}
 FRAMEWORKS = {"hf_trainer.py", "lightning_module.py"}  # seconds to import
 LOSS = re.compile(r"^step (\d+) loss (\d+\.\d{6})$")
 # A process that ends while a thread of gloo's still runs is aborted, once in some hundred runs, by libstdc++:
@@ -32,7 +34,7 @@ LOSS = re.compile(r"^step (\d+) loss (\d+\.\d{6})$")
 TRIES = 3
 TIME = re.compile(r"^median step \d+\.\d{3} ms$")
 EACH = [pytest.param(n, marks=pytest.mark.slow) if n in FRAMEWORKS else n for n in SCRIPTS]
-COMPILED = ["gpt.py", "mlp_block.py"]
+COMPILED = ["gpt.py", "mlp_block.py", "memory_block.py"]
 
 
 def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -45,6 +45,7 @@ _ARITHMETIC = {"gpu": Fractions(0.35, 0.55, 0.75), "cpu": Fractions(0.6, 0.75, 1
 # At what multiple of that rate; a GPU has units for them, 16 results while 128 lanes do two FLOPs each:
 # CUDA C++ Programming Guide, throughput of native arithmetic instructions.
 _SPECIAL = {"gpu": Fractions(1.0, 2.0, 3.3), "cpu": Fractions(0.5, 1.4, 2.0)}
+_PRODUCTS = Fractions(1.25, 1.0, 0.8)    # on a CPU: time of products that remain, by what they took before
 _TRAFFIC = Fractions(1.6, 1.12, 0.43)    # on a CPU: time of the remaining traffic, by what it took before
 _CALL_NS = Fractions(76e3, 50e3, 15e3)   # and to enter a compiled region or a fused optimizer
 
@@ -59,6 +60,7 @@ class Work:
     matrix: tuple[tuple[str, int], ...] = ()  # (precision, FLOPs) of products
     special_flops: int = 0      # by SPECIAL_FLOPS
     share: float = 1.0          # of the traffic before, weighed as a CPU feels it
+    products: float = 0.0       # of the time before, that of products which remain: a CPU's, not `matrix`
 
 
 def saving(measured_ns: float, after: Work, device: Device, floor_ns: float) -> Band | None:
@@ -81,25 +83,27 @@ def _on_gpu(after: Work, bandwidth: float, arithmetic: Fractions, floor_ns: floa
 
 
 def _on_cpu(measured_ns: float, after: Work, arithmetic: Fractions) -> Iterator[float]:
-    """Arithmetic, then traffic at the speed it had before, and a call, in ns.
+    """Arithmetic and products, then traffic at the speed it had before, and a call, in ns.
 
     What a CPU makes of its bandwidth depends on whose pages are new and whose are in a cache, which a roof
     does not tell and the time before does: the replacement reads and writes tensors of the same sizes.
     """
-    for stays, slower, call in zip(arithmetic, _TRAFFIC, _CALL_NS, strict=True):
+    for special, kept, slower, call in zip(arithmetic, _PRODUCTS, _TRAFFIC, _CALL_NS, strict=True):
+        stays = special + kept * after.products * measured_ns
         yield stays + after.share * slower * max(0.0, measured_ns - stays) + after.launches * call
 
 
 def _arithmetic_ns(after: Work, device: Device) -> Fractions | None:
     """At worst, as a rule and at best; None where a peak that is needed is not known."""
-    products = [(_peak(device, precision), flops) for precision, flops in after.matrix]
+    matrix = () if after.products else after.matrix
+    products = [(_peak(device, precision), flops) for precision, flops in matrix]
     if any(peak is None for peak, _ in products):
         return None
     vector = device.peak("vector", "fp32") or _peak(device, "fp32")
     special = after.special_flops / vector if vector else 0.0
-    matrix = sum(flops / peak for peak, flops in products if peak)
+    whole = sum(flops / peak for peak, flops in products if peak)
     parts = zip(_ARITHMETIC[device.kind], _SPECIAL[device.kind], strict=True)
-    return Fractions(*(1e9 * (matrix / of_peak + special / of_rate) for of_peak, of_rate in parts))
+    return Fractions(*(1e9 * (whole / of_peak + special / of_rate) for of_peak, of_rate in parts))
 
 
 def _peak(device: Device, precision: str) -> float | None:

@@ -66,21 +66,26 @@ def attention(scene: Scene, nodes: Sequence[Node], is_backward: bool) -> Match |
         return None  # its kernel for CPUs takes no dropout: ATen/native/transformers/sdp_utils_cpp.cpp
     if not scores or any(node.cost is None or _parts(node).count(scores) != 1 for node in products):
         return None
-    flops = sum(node.cost.flops for node in products if node.cost)
+    once = sum(node.cost.flops for node in products if node.cost)
     # Every product reads or writes the scores once; what else it moves are queries, keys, values, results
     # and their gradients: products over tokens and channels, known from the sizes of the other operands.
     outer = sum(_not_scores(node, scores) for node in products)
     precision = products[0].cost.precision if products[0].cost else "fp32"
-    if is_backward:
-        flops = flops * 5 // 4  # the scores are computed again
+    flops = once * 5 // 4 if is_backward else once  # the scores are computed again
     before = sum(node.bytes for node in nodes)
     after = Work(
         outer, 2 if is_backward else 1, is_backward, ((precision, flops),), scores * SPECIAL_FLOPS["exp"],
-        share=outer / before,
+        share=outer / before, products=_time_share(scene, nodes, products) * flops / max(once, 1),
     )  # fmt: skip  # gradients need the exponentials again
     if outer >= before:
         return None
     return Match(tuple(nodes), surest(scene, nodes), after, bytes_saved=before - outer)
+
+
+def _time_share(scene: Scene, nodes: Sequence[Node], products: Sequence[Node]) -> float:
+    """On a CPU what the products take of the whole; its kernel for attention calls the same library."""
+    whole = sum(node.time_ns for node in nodes)
+    return sum(node.time_ns for node in products) / max(whole, 1) if scene.trace.on_cpu else 0.0
 
 
 def _elements(node: Node) -> int:
