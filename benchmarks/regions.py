@@ -271,6 +271,86 @@ def bias_relu_residual(count: int) -> Step:
     return lambda: torch.relu(x + bias) + y
 
 
+def clipped_residual(count: int) -> Step:
+    x, y, z = torch.rand(count), torch.rand(count), torch.rand(count)
+    return lambda: (x + y).clamp(-1, 1) * z
+
+
+def soft_gate(count: int) -> Step:
+    x, y = torch.rand(count), torch.rand(count)
+    return lambda: F.softplus(x) * y
+
+
+def biased_log_softmax(count: int) -> Step:
+    x, bias = torch.rand(count // WIDTH, WIDTH), torch.rand(WIDTH)
+    return lambda: (x + bias).log_softmax(-1)
+
+
+def distance_rows(count: int) -> Step:
+    x, y = torch.rand(count // WIDTH, WIDTH), torch.rand(count // WIDTH, WIDTH)
+    return lambda: (x - y).abs().mean(-1)
+
+
+def scaled_elu(count: int) -> Step:
+    x, y = torch.rand(count), torch.rand(count)
+    return lambda: F.elu(0.5 * x) + y
+
+
+def mixed(count: int) -> Step:
+    x, y, z = torch.rand(count), torch.rand(count), torch.rand(count)
+    return lambda: torch.lerp(x, y, 0.3) * z - x
+
+
+def gated_residual(count: int) -> Step:
+    x, y, bias = torch.rand(count // WIDTH, WIDTH), torch.rand(count // WIDTH, WIDTH), torch.rand(WIDTH)
+    return lambda: torch.sigmoid(x + bias) * y + x
+
+
+def post_norm_scale(count: int) -> Step:
+    x, y, scale = torch.rand(count // WIDTH, WIDTH), torch.rand(count // WIDTH, WIDTH), torch.rand(WIDTH)
+    return lambda: y + scale * F.layer_norm(x, (WIDTH,), scale, scale)
+
+
+def affine_energy_rows(count: int) -> Step:
+    x, scale, shift = torch.rand(count // WIDTH, WIDTH), torch.rand(WIDTH), torch.rand(WIDTH)
+    return lambda: (x * scale + shift).square().sum(-1)
+
+
+def norm_backward(count: int) -> Step:
+    """The gradient of a division by the root of the mean square, written out."""
+    x, gradient = torch.rand(count // WIDTH, WIDTH), torch.rand(count // WIDTH, WIDTH)
+
+    def step() -> object:
+        inverse = torch.rsqrt((x * x).mean(-1, keepdim=True) + 1e-6)
+        normed = x * inverse
+        return inverse * (gradient - normed * (gradient * normed).mean(-1, keepdim=True))
+
+    return step
+
+
+def adagrad(count: int) -> Step:
+    parameters = [torch.nn.Parameter(torch.rand(count // 8)) for _ in range(8)]
+    for parameter in parameters:
+        parameter.grad = torch.rand_like(parameter)
+    optimizer = torch.optim.Adagrad(parameters, foreach=True)
+    return lambda: optimizer.step()
+
+
+def many_adamw(count: int) -> Step:
+    parameters = [torch.nn.Parameter(torch.rand(count // 32)) for _ in range(32)]
+    for parameter in parameters:
+        parameter.grad = torch.rand_like(parameter)
+    optimizer = torch.optim.AdamW(parameters, foreach=False)
+    return lambda: optimizer.step()
+
+
+def masked_attention(count: int) -> Step:
+    heads, tokens = max(1, count >> 16), min(256, int(count**0.5))
+    q, k, v = (torch.rand(heads, tokens, 64) for _ in range(3))
+    mask = torch.zeros(tokens, tokens)
+    return lambda: torch.bmm((torch.bmm(q, k.transpose(1, 2)) * 0.125 + mask).softmax(-1), v)
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One pattern in one size; what is held back chooses nothing."""
@@ -289,10 +369,12 @@ CHOOSING = (
     group_norm_silu, cross_entropy, gated_backward, attention, adamw, tanh_residual, layer_scale,
     l2_normalized, hard_swish, relu_squared_backward, huber, momentum_sgd, layer_norm_gelu,
     cosine_rows, decay, squared_gate, soft_cap, standardized, moving_average, adam, error_backward,
-)  # fmt: skip
-HELD_BACK = (
     gated_gelu, tempered_softmax, entropy_rows, swish_backward, drift, half_rotation, modulated_norm,
     squared_error_rows, fake_quantized, nesterov_sgd, decaying_adam, bias_relu_residual,
+)  # fmt: skip
+HELD_BACK = (
+    clipped_residual, soft_gate, biased_log_softmax, distance_rows, scaled_elu, mixed, gated_residual,
+    post_norm_scale, affine_energy_rows, norm_backward, adagrad, many_adamw, masked_attention,
 )  # fmt: skip
 CASES = tuple(
     Case(pattern, size, held_back=pattern in HELD_BACK)

@@ -17,6 +17,9 @@ from traceanalyzer.model import Band, Device
 WIDEST = 2.5  # high by low, where the evidence is proof
 _CLOSEST = 0.15  # to its middle that an end comes: nothing is known better
 _LEAST = 0.15 # of the measured time: less is within the error of any prediction
+# An element that an operator in a generated loop works on, and one that a reduction adds up, likewise; and
+# reads and writes to which a write of a CPU amounts: fitted, docs/savings.md.
+LOOP_FLOPS, REDUCED_FLOPS = 10, 32
 # What else than sums and products costs, in FLOPs that take as long: compiled AVX2 code on an AMD EPYC.
 SPECIAL_FLOPS = {
     "exp": 65, "sigmoid": 78, "silu": 65, "tanh": 210, "gelu": 100, "gelu_tanh": 245, "erf": 85, "log": 80,
@@ -40,14 +43,13 @@ class Fractions:
 # What a generated kernel reaches of the bandwidth.
 _FORWARD = Fractions(0.5, 0.75, 0.9)
 _BACKWARD = Fractions(0.3, 0.5, 0.75)    # gradients of weights take a second pass
-# What products and vector code reach of their peaks.
-_ARITHMETIC = {"gpu": Fractions(0.35, 0.55, 0.75), "cpu": Fractions(0.6, 0.75, 1.0)}
+# What products and vector code reach of their peaks; on a CPU those of its attention, in blocks.
+_ARITHMETIC = {"gpu": Fractions(0.35, 0.55, 0.75), "cpu": Fractions(0.5, 0.68, 0.85)}
 # At what multiple of that rate; a GPU has units for them, 16 results while 128 lanes do two FLOPs each:
 # CUDA C++ Programming Guide, throughput of native arithmetic instructions.
-_SPECIAL = {"gpu": Fractions(1.0, 2.0, 3.3), "cpu": Fractions(0.5, 1.4, 2.0)}
-_PRODUCTS = Fractions(1.25, 1.0, 0.8)    # on a CPU: time of products that remain, by what they took before
-_TRAFFIC = Fractions(1.6, 1.12, 0.43)    # on a CPU: time of the remaining traffic, by what it took before
-_CALL_NS = Fractions(76e3, 50e3, 15e3)   # and to enter a compiled region or a fused optimizer
+_SPECIAL = {"gpu": Fractions(1.0, 2.0, 3.3), "cpu": Fractions(0.53, 1.25, 2.0)}
+_TRAFFIC = Fractions(2.0, 1.06, 0.43)    # on a CPU: time of the remaining traffic, by what it took before
+_CALL_NS = Fractions(65e3, 50e3, 15e3)   # and to enter a compiled region or a fused optimizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,8 @@ class Work:
     backward: bool = False
     matrix: tuple[tuple[str, int], ...] = ()  # (precision, FLOPs) of products
     special_flops: int = 0      # by SPECIAL_FLOPS
+    loop_flops: int = 0         # what a CPU spends on the elements of generated loops, likewise
     share: float = 1.0          # of the traffic before, weighed as a CPU feels it
-    products: float = 0.0       # of the time before, that of products which remain: a CPU's, not `matrix`
 
 
 def saving(measured_ns: float, after: Work, device: Device, floor_ns: float) -> Band | None:
@@ -83,24 +85,23 @@ def _on_gpu(after: Work, bandwidth: float, arithmetic: Fractions, floor_ns: floa
 
 
 def _on_cpu(measured_ns: float, after: Work, arithmetic: Fractions) -> Iterator[float]:
-    """Arithmetic and products, then traffic at the speed it had before, and a call, in ns.
+    """Arithmetic, then traffic at the speed it had before, and a call, in ns.
 
     What a CPU makes of its bandwidth depends on whose pages are new and whose are in a cache, which a roof
     does not tell and the time before does: the replacement reads and writes tensors of the same sizes.
     """
-    for special, kept, slower, call in zip(arithmetic, _PRODUCTS, _TRAFFIC, _CALL_NS, strict=True):
-        stays = special + kept * after.products * measured_ns
+    for stays, slower, call in zip(arithmetic, _TRAFFIC, _CALL_NS, strict=True):
         yield stays + after.share * slower * max(0.0, measured_ns - stays) + after.launches * call
 
 
 def _arithmetic_ns(after: Work, device: Device) -> Fractions | None:
     """At worst, as a rule and at best; None where a peak that is needed is not known."""
-    matrix = () if after.products else after.matrix
-    products = [(_peak(device, precision), flops) for precision, flops in matrix]
+    products = [(_peak(device, precision), flops) for precision, flops in after.matrix]
     if any(peak is None for peak, _ in products):
         return None
     vector = device.peak("vector", "fp32") or _peak(device, "fp32")
-    special = after.special_flops / vector if vector else 0.0
+    loops = after.loop_flops if device.kind == "cpu" else 0  # a GPU's hide behind its memory
+    special = (after.special_flops + loops) / vector if vector else 0.0
     whole = sum(flops / peak for peak, flops in products if peak)
     parts = zip(_ARITHMETIC[device.kind], _SPECIAL[device.kind], strict=True)
     return Fractions(*(1e9 * (whole / of_peak + special / of_rate) for of_peak, of_rate in parts))

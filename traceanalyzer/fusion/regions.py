@@ -74,7 +74,7 @@ def _weight(node: Node, read: int, written: int) -> float:
     """A line is read before it is written, unless it was read anyway; new pages are cleared by the system."""
     if node.call.name.endswith("_"):
         return read + written
-    return read + (10 if written > _MAPPED else 2) * written
+    return read + (8 if written > _MAPPED else 3) * written
 
 
 def joins(scene: Scene, node: Node) -> bool:

@@ -75,17 +75,11 @@ def attention(scene: Scene, nodes: Sequence[Node], is_backward: bool) -> Match |
     before = sum(node.bytes for node in nodes)
     after = Work(
         outer, 2 if is_backward else 1, is_backward, ((precision, flops),), scores * SPECIAL_FLOPS["exp"],
-        share=outer / before, products=_time_share(scene, nodes, products) * flops / max(once, 1),
+        share=outer / before,
     )  # fmt: skip  # gradients need the exponentials again
     if outer >= before:
         return None
     return Match(tuple(nodes), surest(scene, nodes), after, bytes_saved=before - outer)
-
-
-def _time_share(scene: Scene, nodes: Sequence[Node], products: Sequence[Node]) -> float:
-    """On a CPU what the products take of the whole; its kernel for attention calls the same library."""
-    whole = sum(node.time_ns for node in nodes)
-    return sum(node.time_ns for node in products) / max(whole, 1) if scene.trace.on_cpu else 0.0
 
 
 def _elements(node: Node) -> int:

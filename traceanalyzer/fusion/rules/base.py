@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from traceanalyzer.fusion.dataflow import Tier as EdgeTier
-from traceanalyzer.fusion.predict import SPECIAL_FLOPS, Work
+from traceanalyzer.fusion.predict import LOOP_FLOPS, REDUCED_FLOPS, SPECIAL_FLOPS, Work
 from traceanalyzer.fusion.regions import Region, region, regions
 from traceanalyzer.fusion.scene import Node, Scene
 from traceanalyzer.model import Band, IdleCause, Tier
@@ -111,16 +111,17 @@ def _connected(scene: Scene, nodes: Sequence[Node], least: EdgeTier) -> bool:
     return places <= reached
 
 
-def share_after(scene: Scene, nodes: Sequence[Node]) -> float:
-    """Of their traffic, what one kernel for all of them would still have."""
-    return region(scene, nodes).share_after
+def generated(scene: Scene, nodes: Sequence[Node], moved: int) -> Work:
+    """One generated kernel for all of them, which moves so many bytes."""
+    loops = sum(LOOP_FLOPS * node.elements for node in nodes)
+    loops += sum(REDUCED_FLOPS * node.elements for node in nodes if node.kind == "reduction")
+    return Work(
+        moved, 1, nodes[0].phase == "backward", special_flops=_special(nodes), loop_flops=loops,
+        share=region(scene, nodes).share_after,
+    )  # fmt: skip
 
 
-def backward(nodes: Sequence[Node]) -> bool:
-    return nodes[0].phase == "backward"
-
-
-def special(nodes: Sequence[Node]) -> int:
+def _special(nodes: Sequence[Node]) -> int:
     """FLOPs that take as long as their exponentials and the like."""
     return sum(node.cost.special_functions * _flops(node) for node in nodes if node.cost)
 
@@ -146,10 +147,7 @@ def replaced(scene: Scene, found: Region) -> Match:
     No time is predicted on a CPU for masks and group normalizations: the code that the compiler makes of
     them there is often slower than the operators (docs/savings.md).
     """
-    after = Work(
-        found.bytes_after, 1, backward(found.nodes), special_flops=special(found.nodes),
-        share=found.share_after,
-    )  # fmt: skip
+    after = generated(scene, found.nodes, found.bytes_after)
     saves = found.bytes_before - found.bytes_after
     known = not (scene.trace.on_cpu and any(name in _UNSURE for name in found.names))
     return Match(found.nodes, found.tier, after if known else None, bytes_saved=saves)

@@ -14,8 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from traceanalyzer.fusion.predict import Work
-from traceanalyzer.fusion.rules.base import Match, Rule, backward, sequences, share_after, special, surest
+from traceanalyzer.fusion.rules.base import Match, Rule, generated, sequences, surest
 from traceanalyzer.fusion.scene import Node, Scene
 
 _CLASSES = 1000
@@ -36,11 +35,10 @@ def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
             first, last = nodes[0].cost, nodes[-1].cost
             if first is None or last is None:
                 continue
-            is_backward = backward(nodes) or "backward" in softmax.name
+            is_backward = "backward" in softmax.name
             logits = last.write_bytes if is_backward else first.read_bytes
             passes = 2 if is_backward else 1
-            share = share_after(scene, nodes)
-            after = Work(passes * logits, special_flops=special(nodes), share=share)
+            after = generated(scene, nodes, passes * logits)
             saved = sum(node.bytes for node in nodes) - after.bytes
             if saved > 0:
                 yield Match(tuple(nodes), surest(scene, nodes), after, bytes_saved=saved)

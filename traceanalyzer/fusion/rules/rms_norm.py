@@ -14,8 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from traceanalyzer.fusion.predict import Work
-from traceanalyzer.fusion.rules.base import Match, Rule, backward, sequences, share_after, surest
+from traceanalyzer.fusion.rules.base import Match, Rule, generated, sequences, surest
 from traceanalyzer.fusion.scene import Node, Scene
 
 # The mean is a sum and a division on a CPU.
@@ -32,7 +31,7 @@ def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
         first, last = nodes[0].cost, nodes[-1].cost
         if square.cost is None or first is None or last is None or first.read_bytes < last.write_bytes / 2:
             continue
-        after = Work(first.read_bytes + last.write_bytes, 1, backward(nodes), share=share_after(scene, nodes))
+        after = generated(scene, nodes, first.read_bytes + last.write_bytes)
         before = sum(node.bytes for node in nodes)
         yield Match(tuple(nodes), surest(scene, nodes), after, bytes_saved=before - after.bytes)
 

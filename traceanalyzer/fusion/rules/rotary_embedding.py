@@ -12,16 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from traceanalyzer.fusion.predict import Work
-from traceanalyzer.fusion.rules.base import (
-    COMPILE_DOCS,
-    Match,
-    Rule,
-    backward,
-    sequences,
-    share_after,
-    surest,
-)
+from traceanalyzer.fusion.rules.base import COMPILE_DOCS, Match, Rule, generated, sequences, surest
 from traceanalyzer.fusion.scene import Node, Scene
 
 _TENSOR = r"(?:mul )?neg cat mul (?:mul )?add "
@@ -34,8 +25,7 @@ def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
         sums = [node.cost for node in nodes if node.name == "add" and node.cost]
         if not sums or any(node.cost is None for node in nodes):
             continue
-        moved = 2 * sum(cost.write_bytes for cost in sums)
-        after = Work(moved, 1, backward(nodes), share=share_after(scene, nodes))
+        after = generated(scene, nodes, 2 * sum(cost.write_bytes for cost in sums))
         saved = sum(node.bytes for node in nodes) - after.bytes
         if saved > 0:
             yield Match(tuple(nodes), surest(scene, nodes), after, bytes_saved=saved)
