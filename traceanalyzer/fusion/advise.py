@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from traceanalyzer.fusion.predict import possible, proved, saving, together
+from traceanalyzer.fusion.predict import added, possible, proved, saving
 from traceanalyzer.fusion.rules import Match, Rule, rules
 from traceanalyzer.fusion.scene import Node, Scene
+from traceanalyzer.fusion.together import together
 from traceanalyzer.model import Analysis, Band, Suggestion
 from traceanalyzer.units import si
 
@@ -21,7 +22,7 @@ _SHOWN = 12     # operators of a place
 def suggestions(found: Scene) -> tuple[Suggestion, ...]:
     """Every rule's, those of one rule together where they are alike."""
     told = [
-        made for rule, matches in applied(found)
+        made for rule, matches in together(found, list(applied(found)))
         for group in _alike(matches) if (made := _told(found, rule, group)) is not None
     ]  # fmt: skip
     return tuple(sorted(told, key=lambda s: (-(s.saving_per_step_ns.mid if s.saving_per_step_ns else -1.0),
@@ -90,7 +91,7 @@ def _told(found: Scene, rule: Rule, group: Sequence[Match]) -> Suggestion | None
         bytes_saved_per_step=sum(kept) if kept else None,
         saving_per_step_ns=band,
         share_of_step=band.mid / found.step_ns if band is not None and not starved else None,
-        caveats=(*rule.caveats, *_warnings(found, band, starved)),
+        caveats=(*rule.caveats, *_warnings(found, group, band, starved)),
         docs=rule.docs,
     )
 
@@ -106,7 +107,7 @@ def _band(found: Scene, group: Sequence[Match]) -> Band | None:
         if band is None:
             return None
         bands.append(band)
-    return together(bands)
+    return added(bands)
 
 
 def _waits(analysis: Analysis) -> float:
@@ -116,8 +117,11 @@ def _waits(analysis: Analysis) -> float:
     return gaps / whole if whole and analysis.device.kind == "gpu" else 0.0
 
 
-def _warnings(found: Scene, band: Band | None, starved: bool) -> list[str]:
+def _warnings(found: Scene, group: Sequence[Match], band: Band | None, starved: bool) -> list[str]:
     told = []
+    if any(match.together for match in group):
+        told.append("the saving is that of compiling the whole module, forward and backward: what neighbours "
+                    "hand over stays in one kernel")  # fmt: skip
     if starved and band is not None:
         told.append("the device waits for launches much of the time: this saves kernel time, and the step "
                     "gets shorter only where kernels are the longer of the two")  # fmt: skip

@@ -111,7 +111,7 @@ def _peak(device: Device, precision: str) -> float | None:
     return device.peak("matrix", precision) or device.peak("vector", precision)
 
 
-def together(bands: Sequence[Band]) -> Band:
+def added(bands: Sequence[Band]) -> Band:
     """Of parts that exclude each other's time."""
     return Band(sum(b.low for b in bands), sum(b.mid for b in bands), sum(b.high for b in bands))
 

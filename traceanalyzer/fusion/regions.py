@@ -42,8 +42,8 @@ class Region:
     @property
     def share_after(self) -> float:
         """Of the traffic before, weighed as a CPU feels it, what remains."""
-        before = sum(_weight(n, n.cost.read_bytes, n.cost.write_bytes) for n in self.nodes if n.cost)
-        after = sum(_weight(n, self.read.get(n.place, 0), self.written.get(n.place, 0)) for n in self.nodes)
+        before = sum(weight(n, n.cost.read_bytes, n.cost.write_bytes) for n in self.nodes if n.cost)
+        after = sum(weight(n, self.read.get(n.place, 0), self.written.get(n.place, 0)) for n in self.nodes)
         return after / before if before else 1.0
 
     @property
@@ -70,8 +70,9 @@ def regions(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Region]:
     yield from _connected(scene, span)
 
 
-def _weight(node: Node, read: int, written: int) -> float:
-    """A line is read before it is written, unless it was read anyway; new pages are cleared by the system."""
+def weight(node: Node, read: int, written: int) -> float:
+    """Bytes as a CPU feels them: a line is read before it is written, unless it was read anyway; and the
+    system clears new pages. In reads, as measured: docs/savings.md."""
     if node.call.name.endswith("_"):
         return read + written
     return read + (8 if written > _MAPPED else 3) * written

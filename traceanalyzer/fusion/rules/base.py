@@ -28,6 +28,7 @@ class Match:
     bytes_saved: int | None = None
     evidence: str = ""               # instead of the operators in their order
     where: str = ""                  # instead of the module that holds them
+    together: bool = False           # `after` counts that its neighbours are compiled with it
 
 
 Instead = Literal["compiled", "attention", "optimizer", "nothing"]
@@ -113,17 +114,18 @@ def _connected(scene: Scene, nodes: Sequence[Node], least: EdgeTier) -> bool:
 
 def generated(scene: Scene, nodes: Sequence[Node], moved: int) -> Work:
     """One generated kernel for all of them, which moves so many bytes."""
-    loops = sum(LOOP_FLOPS * node.elements for node in nodes)
-    loops += sum(REDUCED_FLOPS * node.elements for node in nodes if node.kind == "reduction")
+    special, loops = arithmetic(nodes)
     return Work(
-        moved, 1, nodes[0].phase == "backward", special_flops=_special(nodes), loop_flops=loops,
+        moved, 1, nodes[0].phase == "backward", special_flops=special, loop_flops=loops,
         share=region(scene, nodes).share_after,
     )  # fmt: skip
 
 
-def _special(nodes: Sequence[Node]) -> int:
-    """FLOPs that take as long as their exponentials and the like."""
-    return sum(node.cost.special_functions * _flops(node) for node in nodes if node.cost)
+def arithmetic(nodes: Sequence[Node]) -> tuple[int, int]:
+    """FLOPs that take as long as their exponentials and the like, and as the loops of generated code."""
+    special = sum(node.cost.special_functions * _flops(node) for node in nodes if node.cost)
+    reduced = sum(node.elements for node in nodes if node.kind == "reduction")
+    return special, LOOP_FLOPS * sum(node.elements for node in nodes) + REDUCED_FLOPS * reduced
 
 
 def _flops(node: Node) -> int:

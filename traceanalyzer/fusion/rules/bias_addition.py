@@ -1,0 +1,50 @@
+"""Seen: a matrix product, and an addition of a vector to what it has just written.
+
+Instead: `torch.nn.functional.linear(x, weight, bias)` or `torch.addmm`: the product's kernel adds the bias
+before it writes.
+
+Saves: the addition: a read and a write of the product's result.
+
+When not: the product's result is needed without the bias as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from traceanalyzer.fusion.predict import Work
+from traceanalyzer.fusion.rules.base import Match, Rule
+from traceanalyzer.fusion.scene import Node, Scene
+
+_PRODUCTS = ("mm", "bmm")
+
+
+def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+    """Each addition that is known, or likely, to read a product's result and that adds a vector to it."""
+    for node in scene.nodes:
+        if not (free(node) and node.name == "add" and node.phase != "backward" and _adds_a_vector(node)):
+            continue
+        for edge in scene.into.get(node.place, ()):
+            if scene.nodes[edge.producer].name in _PRODUCTS:
+                yield Match((node,), edge.tier, Work(0, 0), bytes_saved=node.bytes)
+                break
+
+
+def _adds_a_vector(node: Node) -> bool:
+    """A tensor of several dims, and one that has its last alone."""
+    sizes = [tuple(dims) for dims in node.call.shapes[:2]]
+    if len(sizes) < 2 or not all(sizes):
+        return False
+    large, small = sorted(sizes, key=len, reverse=True)
+    return len(large) > 1 and len(small) == 1 and small[0] == large[-1] != 1
+
+
+RULE = Rule(
+    "bias_addition", __doc__ or "", find,
+    title="Biases are added by kernels of their own",
+    action="Give the bias to the product: F.linear, nn.Linear or addmm.",
+    snippet="y = torch.nn.functional.linear(x, weight, bias)",
+    caveats=("where the result without the bias is needed too, the addition stays",),
+    docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.linear.html",
+    order=32,
+)  # fmt: skip

@@ -1,0 +1,47 @@
+"""Seen: gradients of several micro-batches are added up: each parameter's gradient is read, added to and
+written once more for every micro-batch but the first.
+
+Instead: fewer, larger micro-batches where memory allows.
+
+Saves: three passes over all gradients for each micro-batch fewer, and the launches of a smaller batch.
+
+When not: the batch is as large as memory allows; this is then the price of the batch size, and a small one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from traceanalyzer.fusion.rules.base import Match, Rule
+from traceanalyzer.fusion.scene import Node, Scene
+from traceanalyzer.model import Band
+
+_SCOPE = "AccumulateGrad"
+
+
+def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+    """One match for all additions; none where gradients are filled with zeros, which makes one of each."""
+    if any("zero_grad" in scope for node in scene.nodes if node.name in ("zero", "_foreach_zero")
+           for scope in scene.scopes(node)):  # fmt: skip
+        return
+    added = tuple(
+        node for node in scene.nodes
+        if free(node) and node.name == "add" and any(_SCOPE in scope for scope in scene.scopes(node))
+    )  # fmt: skip
+    if added:
+        time = sum(node.time_ns for node in added)
+        told = f"{len(added)} additions to gradients a step, {time / 1e6:.3g} ms"
+        yield Match(added, "T0", saved=Band(0.4 * time, 0.7 * time, time), evidence=told,
+                    bytes_saved=sum(node.bytes for node in added), where="gradients")  # fmt: skip
+
+
+RULE = Rule(
+    "gradient_accumulation", __doc__ or "", find,
+    title="Gradients of micro-batches are added up",
+    action="Take fewer, larger micro-batches where memory allows.",
+    snippet="",
+    caveats=("where memory is what limits the micro-batch, this is its price",
+             "the low end is that of half as many micro-batches, the high end that of a single one"),
+    docs="https://docs.pytorch.org/docs/stable/notes/autograd.html",
+    order=15,
+)  # fmt: skip
