@@ -114,6 +114,7 @@ class _Memory:
 
     def __init__(self) -> None:
         self._written: dict[int, list[tuple[int, int, int]]] = {}  # storage -> (begin, end, writer), disjoint
+        self._before: dict[tuple[int, int, int], int] = {}  # storage, begin, end -> number of a tensor
 
     def write(self, storage: int, begin: int, end: int, writer: int) -> None:
         kept = []
@@ -122,7 +123,7 @@ class _Memory:
         self._written[storage] = [*kept, (begin, end, writer)]
 
     def read(self, storage: int, begin: int, end: int) -> Iterator[tuple[int, int]]:
-        """(writer, bytes) of each part of a range."""
+        """(writer, bytes) of each part of a range; what nobody wrote is told apart by the range."""
         left = end - begin
         for first, last, by in self._written.get(storage, ()):
             amount = min(last, end) - max(first, begin)
@@ -130,4 +131,4 @@ class _Memory:
                 left -= amount
                 yield by, amount
         if left > 0:
-            yield -1 - storage, left
+            yield -1 - self._before.setdefault((storage, begin, end), len(self._before)), left

@@ -67,24 +67,23 @@ def together(scene: Scene, found: Sequence[Applied]) -> list[Applied]:
 
 def _less(scene: Scene, match: Match, traffic: _Traffic) -> Match:
     """Without what its nodes need not move once their neighbours are compiled too."""
-    nodes = [node for node in match.nodes if node.place in traffic.read and node.cost is not None]
-    if match.after is None or not nodes:
-        return match
-    own = region(scene, match.nodes)
+    nodes = [node for node in match.nodes if node.cost is not None]
+    own = region(scene, nodes)
     alone = _Traffic(own.read, own.written)
-    fewer = sum(sum(alone.of(node)) - sum(traffic.of(node)) for node in nodes)
-    if fewer <= 0:
+    moved = [(node, traffic.of(node) if node.place in traffic.read else alone.of(node)) for node in nodes]
+    left = sum(sum(both) for _, both in moved)
+    if match.after is None or left >= match.after.bytes:
         return match
-    lighter = sum(weight(node, *alone.of(node)) - weight(node, *traffic.of(node)) for node in nodes)
-    before = sum(weight(n, n.cost.read_bytes, n.cost.write_bytes) for n in match.nodes if n.cost)
+    before = sum(weight(node, node.cost.read_bytes, node.cost.write_bytes) for node in nodes if node.cost)
     special, loops = arithmetic([other for node in nodes for other in traffic.again.get(node.place, ())])
     after = replace(
         match.after,
-        bytes=max(0, match.after.bytes - fewer),
-        share=max(0.0, match.after.share - lighter / before),
+        bytes=left,
+        share=min(match.after.share, sum(weight(node, *both) for node, both in moved) / before),
         special_flops=match.after.special_flops + special,
         loop_flops=match.after.loop_flops + loops,
     )
+    fewer = match.after.bytes - left
     return replace(match, after=after, bytes_saved=(match.bytes_saved or 0) + fewer, together=True)
 
 

@@ -1,0 +1,28 @@
+"""Steps recorded in this process, as rules see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import traceanalyzer
+from traceanalyzer.analyze import Options, judged_step
+from traceanalyzer.fusion.advise import applied
+from traceanalyzer.fusion.rules import Match
+from traceanalyzer.fusion.scene import Scene
+
+
+def recorded(step: Callable[[], object], folder: Path) -> Scene:
+    """One timed step of several, and the executed one that proves who reads what."""
+    path = folder / "live.json.gz"
+    with traceanalyzer.profile(path, wait=1, warmup=1, active=1, roofs=False, force=True) as profiler:
+        for _ in range(6):
+            step()
+            profiler.step()
+    found = judged_step(path, Options())
+    assert found is not None
+    return found
+
+
+def matches(scene: Scene, rule: str) -> list[Match]:
+    return next(found for known, found in applied(scene) if known.name == rule)

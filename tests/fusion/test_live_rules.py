@@ -1,0 +1,100 @@
+"""Rules that need to know who reads what, on steps that were run: where they apply, and where not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from tests.fusion.live import matches, recorded
+
+N = 64
+
+
+def test_a_weight_that_is_cast_twice_is_cast_once_too_often(tmp_path: Path) -> None:
+    weight, other, x = torch.rand(N, N), torch.rand(N, N), torch.rand(N, N).bfloat16()
+
+    def step() -> object:
+        return x @ weight.bfloat16(), x @ weight.bfloat16(), x @ other.bfloat16()
+
+    (match,) = matches(recorded(step, tmp_path), "cast_churn")
+    assert len(match.nodes) == 1 and match.tier == "T1"
+    assert match.bytes_saved == (4 + 2) * N * N, "one of three casts: fp32 is read, bf16 is written"
+
+
+def test_a_tensor_that_changes_between_casts_is_another(tmp_path: Path) -> None:
+    weight = torch.rand(N, N)
+
+    def step() -> object:
+        first = weight.bfloat16()
+        weight.mul_(0.5)
+        return first, weight.bfloat16()
+
+    assert not matches(recorded(step, tmp_path), "cast_churn")
+
+
+def accumulated(batches: int, zeros: bool) -> Callable[[], object]:
+    layer, x = nn.Linear(N, N, bias=False), torch.rand(4, N)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+
+    def step() -> None:
+        for _ in range(batches):
+            layer(x).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=not zeros)
+
+    return step
+
+
+def test_gradients_of_micro_batches_are_added(tmp_path: Path) -> None:
+    (match,) = matches(recorded(accumulated(3, zeros=False), tmp_path), "gradient_accumulation")
+    assert len(match.nodes) == 2, "all but the first of three"
+    assert match.bytes_saved == 2 * 3 * 4 * N * N
+
+
+@pytest.mark.parametrize("batches, zeros", [(1, False), (1, True)])
+def test_one_batch_accumulates_nothing(tmp_path: Path, batches: int, zeros: bool) -> None:
+    scene = recorded(accumulated(batches, zeros), tmp_path)
+    assert not matches(scene, "gradient_accumulation")
+    assert bool(matches(scene, "zero_grad")) is zeros
+
+
+def checkpointed(again: bool) -> Callable[[], object]:
+    layers = nn.Sequential(nn.Linear(N, N), nn.GELU(), nn.Linear(N, N))
+    x = torch.rand(512, N, requires_grad=True)
+
+    def step() -> None:
+        y = checkpoint(layers, x, use_reentrant=False) if again else layers(x)
+        assert y is not None
+        y.sum().backward()
+        layers.zero_grad()
+
+    return step
+
+
+def test_a_checkpointed_forward_pass_has_its_price(tmp_path: Path) -> None:
+    (match,) = matches(recorded(checkpointed(True), tmp_path), "recomputation")
+    assert match.saved is not None and 0 < match.saved.low < match.saved.high
+    assert "run again in the backward pass" in match.evidence
+    assert not matches(recorded(checkpointed(False), tmp_path), "recomputation")
+
+
+def test_a_bias_belongs_to_its_product(tmp_path: Path) -> None:
+    x, weight, bias = torch.rand(8, N), torch.rand(N, N), torch.rand(N)
+    (match,) = matches(recorded(lambda: x @ weight + bias, tmp_path), "bias_addition")
+    assert match.tier == "T1" and match.bytes_saved == 4 * (2 * 8 * N + N)
+
+
+@pytest.mark.parametrize("step", [
+    lambda x, w, b: F.linear(x, w, b),   # given to the product already
+    lambda x, w, b: x @ w + x,           # a residual
+    lambda x, w, b: (x * 2 + b) @ w,     # before the product
+], ids=["linear", "residual", "before"])  # fmt: skip
+def test_what_is_no_bias_of_a_product_is_left(tmp_path: Path, step: Callable[..., object]) -> None:
+    x, w, b = torch.rand(N, N), torch.rand(N, N), torch.rand(N)
+    assert not matches(recorded(lambda: step(x, w, b), tmp_path), "bias_addition")
