@@ -1,4 +1,4 @@
-"""What the top suggestion saves once it is applied: `python benchmarks/applied.py [--keep FOLDER]`.
+"""What the top suggestion saves once it is applied: `python benchmarks/applied.py [--write]`.
 
 Each example is recorded and analysed as it is, three times. Then steps of it are timed against steps of the
 same model as the top suggestion has it, in turns, without the profiler.
@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import tables
 import torch
 
 import traceanalyzer
+from traceanalyzer.device.calibrate import processor
 from traceanalyzer.model import Band
 
+KEPT = Path(__file__).with_name("applied")
 EXAMPLES = Path(__file__).parents[1] / "examples"
 sys.path.insert(0, str(EXAMPLES))
 TURNS, STEPS = 10, 5
@@ -113,7 +116,8 @@ def keep(example: Example, folder: Path, target: Path) -> None:
     for which, flags in (("before", ()), ("after", (example.flag,))):
         trace = recorded(example, flags, folder / f"{example.script}.{which}.json.gz")
         page = target / f"{Path(example.script).stem}_{which}.md"
-        command = [sys.executable, "-m", "traceanalyzer", "report", str(trace), "-o", str(page)]
+        command = [sys.executable, "-m", "traceanalyzer", "report", str(trace), "--redact"]
+        command += ["--force", "-o", str(page)]
         subprocess.run(command, check=True, capture_output=True)
 
 
@@ -131,17 +135,20 @@ def line(example: Example, found: list[tuple[float, float]], band: Band) -> str:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    options.add_argument("--keep", type=Path, help="folder for reports before and after")
-    target = options.parse_args().keep
-    print("| example | before, ms a step | after | saved | promised | error of the middle | inside |")
-    print("|---|---:|---:|---:|---:|---:|---|")
+    options.add_argument("--write", action="store_true", help="into docs/savings.md, with both reports")
+    write = options.parse_args().write
+    said = [f"On {processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}:", ""]
+    said.append("| example | before, ms a step | after | saved | promised | error of the middle | inside |")
+    said.append("|---|---:|---:|---:|---:|---:|---|")
     with tempfile.TemporaryDirectory() as name:
         for example in CASES:
             band = promised(example, Path(name))
-            print(line(example, list(times_ms(example)), band), flush=True)
-            if target is not None:
-                target.mkdir(parents=True, exist_ok=True)
-                keep(example, Path(name), target)
+            said.append(line(example, list(times_ms(example)), band))
+            if write:
+                keep(example, Path(name), KEPT)
+    print("\n".join(said))
+    if write:
+        tables.write("savings.md", "applied", said)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 """Predicted against measured savings, on this machine's CPU: `python benchmarks/savings.py [--held-back]`.
 
 Every case of regions.py is recorded by our own collector and analysed; the rule with the largest saving is
-verified as `traceanalyze verify` does it. Without --held-back only the half that chooses is run.
+verified as `traceanalyze verify` does it. Without --held-back only the half that chooses is run. With --write
+the table of those held back goes into docs/savings.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from statistics import median
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
+import tables
 import torch
 from regions import CASES, SIZES, Case
 
@@ -89,25 +90,40 @@ def line(outcome: Outcome) -> str:
     return f"{start} | {outcome.error:+.0%} | {inside} |"
 
 
+def summary(done: list[Outcome]) -> str:
+    known = [outcome for outcome in done if outcome.found and outcome.found.band]
+    inside = sum(outcome.found.inside for outcome in known if outcome.found)
+    error = median(abs(outcome.error) for outcome in known)
+    return (
+        f"\n{len(known)} of {len(done)} regions are promised a saving: the median error of the middle is "
+        f"{error:.1%} of what was saved, and {inside} lie inside low..high ({inside / len(known):.0%})."
+    )
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--held-back", action="store_true")
-    held_back = options.parse_args().held_back
+    options.add_argument("--write", action="store_true", help="into docs/savings.md")
+    chosen = options.parse_args()
     roofs = sorted((cpu_roofs() for _ in range(3)), key=lambda one: one.bandwidth_bytes_per_s)[1]
-    print(f"On {roofs.name}, {roofs.threads} threads, torch {torch.__version__}: "
-          f"{roofs.bandwidth_bytes_per_s / 1e9:.1f} GB/s\n")  # fmt: skip
-    print("| region | size | rule | eager, ms | instead, ms | saved, ms | predicted, ms | error | inside |")
-    print("|---|---|---|---:|---:|---:|---:|---:|---|")
+    said: list[str] = []
+
+    def say(text: str) -> None:
+        print(text, flush=True)
+        said.append(text)
+
+    say(f"On {roofs.name}, {roofs.threads} threads, torch {torch.__version__}: "
+        f"{roofs.bandwidth_bytes_per_s / 1e9:.1f} GB/s\n")  # fmt: skip
+    say("| region | size | rule | eager, ms | instead, ms | saved, ms | predicted, ms | error | inside |")
+    say("|---|---|---|---:|---:|---:|---:|---:|---|")
     done = []
     with tempfile.TemporaryDirectory() as folder:
-        for outcome in outcomes(held_back, roofs, Path(folder)):
-            print(line(outcome), flush=True)
+        for outcome in outcomes(chosen.held_back, roofs, Path(folder)):
+            say(line(outcome))
             done.append(outcome)
-    known = [outcome for outcome in done if outcome.found and outcome.found.band]
-    inside = sum(outcome.found.inside for outcome in known if outcome.found)
-    print(f"\n{len(known)} regions: median |error| {median(abs(o.error) for o in known):.1%}, "
-          f"{inside} inside low..high ({inside / len(known):.0%})")  # fmt: skip
-    sys.stdout.flush()
+    say(summary(done))
+    if chosen.write and chosen.held_back:
+        tables.write("savings.md", "regions held back", said)
 
 
 if __name__ == "__main__":

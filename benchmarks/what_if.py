@@ -1,4 +1,4 @@
-"""Projections against what was measured: `python benchmarks/what_if.py`.
+"""Projections against what was measured: `python benchmarks/what_if.py [--write]`.
 
 A CPU with one thread and the same CPU with two are a pair of devices. Each example is recorded on both, with
 the roofs of each, and projected from either onto the other; the table says how far that is from the truth.
@@ -6,6 +6,7 @@ the roofs of each, and projected from either onto the other; the table says how 
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -13,7 +14,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import tables
+import torch
+
 import traceanalyzer
+from traceanalyzer.device.calibrate import processor
 from traceanalyzer.model import Analysis
 from traceanalyzer.roofline.project import projections
 
@@ -47,12 +52,19 @@ def lines(script: str, folder: Path) -> Iterator[str]:
 
 
 def main() -> None:
-    print("| script | threads | busy here, ms a step | projected | measured there | error "
-          "| memory-bound, projected | measured |")  # fmt: skip
-    print("|---|---|---:|---:|---:|---:|---:|---:|")
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("--write", action="store_true", help="into docs/what-if.md")
+    write = options.parse_args().write
+    said = [f"On {processor()}, torch {torch.__version__}, busy ms a step:", ""]
+    said.append("| script | threads | busy here | projected | measured there | error "
+                "| memory-bound, projected | measured |")  # fmt: skip
+    said.append("|---|---|---:|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as folder:
         for script in SCRIPTS:
-            print("\n".join(lines(script, Path(folder))), flush=True)
+            said += lines(script, Path(folder))
+    print("\n".join(said))
+    if write:
+        tables.write("what-if.md", "pairs", said)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,8 @@ def _told(found: Scene, rule: Rule, group: Sequence[Match]) -> Suggestion | None
     band = _band(found, group)
     time = sum(node.time_ns for match in group for node in match.nodes)
     if band is not None:
-        band = possible(band) if tier == "T3" else proved(band, time)
+        undisturbed = sum(found.undisturbed_ns(match.nodes) for match in group)
+        band = possible(band) if tier == "T3" else proved(band, undisturbed)
     largest = max(group, key=lambda match: sum(node.time_ns for node in match.nodes))
     least = _LEAST * found.step_ns
     if band is None and largest.after is not None:
@@ -102,7 +103,7 @@ def _band(found: Scene, group: Sequence[Match]) -> Band | None:
     for match in group:
         band = match.saved
         if band is None and match.after is not None:
-            time = sum(node.time_ns for node in match.nodes)
+            time = found.undisturbed_ns(match.nodes)
             band = saving(time, match.after, found.analysis.device, found.floor_ns)
         if band is None:
             return None

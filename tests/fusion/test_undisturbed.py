@@ -1,0 +1,54 @@
+"""What a step took longer under the profiler is taken off the operators that write to memory of their own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+
+from tests.fusion.live import recorded
+from traceanalyzer.fusion.scene import Scene
+
+
+def slowed(scene: Scene, by_ns: int) -> Scene:
+    recording = scene.analysis.recording
+    assert recording is not None
+    told = msgspec.structs.replace(recording, unprofiled_step_ns=10**9, profiled_step_ns=10**9 + by_ns)
+    return replace(scene, analysis=scene.analysis.updated(recording=told))
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    x, y = torch.rand(1 << 20), torch.rand(1 << 20)
+
+    def step() -> object:
+        total = x + y
+        total.mul_(0.5)
+        return total * y
+
+    return recorded(step, tmp_path_factory.mktemp("slowed"))
+
+
+def test_as_much_is_taken_off_as_the_step_took_longer(scene: Scene) -> None:
+    before = sum(node.time_ns for node in scene.nodes)
+    by = before // 10
+    assert slowed(scene, by).undisturbed_ns(scene.nodes) == pytest.approx(before - by, abs=2)
+
+
+def test_what_works_in_place_gets_no_new_memory(scene: Scene) -> None:
+    inside = [node for node in scene.nodes if node.call.name == "aten::mul_"]
+    assert len(inside) == 1
+    assert slowed(scene, 10**6).undisturbed_ns(inside) == inside[0].time_ns
+
+
+def test_a_step_that_was_not_slower_stays_as_it_is(scene: Scene) -> None:
+    for by in (0, -(10**6)):
+        assert slowed(scene, by).undisturbed_ns(scene.nodes) == sum(node.time_ns for node in scene.nodes)
+
+
+def test_a_slower_machine_never_takes_all(scene: Scene) -> None:
+    left = slowed(scene, 10**12).undisturbed_ns(scene.nodes)
+    assert left >= 0.3 * sum(node.time_ns for node in scene.nodes)
