@@ -13,8 +13,8 @@ from traceanalyzer.fusion.together import together
 from traceanalyzer.model import Analysis, Band, Suggestion
 from traceanalyzer.units import si
 
-_LEAST = 0.002  # of the step: what saves less is not worth a reader's minute
-_LEAST_UNTIMED = 0.02  # where a time was to be predicted and could not be
+_LEAST = 0.002  # of the step: what saves less, by its middle, is not worth a reader's minute
+_LEAST_ELSE = 0.02  # where no time can be predicted, or the device waits for the host anyway
 _STARVED = 0.3  # of the window, that the device waits for launches: then faster kernels do not shorten a step
 _SHOWN = 12     # operators of a place
 
@@ -43,12 +43,12 @@ def _free(taken: frozenset[int], node: Node) -> bool:
 
 
 def _alike(matches: Sequence[Match]) -> list[list[Match]]:
-    """Matches in the same module of another layer, or of the same operators where no module is known."""
+    """Matches in the same module of another layer, or all where no module is known; timed ones apart."""
     groups: dict[tuple[object, ...], list[Match]] = {}
     for match in matches:
         place = match.where or _holder(match.nodes)
-        names = tuple(node.name for node in match.nodes) if not place else ()
-        groups.setdefault((re.sub(r"\d+", "*", place), match.tier == "T3", names), []).append(match)
+        timed = match.saved is not None or match.after is not None
+        groups.setdefault((re.sub(r"\d+", "*", place), match.tier == "T3", timed), []).append(match)
     return list(groups.values())
 
 
@@ -72,14 +72,13 @@ def _told(found: Scene, rule: Rule, group: Sequence[Match]) -> Suggestion | None
         undisturbed = sum(found.undisturbed_ns(match.nodes) for match in group)
         band = possible(band) if tier == "T3" else proved(band, undisturbed)
     largest = max(group, key=lambda match: sum(node.time_ns for node in match.nodes))
-    least = _LEAST * found.step_ns
-    if band is None and largest.after is not None:
-        least = _LEAST_UNTIMED * found.step_ns
-    if (largest.nodes and time < least) or band is not None and band.high < least:
+    starved = _waits(found.analysis) >= _STARVED and rule.name != "launch_bound"
+    untimed = band is None and largest.after is not None
+    least = (_LEAST_ELSE if untimed or starved else _LEAST) * found.step_ns
+    if (largest.nodes and time < least) or band is not None and band.mid < least:
         return None
     place = largest.where or _holder(largest.nodes)
     kept = [match.bytes_saved for match in group if match.bytes_saved is not None]
-    starved = _waits(found.analysis) >= _STARVED and rule.name != "launch_bound"
     return Suggestion(
         rule=rule.name,
         title=rule.title,
@@ -88,7 +87,7 @@ def _told(found: Scene, rule: Rule, group: Sequence[Match]) -> Suggestion | None
         snippet=rule.snippet.format(module=_attribute(place)) if rule.snippet else "",
         where=_where(group, place),
         count=len(group),
-        evidence=largest.evidence or _evidence(largest, len(group), time),
+        evidence=largest.evidence or _evidence(largest, group, time),
         bytes_saved_per_step=sum(kept) if kept else None,
         saving_per_step_ns=band,
         share_of_step=band.mid / found.step_ns if band is not None and not starved else None,
@@ -112,10 +111,11 @@ def _band(found: Scene, group: Sequence[Match]) -> Band | None:
 
 
 def _waits(analysis: Analysis) -> float:
-    """Share of the window in which the device waits for launches."""
+    """Share of the window in which a GPU waits for launches; 0 where the trace does not say what a step is."""
     gaps = sum(part.time_ns for part in analysis.time.idle_by_cause if part.cause == "launch_gap")
     whole = analysis.time.busy_ns + analysis.time.idle_ns
-    return gaps / whole if whole and analysis.device.kind == "gpu" else 0.0
+    known = whole and analysis.device.kind == "gpu" and analysis.window.steps
+    return gaps / whole if known else 0.0
 
 
 def _warnings(found: Scene, group: Sequence[Match], band: Band | None, starved: bool) -> list[str]:
@@ -143,7 +143,8 @@ def _attribute(place: str) -> str:
     return "model" + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in parts)
 
 
-def _evidence(match: Match, count: int, time_ns: int) -> str:
+def _evidence(match: Match, group: Sequence[Match], time_ns: int) -> str:
+    """Of the one that takes most time, and what all take."""
     names = [f"{node.name} {_size(node)}".strip() for node in match.nodes]
     shown = " → ".join(names[:_SHOWN]) + (f" → {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
     moved = sum(node.bytes for node in match.nodes)
@@ -153,7 +154,11 @@ def _evidence(match: Match, count: int, time_ns: int) -> str:
     )  # fmt: skip
     if match.after is not None:
         told += f", {si(match.after.bytes, 'B')} would remain"
-    return f"{told}; {count} such places take {time_ns / 1e6:.3g} ms a step"
+    kinds = len({tuple(node.name for node in other.nodes) for other in group})
+    places = f"{len(group)} such places take" if len(group) > 1 else "this takes"
+    if kinds > 1:
+        places = f"{len(group)} places of {kinds} kinds, of which this takes most, take"
+    return f"{told}; {places} {time_ns / 1e6:.3g} ms a step"
 
 
 def _size(node: Node) -> str:

@@ -1,8 +1,9 @@
 """Which operators of one step hand a tensor to which, and how surely that is known.
 
 T1: an executed step proves it, storage by storage. T2: the tensor is freed while only its reader can have
-held it. T3: neighbours in one module, of which the second takes a tensor of the size, shape and type that
-the first makes; true of four in five, so that nothing but a possibility follows from it. Less is silent.
+held it, or it is the only one of its size in use. T3: neighbours in one module, of which the second takes a
+tensor of the size, shape and type that the first makes; true of four in five, so that nothing but a
+possibility follows from it. Less is silent.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from traceanalyzer.cost.ownership import Ownership
 from traceanalyzer.cost.registry import price
 from traceanalyzer.fusion.executed import UNREAD, executed, flows
 from traceanalyzer.fusion.freed import dying, proved, room
+from traceanalyzer.fusion.living import only_one
 from traceanalyzer.fusion.matching import matched
 from traceanalyzer.fusion.units import Units, units
 from traceanalyzer.model import Cost, OpCall
@@ -64,7 +66,7 @@ def dataflow(trace: Trace, ownership: Ownership, step: Step) -> Dataflow:
     if by_execution is None:
         found |= dict.fromkeys(_alike(trace, working), "T3")
     freed = dict.fromkeys(proved(trace, working), True)
-    found |= dict.fromkeys(freed, "T2")
+    found |= dict.fromkeys([*freed, *only_one(trace, working, step.start_ns)], "T2")
     costs = _Costs(trace, working)
     found |= dict.fromkeys(by_execution.bytes if by_execution else (), "T1")
     edges = []

@@ -18,21 +18,22 @@ from traceanalyzer.fusion.units import Units
 from traceanalyzer.model import Dims, OpCall
 from traceanalyzer.units import ITEMSIZE
 
-_ROUNDING = 512  # bytes to which CUDA's allocator rounds up: c10/cuda/CUDACachingAllocator.cpp
+ROUNDING = 512  # bytes to which CUDA's allocator rounds up: c10/cuda/CUDACachingAllocator.cpp
 
 
 def proved(trace: Trace, units: Units) -> list[tuple[int, int]]:
     """(producer, consumer) of neighbours among `units`, as places there."""
     if trace.memory is None:
         return []
-    life = _lifetimes(trace.memory)
+    life = lifetimes(trace.memory)
+    begin = trace.ops.start_ns[allocators(trace, units)].tolist()
     found = []
     for place in range(len(units.op) - 1):
         first, second = int(units.op[place]), int(units.op[place + 1])
         after = int(units.op[place + 2]) if place + 2 < len(units.op) else -1
         if trace.ops.thread[first] != trace.ops.thread[second]:
             continue
-        sizes = _freed_sizes(trace, life, first, second, after)
+        sizes = _freed_sizes(trace, life, begin[place], (first, second, after))
         if sizes and _takes(trace.calls[trace.ops.call[second]], sizes):
             found.append((place, place + 1))
     return found
@@ -42,15 +43,15 @@ def dying(trace: Trace, units: Units, end_ns: int) -> frozenset[int]:
     """Places of units that allocate something, and nothing that is not freed before `end_ns`."""
     if trace.memory is None:
         return frozenset()
-    made, freed, _ = _lifetimes(trace.memory)
-    begin = np.searchsorted(made, trace.ops.start_ns[_allocators(trace, units)])
+    made, freed, _ = lifetimes(trace.memory)
+    begin = np.searchsorted(made, trace.ops.start_ns[allocators(trace, units)])
     until = np.searchsorted(made, trace.ops.end_ns[units.op])
     stay = np.concatenate([[0], np.cumsum(freed >= end_ns)])
     gone = (until > begin) & (stay[until] == stay[begin])
     return frozenset(np.flatnonzero(gone).tolist())
 
 
-def _allocators(trace: Trace, units: Units) -> Ids:
+def allocators(trace: Trace, units: Units) -> Ids:
     """Of each unit the row of the op in which it allocates: `clone` allocates what its `copy_` writes."""
     filling = np.array([call.name in UNREAD for call in trace.calls] + [False])
     parent = trace.ops.parent[units.op]
@@ -58,7 +59,7 @@ def _allocators(trace: Trace, units: Units) -> Ids:
     return np.where(within, parent, units.op)
 
 
-def _lifetimes(memory: Memory) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def lifetimes(memory: Memory) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(allocated, freed or the end of time, bytes) of each tensor, ascending by its allocation."""
     order = np.lexsort((memory.time_ns, memory.address))
     address, time, size = memory.address[order], memory.time_ns[order], memory.bytes[order]
@@ -71,11 +72,12 @@ def _lifetimes(memory: Memory) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _freed_sizes(
-    trace: Trace, life: tuple[np.ndarray, np.ndarray, np.ndarray], first: int, second: int, after: int
+    trace: Trace, life: tuple[np.ndarray, np.ndarray, np.ndarray], begin_ns: int, rows: tuple[int, int, int]
 ) -> list[int]:
-    """Bytes of what `first` allocated and what was freed between the starts of `second` and `after`."""
-    ops, (made, freed, size) = trace.ops, life
-    low, high = np.searchsorted(made, (ops.start_ns[first], ops.end_ns[first]))
+    """Bytes of what the first of three allocated from `begin_ns` on, and what was freed between the starts
+    of the others."""
+    ops, (made, freed, size), (first, second, after) = trace.ops, life, rows
+    low, high = np.searchsorted(made, (begin_ns, ops.end_ns[first]))
     until = ops.start_ns[after] if after >= 0 else np.iinfo(np.int64).max
     gone = (freed[low:high] >= ops.start_ns[second]) & (freed[low:high] < until)
     return [int(each) for each in size[low:high][gone]]
@@ -86,7 +88,7 @@ def _takes(call: OpCall, sizes: Sequence[int]) -> bool:
     unread = UNREAD.get(call.name, ())
     return any(
         place not in unread and (least := room(dims, kind)) is not None
-        and any(least <= size < least + _ROUNDING for size in sizes)
+        and any(least <= size < least + ROUNDING for size in sizes)
         for place, (dims, kind) in enumerate(zip(call.shapes, call.dtypes, strict=True))
     )  # fmt: skip
 

@@ -117,12 +117,17 @@ def added(bands: Sequence[Band]) -> Band:
 
 
 def proved(band: Band, measured_ns: float) -> Band | None:
-    """No wider than a proof may be: what is beyond is not promised. None where next to nothing is sure."""
+    """No wider than a proof may be: what is beyond is not promised. None where next to nothing is sure.
+
+    `measured_ns`: of what is replaced; 0 where that is no operators.
+    """
     if band.low <= 0 or band.mid < _LEAST * measured_ns:
         return None
     most = WIDEST**0.5  # as far above the middle as below it
     low = min(max(band.low, band.mid / most), (1 - _CLOSEST) * band.mid)
     high = max(min(band.high, low * WIDEST), (1 + _CLOSEST) * band.mid)
+    if measured_ns:
+        high = min(high, measured_ns)
     return Band(low, band.mid, high)
 
 

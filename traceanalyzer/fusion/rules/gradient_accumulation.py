@@ -20,19 +20,31 @@ _SCOPE = "AccumulateGrad"
 
 
 def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
-    """One match for all additions; none where gradients are filled with zeros, which makes one of each."""
-    if any("zero_grad" in scope for node in scene.nodes if node.name in ("zero", "_foreach_zero")
-           for scope in scene.scopes(node)):  # fmt: skip
-        return
-    added = tuple(
-        node for node in scene.nodes
-        if free(node) and node.name == "add" and any(_SCOPE in scope for scope in scene.scopes(node))
-    )  # fmt: skip
+    """One match for all additions behind the first backward pass since the optimizer last stepped."""
+    added = tuple(node for node in _later_passes(scene) if free(node) and into_gradient(scene, node))
     if added:
         time = sum(node.time_ns for node in added)
         told = f"{len(added)} additions to gradients a step, {time / 1e6:.3g} ms"
         yield Match(added, "T0", saved=Band(0.4 * time, 0.7 * time, time), evidence=told,
                     bytes_saved=sum(node.bytes for node in added), where="gradients")  # fmt: skip
+
+
+def _later_passes(scene: Scene) -> Iterator[Node]:
+    """Nodes of backward passes that another one, and a forward pass, precede without a step in between."""
+    passes, before = 0, None
+    for node in scene.nodes:
+        if node.phase == "optimizer":
+            passes = 0
+        elif node.phase == "backward" and before != "backward":
+            passes += 1
+        if node.phase == "backward" and passes > 1:
+            yield node
+        before = node.phase if node.phase in ("forward", "backward", "optimizer") else before
+
+
+def into_gradient(scene: Scene, node: Node) -> bool:
+    """Whether it adds to a gradient that is there already."""
+    return node.name == "add" and any(_SCOPE in scope for scope in scene.scopes(node))
 
 
 RULE = Rule(

@@ -17,14 +17,14 @@ from traceanalyzer.fusion.scene import Node, Scene
 from traceanalyzer.model import OpRow
 
 _ODD = re.compile(r"align[124](?!\d)")
-_SHARE = 0.02  # of busy time
+_SHARE = 0.02  # of the window
 
 
 def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
     """One match, without a time, for all such products."""
     rows = [row for row in scene.analysis.op_rows if _odd(row)]
     time = sum(row.attributed_ns for row in rows)
-    if rows and time >= _SHARE * scene.analysis.time.busy_ns:
+    if rows and time >= _SHARE * (scene.analysis.time.busy_ns + scene.analysis.time.idle_ns):
         largest = max(rows, key=lambda row: row.attributed_ns)
         told = f"{time / steps(scene) / 1e6:.3g} ms a step in such kernels; the largest: {largest.name} "
         told += f"{largest.input_dims}"

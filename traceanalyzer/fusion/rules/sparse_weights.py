@@ -24,7 +24,9 @@ def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
     """One match, without a time, where such products are most of busy time and nothing is trained."""
     analysis = scene.analysis
     trained = any(node.phase in ("backward", "optimizer") for node in scene.nodes)
-    if trained or not analysis.device.peak("matrix", "tf32"):  # Ampere and later, which skip zeros as well
+    if trained or not analysis.window.steps:  # of kernels on their own nobody knows which operand is a weight
+        return
+    if not analysis.device.peak("matrix", "tf32"):  # Ampere and later, which skip zeros as well
         return
     rows = [row for row in analysis.op_rows if _large(row)]
     time = sum(row.attributed_ns for row in rows)

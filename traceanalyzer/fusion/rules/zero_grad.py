@@ -3,7 +3,7 @@
 Instead: `optimizer.zero_grad(set_to_none=True)`, the default since PyTorch 2.0: backward then writes the
 gradients, instead of reading the zeros and adding to them.
 
-Saves: writing every gradient once, and reading it once.
+Saves: filling every gradient, and adding to it: what backward computes becomes the gradient as it is.
 
 When not: code reads `.grad` of a parameter that took no part in a step; gradients are views of a bucket.
 """
@@ -12,21 +12,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from traceanalyzer.cost.tensors import is_list
 from traceanalyzer.fusion.predict import Work
 from traceanalyzer.fusion.rules.base import Match, Rule
+from traceanalyzer.fusion.rules.gradient_accumulation import into_gradient
 from traceanalyzer.fusion.scene import Node, Scene
 
 
 def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
-    """All fills below `zero_grad`, together."""
-    filled = tuple(
+    """All fills below `zero_grad`, and as many additions to what they filled, together."""
+    filled = [
         node for node in scene.nodes
         if free(node) and node.name in ("zero", "_foreach_zero", "fill")
         and any("zero_grad" in scope for scope in scene.scopes(node))
-    )  # fmt: skip
+    ]  # fmt: skip
     if filled:
-        saved = 2 * sum(node.bytes for node in filled)
-        yield Match(filled, "T0", Work(0, 0), bytes_saved=saved, where="zero_grad")
+        added = [node for node in scene.nodes if free(node) and into_gradient(scene, node)]
+        first = added[: sum(_tensors(node) for node in filled)]
+        saved = sum(node.bytes for node in (*filled, *first))
+        yield Match((*filled, *first), "T0", Work(0, 0), bytes_saved=saved, where="zero_grad")
+
+
+def _tensors(node: Node) -> int:
+    return len(node.call.shapes[0]) if is_list(node.call, 0) else 1
 
 
 RULE = Rule(
