@@ -1,6 +1,7 @@
 """Image classification with a small residual network: convolutions between batch norms and ReLUs.
 
     traceanalyze profile examples/convnet.py
+    traceanalyze profile examples/convnet.py --channels-last
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train a small residual network on random images.")
     for name, default in [("steps", 12), ("batch", 8), ("size", 128)]:
         parser.add_argument(f"--{name}", type=int, default=default, help=f"default {default}")
+    parser.add_argument("--channels-last", action="store_true", help="channels innermost in memory")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser.parse_args()
 
@@ -52,6 +54,8 @@ def main() -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     images = torch.rand(args.batch, 3, args.size, args.size).to(args.device)
     labels = torch.randint(0, 100, (args.batch,)).to(args.device)
+    if args.channels_last:
+        model, images = (each.to(memory_format=torch.channels_last) for each in (model, images))
     for step in range(args.steps):
         with torch.autocast("cuda", dtype=torch.bfloat16, enabled=images.is_cuda):
             loss = F.cross_entropy(model(images), labels)

@@ -1,4 +1,4 @@
-"""Small models of six kinds, trained for a few steps: `python models.py NAME`."""
+"""Small models of six kinds, trained or run for a few steps: `python models.py NAME [inference]`."""
 
 from __future__ import annotations
 
@@ -165,11 +165,24 @@ def trained(name: str) -> Callable[[], None]:
     return step
 
 
-def main(name: str) -> None:
-    step = trained(name)
+def inferred(name: str) -> Callable[[], None]:
+    """One call of it, without gradients."""
+    torch.manual_seed(0)
+    model, data = MODELS[name]()
+    model.eval()
+
+    def step() -> None:
+        with torch.no_grad():
+            model(data)
+
+    return step
+
+
+def main(name: str, kind: str) -> None:
+    step = inferred(name) if kind == "inference" else trained(name)
     for _ in range(12):
         step()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "training")

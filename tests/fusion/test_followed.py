@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import traceanalyzer
+from tests.project.tree import ROOT
 from traceanalyzer.cli import main
 
 SCRIPT = Path(__file__).with_name("followed.py")
@@ -56,6 +57,30 @@ def test_a_suggestion_is_tried_here(recorded: Callable[[str], Path], rule: str) 
     lines = said.stdout.splitlines()
     assert [line.split()[0] for line in lines] == [rule, "as", "instead", "saved", "predicted"]
     assert max(map(len, lines[1:])) <= 80
+
+
+COMPILING = {
+    "pointwise_chain", "rms_norm", "residual_norm", "gated_activation", "dropout_chain", "cross_entropy",
+    "batch_norm_activation", "rotary_embedding", "activation_epilogue",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("script, flag, followed", [
+    ("gpt.py", "--fused", {"attention_by_hand", "attention_fallback"}),
+    ("gpt.py", "--compile", COMPILING | {"attention_by_hand"}),
+    ("mlp_block.py", "--compile", COMPILING),
+    ("memory_block.py", "--compile", COMPILING),
+    ("convnet.py", "--channels-last", {"channels_last", "layout_copies"}),
+], ids=lambda value: str(value) if isinstance(value, str) else "")  # fmt: skip
+def test_no_example_is_given_what_it_follows(
+    tmp_path: Path, script: str, flag: str, followed: set[str]
+) -> None:
+    path = tmp_path / "trace.json.gz"
+    command = [*PROFILE, "-o", str(path), str(ROOT / "examples" / script), flag]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    if "no C++ compiler" in done.stderr:
+        pytest.skip("no C++ compiler")
+    assert not rules(path) & followed
 
 
 def test_a_rule_that_is_not_there_is_told(recorded: Callable[[str], Path]) -> None:

@@ -19,6 +19,7 @@ from traceanalyzer.cost.ownership import own
 from traceanalyzer.fusion.dataflow import Tier, dataflow
 from traceanalyzer.trace import load
 
+RUNS = [(name, kind) for kind in ("training", "inference") for name in MODELS]
 SCRIPT = Path(__file__).with_name("models.py")
 WITNESS = Path(__file__).with_name("witness.py")
 PROFILE = (sys.executable, "-m", "traceanalyzer", "profile", "--no-report", "--no-roofs", "--active", "1")
@@ -34,11 +35,12 @@ def wilson(true: int, count: int) -> float:
 
 @dataclass
 class Told:
-    """Edges between neighbours that one tier tells of, over all models."""
+    """Edges that one tier tells of, over all runs, and those of the executed step that it misses."""
 
     true: int = 0
     false: Counter[tuple[str, str]] = field(default_factory=Counter)
-    missed: int = 0
+    found: int = 0   # of the edges that are so, those that this tier or a surer one tells
+    truths: int = 0
 
     @property
     def count(self) -> int:
@@ -47,20 +49,19 @@ class Told:
     def add(self, said: set[tuple[int, int]], truth: set[tuple[int, int]], names: list[str]) -> None:
         self.true += len(said & truth)
         self.false.update((names[a], names[b]) for a, b in said - truth)
-        self.missed += len({(a, b) for a, b in truth if b == a + 1} - said)
 
     def __str__(self) -> str:
         share = f"{self.true} of {self.count} edges true, above {wilson(self.true, self.count):.3f} with 95 %"
-        return f"{share}; {self.missed} neighbours more share a tensor"
+        return f"{share}; tells {self.found} of {self.truths} edges ({self.found / self.truths:.0%})"
 
 
 @pytest.fixture(scope="module")
 def traces(tmp_path_factory: pytest.TempPathFactory) -> list[Trace]:
     folder = tmp_path_factory.mktemp("models")
-    for name in MODELS:
-        command = [*PROFILE, "-o", str(folder / f"{name}.json.gz"), str(SCRIPT), name]
+    for name, kind in RUNS:
+        command = [*PROFILE, "-o", str(folder / f"{name}.{kind}.json.gz"), str(SCRIPT), name, kind]
         subprocess.run(command, check=True, capture_output=True)
-    return [load(str(folder / f"{name}.json.gz")) for name in MODELS]
+    return [load(str(folder / f"{name}.{kind}.json.gz")) for name, kind in RUNS]
 
 
 def edges(trace: Trace) -> tuple[set[tuple[int, int]], dict[Tier, set[tuple[int, int]]], list[str]]:
@@ -82,11 +83,15 @@ def test_what_a_tier_tells_is_true(traces: list[Trace], capsys: pytest.CaptureFi
     told: dict[Tier, Told] = {"T2": Told(), "T3": Told()}
     for trace in traces:
         truth, said, names = edges(trace)
+        surer: set[tuple[int, int]] = set()
         for tier, found in told.items():
+            surer |= said[tier]
             found.add(said[tier], truth, names)
+            found.found += len(surer & truth)
+            found.truths += len(truth)
     with capsys.disabled():
         print("", *(f"{tier}: {found}" for tier, found in told.items()), sep="\n")
-    assert told["T2"].count >= 300 and told["T2"].true >= 0.98 * told["T2"].count, told["T2"].false
+    assert told["T2"].count >= 600 and told["T2"].true >= 0.98 * told["T2"].count, told["T2"].false
     assert told["T3"].true >= 0.6 * told["T3"].count, told["T3"].false
 
 

@@ -111,7 +111,7 @@ def _band(found: Scene, group: Sequence[Match]) -> Band | None:
 
 
 def _waits(analysis: Analysis) -> float:
-    """Share of the window in which a GPU waits for launches; 0 where the trace does not say what a step is."""
+    """Share of the window in which a GPU waits for launches; 0 where the trace names no steps."""
     gaps = sum(part.time_ns for part in analysis.time.idle_by_cause if part.cause == "launch_gap")
     whole = analysis.time.busy_ns + analysis.time.idle_ns
     known = whole and analysis.device.kind == "gpu" and analysis.window.steps
