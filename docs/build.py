@@ -20,14 +20,14 @@ RULES_HEAD = """# Rules: what a report suggests, and when not
 [savings](savings.md). How sure a suggestion is of what it saw is its tier:
 
 * T0: parts of one scope or composite operator, by construction.
-* T1: tensor identities of an executed step, which `traceanalyze profile` records beside the timed ones. Exact:
-  the same pairs as a second observer sees that holds every tensor in its hands.
-* T2: sizes and lifetimes of memory. A tensor is freed while only its reader can have held it, or it is the only
-  one of its size in use. On six kinds of models, trained and in inference, 693 of 693 such edges are true (above
-  0.994 with 95 %, Wilson); they are 18 % of all edges.
+* T1: tensor identities of an executed step, which `traceanalyze profile` records beside the timed ones.
+  Exact: the same pairs as a second observer sees that holds every tensor in its hands.
+* T2: sizes and lifetimes of memory. A tensor is freed while only its reader can have held it, or it is the
+  only one of its size in use. On six kinds of models, trained and in inference, 693 of 693 such edges are
+  true (above 0.994 with 95 %, Wilson); they are 18 % of all edges.
 * T3: neighbours of one shape in one module; 302 of 341 are true (above 0.847). The saving may be nothing.
 
-`pytest -m slow tests/fusion/test_precision.py` holds the tiers against what really read what, and prints this.
+`pytest -m slow tests/fusion/test_precision.py` holds the tiers against what really read what.
 """
 _TITLES = {
     "attention": "Attention", "convolution": "Convolutions", "cpp": "Compiled loops on a CPU",
