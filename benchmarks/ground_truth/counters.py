@@ -1,0 +1,185 @@
+"""Bytes, FLOPs and bounds of every case: ours beside the hardware counters'.
+
+Ours come from a trace of the cases as `traceanalyze report` prices it. The counters come from Nsight Compute,
+which replays each kernel with the caches emptied; clocks are left as they are. Without a GPU, or without
+permission to read counters, only ours are there.
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from cases import GPU, REHEARSAL, Case, Scale, cases
+from common import Section, saved
+from counted import MARK
+
+HERE = Path(__file__).parent
+REPEATS = 5
+METRICS = (
+    "gpu__time_duration.sum", "dram__bytes_read.sum", "dram__bytes_write.sum", "lts__t_bytes.sum",
+    "dram__throughput.avg.pct_of_peak_sustained_elapsed",
+    "sm__throughput.avg.pct_of_peak_sustained_elapsed",
+    "sm__pipe_tensor_cycles_active.avg.pct_of_peak_sustained_elapsed",
+    "sm__inst_executed_pipe_tensor.avg.pct_of_peak_sustained_elapsed",
+    "sm__pipe_fma_cycles_active.avg.pct_of_peak_sustained_elapsed",
+    "sm__pipe_fp64_cycles_active.avg.pct_of_peak_sustained_elapsed",
+    "sm__inst_executed_pipe_xu.avg.pct_of_peak_sustained_elapsed",
+    "smsp__sass_thread_inst_executed_op_ffma_pred_on.sum",
+    "smsp__sass_thread_inst_executed_op_fadd_pred_on.sum",
+    "smsp__sass_thread_inst_executed_op_fmul_pred_on.sum",
+)  # fmt: skip
+# What the tensor cores did is told by names that differ from one generation to the next.
+PRODUCTS = ("products", "convolutions", "attention")
+TENSOR_METRICS = ("gpu__time_duration.sum", r"regex:sm__ops_path_tensor_.*\.sum$")
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """What the analysis says of one case; sums over its operators, medians over repetitions."""
+
+    family: str
+    name: str
+    practical: bool
+    operators: tuple[str, ...]
+    read_bytes: int | None
+    write_bytes: int | None
+    flops: int | None
+    time_ns: float
+    kernels: int
+    bound: str | None
+    verdict: str | None
+    notes: tuple[str, ...]
+
+
+def recorded(scale: Scale, path: Path) -> list[Case]:
+    """Cases that run here, each several times under an annotation of its number."""
+    known = []
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    if scale.device == "cuda":
+        activities.append(torch.profiler.ProfilerActivity.CUDA)
+    for case in cases():
+        try:
+            once = case.build(scale)
+            once()
+        except (RuntimeError, AttributeError, NotImplementedError) as error:
+            print(f"{case.family} {case.name}: {error}", file=sys.stderr)
+            continue
+        del once
+        known.append(case)
+    with torch.profiler.profile(activities=activities, record_shapes=True) as profiler:
+        for number, case in enumerate(known):
+            once = case.build(scale)
+            once()
+            for _ in range(REPEATS):
+                with torch.profiler.record_function(f"case:{number}:"):
+                    once()
+                if scale.device == "cuda":
+                    torch.cuda.synchronize()
+            del once
+    profiler.export_chrome_trace(str(path))
+    return known
+
+
+def ours(path: Path, known: Sequence[Case]) -> list[Ours]:
+    from traceanalyzer.analyze import Options, judged_step
+
+    scene = judged_step(path, Options(steps="all"))
+    assert scene is not None
+    rows = {(row.name, row.input_dims, row.phase): row for row in scene.analysis.op_rows}
+    nodes: dict[int, list[Any]] = {}
+    for node in scene.nodes:
+        scope = next((name for name in scene.scopes(node) if name.startswith("case:")), None)
+        if scope is not None:
+            nodes.setdefault(int(scope.split(":")[1]), []).append(node)
+    found = []
+    for number, case in enumerate(known):
+        mine = nodes.get(number, [])
+        priced = [node for node in mine if node.cost is not None]
+        whole = len(priced) == len(mine) and mine
+        judged = max(
+            (rows[key] for node in mine if (key := (node.call.name, node.call.shapes, node.phase)) in rows),
+            key=lambda row: row.time_ns, default=None,
+        )  # fmt: skip
+        found.append(Ours(
+            case.family, case.name, case.practical, tuple(dict.fromkeys(node.name for node in mine)),
+            sum(node.cost.read_bytes for node in priced) // REPEATS if whole else None,
+            sum(node.cost.write_bytes for node in priced) // REPEATS if whole else None,
+            sum(node.cost.flops for node in priced) // REPEATS if whole else None,
+            sum(node.time_ns for node in mine) / REPEATS, sum(node.records for node in mine) // REPEATS,
+            judged.bound if judged else None, judged.verdict if judged else None,
+            tuple(dict.fromkeys(node.cost.note for node in priced if node.cost.note)),
+        ))  # fmt: skip
+    return found
+
+
+def counted(families: Sequence[str], metrics: Sequence[str], out: Path, limit_s: int) -> str:
+    """Nsight Compute's table as CSV text; "" where it cannot be had."""
+    tool = shutil.which("ncu")
+    if tool is None:
+        return ""
+    command = [
+        tool, "--profile-from-start", "off", "--clock-control", "none", "--cache-control", "all", "--csv",
+        "--page", "raw", "--metrics", ",".join(metrics), "--log-file", str(out),
+        sys.executable, str(HERE / "counted.py"), *families,
+    ]  # fmt: skip
+    try:
+        subprocess.run(command, timeout=limit_s, check=False, cwd=HERE)
+    except subprocess.TimeoutExpired:
+        print(f"ncu {' '.join(families)}: stopped after {limit_s} s", file=sys.stderr)
+    return out.read_text(errors="replace") if out.exists() else ""
+
+
+def by_case(text: str, known: Sequence[Case]) -> Iterator[tuple[Case, list[Mapping[str, float]]]]:
+    """Kernels of each case in their order, each metric by its name."""
+    lines = [line for line in text.splitlines() if line.startswith('"')]
+    if len(lines) < 3:
+        return
+    groups: list[list[Mapping[str, float]]] = []
+    for row in list(csv.DictReader(lines))[1:]:  # the first one has units
+        if MARK in row["Kernel Name"]:
+            groups.append([])
+        elif groups:
+            values = {name: _number(value) for name, value in row.items()}
+            groups[-1].append({name: value for name, value in values.items() if value is not None})
+    yield from zip(known, groups, strict=False)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float((text or "").replace(",", ""))
+    except ValueError:
+        return None
+
+
+def main(section: Section) -> None:
+    scale = REHEARSAL if section.dry else GPU
+    trace = section.folder / "cases.json"
+    known = recorded(scale, trace)
+    saved(section, "ours", [asdict(one) for one in ours(trace, known)])
+    families = list(dict.fromkeys(case.family for case in cases()))
+    found: dict[str, list[Mapping[str, float]]] = {}
+    for number, family in enumerate([] if section.dry else families):
+        kinds = [(METRICS, "")]
+        if family in PRODUCTS:
+            kinds.append((TENSOR_METRICS, ":tensor"))
+        for metrics, suffix in kinds:
+            table = section.folder / f"ncu{number}{suffix.replace(':', '_')}.csv"
+            text = counted([family], metrics, table, section.left_s(120))
+            mine = [case for case in cases() if case.family == family]
+            for case, kernels in by_case(text, mine):
+                found[f"{case.family}:{case.name}{suffix}"] = kernels
+            saved(section, "counters", found)
+    if section.dry:
+        saved(section, "counters", found)
+
+
+if __name__ == "__main__":
+    main(Section.from_arguments())
