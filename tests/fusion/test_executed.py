@@ -132,7 +132,7 @@ def test_flows_tell_the_argument() -> None:
         {"name": "aten::mul", "makes": [whole(1)]},
         {"name": "aten::add", "reads": [whole(4), whole(1)], "makes": [whole(2)]},
     )
-    assert Flow(0, 1, 1, 400) in flows(given, [True, True])
+    assert Flow(0, 1, 1, 400, (1, 0, 400)) in flows(given, [True, True])
 
 
 def test_what_was_there_before_is_told_apart_by_its_storage() -> None:

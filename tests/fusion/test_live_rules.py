@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from torch import nn
@@ -12,6 +14,8 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from tests.fusion.live import matches, recorded
+from traceanalyzer.fusion.scene import Scene
+from traceanalyzer.model import Peak
 
 N = 64
 
@@ -38,6 +42,56 @@ def test_a_tensor_that_changes_between_casts_is_another(tmp_path: Path) -> None:
     assert not matches(recorded(step, tmp_path), "cast_churn")
 
 
+def test_parts_of_one_tensor_are_several(tmp_path: Path) -> None:
+    x, weight = torch.rand(N, N), torch.rand(N, 3 * N)
+    scene = recorded(lambda: [each.bfloat16() for each in (x @ weight).chunk(3, -1)], tmp_path)
+    assert not matches(scene, "cast_churn")
+
+
+def test_weights_that_one_operator_wrote_are_several(tmp_path: Path) -> None:
+    weights = [nn.Parameter(torch.rand(N, N)) for _ in range(4)]
+    optimizer = torch.optim.AdamW(weights, fused=True)
+
+    def step() -> object:
+        for weight in weights:
+            weight.grad = torch.ones_like(weight)
+        optimizer.step()
+        return [weight.detach().bfloat16() for weight in weights]
+
+    assert not matches(recorded(step, tmp_path), "cast_churn")
+
+
+def slow_products(scene: Scene) -> Scene:
+    """On a device whose peaks no product comes near."""
+    peaks = tuple(Peak(engine, "fp32", 1e18) for engine in ("vector", "matrix"))
+    device = msgspec.structs.replace(
+        scene.analysis.device, kind="cpu", bandwidth_bytes_per_s=1e15, peaks=peaks
+    )
+    return replace(scene, analysis=scene.analysis.updated(device=device))
+
+
+def three_products(h: torch.Tensor, weights: list[torch.Tensor]) -> object:
+    return [h @ weight for weight in weights]
+
+
+@pytest.mark.parametrize("grad", [True, False])
+def test_products_of_one_tensor_are_one(tmp_path: Path, grad: bool) -> None:
+    x, weights = torch.rand(N, N), [torch.rand(N, N, requires_grad=grad) for _ in range(3)]
+    scene = recorded(lambda: three_products(x.exp(), weights), tmp_path)
+    (match,) = matches(slow_products(scene), "merged_products")
+    assert len(match.nodes) == 3 and match.tier == "T1"
+    assert match.bytes_saved == 2 * 4 * N * N, "the input is read once instead of three times"
+
+
+def test_products_of_parts_are_several(tmp_path: Path) -> None:
+    x, weights = torch.rand(3 * N, N), [torch.rand(N, N) for _ in range(3)]
+
+    def step() -> object:
+        return [part @ weight for part, weight in zip(x.exp().chunk(3), weights, strict=True)]
+
+    assert not matches(slow_products(recorded(step, tmp_path)), "merged_products")
+
+
 def accumulated(batches: int, zeros: bool) -> Callable[[], object]:
     layer, x = nn.Linear(N, N, bias=False), torch.rand(4, N)
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
@@ -55,6 +109,7 @@ def test_gradients_of_micro_batches_are_added(tmp_path: Path) -> None:
     (match,) = matches(recorded(accumulated(3, zeros=False), tmp_path), "gradient_accumulation")
     assert len(match.nodes) == 2, "all but the first of three"
     assert match.bytes_saved == 2 * 3 * 4 * N * N
+    assert match.tier == "T3", "where memory is short nothing is to be saved"
 
 
 @pytest.mark.parametrize("batches, zeros", [(1, False), (1, True)])
@@ -88,13 +143,16 @@ def test_a_bias_belongs_to_its_product(tmp_path: Path) -> None:
     x, weight, bias = torch.rand(8, N), torch.rand(N, N), torch.rand(N)
     (match,) = matches(recorded(lambda: x @ weight + bias, tmp_path), "bias_addition")
     assert match.tier == "T1" and match.bytes_saved == 4 * (2 * 8 * N + N)
+    assert match.saved is not None and 0 < match.saved.low < match.saved.high <= match.nodes[0].time_ns
 
 
 @pytest.mark.parametrize("step", [
     lambda x, w, b: F.linear(x, w, b),   # given to the product already
     lambda x, w, b: x @ w + x,           # a residual
     lambda x, w, b: (x * 2 + b) @ w,     # before the product
-], ids=["linear", "residual", "before"])  # fmt: skip
+    lambda x, w, b: ((y := x @ w) + b) * y,                   # the product is needed without it too
+    lambda x, w, b: torch.bmm(x[None], w[None]) + b,          # no kernel for batches adds a vector
+], ids=["linear", "residual", "before", "twice", "batched"])  # fmt: skip
 def test_what_is_no_bias_of_a_product_is_left(tmp_path: Path, step: Callable[..., object]) -> None:
     x, w, b = torch.rand(N, N), torch.rand(N, N), torch.rand(N)
     assert not matches(recorded(lambda: step(x, w, b), tmp_path), "bias_addition")

@@ -29,10 +29,10 @@ def call(name: str, *shapes: Dims, strides: Dims = DENSE) -> OpCall:
 EXP, LOG, MUL = call("aten::exp", X), call("aten::log", X), call("aten::mul", X, X)
 
 
-def three(last: OpCall, *blocks: tuple[int, int, int], middle: OpCall = LOG) -> Trace:
+def three(last: OpCall, *blocks: tuple[int, int, int], middle: OpCall = LOG, first: OpCall = EXP) -> Trace:
     """exp at 10, `middle` at 100 and `last` at 200; `blocks`: made, freed, bytes."""
     rows = Rows()
-    for begin, each in ((10, EXP), (100, middle), (200, last)):
+    for begin, each in ((10, first), (100, middle), (200, last)):
         rows.op(each.name, begin, begin + 50, call=each)
     for number, (made, freed, size) in enumerate(blocks):
         rows.allocation(made, 4096 * (number + 1), size)
@@ -41,19 +41,35 @@ def three(last: OpCall, *blocks: tuple[int, int, int], middle: OpCall = LOG) -> 
 
 
 def edges(trace: Trace) -> list[tuple[int, int]]:
-    return sorted(only_one(trace, units(trace, own(trace), STEP), STEP.start_ns))
+    return sorted(only_one(trace, units(trace, own(trace), STEP), (), STEP.start_ns))
 
 
-MADE_BY_EXP = (15, 300, BYTES)
+WHILE_LAST, LATER, BEHIND = 230, 240, 300  # when what exp makes is freed
 OF_LOG = (110, 400, 4 * BYTES)  # of another size
+OTHER = call("aten::log", (8, 8), strides=(8, 1))
 
 
-def test_the_only_one_of_its_size_is_what_is_read() -> None:
-    assert edges(three(MUL, MADE_BY_EXP, OF_LOG)) == [(0, 1), (0, 2)], "held for as long as it may be"
+def test_freed_while_its_reader_runs_at_any_distance() -> None:
+    assert edges(three(MUL, (15, WHILE_LAST, BYTES), OF_LOG)) == [(0, 2)]
 
 
-def test_rounded_up_by_the_allocator() -> None:
-    assert edges(three(MUL, (15, 300, BYTES + 384), OF_LOG)) == [(0, 1), (0, 2)]
+def test_the_only_reader_of_what_is_freed_later() -> None:
+    assert edges(three(OTHER, (15, LATER, BYTES), OF_LOG)) == [(0, 1)]
+    assert edges(three(MUL, (15, LATER, BYTES), OF_LOG, middle=OTHER)) == [(0, 2)]
+
+
+def test_of_two_readers_the_one_during_which_it_is_freed() -> None:
+    assert edges(three(MUL, (15, LATER, BYTES), OF_LOG)) == [(0, 2)]
+    assert edges(three(OTHER, (15, 120, BYTES), OF_LOG, middle=MUL)) == [(0, 1)]
+
+
+def test_what_outlives_the_last_operator_may_be_a_result_that_nobody_reads() -> None:
+    assert edges(three(MUL, (15, BEHIND, BYTES), OF_LOG)) == []
+
+
+@pytest.mark.parametrize("size", [BYTES + 384, BYTES])
+def test_rounded_up_by_the_allocator(size: int) -> None:
+    assert edges(three(MUL, (15, WHILE_LAST, size), OF_LOG)) == [(0, 2)]
 
 
 @pytest.mark.parametrize("more", [
@@ -61,22 +77,41 @@ def test_rounded_up_by_the_allocator() -> None:
     (110, 300, BYTES),    # what the second makes is as large
 ])  # fmt: skip
 def test_of_two_nobody_knows_which(more: tuple[int, int, int]) -> None:
-    assert (0, 2) not in edges(three(MUL, MADE_BY_EXP, more))
+    assert (0, 2) not in edges(three(MUL, (15, WHILE_LAST, BYTES), more))
+
+
+def test_a_large_block_may_be_a_megabyte_larger_than_asked_for() -> None:
+    large = (1024, 1024)
+    size = 4 * 1024 * 1024
+    exp, mul = (replace(each, shapes=(large,) * len(each.shapes)) for each in (EXP, MUL))
+    mul = replace(mul, strides=((1024, 1), (1024, 1)))
+    alone = three(mul, (15, WHILE_LAST, size), first=exp, middle=OTHER)
+    assert edges(alone) == [(0, 2)]
+    beside = three(mul, (15, WHILE_LAST, size), (5, 9000, size + 700_000), first=exp, middle=OTHER)
+    assert edges(beside) == [], "either may have been given"
 
 
 def test_one_that_is_gone_before_is_no_other() -> None:
-    assert edges(three(MUL, (2, 8, BYTES), MADE_BY_EXP, OF_LOG)) == [(0, 1), (0, 2)]
+    assert edges(three(MUL, (2, 8, BYTES), (15, WHILE_LAST, BYTES), OF_LOG)) == [(0, 2)]
     assert edges(three(MUL, (15, 60, BYTES), OF_LOG)) == [], "nor is it what is read"
 
 
+ADD = call("aten::add_", X, ())
+
+
 def test_who_changed_it_last_has_written_it() -> None:
-    changed = call("aten::add_", X, ())
-    assert edges(three(MUL, MADE_BY_EXP, middle=changed)) == [(0, 1), (1, 2)]
+    assert edges(three(MUL, (15, WHILE_LAST, BYTES), middle=ADD)) == [(1, 2)]
+    copied = call("aten::copy_", X, (64,), strides=DENSE)
+    assert edges(three(MUL, (15, WHILE_LAST, BYTES), middle=copied)) == [(1, 2)], "over what was there"
 
 
-def test_a_change_of_one_of_two_leaves_both_unknown() -> None:
-    changed = call("aten::add_", X, ())
-    assert (0, 2) not in edges(three(MUL, MADE_BY_EXP, (5, 190, BYTES), middle=changed))
+@pytest.mark.parametrize("middle", [
+    ADD,                                                  # of one of two
+    call("aten::add_", (64, 64), (), strides=(128, 1)),   # a part of whatever is larger
+    OpCall("aten::_foreach_add_", ((X, X), ()), (None, None), ("", ""), concrete=("", "")),
+], ids=["one of two", "a part", "a list"])  # fmt: skip
+def test_a_change_of_who_knows_what_leaves_nothing_proved(middle: OpCall) -> None:
+    assert edges(three(MUL, (15, WHILE_LAST, BYTES), (5, 190, BYTES), middle=middle)) == []
 
 
 @pytest.mark.parametrize("last", [
@@ -88,9 +123,9 @@ def test_a_change_of_one_of_two_leaves_both_unknown() -> None:
     call("aten::mm", X, X),                           # may take a weight from before the recording
 ], ids=["gaps", "expanded", "no strides", "smaller", "written", "product"])  # fmt: skip
 def test_what_proves_nothing(last: OpCall) -> None:
-    assert (0, 2) not in edges(three(last, MADE_BY_EXP, OF_LOG))
+    assert (0, 2) not in edges(three(last, (15, WHILE_LAST, BYTES), OF_LOG))
 
 
 def test_transposed_is_whole() -> None:
     turned = call("aten::mul", (128, 64), (128, 64), strides=(1, 128))
-    assert (0, 2) in edges(three(turned, MADE_BY_EXP, OF_LOG))
+    assert (0, 2) in edges(three(turned, (15, WHILE_LAST, BYTES), OF_LOG))

@@ -18,20 +18,25 @@ ROOTS = 4 * ROWS  # of one number a row
 VECTOR = 4 * WIDTH
 
 
-def block(x: torch.Tensor, gate: torch.Tensor, weight: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    normed = weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6))
-    return (x + scale * (torch.sigmoid(gate) * gate * normed)).square().sum(-1)
+class Block(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.scale = (torch.nn.Parameter(torch.rand(WIDTH)) for _ in range(2))
+
+    def forward(self, x: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
+        normed = self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6))
+        return (x + self.scale * (torch.sigmoid(gate) * gate * normed)).square().sum(-1)
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[Match, Match]]]:
     """Of each rule and phase the matches on their own, and the same with everything compiled."""
     x, gate, g = torch.rand(ROWS, WIDTH), torch.rand(ROWS, WIDTH), torch.rand(ROWS)
-    weight, scale = torch.rand(WIDTH, requires_grad=True), torch.rand(WIDTH, requires_grad=True)
+    block = Block()
 
     def step() -> None:
-        block(x, gate, weight, scale).backward(g)
-        weight.grad = scale.grad = None
+        block(x, gate).backward(g)
+        block.zero_grad()
 
     scene = recorded(step, tmp_path_factory.mktemp("block"))
     alone = list(applied(scene))

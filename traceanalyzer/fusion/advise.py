@@ -84,7 +84,7 @@ def _told(found: Scene, rule: Rule, group: Sequence[Match]) -> Suggestion | None
         title=rule.title,
         tier=tier,
         action=rule.action,
-        snippet=rule.snippet.format(module=_attribute(place)) if rule.snippet else "",
+        snippet=_snippet(rule, group, place),
         where=_where(group, place),
         count=len(group),
         evidence=largest.evidence or _evidence(largest, group, time),
@@ -121,8 +121,8 @@ def _waits(analysis: Analysis) -> float:
 def _warnings(found: Scene, group: Sequence[Match], band: Band | None, starved: bool) -> list[str]:
     told = []
     if any(match.together for match in group):
-        told.append("the saving is that of compiling the whole module, forward and backward: what neighbours "
-                    "hand over stays in one kernel")  # fmt: skip
+        told.append("the saving is that of compiling the model as a whole: what neighbours hand over stays "
+                    "in one kernel, and backward computes again what is cheap")  # fmt: skip
     if starved and band is not None:
         told.append("the device waits for launches much of the time: this saves kernel time, and the step "
                     "gets shorter only where kernels are the longer of the two")  # fmt: skip
@@ -135,6 +135,12 @@ def _where(group: Sequence[Match], place: str) -> str:
     pattern = re.sub(r"\d+", "*", place)
     places = {match.where or _holder(match.nodes) for match in group}
     return place if len(places) == 1 else pattern
+
+
+def _snippet(rule: Rule, group: Sequence[Match], place: str) -> str:
+    if any(match.together for match in group):
+        return "model = torch.compile(model)"
+    return rule.snippet.format(module=_attribute(place)) if rule.snippet else ""
 
 
 def _attribute(place: str) -> str:

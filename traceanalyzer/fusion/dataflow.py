@@ -8,7 +8,8 @@ possibility follows from it. Less is silent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from traceanalyzer.columns import Ids, Step, Trace
 from traceanalyzer.cost.ownership import Ownership
 from traceanalyzer.cost.registry import price
-from traceanalyzer.fusion.executed import UNREAD, executed, flows
+from traceanalyzer.fusion.executed import UNREAD, Range, executed, flows
 from traceanalyzer.fusion.freed import dying, proved, room
 from traceanalyzer.fusion.living import only_one
 from traceanalyzer.fusion.matching import matched
@@ -47,6 +48,9 @@ class Outer:
     bytes: int
 
 
+Tensor = tuple[int, Range]  # who wrote it last (below 0: before the step) and where it lies; equal for one
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataflow:
     """One step's units and the edges between them, by consumer; none twice."""
@@ -55,6 +59,7 @@ class Dataflow:
     edges: tuple[Edge, ...]
     executed: bool  # every edge between units is known, not only those of neighbours
     outer: tuple[Outer, ...] = ()
+    given: Mapping[tuple[int, int], Tensor] = field(default_factory=dict)  # of (unit, argument), if proved
     dying: frozenset[int] = frozenset()  # units whose results are gone before the step ends
 
 
@@ -62,11 +67,12 @@ def dataflow(trace: Trace, ownership: Ownership, step: Step) -> Dataflow:
     """Of one timed step. Each edge bears the surest of its tiers."""
     working = units(trace, ownership, step)
     by_execution = _executed(trace, working, step)
+    freed = set(proved(trace, working))
     found: dict[tuple[int, int], Tier] = {}
     if by_execution is None:
         found |= dict.fromkeys(_alike(trace, working), "T3")
-    freed = dict.fromkeys(proved(trace, working), True)
-    found |= dict.fromkeys([*freed, *only_one(trace, working, step.start_ns)], "T2")
+    if by_execution is None or not by_execution.whole:
+        found |= dict.fromkeys([*freed, *only_one(trace, working, freed, step.start_ns)], "T2")
     costs = _Costs(trace, working)
     found |= dict.fromkeys(by_execution.bytes if by_execution else (), "T1")
     edges = []
@@ -82,8 +88,10 @@ def dataflow(trace: Trace, ownership: Ownership, step: Step) -> Dataflow:
         Outer(producer, consumer, min(amount, costs.read(consumer)))
         for (producer, consumer), amount in sorted(known.items()) if producer < 0
     ]  # fmt: skip
-    whole = by_execution is not None and by_execution.whole
-    return Dataflow(working, tuple(edges), whole, tuple(outer), dying(trace, working, step.end_ns))
+    return Dataflow(
+        working, tuple(edges), by_execution is not None and by_execution.whole, tuple(outer),
+        by_execution.given if by_execution else {}, dying(trace, working, step.end_ns),
+    )  # fmt: skip
 
 
 class _Costs:
@@ -108,6 +116,7 @@ class _Read:
     """What an executed step tells of the timed one's units."""
 
     bytes: dict[tuple[int, int], int]  # that each consumer reads of each producer's
+    given: dict[tuple[int, int], Tensor]  # arguments of units that one unit wrote, or none
     whole: bool                        # every unit was found again, so that no reader is missing
 
 
@@ -124,11 +133,14 @@ def _executed(trace: Trace, working: Units, step: Step) -> _Read | None:
         return None
     works = (place >= 0).tolist()
     amounts: dict[tuple[int, int], int] = {}
+    given_to: dict[tuple[int, int], set[Tensor]] = {}
     for flow in flows(given, works):
         source = int(place[flow.producer]) if flow.producer >= 0 else flow.producer
         pair = (source, int(place[flow.consumer]))
         amounts[pair] = amounts.get(pair, 0) + flow.bytes
-    return _Read(amounts, again == len(working.op))
+        given_to.setdefault((pair[1], flow.argument), set()).add((source, flow.tensor))
+    known = {argument: next(iter(made)) for argument, made in given_to.items() if len(made) == 1}
+    return _Read(amounts, known, again == len(working.op))
 
 
 def _places(count: int, rows: Ids) -> Ids:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 VERSION = 2
+Range = tuple[int, int, int]  # storage, begin, end in bytes
 # Argument or output, storage, offset and count in elements, bytes of one.
 Use = tuple[int, int, int, int, int]
 
@@ -49,6 +50,7 @@ class Flow:
     consumer: int
     argument: int  # of the consumer
     bytes: int     # read
+    tensor: Range  # of the whole argument
 
 
 def executed(text: str) -> Executed | None:
@@ -92,9 +94,10 @@ def _reads(step: Executed, row: int, memory: _Memory) -> Iterator[Flow]:
     unread = UNREAD.get(step.names[step.name[row]], ())
     for argument, storage, offset, count, size in step.inputs[row]:
         if argument not in unread:
-            for writer, amount in memory.read(storage, offset * size, (offset + count) * size):
+            tensor = storage, offset * size, (offset + count) * size
+            for writer, amount in memory.read(*tensor):
                 if writer != row:
-                    yield Flow(writer, row, argument, amount)
+                    yield Flow(writer, row, argument, amount, tensor)
 
 
 def _writes(step: Executed, row: int) -> Iterator[tuple[int, int, int]]:

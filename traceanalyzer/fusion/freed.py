@@ -8,6 +8,7 @@ the second was the one to read it, and neither the write nor the read is needed 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 
 import numpy as np
@@ -22,18 +23,21 @@ ROUNDING = 512  # bytes to which CUDA's allocator rounds up: c10/cuda/CUDACachin
 
 
 def proved(trace: Trace, units: Units) -> list[tuple[int, int]]:
-    """(producer, consumer) of neighbours among `units`, as places there."""
+    """(producer, consumer) of neighbours among `units`, as places there.
+
+    The last two prove nothing: with the step everything ends that nobody has read.
+    """
     if trace.memory is None:
         return []
     life = lifetimes(trace.memory)
     begin = trace.ops.start_ns[allocators(trace, units)].tolist()
     found = []
-    for place in range(len(units.op) - 1):
+    for place in range(len(units.op) - 2):
         first, second = int(units.op[place]), int(units.op[place + 1])
-        after = int(units.op[place + 2]) if place + 2 < len(units.op) else -1
+        until = int(trace.ops.start_ns[units.op[place + 2]])
         if trace.ops.thread[first] != trace.ops.thread[second]:
             continue
-        sizes = _freed_sizes(trace, life, begin[place], (first, second, after))
+        sizes = _freed_sizes(trace, life, begin[place], (first, second), until)
         if sizes and _takes(trace.calls[trace.ops.call[second]], sizes):
             found.append((place, place + 1))
     return found
@@ -59,6 +63,7 @@ def allocators(trace: Trace, units: Units) -> Ids:
     return np.where(within, parent, units.op)
 
 
+@lru_cache(maxsize=1)  # three proofs ask for the same trace's
 def lifetimes(memory: Memory) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(allocated, freed or the end of time, bytes) of each tensor, ascending by its allocation."""
     order = np.lexsort((memory.time_ns, memory.address))
@@ -72,14 +77,14 @@ def lifetimes(memory: Memory) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _freed_sizes(
-    trace: Trace, life: tuple[np.ndarray, np.ndarray, np.ndarray], begin_ns: int, rows: tuple[int, int, int]
+    trace: Trace, life: tuple[np.ndarray, np.ndarray, np.ndarray], begin_ns: int, rows: tuple[int, int],
+    until_ns: int,
 ) -> list[int]:
-    """Bytes of what the first of three allocated from `begin_ns` on, and what was freed between the starts
-    of the others."""
-    ops, (made, freed, size), (first, second, after) = trace.ops, life, rows
+    """Bytes of what the first of two allocated from `begin_ns` on, and what was freed between the start of
+    the second and `until_ns`."""
+    ops, (made, freed, size), (first, second) = trace.ops, life, rows
     low, high = np.searchsorted(made, (begin_ns, ops.end_ns[first]))
-    until = ops.start_ns[after] if after >= 0 else np.iinfo(np.int64).max
-    gone = (freed[low:high] >= ops.start_ns[second]) & (freed[low:high] < until)
+    gone = (freed[low:high] >= ops.start_ns[second]) & (freed[low:high] < until_ns)
     return [int(each) for each in size[low:high][gone]]
 
 

@@ -65,6 +65,10 @@ class Work:
     share: float = 1.0          # of the traffic before, weighed as a CPU feels it
 
 
+NOTHING = Work(0, 0, share=0.0)
+"""No replacement: what is there goes away altogether."""
+
+
 def saving(measured_ns: float, after: Work, device: Device, floor_ns: float) -> Band | None:
     """A step's band; None where the roofs are not known."""
     arithmetic = _arithmetic_ns(after, device)
@@ -126,9 +130,8 @@ def proved(band: Band, measured_ns: float) -> Band | None:
     most = WIDEST**0.5  # as far above the middle as below it
     low = min(max(band.low, band.mid / most), (1 - _CLOSEST) * band.mid)
     high = max(min(band.high, low * WIDEST), (1 + _CLOSEST) * band.mid)
-    if measured_ns:
-        high = min(high, measured_ns)
-    return Band(low, band.mid, high)
+    most = measured_ns or high
+    return Band(min(low, most), min(band.mid, most), min(high, most))
 
 
 def possible(band: Band) -> Band:

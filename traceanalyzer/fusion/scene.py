@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from traceanalyzer.columns import PHASES, OpKind, Step, Trace, Window
 from traceanalyzer.cost.ownership import Ownership
 from traceanalyzer.cost.registry import price
-from traceanalyzer.fusion.dataflow import Edge, Outer, dataflow
+from traceanalyzer.fusion.dataflow import Edge, Outer, Tensor, dataflow
+from traceanalyzer.fusion.executed import UNREAD
 from traceanalyzer.fusion.kinds import Kind, elements, kind, reduced
 from traceanalyzer.model import Analysis, Cost, OpCall
 
@@ -50,6 +51,7 @@ class Scene:
     edges: tuple[Edge, ...]
     executed: bool       # every edge between nodes is known
     outer: tuple[Outer, ...] = ()
+    given: Mapping[tuple[int, int], Tensor] = field(default_factory=dict)  # of (place, argument), if proved
     dying: frozenset[int] = frozenset()  # places of nodes whose results are gone before the step ends
 
     @cached_property
@@ -80,7 +82,7 @@ class Scene:
         if not self.trace.on_cpu:
             return float(sum(node.time_ns for node in nodes))
         return sum(
-            max(_LEAST_LEFT * node.time_ns, node.time_ns - self._slowed_ns_per_byte * _fresh(node))
+            max(_LEAST_LEFT * node.time_ns, node.time_ns - self._slowed_ns_per_byte * self._fresh(node))
             for node in nodes
         )  # fmt: skip
 
@@ -90,7 +92,14 @@ class Scene:
         if recording is None or not recording.unprofiled_step_ns or not recording.profiled_step_ns:
             return 0.0
         longer = max(0, recording.profiled_step_ns - recording.unprofiled_step_ns)
-        return longer / max(1, sum(_fresh(node) for node in self.nodes))
+        return longer / max(1, sum(self._fresh(node) for node in self.nodes))
+
+    def _fresh(self, node: Node) -> int:
+        """Bytes that it writes to memory of its own, or of the operator that it fills for, as a clone."""
+        above = int(self.trace.ops.parent[node.row])
+        filling = node.call.name in UNREAD and above >= 0 and self.trace.ops.kind[above] == OpKind.OP
+        own = filling or not node.call.name.endswith("_")
+        return node.cost.write_bytes if node.cost and own else 0
 
     @property
     def floor_ns(self) -> float:
@@ -142,7 +151,7 @@ def scene(trace: Trace, ownership: Ownership, window: Window, analysis: Analysis
             trace.names[ops.module[row]] if ops.module[row] >= 0 else None, name, joined, size, length,
         ))  # fmt: skip
     return Scene(trace, step, analysis, tuple(nodes), flow.edges, flow.executed, flow.outer,
-                 flow.dying)  # fmt: skip
+                 flow.given, flow.dying)  # fmt: skip
 
 
 def _known(call: OpCall) -> tuple[Cost | None, str, Kind, int, int | None]:
@@ -159,11 +168,6 @@ def median_step(window: Window) -> Step | None:
     """Of an even number the shorter of the two in the middle."""
     by_length = sorted(window.steps, key=lambda step: step.end_ns - step.start_ns)
     return by_length[(len(by_length) - 1) // 2] if by_length else None
-
-
-def _fresh(node: Node) -> int:
-    """Bytes that it writes to memory of its own."""
-    return node.cost.write_bytes if node.cost and not node.call.name.endswith("_") else 0
 
 
 def _by(edges: Sequence[Edge], keys: Sequence[int]) -> dict[int, list[Edge]]:

@@ -19,9 +19,12 @@ Applied = tuple[Rule, list[Match]]
 Source = tuple[str, int]  # one tensor: ("made", place of who makes it) or ("before", its origin)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Traffic:
-    """Bytes that nodes move when all are compiled, and what backward ones compute again; all by place."""
+    """Bytes that nodes move when all are compiled, and what backward ones compute again; all by place.
+
+    It is filled kernel by kernel.
+    """
 
     read: dict[int, int] = field(default_factory=dict)
     written: dict[int, int] = field(default_factory=dict)
@@ -46,10 +49,14 @@ class _Cut:
 
 
 def together(scene: Scene, found: Sequence[Applied]) -> list[Applied]:
-    """The same matches; those that a compiler replaces with what they move once all of them are compiled."""
+    """The same matches; those that compiling a module replaces with what they move once all are compiled.
+
+    On a CPU that is the remedy of every rule that generated code follows. What is computed again has been
+    held against measurements on a CPU alone (docs/savings.md); on a GPU it is left out.
+    """
     places = {
-        node.place for rule, matches in found if rule.instead == "compiled"
-        for match in matches for node in match.nodes
+        node.place for rule, matches in found if _by_module(scene, rule)
+        for match in matches if match.tier < "T3" for node in match.nodes if node.module is not None
     }  # fmt: skip
     sure = replace(scene, edges=tuple(edge for edge in scene.edges if edge.tier < "T3"))
     kernels = tuple(regions(sure, lambda node: node.place in places))
@@ -57,12 +64,17 @@ def together(scene: Scene, found: Sequence[Applied]) -> list[Applied]:
     for kernel in kernels:
         traffic.read.update(kernel.read)
         traffic.written.update(kernel.written)
-    for kernel in kernels if scene.executed else ():
-        _compute_again(sure, kernel, kernels, traffic)
+    home = {node.place: kernel for kernel in kernels for node in kernel.nodes}
+    for kernel in kernels if scene.executed and scene.trace.on_cpu else ():
+        _compute_again(sure, kernel, home, traffic)
     return [
-        (rule, [_less(scene, match, traffic) for match in matches] if rule.instead == "compiled" else matches)
+        (rule, [_less(scene, match, traffic) for match in matches] if _by_module(scene, rule) else matches)
         for rule, matches in found
     ]  # fmt: skip
+
+
+def _by_module(scene: Scene, rule: Rule) -> bool:
+    return rule.instead == "compiled" and (rule.module or scene.trace.on_cpu)
 
 
 def _less(scene: Scene, match: Match, traffic: _Traffic) -> Match:
@@ -87,11 +99,10 @@ def _less(scene: Scene, match: Match, traffic: _Traffic) -> Match:
     return replace(match, after=after, bytes_saved=(match.bytes_saved or 0) + fewer, together=True)
 
 
-def _compute_again(scene: Scene, kernel: Region, kernels: Sequence[Region], traffic: _Traffic) -> None:
+def _compute_again(scene: Scene, kernel: Region, home: Mapping[int, Region], traffic: _Traffic) -> None:
     """Of what a forward kernel keeps for backward ones either all or nothing, whichever moves less."""
     if kernel.nodes[0].phase != "forward":
         return
-    home = {node.place: other for other in kernels for node in other.nodes}
     kept = [node for node in kernel.nodes if _for_backward_alone(scene, node, kernel, home)]
     readers = {id(reader): reader for node in kept for reader in _readers(scene, node, kernel, home)}
     cuts = [_cut(scene, kernel, kept, reader) for reader in readers.values()]

@@ -50,6 +50,7 @@ class Rule:
     snippet: str = ""                # {module}: the name of the module that holds it
     caveats: tuple[str, ...] = field(default=())
     instead: Instead = "nothing"
+    module: bool = False             # compiling the module that holds it is all of its remedy
     order: int = 50                  # the lower ones claim first: the more special before the general
 
     def part(self, heading: str) -> str:

@@ -39,5 +39,6 @@ RULE = Rule(
     caveats=("a generated batch normalization can be slower than the library's: measure the block",),
     docs=COMPILE_DOCS,
     instead="compiled",
+    module=True,
     order=62,
 )  # fmt: skip

@@ -31,5 +31,6 @@ RULE = Rule(
     caveats=("other random numbers are drawn than in eager mode",),
     docs=COMPILE_DOCS,
     instead="compiled",
+    module=True,
     order=59,
 )  # fmt: skip

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from traceanalyzer.fusion.predict import Work
+from traceanalyzer.fusion.predict import NOTHING
 from traceanalyzer.fusion.rules.base import Match, Rule
 from traceanalyzer.fusion.scene import Node, Scene
 
@@ -30,7 +30,7 @@ def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
         if free(node) and node.name in _NORMS and not _training(node):
             for edge in scene.into.get(node.place, ()):
                 if "conv" in scene.nodes[edge.producer].name:
-                    yield Match((node,), edge.tier, Work(0, 0), bytes_saved=node.bytes)
+                    yield Match((node,), edge.tier, NOTHING, bytes_saved=node.bytes)
                     break
 
 

@@ -38,5 +38,6 @@ RULE = Rule(
     caveats=("a small part of a layer's time: its worth is memory as much as time",),
     docs=COMPILE_DOCS,
     instead="compiled",
+    module=True,
     order=61,
 )  # fmt: skip

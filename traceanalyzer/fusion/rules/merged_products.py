@@ -16,22 +16,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from traceanalyzer.cost.tensors import itemsize, numel, shape
+from traceanalyzer.fusion.dataflow import Tensor
 from traceanalyzer.fusion.rules.base import Match, Rule
 from traceanalyzer.fusion.scene import Node, Scene
 
-Input = tuple[int, tuple[int, ...]]  # place of who made a tensor, and its dims
-
 _INPUT = {"mm": 0, "addmm": 1}  # which argument the input is
+_LATER = ("backward", "optimizer", "recompute")
 _FULL = 0.6  # of its roof: a product that reaches so much has nothing to win
 _SHARE = 0.02  # of the step, that such products take
 
 
 def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
-    """Each tensor that is proved to be the input of several such products in the forward pass."""
-    groups: dict[Input, list[Node]] = {}
+    """Each tensor that is proved to be the input of several such products outside of backward."""
+    groups: dict[Tensor, list[Node]] = {}
     for node in scene.nodes:
-        if free(node) and node.name in _INPUT and node.phase == "forward" and not _fills(scene, node):
-            given = _input(scene, node)
+        if free(node) and node.name in _INPUT and node.phase not in _LATER and not _fills(scene, node):
+            given = scene.given.get((node.place, _INPUT[node.name]))
             if given is not None:
                 groups.setdefault(given, []).append(node)
     found = [nodes for nodes in groups.values() if len(nodes) > 1]
@@ -50,14 +50,6 @@ def _fills(scene: Scene, node: Node) -> bool:
         return True
     roof_ns = 1e9 * max(cost.flops / peak, cost.bytes / device.bandwidth_bytes_per_s)
     return roof_ns >= _FULL * node.time_ns
-
-
-def _input(scene: Scene, node: Node) -> Input | None:
-    """Who made the input, and its dims; None where that is not proved. The weight was there before the step,
-    or is a cast of one: an input of the same size cannot be told from it."""
-    size = _bytes(node)
-    made = [edge for edge in scene.into.get(node.place, ()) if edge.tier == "T1" and edge.bytes == size]
-    return (made[0].producer, shape(node.call, _INPUT[node.name])) if len(made) == 1 else None
 
 
 def _bytes(node: Node) -> int:

@@ -29,5 +29,6 @@ RULE = Rule(
     caveats=("every new set of input shapes is compiled anew",),
     docs=COMPILE_DOCS,
     instead="compiled",
+    module=True,
     order=90,
 )  # fmt: skip

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from traceanalyzer.cost import operator_class
+from traceanalyzer.fusion.predict import WIDEST
 from traceanalyzer.fusion.rules.base import Match, Rule
 from traceanalyzer.fusion.scene import Node, Scene
 from traceanalyzer.model import Band
@@ -23,23 +25,33 @@ _SHARE = 0.01  # of the step
 def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
     """One match, without operators: other rules may speed up what is computed again."""
     again = [node for node in scene.nodes if node.phase == "recompute"]
-    time = sum(node.time_ns for node in again)
+    time = scene.undisturbed_ns(again)
     if not again or time < _SHARE * scene.step_ns:
         return
+    expensive = scene.undisturbed_ns([node for node in again if _expensive(node)])
     kept = sum(node.cost.write_bytes for node in again if node.cost)
     told = f"{len(again)} operators of the forward pass run again in the backward pass, "
-    told += f"{time / 1e6:.3g} ms a step; to keep what they make would take up to {si(kept, 'B')} of memory"
-    yield Match((), "T0", evidence=told, where="checkpointed modules",
-                saved=Band(0.4 * time, 0.7 * time, time))  # fmt: skip
+    told += f"{time / 1e6:.3g} ms a step, {expensive / 1e6:.3g} ms of it products, convolutions and "
+    told += f"attention; to keep all that they make would take up to {si(kept, 'B')} of memory"
+    low = max(expensive, time / WIDEST)
+    saved = Band(low, (low + time) / 2, time)
+    yield Match((), "T0", evidence=told, where="checkpointed modules", saved=saved)
+
+
+def _expensive(node: Node) -> bool:
+    """What a selective policy keeps."""
+    return node.cost is not None and operator_class(node.call.name, None) == "tensor_contraction"
 
 
 RULE = Rule(
     "recomputation", __doc__ or "", find,
     title="The forward pass is computed a second time",
     action="Checkpoint only as much as memory asks for: keep products and attention, compute the rest again.",
-    snippet="checkpoint(block, x, use_reentrant=False, context_fn=functools.partial(\n"
-    "    create_selective_checkpoint_contexts, [torch.ops.aten.mm.default]))",
-    caveats=("costs memory: the low end is that of a selective policy, the high end that of none",
+    snippet="kept = [torch.ops.aten.mm.default, torch.ops.aten.addmm.default, torch.ops.aten.bmm.default,\n"
+    "        torch.ops.aten._scaled_dot_product_flash_attention.default]\n"
+    "checkpoint(block, x, use_reentrant=False,\n"
+    "           context_fn=functools.partial(create_selective_checkpoint_contexts, kept))",
+    caveats=("costs memory: the low end keeps products and attention, the high end everything",
              "faster kernels in checkpointed modules save a part of the same time"),
     docs="https://docs.pytorch.org/docs/stable/checkpoint.html",
     order=75,

@@ -38,5 +38,6 @@ RULE = Rule(
     caveats=("the sum is still written: only reading it again is saved",),
     docs=COMPILE_DOCS,
     instead="compiled",
+    module=True,
     order=60,
 )  # fmt: skip

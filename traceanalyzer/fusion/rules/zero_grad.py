@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from traceanalyzer.cost.tensors import is_list
-from traceanalyzer.fusion.predict import Work
+from traceanalyzer.fusion.predict import NOTHING
 from traceanalyzer.fusion.rules.base import Match, Rule
 from traceanalyzer.fusion.rules.gradient_accumulation import into_gradient
 from traceanalyzer.fusion.scene import Node, Scene
@@ -30,7 +30,7 @@ def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
         added = [node for node in scene.nodes if free(node) and into_gradient(scene, node)]
         first = added[: sum(_tensors(node) for node in filled)]
         saved = sum(node.bytes for node in (*filled, *first))
-        yield Match((*filled, *first), "T0", Work(0, 0), bytes_saved=saved, where="zero_grad")
+        yield Match((*filled, *first), "T0", NOTHING, bytes_saved=saved, where="zero_grad")
 
 
 def _tensors(node: Node) -> int:

@@ -1,0 +1,85 @@
+"""Rules of products whose weights limit them, on rows written by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.fusion.test_rules import EXP, step
+from traceanalyzer.device import named
+from traceanalyzer.fusion.rules import Match, rules
+from traceanalyzer.fusion.scene import Scene
+
+WEIGHT = (4096, 4096)
+STEPS = 2
+CALLS = 10
+
+
+def scene(
+    device: str = "a100-sxm4-80gb", *, steps: int = STEPS, phase: str | None = None, **fields: Any
+) -> Scene:
+    """A step's rows are one product; `fields` are that row's."""
+    given = step(EXP)
+    busy = given.analysis.time.busy_ns
+    row = msgspec.structs.replace(
+        given.analysis.op_rows[0], name="aten::mm", calls=CALLS, input_types=("c10::BFloat16",) * 2,
+        precision="bf16", engine="matrix", attributed_ns=busy, **fields,
+    )  # fmt: skip
+    names = tuple(f"ProfilerStep#{number}" for number in range(steps))
+    window = msgspec.structs.replace(given.analysis.window, steps=names, step_count=steps or None)
+    analysis = given.analysis.updated(op_rows=(row,), device=named(device), window=window)
+    nodes = tuple(replace(node, phase=phase) for node in given.nodes)
+    return replace(given, analysis=analysis, nodes=nodes)
+
+
+def found(rule: str, given: Scene) -> list[Match]:
+    known = next(each for each in rules() if each.name == rule)
+    return list(known.find(given, lambda node: True))
+
+
+def few_rows(**more: Any) -> dict[str, Any]:
+    moved = 2 * (4096 + 4096 * 4096)
+    return {"input_dims": ((1, 4096), WEIGHT), "verdict": "memory_bound",
+            "read_bytes": CALLS * moved, "write_bytes": CALLS * 2 * 4096} | more  # fmt: skip
+
+
+def test_weights_that_limit_products_are_read_half_as_long() -> None:
+    given = scene(**few_rows())
+    (match,) = found("quantized_weights", given)
+    assert match.bytes_saved == 4096 * 4096 * CALLS // STEPS, "two bytes become one"
+    time = given.analysis.time.busy_ns / STEPS
+    assert match.saved is not None and match.saved.high == pytest.approx(time / 2, rel=0.01)
+    assert match.saved.low == 0 and match.tier == "T3"
+
+
+@pytest.mark.parametrize("given", [
+    scene(**few_rows(), phase="backward"),
+    scene(**few_rows(), steps=0),
+    scene(**few_rows(verdict="compute_bound")),
+    scene(**few_rows(input_dims=((4096, 64), (64, 4096)), read_bytes=2 * 2 * 4096 * 64, write_bytes=2**25)),
+], ids=["trained", "no steps", "arithmetic", "a small weight"])  # fmt: skip
+def test_where_weights_do_not_limit(given: Scene) -> None:
+    assert not found("quantized_weights", given)
+
+
+def large(**more: Any) -> dict[str, Any]:
+    return {"input_dims": ((4096, 4096), WEIGHT), "verdict": "compute_bound"} | more
+
+
+def test_pruned_weights_could_be_skipped() -> None:
+    (match,) = found("sparse_weights", scene(**large()))
+    assert match.saved is None and match.after is None
+
+
+@pytest.mark.parametrize("given", [
+    scene("v100-sxm2", **large()),
+    scene(**large(), steps=0),
+    scene(**large(), phase="backward"),
+    scene(**large(input_dims=((4096, 4096), (4096, 4100)))),
+    scene(**large(verdict="memory_bound")),
+], ids=["Volta", "no steps", "trained", "odd", "memory"])  # fmt: skip
+def test_where_zeros_cannot_be_skipped(given: Scene) -> None:
+    assert not found("sparse_weights", given)
