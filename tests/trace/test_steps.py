@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.trace.build import Rows
 from traceanalyzer.columns import Trace, Window
 from traceanalyzer.errors import UsageError
+from traceanalyzer.model import Recording
 from traceanalyzer.trace import load, select_window
 
 FOLDER = os.environ.get("TRACEANALYZER_REAL_TRACES")
@@ -79,6 +81,15 @@ def test_a_short_last_step_is_a_stub(gpu: bool) -> None:
     trace = training([*THREE, (6, 300, 309)], gpu=gpu).trace()
     assert numbers(select_window(trace, 0)) == [3, 4, 5]
     assert numbers(select_window(training([*THREE, (6, 300, 340)], gpu=gpu).trace(), 0)) == [3, 4, 5, 6]
+
+
+def test_a_short_step_is_no_stub_where_all_that_were_wanted_are_there() -> None:
+    trace = training([*THREE, (6, 300, 309)]).trace()
+    wanted = {count: Recording(active=count, complete=True) for count in (3, 4)}
+    assert numbers(select_window(replace(trace, recording=wanted[4]), 0)) == [3, 4, 5, 6]
+    assert numbers(select_window(replace(trace, recording=wanted[3]), 0)) == [3, 4, 5]
+    cut = Recording(active=4, complete=False)
+    assert numbers(select_window(replace(trace, recording=cut), 0)) == [3, 4, 5]
 
 
 def test_a_last_step_without_launches_is_a_stub_however_long() -> None:

@@ -102,9 +102,14 @@ def within(moment_ns: Ints, steps: Sequence[Step]) -> Bools:
 
 
 def _complete(trace: Trace) -> tuple[Step, ...]:
-    """All steps but a last stub: without launches though others have some, or under 10 % of their median."""
+    """All steps but a last stub: without launches though others have some, or under 10 % of their median.
+
+    None where whoever recorded them says that these are all it wanted.
+    """
     *others, last = trace.steps
-    if not others:
+    recording = trace.recording
+    wanted = recording.active if recording is not None and recording.complete else None
+    if not others or len(trace.steps) == wanted:
         return trace.steps
     launches, kernels = trace.launches, trace.kernels
     started = launches.start_ns[passes(trace.names, launches.name, _LAUNCH.search)]
