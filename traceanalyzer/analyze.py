@@ -65,9 +65,18 @@ def analyze(
 
 def projected(analysis: Analysis, names: Sequence[str]) -> Analysis:
     """With what other devices would make of it, by their names or from files that describe them."""
+    from msgspec.structs import replace
+
+    from traceanalyzer.model import Warning
     from traceanalyzer.roofline.project import projections
 
     others = _others(names)
+    unlike = [other.name for other in others if other.kind != analysis.device.kind]
+    if unlike:
+        told = f"a {analysis.device.kind.upper()} and {', '.join(unlike)} run other kernels: the projection "
+        told += "holds between devices of one kind, and what has no peak there takes as long as here"
+        warnings = (*analysis.source.warnings, Warning("what_if_unlike", told, len(unlike)))
+        analysis = analysis.updated(source=replace(analysis.source, warnings=warnings))
     return analysis.updated(what_if=projections(analysis, others)) if others else analysis
 
 

@@ -83,12 +83,12 @@ def _formula(name: str) -> tuple[str, Formula]:
         if spelt in DATA_DEPENDENT_OPERATORS:
             raise UsageError(f"{spelt} has no formula: {DATA_DEPENDENT_OPERATORS[spelt]}",
                              fix="give one of your own with --cost-file: docs/cost-model.md")  # fmt: skip
-    names = [*FORMULAS, *(known.removeprefix("aten::") for known in FORMULAS), *(r.name for r in rules())]
-    close = difflib.get_close_matches(name, names, n=4)
+    names = {*FORMULAS, *(known.removeprefix("aten::") for known in FORMULAS), *(r.name for r in rules())}
+    close = difflib.get_close_matches(name, sorted(names), n=4)
     like = f"; close are {', '.join(close)}" if close else ""
-    raise UsageError(f"{name}: there is no formula of this name{like}",
-                     fix="spell the operator as the report does, such as aten::mm, or give a formula of "
-                     "your own with --cost-file: docs/cost-model.md")  # fmt: skip
+    raise UsageError(f"{name}: there is no operator with a formula, and no rule, of this name{like}",
+                     fix="spell it as the report does, such as aten::mm or rms_norm (see docs/rules.md), "
+                     "or give a formula of your own with --cost-file: docs/cost-model.md")  # fmt: skip
 
 
 def _work_through(

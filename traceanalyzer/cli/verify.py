@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import click
@@ -85,14 +86,19 @@ def _here() -> tuple[Device, float]:
     return cpu(roofs), float(roofs.launch_floor_ns or 5000)
 
 
+_INSTEAD = {
+    "compiled": "torch.compile", "attention": "scaled_dot_product_attention", "optimizer": "fused=True",
+}  # fmt: skip
+
+
 def _told(found: Verified, device: Device) -> Iterator[str]:
     from traceanalyzer.units import duration
 
     timed, band = found.timed, found.band
     names = " → ".join(found.names[:6]) + (f" → {len(found.names) - 6} more" if len(found.names) > 6 else "")
-    yield f"{found.rule} on {device.name}: {names}"
-    yield f"  as it ran   {duration(round(timed.eager_ns)):>10}"
-    yield f"  instead     {duration(round(timed.instead_ns)):>10}"
+    yield from wrap(f"{found.rule}, its largest place that can be rebuilt, on {device.name}: {names}", 80)
+    yield f"  as it ran   {duration(round(timed.eager_ns)):>10}   its operators one by one, on this machine"
+    yield f"  instead     {duration(round(timed.instead_ns)):>10}   {_INSTEAD[found.instead]}"
     sign = "-" if timed.saved_ns < 0 else ""
     yield f"  saved       {sign + duration(round(abs(timed.saved_ns))):>10}"
     if band is None:

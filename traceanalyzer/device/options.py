@@ -114,6 +114,9 @@ def _peak(text: str) -> Peak:
     return Peak(side, precision, _quantity(f"--peak {precision}", value))
 
 
+_LEAST_RATE = 1e6  # bytes or FLOPs a second
+
+
 def _quantity(option: str, text: str) -> float:
     try:
         value = parse_quantity(text)
@@ -121,6 +124,9 @@ def _quantity(option: str, text: str) -> float:
         raise DeviceError(f"{option}: {error}", fix="write a rate such as 3.35TB/s or 989T") from None
     if not 0 < value < float("inf"):
         raise DeviceError(f"{option}: {text} is not above 0", fix="write a rate such as 3.35TB/s or 989T")
+    if value < _LEAST_RATE:
+        raise DeviceError(f"{option}: {text} is {value:g} a second, and no device is so slow",
+                          fix="write the unit too, such as 3.35TB/s or 989T")  # fmt: skip
     return value
 
 

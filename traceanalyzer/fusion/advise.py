@@ -11,12 +11,14 @@ from traceanalyzer.fusion.rules import Match, Rule, rules
 from traceanalyzer.fusion.scene import Node, Scene
 from traceanalyzer.fusion.together import together
 from traceanalyzer.model import Analysis, Band, Suggestion
-from traceanalyzer.units import si
+from traceanalyzer.units import duration, si
 
 _LEAST = 0.002  # of the step: what saves less, by its middle, is not worth a reader's minute
 _LEAST_ELSE = 0.02  # where no time can be predicted, or the device waits for the host anyway
 _STARVED = 0.3  # of the window, that the device waits for launches: then faster kernels do not shorten a step
 _SHOWN = 12     # operators of a place
+_COMPILED = "model = torch.compile(model)"
+_EACH = "        module.compile()"
 
 
 def suggestions(found: Scene) -> tuple[Suggestion, ...]:
@@ -138,9 +140,16 @@ def _where(group: Sequence[Match], place: str) -> str:
 
 
 def _snippet(rule: Rule, group: Sequence[Match], place: str) -> str:
-    if any(match.together for match in group):
-        return "model = torch.compile(model)"
-    return rule.snippet.format(module=_attribute(place)) if rule.snippet else ""
+    """With the module's own name; where there are several of a kind, for all of them."""
+    pattern = _where(group, place)
+    if "{module}" not in rule.snippet:
+        return rule.snippet
+    if any(match.together for match in group) or not place:
+        return _COMPILED
+    if "*" not in pattern:
+        return rule.snippet.format(module=_attribute(place))
+    named = re.escape(pattern).replace(r"\*", r"\d+")
+    return f'for name, module in model.named_modules():\n    if re.fullmatch(r"{named}", name):\n{_EACH}'
 
 
 def _attribute(place: str) -> str:
@@ -164,7 +173,7 @@ def _evidence(match: Match, group: Sequence[Match], time_ns: int) -> str:
     places = f"{len(group)} such places take" if len(group) > 1 else "this takes"
     if kinds > 1:
         places = f"{len(group)} places of {kinds} kinds, of which this takes most, take"
-    return f"{told}; {places} {time_ns / 1e6:.3g} ms a step"
+    return f"{told}; {places} {duration(time_ns)} a step"
 
 
 def _size(node: Node) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from traceanalyzer.model import Band, Device
 
 WIDEST = 2.5  # high by low, where the evidence is proof
-_CLOSEST = 0.15  # to its middle that an end comes: nothing is known better
+_CLOSEST = 0.15  # to its middle that the low end comes: nothing is known better
 _LEAST = 0.15 # of the measured time: less is within the error of any prediction
 # An element that an operator in a generated loop works on, and one that a reduction adds up, likewise; and
 # reads and writes to which a write of a CPU amounts: fitted, docs/savings.md.
@@ -129,9 +129,9 @@ def proved(band: Band, measured_ns: float) -> Band | None:
         return None
     most = WIDEST**0.5  # as far above the middle as below it
     low = min(max(band.low, band.mid / most), (1 - _CLOSEST) * band.mid)
-    high = max(min(band.high, low * WIDEST), (1 + _CLOSEST) * band.mid)
-    most = measured_ns or high
-    return Band(min(low, most), min(band.mid, most), min(high, most))
+    most = min(band.high, measured_ns or band.high)  # what is replaced by something takes longer than nothing
+    mid = min(band.mid, most)
+    return Band(min(low, mid), mid, min(most, low * WIDEST))
 
 
 def possible(band: Band) -> Band:

@@ -107,8 +107,10 @@ class Scene:
         return self.analysis.thresholds["launch_floor_ns"]
 
     @property
-    def step_ns(self) -> int:
-        return self.step.end_ns - self.step.start_ns
+    def step_ns(self) -> float:
+        """Of the window, as reports say "a step"; all of it where the trace names none."""
+        time = self.analysis.time
+        return (time.busy_ns + time.idle_ns) / max(1, len(self.analysis.window.steps))
 
     def above(self, node: Node) -> Iterator[int]:
         """Rows in Trace.ops of what encloses it, from the inside out."""

@@ -61,6 +61,7 @@ def _sections(analysis: Analysis, view: View) -> Iterator[str]:
     yield _window(view)
     yield _warnings(view)
     yield _findings(view)
+    yield _what_if(view)
     yield _operators(view)
     yield _folded("Coverage and device", _coverage(analysis, view))
     yield _folded(f"Operator classes, beside the table of {TRANSFORMER_2021.year}", _classes(view))
@@ -110,8 +111,16 @@ def _findings(view: View) -> str:
     told = "\n**Suggestions**\n\n"
     for f in view.findings[:10]:
         basis = f"{prose(f.rule)}, {f.tier}: {f.tier_meaning}"
-        told += f"* {prose(f.title)}: {f.saving} ({basis}); {prose(f.evidence)}\n"
+        where = f" in `{cell(f.where)}`" if f.where else ""
+        told += f"* {prose(f.title)}{where}: {f.saving} ({basis}); {prose(f.evidence)}. {prose(f.action)}\n"
     return told
+
+
+def _what_if(view: View) -> str:
+    """A projection of each other device that was asked for."""
+    rows = [[cell(text) for text in line] for line in view.what_if]
+    heads = ["projected onto", " busy a step", " step", " memory-bound of busy"]
+    return "\n" + _table(heads, rows) if rows else ""
 
 
 def _operators(view: View) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import StringIO
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from traceanalyzer.model import Analysis
@@ -26,6 +27,8 @@ _BAR = 22
 _BEFORE_NAME = 44  # columns of a row before the operator
 _WARNINGS = 4
 _LEAST_INPUTS = 14  # characters that still tell something
+_LABEL = 10  # characters before what a line says
+_WHERE = 30
 _WARNING_TEXT = 480  # characters: the options that would help must not be cut out of a message
 
 
@@ -47,6 +50,7 @@ def summary(analysis: Analysis, *, width: int = 80, color: bool = False, top: in
         console.print(_operators(view, top, console.width), no_wrap=True)
     console.print()
     _changes(console, analysis)
+    _projected(console, view)
     _basis(console, analysis, view)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
@@ -125,34 +129,45 @@ def _name(line: OpLine, room: int) -> str:
 
 
 def _changes(console: Console, analysis: Analysis) -> None:
-    from rich.text import Text
-
     for s in with_saving(analysis)[:3]:
         band = s.saving_per_step_ns
         if band is not None:
-            saving = f"{span(band.low, band.high)} a step"
-            console.print(Text(f"{visible(s.rule)}  {visible(s.title)}: {saving}"))
+            where = f" in {cut(visible(s.where), _WHERE)}" if s.where else ""
+            _line(console, "change", f"{visible(s.rule)}{where}: {span(band.low, band.high)} a step")
+
+
+def _line(console: Console, label: str, text: str) -> None:
+    """Under its label, wrapped behind it."""
+    from rich.text import Text
+
+    room = console.width - _LABEL
+    for number, part in enumerate(wrap(text, room, break_on_hyphens=False) or [""]):
+        console.print(Text(f"{label if number == 0 else '':{_LABEL}}{part}"))
+
+
+def _projected(console: Console, view: View) -> None:
+    if view.what_if:
+        told = ", ".join(f"{busy} on {device}" for device, busy, *_ in view.what_if)
+        _line(console, "what-if", f"busy{' a step' if view.by_step else ''}: {told}")
 
 
 def _basis(console: Console, analysis: Analysis, view: View) -> None:
     """Coverage, device and warnings."""
-    from rich.text import Text
-
     modelled = f"{percent(analysis.coverage.modelled_share)} of {view.whole} modelled"
     missing = ", ".join(f"{r.reason} {r.share}" for r in view.reasons[:3])
-    console.print(Text(f"coverage  {modelled}{f'; not: {missing}' if missing else ''}"))
+    _line(console, "coverage", f"{modelled}{f'; not: {missing}' if missing else ''}")
     device = analysis.device
     bandwidth = device.bandwidth_bytes_per_s
     memory = si(bandwidth, "B/s") if bandwidth else "bandwidth not known"
-    console.print(Text(f"device    {visible(device.name or device.id)}, {memory} ({HOW[device.how]})"))
+    _line(console, "device", f"{visible(device.name or device.id)}, {memory} ({HOW[device.how]})")
     recorded = analysis.recording
     if recorded is not None and recorded.unprofiled_step_ns and recorded.profiled_step_ns:
         within, without = duration(recorded.profiled_step_ns), duration(recorded.unprofiled_step_ns)
-        console.print(Text(f"step      {within} under the profiler, {without} without it"))
+        _line(console, "step", f"{within} under the profiler, {without} without it")
     if view.above:
-        console.print(Text(f"check     {view.check}"))
+        _line(console, "check", view.check)
     for code, message, count in view.warnings[:_WARNINGS]:
         times = f" ×{count:,}" if count > 1 else ""
-        console.print(Text(cut(f"warning   {code}{times}: {message}", _WARNING_TEXT)))
+        _line(console, "warning", cut(f"{code}{times}: {message}", _WARNING_TEXT))
     if len(view.warnings) > _WARNINGS:
-        console.print(Text(f"          and {len(view.warnings) - _WARNINGS} more warnings in the report"))
+        _line(console, "", f"and {len(view.warnings) - _WARNINGS} more warnings in the report")

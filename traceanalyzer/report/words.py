@@ -102,10 +102,10 @@ HOW: Final[Mapping[str, str]] = {
 }
 
 TIER_MEANING: Final[Mapping[str, str]] = {
-    "T0": "proved by construction: parts of one composite operator or scope",
+    "T0": "certain: scopes, composite operators, counts and kernel names of the trace",
     "T1": "proved by tensor identities in an execution trace",
     "T2": "proved by sizes and by when memory is freed",
-    "T3": "likely, from neighbours of equal shape; the saving may be nothing",
+    "T3": "likely, or the most that there is to win; the saving may be nothing",
 }
 
 # Every figure rests on these; a report says them once.

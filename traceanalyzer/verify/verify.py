@@ -22,6 +22,7 @@ class Verified:
     """Of one place, a run: what was measured here, and what had been predicted from the time as it was."""
 
     rule: str
+    instead: str     # how the replacement was built: Rule.instead
     names: tuple[str, ...]
     timed: Timed
     band: Band | None
@@ -38,7 +39,7 @@ def verified(scene: Scene, rule: Rule, match: Match, device: Device, floor_ns: f
     found = timed(eager, instead)
     band = saving(found.eager_ns, match.after, device, floor_ns) if match.after is not None else None
     told = proved(band, found.eager_ns) if band is not None else None
-    return Verified(rule.name, tuple(node.name for node in match.nodes), found, told)
+    return Verified(rule.name, rule.instead, tuple(node.name for node in match.nodes), found, told)
 
 
 def _programs(scene: Scene, rule: Rule, match: Match, where: str) -> tuple[Replay, Replay]:

@@ -109,10 +109,14 @@ def _first(node: Node) -> int:
 RULE = Rule(
     "attention_by_hand", __doc__ or "", find,
     title="Attention is written out: its scores go through memory",
-    action="Call scaled_dot_product_attention with the queries, keys and values; give is_causal instead of a "
-    "triangular mask.",
-    snippet="y = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=p)",
-    caveats=("wrong where the attention weights are used elsewhere; torch.nn.attention.flex_attention takes "
+    action="Call scaled_dot_product_attention with the queries, keys and values; give is_causal=True instead "
+    "of a triangular mask, and compare the results once.",
+    snippet="y = torch.nn.functional.scaled_dot_product_attention(q, k, v)\n"
+    "# a mask where True is left out, as masked_fill has it: attn_mask=~mask\n"
+    "# a mask that is added to the scores: attn_mask=mask; a triangular one: is_causal=True\n"
+    "# scores not divided by the root of the head size: scale=...; dropout while training: dropout_p=p",
+    caveats=("a Boolean attn_mask says what takes part, which is the opposite of what masked_fill is given",
+             "wrong where the attention weights are used elsewhere; torch.nn.attention.flex_attention takes "
              "changes of them that have no argument",
              "the fast kernels want fp16 or bf16 on a GPU, and up to 256 channels a head"),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.scaled_dot_product_attention.html",

@@ -12,6 +12,7 @@ from traceanalyzer.fusion.predict import LOOP_FLOPS, REDUCED_FLOPS, SPECIAL_FLOP
 from traceanalyzer.fusion.regions import Region, region, regions
 from traceanalyzer.fusion.scene import Node, Scene
 from traceanalyzer.model import Band, IdleCause, Tier
+from traceanalyzer.units import duration
 
 _UNSURE = ("masked_fill", "where", "native_group_norm", "native_group_norm_backward")
 COMPILE_DOCS = "https://docs.pytorch.org/docs/stable/generated/torch.compile.html"
@@ -169,4 +170,4 @@ def waited(scene: Scene, cause: IdleCause) -> tuple[float, float]:
 
 
 def told_wait(ns: float, share: float) -> str:
-    return f"the device waits {ns / 1e6:.3g} ms a step for this, {100 * share:.2g} % of the window"
+    return f"the device waits {duration(ns)} a step for this, {100 * share:.2g} % of the window"

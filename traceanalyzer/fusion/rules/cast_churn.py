@@ -18,6 +18,7 @@ from traceanalyzer.fusion.dataflow import Tensor
 from traceanalyzer.fusion.rules.base import Match, Rule
 from traceanalyzer.fusion.scene import Node, Scene
 from traceanalyzer.model import Band
+from traceanalyzer.units import duration
 
 _SOURCE = 1  # argument of copy_ that is read
 
@@ -37,7 +38,7 @@ def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
     if repeated:
         time = scene.undisturbed_ns(repeated)
         told = f"{len(repeated)} casts a step of tensors that were cast to the same type before, "
-        told += f"{time / 1e6:.3g} ms; the largest has {max(node.elements for node in repeated):,} elements"
+        told += f"{duration(time)}; the largest has {max(node.elements for node in repeated):,} elements"
         saved = Band(0.85 * time, 0.95 * time, time)  # the first one's result may have left the caches
         yield Match(tuple(repeated), "T1", saved=saved, evidence=told, where="the whole step",
                     bytes_saved=sum(node.bytes for node in repeated))  # fmt: skip

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from traceanalyzer.fusion.rules.base import Match, Rule, steps
 from traceanalyzer.fusion.scene import Node, Scene
 from traceanalyzer.model import Band
+from traceanalyzer.units import duration
 
 _LAYOUT = re.compile(r"nchwToNhwc|nhwcToNchw|nchw2nhwc|nhwc2nchw|batched_transpose", re.IGNORECASE)
 _SHARE = 0.005  # of busy time
@@ -27,7 +28,7 @@ def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
     time = sum(kernel.time_ns for kernel in kernels if _LAYOUT.search(kernel.name))
     if time and time >= _SHARE * scene.analysis.time.busy_ns:
         ns = time / steps(scene)
-        told = f"layout kernels take {ns / 1e6:.3g} ms a step"
+        told = f"layout kernels take {duration(ns)} a step"
         yield Match((), "T3", saved=Band(0.0, ns, ns), evidence=told, where="the convolutions")
 
 

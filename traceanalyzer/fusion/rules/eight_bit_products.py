@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from traceanalyzer.fusion.rules.base import Match, Rule, steps
 from traceanalyzer.fusion.scene import Node, Scene
 from traceanalyzer.model import OpRow
+from traceanalyzer.units import duration
 
 _SHARE = 0.3  # of busy time: below, converting a model is not worth the trouble
 
@@ -26,7 +27,7 @@ def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
     rows = [row for row in analysis.op_rows if _large(row)]
     time = sum(row.attributed_ns for row in rows)
     if rows and time >= _SHARE * analysis.time.busy_ns:
-        told = f"compute-bound products in half precision take {time / steps(scene) / 1e6:.3g} ms a step, "
+        told = f"compute-bound products in half precision take {duration(time / steps(scene))} a step, "
         told += f"{100 * time / analysis.time.busy_ns:.2g} % of busy time"
         yield Match((), "T0", evidence=told, where="the whole model")
 

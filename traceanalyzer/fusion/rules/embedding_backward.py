@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 
 from traceanalyzer.fusion.rules.base import Match, Rule
 from traceanalyzer.fusion.scene import Node, Scene
+from traceanalyzer.units import duration
 
 _SPARSE = 4  # rows of the table for each that a step can touch
 _SHARE = 0.02  # of the step
@@ -27,7 +28,7 @@ def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
             rows, touched = _rows(node), _touched(node)
             if rows and rows > _SPARSE * touched:
                 told = f"a table of {rows:,} rows, of which a step touches {touched:,} at most; "
-                told += f"{node.time_ns / 1e6:.3g} ms a step"
+                told += f"{duration(node.time_ns)} a step"
                 yield Match((node,), "T0", evidence=told)
 
 

@@ -12,20 +12,61 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from traceanalyzer.fusion.regions import Region
-from traceanalyzer.fusion.rules.base import COMPILE_DOCS, Match, Rule, chains
+from traceanalyzer.fusion.dataflow import Tier
+from traceanalyzer.fusion.regions import Region, region
+from traceanalyzer.fusion.rules.base import COMPILE_DOCS, Match, Rule, chains, generated
 from traceanalyzer.fusion.scene import Node, Scene
 
 _ACTIVATIONS = ("silu", "gelu", "sigmoid", "relu")
+_LAYERS = ("mm", "addmm")
 
 
 def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
-    """An activation and a product of its result, and nothing else."""
-    yield from chains(scene, free, _wanted)
+    """An activation and a product of its result, and nothing else; a layer may lie in between."""
+    claimed: set[int] = set()
+    for match in chains(scene, free, _wanted):
+        claimed |= {node.place for node in match.nodes}
+        yield match
+    for node in scene.nodes:
+        if free(node) and node.place not in claimed and node.name == "mul" and node.phase != "backward":
+            gate = _gate(scene, node)
+            if gate is not None and free(gate[0]) and gate[0].place not in claimed:
+                yield _apart(scene, gate[0], node, gate[1])
 
 
-def _wanted(region: Region) -> bool:
-    names = [name.removesuffix("_backward") for name in region.names]
+def _gate(scene: Scene, product: Node) -> tuple[Node, Tier] | None:
+    """The activation whose result is one factor: as is known, or as the order of operators tells.
+
+    Only where a layer lies in between: neighbours are a chain, which may have more members.
+    """
+    for edge in scene.into.get(product.place, ()):
+        maker = scene.nodes[edge.producer]
+        between = scene.nodes[maker.place + 1 : product.place]
+        layer = any(node.name in _LAYERS for node in between)
+        if layer and maker.name in _ACTIVATIONS and maker.phase == product.phase:
+            return maker, edge.tier
+    before = [scene.nodes[at] for at in (product.place - 2, product.place - 1) if at >= 0]
+    if scene.executed or len(before) < 2 or before[1].name not in _LAYERS:
+        return None
+    alike = before[0].name in _ACTIVATIONS and before[0].call.shapes[:1] == product.call.shapes[:1]
+    return (before[0], "T3") if alike and before[0].phase == product.phase else None
+
+
+def _apart(scene: Scene, gate: Node, product: Node, tier: Tier) -> Match:
+    """One kernel for both, where the product is; the gate's result is kept for a backward pass."""
+    nodes = (gate, product)
+    found = region(scene, nodes)
+    moved = found.bytes_after
+    if tier != "T1" and gate.cost is not None:
+        trained = any(node.phase == "backward" for node in scene.nodes)
+        written = gate.cost.write_bytes
+        moved = sum(node.bytes for node in nodes) - written - (0 if trained else written)
+    after = generated(scene, nodes, moved)
+    return Match(nodes, tier, after, bytes_saved=sum(node.bytes for node in nodes) - moved)
+
+
+def _wanted(found: Region) -> bool:
+    names = [name.removesuffix("_backward") for name in found.names]
     return names[0] in _ACTIVATIONS and "mul" in names and set(names) <= {*_ACTIVATIONS, "mul"}
 
 

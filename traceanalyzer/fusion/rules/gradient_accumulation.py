@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from traceanalyzer.fusion.rules.base import Match, Rule
 from traceanalyzer.fusion.scene import Node, Scene
 from traceanalyzer.model import Band
+from traceanalyzer.units import duration
 
 _SCOPE = "AccumulateGrad"
 
@@ -24,7 +25,7 @@ def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
     added = tuple(node for node in _later_passes(scene) if free(node) and into_gradient(scene, node))
     if added:
         time = scene.undisturbed_ns(added)
-        told = f"{len(added)} additions to gradients a step, {time / 1e6:.3g} ms"
+        told = f"{len(added)} additions to gradients a step, {duration(time)}"
         yield Match(added, "T3", saved=Band(0.0, time, time), evidence=told,
                     bytes_saved=sum(node.bytes for node in added), where="gradients")  # fmt: skip
 

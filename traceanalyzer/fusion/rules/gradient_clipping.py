@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 from traceanalyzer.fusion.rules.base import Match, Rule
 from traceanalyzer.fusion.scene import Node, Scene
+from traceanalyzer.units import duration
 
 _MANY = 16
 _NORMS = ("linalg_vector_norm", "norm")
@@ -23,7 +24,7 @@ def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
     norms = [node for node in scene.nodes if free(node) and node.name in _NORMS and not _of_a_layer(node)]
     if scene.analysis.device.kind == "gpu" and len(norms) >= _MANY:
         time = sum(node.time_ns for node in norms)
-        told = f"{len(norms)} norms a step, one launch each, {time / 1e6:.3g} ms"
+        told = f"{len(norms)} norms a step, one launch each, {duration(time)}"
         yield Match(tuple(norms), "T0", evidence=told, where="gradient clipping")
 
 

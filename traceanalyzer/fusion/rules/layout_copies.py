@@ -46,7 +46,8 @@ def _asked(scene: Scene, node: Node) -> bool:
 RULE = Rule(
     "layout_copies", __doc__ or "", find,
     title="Tensors are copied into another layout",
-    action="Drop .contiguous() where the next operator takes strides; keep one layout from end to end.",
+    action="Drop .contiguous(), or the reshape behind a transpose, where the next operator takes strides; "
+    "keep one layout from end to end.",
     caveats=("some operators copy by themselves, or are slower on strided input: measure",),
     docs="https://docs.pytorch.org/docs/stable/tensor_view.html",
     order=80,

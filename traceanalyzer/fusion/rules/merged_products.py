@@ -65,7 +65,7 @@ RULE = Rule(
     "merged_products", __doc__ or "", find,
     title="Several products of one input run one by one",
     action="Make one product of them: one linear layer with the weights side by side, its result split.",
-    snippet="q, k, v = qkv(x).chunk(3, dim=-1)",
+    snippet="a, b = both(x).split(widths, dim=-1)  # both: one linear layer, its weights below each other",
     caveats=("no time is predicted: what a larger product reaches of the peak no roof tells",
              "weights of a checkpoint have to be joined once, when it is loaded"),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.Linear.html",

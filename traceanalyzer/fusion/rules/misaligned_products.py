@@ -15,18 +15,21 @@ from collections.abc import Callable, Iterator
 from traceanalyzer.fusion.rules.base import Match, Rule, steps
 from traceanalyzer.fusion.scene import Node, Scene
 from traceanalyzer.model import OpRow
+from traceanalyzer.units import duration
 
 _ODD = re.compile(r"align[124](?!\d)")
 _SHARE = 0.02  # of the window
 
 
 def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
-    """One match, without a time, for all such products."""
-    rows = [row for row in scene.analysis.op_rows if _odd(row)]
+    """One match, without a time, for all such products that no other suggestion replaces."""
+    replaced = {(node.call.name, node.call.shapes) for node in scene.nodes if not free(node)}
+    odd = [row for row in scene.analysis.op_rows if _odd(row)]
+    rows = [row for row in odd if (row.name, row.input_dims) not in replaced]
     time = sum(row.attributed_ns for row in rows)
     if rows and time >= _SHARE * (scene.analysis.time.busy_ns + scene.analysis.time.idle_ns):
         largest = max(rows, key=lambda row: row.attributed_ns)
-        told = f"{time / steps(scene) / 1e6:.3g} ms a step in such kernels; the largest: {largest.name} "
+        told = f"{duration(time / steps(scene))} a step in such kernels; the largest: {largest.name} "
         told += f"{largest.input_dims}"
         if largest.efficiency is not None:
             told += f" at {100 * largest.efficiency:.2g} % of its roof"

@@ -17,6 +17,7 @@ from math import prod
 from traceanalyzer.fusion.rules.base import Match, Rule, steps
 from traceanalyzer.fusion.scene import Node, Scene
 from traceanalyzer.model import Band, OpRow
+from traceanalyzer.units import duration
 
 _SHARE = 0.1        # of busy time
 _WEIGHTS = 0.8      # of a product's bytes
@@ -36,7 +37,7 @@ def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
         return
     count = steps(scene)
     half = sum(row.attributed_ns * _share(row) for row in rows) / 2 / count
-    told = f"products limited by reading 16-bit weights take {time / count / 1e6:.3g} ms a step, "
+    told = f"products limited by reading 16-bit weights take {duration(time / count)} a step, "
     told += f"{100 * time / analysis.time.busy_ns:.2g} % of busy time; the saving is that of 8 bits"
     saved = Band(0.0, half, half)  # what kernels for 8 bits make of it no roof tells
     kept = sum(_weight_bytes(row) for row in rows) // 2 // count

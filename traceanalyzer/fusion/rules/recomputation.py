@@ -17,7 +17,7 @@ from traceanalyzer.fusion.predict import WIDEST
 from traceanalyzer.fusion.rules.base import Match, Rule
 from traceanalyzer.fusion.scene import Node, Scene
 from traceanalyzer.model import Band
-from traceanalyzer.units import si
+from traceanalyzer.units import duration, si
 
 _SHARE = 0.01  # of the step
 
@@ -31,7 +31,7 @@ def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
     expensive = scene.undisturbed_ns([node for node in again if _expensive(node)])
     kept = sum(node.cost.write_bytes for node in again if node.cost)
     told = f"{len(again)} operators of the forward pass run again in the backward pass, "
-    told += f"{time / 1e6:.3g} ms a step, {expensive / 1e6:.3g} ms of it products, convolutions and "
+    told += f"{duration(time)} a step, {duration(expensive)} of it products, convolutions and "
     told += f"attention; to keep all that they make would take up to {si(kept, 'B')} of memory"
     low = max(expensive, time / WIDEST)
     saved = Band(low, (low + time) / 2, time)

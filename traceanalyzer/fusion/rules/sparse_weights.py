@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from traceanalyzer.fusion.rules.base import Match, Rule, steps
 from traceanalyzer.fusion.scene import Node, Scene
 from traceanalyzer.model import OpRow
+from traceanalyzer.units import duration
 
 _SHARE = 0.5  # of busy time: pruning a model is a project of its own
 _ALIGNED = 64
@@ -31,7 +32,7 @@ def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
     rows = [row for row in analysis.op_rows if _large(row)]
     time = sum(row.attributed_ns for row in rows)
     if rows and time >= _SHARE * analysis.time.busy_ns:
-        told = f"compute-bound products of weights take {time / steps(scene) / 1e6:.3g} ms a step, "
+        told = f"compute-bound products of weights take {duration(time / steps(scene))} a step, "
         told += f"{100 * time / analysis.time.busy_ns:.2g} % of busy time"
         yield Match((), "T0", evidence=told, where="the linear layers")
 

@@ -15,6 +15,7 @@ from traceanalyzer.fusion.predict import Work, saving
 from traceanalyzer.fusion.rules.base import Match, Rule, steps
 from traceanalyzer.fusion.scene import Node, Scene
 from traceanalyzer.model import Band, OpRow
+from traceanalyzer.units import duration
 
 _SHARE = 0.02  # of busy time
 
@@ -38,7 +39,7 @@ def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
     low, mid, high = (sum(getattr(part, end) for part in known) for end in ("low", "mid", "high"))
     calls = sum(row.calls for row in rows)
     largest = max(rows, key=lambda row: row.attributed_ns)
-    told = f"{calls // count} products a step in fp32 on the vector engine, {time / count / 1e6:.3g} ms; the "
+    told = f"{calls // count} products a step in fp32 on the vector engine, {duration(time / count)}; the "
     told += f"largest: {largest.name} {largest.input_dims}"
     yield Match((), "T0", saved=Band(low, mid, high), evidence=told, where="the whole model")
 
