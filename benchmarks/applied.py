@@ -1,7 +1,8 @@
 """What the top suggestion saves once it is applied: `python benchmarks/applied.py [--write]`.
 
 Each example is recorded and analysed as it is, three times. Then steps of it are timed against steps of the
-same model as the top suggestion has it, in turns, without the profiler.
+same model as the top suggestion has it, in ten turns without the profiler, each in a process of its own: two
+models in one process hand each other the memory that they free, which makes one of them slower.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from traceanalyzer.model import Band
 KEPT = Path(__file__).with_name("applied")
 EXAMPLES = Path(__file__).parents[1] / "examples"
 sys.path.insert(0, str(EXAMPLES))
-TURNS, STEPS = 10, 5
+TURNS, STEPS = 10, 10
 Step = Callable[[], object]
 
 
@@ -78,13 +79,23 @@ CASES = (
 
 def times_ms(example: Example) -> Iterator[tuple[float, float]]:
     """Of each turn the median step as it is, and as suggested."""
-    steps = example.step(False), example.step(True)
-    for step in steps:
-        for _ in range(STEPS):
-            step()
     for _ in range(TURNS):
-        before, after = ([once_ms(step) for _ in range(STEPS)] for step in steps)
-        yield median(before), median(after)
+        before, after = (alone_ms(example, followed) for followed in (False, True))
+        yield before, after
+
+
+def alone_ms(example: Example, followed: bool) -> float:
+    """Median step of a process that runs nothing else."""
+    command = [sys.executable, __file__, "--time", example.script, *(["--followed"] if followed else [])]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return float(done.stdout)
+
+
+def timed_ms(script: str, followed: bool) -> float:
+    step = next(case for case in CASES if case.script == script).step(followed)
+    for _ in range(STEPS):
+        step()
+    return median(once_ms(step) for _ in range(STEPS))
 
 
 def once_ms(step: Step) -> float:
@@ -136,7 +147,13 @@ def line(example: Example, found: list[tuple[float, float]], band: Band) -> str:
 def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--write", action="store_true", help="into docs/savings.md, with both reports")
-    write = options.parse_args().write
+    options.add_argument("--time", metavar="SCRIPT", help="only print the median step of one process, in ms")
+    options.add_argument("--followed", action="store_true", help="as suggested")
+    chosen = options.parse_args()
+    if chosen.time:
+        print(timed_ms(chosen.time, chosen.followed))
+        return
+    write = chosen.write
     said = [f"On {processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}:", ""]
     said.append("| example | before, ms a step | after | saved | promised | error of the middle | inside |")
     said.append("|---|---:|---:|---:|---:|---:|---|")
