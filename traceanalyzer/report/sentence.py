@@ -19,6 +19,7 @@ _EXACT = 0.005  # of busy time not modelled: below it, a whole percent is the sa
 _INTERVAL = 0.25  # of busy time not modelled: above it, a lower bound alone would mislead
 _NOT_KNOWN = 0.05  # of kernel time modelled: below it, there is nothing to say about the rest
 _WORTH_A_WORD = 0.01
+_MORE = ("", "one more", "two more")
 _NUMERALS = ("No", "One change", "Two changes", "Three changes")
 
 # How a verdict other than memory-bound is told when it takes the largest part.
@@ -229,15 +230,18 @@ def _known_otherwise(analysis: Analysis) -> list[str]:
 
 
 def _changes(analysis: Analysis) -> list[str]:
-    """What the best suggestions would win back, a step."""
+    """What the best suggestions would win back, a step; what may be nothing is told apart."""
     best = with_saving(analysis)[:3]
     if not best or analysis.window.step_count is None:
         return []
     bands = [s.saving_per_step_ns for s in best if s.saving_per_step_ns]
-    low, high = sum(b.low for b in bands), sum(b.high for b in bands)
-    if not low:
-        return [f"{_NUMERALS[len(best)]} could win back up to {duration(high, 2)} a step, or nothing."]
-    return [f"{_NUMERALS[len(best)]} would win back {span(low, high)} a step."]
+    sure, likely = [b for b in bands if b.low], [b for b in bands if not b.low]
+    most = duration(sum(b.high for b in likely), 2)
+    if not sure:
+        return [f"{_NUMERALS[len(best)]} could win back up to {most} a step, or nothing."]
+    low, high = sum(b.low for b in sure), sum(b.high for b in sure)
+    more = f"; {_MORE[len(likely)]} could win up to {most}, or nothing" if likely else ""
+    return [f"{_NUMERALS[len(sure)]} would win back {span(low, high)} a step{more}."]
 
 
 def with_saving(analysis: Analysis) -> list[Suggestion]:
