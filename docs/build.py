@@ -27,9 +27,9 @@ RULES_HEAD = """# Rules: what a report suggests, and when not
 * T3: neighbours of one shape in one module, or the most that there is to win. The saving may be nothing.
 
 On six kinds of models, trained and in inference on a CPU, 637 of 637 edges of T2 are true (above 0.994 with
-95 %, Wilson) and 308 of 347 of T3 (above 0.85); T2 tells 17 % of all edges. Layers repeat, so that these edges
-are not independent of each other; on CUDA, whose allocator hands out larger blocks than are asked for, T2 has
-not been held against the truth yet.
+95 %, Wilson) and 308 of 347 of T3 (above 0.85); T2 tells 17 % of all edges. Layers repeat, so that these
+edges are not independent of each other; on CUDA, whose allocator hands out larger blocks than are asked for,
+T2 has not been held against the truth yet.
 
 `pytest -m slow tests/fusion/test_precision.py` holds the tiers against what really read what.
 """
