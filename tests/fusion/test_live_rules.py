@@ -120,8 +120,8 @@ def test_one_batch_accumulates_nothing(tmp_path: Path, batches: int, zeros: bool
 
 
 def checkpointed(again: bool) -> Callable[[], object]:
-    layers = nn.Sequential(nn.Linear(N, N), nn.GELU(), nn.Linear(N, N))
-    x = torch.rand(512, N, requires_grad=True)
+    layers = nn.Sequential(nn.Linear(N, 4 * N), nn.GELU(), nn.Linear(4 * N, N))
+    x = torch.rand(16_384, N, requires_grad=True)
 
     def step() -> None:
         y = checkpoint(layers, x, use_reentrant=False) if again else layers(x)
