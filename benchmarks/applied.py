@@ -27,7 +27,7 @@ from traceanalyzer.model import Band
 KEPT = Path(__file__).with_name("applied")
 EXAMPLES = Path(__file__).parents[1] / "examples"
 sys.path.insert(0, str(EXAMPLES))
-TURNS, STEPS = 10, 10
+TURNS, STEPS = 10, 6
 Step = Callable[[], object]
 
 

@@ -13,7 +13,9 @@ from traceanalyzer.fusion.rules import rules
 RULE = next(rule for rule in rules() if rule.name == "exposed_communication")
 
 
-@pytest.mark.parametrize("share, seen", [(0.5, True), (0.11, True), (0.09, False), (0.0, False), (1.0, False)])
+@pytest.mark.parametrize(
+    "share, seen", [(0.5, True), (0.11, True), (0.09, False), (0.0, False), (1.0, False)]
+)
 def test_what_runs_alone_is_the_most_that_there_is_to_win(share: float, seen: bool) -> None:
     given = step(EXP)
     alone = int(share * given.analysis.time.busy_ns)
