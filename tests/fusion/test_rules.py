@@ -85,6 +85,10 @@ def test_a_chain_is_one_kernel() -> None:
     assert match.bytes_saved == 7 * BYTES - 3 * BYTES
 
 
+def test_zeros_that_are_filled_in_are_no_chain() -> None:
+    assert "pointwise_chain" not in found(step(call("aten::zero_", X), EXP, MM))
+
+
 def test_the_saving_is_the_time_less_what_remains() -> None:
     (told,) = suggestions(step(EXP, LOG, MUL, MM))
     band = told.saving_per_step_ns

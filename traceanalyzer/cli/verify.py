@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from textwrap import wrap
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 import click
@@ -96,8 +96,8 @@ def _told(found: Verified, device: Device) -> Iterator[str]:
 
     timed, band = found.timed, found.band
     names = " → ".join(found.names[:6]) + (f" → {len(found.names) - 6} more" if len(found.names) > 6 else "")
-    yield from wrap(f"{found.rule}, its largest place that can be rebuilt, on {device.name}: {names}", 80)
-    yield f"  as it ran   {duration(round(timed.eager_ns)):>10}   its operators one by one, on this machine"
+    yield shorten(f"{found.rule} on {device.name}: {names}", 80, placeholder=" …")
+    yield f"  as it ran   {duration(round(timed.eager_ns)):>10}   its largest place, one by one, here"
     yield f"  instead     {duration(round(timed.instead_ns)):>10}   {_INSTEAD[found.instead]}"
     sign = "-" if timed.saved_ns < 0 else ""
     yield f"  saved       {sign + duration(round(abs(timed.saved_ns))):>10}"

@@ -12,13 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from traceanalyzer.fusion.regions import Region
 from traceanalyzer.fusion.rules.base import COMPILE_DOCS, Match, Rule, chains
 from traceanalyzer.fusion.scene import Node, Scene
 
 
 def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
     """Every region that no other rule has a better word for."""
-    yield from chains(scene, free, lambda region: True)
+    yield from chains(scene, free, _wanted)
+
+
+def _wanted(region: Region) -> bool:
+    """At least two that read something: zeros that an operator fills its result with are its own."""
+    return sum(node.cost is not None and node.cost.read_bytes > 0 for node in region.nodes) > 1
 
 
 RULE = Rule(
