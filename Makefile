@@ -22,6 +22,7 @@ test-slow: .venv/.dev  ## what needs minutes for itself: browsers, wheels, large
 
 check: .venv/.dev  ## ruff, mypy --strict, layers and lengths
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/project/test_layers.py tests/project/test_style.py
 

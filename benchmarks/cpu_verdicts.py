@@ -44,7 +44,7 @@ class Expected:
 
     what: str
     op: str
-    dims: int                  # of its first input
+    dims: int  # of its first input
     verdict: str
     moved: float | None = 1.0  # bytes over compulsory bytes; None: no roof is expected to be near
 

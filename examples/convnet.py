@@ -1,7 +1,7 @@
 """Image classification with a small residual network: convolutions between batch norms and ReLUs.
 
-    traceanalyze profile examples/convnet.py
-    traceanalyze profile examples/convnet.py --channels-last
+traceanalyze profile examples/convnet.py
+traceanalyze profile examples/convnet.py --channels-last
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Data-parallel training: each process has its own batch; gradients are averaged during the backward pass.
 
-    traceanalyze profile examples/ddp.py
-    torchrun --nproc-per-node 2 examples/ddp.py
+traceanalyze profile examples/ddp.py
+torchrun --nproc-per-node 2 examples/ddp.py
 """
 
 from __future__ import annotations

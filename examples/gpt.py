@@ -1,6 +1,6 @@
 """Next-token training of a small GPT in plain torch; attention is written out, so its scores go to memory.
 
-    traceanalyze profile examples/gpt.py
+traceanalyze profile examples/gpt.py
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A loop that is not ours: the Hugging Face Trainer with a tiny GPT-2, no download and no tokenizer.
 
-    traceanalyze profile examples/hf_trainer.py
+traceanalyze profile examples/hf_trainer.py
 """
 
 from __future__ import annotations

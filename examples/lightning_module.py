@@ -1,6 +1,6 @@
 """A loop that is not ours: a LightningModule under Lightning's Trainer.
 
-    traceanalyze profile examples/lightning_module.py
+traceanalyze profile examples/lightning_module.py
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """RMSNorm, a gate and a residual, each written out: little but memory traffic until it is compiled.
 
-    traceanalyze profile examples/memory_block.py
-    traceanalyze profile examples/memory_block.py --compile
+traceanalyze profile examples/memory_block.py
+traceanalyze profile examples/memory_block.py --compile
 """
 
 from __future__ import annotations

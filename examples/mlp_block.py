@@ -1,7 +1,7 @@
 """Linear, GELU, Linear, LayerNorm: what lies between the products is memory-bound until it is fused.
 
-    traceanalyze profile examples/mlp_block.py
-    traceanalyze profile examples/mlp_block.py --compile
+traceanalyze profile examples/mlp_block.py
+traceanalyze profile examples/mlp_block.py --compile
 """
 
 from __future__ import annotations

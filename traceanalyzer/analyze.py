@@ -21,17 +21,17 @@ Progress = Callable[[int], None]
 class Options:
     """What a user may choose about an analysis; the defaults are the contract's."""
 
-    steps: str = "complete"           # "complete", "all", "A-B"
-    device: str | None = None         # name in the table
-    device_file: str | None = None    # TOML
-    peaks: tuple[str, ...] = ()       # "[ENGINE:]PREC=FLOPS"
-    bandwidth: str | None = None      # "3.35TB/s"
-    rank: int | None = None           # which one is on top
+    steps: str = "complete"  # "complete", "all", "A-B"
+    device: str | None = None  # name in the table
+    device_file: str | None = None  # TOML
+    peaks: tuple[str, ...] = ()  # "[ENGINE:]PREC=FLOPS"
+    bandwidth: str | None = None  # "3.35TB/s"
+    rank: int | None = None  # which one is on top
     gpu: int | None = None
-    settings: tuple[str, ...] = ()    # "NAME=X": limits of the verdicts
+    settings: tuple[str, ...] = ()  # "NAME=X": limits of the verdicts
     cost_files: tuple[str, ...] = ()  # Python files with formulas of the user's own; they are run
-    what_if: tuple[str, ...] = ()     # other devices' names in the table, or files that describe them
-    capture: str | None = None        # a second trace, which knows the shapes of a graph's kernels
+    what_if: tuple[str, ...] = ()  # other devices' names in the table, or files that describe them
+    capture: str | None = None  # a second trace, which knows the shapes of a graph's kernels
 
 
 def analyze(

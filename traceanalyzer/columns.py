@@ -36,10 +36,10 @@ PHASES = ("forward", "backward", "optimizer", "recompute")
 class OpKind(IntEnum):
     """What a host-side interval is; stored in `Ops.kind`."""
 
-    OP = 0          # a framework operator
+    OP = 0  # a framework operator
     ANNOTATION = 1  # record_function, ProfilerStep#N, DataLoader, Optimizer.step
-    AUTOGRAD = 2    # autograd::engine::evaluate_function: X, and the node XBackward0 itself
-    COMPILED = 3    # wrapper of a compiled region: CompiledFunction, Torch-Compiled Region, ...
+    AUTOGRAD = 2  # autograd::engine::evaluate_function: X, and the node XBackward0 itself
+    COMPILED = 3  # wrapper of a compiled region: CompiledFunction, Torch-Compiled Region, ...
 
 
 class RecordKind(IntEnum):
@@ -48,7 +48,7 @@ class RecordKind(IntEnum):
     KERNEL = 0
     MEMCPY = 1
     MEMSET = 2
-    HOST = 3        # the self time of one op invocation, on a trace without GPU activity
+    HOST = 3  # the self time of one op invocation, on a trace without GPU activity
 
 
 # Index = the code stored in Kernels.unlinked; -1 is linked.
@@ -60,15 +60,15 @@ class Ops:
     """Host-side intervals (ops and annotations), sorted by (thread, start, -duration, file order)."""
 
     start_ns: Ints
-    end_ns: Ints      # clamped to the parent's end
-    name: Ids         # row in Trace.names
-    kind: Codes       # OpKind
-    thread: Ids       # dense number of the (pid, tid)
-    parent: Ids       # innermost enclosing interval on the same thread
-    call: Ids         # row in Trace.calls: the distinct (name, dims, types, strides, concrete inputs)
-    phase: Codes      # row in PHASES
-    module: Ids       # row in Trace.names: dotted module name
-    sequence: Ints    # autograd sequence number, shared by a forward op and its backward node
+    end_ns: Ints  # clamped to the parent's end
+    name: Ids  # row in Trace.names
+    kind: Codes  # OpKind
+    thread: Ids  # dense number of the (pid, tid)
+    parent: Ids  # innermost enclosing interval on the same thread
+    call: Ids  # row in Trace.calls: the distinct (name, dims, types, strides, concrete inputs)
+    phase: Codes  # row in PHASES
+    module: Ids  # row in Trace.names: dotted module name
+    sequence: Ints  # autograd sequence number, shared by a forward op and its backward node
 
     def __len__(self) -> int:
         return len(self.start_ns)
@@ -83,7 +83,7 @@ class Launches:
     name: Ids
     thread: Ids
     correlation: Ints
-    kernel: Ids       # row in Trace.names: what it launches, where the runtime's record says so (AMD); -1
+    kernel: Ids  # row in Trace.names: what it launches, where the runtime's record says so (AMD); -1
 
     def __len__(self) -> int:
         return len(self.start_ns)
@@ -96,18 +96,18 @@ class Kernels:
     start_ns: Ints
     end_ns: Ints
     name: Ids
-    kind: Codes        # RecordKind
-    device: Ids        # device index in the trace; 0 on a CPU trace
-    stream: Ints       # stream, or host thread number on a CPU trace
+    kind: Codes  # RecordKind
+    device: Ids  # device index in the trace; 0 on a CPU trace
+    stream: Ints  # stream, or host thread number on a CPU trace
     correlation: Ints  # -1: absent
-    launch: Ids        # row in Launches
-    launch_ns: Ints    # its start; on a CPU trace the op's own start; -1: not recorded
-    op: Ids            # link op: row in Ops (also set where `unlinked` is cuda_graph, for the name)
-    unlinked: Codes    # row in UNLINKED: why there is no link op
-    blocks: Ints       # product of the grid; -1: not recorded
-    threads: Ids       # threads a block; -1
-    geometry: Ints     # equal where grid and block are, in every trace; -1: not recorded
-    registers: Ids     # registers a thread; -1
+    launch: Ids  # row in Launches
+    launch_ns: Ints  # its start; on a CPU trace the op's own start; -1: not recorded
+    op: Ids  # link op: row in Ops (also set where `unlinked` is cuda_graph, for the name)
+    unlinked: Codes  # row in UNLINKED: why there is no link op
+    blocks: Ints  # product of the grid; -1: not recorded
+    threads: Ids  # threads a block; -1
+    geometry: Ints  # equal where grid and block are, in every trace; -1: not recorded
+    registers: Ids  # registers a thread; -1
     shared_bytes: Ints  # shared memory a block; -1
     copied_bytes: Ints  # memcpy and memset: the `bytes` argument; -1
     collective: Bools  # the record carries collective arguments
@@ -127,9 +127,9 @@ class Memory:
     """Allocations and frees of tensors, where the profiler recorded them, by time."""
 
     time_ns: Ints
-    thread: Ids       # as in Ops
+    thread: Ids  # as in Ops
     address: Ints
-    bytes: Ints       # below 0: freed
+    bytes: Ints  # below 0: freed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,7 +138,7 @@ class Pieces:
 
     start_ns: Ints
     end_ns: Ints
-    record: Ids       # row in Kernels
+    record: Ids  # row in Kernels
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ class DeviceProperties:
 class Step:
     """One ProfilerStep annotation."""
 
-    name: str          # "ProfilerStep#7"
+    name: str  # "ProfilerStep#7"
     number: int
     start_ns: int
     end_ns: int
@@ -172,29 +172,29 @@ class Window:
 
     start_ns: int
     end_ns: int
-    steps: tuple[Step, ...]   # () where the trace has none: then it is the whole trace
+    steps: tuple[Step, ...]  # () where the trace has none: then it is the whole trace
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trace:
     """One file, read and linked."""
 
-    path: str                    # as the user gave it; "-" for stdin
-    bytes: int                   # of decompressed text
-    events: int                  # rows in traceEvents
-    dialect: str                 # "integer_us_capitalised" | "integer_us" | "float_epoch" | "nanosecond"
+    path: str  # as the user gave it; "-" for stdin
+    bytes: int  # of decompressed text
+    events: int  # rows in traceEvents
+    dialect: str  # "integer_us_capitalised" | "integer_us" | "float_epoch" | "nanosecond"
     names: Sequence[str]
     calls: Sequence[OpCall]
     ops: Ops
     launches: Launches
     kernels: Kernels
-    pieces: Pieces | None        # None: every kernel is its own single piece
+    pieces: Pieces | None  # None: every kernel is its own single piece
     steps: tuple[Step, ...]
     devices: tuple[DeviceProperties, ...]
     rank: int | None
-    on_cpu: bool                 # kernels are HOST records
-    base_ns: int = 0             # baseTimeNanoseconds, to compare ranks; times above do not include it
-    amd: bool = False            # any sign of AMD: warpSize 64, hip_* or roctracer keys at top level
+    on_cpu: bool  # kernels are HOST records
+    base_ns: int = 0  # baseTimeNanoseconds, to compare ranks; times above do not include it
+    amd: bool = False  # any sign of AMD: warpSize 64, hip_* or roctracer keys at top level
     recording: Recording | None = None
     memory: Memory | None = None
     evidence: str | None = None  # JSON of collect/evidence.py: who read what whom wrote, in one more step

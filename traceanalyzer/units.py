@@ -94,7 +94,7 @@ def percent(share: float, denominator_digits: int = 1) -> str:
     """0.4712 -> `47.1 %`; a share that is not zero never prints as `0.0 %`."""
     text = f"{100 * share:.{denominator_digits}f}"
     if share > 0 and float(text) == 0:
-        return f"<{10 ** -denominator_digits:g} %"
+        return f"<{10**-denominator_digits:g} %"
     return f"{text} %"
 
 

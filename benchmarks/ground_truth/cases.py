@@ -25,9 +25,9 @@ class Scale:
     device: str
     rows: int
     columns: int
-    square: int     # of matrices
-    images: int     # a batch of them
-    side: int       # of one, in pixels
+    square: int  # of matrices
+    images: int  # a batch of them
+    side: int  # of one, in pixels
     tokens: int
 
     def of(self, dtype: torch.dtype, *dims: int) -> Tensor:

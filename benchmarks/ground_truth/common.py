@@ -14,10 +14,10 @@ from typing import Any
 class Section:
     """One section's run."""
 
-    folder: Path      # for its working files
-    results: Path     # results.json of all sections
-    dry: bool         # small shapes on a CPU: whether everything runs, not what it says
-    until: float      # time.monotonic() at which it has to be done
+    folder: Path  # for its working files
+    results: Path  # results.json of all sections
+    dry: bool  # small shapes on a CPU: whether everything runs, not what it says
+    until: float  # time.monotonic() at which it has to be done
 
     @classmethod
     def from_arguments(cls) -> Section:

@@ -32,8 +32,12 @@ def probe() -> dict[str, Any]:
     }  # fmt: skip
     if torch.cuda.is_available():
         part = torch.cuda.get_device_properties(0)
-        found |= {"name": part.name, "multiprocessors": part.multi_processor_count,
-                  "memory_bytes": part.total_memory, "l2_bytes": getattr(part, "L2_cache_size", None)}
+        found |= {
+            "name": part.name,
+            "multiprocessors": part.multi_processor_count,
+            "memory_bytes": part.total_memory,
+            "l2_bytes": getattr(part, "L2_cache_size", None),
+        }
         query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
         found["driver"] = subprocess.run(query, capture_output=True, text=True, check=False).stdout.strip()
     found["ncu"] = shutil.which("ncu")

@@ -14,8 +14,8 @@ from statistics import median
 from typing import Any
 
 PAGE = Path(__file__).parents[2] / "docs" / "ground-truth.md"
-CLOSE = 0.15      # of the counters' bytes, that ours may be off
-_SLOW = 60.0      # percent of a peak: below, neither roof explains a kernel
+CLOSE = 0.15  # of the counters' bytes, that ours may be off
+_SLOW = 60.0  # percent of a peak: below, neither roof explains a kernel
 CLASSES_2021 = {"tensor_contraction": 0.61, "statistical_normalization": 0.255, "element_wise": 0.135}
 _SOURCE_2021 = "Ivanov et al., Data Movement Is All You Need, MLSys 2021, arXiv 2007.00072"
 

@@ -55,9 +55,7 @@ def test_the_file_is_one_for_report_and_the_last_line_says_so(here: Path) -> Non
     assert shown.exit_code == 0 and "memory-bound" in shown.stderr
 
 
-def test_no_file_is_lost_and_nothing_is_measured_in_vain(
-    here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_file_is_lost_and_nothing_is_measured_in_vain(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (here / FILE).write_text("mine")
     with monkeypatch.context() as patched:
         patched.setattr(calibrate, "measure_cpu", lambda: pytest.fail("measured too early"))

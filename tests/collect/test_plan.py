@@ -17,5 +17,3 @@ def test_a_proposed_schedule_fits_and_captures(wait: int, warmup: int, active: i
 
 def test_one_step_cannot_be_captured() -> None:
     assert Plan().within(1) is None
-
-

@@ -89,9 +89,7 @@ def test_a_traceback_shows_the_script_and_not_us(tmp_path: Path) -> None:
         (("no_steps.py",), "no optimizer stepped and no module was called"),
     ],
 )
-def test_nothing_captured_is_said_with_the_fix(
-    words: tuple[str, ...], expected: str, tmp_path: Path
-) -> None:
+def test_nothing_captured_is_said_with_the_fix(words: tuple[str, ...], expected: str, tmp_path: Path) -> None:
     ours = profiled(tmp_path, str(SCRIPTS / words[0]), *words[1:])
     assert [expected in line and "Fix: " in line for line in ours.said] == [True]
     assert not list(tmp_path.iterdir())

@@ -233,5 +233,3 @@ def test_bytes(recorded: tuple[Trace, list[Any]], number: int) -> None:
     assert cost.read_bytes == (sum(map(touched, inputs)) if case.reads is None else case.reads), calls[0]
     outputs = sum(map(whole, flat(results[number])))
     assert cost.write_bytes == (outputs if case.writes is None else case.writes), calls[0]
-
-

@@ -31,7 +31,8 @@ UNPRICED = {
     "aten::_embedding_bag_backward": "made of others",
     **dict.fromkeys(
         ("aten::narrow_copy", "aten::hash_tensor", "aten::rrelu_with_noise", "aten::histogram"),
-        "no formula: not met in training"),
+        "no formula: not met in training",
+    ),
 }
 
 

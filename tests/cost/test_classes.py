@@ -67,10 +67,14 @@ KERNELS = (
     ("cudnn_infer_volta_scudnn_128x128_stridedB_small_nn_v1", "tensor_contraction"),
     ("void (anonymous namespace)::cunn_SoftMaxForward<8, float>(float*)", "statistical_normalization"),
     ("void at::native::reduce_kernel<512, 1, at::native::ReduceOp<float>>(R)", "statistical_normalization"),
-    ("void at::native::<unnamed>::multi_tensor_apply_kernel<M, LpNormFunctor<float>>(M)",
-     "statistical_normalization"),
-    ("void at::native::elementwise_kernel<128, GroupNormKernelImplInternal<float>>(T)",
-     "statistical_normalization"),
+    (
+        "void at::native::<unnamed>::multi_tensor_apply_kernel<M, LpNormFunctor<float>>(M)",
+        "statistical_normalization",
+    ),
+    (
+        "void at::native::elementwise_kernel<128, GroupNormKernelImplInternal<float>>(T)",
+        "statistical_normalization",
+    ),
     ("void at::native::vectorized_elementwise_kernel<4, at::native::MaxFunctor<float>>(int)", "element_wise"),
     ("void at::native::(anonymous namespace)::CatArrayBatchedCopy<float, 2>(float*)", "element_wise"),
     ("void at::native::multi_tensor_apply_kernel<M, FusedAdamMathFunctor<float>>(M)", "element_wise"),

@@ -90,10 +90,10 @@ def test_ridges(part):
 
 def test_sparse_and_foreign_figures_that_circulate_are_not_in_the_table():
     by_id = {part.id: part for part in PARTS}
-    assert by_id["a100-sxm4-80gb"].peak("matrix", "fp8") is None            # "A100 0.7 PFLOP/s fp8"
-    assert by_id["h100-sxm5"].peak("matrix", "fp8") < 2e15                  # "H100 4 PFLOP/s" is sparse
-    assert by_id["l4"].bandwidth_bytes_per_s == 300e9                       # not an H100's 3350
-    assert by_id["l4"].peak("matrix", "bf16") == 121e12                     # 242 is sparse
-    assert by_id["a10g"].peak("matrix", "bf16") == 70e12                    # 125 is the A10
+    assert by_id["a100-sxm4-80gb"].peak("matrix", "fp8") is None  # "A100 0.7 PFLOP/s fp8"
+    assert by_id["h100-sxm5"].peak("matrix", "fp8") < 2e15  # "H100 4 PFLOP/s" is sparse
+    assert by_id["l4"].bandwidth_bytes_per_s == 300e9  # not an H100's 3350
+    assert by_id["l4"].peak("matrix", "bf16") == 121e12  # 242 is sparse
+    assert by_id["a10g"].peak("matrix", "bf16") == 70e12  # 125 is the A10
     assert by_id["gb200"].peak("matrix", "bf16") > by_id["b200"].peak("matrix", "bf16")
     assert by_id["h100-96gb-generic-name"].bandwidth_bytes_per_s is None

@@ -39,7 +39,7 @@ class Told:
 
     true: int = 0
     false: Counter[tuple[str, str]] = field(default_factory=Counter)
-    found: int = 0   # of the edges that are so, those that this tier or a surer one tells
+    found: int = 0  # of the edges that are so, those that this tier or a surer one tells
     truths: int = 0
 
     @property

@@ -208,8 +208,12 @@ def brute_force(eager: list[list[int]], items: list[list[int]], graph: list[int]
     run = min(8, len(graph))
     votes: list[set[int]] = [set() for _ in graph]
     for begin in range(len(graph) - run + 1) if run >= 3 else ():
-        equal = [what[at : at + run] for seen, what in zip(eager, items, strict=True)
-                 for at in range(len(seen) - run + 1) if seen[at : at + run] == graph[begin : begin + run]]
+        equal = [
+            what[at : at + run]
+            for seen, what in zip(eager, items, strict=True)
+            for at in range(len(seen) - run + 1)
+            if seen[at : at + run] == graph[begin : begin + run]
+        ]
         for place in range(run):
             offered = {what[place] for what in equal}
             if len(offered) == 1 and -1 not in offered:

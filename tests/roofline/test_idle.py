@@ -31,17 +31,57 @@ def trace(kernels, launches=(), ops=()):
     kind = [RecordKind.MEMCPY if k[2].startswith("Memcpy") else RecordKind.KERNEL for k in kernels]
     ids, long, opsn = minus.astype(np.int32), minus, -np.ones(len(ops), np.int64)
     return Trace(
-        path="t", bytes=0, events=0, dialect="nanosecond", names=names, calls=(),
-        ops=Ops(ints([o[0] for o in ops]), ints([o[1] for o in ops]), named(ops), opsn.astype(np.int8),
-                opsn.astype(np.int32), opsn.astype(np.int32), opsn.astype(np.int32), opsn.astype(np.int8),
-                opsn.astype(np.int32), opsn),
-        launches=Launches(ints([c[0] for c in launches]), ints([c[1] for c in launches]), named(launches),
-                          np.zeros(len(launches), np.int32), np.arange(len(launches)),
-                          -np.ones(len(launches), np.int32)),
-        kernels=Kernels(ints([k[0] for k in kernels]), ints([k[1] for k in kernels]), named(kernels),
-                        np.array(kind, np.int8), np.zeros(n, np.int32), long, long, rows, launch_ns, ids,
-                        ids.astype(np.int8), long, ids, long, ids, long, long, np.zeros(n, bool)),
-        pieces=None, steps=(), devices=(), rank=None, on_cpu=False,
+        path="t",
+        bytes=0,
+        events=0,
+        dialect="nanosecond",
+        names=names,
+        calls=(),
+        ops=Ops(
+            ints([o[0] for o in ops]),
+            ints([o[1] for o in ops]),
+            named(ops),
+            opsn.astype(np.int8),
+            opsn.astype(np.int32),
+            opsn.astype(np.int32),
+            opsn.astype(np.int32),
+            opsn.astype(np.int8),
+            opsn.astype(np.int32),
+            opsn,
+        ),
+        launches=Launches(
+            ints([c[0] for c in launches]),
+            ints([c[1] for c in launches]),
+            named(launches),
+            np.zeros(len(launches), np.int32),
+            np.arange(len(launches)),
+            -np.ones(len(launches), np.int32),
+        ),
+        kernels=Kernels(
+            ints([k[0] for k in kernels]),
+            ints([k[1] for k in kernels]),
+            named(kernels),
+            np.array(kind, np.int8),
+            np.zeros(n, np.int32),
+            long,
+            long,
+            rows,
+            launch_ns,
+            ids,
+            ids.astype(np.int8),
+            long,
+            ids,
+            long,
+            ids,
+            long,
+            long,
+            np.zeros(n, bool),
+        ),
+        pieces=None,
+        steps=(),
+        devices=(),
+        rank=None,
+        on_cpu=False,
     )
 
 
@@ -55,21 +95,26 @@ def causes(found, window):
 
 
 def test_a_kernel_launched_too_late_makes_a_launch_gap():
-    found = trace([(0, 100, "a", 0), (150, 200, "b", 1)], [(-10, -5, "cudaLaunchKernel"),
-                                                           (120, 130, "cudaLaunchKernel")])
+    found = trace(
+        [(0, 100, "a", 0), (150, 200, "b", 1)],
+        [(-10, -5, "cudaLaunchKernel"), (120, 130, "cudaLaunchKernel")],
+    )
     assert causes(found, (0, 200)) == {"launch_gap": 50}
 
 
 def test_what_comes_long_after_the_launch_is_not_the_launches():
     """Launched at 120 us, returned at 130 us, started at 500 us: 20 us of latency, and nobody knows why."""
-    found = trace([(0, 100_000, "a", 0), (500_000, 600_000, "b", 1)],
-                  [(-10, -5, "cudaLaunchKernel"), (120_000, 130_000, "cudaLaunchKernel")])
+    found = trace(
+        [(0, 100_000, "a", 0), (500_000, 600_000, "b", 1)],
+        [(-10, -5, "cudaLaunchKernel"), (120_000, 130_000, "cudaLaunchKernel")],
+    )
     assert causes(found, (0, 600_000)) == {"launch_gap": 50_000, "unknown": 350_000}
 
 
 def test_a_kernel_launched_in_time_does_not():
-    found = trace([(0, 100, "a", 0), (150, 200, "b", 1)], [(-10, -5, "cudaLaunchKernel"),
-                                                           (20, 30, "cudaLaunchKernel")])
+    found = trace(
+        [(0, 100, "a", 0), (150, 200, "b", 1)], [(-10, -5, "cudaLaunchKernel"), (20, 30, "cudaLaunchKernel")]
+    )
     assert causes(found, (0, 200)) == {"unknown": 50}
 
 
@@ -90,20 +135,27 @@ def test_each_instant_has_one_cause_by_priority():
         [(200, 400, LOADER)],
     )
     assert causes(found, (0, 1200)) == {
-        "data_loading": 200, "host_to_device_copy": 150, "synchronisation": 150, "launch_gap": 500,
+        "data_loading": 200,
+        "host_to_device_copy": 150,
+        "synchronisation": 150,
+        "launch_gap": 500,
     }
 
 
 def test_causes_outside_gaps_do_not_count():
-    found = trace([(0, 100, "a", 0), (100, 200, "b", 0)], [(0, 1, "cudaLaunchKernel"),
-                                                           (50, 150, "cudaDeviceSynchronize")],
-                  [(20, 40, LOADER)])
+    found = trace(
+        [(0, 100, "a", 0), (100, 200, "b", 0)],
+        [(0, 1, "cudaLaunchKernel"), (50, 150, "cudaDeviceSynchronize")],
+        [(20, 40, LOADER)],
+    )
     assert causes(found, (0, 200)) == {}
 
 
 def test_a_copy_from_pinned_memory_does_not_hold_the_host():
-    found = trace([(0, 100, "a", 0), (500, 600, "Memcpy HtoD (Pinned -> Device)", 1)],
-                  [(0, 1, "cudaLaunchKernel"), (200, 300, "cudaMemcpyAsync")])
+    found = trace(
+        [(0, 100, "a", 0), (500, 600, "Memcpy HtoD (Pinned -> Device)", 1)],
+        [(0, 1, "cudaLaunchKernel"), (200, 300, "cudaMemcpyAsync")],
+    )
     assert causes(found, (0, 600)) == {"launch_gap": 400}
 
 
@@ -116,8 +168,11 @@ span = st.tuples(st.integers(0, 60), st.integers(0, 20)).map(lambda t: (t[0], t[
 
 @given(
     st.lists(st.tuples(span, st.sampled_from(["k", PAGEABLE]), st.integers(-1, 2)), max_size=6),
-    st.lists(st.tuples(span, st.sampled_from(["cudaLaunchKernel", "cudaStreamSynchronize"])), min_size=3,
-             max_size=3),
+    st.lists(
+        st.tuples(span, st.sampled_from(["cudaLaunchKernel", "cudaStreamSynchronize"])),
+        min_size=3,
+        max_size=3,
+    ),
     st.lists(span, max_size=3),
 )
 def test_parts_add_up_whatever_overlaps(kernels, launches, loads):

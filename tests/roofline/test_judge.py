@@ -14,20 +14,37 @@ from traceanalyzer.roofline.verdicts import Roofs, RowFacts, judge
 
 # 1 FLOP a ps on the matrix engine, 0.1 on the vector engine, 1 byte a ns: ridges 1000 and 100 FLOP/byte.
 DEVICE = Device(
-    id="round-numbers", name="round", kind="gpu", how="file", confidence="exact",
-    bandwidth_bytes_per_s=1e9, multiprocessors=100,
+    id="round-numbers",
+    name="round",
+    kind="gpu",
+    how="file",
+    confidence="exact",
+    bandwidth_bytes_per_s=1e9,
+    multiprocessors=100,
     peaks=(Peak("matrix", "bf16", 1e12), Peak("vector", "fp32", 1e11)),
 )
 ROOFS = Roofs.of(DEVICE, 2_000, Thresholds())
 
 # 1 MB in 1.25 ms: 80 % of bandwidth, one kernel of many blocks.
 MEMORY = RowFacts(
-    "compute", 1_250_000, flops=250_000, read_bytes=500_000, write_bytes=500_000, median_call_ns=1_250_000,
-    blocks=10_000, waves=50.0, kernels=(("vectorized_elementwise_kernel", 1_250_000),),
+    "compute",
+    1_250_000,
+    flops=250_000,
+    read_bytes=500_000,
+    write_bytes=500_000,
+    median_call_ns=1_250_000,
+    blocks=10_000,
+    waves=50.0,
+    kernels=(("vectorized_elementwise_kernel", 1_250_000),),
 )
 # 1e10 FLOPs on 1 MB in 12.5 ms: 80 % of the matrix peak.
 COMPUTE = dataclasses.replace(
-    MEMORY, time_ns=12_500_000, flops=10**10, engine="matrix", precision="bf16", median_call_ns=12_500_000,
+    MEMORY,
+    time_ns=12_500_000,
+    flops=10**10,
+    engine="matrix",
+    precision="bf16",
+    median_call_ns=12_500_000,
     kernels=(("nvjet_hsh_128x256", 12_500_000),),
 )
 
@@ -94,12 +111,12 @@ SLOW = but(MEMORY, time_ns=10_000_000, median_call_ns=10_000_000)
     ("changes", "verdict"),
     [
         ({}, "memory_bound"),
-        ({"median_call_ns": 6_000}, "latency_bound"),                              # 3 x floor
+        ({"median_call_ns": 6_000}, "latency_bound"),  # 3 x floor
         ({"median_call_ns": 6_001}, "memory_bound"),
-        ({"blocks": 49}, "latency_bound"),                                         # of 100 multiprocessors
+        ({"blocks": 49}, "latency_bound"),  # of 100 multiprocessors
         ({"blocks": 50}, "memory_bound"),
-        ({"blocks": -1}, "memory_bound"),                                          # not recorded
-        ({"waves": 0.9, "median_call_ns": 20_000}, "latency_bound"),               # 10 x floor
+        ({"blocks": -1}, "memory_bound"),  # not recorded
+        ({"waves": 0.9, "median_call_ns": 20_000}, "latency_bound"),  # 10 x floor
         ({"waves": 0.9, "median_call_ns": 20_001}, "memory_bound"),
         ({"waves": 1.0, "median_call_ns": 20_000}, "memory_bound"),
         ({"waves": 0.9, "blocks": 100, "median_call_ns": 150_000}, "memory_bound"),  # persistent: no excuse
@@ -186,8 +203,9 @@ def test_three_options_make_an_unknown_device_known_and_two_say_what_bytes_say()
     device = override(find(None).device, ["bf16=989T"], "3.35TB/s")
     roofs = Roofs.of(device, 2_000, Thresholds())
     n = 8192
-    product = RowFacts("compute", 1_500_000, 2 * n**3, 4 * n * n, 2 * n * n, "matrix", "bf16",
-                       median_call_ns=1_500_000)
+    product = RowFacts(
+        "compute", 1_500_000, 2 * n**3, 4 * n * n, 2 * n * n, "matrix", "bf16", median_call_ns=1_500_000
+    )
     add = RowFacts("compute", 200_000, n * n, 4 * n * n, 2 * n * n, median_call_ns=200_000)
     assert judge(product, roofs).verdict == "compute_bound"
     found = judge(add, roofs)
@@ -210,8 +228,16 @@ def test_special_functions_explain_a_low_efficiency():
     roofs = Roofs.of(named("h100-sxm5"), 2_000, Thresholds())
     elements = 10**8
     roof = 4 * elements / 3350e9 * 1e9
-    row = RowFacts("compute", round(roof * 3), 20 * elements, 2 * elements, 2 * elements,
-                   special_functions=12 * elements, median_call_ns=round(roof * 3), blocks=10**6)
+    row = RowFacts(
+        "compute",
+        round(roof * 3),
+        20 * elements,
+        2 * elements,
+        2 * elements,
+        special_functions=12 * elements,
+        median_call_ns=round(roof * 3),
+        blocks=10**6,
+    )
     found = judge(row, roofs)
     assert found.verdict == "memory_bound"
     assert set(found.flags) == {"inefficient", "special_function_heavy"}
@@ -238,8 +264,12 @@ amounts = st.one_of(st.none(), st.integers(0, 10**13))
 
 
 @given(
-    st.sampled_from(["compute", "communication", "copy"]), st.one_of(st.none(), st.integers(0, 10**10)),
-    amounts, amounts, amounts, st.sampled_from(["matrix", "vector"]),
+    st.sampled_from(["compute", "communication", "copy"]),
+    st.one_of(st.none(), st.integers(0, 10**10)),
+    amounts,
+    amounts,
+    amounts,
+    st.sampled_from(["matrix", "vector"]),
     st.sampled_from(["fp32", "bf16", "fp16", "fp64", "fp8", "int8"]),
     st.sampled_from(["h100-sxm5", "v100-sxm2", "mi300x", "h100-96gb-generic-name"]),
 )

@@ -19,9 +19,20 @@ def test_settings_change_one_limit_and_are_shown():
     assert from_settings([]) == DEFAULT
 
 
-@pytest.mark.parametrize("setting", ["efficency=0.5", "efficiency", "efficiency=", "efficiency=much",
-                                     "efficiency=-1", "efficiency=nan", "efficiency=inf",
-                                     "floor_percentile=101", "floor_min_ns=9000"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "efficency=0.5",
+        "efficiency",
+        "efficiency=",
+        "efficiency=much",
+        "efficiency=-1",
+        "efficiency=nan",
+        "efficiency=inf",
+        "floor_percentile=101",
+        "floor_min_ns=9000",
+    ],
+)
 def test_wrong_settings(setting):
     with pytest.raises(UsageError, match="--set"):
         from_settings([setting])
@@ -70,14 +81,14 @@ def resident(threads, registers, shared, device=A100):
 @pytest.mark.parametrize(
     ("threads", "registers", "shared", "wanted"),
     [
-        (1024, 16, 0, 2),          # 2048 threads
-        (128, 16, 0, 16),          # 64 warps
-        (32, 16, 0, 32),           # at most 32 blocks
-        (256, 255, 0, 1),          # 255 -> 8192 registers a warp: 8 warps
-        (128, 128, 0, 4),          # 4096 a warp: 16 warps
-        (128, 16, 49152, 3),       # 48 KiB + 1 reserved, three times in 164
+        (1024, 16, 0, 2),  # 2048 threads
+        (128, 16, 0, 16),  # 64 warps
+        (32, 16, 0, 32),  # at most 32 blocks
+        (256, 255, 0, 1),  # 255 -> 8192 registers a warp: 8 warps
+        (128, 128, 0, 4),  # 4096 a warp: 16 warps
+        (128, 16, 49152, 3),  # 48 KiB + 1 reserved, three times in 164
         (128, 16, 163840, 1),
-        (256, 33, 0, 6),           # 33 -> 1280 a warp: 12 a scheduler, 48 warps
+        (256, 33, 0, 6),  # 33 -> 1280 a warp: 12 a scheduler, 48 warps
     ],
 )
 def test_resident_blocks_by_each_limit(threads, registers, shared, wanted):

@@ -54,9 +54,14 @@ def test_a_kernel_name_of_the_vector_engine_overrides_the_op(kernel):
     assert pick(A100, "fp32", kernel) == ("vector", "fp32", 19.5e12)
 
 
-@pytest.mark.parametrize("kernel", ["sm80_xmma_fprop_implicit_gemm_tf32f32_tf32f32_f32_nhwckrsc_nhwc",
-                                    "ampere_s1688gemm_fp32_128x128_ldg4_stages_32x1_tn",
-                                    "cutlass_tensorop_s1688gemm_128x128_16x4_nn_align4"])
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        "sm80_xmma_fprop_implicit_gemm_tf32f32_tf32f32_f32_nhwckrsc_nhwc",
+        "ampere_s1688gemm_fp32_128x128_ldg4_stages_32x1_tn",
+        "cutlass_tensorop_s1688gemm_128x128_16x4_nn_align4",
+    ],
+)
 def test_a_kernel_name_can_say_tf32(kernel):
     assert pick(A100, "fp32", kernel) == ("matrix", "tf32", 156e12)
 
@@ -106,7 +111,14 @@ def test_the_longest_kernel_whose_name_tells_decides():
 
 
 def test_a_cpu_multiplies_on_its_vector_units():
-    device = Device(id="cpu", name="c", kind="cpu", how="calibrated", confidence="measured",
-                    bandwidth_bytes_per_s=1e10, peaks=(Peak("matrix", "fp32", 1e11),))
+    device = Device(
+        id="cpu",
+        name="c",
+        kind="cpu",
+        how="calibrated",
+        confidence="measured",
+        bandwidth_bytes_per_s=1e10,
+        peaks=(Peak("matrix", "fp32", 1e11),),
+    )
     assert pick(device, "fp32") == ("matrix", "fp32", 1e11)
     assert pick(device, "fp32", engine="vector") == ("matrix", "fp32", 1e11)

@@ -32,8 +32,14 @@ def kernels_and_devices(path):
 
 def properties(raw):
     return DeviceProperties(
-        0, raw["name"], None, raw["numSms"], f"{raw['computeMajor']}.{raw['computeMinor']}", 32,
-        raw["maxThreadsPerMultiprocessor"], raw.get("regsPerMultiprocessor"),
+        0,
+        raw["name"],
+        None,
+        raw["numSms"],
+        f"{raw['computeMajor']}.{raw['computeMinor']}",
+        32,
+        raw["maxThreadsPerMultiprocessor"],
+        raw.get("regsPerMultiprocessor"),
         raw.get("sharedMemPerMultiprocessor"),
     )
 

@@ -107,11 +107,11 @@ def test_without_a_backward_the_bias_inside_proves_it() -> None:
 @pytest.mark.parametrize(
     ("given", "output"),
     [
-        ((2, 8, 7, 7), (2, 8, 7, 7)),      # stride 1
-        ((2, 8, 5, 5), (2, 8, 5, 5)),      # stride 2, padding 1
-        ((2, 8, 30, 30), None),            # larger than any padding makes it
-        ((2, 4, 7, 7), None),              # other channels
-        ((3, 8, 7, 7), None),              # another batch
+        ((2, 8, 7, 7), (2, 8, 7, 7)),  # stride 1
+        ((2, 8, 5, 5), (2, 8, 5, 5)),  # stride 2, padding 1
+        ((2, 8, 30, 30), None),  # larger than any padding makes it
+        ((2, 4, 7, 7), None),  # other channels
+        ((3, 8, 7, 7), None),  # another batch
     ],
 )
 def test_the_norm_behind_proves_it_if_the_convolution_could_make_that(

@@ -138,7 +138,7 @@ def test_the_clocks_resolution_counts_only_where_no_op_holds_the_launch() -> Non
     rows.op("aten::outer", 0, 10_000)
     rows.op("aten::inner", 1_000, 4_000)
     rows.op("aten::alone", 20_000, 24_000)
-    rows.launch(1, 5_000)   # a microsecond after `inner`, well inside `outer`
+    rows.launch(1, 5_000)  # a microsecond after `inner`, well inside `outer`
     rows.launch(2, 25_000)  # a microsecond after `alone`: rounding
     rows.launch(3, 26_000)
     for c in (1, 2, 3):

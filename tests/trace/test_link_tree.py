@@ -103,8 +103,6 @@ def test_nearest_marked_is_found_by_climbing(rows: list[Interval], flags: list[b
         ([(0, 0, 10, False), (1, 2, 4, False)], 0, [-1, -1], [10, 4]),
     ],
 )
-def test_rules_of_nesting(
-    rows: list[Interval], tolerance: int, parents: list[int], ends: list[int]
-) -> None:
+def test_rules_of_nesting(rows: list[Interval], tolerance: int, parents: list[int], ends: list[int]) -> None:
     found = nest(rows, tolerance)
     assert (found.parent.tolist(), found.end_ns.tolist()) == (parents, ends)

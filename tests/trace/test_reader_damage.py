@@ -296,9 +296,7 @@ def test_no_traceback_for_mutations(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", [64, 300, 5000])
-def test_no_traceback_for_many_mutations(
-    block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_traceback_for_many_mutations(block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (source, blocks):
         monkeypatch.setattr(module, "BLOCK", block)
     fuzz(range(1000, 11000), tmp_path)

@@ -77,8 +77,13 @@ events = st.lists(
 )
 metadata = st.dictionaries(names.filter(lambda name: name != "traceEvents"), nested, max_size=3)
 layouts = st.sampled_from(
-    [{"indent": None}, {"indent": 2}, {"indent": 0}, {"separators": (",", ":")},
-     {"indent": 4, "ensure_ascii": False}]  # fmt: skip
+    [
+        {"indent": None},
+        {"indent": 2},
+        {"indent": 0},
+        {"separators": (",", ":")},
+        {"indent": 4, "ensure_ascii": False},
+    ]  # fmt: skip
 )
 anchor = {"ph": "X", "cat": "cpu_op", "name": "aten::mm", "pid": 1, "tid": 1, "ts": 10, "dur": 5,
           "args": {"Input Dims": [[2, 3], [3, 4]], "Input type": ["float", "float"]}}  # fmt: skip

@@ -21,8 +21,12 @@ _WIDTH = 80
 
 
 @click.command(short_help="Measure this machine's roofs: bandwidth, products, launch floor.")
-@click.option("-o", "--output", metavar="F.toml",
-              help="Write here (- is stdout); by default <device>.device.toml in the current folder.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="F.toml",
+    help="Write here (- is stdout); by default <device>.device.toml in the current folder.",
+)
 @click.option("--cpu", is_flag=True, help="Measure the CPU, also where there is a GPU.")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @click.option("-q", "--quiet", is_flag=True, help="No table.")

@@ -9,8 +9,14 @@ PAGE = "demo.report.html"
 
 
 @click.command(short_help="Report on a sample trace shipped with the package.")
-@click.option("-o", "--output", "outputs", multiple=True, metavar="OUT",
-              help=f"Write here instead of {PAGE}; the suffix is the format. Repeats.")
+@click.option(
+    "-o",
+    "--output",
+    "outputs",
+    multiple=True,
+    metavar="OUT",
+    help=f"Write here instead of {PAGE}; the suffix is the format. Repeats.",
+)
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
 @click.option("--force", is_flag=True, help="Replace existing files.")
 def command(outputs: tuple[str, ...], open_page: bool, force: bool) -> None:

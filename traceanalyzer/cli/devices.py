@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 _WIDTH = 80
 # One flagship a generation, by the year of its announcement: what the memory wall is made of.
 _WALL = (
-    (2016, "p100-sxm2"), (2017, "v100-sxm2"), (2020, "a100-sxm4-40gb"), (2022, "h100-sxm5"), (2024, "b200"),
+    (2016, "p100-sxm2"),
+    (2017, "v100-sxm2"),
+    (2020, "a100-sxm4-40gb"),
+    (2022, "h100-sxm5"),
+    (2024, "b200"),
 )
 _COLUMNS = ("GB", "TB/s", "fp32", "tf32", "16-bit", "fp8", "ridge", "trust")
 _WIDTHS = (-22, 5, 6, 6, 6, 7, 6, 6, -6)  # negative: to the left

@@ -19,16 +19,37 @@ if TYPE_CHECKING:
 
 @click.command(short_help="The formula behind an operator: FLOPs, bytes, assumptions, source.")
 @click.argument("name")
-@click.option("--dims", multiple=True, metavar="DIMS", help="Work it through for inputs of these sizes, such "
-              "as 512x1024,1024x512; - is no tensor, [4x4,8x8] a list of tensors. Repeats.")
-@click.option("--dtypes", default="fp32", show_default=True, metavar="TYPES",
-              help="Their types: one for each tensor, or one for all, such as bf16.")
+@click.option(
+    "--dims",
+    multiple=True,
+    metavar="DIMS",
+    help="Work it through for inputs of these sizes, such "
+    "as 512x1024,1024x512; - is no tensor, [4x4,8x8] a list of tensors. Repeats.",
+)
+@click.option(
+    "--dtypes",
+    default="fp32",
+    show_default=True,
+    metavar="TYPES",
+    help="Their types: one for each tensor, or one for all, such as bf16.",
+)
 @click.option("--strides", default="", metavar="STRIDES", help="Their strides, written as --dims is.")
-@click.option("--value", "values", multiple=True, metavar="N=TEXT",
-              help='Argument N (from 0) that is no tensor, such as "3=[1, 1]". Repeats.')
+@click.option(
+    "--value",
+    "values",
+    multiple=True,
+    metavar="N=TEXT",
+    help='Argument N (from 0) that is no tensor, such as "3=[1, 1]". Repeats.',
+)
 @click.option("--device", metavar="NAME", help="Hold it against this accelerator's roofs.")
-@click.option("--cost-file", "cost_files", multiple=True, type=click.Path(dir_okay=False), metavar="F.py",
-              help="Formulas of your own; the file is run. Repeats.")
+@click.option(
+    "--cost-file",
+    "cost_files",
+    multiple=True,
+    type=click.Path(dir_okay=False),
+    metavar="F.py",
+    help="Formulas of your own; the file is run. Repeats.",
+)
 def command(
     name: str, dims: tuple[str, ...], dtypes: str, strides: str, values: tuple[str, ...], device: str | None,
     cost_files: tuple[str, ...],

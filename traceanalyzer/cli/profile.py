@@ -38,23 +38,48 @@ from traceanalyzer.errors import UsageError
 )
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[--] SCRIPT [ARGS]...")
 @click.option("-m", "module", is_flag=True, help="SCRIPT is the name of a module, as in python -m.")
-@click.option("--wait", default=3, show_default=True, type=click.IntRange(1), metavar="N",
-              help="Steps to let go by; more while code is being compiled.")
-@click.option("--warmup", default=2, show_default=True, type=click.IntRange(0), metavar="N",
-              help="Steps in which the profiler warms up.")
-@click.option("--active", default=3, show_default=True, type=click.IntRange(1), metavar="N",
-              help="Steps to capture.")
-@click.option("-o", "--output", metavar="TRACE",
-              help="Where the trace goes; {script}, {pid} and {rank} are filled in.  [default: "
-              "{script}.{pid}.trace.json.gz, under several ranks {script}.rank{rank}.trace.json.gz]")
+@click.option(
+    "--wait",
+    default=3,
+    show_default=True,
+    type=click.IntRange(1),
+    metavar="N",
+    help="Steps to let go by; more while code is being compiled.",
+)
+@click.option(
+    "--warmup",
+    default=2,
+    show_default=True,
+    type=click.IntRange(0),
+    metavar="N",
+    help="Steps in which the profiler warms up.",
+)
+@click.option(
+    "--active", default=3, show_default=True, type=click.IntRange(1), metavar="N", help="Steps to capture."
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="TRACE",
+    help="Where the trace goes; {script}, {pid} and {rank} are filled in.  [default: "
+    "{script}.{pid}.trace.json.gz, under several ranks {script}.rank{rank}.trace.json.gz]",
+)
 @click.option("--no-report", is_flag=True, help="Only write the trace.")
 @click.option("--stack", is_flag=True, help="Record Python stacks too: larger files, slower steps.")
 @click.option("--no-memory", is_flag=True, help="Leave out allocations, which prove what could be fused.")
-@click.option("--no-evidence", is_flag=True,
-              help="Leave out the further step that records which operator reads what another wrote.")
+@click.option(
+    "--no-evidence",
+    is_flag=True,
+    help="Leave out the further step that records which operator reads what another wrote.",
+)
 @click.option("--no-roofs", is_flag=True, help="On a CPU: do not measure its bandwidth and peaks at the end.")
-@click.option("--ranks", type=click.Choice(["0", "all"]), default="0", show_default=True,
-              help="Which of several processes to capture.")
+@click.option(
+    "--ranks",
+    type=click.Choice(["0", "all"]),
+    default="0",
+    show_default=True,
+    help="Which of several processes to capture.",
+)
 @click.option("--force", is_flag=True, help="Replace existing files.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what the capture cost; more rows in the summary.")
 @click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
@@ -155,9 +180,7 @@ def _request(
     return Request(script, trace, plan, command=command, roofs=measure if roofs else None)
 
 
-def _next(
-    trace: Path, page: Path | None, say: Callable[[str], None], *, quiet: bool, verbose: bool
-) -> None:
+def _next(trace: Path, page: Path | None, say: Callable[[str], None], *, quiet: bool, verbose: bool) -> None:
     """The report, and the next command to type."""
     again = f"traceanalyze report {shlex.quote(short(trace))}"
     if page is not None and not _reported(trace, page, quiet=quiet, verbose=verbose):

@@ -35,28 +35,66 @@ class Request:
 
 @click.command(short_help="Report on a trace: verdict, memory-bound share, ops, roofline.")
 @click.argument("traces", nargs=-1, required=True, metavar="TRACE|DIR|REPORT.json ...")
-@click.option("-o", "--output", "outputs", multiple=True, metavar="OUT",
-              help="Write here (repeats); the suffix is the format: .html .md .json .csv .svg .txt; - is "
-              "stdout.")
+@click.option(
+    "-o",
+    "--output",
+    "outputs",
+    multiple=True,
+    metavar="OUT",
+    help="Write here (repeats); the suffix is the format: .html .md .json .csv .svg .txt; - is stdout.",
+)
 @click.option("--format", "format_name", type=click.Choice(FORMATS), help="Format where no suffix says it.")
-@click.option("--steps", default="complete", show_default=True, metavar="complete|all|A-B",
-              help="Which ProfilerStep#N to look at.")
+@click.option(
+    "--steps",
+    default="complete",
+    show_default=True,
+    metavar="complete|all|A-B",
+    help="Which ProfilerStep#N to look at.",
+)
 @click.option("--device", metavar="NAME", help="Take this accelerator's roofs (see `traceanalyze devices`).")
-@click.option("--device-file", type=click.Path(dir_okay=False), metavar="F.toml",
-              help="Roofs from a file, in the format of the shipped table.")
-@click.option("--peak", "peaks", multiple=True, metavar="[ENGINE:]PREC=FLOPS",
-              help="Set one peak, e.g. bf16=989T or vector:fp32=67T. Repeats.")
+@click.option(
+    "--device-file",
+    type=click.Path(dir_okay=False),
+    metavar="F.toml",
+    help="Roofs from a file, in the format of the shipped table.",
+)
+@click.option(
+    "--peak",
+    "peaks",
+    multiple=True,
+    metavar="[ENGINE:]PREC=FLOPS",
+    help="Set one peak, e.g. bf16=989T or vector:fp32=67T. Repeats.",
+)
 @click.option("--bandwidth", metavar="BYTES", help="Set the memory bandwidth, e.g. 3.35TB/s.")
 @click.option("--rank", type=int, metavar="R", help="Which rank is shown on top (several files).")
 @click.option("--gpu", type=int, metavar="I", help="Which device index is shown on top.")
-@click.option("--what-if", "what_if", metavar="NAMES",
-              help="Project the step onto other devices, e.g. h200-sxm,b200; or device files.")
-@click.option("--capture", type=click.Path(dir_okay=False), metavar="F",
-              help="A trace of the same step without graphs: it tells the shapes of replayed kernels.")
-@click.option("--cost-file", "cost_files", multiple=True, type=click.Path(dir_okay=False), metavar="F.py",
-              help="Formulas of your own, see docs/cost-model.md. It is code, and is run. Repeats.")
-@click.option("--set", "settings", multiple=True, metavar="NAME=X",
-              help="Set a limit behind the verdicts, e.g. efficiency=0.5. Repeats.")
+@click.option(
+    "--what-if",
+    "what_if",
+    metavar="NAMES",
+    help="Project the step onto other devices, e.g. h200-sxm,b200; or device files.",
+)
+@click.option(
+    "--capture",
+    type=click.Path(dir_okay=False),
+    metavar="F",
+    help="A trace of the same step without graphs: it tells the shapes of replayed kernels.",
+)
+@click.option(
+    "--cost-file",
+    "cost_files",
+    multiple=True,
+    type=click.Path(dir_okay=False),
+    metavar="F.py",
+    help="Formulas of your own, see docs/cost-model.md. It is code, and is run. Repeats.",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=X",
+    help="Set a limit behind the verdicts, e.g. efficiency=0.5. Repeats.",
+)
 @click.option("--top", type=click.IntRange(1), metavar="N", help="Rows in the tables.")
 @click.option("--redact", is_flag=True, help="Leave out absolute paths, host and user names.")
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")

@@ -14,15 +14,15 @@ from typing import Literal
 Kind = Literal["optimizer", "forward"]
 
 SILENT_AFTER = 16  # returns of one other owner without one of the anchor; a GAN's critic steps up to 10 times
-PATIENCE = 50      # forwards without a step of the optimizer that exists; micro-batches of a step are fewer
+PATIENCE = 50  # forwards without a step of the optimizer that exists; micro-batches of a step are fewer
 
 
 class Tick(Enum):
     """What a return means to the count of steps."""
 
     NOTHING = auto()
-    STEP = auto()       # the step in progress has ended
-    RESTART = auto()    # as STEP, but of a new anchor: what was counted before does not count
+    STEP = auto()  # the step in progress has ended
+    RESTART = auto()  # as STEP, but of a new anchor: what was counted before does not count
 
 
 @dataclass(slots=True)
@@ -33,10 +33,10 @@ class Beat:
     """
 
     optimizer_exists: bool = False
-    kind: Kind | None = None                              # of the anchor
+    kind: Kind | None = None  # of the anchor
     _anchor: weakref.ref[object] | None = None
     _since: dict[int, int] = field(default_factory=dict)  # other owner -> returns since the anchor's last
-    _waited: int = 0                                      # forwards while the optimizer was silent
+    _waited: int = 0  # forwards while the optimizer was silent
 
     def optimizer(self, owner: object) -> Tick:
         """`owner`: the optimizer whose `step` has returned."""

@@ -28,12 +28,12 @@ class Operators:
     names: list[str] = field(default_factory=list)
     name: list[int] = field(default_factory=list)
     thread: list[int] = field(default_factory=list)
-    parent: list[int] = field(default_factory=list)            # -1: none
-    ended: list[int] = field(default_factory=list)             # how many had started when it ended
-    dims: list[Any] = field(default_factory=list)              # of each input, as in the profiler's trace
+    parent: list[int] = field(default_factory=list)  # -1: none
+    ended: list[int] = field(default_factory=list)  # how many had started when it ended
+    dims: list[Any] = field(default_factory=list)  # of each input, as in the profiler's trace
     inputs: list[list[TensorUse]] = field(default_factory=list)
     outputs: list[list[TensorUse]] = field(default_factory=list)
-    mutated: list[list[int]] = field(default_factory=list)     # numbers of the inputs it writes to
+    mutated: list[list[int]] = field(default_factory=list)  # numbers of the inputs it writes to
     version: int = VERSION
 
 
@@ -53,9 +53,7 @@ def _started(document: Mapping[str, Any]) -> dict[int, tuple[float, float]]:
     }
 
 
-def _columns(
-    nodes: Mapping[int, Mapping[str, Any]], started: Mapping[int, tuple[float, float]]
-) -> Operators:
+def _columns(nodes: Mapping[int, Mapping[str, Any]], started: Mapping[int, tuple[float, float]]) -> Operators:
     timed = [
         (started[number], node["id"], node) for node in nodes.values()
         if (number := _attribute(node, "rf_id")) in started and _attribute(node, "scope") in (0, 1)
@@ -76,9 +74,7 @@ def _columns(
         found.inputs.append(list(_tensors(node["inputs"])))
         found.outputs.append(list(_tensors(node["outputs"])))
         found.mutated.append(_mutated(_attribute(node, "op_schema")))
-    found.ended = [
-        max(bisect_left(starts, end), row + 1) for row, ((_, end), _, _) in enumerate(timed)
-    ]
+    found.ended = [max(bisect_left(starts, end), row + 1) for row, ((_, end), _, _) in enumerate(timed)]
     found.names = list(known)
     return found
 

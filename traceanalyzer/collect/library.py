@@ -101,7 +101,6 @@ class profile:  # noqa: N801 - used as torch.profiler.profile is
             _warn(f"{done} of {self._plan.active} steps were captured: the loop made {session.steps} steps, "
                   f"{self._plan.steps} are needed")  # fmt: skip
 
-
     def close(self) -> Taken | None:
         """End the capture, if one is in progress, and save it: what leaving the `with` does."""
         session, self._session = self._session, None

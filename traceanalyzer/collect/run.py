@@ -40,7 +40,7 @@ class Request:
     """One call of `profile`, checked: the output can be written, torch is there."""
 
     script: Script
-    target: Path              # absolute: the script may change the folder
+    target: Path  # absolute: the script may change the folder
     plan: Plan
     command: str
     roofs: Callable[[int], Mapping[str, Any] | None] | None  # threads -> the CPU's roofs; None: not wanted
@@ -50,15 +50,15 @@ class Request:
 class Outcome:
     """How it ended."""
 
-    code: Code                # what the script passed to sys.exit
+    code: Code  # what the script passed to sys.exit
     saved: bool
     taken: Taken | None
-    steps: int                # whole steps seen
-    beat: str | None          # "optimizer", "forward"
+    steps: int  # whole steps seen
+    beat: str | None  # "optimizer", "forward"
     capture_ns: int
     torch_imported: bool
-    stuck: bool = False       # the thread that trains goes on, perhaps with a recording
-    child: bool = False       # this process is one that the script forked
+    stuck: bool = False  # the thread that trains goes on, perhaps with a recording
+    child: bool = False  # this process is one that the script forked
 
     @classmethod
     def of_child(cls, code: Code) -> Outcome:

@@ -27,7 +27,7 @@ INTERRUPTED = 130
 class Script:
     """What to run."""
 
-    target: str                 # path of a script, or name of a module
+    target: str  # path of a script, or name of a module
     arguments: tuple[str, ...]
     module: bool = False
 

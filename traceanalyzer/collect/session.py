@@ -36,9 +36,9 @@ class Phase(Enum):
     WAIT = auto()
     WARMUP = auto()
     ACTIVE = auto()
-    PAUSE = auto()     # one step without the profiler: see _paused
+    PAUSE = auto()  # one step without the profiler: see _paused
     EVIDENCE = auto()  # one step of its own for the execution trace, which slows what it watches
-    AFTER = auto()     # a few steps are timed without the profiler
+    AFTER = auto()  # a few steps are timed without the profiler
     DONE = auto()
 
 
@@ -46,14 +46,14 @@ class Phase(Enum):
 class Taken:
     """What a capture has brought so far."""
 
-    raw: Path                                    # the trace, as the profiler wrote it
+    raw: Path  # the trace, as the profiler wrote it
     steps: list[str] = field(default_factory=list)  # whole steps in it
-    unfinished: str | None = None                # the annotation of a step that the end cut off
+    unfinished: str | None = None  # the annotation of a step that the end cut off
     step_ns: list[int] = field(default_factory=list)
     unprofiled_ns: list[int] = field(default_factory=list)
-    structure: tuple[Path, Path] | None = None   # trace and execution trace of the evidence step
+    structure: tuple[Path, Path] | None = None  # trace and execution trace of the evidence step
     autocast: str | None = None
-    peak_memory_bytes: int | None = None         # before the profiler took some
+    peak_memory_bytes: int | None = None  # before the profiler took some
 
 
 class _AtThreadEnd:
@@ -85,10 +85,10 @@ class Session:
         self._keep = keep
         self._say = say
         self._pid = os.getpid()
-        self.stuck = False       # the thread of the steps goes on, perhaps with a recording
+        self.stuck = False  # the thread of the steps goes on, perhaps with a recording
         self._thread: threading.Thread | None = None  # whose steps count; only it can stop a recording
         self._of_thread = threading.local()
-        self._asked = False      # the thread is to end the recording at its next step
+        self._asked = False  # the thread is to end the recording at its next step
         self._ended = threading.Event()
         self._captures = 0
         self._whole: Taken | None = None  # the last capture of all the steps asked for

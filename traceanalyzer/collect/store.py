@@ -41,4 +41,3 @@ def _copy(text: BinaryIO, packed: gzip.GzipFile, unfinished: str | None) -> None
         kept = min(len(old), len(rest)) if block else 0
         packed.write(rest[: len(rest) - kept])
         rest = rest[len(rest) - kept :]
-

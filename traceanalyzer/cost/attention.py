@@ -19,14 +19,14 @@ _SOURCE = (
 class Layout:
     """Where an op's arguments stand, by torch/aten/src/ATen/native/native_functions.yaml; -1: not there."""
 
-    reads: tuple[int, ...]              # bias and others besides q, k, v, and in backward dO, O, LSE
-    causal: int = -1                    # a flag
-    mask_type: int = -1                 # 1: causal from the top left, 2: from the bottom right
-    lengths: tuple[int, ...] = ()       # cumulative lengths of packed sequences
-    window: tuple[int, ...] = ()        # sliding window, left and right; negative or absent: none
-    first: int = 0                      # q; k and v follow
-    heads_first: bool = True            # (B, H, T, d), else (B, T, H, d)
-    bottom_right: bool = False          # a causal mask ends at the last key (the flash-attn package)
+    reads: tuple[int, ...]  # bias and others besides q, k, v, and in backward dO, O, LSE
+    causal: int = -1  # a flag
+    mask_type: int = -1  # 1: causal from the top left, 2: from the bottom right
+    lengths: tuple[int, ...] = ()  # cumulative lengths of packed sequences
+    window: tuple[int, ...] = ()  # sliding window, left and right; negative or absent: none
+    first: int = 0  # q; k and v follow
+    heads_first: bool = True  # (B, H, T, d), else (B, T, H, d)
+    bottom_right: bool = False  # a causal mask ends at the last key (the flash-attn package)
 
 
 FORWARD = {
@@ -169,8 +169,11 @@ def attention_backward(call: OpCall) -> Cost:
     return _cost(call, BACKWARD[call.name], backward=True)
 
 
-@op_cost("vllm::unified_attention", "vllm::unified_attention_with_output",
-         source="vllm-project/vllm: vllm/attention/layer.py")
+@op_cost(
+    "vllm::unified_attention",
+    "vllm::unified_attention_with_output",
+    source="vllm-project/vllm: vllm/attention/layer.py",
+)
 def served_attention(call: OpCall) -> Cost:
     """Attention of new tokens over a paged cache: (Q, K, V, output)
 
@@ -182,9 +185,17 @@ def served_attention(call: OpCall) -> Cost:
                   bytes_read(call, 0), bytes_of(call, 3) or bytes_of(call, 0))  # fmt: skip
 
 
-@op_cost("_vllm_fa3_C::*", "_vllm_fa2_C::*", "sgl_kernel::fwd*",
-         "aiter::*mha_varlen*", "aiter::pa*", "aiter::paged*", "_rocm_C::paged*",
-         "vllm::paged*", source="signatures of the packages named")
+@op_cost(
+    "_vllm_fa3_C::*",
+    "_vllm_fa2_C::*",
+    "sgl_kernel::fwd*",
+    "aiter::*mha_varlen*",
+    "aiter::pa*",
+    "aiter::paged*",
+    "_rocm_C::paged*",
+    "vllm::paged*",
+    source="signatures of the packages named",
+)
 def packed_attention(call: OpCall) -> Cost:
     """Attention over packed sequences or a paged cache
 

@@ -128,8 +128,9 @@ def dequantize_rows(call: OpCall) -> Cost:
     return Cost((1 + product) * size, _read(call), size * each, "vector", "fp32")
 
 
-@op_cost("bitsandbytes::optimizer_update_32bit", "bitsandbytes::optimizer_update_8bit_blockwise",
-         source=_SOURCE)
+@op_cost(
+    "bitsandbytes::optimizer_update_32bit", "bitsandbytes::optimizer_update_8bit_blockwise", source=_SOURCE
+)
 def optimizer(call: OpCall) -> Cost:
     """One step of one parameter, with one or two states; in 8 bits these have codes and scales
 

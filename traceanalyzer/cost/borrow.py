@@ -21,10 +21,10 @@ from traceanalyzer.units import percent
 
 _GRAPH = UNLINKED.index("cuda_graph")
 _BEFORE = (UNLINKED.index("no_launch"), UNLINKED.index("no_correlation"))
-_RUN = 8           # kernels in a row that must agree, or the whole graph where it has fewer
-_SHORTEST = 3      # a graph of fewer kernels is no evidence
-_TIMES = 2         # how far a kernel's time may be from its lenders' median, either way,
-_SLACK_NS = 2000   # and by how much besides, for kernels of a few ticks of the clock
+_RUN = 8  # kernels in a row that must agree, or the whole graph where it has fewer
+_SHORTEST = 3  # a graph of fewer kernels is no evidence
+_TIMES = 2  # how far a kernel's time may be from its lenders' median, either way,
+_SLACK_NS = 2000  # and by how much besides, for kernels of a few ticks of the clock
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,10 +32,10 @@ class _Lender:
     """Kernels whose call is known, with what each can lend: the k-th kernel of a call's invocation."""
 
     kernels: Sequences
-    duration_ns: Ints   # 0: the launch was recorded, the kernel was not
-    call: Ids           # row in the calls of the loans; -1: this kernel has nothing to lend
-    place: Ids          # k, from 0
-    size: Ids           # kernels of the invocation
+    duration_ns: Ints  # 0: the launch was recorded, the kernel was not
+    call: Ids  # row in the calls of the loans; -1: this kernel has nothing to lend
+    place: Ids  # k, from 0
+    size: Ids  # kernels of the invocation
 
 
 def borrow(trace: Trace, ownership: Ownership, others: Sequence[tuple[Trace, Ownership]] = ()) -> Ownership:
@@ -179,9 +179,7 @@ def _by_sequence(wanted: Sequences, graph: Bools, lender: _Lender, item: Ids) ->
     return found
 
 
-def _agreed(
-    ask: Signs, segment: Ids, offer: Signs, offered_segment: Ids, item: Ids, size: int
-) -> Ids:
+def _agreed(ask: Signs, segment: Ids, offer: Signs, offered_segment: Ids, item: Ids, size: int) -> Ids:
     """Item of each entry of `ask`, by runs of `size`: all equal runs offered must have it in that place."""
     first, key = windows(offer, offered_segment, size)
     wanted_first, wanted_key = windows(ask, segment, size)

@@ -166,9 +166,14 @@ def _each(values: Sequence[int], dims: int, default: int) -> list[int]:
     return given * dims if len(given) == 1 else given
 
 
-@op_cost("aten::convolution_backward", "aten::convolution_backward_overrideable",
-         "aten::miopen_convolution_backward", "aten::mkldnn_convolution_backward",
-         "aten::cudnn_convolution_backward", source=_SOURCE)
+@op_cost(
+    "aten::convolution_backward",
+    "aten::convolution_backward_overrideable",
+    "aten::miopen_convolution_backward",
+    "aten::mkldnn_convolution_backward",
+    "aten::cudnn_convolution_backward",
+    source=_SOURCE,
+)
 def convolution_backward(call: OpCall) -> Cost:
     """dX, dW and dBias, those that the output mask asks for
 
@@ -198,7 +203,13 @@ def _wants_bias(call: OpCall) -> bool:
 
 
 def _gradients(
-    call: OpCall, x: int, dy: int, w: int, wants_x: bool, wants_w: bool, note: str,
+    call: OpCall,
+    x: int,
+    dy: int,
+    w: int,
+    wants_x: bool,
+    wants_w: bool,
+    note: str,
     transposed: bool | None = None,
 ) -> Cost:
     dims_x, dims_y, dims_w = shape(call, x), shape(call, dy), shape(call, w)
@@ -219,9 +230,13 @@ def _gradients(
     return Cost(flops, read, written, engine, matrix_precision(dtype(call, dy)), note=note)
 
 
-@op_cost("aten::cudnn_convolution_backward_input", "aten::miopen_convolution_backward_input",
-         "aten::cudnn_convolution_backward_weight", "aten::miopen_convolution_backward_weight",
-         source=_SOURCE)
+@op_cost(
+    "aten::cudnn_convolution_backward_input",
+    "aten::miopen_convolution_backward_input",
+    "aten::cudnn_convolution_backward_weight",
+    "aten::miopen_convolution_backward_weight",
+    source=_SOURCE,
+)
 def convolution_gradient(call: OpCall) -> Cost:
     """dX from (sizes, dY, W), or dW from (sizes, dY, X): torch 1.8 to 1.10
 
@@ -239,8 +254,14 @@ def convolution_gradient(call: OpCall) -> Cost:
     return Cost(flops, read, numel(sizes) * itemsize(call, 1), "matrix", matrix_precision(dtype(call, 1)))
 
 
-@op_cost("aten::_conv_depthwise2d_backward", "aten::conv_depthwise3d_backward", "aten::thnn_conv2d_backward",
-         "aten::_slow_conv2d_backward", "aten::slow_conv3d_backward", source=_SOURCE)
+@op_cost(
+    "aten::_conv_depthwise2d_backward",
+    "aten::conv_depthwise3d_backward",
+    "aten::thnn_conv2d_backward",
+    "aten::_slow_conv2d_backward",
+    "aten::slow_conv3d_backward",
+    source=_SOURCE,
+)
 def convolution_backward_plain(call: OpCall) -> Cost:
     """dX and dW from (dY, X, W, ...)
 

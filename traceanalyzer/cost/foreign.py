@@ -64,9 +64,17 @@ def data_dependent(call: OpCall) -> Cost:
     raise Missing("data_dependent", "the work of this operator depends on data that is not in the trace")
 
 
-@op_cost("_Linear", "_LayerNormLinear", "_LayerNormMLP", "_GroupedLinear", "_LinearBackward",
-         "_LayerNormLinearBackward", "_LayerNormMLPBackward", "_GroupedLinearBackward",
-         source="transformer_engine/pytorch/module: inputs of the autograd functions")
+@op_cost(
+    "_Linear",
+    "_LayerNormLinear",
+    "_LayerNormMLP",
+    "_GroupedLinear",
+    "_LinearBackward",
+    "_LayerNormLinearBackward",
+    "_LayerNormMLPBackward",
+    "_GroupedLinearBackward",
+    source="transformer_engine/pytorch/module: inputs of the autograd functions",
+)
 def transformer_engine(call: OpCall) -> Cost:
     """A module of Transformer Engine
 

@@ -108,13 +108,14 @@ def advanced_index(call: OpCall) -> Cost:
     as_large = any(numel(s) == numel(dims) and len(s) == len(dims) > 1 for s in indices)
     if call.list_dtype in ("bool", "uint8") or as_large:
         raise Missing("data_dependent", "a mask chooses as many elements as are true")
-    size = numel(broadcast(*indices)) * numel(dims[len(indices):])
+    size = numel(broadcast(*indices)) * numel(dims[len(indices) :])
     moved = size * itemsize(call, 0)
     return Cost(0, min(moved, bytes_of(call, 0)) + 8 * sum(map(numel, indices)), moved)
 
 
-@op_cost("aten::index_put_", "aten::_index_put_impl_", "aten::index_put", "aten::_unsafe_index_put",
-         source=_SOURCE)
+@op_cost(
+    "aten::index_put_", "aten::_index_put_impl_", "aten::index_put", "aten::_unsafe_index_put", source=_SOURCE
+)
 def index_put(call: OpCall) -> Cost:
     """x[i, j, ...] = v, or += v
 
@@ -131,7 +132,7 @@ def index_put(call: OpCall) -> Cost:
     elif call.list_dtype in ("bool", "uint8"):
         raise Missing("data_dependent", "a mask chooses as many elements as are true")
     elif indices:
-        size = numel(broadcast(*indices)) * numel(dims[len(indices):])
+        size = numel(broadcast(*indices)) * numel(dims[len(indices) :])
     elif has(call, 2) and numel(shape(call, 2)) > 1:
         size, note = numel(shape(call, 2)), "index tensors not recorded: as many elements as there are values"
     else:
@@ -141,10 +142,23 @@ def index_put(call: OpCall) -> Cost:
     return Cost(size * accumulates, read + touched * accumulates, touched, note=note)
 
 
-@op_cost("aten::scatter_add_", "aten::scatter_add", "aten::scatter_", "aten::scatter",
-         "aten::scatter_reduce_", "aten::scatter_reduce", "aten::index_add_", "aten::index_add",
-         "aten::index_copy_", "aten::index_copy", "aten::index_fill_", "aten::index_reduce_",
-         "aten::index_reduce", "aten::put_", source=_SOURCE)
+@op_cost(
+    "aten::scatter_add_",
+    "aten::scatter_add",
+    "aten::scatter_",
+    "aten::scatter",
+    "aten::scatter_reduce_",
+    "aten::scatter_reduce",
+    "aten::index_add_",
+    "aten::index_add",
+    "aten::index_copy_",
+    "aten::index_copy",
+    "aten::index_fill_",
+    "aten::index_reduce_",
+    "aten::index_reduce",
+    "aten::put_",
+    source=_SOURCE,
+)
 def scatter(call: OpCall) -> Cost:
     """x[index] = v, or += v
 
@@ -196,8 +210,15 @@ def embedding_bag_backward(call: OpCall) -> Cost:
     return Cost(size, read + touched, table + touched)
 
 
-@op_cost("aten::gather_backward", "aten::index_backward", "aten::index_select_backward", "aten::one_hot",
-         "aten::value_selecting_reduction_backward", source=_SOURCE, role="composite")
+@op_cost(
+    "aten::gather_backward",
+    "aten::index_backward",
+    "aten::index_select_backward",
+    "aten::one_hot",
+    "aten::value_selecting_reduction_backward",
+    source=_SOURCE,
+    role="composite",
+)
 def index_backward(call: OpCall) -> Cost:
     """Gradients put back at their indices, where one kernel does it
 

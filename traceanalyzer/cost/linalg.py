@@ -248,8 +248,15 @@ def reflectors_applied(call: OpCall) -> Cost:
     return _cost(call, count * flops, sum(bytes_read(call, i) for i in range(3)), bytes_of(call, 2))
 
 
-@op_cost("aten::_linalg_eigh", "aten::linalg_eig", "aten::_linalg_eigvals", "aten::_linalg_svd",
-         "aten::linalg_lstsq", "aten::linalg_matrix_exp", source=_LAPACK)
+@op_cost(
+    "aten::_linalg_eigh",
+    "aten::linalg_eig",
+    "aten::_linalg_eigvals",
+    "aten::_linalg_svd",
+    "aten::linalg_lstsq",
+    "aten::linalg_matrix_exp",
+    source=_LAPACK,
+)
 def iterated(call: OpCall) -> Cost:
     """Eigenvalues, singular values, least squares, exponentials
 
@@ -260,8 +267,12 @@ def iterated(call: OpCall) -> Cost:
     raise Missing("data_dependent", "how often it iterates depends on the values")
 
 
-@op_cost("aten::_fft_c2c", "aten::_fft_r2c", "aten::_fft_c2r",
-         source="M. Frigo, S. G. Johnson, fftw.org/speed: 5 n log2 n, half of it where one side is real")
+@op_cost(
+    "aten::_fft_c2c",
+    "aten::_fft_r2c",
+    "aten::_fft_c2r",
+    source="M. Frigo, S. G. Johnson, fftw.org/speed: 5 n log2 n, half of it where one side is real",
+)
 def fourier(call: OpCall) -> Cost:
     """Discrete Fourier transform over the given dimensions
 

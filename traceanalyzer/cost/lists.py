@@ -49,8 +49,9 @@ def foreach(call: OpCall) -> Cost:
     return Cost(flops, reads, written, "vector", precision, special_functions=size * (name in _SPECIAL))
 
 
-@op_cost("aten::_fused_adam_", "aten::_fused_adamw_", "aten::_fused_adam", "aten::_fused_adamw",
-         source=_SOURCE)
+@op_cost(
+    "aten::_fused_adam_", "aten::_fused_adamw_", "aten::_fused_adam", "aten::_fused_adamw", source=_SOURCE
+)
 def fused_adam(call: OpCall) -> Cost:
     """One step of Adam or AdamW for all parameters: lists of p, g, m, v, (max v), steps
 

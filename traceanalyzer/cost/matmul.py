@@ -53,8 +53,14 @@ def _asked_size(call: OpCall, place: int) -> int | None:
     return ITEMSIZE[asked] if asked else None
 
 
-@op_cost("aten::addmm", "aten::baddbmm", "aten::addmm_", "aten::baddbmm_", "aten::_addmm_activation",
-         source=f"{_TORCH}: addmm_flop, baddbmm_flop")
+@op_cost(
+    "aten::addmm",
+    "aten::baddbmm",
+    "aten::addmm_",
+    "aten::baddbmm_",
+    "aten::_addmm_activation",
+    source=f"{_TORCH}: addmm_flop, baddbmm_flop",
+)
 def product_plus(call: OpCall) -> Cost:
     """C = beta*S + alpha*(A @ B), S a bias vector or a matrix
 
@@ -70,8 +76,15 @@ def product_plus(call: OpCall) -> Cost:
     return _product(call, 1, 2, *extra, out=_asked_size(call, 3) if typed else None)
 
 
-@op_cost("aten::linear", "aten::matmul", "mkldnn::_linear_pointwise", "aten::mkldnn_linear",
-         "mkl::_mkl_linear", role="composite", source=f"{_TORCH}: mm_flop")
+@op_cost(
+    "aten::linear",
+    "aten::matmul",
+    "mkldnn::_linear_pointwise",
+    "aten::mkldnn_linear",
+    "mkl::_mkl_linear",
+    role="composite",
+    source=f"{_TORCH}: mm_flop",
+)
 def linear(call: OpCall) -> Cost:
     """Y[.., n] = X[.., k] @ W + bias, where it launches the product itself
 
@@ -99,8 +112,9 @@ def _matmul(call: OpCall, x: Shape, w: Shape) -> Cost:
     return Cost(2 * outer * inner, read, written, "vector", matrix_precision(dtype(call, 0)))
 
 
-@op_cost("aten::mv", "aten::dot", "aten::vdot",
-         source="definition of the product: one multiply, one add a term")
+@op_cost(
+    "aten::mv", "aten::dot", "aten::vdot", source="definition of the product: one multiply, one add a term"
+)
 def matrix_vector(call: OpCall) -> Cost:
     """y[m] = A[m,k] @ x[k], or the scalar x . y
 
@@ -197,8 +211,11 @@ def integer_product(call: OpCall) -> Cost:
     return _product(call, 0, 1, out=4)
 
 
-@op_cost("aten::_weight_int4pack_mm", "aten::_weight_int8pack_mm",
-         source="pytorch/aten/src/ATen/native/cuda/int4mm.cu: layouts of the packed weight")
+@op_cost(
+    "aten::_weight_int4pack_mm",
+    "aten::_weight_int8pack_mm",
+    source="pytorch/aten/src/ATen/native/cuda/int4mm.cu: layouts of the packed weight",
+)
 def packed_weight_product(call: OpCall) -> Cost:
     """C[m,n] = A[m,k] @ dequantised W[k,n]
 
@@ -213,8 +230,11 @@ def packed_weight_product(call: OpCall) -> Cost:
     return Cost(2 * m * n * k, read, m * n * itemsize(call, 0), "matrix", matrix_precision(dtype(call, 0)))
 
 
-@op_cost("aten::_grouped_mm", "aten::_scaled_grouped_mm",
-         source="pytorch/aten/src/ATen/native/cuda/GroupedBlas.cpp: operand ranks and outputs")
+@op_cost(
+    "aten::_grouped_mm",
+    "aten::_scaled_grouped_mm",
+    source="pytorch/aten/src/ATen/native/cuda/GroupedBlas.cpp: operand ranks and outputs",
+)
 def grouped_product(call: OpCall) -> Cost:
     """Products of groups whose sizes are data: 2-D x 3-D tokens, 2-D x 2-D weight gradient, 3-D x 3-D batch
 
@@ -249,5 +269,3 @@ def summed_batch_product(call: OpCall) -> Cost:
     read = sum(bytes_read(call, i) for i in range(3))
     written = m * n * itemsize(call, 1)
     return Cost(2 * b * m * n * k, read, written, "matrix", matrix_precision(dtype(call, 1)))
-
-

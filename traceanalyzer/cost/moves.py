@@ -66,9 +66,26 @@ def copy(call: OpCall) -> Cost:
     return Cost(0, bytes_read(call, source), bytes_of(call, destination))
 
 
-@op_cost("aten::contiguous", "aten::to", "aten::type_as", "aten::float", "aten::half", "aten::bfloat16",
-         "aten::pin_memory", "aten::cuda", "aten::cpu", "aten::tile", "aten::concat", "aten::hstack",
-         "aten::vstack", "aten::dstack", "aten::pad", "aten::_pad_circular", source=_NOTHING, role="free")
+@op_cost(
+    "aten::contiguous",
+    "aten::to",
+    "aten::type_as",
+    "aten::float",
+    "aten::half",
+    "aten::bfloat16",
+    "aten::pin_memory",
+    "aten::cuda",
+    "aten::cpu",
+    "aten::tile",
+    "aten::concat",
+    "aten::hstack",
+    "aten::vstack",
+    "aten::dstack",
+    "aten::pad",
+    "aten::_pad_circular",
+    source=_NOTHING,
+    role="free",
+)
 def passed_on(call: OpCall) -> Cost:
     """The tensor itself where nothing is to be done; else an op that it calls does it: clone, _to_copy, cat
 
@@ -79,10 +96,22 @@ def passed_on(call: OpCall) -> Cost:
     return Cost(0, 0, 0)
 
 
-@op_cost("aten::clone", "aten::_to_copy", "aten::flip", "aten::roll", "aten::repeat",
-         "aten::rot90", "aten::pixel_shuffle", "aten::pixel_unshuffle", "aten::channel_shuffle",
-         *(f"aten::{view}_copy" for view in _COPIED_VIEWS.split()),
-         "aten::repeat_interleave", "aten::_pin_memory", source=_SOURCE, role="auxiliary")
+@op_cost(
+    "aten::clone",
+    "aten::_to_copy",
+    "aten::flip",
+    "aten::roll",
+    "aten::repeat",
+    "aten::rot90",
+    "aten::pixel_shuffle",
+    "aten::pixel_unshuffle",
+    "aten::channel_shuffle",
+    *(f"aten::{view}_copy" for view in _COPIED_VIEWS.split()),
+    "aten::repeat_interleave",
+    "aten::_pin_memory",
+    source=_SOURCE,
+    role="auxiliary",
+)
 def duplicate(call: OpCall) -> Cost:
     """A new tensor with the same elements, or repeated ones
 
@@ -118,9 +147,17 @@ def concatenate(call: OpCall) -> Cost:
     return Cost(0, read, list_bytes(call, 0))
 
 
-@op_cost("aten::constant_pad_nd", "aten::reflection_pad1d", "aten::reflection_pad2d",
-         "aten::reflection_pad3d", "aten::replication_pad1d", "aten::replication_pad2d",
-         "aten::replication_pad3d", source=_SOURCE, role="auxiliary")
+@op_cost(
+    "aten::constant_pad_nd",
+    "aten::reflection_pad1d",
+    "aten::reflection_pad2d",
+    "aten::reflection_pad3d",
+    "aten::replication_pad1d",
+    "aten::replication_pad2d",
+    "aten::replication_pad3d",
+    source=_SOURCE,
+    role="auxiliary",
+)
 def pad(call: OpCall) -> Cost:
     """The input with borders
 
@@ -141,11 +178,30 @@ _FILL_TYPES = {
 }  # fmt: skip
 
 
-@op_cost("aten::fill_", "aten::zero_", "aten::normal_", "aten::uniform_", "aten::random_", "aten::bernoulli_",
-         "aten::exponential_", "aten::geometric_", "aten::log_normal_", "aten::cauchy_", "aten::zeros_like",
-         "aten::ones_like", "aten::full_like", "aten::rand_like", "aten::randn_like", "aten::randint_like",
-         "aten::new_zeros", "aten::new_ones", "aten::new_full", "aten::eye_", source=_SOURCE,
-         role="auxiliary")
+@op_cost(
+    "aten::fill_",
+    "aten::zero_",
+    "aten::normal_",
+    "aten::uniform_",
+    "aten::random_",
+    "aten::bernoulli_",
+    "aten::exponential_",
+    "aten::geometric_",
+    "aten::log_normal_",
+    "aten::cauchy_",
+    "aten::zeros_like",
+    "aten::ones_like",
+    "aten::full_like",
+    "aten::rand_like",
+    "aten::randn_like",
+    "aten::randint_like",
+    "aten::new_zeros",
+    "aten::new_ones",
+    "aten::new_full",
+    "aten::eye_",
+    source=_SOURCE,
+    role="auxiliary",
+)
 def fill(call: OpCall) -> Cost:
     """Every element set, to a constant or at random
 
@@ -161,10 +217,26 @@ def fill(call: OpCall) -> Cost:
     return Cost(0, 0, numel(shape(call, 0)) * each)
 
 
-@op_cost("aten::zeros", "aten::ones", "aten::full", "aten::rand", "aten::randn", "aten::eye",
-         "aten::scalar_tensor", "aten::tril_indices", "aten::triu_indices", "aten::linspace",
-         "aten::logspace", "aten::randperm", "aten::arange", "aten::range", "aten::randint", "aten::normal",
-         source=_SOURCE, role="auxiliary")
+@op_cost(
+    "aten::zeros",
+    "aten::ones",
+    "aten::full",
+    "aten::rand",
+    "aten::randn",
+    "aten::eye",
+    "aten::scalar_tensor",
+    "aten::tril_indices",
+    "aten::triu_indices",
+    "aten::linspace",
+    "aten::logspace",
+    "aten::randperm",
+    "aten::arange",
+    "aten::range",
+    "aten::randint",
+    "aten::normal",
+    source=_SOURCE,
+    role="auxiliary",
+)
 def create(call: OpCall) -> Cost:
     """A new tensor filled by rule
 
@@ -207,10 +279,20 @@ def chunk_cat(call: OpCall) -> Cost:
     return Cost(0, list_bytes_read(call, 0), sum(padded) * itemsize(call, 0))
 
 
-@op_cost("aten::split_with_sizes_copy", "aten::slice_backward", "aten::select_backward",
-         "aten::unfold_backward", "aten::slice_scatter", "aten::select_scatter", "aten::diagonal_backward",
-         "aten::as_strided_scatter", "aten::diagonal_scatter", "aten::as_strided_copy", source=_SOURCE,
-         role="auxiliary")
+@op_cost(
+    "aten::split_with_sizes_copy",
+    "aten::slice_backward",
+    "aten::select_backward",
+    "aten::unfold_backward",
+    "aten::slice_scatter",
+    "aten::select_scatter",
+    "aten::diagonal_backward",
+    "aten::as_strided_scatter",
+    "aten::diagonal_scatter",
+    "aten::as_strided_copy",
+    source=_SOURCE,
+    role="auxiliary",
+)
 def scatter_view(call: OpCall) -> Cost:
     """A view written into a larger tensor of zeros, or a tensor cut into copies
 
@@ -232,8 +314,14 @@ def scatter_view(call: OpCall) -> Cost:
     return Cost(0, read + bytes_read(call, 1), bytes_of(call, 0))
 
 
-@op_cost("aten::_local_scalar_dense", "aten::item", "aten::is_nonzero", "aten::equal", source=_SOURCE,
-         role="auxiliary")
+@op_cost(
+    "aten::_local_scalar_dense",
+    "aten::item",
+    "aten::is_nonzero",
+    "aten::equal",
+    source=_SOURCE,
+    role="auxiliary",
+)
 def to_host(call: OpCall) -> Cost:
     """Elements brought to the host
 
@@ -256,5 +344,3 @@ def copy_lists(call: OpCall) -> Cost:
     into = ITEMSIZE[dtype(call, 0)]
     source = ITEMSIZE[call.list_source] if call.list_source else into
     return Cost(0, count * source, count * into)
-
-

@@ -33,8 +33,9 @@ def _in_practice(call: OpCall, activation: int, passes: int, why: str) -> str:
     return f"in practice {passes} passes over the activation, {moved} a call, {why}"
 
 
-@op_cost("aten::_softmax", "aten::_log_softmax", "aten::_safe_softmax", "aten::_masked_softmax",
-         source=_SOURCE)
+@op_cost(
+    "aten::_softmax", "aten::_log_softmax", "aten::_safe_softmax", "aten::_masked_softmax", source=_SOURCE
+)
 def softmax(call: OpCall) -> Cost:
     """exp(x - max) / sum over a dimension, or its logarithm
 
@@ -61,8 +62,12 @@ def softmax_entry(call: OpCall) -> Cost:
     return Cost(4 * size, bytes_read(call, 0), bytes_of(call, 0), "vector", "fp32", special_functions=size)
 
 
-@op_cost("aten::_softmax_backward_data", "aten::_log_softmax_backward_data", "aten::_masked_softmax_backward",
-         source=_SOURCE)
+@op_cost(
+    "aten::_softmax_backward_data",
+    "aten::_log_softmax_backward_data",
+    "aten::_masked_softmax_backward",
+    source=_SOURCE,
+)
 def softmax_backward(call: OpCall) -> Cost:
     """dX from dY and Y
 
@@ -155,8 +160,16 @@ def rms_norm_backward(call: OpCall) -> Cost:
                 note=_in_practice(call, 1, 5, _PARAMETERS))  # fmt: skip
 
 
-@op_cost("aten::layer_norm", "aten::rms_norm", "aten::group_norm", "aten::batch_norm", "aten::instance_norm",
-         "aten::_batch_norm_impl_index", source=_SOURCE, role="composite")
+@op_cost(
+    "aten::layer_norm",
+    "aten::rms_norm",
+    "aten::group_norm",
+    "aten::batch_norm",
+    "aten::instance_norm",
+    "aten::_batch_norm_impl_index",
+    source=_SOURCE,
+    role="composite",
+)
 def norm_entry(call: OpCall) -> Cost:
     """A normalization that launches its kernel itself
 
@@ -198,8 +211,13 @@ def batch_norm(call: OpCall) -> Cost:
     return Cost(flops, bytes_read(call, 0) + vectors, written, "vector", "fp32", note="; ".join(notes))
 
 
-@op_cost("aten::native_batch_norm_backward", "aten::cudnn_batch_norm_backward",
-         "aten::miopen_batch_norm_backward", "aten::batch_norm_backward", source=_SOURCE)
+@op_cost(
+    "aten::native_batch_norm_backward",
+    "aten::cudnn_batch_norm_backward",
+    "aten::miopen_batch_norm_backward",
+    "aten::batch_norm_backward",
+    source=_SOURCE,
+)
 def batch_norm_backward(call: OpCall) -> Cost:
     """dX, dW, dB from dY and X
 
@@ -220,8 +238,14 @@ def batch_norm_backward(call: OpCall) -> Cost:
                 note=_in_practice(call, big[0], 5, _STATISTICS))  # fmt: skip
 
 
-@op_cost("aten::batch_norm_stats", "aten::batch_norm_backward_reduce", "aten::batch_norm_elemt",
-         "aten::batch_norm_backward_elemt", "aten::batch_norm_gather_stats_with_counts", source=_SOURCE)
+@op_cost(
+    "aten::batch_norm_stats",
+    "aten::batch_norm_backward_reduce",
+    "aten::batch_norm_elemt",
+    "aten::batch_norm_backward_elemt",
+    "aten::batch_norm_gather_stats_with_counts",
+    source=_SOURCE,
+)
 def sync_batch_norm(call: OpCall) -> Cost:
     """The parts of a synchronised batch normalization
 
@@ -275,5 +299,3 @@ def weight_norm(call: OpCall) -> Cost:
     """
     read = sum(bytes_read(call, i) for i in tensors(call))
     return Cost(4 * numel(shape(call, 0)), read, bytes_of(call, 0) + bytes_of(call, 1))
-
-

@@ -25,12 +25,12 @@ _ROLE_CODES = {"work": _WORK, "auxiliary": _AUXILIARY, "free": _FREE, "composite
 class Ownership:
     """One entry a record of Trace.kernels."""
 
-    owner: Ids       # priced op: row in Trace.ops; -1 where nothing prices the record
+    owner: Ids  # priced op: row in Trace.ops; -1 where nothing prices the record
     overhead: Bools  # the owner's work is priced in the ops it calls; this is its dispatch time
-    shaped: Bools    # the link op or an ancestor below the first wrapper has dims; or shapes are borrowed
+    shaped: Bools  # the link op or an ancestor below the first wrapper has dims; or shapes are borrowed
     calls: Sequence[OpCall]  # Trace.calls; behind them those lent by other traces
-    loan: Ids        # row in `calls` that a record without a link op borrows; -1
-    loan_run: Ids    # equal for the records of one borrowed invocation; -1
+    loan: Ids  # row in `calls` that a record without a link op borrows; -1
+    loan_run: Ids  # equal for the records of one borrowed invocation; -1
 
 
 def own(trace: Trace) -> Ownership:

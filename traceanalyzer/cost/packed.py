@@ -53,8 +53,12 @@ def scaled_in_four_bits(call: OpCall) -> Cost:
     return Cost(2 * m * n * 2 * half, read, bytes_of(call, 0), "matrix", "fp4")
 
 
-@op_cost("sgl_kernel::fp8_scaled_mm", "sgl_kernel::int8_scaled_mm", "sgl_kernel::fp8_blockwise_scaled_mm",
-         source=_SGLANG)
+@op_cost(
+    "sgl_kernel::fp8_scaled_mm",
+    "sgl_kernel::int8_scaled_mm",
+    "sgl_kernel::fp8_blockwise_scaled_mm",
+    source=_SGLANG,
+)
 def scaled_of_sglang(call: OpCall) -> Cost:
     """C[m,n] = scales * (A[m,k] @ B[k,n]) in 8 bits: (A, B, scales of A, of B, type of C, bias)
 
@@ -68,8 +72,14 @@ def scaled_of_sglang(call: OpCall) -> Cost:
     return Cost(2 * m * n * k, read, m * n * ITEMSIZE[asked], "matrix", matrix_precision(dtype(call, 0)))
 
 
-@op_cost("fbgemm::f8f8bf16", "fbgemm::f8f8bf16_rowwise", "fbgemm::f8f8bf16_tensorwise",
-         "fbgemm::f8f8bf16_blockwise", "fbgemm::i8i8bf16", source=_FBGEMM)
+@op_cost(
+    "fbgemm::f8f8bf16",
+    "fbgemm::f8f8bf16_rowwise",
+    "fbgemm::f8f8bf16_tensorwise",
+    "fbgemm::f8f8bf16_blockwise",
+    "fbgemm::i8i8bf16",
+    source=_FBGEMM,
+)
 def scaled_of_fbgemm(call: OpCall) -> Cost:
     """C[m,n] = scales * (X[m,k] @ W[n,k]^T) in 8 bits: (X, W, scales...)
 
@@ -91,8 +101,15 @@ def of_aiter(call: OpCall) -> Cost:
     return _linear(call, 2)
 
 
-@op_cost("trtllm::cublas_mm", "trtllm::cublas_scaled_mm", "trtllm::fp8_block_scaling_gemm",
-         "trtllm::fp4_gemm", "trtllm::nvfp4_gemm", "trtllm::cublas_fp4_scaled_mm", source=_TRTLLM)
+@op_cost(
+    "trtllm::cublas_mm",
+    "trtllm::cublas_scaled_mm",
+    "trtllm::fp8_block_scaling_gemm",
+    "trtllm::fp4_gemm",
+    "trtllm::nvfp4_gemm",
+    "trtllm::cublas_fp4_scaled_mm",
+    source=_TRTLLM,
+)
 def of_tensorrt_llm(call: OpCall) -> Cost:
     """C[m,n] = A[m,k] @ B of n*k elements, in 16 bits or with scales in 8 or 4: (A, B, ...)
 
@@ -131,8 +148,14 @@ def _linear(call: OpCall, size: int) -> Cost:
     return Cost(2 * rows * n * k, read, rows * n * size, "matrix", matrix_precision(dtype(call, 0)))
 
 
-@op_cost("_C::gptq_marlin_gemm", "_C::marlin_gemm", "_C::awq_gemm", "_C::gptq_gemm", "_C::awq_marlin_gemm",
-         source=_VLLM)
+@op_cost(
+    "_C::gptq_marlin_gemm",
+    "_C::marlin_gemm",
+    "_C::awq_gemm",
+    "_C::gptq_gemm",
+    "_C::awq_marlin_gemm",
+    source=_VLLM,
+)
 def packed_weights(call: OpCall) -> Cost:
     """Y[m,n] = X[m,k] @ dequantised W, several weights packed in an integer, scales [k / group, n]
 
@@ -156,8 +179,13 @@ def packed_weights(call: OpCall) -> Cost:
     return Cost(2 * m * n * k, read, m * n * itemsize(call, 0), "matrix", matrix_precision(dtype(call, 0)))
 
 
-@op_cost("vllm::inplace_fused_experts", "vllm::outplace_fused_experts", "sglang::inplace_fused_experts",
-         "sglang::outplace_fused_experts", source=_VLLM)
+@op_cost(
+    "vllm::inplace_fused_experts",
+    "vllm::outplace_fused_experts",
+    "sglang::inplace_fused_experts",
+    "sglang::outplace_fused_experts",
+    source=_VLLM,
+)
 def experts(call: OpCall) -> Cost:
     """Gated experts of tokens X[m,h]: W1[e,2i,h], W2[e,h,i], each token to t of them (weights [m,t])
 

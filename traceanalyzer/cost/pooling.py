@@ -13,6 +13,7 @@ _POOLS = ("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", 
 
 def _pooled(call: OpCall, dims: Shape, rank: int) -> tuple[int, int]:
     """(elements of the output, taps an output element)."""
+
     def each(i: int, default: list[int]) -> list[int]:
         found = integers(call, i) or default
         return found * rank if len(found) == 1 else found
@@ -31,8 +32,13 @@ def _pooled(call: OpCall, dims: Shape, rank: int) -> tuple[int, int]:
     return numel(dims[:-rank]) * out, numel(tuple(kernel))
 
 
-@op_cost("aten::max_pool2d_with_indices", "aten::max_pool3d_with_indices", "aten::avg_pool2d",
-         "aten::avg_pool3d", source=_SOURCE)
+@op_cost(
+    "aten::max_pool2d_with_indices",
+    "aten::max_pool3d_with_indices",
+    "aten::avg_pool2d",
+    "aten::avg_pool3d",
+    source=_SOURCE,
+)
 def pool(call: OpCall) -> Cost:
     """Maximum or mean of each window
 
@@ -51,9 +57,14 @@ def pool(call: OpCall) -> Cost:
     return Cost(size * taps, bytes_read(call, 0), size * each, note=note)
 
 
-@op_cost(*(f"aten::{n}" for n in _POOLS if n not in ("avg_pool2d", "avg_pool3d")),
-         "aten::adaptive_avg_pool1d", "aten::adaptive_avg_pool2d", "aten::adaptive_max_pool1d",
-         source=_SOURCE, role="composite")
+@op_cost(
+    *(f"aten::{n}" for n in _POOLS if n not in ("avg_pool2d", "avg_pool3d")),
+    "aten::adaptive_avg_pool1d",
+    "aten::adaptive_avg_pool2d",
+    "aten::adaptive_max_pool1d",
+    source=_SOURCE,
+    role="composite",
+)
 def pool_entry(call: OpCall) -> Cost:
     """A pooling entry point, where it launches its kernel itself (oneDNN, cuDNN)
 
@@ -68,8 +79,13 @@ def pool_entry(call: OpCall) -> Cost:
     return Cost(size * taps, bytes_read(call, 0), size * itemsize(call, 0))
 
 
-@op_cost("aten::_adaptive_avg_pool2d", "aten::_adaptive_avg_pool3d", "aten::adaptive_max_pool2d",
-         "aten::adaptive_max_pool3d", source=_SOURCE)
+@op_cost(
+    "aten::_adaptive_avg_pool2d",
+    "aten::_adaptive_avg_pool3d",
+    "aten::adaptive_max_pool2d",
+    "aten::adaptive_max_pool3d",
+    source=_SOURCE,
+)
 def adaptive_pool(call: OpCall) -> Cost:
     """Windows chosen so that the output has a given size
 
@@ -88,11 +104,19 @@ def _adaptive(call: OpCall, dims: Shape, rank: int) -> Cost:
     return Cost(numel(dims), bytes_read(call, 0), size * each)
 
 
-@op_cost("aten::max_pool2d_with_indices_backward", "aten::max_pool3d_with_indices_backward",
-         "aten::avg_pool2d_backward", "aten::avg_pool3d_backward", "aten::_adaptive_avg_pool2d_backward",
-         "aten::_adaptive_avg_pool3d_backward", "aten::adaptive_max_pool2d_backward",
-         "aten::adaptive_max_pool3d_backward", "aten::fractional_max_pool2d_backward",
-         "aten::fractional_max_pool3d_backward", source=_SOURCE)
+@op_cost(
+    "aten::max_pool2d_with_indices_backward",
+    "aten::max_pool3d_with_indices_backward",
+    "aten::avg_pool2d_backward",
+    "aten::avg_pool3d_backward",
+    "aten::_adaptive_avg_pool2d_backward",
+    "aten::_adaptive_avg_pool3d_backward",
+    "aten::adaptive_max_pool2d_backward",
+    "aten::adaptive_max_pool3d_backward",
+    "aten::fractional_max_pool2d_backward",
+    "aten::fractional_max_pool3d_backward",
+    source=_SOURCE,
+)
 def pool_backward(call: OpCall) -> Cost:
     """The gradient put back where it came from
 

@@ -19,9 +19,13 @@ from traceanalyzer.model import Cost, OpCall
 _SOURCE = "torch/aten/src/ATen/native/quantized: FakeQuantPerTensorAffine.cpp, FakeQuantPerChannelAffine.cpp"
 
 
-@op_cost("aten::fake_quantize_per_tensor_affine_cachemask", "aten::_fused_moving_avg_obs_fq_helper",
-         "aten::_fake_quantize_per_tensor_affine_cachemask_tensor_qparams",
-         "aten::fake_quantize_per_channel_affine_cachemask", source=_SOURCE)
+@op_cost(
+    "aten::fake_quantize_per_tensor_affine_cachemask",
+    "aten::_fused_moving_avg_obs_fq_helper",
+    "aten::_fake_quantize_per_tensor_affine_cachemask_tensor_qparams",
+    "aten::fake_quantize_per_channel_affine_cachemask",
+    source=_SOURCE,
+)
 def fake_quantize(call: OpCall) -> Cost:
     """Elements rounded to the levels of a scale, and a mask of those within range
 
@@ -34,10 +38,13 @@ def fake_quantize(call: OpCall) -> Cost:
     return Cost(4 * size, read, bytes_of(call, 0) + size, "vector", "fp32")
 
 
-@op_cost("aten::_fake_quantize_learnable_per_tensor_affine",
-         "aten::_fake_quantize_learnable_per_channel_affine",
-         "aten::_fake_quantize_learnable_per_tensor_affine_backward",
-         "aten::_fake_quantize_learnable_per_channel_affine_backward", source=_SOURCE)
+@op_cost(
+    "aten::_fake_quantize_learnable_per_tensor_affine",
+    "aten::_fake_quantize_learnable_per_channel_affine",
+    "aten::_fake_quantize_learnable_per_tensor_affine_backward",
+    "aten::_fake_quantize_learnable_per_channel_affine_backward",
+    source=_SOURCE,
+)
 def learnable_quantize(call: OpCall) -> Cost:
     """Elements rounded to the levels of a scale that is learnt, or the gradients of x, scale and zero point
 

@@ -136,8 +136,19 @@ def _pairwise(call: OpCall) -> Cost:
     return Cost(size, bytes_read(call, 0) + bytes_read(call, 1), size * itemsize(call, 0))
 
 
-@op_cost("aten::cumsum", "aten::cumprod", "aten::_cumsum", "aten::_cumprod", "aten::cummax", "aten::cummin",
-         "aten::logcumsumexp", "aten::_logcumsumexp", "aten::cumsum_", "aten::cumprod_", source=_SOURCE)
+@op_cost(
+    "aten::cumsum",
+    "aten::cumprod",
+    "aten::_cumsum",
+    "aten::_cumprod",
+    "aten::cummax",
+    "aten::cummin",
+    "aten::logcumsumexp",
+    "aten::_logcumsumexp",
+    "aten::cumsum_",
+    "aten::cumprod_",
+    source=_SOURCE,
+)
 def scan(call: OpCall) -> Cost:
     """Running sums along a dimension
 
@@ -183,8 +194,13 @@ def topk(call: OpCall) -> Cost:
                 note="one pass; radix selection takes two to four")  # fmt: skip
 
 
-@op_cost("aten::nll_loss_forward", "aten::nll_loss", "aten::nll_loss2d_forward", "aten::nll_loss_nd",
-         source=_SOURCE)
+@op_cost(
+    "aten::nll_loss_forward",
+    "aten::nll_loss",
+    "aten::nll_loss2d_forward",
+    "aten::nll_loss_nd",
+    source=_SOURCE,
+)
 def nll_loss(call: OpCall) -> Cost:
     """-x[i, target[i]], averaged
 
@@ -212,9 +228,18 @@ def nll_loss_backward(call: OpCall) -> Cost:
     return Cost(targets, read, bytes_of(call, 1))
 
 
-@op_cost("aten::mse_loss", "aten::l1_loss", "aten::smooth_l1_loss", "aten::huber_loss",
-         "aten::binary_cross_entropy", "aten::binary_cross_entropy_with_logits", "aten::kl_div",
-         "aten::soft_margin_loss", "aten::poisson_nll_loss", source=_SOURCE)
+@op_cost(
+    "aten::mse_loss",
+    "aten::l1_loss",
+    "aten::smooth_l1_loss",
+    "aten::huber_loss",
+    "aten::binary_cross_entropy",
+    "aten::binary_cross_entropy_with_logits",
+    "aten::kl_div",
+    "aten::soft_margin_loss",
+    "aten::poisson_nll_loss",
+    source=_SOURCE,
+)
 def pair_loss(call: OpCall) -> Cost:
     """f(x, target), element by element; the reduction to a scalar is an op that it calls
 
@@ -228,9 +253,15 @@ def pair_loss(call: OpCall) -> Cost:
     return Cost(3 * size, read, size * itemsize(call, 0), "vector", "fp32", special_functions=special)
 
 
-@op_cost("aten::mse_loss_backward", "aten::l1_loss_backward", "aten::smooth_l1_loss_backward",
-         "aten::huber_loss_backward", "aten::binary_cross_entropy_backward",
-         "aten::soft_margin_loss_backward", source=_SOURCE)
+@op_cost(
+    "aten::mse_loss_backward",
+    "aten::l1_loss_backward",
+    "aten::smooth_l1_loss_backward",
+    "aten::huber_loss_backward",
+    "aten::binary_cross_entropy_backward",
+    "aten::soft_margin_loss_backward",
+    source=_SOURCE,
+)
 def pair_loss_backward(call: OpCall) -> Cost:
     """Gradient of f(x, target) for x
 
@@ -293,8 +324,13 @@ def trace(call: OpCall) -> Cost:
     return Cost(size, size * itemsize(call, 0), itemsize(call, 0))
 
 
-@op_cost("aten::multi_margin_loss", "aten::multilabel_margin_loss_forward",
-         "aten::multi_margin_loss_backward", "aten::multilabel_margin_loss_backward", source=_SOURCE)
+@op_cost(
+    "aten::multi_margin_loss",
+    "aten::multilabel_margin_loss_forward",
+    "aten::multi_margin_loss_backward",
+    "aten::multilabel_margin_loss_backward",
+    source=_SOURCE,
+)
 def margin_loss(call: OpCall) -> Cost:
     """Margins between the labels' scores and all others, a number each row; or the gradient of the scores
 
@@ -331,9 +367,16 @@ def nonzero(call: OpCall) -> Cost:
     return Cost(numel(shape(call, 0)), bytes_read(call, 0), 8 * numel(call.output), note=note)
 
 
-@op_cost("aten::bincount", "aten::unique", "aten::_unique2", "aten::unique_dim",
-         "aten::masked_select", "aten::unique_consecutive", "aten::nonzero_static",
-         source=_SOURCE)
+@op_cost(
+    "aten::bincount",
+    "aten::unique",
+    "aten::_unique2",
+    "aten::unique_dim",
+    "aten::masked_select",
+    "aten::unique_consecutive",
+    "aten::nonzero_static",
+    source=_SOURCE,
+)
 def counted(call: OpCall) -> Cost:
     """Results whose size depends on the values
 

@@ -17,9 +17,9 @@ from typing import Literal
 from traceanalyzer.model import Cost, OpCall, Reason, Unpriced
 
 Role = Literal[
-    "work",       # does work of its own
+    "work",  # does work of its own
     "auxiliary",  # merely moves or fills: does not stand in the way of the op it serves
-    "free",       # views and allocations: no work
+    "free",  # views and allocations: no work
     "composite",  # delegates: priced only if nothing below it is
 ]
 Function = Callable[[OpCall], Cost]

@@ -61,8 +61,12 @@ def grid_sample(call: OpCall) -> Cost:
     return Cost(size * _corners(len(dims)), read, size * itemsize(call, 0))
 
 
-@op_cost("aten::grid_sampler_2d_backward", "aten::grid_sampler_3d_backward",
-         "aten::cudnn_grid_sampler_backward", source=_SOURCE)
+@op_cost(
+    "aten::grid_sampler_2d_backward",
+    "aten::grid_sampler_3d_backward",
+    "aten::cudnn_grid_sampler_backward",
+    source=_SOURCE,
+)
 def grid_sample_backward(call: OpCall) -> Cost:
     """Gradients of the input and of the grid
 
@@ -116,9 +120,15 @@ def image_of_columns(call: OpCall) -> Cost:
     return Cost(numel(dims), bytes_read(call, 0), size * itemsize(call, 0))
 
 
-@op_cost("aten::reflection_pad1d_backward", "aten::reflection_pad2d_backward",
-         "aten::reflection_pad3d_backward", "aten::replication_pad1d_backward",
-         "aten::replication_pad2d_backward", "aten::replication_pad3d_backward", source=_SOURCE)
+@op_cost(
+    "aten::reflection_pad1d_backward",
+    "aten::reflection_pad2d_backward",
+    "aten::reflection_pad3d_backward",
+    "aten::replication_pad1d_backward",
+    "aten::replication_pad2d_backward",
+    "aten::replication_pad3d_backward",
+    source=_SOURCE,
+)
 def pad_backward(call: OpCall) -> Cost:
     """Gradients of a border added to those of the elements it repeats
 

@@ -17,11 +17,11 @@ _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd: a unit modulo 2**64
 class Sequences:
     """Some kernels of a trace by (stream, start); one entry a kernel."""
 
-    record: Ids         # row in Trace.kernels
-    segment: Ids        # kernels of one number follow one another with none of another kind between
-    named: Signs        # equal for equal names
-    shaped: Signs       # equal for equal name, grid and block
-    measured: Bools     # grid and block are recorded
+    record: Ids  # row in Trace.kernels
+    segment: Ids  # kernels of one number follow one another with none of another kind between
+    named: Signs  # equal for equal names
+    shaped: Signs  # equal for equal name, grid and block
+    measured: Bools  # grid and block are recorded
 
     def __len__(self) -> int:
         return len(self.record)

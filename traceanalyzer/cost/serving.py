@@ -24,8 +24,8 @@ class Signature:
     flops: int = 0
     special: int = 0
     of: int = 0
-    makes: tuple[int, ...] = ()   # results that are no argument: as large as these inputs
-    per_row: int = 0              # bytes of statistics a row of `of`, written
+    makes: tuple[int, ...] = ()  # results that are no argument: as large as these inputs
+    per_row: int = 0  # bytes of statistics a row of `of`, written
 
 
 _NORM = Signature((1, 2), (0,), flops=4, of=1)

@@ -67,8 +67,15 @@ def nominal_flops(name: str) -> tuple[int, int] | None:
     return _TABLE.get(name) or counts(name)
 
 
-@op_cost("triton_poi_*", "triton_per_*", "triton_red_*", "triton_for_*", "triton_spl_*", "triton_mix_*",
-         source=_SOURCE)
+@op_cost(
+    "triton_poi_*",
+    "triton_per_*",
+    "triton_red_*",
+    "triton_for_*",
+    "triton_spl_*",
+    "triton_mix_*",
+    source=_SOURCE,
+)
 def generated(call: OpCall) -> Cost:
     """A fused kernel from its tensor arguments, (in_out, in, out, sizes)
 

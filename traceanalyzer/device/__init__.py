@@ -7,6 +7,15 @@ from traceanalyzer.device.table import Part, parts
 from traceanalyzer.device.toml import toml_block
 
 __all__ = [
-    "Match", "Part", "cpu", "find", "from_file", "named", "override", "part_named", "parts", "resolve",
+    "Match",
+    "Part",
+    "cpu",
+    "find",
+    "from_file",
+    "named",
+    "override",
+    "part_named",
+    "parts",
+    "resolve",
     "toml_block",
 ]

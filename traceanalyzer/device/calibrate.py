@@ -31,15 +31,15 @@ Once = Callable[[Callable[[], object]], float]  # runs a function; the seconds i
 _CACHES = Path("/sys/devices/system/cpu")
 _COMMON_CACHE_BYTES = 32 * 2**20  # where the system does not tell the size of its last-level cache
 _LEAST_ARRAY_BYTES, _MOST_POOL_BYTES = 64 * 2**20, 2**30
-_ARRAYS = 3                       # of the triad, the kernel with the most
-_ALIGNMENT = 4096                 # elements
+_ARRAYS = 3  # of the triad, the kernel with the most
+_ALIGNMENT = 4096  # elements
 _STREAM_S = 1.2
-_TURN_S = 0.02                    # short cases run more than once a turn: they fit between disturbances
+_TURN_S = 0.02  # short cases run more than once a turn: they fit between disturbances
 _WIDTHS = (256, 512, 1024, 2048)  # of square matrices that fit into caches and that do not
 _PRODUCT_S = {"fp32": 0.9, "bf16": 0.5, "fp64": 0.5, "fp16": 0.4}
-_NARROW = {"bf16", "fp16"}        # a CPU's element-wise code computes these in fp32
+_NARROW = {"bf16", "fp16"}  # a CPU's element-wise code computes these in fp32
 _ADDS = 300
-_QUIET = 0.5                      # a load of so much for each processor spoils nothing yet
+_QUIET = 0.5  # a load of so much for each processor spoils nothing yet
 DTYPES = {"fp32": "float32", "tf32": "float32", "fp64": "float64", "bf16": "bfloat16", "fp16": "float16"}
 
 
@@ -65,10 +65,10 @@ class Measured:
     """Everything measured of one device; `part` is what a device file says of it."""
 
     part: Part
-    streams: tuple[Rate, ...]                  # fastest first
-    products: tuple[tuple[Peak, str], ...]     # with the product that did it
-    threads: int | None = None                 # of a CPU
-    busy: float | None = None                  # processors others kept busy before, where that is many
+    streams: tuple[Rate, ...]  # fastest first
+    products: tuple[tuple[Peak, str], ...]  # with the product that did it
+    threads: int | None = None  # of a CPU
+    busy: float | None = None  # processors others kept busy before, where that is many
 
     def cpu_roofs(self) -> CpuRoofs:
         """As `recording.cpu_roofs` has it."""

@@ -27,11 +27,11 @@ from traceanalyzer.device.match import find
 from traceanalyzer.device.table import ENGINES, Part, by_id
 from traceanalyzer.model import Engine, Peak
 
-_POOL_BYTES = 3 * 2**30           # three arrays of 1 GiB, far more than any L2
+_POOL_BYTES = 3 * 2**30  # three arrays of 1 GiB, far more than any L2
 _STREAM_S, _PRODUCT_S = 1.0, 1.0
 _WIDTHS = (2048, 4096, 8192)
 _PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "fp8", "fp64")
-_TF32_GAIN = 1.3                  # a part without TF32 is as fast with it allowed as without
+_TF32_GAIN = 1.3  # a part without TF32 is as fast with it allowed as without
 
 
 def gpu_name() -> str | None:

@@ -115,10 +115,14 @@ def _slice(part: Part, properties: DeviceProperties) -> Match:
         l2_bytes=round(cache * scale) if cache and scale else None,
     )
     what = f"{properties.multiprocessors} of the {part.multiprocessors} multiprocessors of a {part.id}"
-    band = (f"bandwidth scaled to its {scale:.0%} of the memory" if scale
-            else "its bandwidth cannot be told from the trace: give --bandwidth")
+    band = (
+        f"bandwidth scaled to its {scale:.0%} of the memory"
+        if scale
+        else "its bandwidth cannot be told from the trace: give --bandwidth"
+    )
     device = scaled.device(
-        how="inferred", name=properties.name,
+        how="inferred",
+        name=properties.name,
         provenance=f"{what}: peaks scaled by {share:.3f}, {band}. {part.origin()}",
     )
     message = f"{properties.name!r} has {what}; compute is scaled, {band}"
@@ -189,8 +193,12 @@ def _unknown(properties: DeviceProperties | None, why: str, near: Sequence[Part]
     like = f" Nearest in the table: {', '.join(p.id for p in near[:4])}." if near else ""
     message = f"{why}, so nothing is held against a roof.{like} Give {_OPTIONS}."
     device = Device(
-        id="unknown", name=properties.name if properties else "", kind="gpu", how="unknown",
-        confidence="unknown", multiprocessors=properties.multiprocessors if properties else None,
+        id="unknown",
+        name=properties.name if properties else "",
+        kind="gpu",
+        how="unknown",
+        confidence="unknown",
+        multiprocessors=properties.multiprocessors if properties else None,
         provenance=message,
     )
     return Match(device, (Warning("no_device", message),))

@@ -134,14 +134,23 @@ def cpu(roofs: CpuRoofs | None, name: str | None = None) -> Device:
     """The CPU a trace was recorded on: its measured roofs where the recording has them, else none."""
     if roofs is None:
         return Device(
-            id="cpu", name=name or "CPU", kind="cpu", how="unknown", confidence="unknown",
+            id="cpu",
+            name=name or "CPU",
+            kind="cpu",
+            how="unknown",
+            confidence="unknown",
             provenance="a CPU trace stores no roofs of its machine, so nothing is held against one: give "
             "what was measured there, as --bandwidth 50GB/s --peak fp32=2T, or as the --device-file that "
             "`traceanalyze calibrate` writes there",
         )
     threads = f" with {roofs.threads} threads" if roofs.threads else ""
     return Device(
-        id="cpu", name=roofs.name or name or "CPU", kind="cpu", how="calibrated", confidence="measured",
-        bandwidth_bytes_per_s=roofs.bandwidth_bytes_per_s, peaks=roofs.peaks,
+        id="cpu",
+        name=roofs.name or name or "CPU",
+        kind="cpu",
+        how="calibrated",
+        confidence="measured",
+        bandwidth_bytes_per_s=roofs.bandwidth_bytes_per_s,
+        peaks=roofs.peaks,
         provenance=f"Measured on the recording machine{threads} by a memory copy and matrix products.",
     )

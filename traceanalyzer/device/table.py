@@ -27,22 +27,22 @@ class Part:
     """One block of the table: a product as its vendor sells it."""
 
     id: str
-    names: tuple[str, ...] = ()              # deviceProperties[].name, whole
+    names: tuple[str, ...] = ()  # deviceProperties[].name, whole
     vendor: str = ""
     generation: str = ""
     kind: Literal["gpu", "cpu"] = "gpu"
-    compute_capability: str | None = None    # "9.0"; AMD: "gfx942"
-    multiprocessors: int | None = None       # SMs or CUs
-    memory_gb: tuple[float, ...] = ()        # as marketed; one entry a variant
+    compute_capability: str | None = None  # "9.0"; AMD: "gfx942"
+    multiprocessors: int | None = None  # SMs or CUs
+    memory_gb: tuple[float, ...] = ()  # as marketed; one entry a variant
     bandwidth_bytes_per_s: float | None = None
     l2_bytes: int | None = None
-    launch_floor_ns: int | None = None       # what even a kernel or operator on one element takes
+    launch_floor_ns: int | None = None  # what even a kernel or operator on one element takes
     peaks: tuple[Peak, ...] = ()
     confidence: str = "not stated"
     source: str = ""
     checked_with: tuple[str, ...] = ()
     note: str = ""
-    calibrated: bool = False                 # measured, not looked up
+    calibrated: bool = False  # measured, not looked up
 
     def peak(self, engine: str, precision: str) -> float | None:
         """FLOP/s of (engine, precision), or None."""
@@ -52,9 +52,15 @@ class Part:
     def device(self, *, how: How, provenance: str, name: str | None = None) -> Device:
         """The part as the device of an analysis; `name` as the trace spells it."""
         return Device(
-            id=self.id, name=name or (self.names[0] if self.names else self.id), kind=self.kind, how=how,
-            confidence=self.confidence, bandwidth_bytes_per_s=self.bandwidth_bytes_per_s,
-            l2_bytes=self.l2_bytes, multiprocessors=self.multiprocessors, peaks=self.peaks,
+            id=self.id,
+            name=name or (self.names[0] if self.names else self.id),
+            kind=self.kind,
+            how=how,
+            confidence=self.confidence,
+            bandwidth_bytes_per_s=self.bandwidth_bytes_per_s,
+            l2_bytes=self.l2_bytes,
+            multiprocessors=self.multiprocessors,
+            peaks=self.peaks,
             provenance=provenance,
         )
 

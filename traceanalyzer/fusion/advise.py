@@ -16,7 +16,7 @@ from traceanalyzer.units import duration, si
 _LEAST = 0.002  # of the step: what saves less, by its middle, is not worth a reader's minute
 _LEAST_ELSE = 0.02  # where no time can be predicted, or the device waits for the host anyway
 _STARVED = 0.3  # of the window, that the device waits for launches: then faster kernels do not shorten a step
-_SHOWN = 12     # operators of a place
+_SHOWN = 12  # operators of a place
 _COMPILED = "model = torch.compile(model)"
 _EACH = "        module.compile()"
 
@@ -188,5 +188,3 @@ def _count(dims: Sequence[object]) -> int:
     for size in dims:
         total *= size if isinstance(size, int) else 1
     return total
-
-

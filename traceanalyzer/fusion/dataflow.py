@@ -117,7 +117,7 @@ class _Read:
 
     bytes: dict[tuple[int, int], int]  # that each consumer reads of each producer's
     given: dict[tuple[int, int], Tensor]  # arguments of units that one unit wrote, or none
-    whole: bool                        # every unit was found again, so that no reader is missing
+    whole: bool  # every unit was found again, so that no reader is missing
 
 
 def _executed(trace: Trace, working: Units, step: Step) -> _Read | None:

@@ -33,12 +33,12 @@ class Executed(msgspec.Struct, frozen=True):
     names: list[str]
     name: list[int]
     thread: list[int]
-    parent: list[int]          # -1: none
-    ended: list[int]           # how many had started when it ended
+    parent: list[int]  # -1: none
+    ended: list[int]  # how many had started when it ended
     dims: list[Any]
     inputs: list[list[Use]]
     outputs: list[list[Use]]
-    mutated: list[list[int]]   # arguments that the operator writes to
+    mutated: list[list[int]]  # arguments that the operator writes to
     version: int
 
 
@@ -49,7 +49,7 @@ class Flow:
     producer: int  # below 0: nobody wrote it before; equal for one tensor
     consumer: int
     argument: int  # of the consumer
-    bytes: int     # read
+    bytes: int  # read
     tensor: Range  # of the whole argument
 
 

@@ -77,7 +77,10 @@ def lifetimes(memory: Memory) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _freed_sizes(
-    trace: Trace, life: tuple[np.ndarray, np.ndarray, np.ndarray], begin_ns: int, rows: tuple[int, int],
+    trace: Trace,
+    life: tuple[np.ndarray, np.ndarray, np.ndarray],
+    begin_ns: int,
+    rows: tuple[int, int],
     until_ns: int,
 ) -> list[int]:
     """Bytes of what the first of two allocated from `begin_ns` on, and what was freed between the start of

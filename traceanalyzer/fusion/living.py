@@ -22,10 +22,10 @@ from traceanalyzer.fusion.kinds import kind
 from traceanalyzer.fusion.units import Units
 from traceanalyzer.model import Dims, OpCall
 
-_LEAST = 1024          # bytes: of a few numbers there are always several
-_LARGE = 1 << 20       # from here on CUDA's allocator hands out blocks up to so much larger than asked for:
+_LEAST = 1024  # bytes: of a few numbers there are always several
+_LARGE = 1 << 20  # from here on CUDA's allocator hands out blocks up to so much larger than asked for:
 _SLACK = _LARGE + ROUNDING  # kSmallSize and should_split, c10/cuda/CUDACachingAllocator.cpp
-_MOST = 16             # readers of one size that are looked at: where there are more, nothing is proved
+_MOST = 16  # readers of one size that are looked at: where there are more, nothing is proved
 _UNKNOWN = -1
 _OPTIMIZER = PHASES.index("optimizer")
 

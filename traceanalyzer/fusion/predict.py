@@ -16,7 +16,7 @@ from traceanalyzer.model import Band, Device
 
 WIDEST = 2.5  # high by low, where the evidence is proof
 _CLOSEST = 0.15  # to its middle that the low end comes: nothing is known better
-_LEAST = 0.15 # of the measured time: less is within the error of any prediction
+_LEAST = 0.15  # of the measured time: less is within the error of any prediction
 # An element that an operator in a generated loop works on, and one that a reduction adds up, likewise; and
 # reads and writes to which a write of a CPU amounts: fitted, docs/savings.md.
 LOOP_FLOPS, REDUCED_FLOPS = 10, 32
@@ -42,14 +42,14 @@ class Fractions:
 
 # What a generated kernel reaches of the bandwidth.
 _FORWARD = Fractions(0.5, 0.75, 0.9)
-_BACKWARD = Fractions(0.3, 0.5, 0.75)    # gradients of weights take a second pass
+_BACKWARD = Fractions(0.3, 0.5, 0.75)  # gradients of weights take a second pass
 # What products and vector code reach of their peaks; on a CPU those of its attention, in blocks.
 _ARITHMETIC = {"gpu": Fractions(0.35, 0.55, 0.75), "cpu": Fractions(0.5, 0.68, 0.85)}
 # At what multiple of that rate; a GPU has units for them, 16 results while 128 lanes do two FLOPs each:
 # CUDA C++ Programming Guide, throughput of native arithmetic instructions.
 _SPECIAL = {"gpu": Fractions(1.0, 2.0, 3.3), "cpu": Fractions(0.53, 1.25, 2.0)}
-_TRAFFIC = Fractions(2.0, 1.06, 0.43)    # on a CPU: time of the remaining traffic, by what it took before
-_CALL_NS = Fractions(65e3, 50e3, 15e3)   # and to enter a compiled region or a fused optimizer
+_TRAFFIC = Fractions(2.0, 1.06, 0.43)  # on a CPU: time of the remaining traffic, by what it took before
+_CALL_NS = Fractions(65e3, 50e3, 15e3)  # and to enter a compiled region or a fused optimizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +60,9 @@ class Work:
     launches: int = 1
     backward: bool = False
     matrix: tuple[tuple[str, int], ...] = ()  # (precision, FLOPs) of products
-    special_flops: int = 0      # by SPECIAL_FLOPS
-    loop_flops: int = 0         # what a CPU spends on the elements of generated loops, likewise
-    share: float = 1.0          # of the traffic before, weighed as a CPU feels it
+    special_flops: int = 0  # by SPECIAL_FLOPS
+    loop_flops: int = 0  # what a CPU spends on the elements of generated loops, likewise
+    share: float = 1.0  # of the traffic before, weighed as a CPU feels it
 
 
 NOTHING = Work(0, 0, share=0.0)

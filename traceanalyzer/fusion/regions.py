@@ -26,9 +26,9 @@ class Region:
 
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
-    read: dict[int, int]     # bytes of each node that its replacement still reads, by place
+    read: dict[int, int]  # bytes of each node that its replacement still reads, by place
     written: dict[int, int]  # and writes
-    inside: frozenset[int]   # places of nodes of whose result nothing is needed outside
+    inside: frozenset[int]  # places of nodes of whose result nothing is needed outside
 
     @property
     def bytes_before(self) -> int:
@@ -114,7 +114,7 @@ class _Group:
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
-        self.size: int = 0           # elements of its largest member
+        self.size: int = 0  # elements of its largest member
         self.row: int | None = None  # elements that its reductions make one of
 
     def takes(self, node: Node) -> bool:

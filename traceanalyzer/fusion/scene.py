@@ -22,17 +22,17 @@ _LEAST_LEFT = 0.3  # of a record's time, whatever is taken off
 class Node:
     """One invocation of an operator that did work."""
 
-    place: int          # in Scene.nodes, by the operator's start
-    row: int            # in Trace.ops
+    place: int  # in Scene.nodes, by the operator's start
+    row: int  # in Trace.ops
     call: OpCall
-    cost: Cost | None   # None: not known
-    time_ns: int        # of its records
-    records: int        # kernels
+    cost: Cost | None  # None: not known
+    time_ns: int  # of its records
+    records: int  # kernels
     phase: str | None
     module: str | None
-    name: str           # without `aten::`, and without the `_` of a variant that works in place
+    name: str  # without `aten::`, and without the `_` of a variant that works in place
     kind: Kind
-    elements: int       # of the largest tensor
+    elements: int  # of the largest tensor
     reduced: int | None  # elements that become one, of a reduction
 
     @property
@@ -49,7 +49,7 @@ class Scene:
     analysis: Analysis
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
-    executed: bool       # every edge between nodes is known
+    executed: bool  # every edge between nodes is known
     outer: tuple[Outer, ...] = ()
     given: Mapping[tuple[int, int], Tensor] = field(default_factory=dict)  # of (place, argument), if proved
     dying: frozenset[int] = frozenset()  # places of nodes whose results are gone before the step ends

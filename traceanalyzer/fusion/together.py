@@ -40,7 +40,7 @@ class _Cut:
 
     first: dict[int, tuple[int, int]]  # of each tensor kept, by its maker: its first reader there, and bytes
     repeated: tuple[Node, ...]
-    more: int                          # bytes that it has to read for that, and does not yet
+    more: int  # bytes that it has to read for that, and does not yet
 
     @property
     def less(self) -> int:

@@ -16,7 +16,7 @@ from traceanalyzer.model import Cost
 class Units:
     """One entry an invocation of a priced operator, or of one that launched work and has no price."""
 
-    op: Ids        # row in Trace.ops, ascending by the operator's start
+    op: Ids  # row in Trace.ops, ascending by the operator's start
     time_ns: Ints  # of its records
     records: Ints  # how many they are: kernels, or the op's own and its parts' on a CPU
 

@@ -89,7 +89,7 @@ class Tool(msgspec.Struct, frozen=True):
 
 class SourceFile(msgspec.Struct, frozen=True):
     path: str
-    bytes: int          # of decompressed text
+    bytes: int  # of decompressed text
     events: int
     rank: int | None
     device_index: int | None
@@ -229,18 +229,18 @@ class OpRow(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     input_dims: tuple[Any, ...] | None
     input_types: tuple[str, ...] | None
-    input_strides: tuple[Any, ...] | None      # only where they tell rows apart
-    concrete_inputs: tuple[str, ...] | None    # only where they tell rows apart
+    input_strides: tuple[Any, ...] | None  # only where they tell rows apart
+    concrete_inputs: tuple[str, ...] | None  # only where they tell rows apart
     phase: Phase | None
     module: str | None
     calls: int
     kernels: int
-    time_ns: int                               # sum of its kernels' durations
-    attributed_ns: int                         # its share of busy time
+    time_ns: int  # sum of its kernels' durations
+    attributed_ns: int  # its share of busy time
     flops: int | None
     read_bytes: int | None
     write_bytes: int | None
-    intensity: float | None                    # FLOP per byte
+    intensity: float | None  # FLOP per byte
     engine: Engine | None
     precision: str | None
     roof_ns: float | None
@@ -251,7 +251,7 @@ class OpRow(msgspec.Struct, frozen=True, kw_only=True):
     flags: tuple[Flag, ...]
     reason: Reason | None
     kernel_names: tuple[KernelTime, ...]
-    note: str = ""                             # an assumption of the formula that a reader must know
+    note: str = ""  # an assumption of the formula that a reader must know
 
 
 class Band(msgspec.Struct, frozen=True):
@@ -305,10 +305,10 @@ class AboveRoof(msgspec.Struct, frozen=True, kw_only=True):
     roof: Literal["bandwidth", "compute"]
     reason: str
     rows: int
-    time_ns: int                # attributed
+    time_ns: int  # attributed
     share_of_busy: float
-    highest_efficiency: float   # of its roof
-    example: str                # the row of that efficiency
+    highest_efficiency: float  # of its roof
+    example: str  # the row of that efficiency
 
 
 class FormulaText(msgspec.Struct, frozen=True):
@@ -319,9 +319,7 @@ class FormulaText(msgspec.Struct, frozen=True):
     source: str
 
 
-class Analysis(
-    msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op_rows": "ops"}, eq=True
-):
+class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op_rows": "ops"}, eq=True):
     """One device of one process over its window: the object every report shows.
 
     `ops` and `kernels` are pandas DataFrames (built on first access); everything else is
@@ -345,8 +343,8 @@ class Analysis(
     suggestions: tuple[Suggestion, ...] | None
     ranks: tuple[RankEntry, ...] | None
     what_if: tuple[Projection, ...] | None
-    self_check: tuple[AboveRoof, ...] = ()   # of all rows
-    formulas: tuple[FormulaText, ...] = ()   # of the largest priced rows
+    self_check: tuple[AboveRoof, ...] = ()  # of all rows
+    formulas: tuple[FormulaText, ...] = ()  # of the largest priced rows
 
     @cached_property
     def ops(self) -> pd.DataFrame:

@@ -20,19 +20,19 @@ Reason = Literal[
 class OpCall:
     """One distinct framework operator call, as the profiler recorded it."""
 
-    name: str                               # "aten::mm"
-    shapes: tuple[Dims, ...] = ()           # () for a scalar or an absent input; nested for a tensor list
-    dtypes: tuple[str | None, ...] = ()     # canonical ("bf16"); None where the input is no tensor
-    types: tuple[str, ...] = ()             # as recorded ("c10::BFloat16", "Scalar", "TensorList")
-    strides: tuple[Dims, ...] = ()          # () where the trace has none: contiguous
-    concrete: tuple[str, ...] = ()          # scalars and lists as text: "[1, 1]", "True", ""
-    list_dtype: str | None = None           # dtype of tensor-list items, from kernel names or neighbours
-    list_source: str | None = None          # of a copy between lists of two types: that of what is read
-    triton: bool = False                    # a launch of a Triton kernel, Inductor's or a user's
-    stated_flops: int | None = None         # of a Triton kernel, where its compiler counted them
-    output: Shape | None = None             # an output's dims, proved by another op's recorded input
-    output_from: str = ""                   # what proves `output`: words for a row's note
-    indices: tuple[Shape, ...] = ()         # dims of the index tensors of an indexing, proved likewise
+    name: str  # "aten::mm"
+    shapes: tuple[Dims, ...] = ()  # () for a scalar or an absent input; nested for a tensor list
+    dtypes: tuple[str | None, ...] = ()  # canonical ("bf16"); None where the input is no tensor
+    types: tuple[str, ...] = ()  # as recorded ("c10::BFloat16", "Scalar", "TensorList")
+    strides: tuple[Dims, ...] = ()  # () where the trace has none: contiguous
+    concrete: tuple[str, ...] = ()  # scalars and lists as text: "[1, 1]", "True", ""
+    list_dtype: str | None = None  # dtype of tensor-list items, from kernel names or neighbours
+    list_source: str | None = None  # of a copy between lists of two types: that of what is read
+    triton: bool = False  # a launch of a Triton kernel, Inductor's or a user's
+    stated_flops: int | None = None  # of a Triton kernel, where its compiler counted them
+    output: Shape | None = None  # an output's dims, proved by another op's recorded input
+    output_from: str = ""  # what proves `output`: words for a row's note
+    indices: tuple[Shape, ...] = ()  # dims of the index tensors of an indexing, proved likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class Cost:
     read_bytes: int
     write_bytes: int
     engine: Engine = "vector"
-    precision: str = "fp32"                 # of the peak it is held against: "fp32", "bf16", "fp8", ...
-    special_functions: int = 0              # exp, erf, sqrt, ... among the FLOPs
+    precision: str = "fp32"  # of the peak it is held against: "fp32", "bf16", "fp8", ...
+    special_functions: int = 0  # exp, erf, sqrt, ... among the FLOPs
     note: str = ""
 
     @property

@@ -20,9 +20,9 @@ class RoofLine:
     roof: str
     reason: str
     rows: str
-    time: str      # a step where there are steps
+    time: str  # a step where there are steps
     of_busy: str
-    highest: str   # "110 % of the roof"
+    highest: str  # "110 % of the roof"
     example: str
 
 
@@ -30,7 +30,7 @@ class RoofLine:
 class FormulaLine:
     """A formula in words; `lines` as it is written."""
 
-    number: int    # its anchor
+    number: int  # its anchor
     op: str
     lines: tuple[str, ...]
     source: str

@@ -109,4 +109,3 @@ def _embedded(analysis: Analysis) -> str:
 
 def _hash(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-

@@ -27,8 +27,8 @@ class LayerLine:
     """One kind of layer."""
 
     label: str
-    modules: str       # how many of it
-    time: str          # attributed; a step where there are steps
+    modules: str  # how many of it
+    time: str  # attributed; a step where there are steps
     of_busy: str
     share: float
     memory_bound: str  # of the layer's own time

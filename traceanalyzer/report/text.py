@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-TEXT = 600      # characters of one name; C++ templates reach tens of thousands
-ABSENT = "–"    # where a number is not known
+TEXT = 600  # characters of one name; C++ templates reach tens of thousands
+ABSENT = "–"  # where a number is not known
 
 
 def cut(text: str, limit: int) -> str:

@@ -53,9 +53,9 @@ class View:
     recording: tuple[Fact, ...]
     thresholds: tuple[Fact, ...]
     by_step: bool
-    units: str                          # of work: "kernels", or "records" of operators on a CPU
-    whole: str                          # "kernel time", "operator time"
-    check: str                          # the self-check in one sentence
+    units: str  # of work: "kernels", or "records" of operators on a CPU
+    whole: str  # "kernel time", "operator time"
+    check: str  # the self-check in one sentence
     above: tuple[RoofLine, ...]
     formulas: tuple[FormulaLine, ...]
 

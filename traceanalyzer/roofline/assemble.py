@@ -38,7 +38,7 @@ class _Timing:
 
     pieces: Pieces
     span: tuple[int, int]
-    rank: Codes          # COMPUTE, COMMUNICATION, COPY
+    rank: Codes  # COMPUTE, COMMUNICATION, COPY
     extent: Extent
     attributed_ns: Ints
 

@@ -22,13 +22,11 @@ class Extent:
     """Each record against the window; all arrays have one entry a record."""
 
     duration_ns: Ints  # of its part inside
-    inside: Bools      # it counts: some of it, or an instant for a record of zero length, lies inside
-    cut: Bools         # it counts, and some of it lies outside
+    inside: Bools  # it counts: some of it, or an instant for a record of zero length, lies inside
+    cut: Bools  # it counts, and some of it lies outside
 
 
-def extent(
-    start_ns: Ints, end_ns: Ints, record: Ids, n_records: int, window: tuple[int, int]
-) -> Extent:
+def extent(start_ns: Ints, end_ns: Ints, record: Ids, n_records: int, window: tuple[int, int]) -> Extent:
     """What of each record lies inside `window` = (start, end); O(intervals)."""
     start, end = clip(start_ns, end_ns, window)
     inner = end - start

@@ -22,13 +22,13 @@ class RowHead:
     """What identifies a row, and the cost of one of its calls."""
 
     name: str
-    call: OpCall | None              # None: the row is one of a kernel name
+    call: OpCall | None  # None: the row is one of a kernel name
     phase: Phase | None
     module: str | None
-    work: int                        # COMPUTE, COMMUNICATION, COPY
+    work: int  # COMPUTE, COMMUNICATION, COPY
     price: Cost | Unpriced
     copied_bytes: tuple[int, int] | None = None  # read, written in all: copies only
-    borrowed: bool = False           # some of its calls in the window borrow their shapes
+    borrowed: bool = False  # some of its calls in the window borrow their shapes
 
 
 def row_heads(

@@ -17,10 +17,10 @@ COMPUTE, COMMUNICATION, COPY = range(3)  # rank of a record: who owns an instant
 class Groups:
     """Row and invocation of every record."""
 
-    row: Ids              # of each record: dense row number
-    invocation: Ids       # of each record: dense number, ascending with `row`
-    first_record: Ids     # of each row: one of its records, which stands for all
-    invocation_row: Ids   # of each invocation
+    row: Ids  # of each record: dense row number
+    invocation: Ids  # of each record: dense number, ascending with `row`
+    first_record: Ids  # of each row: one of its records, which stands for all
+    invocation_row: Ids  # of each invocation
 
 
 def group(trace: Trace, ownership: Ownership, rank: Codes) -> Groups:

@@ -22,20 +22,18 @@ class Measured:
 
     calls: Ints
     kernels: Ints
-    time_ns: Ints                # sum of kernel durations, clipped
+    time_ns: Ints  # sum of kernel durations, clipped
     attributed_ns: Ints
     complete_calls: Ints
-    complete_time_ns: Ints       # of those calls that facts rest on: sum of the unions of their kernels
-    priced_calls: Ints           # calls that did work of their own (see Ownership.overhead)
+    complete_time_ns: Ints  # of those calls that facts rest on: sum of the unions of their kernels
+    priced_calls: Ints  # calls that did work of their own (see Ownership.overhead)
     complete_priced_calls: Ints  # facts rest on these; where there are none, on all complete calls
-    median_call_ns: Ints         # lower median of those calls; 0 where there is none
-    longest_record: Ids          # the longest kernel of that call; -1
-    cut_calls: int               # calls left out of efficiency and verdict, over all rows
+    median_call_ns: Ints  # lower median of those calls; 0 where there is none
+    longest_record: Ids  # the longest kernel of that call; -1
+    cut_calls: int  # calls left out of efficiency and verdict, over all rows
 
 
-def measure(
-    trace: Trace, groups: Groups, overhead: Bools, extent: Extent, attributed_ns: Ints
-) -> Measured:
+def measure(trace: Trace, groups: Groups, overhead: Bools, extent: Extent, attributed_ns: Ints) -> Measured:
     """Sums by row in numpy; a call is the union of its kernels, whatever their streams."""
     kernels = trace.kernels
     runs, rows = len(groups.invocation_row), len(groups.first_record)

@@ -46,7 +46,11 @@ def window_info(window: Window) -> WindowInfo:
 
 
 def coverage(
-    trace: Trace, ownership: Ownership, groups: Groups, duration_ns: Ints, table: Sequence[OpRow],
+    trace: Trace,
+    ownership: Ownership,
+    groups: Groups,
+    duration_ns: Ints,
+    table: Sequence[OpRow],
     rows: Sequence[OpRow],
 ) -> Coverage:
     """`table`: one row a group, in the groups' order; `rows`: those of the report."""

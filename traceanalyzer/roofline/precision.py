@@ -21,7 +21,7 @@ class Choice:
 
     engine: Engine
     precision: str
-    peak: float | None            # FLOP/s
+    peak: float | None  # FLOP/s
     tf32_assumed: bool = False
 
 

@@ -15,10 +15,10 @@ from traceanalyzer.model import AboveRoof, Device, FormulaText, OpRow
 from traceanalyzer.roofline.totals import share
 from traceanalyzer.units import si
 
-_CLOCK = 1.05        # a roof beaten by less: the device's clock is not the datasheet's
-_SHORT_NS = 20_000   # kernels whose time a clock of whole microseconds tells to 5 % or worse
+_CLOCK = 1.05  # a roof beaten by less: the device's clock is not the datasheet's
+_SHORT_NS = 20_000  # kernels whose time a clock of whole microseconds tells to 5 % or worse
 _REPEATS = ("embedding", "gather", "index", "take")
-_FORMULAS = 10       # of the largest priced rows
+_FORMULAS = 10  # of the largest priced rows
 _UNEXPLAINED = "not explained: FLOPs, bytes or the device's peak may be wrong"
 
 

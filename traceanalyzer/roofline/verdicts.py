@@ -18,7 +18,14 @@ from traceanalyzer.roofline.thresholds import Thresholds
 # Special functions issue at 16 results a clock and multiprocessor against 128 or 256 fp32 FLOPs (64 or
 # 128 fused multiply-adds): CUDA C++ Programming Guide, "Arithmetic Instructions", throughput table.
 _FLOPS_PER_SPECIAL = {
-    "7.0": 8, "7.5": 8, "8.0": 8, "8.6": 16, "8.9": 16, "9.0": 16, "10.0": 16, "12.0": 16,
+    "7.0": 8,
+    "7.5": 8,
+    "8.0": 8,
+    "8.6": 16,
+    "8.9": 16,
+    "9.0": 16,
+    "10.0": 16,
+    "12.0": 16,
 }
 
 
@@ -29,8 +36,8 @@ class Roofs:
     device: Device
     floor_ns: int
     limits: Thresholds
-    tf32: bool | None = None             # Recording.tf32
-    special_per_s: float | None = None   # special functions the device can issue
+    tf32: bool | None = None  # Recording.tf32
+    special_per_s: float | None = None  # special functions the device can issue
 
     @classmethod
     def of(cls, device: Device, floor_ns: int, limits: Thresholds, tf32: bool | None = None) -> Roofs:
@@ -50,17 +57,17 @@ class RowFacts:
     """
 
     work: Literal["compute", "communication", "copy"]
-    time_ns: int | None                        # sum over calls of the union of each call's kernels
+    time_ns: int | None  # sum over calls of the union of each call's kernels
     flops: int | None = None
     read_bytes: int | None = None
     write_bytes: int | None = None
-    engine: Engine = "vector"                  # as the formula has them
+    engine: Engine = "vector"  # as the formula has them
     precision: str = "fp32"
     special_functions: int = 0
-    unpriced: Reason | None = None             # why there is no cost
-    median_call_ns: int = 0                    # of complete calls
-    blocks: int = -1                           # of that call's longest kernel; 0 or less: not recorded
-    waves: float | None = None                 # of that kernel
+    unpriced: Reason | None = None  # why there is no cost
+    median_call_ns: int = 0  # of complete calls
+    blocks: int = -1  # of that call's longest kernel; 0 or less: not recorded
+    waves: float | None = None  # of that kernel
     kernels: tuple[tuple[str, int], ...] = ()  # (name, time_ns)
     borrowed_shapes: bool = False
 
@@ -82,8 +89,8 @@ class Judgement:
     precision: str | None = None
     roof_ns: float | None = None
     efficiency: float | None = None
-    intensity: float | None = None             # FLOP/byte
-    reason: Reason | None = None               # exactly where the verdict is `unmodelled`
+    intensity: float | None = None  # FLOP/byte
+    reason: Reason | None = None  # exactly where the verdict is `unmodelled`
 
 
 def judge(row: RowFacts, roofs: Roofs) -> Judgement:
@@ -115,9 +122,7 @@ def _without_work(row: RowFacts, roofs: Roofs, choice: Choice) -> Judgement:
     return Judgement("latency_bound", "memory", _recorded_flags(row), choice.engine, choice.precision, 0.0)
 
 
-def _modelled(
-    row: RowFacts, roofs: Roofs, choice: Choice, compute_ns: float, memory_ns: float
-) -> Judgement:
+def _modelled(row: RowFacts, roofs: Roofs, choice: Choice, compute_ns: float, memory_ns: float) -> Judgement:
     """Bytes, FLOPs and both roofs are known."""
     assert row.flops is not None and row.bytes is not None
     bound: Bound = "compute" if row.flops > 0 and compute_ns >= memory_ns else "memory"
@@ -143,7 +148,13 @@ def _modelled(
         if compute_ns > row.time_ns:
             flags.append("over_roof")
     return Judgement(
-        verdict, bound, tuple(flags), choice.engine, choice.precision, roof_ns, efficiency,
+        verdict,
+        bound,
+        tuple(flags),
+        choice.engine,
+        choice.precision,
+        roof_ns,
+        efficiency,
         _intensity(row),
     )
 
@@ -159,9 +170,7 @@ def _is_latency(row: RowFacts, roofs: Roofs) -> bool:
     if count is not None and 0 < row.blocks < limits.latency_multiprocessors * count:
         return True
     return (
-        row.waves is not None
-        and row.waves < 1
-        and row.median_call_ns <= limits.wave_floors * roofs.floor_ns
+        row.waves is not None and row.waves < 1 and row.median_call_ns <= limits.wave_floors * roofs.floor_ns
     )
 
 
@@ -183,16 +192,25 @@ def _by_bytes(row: RowFacts, roofs: Roofs, reason: Reason, choice: Choice | None
         return _unmodelled(row, reason, choice)
     over: tuple[Flag, ...] = ("cache_resident",) if roof_ns > row.time_ns else ()
     return Judgement(
-        "memory_bound", "memory", (*_recorded_flags(row), "bytes_only", *over),
-        choice.engine if choice else None, choice.precision if choice else None,
-        roof_ns, roof_ns / row.time_ns, _intensity(row),
+        "memory_bound",
+        "memory",
+        (*_recorded_flags(row), "bytes_only", *over),
+        choice.engine if choice else None,
+        choice.precision if choice else None,
+        roof_ns,
+        roof_ns / row.time_ns,
+        _intensity(row),
     )
 
 
 def _unmodelled(row: RowFacts, reason: Reason, choice: Choice | None) -> Judgement:
     return Judgement(
-        "unmodelled", flags=_recorded_flags(row), engine=choice.engine if choice else None,
-        precision=choice.precision if choice else None, intensity=_intensity(row), reason=reason,
+        "unmodelled",
+        flags=_recorded_flags(row),
+        engine=choice.engine if choice else None,
+        precision=choice.precision if choice else None,
+        intensity=_intensity(row),
+        reason=reason,
     )
 
 

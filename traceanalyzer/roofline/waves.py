@@ -18,11 +18,23 @@ _WARP = 32
 _REGISTERS_PER_WARP_UNIT = 256
 _PARTITIONS = 4  # a multiprocessor is four schedulers, each with its share of the registers
 _MAX_BLOCKS = {
-    "6.0": 32, "6.1": 32, "7.0": 32, "7.2": 32, "7.5": 16, "8.0": 32, "8.6": 16, "8.7": 16, "8.9": 24,
-    "9.0": 32, "10.0": 32, "10.3": 32, "12.0": 24, "12.1": 24,
+    "6.0": 32,
+    "6.1": 32,
+    "7.0": 32,
+    "7.2": 32,
+    "7.5": 16,
+    "8.0": 32,
+    "8.6": 16,
+    "8.7": 16,
+    "8.9": 24,
+    "9.0": 32,
+    "10.0": 32,
+    "10.3": 32,
+    "12.0": 24,
+    "12.1": 24,
 }
 _SHARED_UNIT = {6: 256, 7: 256}  # 128 bytes from compute capability 8.0 on
-_SHARED_RESERVED = 1024          # a block, from compute capability 8.0 on
+_SHARED_RESERVED = 1024  # a block, from compute capability 8.0 on
 
 
 def resident_blocks(

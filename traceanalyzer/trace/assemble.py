@@ -113,5 +113,3 @@ def _modules(module: Ids, parent: Ids, forward: Ids) -> Ids:
 
 def _handed_down(value: Ids, parent: Ids) -> Ids:
     return np.append(value, np.int32(-1))[nearest(parent, value >= 0)]
-
-

@@ -18,8 +18,8 @@ from traceanalyzer.trace.source import BLOCK, Window
 from traceanalyzer.trace.tally import Tally
 
 _EMPTY = re.compile(rb"\s*\]")
-_SEARCHED = 1 << 14      # bytes at a block's end in which a border is looked for first
-_LARGEST = 1 << 26       # bytes without a border between rows: this is no list of events
+_SEARCHED = 1 << 14  # bytes at a block's end in which a border is looked for first
+_LARGEST = 1 << 26  # bytes without a border between rows: this is no list of events
 _CLOSINGS_TRIED = 8
 
 

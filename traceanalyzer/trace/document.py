@@ -25,8 +25,8 @@ _KEY = re.compile(rb'\s*,?\s*"([^"\\]*+(?:\\.[^"\\]*+)*+)"\s*:\s*(?=\S)', re.DOT
 _DONE = re.compile(rb"\s*,?\s*\}")
 _EVENTS = re.compile(rb'"' + EVENTS_KEY.encode() + rb'"\s*:\s*\[')
 _LONGEST_KEY = 1 << 16
-_LONGEST_VALUE = 1 << 24   # of members that are not wanted, too: what is longer is searched, not walked
-_RESCUED = 1 << 22         # bytes of unreadable text in which wanted members are searched for
+_LONGEST_VALUE = 1 << 24  # of members that are not wanted, too: what is longer is searched, not walked
+_RESCUED = 1 << 22  # bytes of unreadable text in which wanted members are searched for
 
 
 @dataclass(slots=True)
@@ -73,8 +73,10 @@ class Document:
     def _empty(self) -> TraceFormatError:
         path = self.source.path
         if self.source.damage:
-            return TraceFormatError(f"{path}: is a damaged gzip file (nothing could be read from it)",
-                                    fix="copy or record the trace again")
+            return TraceFormatError(
+                f"{path}: is a damaged gzip file (nothing could be read from it)",
+                fix="copy or record the trace again",
+            )
         return TraceFormatError(f"{path}: is empty (0 bytes of text)", fix="record the trace again")
 
     def _no_json(self, text: bytes, place: int) -> TraceFormatError:
@@ -86,8 +88,10 @@ class Document:
                 f"{path}: is not JSON (byte {place})",
                 fix="give the .json or .json.gz that torch.profiler's export_chrome_trace wrote",
             )
-        return TraceFormatError(f"{path}: is JSON, but has no {EVENTS_KEY} (a single value at byte {place})",
-                                fix="give a trace that torch.profiler's export_chrome_trace wrote")
+        return TraceFormatError(
+            f"{path}: is JSON, but has no {EVENTS_KEY} (a single value at byte {place})",
+            fix="give a trace that torch.profiler's export_chrome_trace wrote",
+        )
 
     def _next_member(self, window: Window) -> str:
         """Step over one member: 'events' in front of their list, 'member', 'done', or 'lost'."""

@@ -30,24 +30,24 @@ class Args(msgspec.Struct, gc=False):
     sequence: int = field(name="Sequence number", default=-1)
     forward_thread: int = field(name="Fwd thread id", default=-1)
     device: int = -1
-    stream: int | str = -1            # text on ROCm runtime rows
-    grid: Raw = ABSENT                # a list on kernels, text on Triton's host rows
+    stream: int | str = -1  # text on ROCm runtime rows
+    grid: Raw = ABSENT  # a list on kernels, text on Triton's host rows
     block: Raw = ABSENT
     registers: int = field(name="registers per thread", default=-1)
     shared: int = field(name="shared memory", default=-1)
-    bytes: int | str = -1             # text on ROCm runtime rows
+    bytes: int | str = -1  # text on ROCm runtime rows
     collective: Raw = field(name="Collective name", default=ABSENT)
-    finished: bool | None = None      # false: the recording ended inside the row
-    module: str = ""                  # dotted name, where a collector wrote one
+    finished: bool | None = None  # false: the recording ended inside the row
+    module: str = ""  # dotted name, where a collector wrote one
     hierarchy: str = field(name="Module Hierarchy", default="")
     backend: Raw = field(name="kernel_backend", default=ABSENT)  # "triton": the row is a launch of one
-    flops: Raw = field(name="kernel_flop", default=ABSENT)       # what the compiler counted for it
+    flops: Raw = field(name="kernel_flop", default=ABSENT)  # what the compiler counted for it
     legacy_dims: Raw = field(name="Input dims", default=ABSENT)
     legacy_external: int = field(name="external id", default=-1)
-    queue: int = -1                   # the stream of early ROCm traces
-    kernel: str | int = ""            # ROCm runtime rows: the kernel they launch
+    queue: int = -1  # the stream of early ROCm traces
+    kernel: str | int = ""  # ROCm runtime rows: the kernel they launch
     in_device: int = field(name="inDevice", default=-1)  # peer-to-peer copies have no `device`
-    allocated: int = field(name="Bytes", default=0)      # memory events: below 0 for a free
+    allocated: int = field(name="Bytes", default=0)  # memory events: below 0 for a free
     address: int = field(name="Addr", default=-1)
 
 
@@ -59,7 +59,7 @@ class Event(msgspec.Struct, gc=False):
     name: str | None = None
     pid: int | str = ""
     tid: int | str = ""
-    ts: float = float("nan")          # microseconds
+    ts: float = float("nan")  # microseconds
     dur: float = float("nan")
     args: Args | None = None
 
@@ -78,7 +78,7 @@ class Row(IntEnum):
     KERNEL = 3
     MEMCPY = 4
     MEMSET = 5
-    BARE = 6      # no category: the event list of the profiler before Kineto
+    BARE = 6  # no category: the event list of the profiler before Kineto
     OTHER = 7
 
 
@@ -130,9 +130,7 @@ UNREADABLE_NAME = "unknown"  # what Kineto writes for a name that is not ASCII
 ROW_KEYS = b"ph|cat|name|pid|tid|ts|dur|args|id|bp|s|sf|cname|tts|tdur|bind_id|flow_in|flow_out"
 
 _TEXT_KEYS = ("ph", "cat")
-_INT_ARGS = {
-    f.encode_name: f.name for f in msgspec.structs.fields(Args) if f.type in (int, int | str)
-}
+_INT_ARGS = {f.encode_name: f.name for f in msgspec.structs.fields(Args) if f.type in (int, int | str)}
 _RAW_ARGS = {f.encode_name: f.name for f in msgspec.structs.fields(Args) if f.type is Raw}
 
 

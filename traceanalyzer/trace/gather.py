@@ -13,9 +13,9 @@ from traceanalyzer.columns import Ids, Ints
 from traceanalyzer.trace.tally import Tally
 
 Array = npt.NDArray[Any]
-_ROOM = 1 << 14         # rows that a column has room for at first
-_PACKED = 64            # batches kept apart before their arrays are joined
-_LATEST_US = 9.2e15     # beyond it, nanoseconds leave 63 bits
+_ROOM = 1 << 14  # rows that a column has room for at first
+_PACKED = 64  # batches kept apart before their arrays are joined
+_LATEST_US = 9.2e15  # beyond it, nanoseconds leave 63 bits
 _DIGITS = re.compile(r"-?\d{1,400}", re.ASCII)
 
 
@@ -51,7 +51,7 @@ class Columns:
         self.whole_us = True
         self.latest_us = 0.0
         self._tally = tally
-        self._packed: dict[str, Array] = {}   # longer than `_count`
+        self._packed: dict[str, Array] = {}  # longer than `_count`
         self._count = 0
         self._loose: dict[str, list[Array]] = {}
         self._batches = 0
@@ -108,7 +108,6 @@ def nanoseconds(us: npt.NDArray[np.float64]) -> Ints:
     """round(us * 1000), exactly: the fraction apart, for 1e15 µs * 1000 lies beyond 2**53."""
     whole = np.floor(us)
     return whole.astype(np.int64) * 1000 + np.rint((us - whole) * 1000).astype(np.int64)
-
 
 
 def whole_numbers(values: list[Any]) -> Ints:

@@ -150,7 +150,11 @@ def sorted_launches(raw: RawLaunches) -> Launches:
     """Launches by (thread, start)."""
     rows = np.lexsort((raw.start_ns, raw.thread))
     return Launches(
-        raw.start_ns[rows], raw.end_ns[rows], raw.name[rows], raw.thread[rows], raw.correlation[rows],
+        raw.start_ns[rows],
+        raw.end_ns[rows],
+        raw.name[rows],
+        raw.thread[rows],
+        raw.correlation[rows],
         raw.kernel[rows],
     )
 

@@ -8,9 +8,9 @@ from traceanalyzer.trace.kinds import passes
 from traceanalyzer.trace.steps import within
 from traceanalyzer.units import duration, percent
 
-_WORTH_A_WORD = 0.05   # share of GPU time, or of launches
-_SLOWED = 1.3          # times the step without the profiler
-_FEW = 20              # launches without a record that are not worth a word
+_WORTH_A_WORD = 0.05  # share of GPU time, or of launches
+_SLOWED = 1.3  # times the step without the profiler
+_FEW = 20  # launches without a record that are not worth a word
 _UNLINKED_TEXT = {
     "no_correlation": "records carry no correlation id; nothing says what launched them",
     "no_launch": "records were queued before the recording began; what launched them is not known",

@@ -15,13 +15,13 @@ class RawOps:
 
     start_ns: Ints
     end_ns: Ints
-    name: Ids            # row in Raw.names
-    annotation: Bools    # cat user_annotation
-    thread: Ids          # dense number of (pid, tid)
-    call: Ids            # row in Raw.calls; -1 for annotations
-    module: Ids          # row in Raw.names; -1
-    external: Ints       # External id; -1
-    sequence: Ints       # Sequence number; -1
+    name: Ids  # row in Raw.names
+    annotation: Bools  # cat user_annotation
+    thread: Ids  # dense number of (pid, tid)
+    call: Ids  # row in Raw.calls; -1 for annotations
+    module: Ids  # row in Raw.names; -1
+    external: Ints  # External id; -1
+    sequence: Ints  # Sequence number; -1
     forward_thread: Ints  # Fwd thread id; 0 where the op runs in the forward pass; -1 absent
 
 
@@ -33,9 +33,9 @@ class RawLaunches:
     end_ns: Ints
     name: Ids
     thread: Ids
-    correlation: Ints    # -1
-    external: Ints       # -1
-    kernel: Ids          # row in Raw.names; -1
+    correlation: Ints  # -1
+    external: Ints  # -1
+    kernel: Ids  # row in Raw.names; -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +45,7 @@ class RawMemory:
     start_ns: Ints
     thread: Ids
     address: Ints
-    size: Ints           # bytes; below 0: freed
+    size: Ints  # bytes; below 0: freed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,11 +55,11 @@ class RawKernels:
     start_ns: Ints
     end_ns: Ints
     name: Ids
-    kind: Codes          # columns.RecordKind
+    kind: Codes  # columns.RecordKind
     device: Ids
     stream: Ints
-    correlation: Ints    # -1: missing, 0 or negative
-    external: Ints       # -1
+    correlation: Ints  # -1: missing, 0 or negative
+    external: Ints  # -1
     blocks: Ints
     threads: Ids
     geometry: Ints
@@ -77,9 +77,9 @@ class Raw:
     bytes: int
     events: int
     dialect: str
-    integer_us: bool             # timestamps are whole microseconds
+    integer_us: bool  # timestamps are whole microseconds
     names: Sequence[str]
-    calls: Sequence[OpCall]      # distinct; parsed on first access
+    calls: Sequence[OpCall]  # distinct; parsed on first access
     ops: RawOps
     launches: RawLaunches
     kernels: RawKernels
@@ -88,7 +88,7 @@ class Raw:
     rank: int | None
     base_ns: int = 0
     amd: bool = False
-    gpu_listed: bool = False     # deviceProperties names a device, whether or not it worked
+    gpu_listed: bool = False  # deviceProperties names a device, whether or not it worked
     recording: Recording | None = None
     evidence: str | None = None
     salvaged: Salvaged | None = None

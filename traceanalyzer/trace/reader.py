@@ -20,6 +20,7 @@ from traceanalyzer.trace.tally import Tally
 
 __all__ = ["read"]
 
+
 def read(path: str, *, progress: Callable[[int], None] | None = None) -> Raw:
     """Read the trace at `path` ("-": standard input; a URL with the `remote` extra).
 

@@ -30,7 +30,7 @@ class Rows(NamedTuple):
 
 class _Row(NamedTuple):
     events: list[Event] | None  # None: unreadable
-    behind: int                 # where the text goes on
+    behind: int  # where the text goes on
     closed: bool
 
 

@@ -36,7 +36,7 @@ class Rows:
         self.calls: Interned = Interned()
         self.ops, self.launches, self.kernels = Columns(tally), Columns(tally), Columns(tally)
         self.memory = Columns(tally)
-        self.bare = 0           # rows without a category that were adopted
+        self.bare = 0  # rows without a category that were adopted
         self._tally = tally
         self._volumes = _Volumes()
         self._geometries = _Geometries()

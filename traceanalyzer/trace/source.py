@@ -39,8 +39,8 @@ class Source:
 
     def __init__(self, path: str, progress: Callable[[int], None] | None = None) -> None:
         self.path = path
-        self.total = 0                    # bytes of text handed out
-        self.damage: str | None = None    # code of what ended the stream early
+        self.total = 0  # bytes of text handed out
+        self.damage: str | None = None  # code of what ended the stream early
         self._progress = progress
         self._file = _open(path)
         self._raw = 0

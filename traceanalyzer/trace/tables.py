@@ -48,7 +48,7 @@ class Tables:
     launches: RawLaunches
     kernels: RawKernels
     memory: RawMemory
-    hip: bool        # a call of AMD's runtime is among the launches
+    hip: bool  # a call of AMD's runtime is among the launches
 
 
 def finish(rows: Rows, tally: Tally, *, based: bool) -> Tables:

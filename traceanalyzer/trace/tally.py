@@ -37,9 +37,9 @@ class Tally:
     """Mutable while one file is read."""
 
     counts: dict[str, int] = field(default_factory=dict)
-    events: int = 0                # rows decoded
-    dropped: int = 0               # rows that could not be decoded
-    lenient: int = 0               # rows rewritten on the way, repaired or not
+    events: int = 0  # rows decoded
+    dropped: int = 0  # rows that could not be decoded
+    lenient: int = 0  # rows rewritten on the way, repaired or not
     damaged_at: int | None = None  # byte of decompressed text
 
     def add(self, code: str, count: int | np.integer = 1) -> None:

@@ -25,9 +25,9 @@ _LIST_KERNEL = re.compile(r"at::native::.*(?:CatArrayBatchedCopy\w*<|multi_tenso
 _TWO_TYPES = re.compile(r"CopyFunctor<([^,<>]+(?:<[^<>]*>)?), ([^,<>]+(?:<[^<>]*>)?),")
 _ELEMENTWISE = re.compile(r"gpu_kernel_impl_nocast<.*lambda\((?=[a-z])")
 _OPAQUE = {1: "uint8", 2: "uint16", 4: "uint32", 8: "uint64", 16: "complex128"}
-_SAMPLES = 16    # invocations of one call whose neighbours are asked
+_SAMPLES = 16  # invocations of one call whose neighbours are asked
 _NEIGHBOURS = 8  # ops on either side
-_REACH = 64      # rows looked through for them
+_REACH = 64  # rows looked through for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +139,7 @@ def _is_list(shape: object) -> bool:
     return isinstance(shape, tuple) and bool(shape) and isinstance(shape[0], tuple)
 
 
-def _by_kernels(
-    names: Sequence[str], ops: Ops, kernels: Kernels, lists: Bools
-) -> dict[int, ItemType | None]:
+def _by_kernels(names: Sequence[str], ops: Ops, kernels: Kernels, lists: Bools) -> dict[int, ItemType | None]:
     """What the kernels of each op say together; None where they disagree or one does not tell."""
     rows = np.flatnonzero((kernels.kind == RecordKind.KERNEL) & (kernels.op >= 0))
     rows = rows[lists[ops.call[kernels.op[rows]]]]

@@ -52,8 +52,8 @@ class _Builder:
 
     def __init__(self, torch: Any, graph: Any, device: str) -> None:
         self._torch, self._graph, self._device = torch, graph, device
-        self.nodes: list[Any] = []     # a call's first result
-        self._values: list[Any] = []   # what it is
+        self.nodes: list[Any] = []  # a call's first result
+        self._values: list[Any] = []  # what it is
         self.inputs: list[Any] = []
 
     def add(self, call: OpCall, sources: Sequence[int]) -> None:

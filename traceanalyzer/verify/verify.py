@@ -22,7 +22,7 @@ class Verified:
     """Of one place, a run: what was measured here, and what had been predicted from the time as it was."""
 
     rule: str
-    instead: str     # how the replacement was built: Rule.instead
+    instead: str  # how the replacement was built: Rule.instead
     names: tuple[str, ...]
     timed: Timed
     band: Band | None

@@ -11,8 +11,11 @@ model = torch.nn.Linear(16, 16)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 inputs = torch.randn(64, 16)
 ready = []
-with profile(activities=[ProfilerActivity.CPU], schedule=schedule(wait=1, warmup=1, active=2, repeat=2),
-             on_trace_ready=lambda found: ready.append(found.step_num)) as profiler:
+with profile(
+    activities=[ProfilerActivity.CPU],
+    schedule=schedule(wait=1, warmup=1, active=2, repeat=2),
+    on_trace_ready=lambda found: ready.append(found.step_num),
+) as profiler:
     for step in range(10):
         loss = (model(inputs) - inputs).pow(2).mean()
         optimizer.zero_grad()

@@ -67,9 +67,7 @@ class Recording:
             self.calls[call.name, call.dims, call.types].add(call)
             self._threads[row.get("pid"), row.get("tid")].append((row["ts"], row["ts"] + row["dur"], call))
 
-    def alike(
-        self, name: str, dims: Any, types: Any, strides: Any, concrete: Any
-    ) -> Iterator[Call]:
+    def alike(self, name: str, dims: Any, types: Any, strides: Any, concrete: Any) -> Iterator[Call]:
         """Calls that a row of a report stands for; it shows strides and scalars only where these matter."""
         for call in self.calls[name, dims, types]:
             if strides in (None, call.strides) and concrete in (None, call.concrete):

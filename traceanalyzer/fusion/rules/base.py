@@ -22,14 +22,14 @@ COMPILE_DOCS = "https://docs.pytorch.org/docs/stable/generated/torch.compile.htm
 class Match:
     """One place where a rule applies."""
 
-    nodes: tuple[Node, ...]          # whose time the replacement takes the place of; no other rule's
+    nodes: tuple[Node, ...]  # whose time the replacement takes the place of; no other rule's
     tier: Tier
-    after: Work | None = None        # None: no time is predicted from what it would move
-    saved: Band | None = None        # where it does not follow from `after`
+    after: Work | None = None  # None: no time is predicted from what it would move
+    saved: Band | None = None  # where it does not follow from `after`
     bytes_saved: int | None = None
-    evidence: str = ""               # instead of the operators in their order
-    where: str = ""                  # instead of the module that holds them
-    together: bool = False           # `after` counts that its neighbours are compiled with it
+    evidence: str = ""  # instead of the operators in their order
+    where: str = ""  # instead of the module that holds them
+    together: bool = False  # `after` counts that its neighbours are compiled with it
 
 
 Instead = Literal["compiled", "attention", "optimizer", "nothing"]
@@ -44,15 +44,15 @@ class Rule:
 
     name: str
     doc: str
-    find: Find                       # among the nodes that are free, for no rule before has claimed them
+    find: Find  # among the nodes that are free, for no rule before has claimed them
     title: str
     action: str
     docs: str
-    snippet: str = ""                # {module}: the name of the module that holds it
+    snippet: str = ""  # {module}: the name of the module that holds it
     caveats: tuple[str, ...] = field(default=())
     instead: Instead = "nothing"
-    module: bool = False             # compiling the module that holds it is all of its remedy
-    order: int = 50                  # the lower ones claim first: the more special before the general
+    module: bool = False  # compiling the module that holds it is all of its remedy
+    order: int = 50  # the lower ones claim first: the more special before the general
 
     def part(self, heading: str) -> str:
         """The text of one paragraph of `doc`."""

@@ -24,7 +24,7 @@ _STEP = re.compile(r"Optimizer\.step#(\w+)\.step")
 # Tensors read and written a parameter: torch/optim: adamw, sgd with and without momentum, adagrad.
 _PASSES = {"Adam": 7, "AdamW": 7, "SGD": 5, "Adagrad": 5}
 _ADDING = ("_foreach_addcdiv", "addcdiv", "_foreach_add", "add")  # what writes the parameters
-_SCALING = ("_foreach_mul", "mul")                                # and the momentum of SGD
+_SCALING = ("_foreach_mul", "mul")  # and the momentum of SGD
 
 
 def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:

@@ -19,8 +19,8 @@ from traceanalyzer.fusion.scene import Node, Scene
 from traceanalyzer.model import Band, OpRow
 from traceanalyzer.units import duration
 
-_SHARE = 0.1        # of busy time
-_WEIGHTS = 0.8      # of a product's bytes
+_SHARE = 0.1  # of busy time
+_WEIGHTS = 0.8  # of a product's bytes
 _HALF = ("bf16", "fp16")
 _PRODUCTS = {"aten::mm": 1, "aten::addmm": 2}  # which argument the weight is
 
