@@ -22,7 +22,7 @@ import torch
 
 import traceanalyzer
 from traceanalyzer.device.calibrate import processor
-from traceanalyzer.model import Band
+from traceanalyzer.records import Band
 
 KEPT = Path(__file__).with_name("applied")
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -70,7 +70,7 @@ def trained(
 
 
 CASES = (
-    Example("gpt.py", gpt, "--fused", ("attention_by_hand",)),
+    Example("gpt.py", gpt, "--fused", ("unfused_attention",)),
     Example(
         "memory_block.py", memory_block, "--compile", ("pointwise_chain", "rms_norm", "gated_activation")
     ),

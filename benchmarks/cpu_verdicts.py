@@ -25,7 +25,7 @@ import torch
 
 import traceanalyzer
 from traceanalyzer.device.calibrate import cache_bytes, cpu_roofs
-from traceanalyzer.model import Analysis, CpuRoofs, OpRow
+from traceanalyzer.records import Analysis, CpuRoofs, OpRow
 
 STEPS, CALLS, PRODUCTS, CHAIN = 3, 3, 12, 100
 WIDTH = 1024

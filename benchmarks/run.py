@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tile import tile
 
-from traceanalyzer.units import parse_quantity
+from traceanalyzer.records.units import parse_quantity
 
 HERE = Path(__file__).parent
 SAMPLE = HERE.parent / "sample_traces" / "gpt_eager_cpu.json.gz"

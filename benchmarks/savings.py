@@ -22,12 +22,12 @@ import torch
 from regions import CASES, SIZES, Case
 
 import traceanalyzer
-from traceanalyzer.analyze import Options, judged_step
 from traceanalyzer.device.calibrate import cpu_roofs
-from traceanalyzer.fusion.advise import applied
 from traceanalyzer.fusion.rules import Match, Rule
-from traceanalyzer.fusion.scene import Scene
-from traceanalyzer.model import CpuRoofs, Device
+from traceanalyzer.fusion.step_graph import StepGraph
+from traceanalyzer.fusion.suggestions import applied
+from traceanalyzer.pipeline import Options, judged_step
+from traceanalyzer.records import CpuRoofs, Device
 from traceanalyzer.verify.verify import Verified, verified
 
 
@@ -43,21 +43,21 @@ class Outcome:
         return (self.found.band.mid - self.found.timed.saved_ns) / self.found.timed.saved_ns
 
 
-def recorded(case: Case, folder: Path) -> Scene:
+def recorded(case: Case, folder: Path) -> StepGraph:
     path = folder / f"{case.name}.{case.size.replace(' ', '')}.json.gz"
     step = case.pattern(SIZES[case.size])
     with traceanalyzer.profile(path, wait=1, warmup=1, active=1, roofs=False) as profiler:
         for _ in range(6):
             step()
             profiler.step()
-    scene = judged_step(path, Options())
-    assert scene is not None
-    return scene
+    graph = judged_step(path, Options())
+    assert graph is not None
+    return graph
 
 
-def largest(scene: Scene) -> tuple[Rule, Match] | None:
+def largest(graph: StepGraph) -> tuple[Rule, Match] | None:
     """The place that takes most time among those that can be tried."""
-    every = [(rule, match) for rule, matches in applied(scene) for match in matches]
+    every = [(rule, match) for rule, matches in applied(graph) for match in matches]
     tried = [(rule, match) for rule, match in every if rule.instead != "nothing" and match.after]
     return max(tried, key=lambda one: sum(node.time_ns for node in one[1].nodes), default=None)
 
@@ -70,9 +70,9 @@ def outcomes(held_back: bool, roofs: CpuRoofs, folder: Path) -> Iterator[Outcome
     for case in CASES:
         if case.held_back != held_back:
             continue
-        scene = recorded(case, folder)
-        place = largest(scene)
-        found = verified(scene, *place, device, roofs.launch_floor_ns or 5000) if place else None
+        graph = recorded(case, folder)
+        place = largest(graph)
+        found = verified(graph, *place, device, roofs.launch_floor_ns or 5000) if place else None
         yield Outcome(case, found)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from traceanalyzer.units import parse_quantity
+from traceanalyzer.records.units import parse_quantity
 
 # Numbers that must differ between copies. All ids move by one stride, since one may refer to another's.
 _IDS = rb"id|correlation|[Ee]xternal [Ii]d|Python id|Python parent id|wait_on_cuda_event_record_corr_id"

@@ -18,9 +18,9 @@ import tables
 import torch
 
 import traceanalyzer
+from traceanalyzer.assembly.what_if import projections
 from traceanalyzer.device.calibrate import processor
-from traceanalyzer.model import Analysis
-from traceanalyzer.roofline.project import projections
+from traceanalyzer.records import Analysis
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SCRIPTS = ("gpt.py", "convnet.py", "mlp_block.py")

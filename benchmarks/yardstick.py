@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from traceanalyzer.trace.events import Event
-from traceanalyzer.trace.reader import read
-from traceanalyzer.trace.scan import BORDER, CLOSING
+from traceanalyzer.trace.reading.events import Event
+from traceanalyzer.trace.reading.reader import read
+from traceanalyzer.trace.reading.scan import BORDER, CLOSING
 
 # Of 64 KiB to the whole file, blocks of this size were fastest: the objects of one block still lie in the
 # caches when the next one reuses their memory. Decoding a 243 MB trace at once took twice as long.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from traceanalyzer.cost import FORMULAS, Formula, load_families
-from traceanalyzer.cost.foreign import DATA_DEPENDENT, DATA_DEPENDENT_OPERATORS
+from traceanalyzer.cost.formulas.foreign import DATA_DEPENDENT, DATA_DEPENDENT_OPERATORS
 from traceanalyzer.fusion.rules import rules
 
 PAGE = Path(__file__).with_name("cost-model.md")

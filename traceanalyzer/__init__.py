@@ -7,9 +7,9 @@ import traceanalyzer.startup  # noqa: F401 - first: it notes what was there befo
 # isort: split
 from typing import TYPE_CHECKING, Any
 
-from traceanalyzer.analyze import analyze
-from traceanalyzer.errors import DeviceError, TraceAnalyzerError, TraceFormatError, UsageError
-from traceanalyzer.model import Analysis, Device
+from traceanalyzer.pipeline import analyze
+from traceanalyzer.records import Analysis, Device
+from traceanalyzer.records.errors import DeviceError, TraceAnalyzerError, TraceFormatError, UsageError
 
 if TYPE_CHECKING:
     from traceanalyzer.collect.library import profile

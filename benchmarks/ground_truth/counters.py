@@ -89,14 +89,14 @@ def recorded(scale: Scale, path: Path) -> list[Case]:
 
 
 def ours(path: Path, known: Sequence[Case]) -> list[Ours]:
-    from traceanalyzer.analyze import Options, judged_step
+    from traceanalyzer.pipeline import Options, judged_step
 
-    scene = judged_step(path, Options(steps="all"))
-    assert scene is not None
-    rows = {(row.name, row.input_dims, row.phase): row for row in scene.analysis.op_rows}
+    graph = judged_step(path, Options(steps="all"))
+    assert graph is not None
+    rows = {(row.name, row.input_dims, row.phase): row for row in graph.analysis.op_rows}
     nodes: dict[int, list[Any]] = {}
-    for node in scene.nodes:
-        scope = next((name for name in scene.scopes(node) if name.startswith("case:")), None)
+    for node in graph.nodes:
+        scope = next((name for name in graph.scopes(node) if name.startswith("case:")), None)
         if scope is not None:
             nodes.setdefault(int(scope.split(":")[1]), []).append(node)
     found = []

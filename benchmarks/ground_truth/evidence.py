@@ -16,8 +16,8 @@ import torch
 from common import Section, saved
 
 import traceanalyzer
-from traceanalyzer.cost.ownership import own
-from traceanalyzer.fusion.dataflow import dataflow
+from traceanalyzer.cost.price import own
+from traceanalyzer.fusion.evidence.dataflow import dataflow
 from traceanalyzer.trace import load
 
 MODELS = Path(__file__).parents[2] / "tests" / "fusion"

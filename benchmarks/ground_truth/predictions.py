@@ -23,11 +23,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import regions as listed
 
 import traceanalyzer
-from traceanalyzer.analyze import Options, judged_step
-from traceanalyzer.errors import TraceAnalyzerError
-from traceanalyzer.fusion.advise import suggestions
-from traceanalyzer.fusion.predict import added
-from traceanalyzer.model import Band, Device
+from traceanalyzer.fusion.savings import added
+from traceanalyzer.fusion.suggestions import suggestions
+from traceanalyzer.pipeline import Options, judged_step
+from traceanalyzer.records import Band, Device
+from traceanalyzer.records.errors import TraceAnalyzerError
 from traceanalyzer.verify.verify import verified
 
 Step = Callable[[], object]
@@ -127,7 +127,7 @@ def attention(size: int, followed: bool, device: str) -> Step:
 
 
 WHOLE = (
-    Whole("attention", ("attention_by_hand",), attention),
+    Whole("attention", ("unfused_attention",), attention),
     Whole("RMSNorm", ("rms_norm",), norms),
     Whole("AdamW", ("fused_optimizer",), fused_steps),
     Whole("channels last", ("channels_last", "layout_copies"), layers_last),
@@ -159,8 +159,8 @@ def recorded(step: Step, path: Path) -> Any:
 
 
 def of_whole(one: Whole, size: int, device: str, path: Path) -> dict[str, Any]:
-    scene = recorded(one.build(size, False, device), path)
-    told = [each for each in suggestions(scene) if each.rule in one.rules and each.saving_per_step_ns]
+    graph = recorded(one.build(size, False, device), path)
+    told = [each for each in suggestions(graph) if each.rule in one.rules and each.saving_per_step_ns]
     before, after = (step_ms(one.build(size, followed, device), device) for followed in (False, True))
     bands = [each.saving_per_step_ns for each in told if each.saving_per_step_ns]
     return {
@@ -178,11 +178,11 @@ def of_region(
 ) -> dict[str, Any]:
     from savings import largest
 
-    scene = recorded(pattern(count), path)
-    place = largest(scene)
+    graph = recorded(pattern(count), path)
+    place = largest(graph)
     if place is None:
         return {"name": pattern.__name__, "size": name, "rule": None}
-    found = verified(scene, *place, here, floor_ns)
+    found = verified(graph, *place, here, floor_ns)
     return {
         "name": pattern.__name__, "size": name, "rule": found.rule, "before_ms": found.timed.eager_ns / 1e6,
         "after_ms": found.timed.instead_ns / 1e6,

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 import traceanalyzer
-from traceanalyzer.model import OpRow
+from traceanalyzer.records import OpRow
 
 SAMPLE = Path(__file__).parents[2] / "sample_traces" / "gpt_eager_cpu.json.gz"
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from tests.cli.test_bad_input import refused
 from traceanalyzer.cli import main
 from traceanalyzer.device import Part, calibrate, calibrate_gpu, from_file
-from traceanalyzer.model import Peak
+from traceanalyzer.records import Peak
 
 SAMPLE = Path(__file__).parents[2] / "sample_traces" / "convnet_eager_cpu.json.gz"
 NAME = "Some CPU @ 2.00GHz"

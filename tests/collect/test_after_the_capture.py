@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import torch
 
-from traceanalyzer.collect.plan import Plan
-from traceanalyzer.collect.session import Phase, Session, Taken
+from traceanalyzer.collect.schedule import Schedule
+from traceanalyzer.collect.session import CaptureResult, Phase, Session
 
 
 def test_one_call_a_step_and_no_tensor_is_left(tmp_path: Path) -> None:
-    kept: list[Taken] = []
+    kept: list[CaptureResult] = []
     said: list[str] = []
-    session = Session(Plan(1, 0, 1), tmp_path, kept.append, said.append)
+    session = Session(Schedule(1, 0, 1), tmp_path, kept.append, said.append)
     session.watch()
     try:
         model = torch.nn.Linear(4, 4)
@@ -57,9 +57,9 @@ def test_steps_that_take_long_are_captured_one_by_one(
 ) -> None:
     """What was begun is finished; the rest of the schedule is left out, and that is said."""
     monkeypatch.setattr("traceanalyzer.collect.session.LONGEST_CAPTURE_NS", 1)
-    kept: list[Taken] = []
+    kept: list[CaptureResult] = []
     said: list[str] = []
-    session = Session(Plan(1, 0, 3, evidence=False), tmp_path, kept.append, said.append)
+    session = Session(Schedule(1, 0, 3, evidence=False), tmp_path, kept.append, said.append)
     session.begin()
     for _ in range(4):
         torch.ones(2).add(1)

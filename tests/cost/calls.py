@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from traceanalyzer.model import OpCall
-from traceanalyzer.units import canonical_dtype
+from traceanalyzer.records import OpCall
+from traceanalyzer.records.units import canonical_dtype
 
 NAMES = {
     torch.float32: "float", torch.float64: "double", torch.float16: "c10::Half",

@@ -13,9 +13,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.cost.calls import NAMES
-from traceanalyzer.model import OpCall
+from traceanalyzer.records import OpCall
+from traceanalyzer.records.units import canonical_dtype
 from traceanalyzer.trace import load
-from traceanalyzer.units import canonical_dtype
 
 # Arguments that the operator writes without reading them, whatever the schema's alias says of them.
 WRITE_ONLY = dict.fromkeys(

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from tests.cost.calls import call_of
-from traceanalyzer.cost import price
-from traceanalyzer.cost.attention import BACKWARD, FORWARD, pairs
-from traceanalyzer.model import Cost, Unpriced
+from traceanalyzer.cost import price_call
+from traceanalyzer.cost.formulas.attention import BACKWARD, FORWARD, pairs
+from traceanalyzer.records import Cost, Unpriced
 
 
 @pytest.mark.parametrize(("queries", "keys"), [(1, 1), (5, 5), (3, 7), (7, 3), (1, 4096)])
@@ -69,7 +69,7 @@ def test_backward_of_the_inner_ops_heeds_the_mask() -> None:
         ("aten::_flash_attention_backward", flash), ("aten::_efficient_attention_backward", efficient),
         ("flash_attn::_flash_attn_backward", package),
     ):  # fmt: skip
-        cost = price(call_of(name, *arguments))
+        cost = price_call(call_of(name, *arguments))
         assert isinstance(cost, Cost)
         assert cost.flops == expected, name
         assert cost.read_bytes == 5 * q.numel() * 2 + lse.numel() * 4, name
@@ -78,18 +78,20 @@ def test_backward_of_the_inner_ops_heeds_the_mask() -> None:
 
 def test_a_decode_step_of_the_package_sees_all_keys() -> None:
     q, k = (torch.empty(1, t, 8, 128, dtype=torch.bfloat16) for t in (1, 4096))
-    cost = price(call_of("flash_attn::_flash_attn_forward", q, k, k, 0.0, 0.1, True, -1, -1))
+    cost = price_call(call_of("flash_attn::_flash_attn_forward", q, k, k, 0.0, 0.1, True, -1, -1))
     assert isinstance(cost, Cost) and cost.flops == 4 * 8 * 4096 * 128
 
 
 def test_of_packed_sequences_the_bytes_are_known_and_a_window_counts() -> None:
     q = torch.empty(512, 8, 64, dtype=torch.bfloat16)
     lengths = torch.empty(5, dtype=torch.int32)
-    packed = price(call_of("aten::_flash_attention_forward", q, q, q, lengths, lengths, 128, 128, 0.0, True))
+    packed = price_call(
+        call_of("aten::_flash_attention_forward", q, q, q, lengths, lengths, 128, 128, 0.0, True)
+    )
     assert isinstance(packed, Unpriced) and packed.reason == "data_dependent"
     assert packed.read_bytes == 3 * q.numel() * 2
     q4 = q.unsqueeze(0)
-    window = price(call_of("flash_attn::_flash_attn_forward", q4, q4, q4, 0.0, 0.1, True, 128, 0))
+    window = price_call(call_of("flash_attn::_flash_attn_forward", q4, q4, q4, 0.0, 0.1, True, 128, 0))
     assert isinstance(window, Cost)
     seen = sum(min(i, 128) + 1 for i in range(512))  # itself and up to 128 before it
     assert window.flops == 2 * 8 * seen * 2 * 64

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tests.cost.calls import call_of
-from traceanalyzer.cost import price
-from traceanalyzer.model import Cost
+from traceanalyzer.cost import price_call
+from traceanalyzer.records import Cost
 
 WEIGHT, VECTOR, LABELS = torch.empty(48, 32), torch.empty(48), torch.int64
 
@@ -99,7 +99,7 @@ def arguments(n: int) -> dict[str, tuple[Any, ...]]:
 
 
 def cost(name: str, n: int) -> Cost:
-    found = price(call_of(name, *arguments(n)[name]))
+    found = price_call(call_of(name, *arguments(n)[name]))
     assert isinstance(found, Cost), found
     return found
 
@@ -122,4 +122,4 @@ def test_work_is_additive_over_the_batch(name: str) -> None:
 def test_order_of_the_operands_does_not_matter(name: str) -> None:
     left = t(24, 24).t() if name == "aten::mm" else t(5, 24, 24)
     right = t(24, 24) if name == "aten::mm" else t(5, 24, 24)
-    assert price(call_of(name, left, right)) == price(call_of(name, right, left))
+    assert price_call(call_of(name, left, right)) == price_call(call_of(name, right, left))

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tests.cost.calls import call_of
-from traceanalyzer.cost import price
-from traceanalyzer.model import Cost
+from traceanalyzer.cost import price_call
+from traceanalyzer.records import Cost
 
 BF16, FP8, FP32, INT8, INT16, INT32, INT64, UINT8, BOOL = (
     torch.bfloat16, torch.float8_e4m3fn, torch.float32, torch.int8, torch.int16, torch.int32, torch.int64,
@@ -162,6 +162,6 @@ CASES: list[tuple[str, tuple[Any, ...], int, int, int]] = [
 @pytest.mark.parametrize(("name", "arguments", "flops", "read", "written"), CASES,
                          ids=[f"{case[0]}-{i}" for i, case in enumerate(CASES)])  # fmt: skip
 def test_by_hand(name: str, arguments: tuple[Any, ...], flops: int, read: int, written: int) -> None:
-    cost = price(call_of(name, *arguments))
+    cost = price_call(call_of(name, *arguments))
     assert isinstance(cost, Cost), cost
     assert (cost.flops, cost.read_bytes, cost.write_bytes) == (flops, read, written)

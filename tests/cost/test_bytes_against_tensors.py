@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import torch
 
-from traceanalyzer.columns import Trace
-from traceanalyzer.cost import price
-from traceanalyzer.model import Cost
+from traceanalyzer.cost import price_call
+from traceanalyzer.records import Cost
+from traceanalyzer.records.trace import Trace
 from traceanalyzer.trace import load
 
 
@@ -227,7 +227,7 @@ def test_bytes(recorded: tuple[Trace, list[Any]], number: int) -> None:
     assert calls, f"{case.name} was not recorded"
     lists = [a for a in case.arguments if isinstance(a, list) and isinstance(a[0], torch.Tensor)]
     # A trace does not record the dtype of list items; on a CPU no kernel name tells it either.
-    cost = price(replace(calls[0], list_dtype="fp32") if lists else calls[0])
+    cost = price_call(replace(calls[0], list_dtype="fp32") if lists else calls[0])
     assert isinstance(cost, Cost), (cost, calls[0])
     inputs = flat(list(case.arguments))
     assert cost.read_bytes == (sum(map(touched, inputs)) if case.reads is None else case.reads), calls[0]

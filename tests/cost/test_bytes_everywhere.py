@@ -18,7 +18,7 @@ from torch.testing._internal.common_methods_invocations import op_db
 
 from tests.cost.live import flat, watched
 from tests.cost.truths import compare
-from traceanalyzer.cost.foreign import DATA_DEPENDENT_OPERATORS
+from traceanalyzer.cost.formulas.foreign import DATA_DEPENDENT_OPERATORS
 
 SAMPLES = 4  # of each operator and type
 # The operators compared in float32; after a change that is meant, write them anew.

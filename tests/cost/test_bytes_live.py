@@ -7,7 +7,7 @@ import pytest
 from tests.cost.live import Pair, Seen, watched
 from tests.cost.trainings import trainings
 from tests.cost.truths import compare
-from traceanalyzer.model import OpCall
+from traceanalyzer.records import OpCall
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.cost.calls import call_of
-from traceanalyzer.cost import price
-from traceanalyzer.model import Cost
+from traceanalyzer.cost import price_call
+from traceanalyzer.records import Cost
 
 
 def meta(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -26,7 +26,7 @@ def counted(function: Callable[[], Any]) -> int:
 
 
 def priced(name: str, *arguments: Any) -> Cost:
-    cost = price(call_of(name, *arguments))
+    cost = price_call(call_of(name, *arguments))
     assert isinstance(cost, Cost), cost
     return cost
 

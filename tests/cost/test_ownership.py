@@ -10,9 +10,9 @@ import torch.nn.functional as F
 
 import traceanalyzer
 from tests.pipeline.kineto import Kineto
-from traceanalyzer.analyze import Options
-from traceanalyzer.cost.ownership import own
-from traceanalyzer.model import Analysis
+from traceanalyzer.cost.price import own
+from traceanalyzer.pipeline import Options
+from traceanalyzer.records import Analysis
 from traceanalyzer.trace import load
 
 ROOFS = Options(bandwidth="50GB/s", peaks=("fp32=2T", "matrix:fp32=2T"))
@@ -81,7 +81,7 @@ def test_an_unlinked_record_has_no_owner_and_no_shapes(tmp_path: Path) -> None:
     t.kernel("k", 100, 10, t.launch(15))
     t.kernel("lost", 120, 10, 9_999)
     found = own(load(str(t.write(tmp_path / "t.json"))))
-    assert (found.owner >= 0).tolist() == [True, False]
+    assert (found.priced_op >= 0).tolist() == [True, False]
     assert found.shaped.tolist() == [True, False]
 
 

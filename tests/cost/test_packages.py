@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tests.cost.calls import call_of
-from traceanalyzer.cost import operator_class, price
-from traceanalyzer.model import Cost, Unpriced
+from traceanalyzer.cost import operator_class, price_call
+from traceanalyzer.records import Cost, Unpriced
 
 BF16, FP8, FP32, INT8, INT32, INT64, UINT8 = (
     torch.bfloat16, torch.float8_e4m3fn, torch.float32, torch.int8, torch.int32, torch.int64, torch.uint8,
@@ -137,36 +137,36 @@ CASES: list[tuple[str, tuple[Any, ...], int, int, int]] = [
 def test_work_by_the_signature(
     name: str, arguments: tuple[Any, ...], flops: int, read: int, written: int
 ) -> None:
-    cost = price(call_of(name, *arguments))
+    cost = price_call(call_of(name, *arguments))
     assert isinstance(cost, Cost), cost
     assert (cost.flops, cost.read_bytes, cost.write_bytes) == (flops, read, written)
 
 
 def test_a_few_tokens_leave_the_experts_to_the_data() -> None:
     some = (t(1, H), t(8, 2 * I, H), t(8, H, I), t(1, 2, dtype=FP32), t(1, 2, dtype=INT32))
-    one = price(call_of("vllm::outplace_fused_experts", *some))
+    one = price_call(call_of("vllm::outplace_fused_experts", *some))
     assert isinstance(one, Cost) and one.read_bytes == 2 * H + 2 * 2 * 3 * I * H + 16
     few = (t(4, H), t(8, 2 * I, H), t(8, H, I), t(4, 2, dtype=FP32), t(4, 2, dtype=INT32))
-    cost = price(call_of("vllm::outplace_fused_experts", *few))
+    cost = price_call(call_of("vllm::outplace_fused_experts", *few))
     assert isinstance(cost, Unpriced) and cost.reason == "data_dependent"
     assert cost.read_bytes == 2 * 4 * H + 2 * 2 * 3 * I * H + 4 * 16  # two experts at the least
 
 
 def test_weights_that_are_neither_four_nor_eight_bits_are_refused() -> None:
-    cost = price(call_of("_C::awq_gemm", t(M, K), t(K, N // 2, dtype=INT32), t(2, N), None, 8))
+    cost = price_call(call_of("_C::awq_gemm", t(M, K), t(K, N // 2, dtype=INT32), t(2, N), None, 8))
     assert isinstance(cost, Unpriced) and cost.reason == "no_formula"
 
 
 @pytest.mark.parametrize("name", ["vllm::moe_forward", "_C_cache_ops::copy_blocks", "aiter::paged_attention",
                                   "fbgemm::split_embedding_codegen_lookup_adam_function"])  # fmt: skip
 def test_what_data_decides_is_said(name: str) -> None:
-    cost = price(call_of(name, X, X))
+    cost = price_call(call_of(name, X, X))
     assert isinstance(cost, Unpriced) and cost.reason == "data_dependent" and cost.detail
 
 
 def test_paged_attention_has_a_floor_of_bytes() -> None:
     q, new = t(T, 8, 64), t(T, 1, 64)
-    cost = price(call_of("vllm::unified_attention_with_output", q, new, new, q, "layer.0", None, None))
+    cost = price_call(call_of("vllm::unified_attention_with_output", q, new, new, q, "layer.0", None, None))
     assert isinstance(cost, Unpriced) and cost.reason == "data_dependent"
     assert (cost.read_bytes, cost.write_bytes) == (2 * T * 512, 2 * T * 512)
 

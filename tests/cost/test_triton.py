@@ -7,9 +7,9 @@ from math import prod
 
 import pytest
 
-from traceanalyzer.cost.registry import price
-from traceanalyzer.cost.triton import nominal_flops
-from traceanalyzer.model import Cost, OpCall, Unpriced
+from traceanalyzer.cost.formulas.triton import nominal_flops
+from traceanalyzer.cost.registry import price_call
+from traceanalyzer.records import Cost, OpCall, Unpriced
 
 
 def launch(name: str, *arguments: tuple[int, ...] | int) -> OpCall:
@@ -31,7 +31,7 @@ def _contiguous(dims: tuple[int, ...]) -> tuple[int, ...]:
 
 def priced(name: str, *arguments: tuple[int, ...] | int) -> Cost:
     """Its cost, which must be known."""
-    cost = price(launch(name, *arguments))
+    cost = price_call(launch(name, *arguments))
     assert isinstance(cost, Cost)
     return cost
 
@@ -155,28 +155,28 @@ def test_a_slice_of_the_last_argument_of_a_reduction_counts_for_the_launch_only(
 
 def test_a_kernel_of_a_users_own_has_bytes_and_no_flops() -> None:
     call = replace(launch("my_kernel_0", (64, 10), (64,), 5), triton=True)
-    cost = price(call)
+    cost = price_call(call)
     assert isinstance(cost, Unpriced) and cost.reason == "no_formula"
     assert (cost.read_bytes, cost.write_bytes) == (4 * 704, 0)
-    stated = price(replace(call, stated_flops=12345))
+    stated = price_call(replace(call, stated_flops=12345))
     assert isinstance(stated, Cost) and (stated.flops, stated.bytes) == (12345, 4 * 704)
-    assert price(launch("my_kernel_0", (64, 10))) == Unpriced("no_formula")
-    bare = price(replace(launch("my_kernel_0", 5), triton=True))
+    assert price_call(launch("my_kernel_0", (64, 10))) == Unpriced("no_formula")
+    bare = price_call(replace(launch("my_kernel_0", 5), triton=True))
     assert isinstance(bare, Unpriced) and bare.reason == "no_shapes"
 
 
 def test_a_template_takes_what_its_compiler_counted() -> None:
     several = launch("triton_tem_fused_mm_1", (64, 64), (64, 64), (64, 64))  # which is A, which is B?
-    assert isinstance(price(several), Cost)
+    assert isinstance(price_call(several), Cost)
     unclear = launch("triton_tem_fused_mm_1", (64, 64), (64, 64), (64, 64), (64, 64))
-    assert isinstance(price(unclear), Unpriced)
-    stated = price(replace(unclear, stated_flops=2 * 64**3))
+    assert isinstance(price_call(unclear), Unpriced)
+    stated = price_call(replace(unclear, stated_flops=2 * 64**3))
     assert isinstance(stated, Cost)
     assert (stated.flops, stated.read_bytes, stated.write_bytes) == (2 * 64**3, 3 * 4 * 64**2, 4 * 64**2)
 
 
 def test_attention_under_a_mask_of_blocks_has_bytes_only() -> None:
     q = (2, 8, 1024, 64)
-    cost = price(launch("triton_tem_fused_flex_attention_0", q, q, q, (2, 8, 1024), (1, 1, 8), q))
+    cost = price_call(launch("triton_tem_fused_flex_attention_0", q, q, q, (2, 8, 1024), (1, 1, 8), q))
     assert isinstance(cost, Unpriced) and cost.reason == "data_dependent"
     assert cost.write_bytes == 4 * prod(q) and cost.read_bytes == 4 * (3 * prod(q) + 2 * 8 * 1024 + 8)

@@ -14,14 +14,14 @@ import traceanalyzer
 from tests.pipeline.kineto import Kineto
 from tests.pipeline.test_verdicts_end_to_end import row
 from traceanalyzer import UsageError
-from traceanalyzer.analyze import Options
 from traceanalyzer.cli import main
 from traceanalyzer.cost import formula_of, user
+from traceanalyzer.pipeline import Options
 
 N = 1 << 24
 FILE = '''
 import traceanalyzer
-from traceanalyzer.costs import Cost, Missing, argument, bytes_read, has, numel, shape
+from traceanalyzer.formulas import Cost, Missing, argument, bytes_read, has, numel, shape
 
 
 @traceanalyzer.op_cost("my::op", "my::other_*")
@@ -98,7 +98,7 @@ def test_a_session_may_define_its_own(trace: Path, session: None) -> None:
         Bytes = 4 read, 5 written
         Assumes nothing.
         """
-        return traceanalyzer.costs.Cost(3, 4, 5)
+        return traceanalyzer.formulas.Cost(3, 4, 5)
 
     assert row(traceanalyzer.analyze(trace), "my::op").flops == 3
 

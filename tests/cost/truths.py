@@ -9,9 +9,9 @@ from math import prod
 import torch
 
 from tests.cost.live import Pair, Seen
-from traceanalyzer.cost import formula_of, price
-from traceanalyzer.model import OpCall, Unpriced
-from traceanalyzer.units import ITEMSIZE
+from traceanalyzer.cost import formula_of, price_call
+from traceanalyzer.records import OpCall, Unpriced
+from traceanalyzer.records.units import ITEMSIZE
 
 Truth = Callable[[OpCall, Seen], tuple[int, int]]
 
@@ -133,7 +133,7 @@ def compare(pairs: Sequence[Pair], unpriced: Container[str]) -> Compared:
         formula = formula_of(call.name)
         if not any(call.shapes) or (formula.role == "free" if formula else delegates(call.name)):
             continue
-        cost = price(replace(call, list_dtype=seen.list_dtype))
+        cost = price_call(replace(call, list_dtype=seen.list_dtype))
         if isinstance(cost, Unpriced):
             result.unpriced[call.name] = cost.reason
             numbers = any(kind and not dims for kind, dims in zip(call.dtypes, call.shapes, strict=True))

@@ -13,11 +13,11 @@ import torch
 
 import traceanalyzer
 from tests.pipeline.kineto import Kineto
-from traceanalyzer.analyze import Options
 from traceanalyzer.device import Part, calibrate, toml_block
 from traceanalyzer.device.table import parse
-from traceanalyzer.errors import DeviceError
-from traceanalyzer.model import CpuRoofs, Peak
+from traceanalyzer.pipeline import Options
+from traceanalyzer.records import CpuRoofs, Peak
+from traceanalyzer.records.errors import DeviceError
 
 SAMPLE = Path(__file__).parents[2] / "sample_traces" / "convnet_eager_cpu.json.gz"
 PART = Part(

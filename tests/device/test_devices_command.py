@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 from traceanalyzer.cli.devices import command
 from traceanalyzer.device import parts, toml_block
-from traceanalyzer.errors import DeviceError
+from traceanalyzer.records.errors import DeviceError
 
 
 def run(*arguments):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from traceanalyzer.columns import DeviceProperties
 from traceanalyzer.device import find, parts
+from traceanalyzer.records.trace import DeviceProperties
 
 GIB = 2**30
 

@@ -4,8 +4,8 @@ import pytest
 
 from traceanalyzer.device import cpu, find, from_file, named, override, parts, toml_block
 from traceanalyzer.device.table import parse
-from traceanalyzer.errors import DeviceError
-from traceanalyzer.model import CpuRoofs, Peak
+from traceanalyzer.records import CpuRoofs, Peak
+from traceanalyzer.records.errors import DeviceError
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from traceanalyzer.columns import DeviceProperties
 from traceanalyzer.device import resolve
-from traceanalyzer.errors import UsageError
-from traceanalyzer.model import CpuRoofs, Peak, Recording
+from traceanalyzer.records import CpuRoofs, Peak, Recording
+from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.trace import DeviceProperties
 
 H100 = DeviceProperties(0, "NVIDIA H100 80GB HBM3", 85018279936, 132, "9.0", 32)
 GP100 = DeviceProperties(1, "Quadro GP100", 17069309952, 56, "6.0", 32)

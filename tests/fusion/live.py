@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import traceanalyzer
-from traceanalyzer.analyze import Options, judged_step
-from traceanalyzer.fusion.advise import applied
 from traceanalyzer.fusion.rules import Match
-from traceanalyzer.fusion.scene import Scene
+from traceanalyzer.fusion.step_graph import StepGraph
+from traceanalyzer.fusion.suggestions import applied
+from traceanalyzer.pipeline import Options, judged_step
 
 
-def recorded(step: Callable[[], object], folder: Path) -> Scene:
+def recorded(step: Callable[[], object], folder: Path) -> StepGraph:
     """One timed step of several, and the executed one that proves who reads what."""
     path = folder / "live.json.gz"
     with traceanalyzer.profile(path, wait=1, warmup=1, active=1, roofs=False, force=True) as profiler:
@@ -24,5 +24,5 @@ def recorded(step: Callable[[], object], folder: Path) -> Scene:
     return found
 
 
-def matches(scene: Scene, rule: str) -> list[Match]:
-    return next(found for known, found in applied(scene) if known.name == rule)
+def matches(graph: StepGraph, rule: str) -> list[Match]:
+    return next(found for known, found in applied(graph) if known.name == rule)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from traceanalyzer.collect.evidence import Operators
-from traceanalyzer.fusion.executed import Executed, Flow, executed, flows
+from traceanalyzer.fusion.evidence.execution_trace import Executed, Flow, executed, flows
 
 ELEMENTS, SIZE = 100, 4
 Tensor = tuple[int, int, int]  # storage, offset and count in elements

@@ -39,18 +39,18 @@ def rules(path: Path) -> set[str]:
 
 
 def test_what_is_written_out_is_found(recorded: Callable[[str], Path]) -> None:
-    assert rules(recorded("written")) >= {"attention_by_hand", "fused_optimizer"}
+    assert rules(recorded("written")) >= {"unfused_attention", "fused_optimizer"}
 
 
 def test_what_is_followed_is_not_suggested(recorded: Callable[[str], Path]) -> None:
     found = rules(recorded("followed"))
     assert not found & {
-        "attention_by_hand", "attention_fallback", "fused_optimizer", "zero_grad", "rms_norm",
+        "unfused_attention", "attention_fallback", "fused_optimizer", "zero_grad", "rms_norm",
         "pointwise_chain", "residual_norm",
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("rule", ["attention_by_hand", "fused_optimizer", "rms_norm"])
+@pytest.mark.parametrize("rule", ["unfused_attention", "fused_optimizer", "rms_norm"])
 def test_a_suggestion_is_tried_here(recorded: Callable[[str], Path], rule: str) -> None:
     said = CliRunner().invoke(main, ["verify", str(recorded("written")), rule])
     assert said.exit_code == 0, said.output
@@ -66,8 +66,8 @@ COMPILING = {
 
 
 @pytest.mark.parametrize("script, flag, followed", [
-    ("gpt.py", "--fused", {"attention_by_hand", "attention_fallback"}),
-    ("gpt.py", "--compile", COMPILING | {"attention_by_hand"}),
+    ("gpt.py", "--fused", {"unfused_attention", "attention_fallback"}),
+    ("gpt.py", "--compile", COMPILING | {"unfused_attention"}),
     ("mlp_block.py", "--compile", COMPILING),
     ("memory_block.py", "--compile", COMPILING),
     ("convnet.py", "--channels-last", {"channels_last", "layout_copies"}),

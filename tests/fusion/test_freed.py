@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.trace.build import Rows
-from traceanalyzer.columns import Step, Trace
-from traceanalyzer.cost.ownership import own
-from traceanalyzer.fusion.freed import dying, proved
-from traceanalyzer.fusion.units import units
-from traceanalyzer.model import Dims, OpCall
+from traceanalyzer.cost.price import own
+from traceanalyzer.fusion.evidence.free_events import dying, proved
+from traceanalyzer.fusion.step_ops import units
+from traceanalyzer.records import Dims, OpCall
+from traceanalyzer.records.trace import Step, Trace
 from traceanalyzer.trace import load
 
 X = (64, 128)

@@ -16,8 +16,8 @@ BYTES = 4 * N * N
 
 def test_a_layer_between_gate_and_product_is_no_hindrance(tmp_path: Path) -> None:
     x, gate, up = torch.rand(N, N), torch.rand(N, N), torch.rand(N, N)
-    scene = recorded(lambda: F.silu(x @ gate) * (x @ up), tmp_path)
-    (match,) = matches(scene, "gated_activation")
+    graph = recorded(lambda: F.silu(x @ gate) * (x @ up), tmp_path)
+    (match,) = matches(graph, "gated_activation")
     assert [node.name for node in match.nodes] == ["silu", "mul"] and match.tier == "T1"
     assert match.bytes_saved == 2 * BYTES, "the activation's result is neither written nor read"
 
@@ -25,8 +25,8 @@ def test_a_layer_between_gate_and_product_is_no_hindrance(tmp_path: Path) -> Non
 def test_what_backward_needs_is_still_written(tmp_path: Path) -> None:
     x = torch.rand(N, N)
     gate, up = (torch.rand(N, N, requires_grad=True) for _ in range(2))
-    scene = recorded(lambda: (F.silu(x @ gate) * (x @ up)).sum().backward(), tmp_path)
-    forward = [match for match in matches(scene, "gated_activation") if match.nodes[0].phase == "forward"]
+    graph = recorded(lambda: (F.silu(x @ gate) * (x @ up)).sum().backward(), tmp_path)
+    forward = [match for match in matches(graph, "gated_activation") if match.nodes[0].phase == "forward"]
     assert [match.bytes_saved for match in forward] == [BYTES]
 
 

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from tests.fusion.live import matches, recorded
-from traceanalyzer.fusion.scene import Scene
-from traceanalyzer.model import Peak
+from traceanalyzer.fusion.step_graph import StepGraph
+from traceanalyzer.records import Peak
 
 N = 64
 
@@ -26,7 +26,7 @@ def test_a_weight_that_is_cast_twice_is_cast_once_too_often(tmp_path: Path) -> N
     def step() -> object:
         return x @ weight.bfloat16(), x @ weight.bfloat16(), x @ other.bfloat16()
 
-    (match,) = matches(recorded(step, tmp_path), "cast_churn")
+    (match,) = matches(recorded(step, tmp_path), "repeated_casts")
     assert len(match.nodes) == 1 and match.tier == "T1"
     assert match.bytes_saved == (4 + 2) * N * N, "one of three casts: fp32 is read, bf16 is written"
 
@@ -39,13 +39,13 @@ def test_a_tensor_that_changes_between_casts_is_another(tmp_path: Path) -> None:
         weight.mul_(0.5)
         return first, weight.bfloat16()
 
-    assert not matches(recorded(step, tmp_path), "cast_churn")
+    assert not matches(recorded(step, tmp_path), "repeated_casts")
 
 
 def test_parts_of_one_tensor_are_several(tmp_path: Path) -> None:
     x, weight = torch.rand(N, N), torch.rand(N, 3 * N)
-    scene = recorded(lambda: [each.bfloat16() for each in (x @ weight).chunk(3, -1)], tmp_path)
-    assert not matches(scene, "cast_churn")
+    graph = recorded(lambda: [each.bfloat16() for each in (x @ weight).chunk(3, -1)], tmp_path)
+    assert not matches(graph, "repeated_casts")
 
 
 def test_weights_that_one_operator_wrote_are_several(tmp_path: Path) -> None:
@@ -58,16 +58,16 @@ def test_weights_that_one_operator_wrote_are_several(tmp_path: Path) -> None:
         optimizer.step()
         return [weight.detach().bfloat16() for weight in weights]
 
-    assert not matches(recorded(step, tmp_path), "cast_churn")
+    assert not matches(recorded(step, tmp_path), "repeated_casts")
 
 
-def slow_products(scene: Scene) -> Scene:
+def slow_products(graph: StepGraph) -> StepGraph:
     """On a device whose peaks no product comes near."""
     peaks = tuple(Peak(engine, "fp32", 1e18) for engine in ("vector", "matrix"))
     device = msgspec.structs.replace(
-        scene.analysis.device, kind="cpu", bandwidth_bytes_per_s=1e15, peaks=peaks
+        graph.analysis.device, kind="cpu", bandwidth_bytes_per_s=1e15, peaks=peaks
     )
-    return replace(scene, analysis=scene.analysis.updated(device=device))
+    return replace(graph, analysis=graph.analysis.updated(device=device))
 
 
 def three_products(h: torch.Tensor, weights: list[torch.Tensor]) -> object:
@@ -77,8 +77,8 @@ def three_products(h: torch.Tensor, weights: list[torch.Tensor]) -> object:
 @pytest.mark.parametrize("grad", [True, False])
 def test_products_of_one_tensor_are_one(tmp_path: Path, grad: bool) -> None:
     x, weights = torch.rand(N, N), [torch.rand(N, N, requires_grad=grad) for _ in range(3)]
-    scene = recorded(lambda: three_products(x.exp(), weights), tmp_path)
-    (match,) = matches(slow_products(scene), "merged_products")
+    graph = recorded(lambda: three_products(x.exp(), weights), tmp_path)
+    (match,) = matches(slow_products(graph), "merged_linear")
     assert len(match.nodes) == 3 and match.tier == "T1"
     assert match.bytes_saved == 2 * 4 * N * N, "the input is read once instead of three times"
 
@@ -89,7 +89,7 @@ def test_products_of_parts_are_several(tmp_path: Path) -> None:
     def step() -> object:
         return [part @ weight for part, weight in zip(x.exp().chunk(3), weights, strict=True)]
 
-    assert not matches(slow_products(recorded(step, tmp_path)), "merged_products")
+    assert not matches(slow_products(recorded(step, tmp_path)), "merged_linear")
 
 
 def accumulated(batches: int, zeros: bool) -> Callable[[], object]:
@@ -114,9 +114,9 @@ def test_gradients_of_micro_batches_are_added(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("batches, zeros", [(1, False), (1, True)])
 def test_one_batch_accumulates_nothing(tmp_path: Path, batches: int, zeros: bool) -> None:
-    scene = recorded(accumulated(batches, zeros), tmp_path)
-    assert not matches(scene, "gradient_accumulation")
-    assert bool(matches(scene, "zero_grad")) is zeros
+    graph = recorded(accumulated(batches, zeros), tmp_path)
+    assert not matches(graph, "gradient_accumulation")
+    assert bool(matches(graph, "zero_grad")) is zeros
 
 
 def checkpointed(again: bool) -> Callable[[], object]:

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from tests.trace.build import Rows
-from traceanalyzer.columns import Step, Trace
-from traceanalyzer.cost.ownership import own
-from traceanalyzer.fusion.living import only_one
-from traceanalyzer.fusion.units import units
-from traceanalyzer.model import Dims, OpCall
+from traceanalyzer.cost.price import own
+from traceanalyzer.fusion.evidence.unique_block import only_one
+from traceanalyzer.fusion.step_ops import units
+from traceanalyzer.records import Dims, OpCall
+from traceanalyzer.records.trace import Step, Trace
 
 X = (64, 128)
 BYTES = 4 * 64 * 128

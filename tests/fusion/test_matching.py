@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from traceanalyzer.columns import Trace
-from traceanalyzer.cost.ownership import own
-from traceanalyzer.fusion.executed import Executed, executed, flows
-from traceanalyzer.fusion.matching import _common, matched
-from traceanalyzer.fusion.units import units
+from traceanalyzer.cost.price import own
+from traceanalyzer.fusion.evidence.align_steps import _common, matched
+from traceanalyzer.fusion.evidence.execution_trace import Executed, executed, flows
+from traceanalyzer.fusion.step_ops import units
+from traceanalyzer.records.trace import Trace
 from traceanalyzer.trace import load
 
 SCRIPT = """

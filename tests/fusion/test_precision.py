@@ -14,9 +14,9 @@ import pytest
 
 from tests.fusion.models import MODELS
 from tests.fusion.witness import MARK
-from traceanalyzer.columns import Trace
-from traceanalyzer.cost.ownership import own
-from traceanalyzer.fusion.dataflow import Tier, dataflow
+from traceanalyzer.cost.price import own
+from traceanalyzer.fusion.evidence.dataflow import Tier, dataflow
+from traceanalyzer.records.trace import Trace
 from traceanalyzer.trace import load
 
 RUNS = [(name, kind) for kind in ("training", "inference") for name in MODELS]

@@ -7,16 +7,16 @@ from dataclasses import replace
 import pytest
 
 from tests.trace.build import Rows
-from traceanalyzer.columns import Trace
-from traceanalyzer.cost.ownership import own
+from traceanalyzer.assembly.assemble import assemble
+from traceanalyzer.cost.price import own
 from traceanalyzer.device import Match as DeviceMatch
 from traceanalyzer.device import named
-from traceanalyzer.fusion.advise import applied, suggestions
-from traceanalyzer.fusion.predict import WIDEST
 from traceanalyzer.fusion.rules import Rule, rules
-from traceanalyzer.fusion.scene import Scene, scene
-from traceanalyzer.model import Dims, OpCall
-from traceanalyzer.roofline.assemble import assemble
+from traceanalyzer.fusion.savings import WIDEST
+from traceanalyzer.fusion.step_graph import StepGraph, step_graph
+from traceanalyzer.fusion.suggestions import applied, suggestions
+from traceanalyzer.records import Dims, OpCall
+from traceanalyzer.records.trace import Trace
 from traceanalyzer.roofline.thresholds import Thresholds
 from traceanalyzer.trace import select_window
 
@@ -31,7 +31,7 @@ def call(name: str, *shapes: Dims, concrete: tuple[str, ...] = ()) -> OpCall:
                   concrete=concrete or ("",) * len(shapes))  # fmt: skip
 
 
-def step(*calls: OpCall, freed: bool = True, annotation: str = "") -> Scene:
+def step(*calls: OpCall, freed: bool = True, annotation: str = "") -> StepGraph:
     """One operator after another, each with a kernel; what each makes is freed while the next one works."""
     rows = Rows()
     if annotation:
@@ -48,15 +48,15 @@ def step(*calls: OpCall, freed: bool = True, annotation: str = "") -> Scene:
     return judged(trace)
 
 
-def judged(trace: Trace) -> Scene:
+def judged(trace: Trace) -> StepGraph:
     window, ownership = select_window(trace, 0, "complete"), own(trace)
     analysis = assemble(trace, 0, window, ownership, DeviceMatch(named("h100-sxm5")), Thresholds())
-    found = scene(trace, ownership, window, analysis)
+    found = step_graph(trace, ownership, window, analysis)
     assert found is not None
     return found
 
 
-def found(given: Scene) -> dict[str, int]:
+def found(given: StepGraph) -> dict[str, int]:
     return {rule.name: len(matches) for rule, matches in applied(given) if matches}
 
 
@@ -127,7 +127,7 @@ ATTENTION = (
 
 def test_attention_is_found_by_its_scores() -> None:
     given = step(*ATTENTION)
-    assert found(given) == {"attention_by_hand": 1}
+    assert found(given) == {"unfused_attention": 1}
     ((match,),) = [matches for rule, matches in applied(given) if matches]
     assert match.after is not None
     assert match.after.bytes == 4 * 4 * 16 * 1024 * 64, "queries, keys, values and the result"

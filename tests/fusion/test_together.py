@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from tests.fusion.live import recorded
-from traceanalyzer.fusion.advise import applied
+from traceanalyzer.fusion.module_compile import together
 from traceanalyzer.fusion.rules import Match
-from traceanalyzer.fusion.together import together
+from traceanalyzer.fusion.suggestions import applied
 
 ROWS, WIDTH = 256, 128
 X = 4 * ROWS * WIDTH  # bytes of a tensor
@@ -38,12 +38,12 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[Matc
         block(x, gate).backward(g)
         block.zero_grad()
 
-    scene = recorded(step, tmp_path_factory.mktemp("block"))
-    alone = list(applied(scene))
+    graph = recorded(step, tmp_path_factory.mktemp("block"))
+    alone = list(applied(graph))
     pairs: dict[str, list[tuple[Match, Match]]] = {}
-    for (rule, before), (_, after) in zip(alone, together(scene, alone), strict=True):
+    for (rule, before), (_, after) in zip(alone, together(graph, alone), strict=True):
         for one, other in zip(before, after, strict=True):
-            if rule.instead == "compiled":
+            if rule.replacement == "compiled":
                 pairs.setdefault(str(one.nodes[0].phase), []).append((one, other))
     return pairs
 
@@ -71,7 +71,7 @@ def test_alone_each_counts_what_passes_between_as_written_and_read(
 ) -> None:
     for pairs in (found["forward"], found["backward"]):
         for alone, whole in pairs:
-            assert whole.together and alone.after and whole.after and whole.after.bytes < alone.after.bytes
+            assert whole.compiled_with_neighbors and alone.after and whole.after and whole.after.bytes < alone.after.bytes
             assert whole.after.share <= alone.after.share
             assert sum(node.bytes for node in whole.nodes) >= (whole.bytes_saved or 0) + whole.after.bytes
 

@@ -9,18 +9,18 @@ import pytest
 import torch
 
 from tests.fusion.live import recorded
-from traceanalyzer.fusion.scene import Scene
+from traceanalyzer.fusion.step_graph import StepGraph
 
 
-def slowed(scene: Scene, by_ns: int) -> Scene:
-    recording = scene.analysis.recording
+def slowed(graph: StepGraph, by_ns: int) -> StepGraph:
+    recording = graph.analysis.recording
     assert recording is not None
     told = msgspec.structs.replace(recording, unprofiled_step_ns=10**9, profiled_step_ns=10**9 + by_ns)
-    return replace(scene, analysis=scene.analysis.updated(recording=told))
+    return replace(graph, analysis=graph.analysis.updated(recording=told))
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+def graph(tmp_path_factory: pytest.TempPathFactory) -> StepGraph:
     x, y = torch.rand(1 << 20), torch.rand(1 << 20)
 
     def step() -> object:
@@ -31,23 +31,23 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     return recorded(step, tmp_path_factory.mktemp("slowed"))
 
 
-def test_as_much_is_taken_off_as_the_step_took_longer(scene: Scene) -> None:
-    before = sum(node.time_ns for node in scene.nodes)
+def test_as_much_is_taken_off_as_the_step_took_longer(graph: StepGraph) -> None:
+    before = sum(node.time_ns for node in graph.nodes)
     by = before // 10
-    assert slowed(scene, by).undisturbed_ns(scene.nodes) == pytest.approx(before - by, abs=2)
+    assert slowed(graph, by).undisturbed_ns(graph.nodes) == pytest.approx(before - by, abs=2)
 
 
-def test_what_works_in_place_gets_no_new_memory(scene: Scene) -> None:
-    inside = [node for node in scene.nodes if node.call.name == "aten::mul_"]
+def test_what_works_in_place_gets_no_new_memory(graph: StepGraph) -> None:
+    inside = [node for node in graph.nodes if node.call.name == "aten::mul_"]
     assert len(inside) == 1
-    assert slowed(scene, 10**6).undisturbed_ns(inside) == inside[0].time_ns
+    assert slowed(graph, 10**6).undisturbed_ns(inside) == inside[0].time_ns
 
 
-def test_a_step_that_was_not_slower_stays_as_it_is(scene: Scene) -> None:
+def test_a_step_that_was_not_slower_stays_as_it_is(graph: StepGraph) -> None:
     for by in (0, -(10**6)):
-        assert slowed(scene, by).undisturbed_ns(scene.nodes) == sum(node.time_ns for node in scene.nodes)
+        assert slowed(graph, by).undisturbed_ns(graph.nodes) == sum(node.time_ns for node in graph.nodes)
 
 
-def test_a_slower_machine_never_takes_all(scene: Scene) -> None:
-    left = slowed(scene, 10**12).undisturbed_ns(scene.nodes)
-    assert left >= 0.3 * sum(node.time_ns for node in scene.nodes)
+def test_a_slower_machine_never_takes_all(graph: StepGraph) -> None:
+    left = slowed(graph, 10**12).undisturbed_ns(graph.nodes)
+    assert left >= 0.3 * sum(node.time_ns for node in graph.nodes)

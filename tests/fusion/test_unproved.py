@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from tests.fusion.live import recorded
-from traceanalyzer.cost.ownership import own
-from traceanalyzer.fusion.dataflow import Edge, dataflow
-from traceanalyzer.fusion.scene import Scene
+from traceanalyzer.cost.price import own
+from traceanalyzer.fusion.evidence.dataflow import Edge, dataflow
+from traceanalyzer.fusion.step_graph import StepGraph
 
 N = 256
 X, Y, BIG = torch.rand(N, N), torch.rand(N, N), torch.rand(N, 4 * N)
@@ -40,21 +40,21 @@ def a_part_changed() -> object:
     return h.log(), h
 
 
-def blind(scene: Scene) -> tuple[Edge, ...]:
+def blind(graph: StepGraph) -> tuple[Edge, ...]:
     """Edges as they are told without an executed step."""
-    trace = replace(scene.trace, evidence=None)
-    return dataflow(trace, own(trace), scene.step).edges
+    trace = replace(graph.trace, evidence=None)
+    return dataflow(trace, own(trace), graph.step).edges
 
 
 @pytest.mark.parametrize("step", [kept_beside_another, averaged, copied_over, a_part_changed])
 def test_no_edge_is_proved_that_is_not_so(tmp_path: Path, step: Callable[[], object]) -> None:
-    scene = recorded(step, tmp_path)
-    assert scene.executed
-    truth = {(edge.producer, edge.consumer) for edge in scene.edges}
-    said = {(edge.producer, edge.consumer) for edge in blind(scene) if edge.tier == "T2"}
-    assert said <= truth, [(scene.nodes[a].name, scene.nodes[b].name) for a, b in said - truth]
+    graph = recorded(step, tmp_path)
+    assert graph.executed
+    truth = {(edge.producer, edge.consumer) for edge in graph.edges}
+    said = {(edge.producer, edge.consumer) for edge in blind(graph) if edge.tier == "T2"}
+    assert said <= truth, [(graph.nodes[a].name, graph.nodes[b].name) for a, b in said - truth]
 
 
 def test_what_an_executed_step_refutes_is_no_edge(tmp_path: Path) -> None:
-    scene = recorded(kept_beside_another, tmp_path)
-    assert {edge.tier for edge in scene.edges} <= {"T1"}
+    graph = recorded(kept_beside_another, tmp_path)
+    assert {edge.tier for edge in graph.edges} <= {"T1"}

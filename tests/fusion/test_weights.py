@@ -11,16 +11,16 @@ import pytest
 from tests.fusion.test_rules import EXP, step
 from traceanalyzer.device import named
 from traceanalyzer.fusion.rules import Match, rules
-from traceanalyzer.fusion.scene import Scene
+from traceanalyzer.fusion.step_graph import StepGraph
 
 WEIGHT = (4096, 4096)
 STEPS = 2
 CALLS = 10
 
 
-def scene(
+def scene_of(
     device: str = "a100-sxm4-80gb", *, steps: int = STEPS, phase: str | None = None, **fields: Any
-) -> Scene:
+) -> StepGraph:
     """A step's rows are one product; `fields` are that row's."""
     given = step(EXP)
     busy = given.analysis.time.busy_ns
@@ -35,7 +35,7 @@ def scene(
     return replace(given, analysis=analysis, nodes=nodes)
 
 
-def found(rule: str, given: Scene) -> list[Match]:
+def found(rule: str, given: StepGraph) -> list[Match]:
     known = next(each for each in rules() if each.name == rule)
     return list(known.find(given, lambda node: True))
 
@@ -47,7 +47,7 @@ def few_rows(**more: Any) -> dict[str, Any]:
 
 
 def test_weights_that_limit_products_are_read_half_as_long() -> None:
-    given = scene(**few_rows())
+    given = scene_of(**few_rows())
     (match,) = found("quantized_weights", given)
     assert match.bytes_saved == 4096 * 4096 * CALLS // STEPS, "two bytes become one"
     time = given.analysis.time.busy_ns / STEPS
@@ -56,12 +56,12 @@ def test_weights_that_limit_products_are_read_half_as_long() -> None:
 
 
 @pytest.mark.parametrize("given", [
-    scene(**few_rows(), phase="backward"),
-    scene(**few_rows(), steps=0),
-    scene(**few_rows(verdict="compute_bound")),
-    scene(**few_rows(input_dims=((4096, 64), (64, 4096)), read_bytes=2 * 2 * 4096 * 64, write_bytes=2**25)),
+    scene_of(**few_rows(), phase="backward"),
+    scene_of(**few_rows(), steps=0),
+    scene_of(**few_rows(verdict="compute_bound")),
+    scene_of(**few_rows(input_dims=((4096, 64), (64, 4096)), read_bytes=2**20, write_bytes=2**25)),
 ], ids=["trained", "no steps", "arithmetic", "a small weight"])  # fmt: skip
-def test_where_weights_do_not_limit(given: Scene) -> None:
+def test_where_weights_do_not_limit(given: StepGraph) -> None:
     assert not found("quantized_weights", given)
 
 
@@ -70,16 +70,16 @@ def large(**more: Any) -> dict[str, Any]:
 
 
 def test_pruned_weights_could_be_skipped() -> None:
-    (match,) = found("sparse_weights", scene(**large()))
+    (match,) = found("sparse_weights", scene_of(**large()))
     assert match.saved is None and match.after is None
 
 
 @pytest.mark.parametrize("given", [
-    scene("v100-sxm2", **large()),
-    scene(**large(), steps=0),
-    scene(**large(), phase="backward"),
-    scene(**large(input_dims=((4096, 4096), (4096, 4100)))),
-    scene(**large(verdict="memory_bound")),
+    scene_of("v100-sxm2", **large()),
+    scene_of(**large(), steps=0),
+    scene_of(**large(), phase="backward"),
+    scene_of(**large(input_dims=((4096, 4096), (4096, 4100)))),
+    scene_of(**large(verdict="memory_bound")),
 ], ids=["Volta", "no steps", "trained", "odd", "memory"])  # fmt: skip
-def test_where_zeros_cannot_be_skipped(given: Scene) -> None:
+def test_where_zeros_cannot_be_skipped(given: StepGraph) -> None:
     assert not found("sparse_weights", given)

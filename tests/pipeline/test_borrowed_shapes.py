@@ -11,9 +11,9 @@ import pytest
 
 from tests.pipeline.kineto import Kineto, Tensor
 from tests.pipeline.test_verdicts_end_to_end import analyse, row
-from traceanalyzer.analyze import Options
-from traceanalyzer.cost.borrow import _by_sequence, _Lender
-from traceanalyzer.cost.sequences import Sequences
+from traceanalyzer.inference.borrowed_shapes import _by_sequence, _Lender
+from traceanalyzer.inference.kernel_sequences import Sequences
+from traceanalyzer.pipeline import Options
 
 N = 1 << 24
 GRID = (N // 1024, 1, 1)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import traceanalyzer
-from traceanalyzer.analyze import Options
-from traceanalyzer.model import Analysis
+from traceanalyzer.pipeline import Options
+from traceanalyzer.records import Analysis
 
 REFUSED = ("not_a_trace", "not_kineto")
 

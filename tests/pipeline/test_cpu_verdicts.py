@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks.cpu_verdicts import CALLS, PRODUCTS, STEPS, Seen, best_attempt
-from traceanalyzer.model import Analysis
+from traceanalyzer.records import Analysis
 
 pytestmark = pytest.mark.slow
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 import traceanalyzer
-from traceanalyzer.analyze import Options
-from traceanalyzer.cost import price
-from traceanalyzer.cost.attention import BACKWARD, FORWARD
-from traceanalyzer.cost.foreign import DATA_DEPENDENT, DATA_DEPENDENT_OPERATORS
-from traceanalyzer.model import Analysis, Unpriced
+from traceanalyzer.cost import price_call
+from traceanalyzer.cost.formulas.attention import BACKWARD, FORWARD
+from traceanalyzer.cost.formulas.foreign import DATA_DEPENDENT, DATA_DEPENDENT_OPERATORS
+from traceanalyzer.pipeline import Options
+from traceanalyzer.records import Analysis, Unpriced
 from traceanalyzer.trace import load
 
 PEAKS = ("fp32=20T", "fp64=10T", "matrix:fp32=20T", "bf16=100T", "fp16=100T")
@@ -108,7 +108,7 @@ def test_no_formula_fails_on_what_was_really_called(real_traces: Path) -> None:
         if path.name.startswith("not_"):
             continue
         for call in set(load(str(path)).calls):
-            cost = price(call)
+            cost = price_call(call)
             failed = isinstance(cost, Unpriced) and cost.reason == "formula_failed"
             assert not failed, (path.name, call, cost)
             distinct += 1

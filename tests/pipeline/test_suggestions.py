@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import traceanalyzer
-from traceanalyzer.analyze import Options, judged_step
-from traceanalyzer.fusion.advise import applied
-from traceanalyzer.fusion.predict import WIDEST
-from traceanalyzer.model import Analysis, Suggestion
+from traceanalyzer.fusion.savings import WIDEST
+from traceanalyzer.fusion.suggestions import applied
+from traceanalyzer.pipeline import Options, judged_step
+from traceanalyzer.records import Analysis, Suggestion
 
 REFUSED = ("not_a_trace", "not_kineto")
 
@@ -58,4 +58,4 @@ def test_no_kernel_is_claimed_twice_and_none_saves_more_than_it_takes(real_trace
 def test_what_is_compiled_gets_no_advice_to_compile(real_traces: Path) -> None:
     analysis = traceanalyzer.analyze(str(real_traces / "train_gpt_compiled_h100_rank0of8.json.gz"))
     rules = {told.rule for told in analysis.suggestions or ()}
-    assert not rules & {"pointwise_chain", "rms_norm", "attention_by_hand", "fused_optimizer"}
+    assert not rules & {"pointwise_chain", "rms_norm", "unfused_attention", "fused_optimizer"}

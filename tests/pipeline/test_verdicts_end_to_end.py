@@ -9,8 +9,8 @@ import pytest
 import traceanalyzer
 from tests.pipeline.kineto import Kineto
 from tests.pipeline.test_conservation import check
-from traceanalyzer.analyze import Options
-from traceanalyzer.model import Analysis, OpRow
+from traceanalyzer.pipeline import Options
+from traceanalyzer.records import Analysis, OpRow
 
 HALF = "c10::BFloat16"
 

@@ -10,27 +10,25 @@ import pytest
 
 from tests.project.tree import MODULES, PACKAGE, name_of, syntax
 
-ALLOWED = {  # not listed: analyze, cli, __init__ and __main__, which may import everything
-    "errors": "",
+ALLOWED = {  # not listed: pipeline, cli, __init__ and __main__, which may import everything
     "files": "",
-    "units": "",
     "startup": "",
-    "model": "errors units",
-    "published": "model",
-    "columns": "model",
-    "trace": "errors units model columns",
-    "cost": "errors units model columns",
-    "costs": "model cost",
-    "device": "errors units model columns",
-    "roofline": "errors units model columns cost device",
-    "fusion": "errors units model columns cost device roofline",
-    "verify": "errors model units cost fusion",
-    "report": "model units published",
-    "collect": "errors files model startup",
-    "ranks": "errors units model columns trace",
-    "compare": "errors units model",
+    "records": "",
+    "trace": "records",
+    "inference": "records trace",
+    "cost": "records inference",
+    "formulas": "records cost",
+    "device": "records",
+    "roofline": "records cost device",
+    "fusion": "records cost roofline",
+    "assembly": "records cost device roofline",
+    "report": "records",
+    "compare": "records",
+    "verify": "records cost fusion",
+    "collect": "records files startup",
+    "ranks": "records trace",
 }
-FREE = {"analyze", "cli", "__init__", "__main__"}
+FREE = {"pipeline", "cli", "__init__", "__main__"}
 ONLY = {
     "torch": ("collect/", "device/calibrate", "verify/"),
     "transformers": ("collect/huggingface",),

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from traceanalyzer.cost import FORMULAS, load_families, price
-from traceanalyzer.model import Cost, Dims, OpCall, Unpriced
-from traceanalyzer.units import ITEMSIZE
+from traceanalyzer.cost import FORMULAS, load_families, price_call
+from traceanalyzer.records import Cost, Dims, OpCall, Unpriced
+from traceanalyzer.records.units import ITEMSIZE
 
 load_families()
 NAMES = sorted(FORMULAS)
@@ -74,7 +74,7 @@ def holds(result: Cost | Unpriced) -> None:
 @settings(max_examples=1500)
 @given(calls())
 def test_no_input_makes_a_formula_fail(call: OpCall) -> None:
-    holds(price(call))
+    holds(price_call(call))
 
 
 WITHOUT = {  # what a trace leaves of the inputs without record_shapes, and of nested tensors
@@ -87,7 +87,7 @@ CONSTANT = {"aten::_amp_update_scale_"}  # its tensors have one element each, wh
 @pytest.mark.parametrize("recorded", WITHOUT.values(), ids=list(WITHOUT))
 @pytest.mark.parametrize("name", NAMES)
 def test_an_op_without_recorded_inputs_is_not_priced(name: str, recorded: tuple[Any, ...]) -> None:
-    result = price(OpCall(name, *recorded))
+    result = price_call(OpCall(name, *recorded))
     holds(result)
     # Views and allocations cost nothing whatever their inputs are; all else is unknown, not zero.
     assert isinstance(result, Unpriced) or FORMULAS[name].role == "free" or name in CONSTANT, result
@@ -95,18 +95,20 @@ def test_an_op_without_recorded_inputs_is_not_priced(name: str, recorded: tuple[
 
 @pytest.mark.parametrize("size", ["", "None"])
 def test_a_size_that_was_not_recorded_is_not_a_scalar(size: str) -> None:
-    assert isinstance(price(OpCall("aten::zeros", ((),), (None,), ("ScalarList",), (), (size,))), Unpriced)
-    scalar = price(OpCall("aten::zeros", ((),), (None,), ("ScalarList",), (), ("[]",)))
+    assert isinstance(
+        price_call(OpCall("aten::zeros", ((),), (None,), ("ScalarList",), (), (size,))), Unpriced
+    )
+    scalar = price_call(OpCall("aten::zeros", ((),), (None,), ("ScalarList",), (), ("[]",)))
     assert isinstance(scalar, Cost) and scalar.write_bytes == 4
 
 
 def test_a_copy_from_a_nested_tensor_is_not_half_priced() -> None:
     call = OpCall("aten::copy_", ((8, 8), ()), ("fp32", None), ("float", ""))
-    assert isinstance(price(call), Unpriced)
+    assert isinstance(price_call(call), Unpriced)
     number = OpCall("aten::copy_", ((8, 8), ()), ("fp32", "fp32"), ("float", "float"))
-    assert price(number) == Cost(0, 0, 256)
+    assert price_call(number) == Cost(0, 0, 256)
 
 
 def test_negative_counts_are_refused() -> None:
     call = OpCall("aten::mm", ((4, -8), (-8, 4)), ("fp32", "fp32"), ("float", "float"))
-    assert isinstance(price(call), Unpriced)
+    assert isinstance(price_call(call), Unpriced)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from tests.report.example_rows import H100, training_rows
-from traceanalyzer.model import (
+from traceanalyzer.records import (
     IDLE_CAUSES,
     OPERATOR_CLASSES,
     VERDICTS,
@@ -23,6 +23,7 @@ from traceanalyzer.model import (
     IdlePart,
     KernelTime,
     MemoryBound,
+    Notice,
     OpRow,
     Projection,
     RankEntry,
@@ -36,7 +37,6 @@ from traceanalyzer.model import (
     TimeInfo,
     Tool,
     VerdictPart,
-    Warning,
     WindowInfo,
 )
 
@@ -100,7 +100,7 @@ def _order(row: OpRow) -> tuple[int, str, str, str]:
 def example_analysis(**changes: Any) -> Analysis:
     """A bf16 training run on an H100: all verdicts, several precisions and phases, one warning."""
     analysis = analysis_of(training_rows())
-    warnings = (Warning("clipped", "calls are cut by the window's ends: their time inside counts, "
+    warnings = (Notice("clipped", "calls are cut by the window's ends: their time inside counts, "
                                    "their rates do not", 14),)  # fmt: skip
     source = msgspec.structs.replace(analysis.source, warnings=warnings)
     return msgspec.structs.replace(analysis, **{"source": source, **changes})
@@ -230,7 +230,7 @@ def on_cpu(*, gpu_lost: bool = False) -> Analysis:
     analysis = analysis_of([_unjudged(r, "no_device") for r in rows], device=device)
     if not gpu_lost:
         return analysis
-    warning = Warning("gpu_not_captured", "the trace lists a GPU but holds no GPU activity")
+    warning = Notice("gpu_not_captured", "the trace lists a GPU but holds no GPU activity")
     return msgspec.structs.replace(
         analysis, source=msgspec.structs.replace(analysis.source, warnings=(warning,))
     )
@@ -276,7 +276,7 @@ def nothing_done() -> Analysis:
 def salvaged() -> Analysis:
     """A file that was cut off, with activity outside the window."""
     analysis = analysis_of(training_rows(), outside_ns=9_000_000)
-    warning = Warning("truncated", "the file ends before the trace does; rows after the end are missing")
+    warning = Notice("truncated", "the file ends before the trace does; rows after the end are missing")
     source = msgspec.structs.replace(
         analysis.source, salvaged=Salvaged(401_120, 13, 48_211_900), warnings=(warning,)
     )
@@ -353,7 +353,7 @@ def hostile() -> Analysis:
         )  # fmt: skip
     analysis = analysis_of(rows, name='<img src=x onerror="x">|`-->.json')
     text = "".join(HOSTILE_NAMES[:9])
-    source = msgspec.structs.replace(analysis.source, dialect=text, warnings=(Warning(text, text, 3),))
+    source = msgspec.structs.replace(analysis.source, dialect=text, warnings=(Notice(text, text, 3),))
     return msgspec.structs.replace(
         analysis,
         source=source,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from traceanalyzer.model import Device, Flag, KernelTime, OperatorClass, OpRow, Peak, Phase, Verdict
+from traceanalyzer.records import Device, Flag, KernelTime, OperatorClass, OpRow, Peak, Phase, Verdict
 
 H100 = Device(
     id="nvidia-h100-sxm", name="NVIDIA H100 80GB HBM3", kind="gpu", how="trace", confidence="high",

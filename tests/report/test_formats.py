@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from tests.report import example
-from traceanalyzer.model import Analysis, OpRow
+from traceanalyzer.records import Analysis, OpRow
 from traceanalyzer.report import RENDERERS, is_own_report, redacted, render
 from traceanalyzer.report.layers import merged
 from traceanalyzer.report.markdown import LIMIT, cell, code, prose

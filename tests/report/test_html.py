@@ -16,9 +16,9 @@ from tests.report.dom import Node, parse
 from traceanalyzer.report import read_back, render
 from traceanalyzer.report.assets import asset
 from traceanalyzer.report.html import LIMIT, notebook
+from traceanalyzer.report.labels import CLASS_LABELS, FLAG_MEANING, REASON_MEANING, VERDICT_LABELS
 from traceanalyzer.report.layers import merged
 from traceanalyzer.report.sentence import headline
-from traceanalyzer.report.words import CLASS_LABELS, FLAG_MEANING, REASON_MEANING, VERDICT_LABELS
 
 
 def page_of(name: str) -> Node:

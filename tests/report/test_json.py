@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.report import example
-from traceanalyzer.model import OpRow
+from traceanalyzer.records import OpRow
 from traceanalyzer.report import json as report_json
 from traceanalyzer.report import read_back, render
 

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from tests.report import example
-from traceanalyzer.model import Analysis
+from traceanalyzer.records import Analysis
 from traceanalyzer.report.layers import layer_of, layers, merged
 
 

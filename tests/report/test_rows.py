@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from tests.report import example
-from traceanalyzer.model import Analysis, OpRow
+from traceanalyzer.records import Analysis, OpRow
 from traceanalyzer.report.rows import AGGREGATED, is_sum, made_small, top_rows
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tests.report import example
-from traceanalyzer.model import Analysis
+from traceanalyzer.records import Analysis
 from traceanalyzer.report.sentence import headline, whole_percent
 from traceanalyzer.report.view import verdict_sentence
 

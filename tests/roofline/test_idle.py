@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traceanalyzer.columns import Kernels, Launches, Ops, RecordKind, Trace
-from traceanalyzer.model import IDLE_CAUSES
+from traceanalyzer.records import IDLE_CAUSES
+from traceanalyzer.records.trace import Kernels, Launches, Ops, RecordKind, Trace
 from traceanalyzer.roofline.idle import gaps, idle_by_cause
 
 LOADER = "enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__"

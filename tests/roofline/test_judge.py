@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from traceanalyzer.device import cpu, find, named, override
-from traceanalyzer.model import Device, Peak
+from traceanalyzer.records import Device, Peak
 from traceanalyzer.roofline.thresholds import Thresholds
 from traceanalyzer.roofline.verdicts import Roofs, RowFacts, judge
 

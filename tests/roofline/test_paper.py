@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from traceanalyzer.device import named
-from traceanalyzer.published import TRANSFORMER_2021
+from traceanalyzer.report.published import TRANSFORMER_2021
 from traceanalyzer.roofline.thresholds import Thresholds
 from traceanalyzer.roofline.verdicts import Roofs, RowFacts, judge
 

@@ -4,7 +4,7 @@ import pytest
 
 from traceanalyzer.device import named, override
 from traceanalyzer.device.match import find
-from traceanalyzer.model import Device, Peak
+from traceanalyzer.records import Device, Peak
 from traceanalyzer.roofline.precision import choose
 
 A100, V100, H100 = named("a100-sxm4-80gb"), named("v100-sxm2"), named("h100-sxm5")

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from tests.report import example
+from traceanalyzer.assembly.what_if import projections
 from traceanalyzer.device import named
-from traceanalyzer.model import Analysis, Device, OpRow
-from traceanalyzer.roofline.project import projections
+from traceanalyzer.records import Analysis, Device, OpRow
 
 H100 = named("h100-sxm5")
 LIMITED = ("compute_bound", "memory_bound")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from traceanalyzer.model import Device, Flag, KernelTime, OpRow
-from traceanalyzer.roofline.selfcheck import explained, formulas, self_check
+from traceanalyzer.assembly.self_check import explained, formulas, self_check
+from traceanalyzer.records import Device, Flag, KernelTime, OpRow
 
 MIB = 1 << 20
 DEVICE = Device(id="d", name="D", kind="gpu", how="flag", confidence="", bandwidth_bytes_per_s=1e12,

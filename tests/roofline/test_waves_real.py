@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from traceanalyzer.columns import DeviceProperties
-from traceanalyzer.roofline.waves import resident_blocks
+from traceanalyzer.records.trace import DeviceProperties
+from traceanalyzer.roofline.occupancy import resident_blocks
 
 FOLDER = os.environ.get("TRACEANALYZER_REAL_TRACES")
 FILES = sorted(Path(FOLDER).glob("*.json.gz")) if FOLDER else []

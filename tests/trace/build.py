@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from traceanalyzer.columns import RecordKind, Trace
-from traceanalyzer.model import OpCall
-from traceanalyzer.trace.assemble import trace_of
-from traceanalyzer.trace.raw import Raw, RawKernels, RawLaunches, RawMemory, RawOps
+from traceanalyzer.records import OpCall
+from traceanalyzer.records.trace import RecordKind, Trace
+from traceanalyzer.trace.linking.assemble import trace_of
+from traceanalyzer.trace.reading.raw import Raw, RawKernels, RawLaunches, RawMemory, RawOps
 
 
 @dataclass

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traceanalyzer.trace.cpp_kernels import annotated
-from traceanalyzer.trace.events import Event
+from traceanalyzer.trace.reading.cpp_kernels import annotated
+from traceanalyzer.trace.reading.events import Event
 
 KINDS = ("float32", "bfloat16", "int64", "bool")
 buffers = st.lists(st.tuples(st.sampled_from(KINDS), st.lists(st.integers(1, 10**7), max_size=4)), max_size=5)

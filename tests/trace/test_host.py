@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.trace.build import Rows, name_of
-from traceanalyzer.columns import UNLINKED, OpKind, RecordKind, Trace
-from traceanalyzer.errors import TraceFormatError
+from traceanalyzer.records.errors import TraceFormatError
+from traceanalyzer.records.trace import UNLINKED, OpKind, RecordKind, Trace
 from traceanalyzer.trace import devices_with_work, load
 
 FOLDER = os.environ.get("TRACEANALYZER_REAL_TRACES")

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from tests.trace.build import Rows
-from traceanalyzer.cost import price
-from traceanalyzer.model import Cost, Dims, OpCall
+from traceanalyzer.cost import price_call
+from traceanalyzer.records import Cost, Dims, OpCall
 from traceanalyzer.trace import load
 
 X = torch.arange(50.0 * 8 * 6).view(50, 8, 6)
@@ -41,7 +41,7 @@ def test_what_is_read(index: tuple[object, ...], indices: int, tmp_path: Path) -
     made = X[index]  # type: ignore[index]
     call = recorded(lambda: X[index], "aten::index", tmp_path / "t.json")  # type: ignore[index]
     assert call.output == tuple(made.shape)
-    cost = price(call)
+    cost = price_call(call)
     assert isinstance(cost, Cost) and cost.note
     assert (cost.read_bytes, cost.write_bytes) == (4 * made.numel() + 8 * indices, 4 * made.numel())
 
@@ -62,7 +62,7 @@ def test_what_is_written(
     touched = y[index].numel()
     put, path = "aten::_index_put_impl_", tmp_path / "t.json"
     call = recorded(lambda: y.index_put_(index, value, accumulate), put, path)
-    cost = price(call)
+    cost = price_call(call)
     assert isinstance(cost, Cost)
     given = 4 * value.numel() if value.dim() else 0
     assert cost.read_bytes == given + 8 * indices + 4 * touched * accumulate
@@ -74,7 +74,7 @@ def test_what_is_written(
 def test_how_many_are_not_zero(rank: int, tmp_path: Path) -> None:
     x = (torch.arange(24) % 3).view([24, (4, 6), (2, 3, 4)][rank - 1])
     call = recorded(x.nonzero, "aten::nonzero", tmp_path / "t.json")
-    cost = price(call)
+    cost = price_call(call)
     assert isinstance(cost, Cost) and cost.note
     assert (cost.flops, cost.read_bytes, cost.write_bytes) == (24, 8 * 24, 8 * 16 * rank)
 

@@ -13,10 +13,10 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from tests.trace.build import Rows, name_of
-from traceanalyzer.columns import Trace
-from traceanalyzer.model import Dims, OpCall, Shape
+from traceanalyzer.inference.list_dtypes import ItemType, item_type
+from traceanalyzer.records import Dims, OpCall, Shape
+from traceanalyzer.records.trace import Trace
 from traceanalyzer.trace import load
-from traceanalyzer.trace.tensorlists import ItemType, item_type
 
 FOLDER = os.environ.get("TRACEANALYZER_REAL_TRACES")
 IMAGES, FILTERS = (2, 3, 9, 9), (8, 3, 3, 3)

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.trace.build import Rows, link_names
-from traceanalyzer.columns import UNLINKED, OpKind, Trace
+from traceanalyzer.records.trace import UNLINKED, OpKind, Trace
 from traceanalyzer.trace import devices_with_work, load, of_device
-from traceanalyzer.trace.link import latest_before
+from traceanalyzer.trace.linking.link import latest_before
 
 FOLDER = os.environ.get("TRACEANALYZER_REAL_TRACES")
 
@@ -266,7 +266,7 @@ def test_real_traces_link_as_counted(name: str) -> None:
     "name", ["infer_owlv2_h100", "infer_sd35_compiled_mi300x", "train_v100_float_epoch", "norm_layers_mi300x"]
 )
 def test_where_ids_are_op_ids_they_say_the_same_as_times(name: str) -> None:
-    from traceanalyzer.trace.reader import read
+    from traceanalyzer.trace.reading.reader import read
 
     assert FOLDER
     path = str(Path(FOLDER) / f"{name}.json.gz")

@@ -13,7 +13,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.checkpoint import checkpoint
 
 from tests.trace.build import Rows, name_of
-from traceanalyzer.columns import PHASES, OpKind, Trace
+from traceanalyzer.records.trace import PHASES, OpKind, Trace
 from traceanalyzer.trace import load
 
 NODE = re.compile(r"Backward\d*$|AccumulateGrad$")

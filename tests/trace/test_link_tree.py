@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from traceanalyzer.trace import tree
+from traceanalyzer.trace.linking import tree
 
 Interval = tuple[int, int, int, bool]  # thread, start, end, annotation
 

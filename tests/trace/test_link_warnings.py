@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.trace.build import Rows
-from traceanalyzer.errors import TraceFormatError
+from traceanalyzer.records.errors import TraceFormatError
 from traceanalyzer.trace import trace_files
 
 

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.trace import twin
-from traceanalyzer.errors import TraceAnalyzerError
-from traceanalyzer.trace import blocks, source
-from traceanalyzer.trace.raw import Raw
-from traceanalyzer.trace.reader import read
+from traceanalyzer.records.errors import TraceAnalyzerError
+from traceanalyzer.trace.reading import blocks, source
+from traceanalyzer.trace.reading.raw import Raw
+from traceanalyzer.trace.reading.reader import read
 
 
 def op(number: int, name: str = "aten::mm", **more: Any) -> dict[str, Any]:

@@ -17,12 +17,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traceanalyzer.errors import TraceFormatError
-from traceanalyzer.model import Recording
-from traceanalyzer.trace.gather import nanoseconds
-from traceanalyzer.trace.raw import Raw
-from traceanalyzer.trace.reader import read
-from traceanalyzer.trace.rows import module_path
+from traceanalyzer.records import Recording
+from traceanalyzer.records.errors import TraceFormatError
+from traceanalyzer.trace.reading.column_builder import nanoseconds
+from traceanalyzer.trace.reading.raw import Raw
+from traceanalyzer.trace.reading.reader import read
+from traceanalyzer.trace.reading.rows import module_path
 
 
 def row(

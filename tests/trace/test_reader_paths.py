@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.trace import twin
-from traceanalyzer.trace import blocks, repair, source
-from traceanalyzer.trace.reader import read
+from traceanalyzer.trace.reading import blocks, repair, source
+from traceanalyzer.trace.reading.reader import read
 
 NASTY = ('}, {"ph": "X", "name": "', '}], "traceName": "x"}', "]", "\\", '"', "void f<float, 4>(a[], b)",
          "{", "}", "\t", "µ ☃", "\u2028", "NaN", "traceEvents", '"traceEvents": [')  # fmt: skip

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.trace import twin
-from traceanalyzer.errors import TraceFormatError
-from traceanalyzer.trace.reader import read
+from traceanalyzer.records.errors import TraceFormatError
+from traceanalyzer.trace.reading.reader import read
 
 FOLDER = os.environ.get("TRACEANALYZER_REAL_TRACES")
 TRACES = sorted(Path(FOLDER).rglob("*.json.gz")) if FOLDER else []

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.trace.build import Rows
-from traceanalyzer.columns import Trace, Window
-from traceanalyzer.errors import UsageError
-from traceanalyzer.model import Recording
+from traceanalyzer.records import Recording
+from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.trace import Trace, Window
 from traceanalyzer.trace import load, select_window
 
 FOLDER = os.environ.get("TRACEANALYZER_REAL_TRACES")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from traceanalyzer.trace.raw import Raw
+from traceanalyzer.trace.reading.raw import Raw
 
 OPS = {"cpu_op", "operator"}
 GPU = {"kernel": 0, "gpu_memcpy": 1, "memcpy": 1, "gpu_memset": 2, "memset": 2}

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from traceanalyzer.units import ITEMSIZE, canonical_dtype, digits, duration, parse_quantity, percent, si
+from traceanalyzer.records.units import (
+    ITEMSIZE,
+    canonical_dtype,
+    digits,
+    duration,
+    parse_quantity,
+    percent,
+    si,
+)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import traceback
 
 import click
 
-from traceanalyzer.errors import TraceAnalyzerError
+from traceanalyzer.records.errors import TraceAnalyzerError
 
 COMMANDS = ("report", "profile", "devices", "explain", "verify", "calibrate", "demo")
 _ISSUES = "https://github.com/torch-traceanalyzer/torch-traceanalyzer/issues"

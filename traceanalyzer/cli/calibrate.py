@@ -62,7 +62,7 @@ def command(output: str | None, cpu: bool, force: bool, quiet: bool) -> None:
 
 def table(measured: Measured) -> Iterator[str]:
     """What was measured, in 80 columns: the roof, then what it is made of."""
-    from traceanalyzer.units import duration, si
+    from traceanalyzer.records.units import duration, si
 
     part = measured.part
     bandwidth = measured.streams[0].per_s

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from traceanalyzer.collect.plan import Plan
 from traceanalyzer.collect.run import Outcome
+from traceanalyzer.collect.schedule import Schedule
 from traceanalyzer.collect.script import exit_status
-from traceanalyzer.collect.session import Taken
+from traceanalyzer.collect.session import CaptureResult
 
 _STEP = "ProfilerStep#"
 
 
-def captured(taken: Taken, trace: str) -> str:
+def captured(taken: CaptureResult, trace: str) -> str:
     """Said as soon as it is: the script may run on for hours."""
     return f"captured {_steps(taken.steps)} (counted from 0), wrote {trace}; the script runs on"
 
 
-def shortfall(outcome: Outcome, plan: Plan) -> str | None:
+def shortfall(outcome: Outcome, plan: Schedule) -> str | None:
     """What is missing, with the fix; None where all that was asked for is there."""
     taken = outcome.taken
     if taken is None:
@@ -36,7 +36,7 @@ def _steps(names: Sequence[str]) -> str:
     return f"step {numbers[0]}" if len(numbers) == 1 else f"steps {numbers[0]} to {numbers[-1]}"
 
 
-def _why(outcome: Outcome, plan: Plan) -> str:
+def _why(outcome: Outcome, plan: Schedule) -> str:
     if not outcome.torch_imported:
         return "the script never imported torch. Fix: profile the script that trains"
     if outcome.steps:
@@ -51,7 +51,7 @@ def _why(outcome: Outcome, plan: Plan) -> str:
     )
 
 
-def _too_few(steps: int, plan: Plan) -> str:
+def _too_few(steps: int, plan: Schedule) -> str:
     shorter = plan.within(steps)
     fix = "let it run for longer" if shorter is None else (
         f"let it run for longer, or --wait {shorter.wait} --warmup {shorter.warmup} --active {shorter.active}"

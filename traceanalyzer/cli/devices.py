@@ -11,7 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from traceanalyzer.device import Part
-    from traceanalyzer.model import Peak
+    from traceanalyzer.records import Peak
 
 _WIDTH = 80
 # One flagship a generation, by the year of its announcement: what the memory wall is made of.
@@ -104,7 +104,7 @@ def _wall() -> Iterable[str]:
 
 def _one(name: str) -> Iterable[str]:
     from traceanalyzer.device import part_named, toml_block
-    from traceanalyzer.units import si
+    from traceanalyzer.records.units import si
 
     part = part_named(name)
     rate = part.bandwidth_bytes_per_s
@@ -129,7 +129,7 @@ def _one(name: str) -> Iterable[str]:
 
 
 def _peak(peak: Peak, rate: float | None) -> str:
-    from traceanalyzer.units import si
+    from traceanalyzer.records.units import si
 
     ridge = f", ridge {peak.flop_per_s / rate:.1f} FLOP/byte" if rate else ""
     return f"{si(peak.flop_per_s, 'FLOP/s', 4)}{ridge}"

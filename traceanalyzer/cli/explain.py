@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from traceanalyzer.errors import UsageError
+from traceanalyzer.records.errors import UsageError
 
 if TYPE_CHECKING:
     from traceanalyzer.cost import Formula
     from traceanalyzer.fusion.rules import Rule
-    from traceanalyzer.model import Device
+    from traceanalyzer.records import Device
 
 
 @click.command(short_help="The formula behind an operator: FLOPs, bytes, assumptions, source.")
@@ -95,7 +95,7 @@ def _rule(name: str) -> Rule | None:
 def _formula(name: str) -> tuple[str, Formula]:
     """The operator's name as a trace spells it, and its formula; UsageError where there is none."""
     from traceanalyzer.cost import FORMULAS, formula_of
-    from traceanalyzer.cost.foreign import DATA_DEPENDENT_OPERATORS
+    from traceanalyzer.cost.formulas.foreign import DATA_DEPENDENT_OPERATORS
     from traceanalyzer.fusion.rules import rules
 
     for spelt in (name, f"aten::{name}"):
@@ -116,11 +116,11 @@ def _work_through(
     name: str, dims: str, dtypes: str, strides: str, values: tuple[str, ...], device: Device | None
 ) -> None:
     from traceanalyzer.cli.worked import Inputs, call_of, worked
-    from traceanalyzer.cost import price
-    from traceanalyzer.model import Unpriced
+    from traceanalyzer.cost import price_call
+    from traceanalyzer.records import Unpriced
 
     call = call_of(name, Inputs(dims, dtypes, strides, values))
-    cost = price(call)
+    cost = price_call(call)
     if isinstance(cost, Unpriced) and cost.reason == "formula_failed":
         raise UsageError(f"{name}: its formula fails with these inputs: {cost.detail}",
                          fix="give every input in the order of the operator's schema, 8x4 for two "

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from traceanalyzer.errors import UsageError
 from traceanalyzer.files import replacing
+from traceanalyzer.records.errors import UsageError
 
 FORMATS = ("html", "md", "json", "csv", "svg", "txt")
 

@@ -16,9 +16,9 @@ import click
 
 from traceanalyzer.cli.captured import captured, shortfall
 from traceanalyzer.cli.trace_target import Processes, page_path, short, trace_path
-from traceanalyzer.collect.plan import Plan
 from traceanalyzer.collect.roofs import measured
 from traceanalyzer.collect.run import Request, require_torch, run
+from traceanalyzer.collect.schedule import Schedule
 from traceanalyzer.collect.script import (
     INTERRUPTED,
     Code,
@@ -29,7 +29,7 @@ from traceanalyzer.collect.script import (
     refuse_missing,
     wait_for_threads,
 )
-from traceanalyzer.errors import UsageError
+from traceanalyzer.records.errors import UsageError
 
 
 @click.command(
@@ -109,7 +109,7 @@ def command(
         sys.exit(execute(script))
     trace = trace_path(script, output, processes, force=force)
     page = None if no_report or processes.rank != 0 else page_path(trace, force=force)
-    plan = Plan(wait, warmup, active, stack, not no_memory, not no_evidence)
+    plan = Schedule(wait, warmup, active, stack, not no_memory, not no_evidence)
     say = _sayer()
     request = _request(script, trace, plan, say, roofs=not no_roofs, quiet=quiet)
     try:
@@ -164,7 +164,7 @@ def _sayer() -> Callable[[str], None]:
 
 
 def _request(
-    script: Script, trace: Path, plan: Plan, say: Callable[[str], None], *, roofs: bool, quiet: bool
+    script: Script, trace: Path, plan: Schedule, say: Callable[[str], None], *, roofs: bool, quiet: bool
 ) -> Request:
     environment = dict(os.environ)  # as it is before the script changes it
 

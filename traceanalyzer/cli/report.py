@@ -12,9 +12,9 @@ from pathlib import Path
 
 import click
 
-from traceanalyzer.analyze import Options
 from traceanalyzer.cli.output import FORMATS, refuse_overwrite, targets, write
-from traceanalyzer.model import Analysis
+from traceanalyzer.pipeline import Options
+from traceanalyzer.records import Analysis
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +155,8 @@ def run(request: Request) -> None:
 
 def _analysis(request: Request) -> Analysis:
     """Read a saved report back, or analyse the traces."""
-    from traceanalyzer.analyze import analyze, projected
     from traceanalyzer.cli.saved import read_saved
+    from traceanalyzer.pipeline import analyze, projected
 
     if len(request.traces) == 1:
         saved = read_saved(request.traces[0])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from traceanalyzer.errors import UsageError
-from traceanalyzer.model import Analysis
+from traceanalyzer.records import Analysis
+from traceanalyzer.records.errors import UsageError
 
 _HEAD = 400  # bytes; our JSON names its schema first
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from traceanalyzer.collect.script import Script
-from traceanalyzer.errors import UsageError
+from traceanalyzer.records.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from traceanalyzer.errors import UsageError
+from traceanalyzer.records.errors import UsageError
 
 if TYPE_CHECKING:
     from traceanalyzer.fusion.rules import Match, Rule
-    from traceanalyzer.fusion.scene import Scene
-    from traceanalyzer.model import Device
+    from traceanalyzer.fusion.step_graph import StepGraph
+    from traceanalyzer.records import Device
     from traceanalyzer.verify.verify import Verified
 
 
@@ -31,20 +31,20 @@ def command(trace: str, rule: str, steps: str) -> None:
     traceanalyze verify train.trace.json.gz pointwise_chain
     """
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
-    from traceanalyzer.analyze import Options, judged_step
+    from traceanalyzer.pipeline import Options, judged_step
     from traceanalyzer.verify.verify import verified
 
     known = _rule(rule)
-    scene = judged_step(trace, Options(steps=steps))
-    places = _largest_first(scene, known) if scene is not None else []
-    if scene is None or not places:
+    graph = judged_step(trace, Options(steps=steps))
+    places = _largest_first(graph, known) if graph is not None else []
+    if graph is None or not places:
         raise UsageError(f"{trace}: {rule} applies nowhere in it",
                          fix="take a rule that the report of this trace suggests")  # fmt: skip
     device, floor_ns = _here()
     kinds = {tuple(node.name for node in place.nodes): place for place in reversed(places)}
     for place in reversed(kinds.values()):  # of each sequence of operators the largest
         try:
-            found = verified(scene, known, place, device, floor_ns)
+            found = verified(graph, known, place, device, floor_ns)
             break
         except UsageError as error:
             refused = error
@@ -59,16 +59,16 @@ def _rule(name: str) -> Rule:
 
     found = {rule.name: rule for rule in rules()}
     if name not in found:
-        tried = ", ".join(rule.name for rule in rules() if rule.instead != "nothing")
+        tried = ", ".join(rule.name for rule in rules() if rule.replacement != "nothing")
         raise UsageError(f"{name}: there is no such rule", fix=f"one that can be tried is {tried}")
     return found[name]
 
 
-def _largest_first(scene: Scene, wanted: Rule) -> list[Match]:
+def _largest_first(graph: StepGraph, wanted: Rule) -> list[Match]:
     """The rule's places, by the time they take."""
-    from traceanalyzer.fusion.advise import applied
+    from traceanalyzer.fusion.suggestions import applied
 
-    matches = [match for rule, matches in applied(scene) for match in matches if rule.name == wanted.name]
+    matches = [match for rule, matches in applied(graph) for match in matches if rule.name == wanted.name]
     return sorted(matches, key=lambda match: -sum(node.time_ns for node in match.nodes))
 
 
@@ -92,13 +92,13 @@ _INSTEAD = {
 
 
 def _told(found: Verified, device: Device) -> Iterator[str]:
-    from traceanalyzer.units import duration
+    from traceanalyzer.records.units import duration
 
     timed, band = found.timed, found.band
     names = " → ".join(found.names[:6]) + (f" → {len(found.names) - 6} more" if len(found.names) > 6 else "")
     yield shorten(f"{found.rule} on {device.name}: {names}", 80, placeholder=" …")
     yield f"  as it ran   {duration(round(timed.eager_ns)):>10}   its largest place, one by one, here"
-    yield f"  instead     {duration(round(timed.instead_ns)):>10}   {_INSTEAD[found.instead]}"
+    yield f"  instead     {duration(round(timed.instead_ns)):>10}   {_INSTEAD[found.replacement]}"
     sign = "-" if timed.saved_ns < 0 else ""
     yield f"  saved       {sign + duration(round(abs(timed.saved_ns))):>10}"
     if band is None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from math import prod
 
 from traceanalyzer.cost.tensors import bytes_read, has, list_bytes_read
-from traceanalyzer.errors import UsageError
-from traceanalyzer.model import Cost, Device, Dims, OpCall, Shape, Unpriced
-from traceanalyzer.units import ITEMSIZE, canonical_dtype, digits, duration, si
+from traceanalyzer.records import Cost, Device, Dims, OpCall, Shape, Unpriced
+from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.units import ITEMSIZE, canonical_dtype, digits, duration, si
 
 _INPUT = re.compile(r"\[[^\]]*\]|[^,]+")  # a list of tensors, or one
 _SIZES = re.compile(r"\d+(?:x\d+)*")

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from traceanalyzer.collect.accelerator import activities, synchronise
-from traceanalyzer.collect.hush import hushed
-from traceanalyzer.collect.inert import real_profilers
+from traceanalyzer.collect.disable_user_profiler import real_profilers
 from traceanalyzer.collect.memory import give_back
-from traceanalyzer.collect.plan import Plan
+from traceanalyzer.collect.schedule import Schedule
+from traceanalyzer.collect.stderr_filter import hushed
 
 
 class Capture:
     """A profiler and the annotation of the step in progress."""
 
-    def __init__(self, plan: Plan, raw: Path, structure: Path | None = None) -> None:
+    def __init__(self, plan: Schedule, raw: Path, structure: Path | None = None) -> None:
         """`raw`: where the trace is exported to; `structure`: where an execution trace goes as well."""
         import torch
         from torch.profiler.profiler import _KinetoProfile

@@ -5,7 +5,8 @@ code generator knows more, so its name in the generated code gets what it reads 
 
     graph_0_cpp_fused_gelu_2(fp32[512,1024] -> fp32[512,1024] @524288)
 
-which is where a trace can carry it, whatever caches the code comes from. `trace/cpp_kernels.py` reads it.
+which is where a trace can carry it, whatever caches the code comes from. `trace/reading/cpp_kernels.py`
+reads it.
 """
 
 from __future__ import annotations

@@ -12,12 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from traceanalyzer.collect.plan import Plan
 from traceanalyzer.collect.roofs import measured
-from traceanalyzer.collect.run import Keeper, Request, require_torch, scratch
+from traceanalyzer.collect.run import Request, TraceSaver, require_torch, scratch
+from traceanalyzer.collect.schedule import Schedule
 from traceanalyzer.collect.script import Script
-from traceanalyzer.collect.session import Session, Taken
-from traceanalyzer.errors import UsageError
+from traceanalyzer.collect.session import CaptureResult, Session
+from traceanalyzer.records.errors import UsageError
 
 
 class profile:  # noqa: N801 - used as torch.profiler.profile is
@@ -54,7 +54,7 @@ class profile:  # noqa: N801 - used as torch.profiler.profile is
                 fix="give wait and warmup of 0 or more, active of 1 or more",
             )
         require_torch()
-        self._plan = Plan(wait, warmup, active, stack, memory, evidence)
+        self._plan = Schedule(wait, warmup, active, stack, memory, evidence)
         script = Script(sys.argv[0] or "python", ())
         self.path = Path(path or f"{script.stem or 'python'}.{os.getpid()}.trace.json.gz").absolute()
         if not self.path.parent.is_dir():
@@ -73,7 +73,7 @@ class profile:  # noqa: N801 - used as torch.profiler.profile is
             _warn("`traceanalyze profile` captures this process already, so this profile() stays idle")
             return self
         self._folder = scratch()
-        self._keeper = Keeper(self._request, _warn, lambda taken: None)
+        self._keeper = TraceSaver(self._request, _warn, lambda taken: None)
         self._session = Session(self._plan, self._folder, self._keeper.keep, _warn)
         self._session.begin()
         atexit.register(self.close)  # a recording that nobody stops would crash torch at exit
@@ -101,7 +101,7 @@ class profile:  # noqa: N801 - used as torch.profiler.profile is
             _warn(f"{done} of {self._plan.active} steps were captured: the loop made {session.steps} steps, "
                   f"{self._plan.steps} are needed")  # fmt: skip
 
-    def close(self) -> Taken | None:
+    def close(self) -> CaptureResult | None:
         """End the capture, if one is in progress, and save it: what leaving the `with` does."""
         session, self._session = self._session, None
         if session is None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from traceanalyzer.model import MODULE_ANNOTATION
+from traceanalyzer.records import MODULE_ANNOTATION
 
 _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 _MOST_ROOTS = 64
@@ -156,7 +156,7 @@ def _autocast() -> str | None:
     return None
 
 
-def leave_us_alone(trace_rules: ModuleType) -> None:
+def exclude_from_dynamo(trace_rules: ModuleType) -> None:
     """To be called when torch._dynamo.trace_rules has been imported.
 
     Code compiled in place meets our frames first; dynamo would compile those, with guards on our state.

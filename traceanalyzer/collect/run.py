@@ -18,17 +18,17 @@ from typing import Any
 
 from traceanalyzer.collect import inductor
 from traceanalyzer.collect.accelerator import in_use
+from traceanalyzer.collect.disable_user_profiler import make_inert
 from traceanalyzer.collect.evidence import evidence
-from traceanalyzer.collect.facts import facts
 from traceanalyzer.collect.imports import AfterImport
-from traceanalyzer.collect.inert import make_inert
 from traceanalyzer.collect.interrupts import saving_on_sigterm
-from traceanalyzer.collect.modules import leave_us_alone
-from traceanalyzer.collect.plan import Plan
+from traceanalyzer.collect.modules import exclude_from_dynamo
+from traceanalyzer.collect.recording import facts
+from traceanalyzer.collect.schedule import Schedule
 from traceanalyzer.collect.script import Code, Script, perform, told
-from traceanalyzer.collect.session import Session, Taken
-from traceanalyzer.collect.store import write
-from traceanalyzer.errors import UsageError
+from traceanalyzer.collect.session import CaptureResult, Session
+from traceanalyzer.collect.trace_writer import write
+from traceanalyzer.records.errors import UsageError
 
 OLDEST_TORCH = (2, 1)
 _SCRATCH = "traceanalyze-"
@@ -41,7 +41,7 @@ class Request:
 
     script: Script
     target: Path  # absolute: the script may change the folder
-    plan: Plan
+    plan: Schedule
     command: str
     roofs: Callable[[int], Mapping[str, Any] | None] | None  # threads -> the CPU's roofs; None: not wanted
 
@@ -52,7 +52,7 @@ class Outcome:
 
     code: Code  # what the script passed to sys.exit
     saved: bool
-    taken: Taken | None
+    taken: CaptureResult | None
     steps: int  # whole steps seen
     beat: str | None  # "optimizer", "forward"
     capture_ns: int
@@ -78,13 +78,13 @@ def require_torch() -> None:
         raise UsageError(f"torch {version} is too old to be profiled", fix="use torch 2.1 or later")
 
 
-def run(request: Request, say: Say, saved: Callable[[Taken], None]) -> Outcome:
+def run(request: Request, say: Say, saved: Callable[[CaptureResult], None]) -> Outcome:
     """Run the script to its end, save what was captured, tell how it went.
 
     `say` takes a line about what went otherwise than planned; `saved` is called when a whole capture is.
     """
     owner, folder = os.getpid(), scratch()
-    keeper = Keeper(request, say, saved)
+    keeper = TraceSaver(request, say, saved)
     session = Session(request.plan, folder, keeper.keep, say)
 
     def terminated() -> None:
@@ -146,7 +146,7 @@ def _watching(session: Session, say: Say) -> Iterator[None]:
         make_inert(lambda: session.busy, used)
 
     waiting = AfterImport(
-        {"torch": torch_imported, "torch._dynamo.trace_rules": leave_us_alone} | inductor.after_import()
+        {"torch": torch_imported, "torch._dynamo.trace_rules": exclude_from_dynamo} | inductor.after_import()
     )
     waiting.install()
     try:
@@ -155,23 +155,23 @@ def _watching(session: Session, say: Say) -> Iterator[None]:
         waiting.remove()
 
 
-class Keeper:
+class TraceSaver:
     """Saves what a capture has brought: at once, in case the process is killed, and again at the end."""
 
-    def __init__(self, request: Request, say: Say, first: Callable[[Taken], None]) -> None:
+    def __init__(self, request: Request, say: Say, first: Callable[[CaptureResult], None]) -> None:
         self._request = request
         self._say = say
         self._first = first
         self._told = False
         self.saved = False
 
-    def keep(self, taken: Taken) -> None:
+    def keep(self, taken: CaptureResult) -> None:
         told = self.saved
         self._write(taken, None, None)
         if self.saved and not told and taken.unfinished is None:
             self._first(taken)
 
-    def complete(self, taken: Taken) -> None:
+    def complete(self, taken: CaptureResult) -> None:
         """With what takes time: the CPU's roofs, the evidence. A failure leaves what was saved before."""
         import torch
 
@@ -182,7 +182,7 @@ class Keeper:
         except Exception as error:
             self._say(f"roofs and evidence are not added to the trace: {type(error).__name__}: {error}")
 
-    def _write(self, taken: Taken, roofs: Mapping[str, Any] | None, evidence: str | None) -> None:
+    def _write(self, taken: CaptureResult, roofs: Mapping[str, Any] | None, evidence: str | None) -> None:
         request = self._request
         record = facts(request.plan, taken, command=request.command, script=request.script.target,
                        cpu_roofs=roofs)  # fmt: skip
@@ -198,7 +198,7 @@ class Keeper:
         except OSError as error:
             self._rescue(taken, sections, error)
 
-    def _rescue(self, taken: Taken, sections: Mapping[str, str], error: OSError) -> None:
+    def _rescue(self, taken: CaptureResult, sections: Mapping[str, str], error: OSError) -> None:
         """Beside the temporary folder, which goes; said once, and only where no trace is there yet."""
         if self.saved:
             return
@@ -219,7 +219,7 @@ class Keeper:
             self._say(text)
 
 
-def _evidence(taken: Taken, say: Say) -> str | None:
+def _evidence(taken: CaptureResult, say: Say) -> str | None:
     if taken.structure is None:
         return None
     try:

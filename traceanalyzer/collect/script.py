@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
-from traceanalyzer.errors import UsageError
+from traceanalyzer.records.errors import UsageError
 from traceanalyzer.startup import LOADED
 
 _OURS = str(Path(__file__).resolve().parent)

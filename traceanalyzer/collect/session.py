@@ -18,13 +18,13 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import ClassVar
 
-from traceanalyzer.collect.beat import Beat, Tick
 from traceanalyzer.collect.capture import Capture
 from traceanalyzer.collect.memory import fills_memory, peak_memory_bytes, resident_bytes
 from traceanalyzer.collect.modules import ModuleCalls
 from traceanalyzer.collect.optimizers import OptimizerSteps
-from traceanalyzer.collect.pace import Pace
-from traceanalyzer.collect.plan import LONGEST_CAPTURE_NS, LONGEST_WAIT, Plan
+from traceanalyzer.collect.schedule import LONGEST_CAPTURE_NS, LONGEST_WAIT, Schedule
+from traceanalyzer.collect.step_detector import StepDetector, Tick
+from traceanalyzer.collect.step_timer import StepTimer
 
 _LATER = 5  # steps timed after the capture
 _LONGEST_END_S = 10.0  # waited for the thread that trains to end its step
@@ -43,7 +43,7 @@ class Phase(Enum):
 
 
 @dataclass(slots=True)
-class Taken:
+class CaptureResult:
     """What a capture has brought so far."""
 
     raw: Path  # the trace, as the profiler wrote it
@@ -72,14 +72,14 @@ class Session:
     current: ClassVar[Session | None] = None  # the one that watches this process
 
     def __init__(
-        self, plan: Plan, folder: Path, keep: Callable[[Taken], None], say: Callable[[str], None]
+        self, plan: Schedule, folder: Path, keep: Callable[[CaptureResult], None], say: Callable[[str], None]
     ) -> None:
         """`keep` gets what was captured as soon as it is there; `say` takes a line for the user."""
         self.plan = plan
         self.phase = Phase.WAIT
         self.steps = 0  # whole steps since the beat began
-        self.beat = Beat()
-        self.taken: Taken | None = None
+        self.beat = StepDetector()
+        self.taken: CaptureResult | None = None
         self.capture_ns = 0  # spent in captured steps and round them
         self._folder = folder
         self._keep = keep
@@ -91,12 +91,12 @@ class Session:
         self._asked = False  # the thread is to end the recording at its next step
         self._ended = threading.Event()
         self._captures = 0
-        self._whole: Taken | None = None  # the last capture of all the steps asked for
+        self._whole: CaptureResult | None = None  # the last capture of all the steps asked for
         self._told = False
         self._capture: Capture | None = None
         self._modules = ModuleCalls(self._forward_returned)
         self._optimizers = OptimizerSteps(self._optimizer_made, self._optimizer_returned)
-        self._pace = Pace()
+        self._pace = StepTimer()
         self._last_ns: int | None = None
         self._armed_ns = 0
         self._compiled = 0
@@ -209,7 +209,7 @@ class Session:
             self._capture = None
         self._modules.recording = False
         self.phase, self.steps, self._last_ns, self._thread = Phase.WAIT, 0, None, None
-        self._pace = Pace()
+        self._pace = StepTimer()
         self._modules.install()
         if not self._told:
             self._told = True
@@ -290,7 +290,7 @@ class Session:
 
     def _start(self) -> None:
         assert self._capture is not None
-        self.taken = Taken(self._capture.raw, peak_memory_bytes=self._peak_memory_bytes)
+        self.taken = CaptureResult(self._capture.raw, peak_memory_bytes=self._peak_memory_bytes)
         self._anchored = self.beat.kind
         self._modules.start()
         self._left = self.plan.active
@@ -317,7 +317,7 @@ class Session:
         if not self.plan.evidence:
             self._finished()
 
-    def _too_large(self, taken: Taken) -> str | None:
+    def _too_large(self, taken: CaptureResult) -> str | None:
         """Why no further step should be recorded."""
         captured_ns = sum(taken.step_ns)
         if captured_ns >= LONGEST_CAPTURE_NS:

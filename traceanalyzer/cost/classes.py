@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from traceanalyzer.model import OperatorClass
+from traceanalyzer.records import OperatorClass
 
 
 def _any(*patterns: str) -> re.Pattern[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from traceanalyzer.model import Engine
-from traceanalyzer.units import canonical_dtype
+from traceanalyzer.records import Engine
+from traceanalyzer.records.units import canonical_dtype
 
 # NCCL and RCCL device kernels, MSCCL, oneCCL, HCCL, NVSHMEM, symmetric memory (torch/csrc/distributed/c10d/
 # symm_mem), Transformer Engine's userbuffers, DeepEP, the all-reduce kernels of vLLM, SGLang, TensorRT-LLM

@@ -14,7 +14,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Literal
 
-from traceanalyzer.model import Cost, OpCall, Reason, Unpriced
+from traceanalyzer.records import Cost, OpCall, Reason, Unpriced
 
 Role = Literal[
     "work",  # does work of its own
@@ -120,7 +120,7 @@ def formula_for(call: OpCall) -> Formula | None:
     return formula_of(call.name) or (FORMULAS[USER_TRITON] if call.triton else None)
 
 
-def price(call: OpCall) -> Cost | Unpriced:
+def price_call(call: OpCall) -> Cost | Unpriced:
     """What one invocation costs, or why that is not known; never a guess, never zero for the unknown."""
     formula = formula_for(call)
     if formula is None:
@@ -159,7 +159,7 @@ def _describes_a_tensor(call: OpCall) -> bool:
 @lru_cache(maxsize=1)
 def load_families() -> None:
     """Import every family once, so that its formulas are registered."""
-    from traceanalyzer.cost import (  # noqa: F401
+    from traceanalyzer.cost.formulas import (  # noqa: F401
         attention,
         bitsandbytes,
         convolution,

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from math import prod
 
 from traceanalyzer.cost.registry import Missing
-from traceanalyzer.model import Dims, OpCall, Shape
-from traceanalyzer.units import ITEMSIZE
+from traceanalyzer.records import Dims, OpCall, Shape
+from traceanalyzer.records.units import ITEMSIZE
 
 _ORDER = (
     "bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64",

@@ -14,10 +14,10 @@ from pathlib import Path
 from types import ModuleType
 
 from traceanalyzer.cost.registry import USER, Formula, Function, matching
-from traceanalyzer.errors import UsageError
-from traceanalyzer.model import Warning
+from traceanalyzer.records import Notice
+from traceanalyzer.records.errors import UsageError
 
-GROUP = "traceanalyzer.costs"  # of entry points
+GROUP = "traceanalyzer.formulas"  # of entry points
 _NAMED = 8  # operators that a warning names
 LINES = ("FLOPs =", "Bytes =", "Assumes")  # that a docstring must have
 _EXAMPLE = "lines `FLOPs = ...`, `Bytes = ...` and `Assumes ...` below what it computes"
@@ -31,14 +31,14 @@ class Added:
     """Formulas for one analysis, and what went wrong in finding them."""
 
     formulas: tuple[Formula, ...] = ()
-    warnings: tuple[Warning, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 def op_cost(*names: str, source: str = "") -> Callable[[Function], Function]:
     """Price operators of these names, or patterns with `*`, by the decorated function of an OpCall.
 
     In a file given with `--cost-file`, or in a package with an entry point of the group
-    "traceanalyzer.costs", it holds for the analyses that are given the file or run where the package is
+    "traceanalyzer.formulas", it holds for the analyses that are given the file or run where the package is
     installed; in a session of its own for all that follow. It replaces a built-in formula of the same name.
     The docstring must have lines that begin with `FLOPs =`, `Bytes =` and `Assumes`. UsageError else.
     """
@@ -74,7 +74,7 @@ def added(files: Sequence[str]) -> Added:
                 entry.load()
         except Exception as error:  # of somebody else's package: said, not fatal
             text = f"formulas of {entry.value} are not used: {type(error).__name__}: {error}"
-            warnings.append(Warning("broken_cost_package", text))
+            warnings.append(Notice("broken_cost_package", text))
         else:
             formulas |= {one.name: one for one in found}
     for file in files:
@@ -82,7 +82,7 @@ def added(files: Sequence[str]) -> Added:
     return Added(tuple(formulas.values()), tuple(warnings))
 
 
-def used(formulas: Sequence[Formula], names: Iterable[str]) -> tuple[Warning, ...]:
+def used(formulas: Sequence[Formula], names: Iterable[str]) -> tuple[Notice, ...]:
     """Which of the operators of a trace the user's formulas price, and where those are written."""
     own = {formula.name: formula for formula in formulas}
     priced = {name: formula.source for name in names if (formula := matching(name, own)) is not None}
@@ -90,7 +90,7 @@ def used(formulas: Sequence[Formula], names: Iterable[str]) -> tuple[Warning, ..
         return ()
     told = ", ".join(f"{name} ({source})" for name, source in sorted(priced.items())[:_NAMED])
     more = f" and {len(priced) - _NAMED} more" if len(priced) > _NAMED else ""
-    return (Warning("user_formulas", f"priced by formulas of the user's own: {told}{more}", len(priced)),)
+    return (Notice("user_formulas", f"priced by formulas of the user's own: {told}{more}", len(priced)),)
 
 
 @contextmanager

@@ -23,8 +23,8 @@ from typing import Any
 import msgspec
 
 from traceanalyzer.device.table import Part
-from traceanalyzer.errors import UsageError
-from traceanalyzer.model import CpuRoofs, Peak
+from traceanalyzer.records import CpuRoofs, Peak
+from traceanalyzer.records.errors import UsageError
 
 Once = Callable[[Callable[[], object]], float]  # runs a function; the seconds it took
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from traceanalyzer.columns import DeviceProperties
 from traceanalyzer.device.calibrate import (
     Case,
     Measured,
@@ -25,7 +24,8 @@ from traceanalyzer.device.calibrate import (
 )
 from traceanalyzer.device.match import find
 from traceanalyzer.device.table import ENGINES, Part, by_id
-from traceanalyzer.model import Engine, Peak
+from traceanalyzer.records import Engine, Peak
+from traceanalyzer.records.trace import DeviceProperties
 
 _POOL_BYTES = 3 * 2**30  # three arrays of 1 GiB, far more than any L2
 _STREAM_S, _PRODUCT_S = 1.0, 1.0

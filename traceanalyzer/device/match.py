@@ -11,11 +11,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from traceanalyzer.columns import DeviceProperties
 from traceanalyzer.device.names import has_board_code, is_amd, normalised, telling_words, words_of
 from traceanalyzer.device.table import How, Part, parts
-from traceanalyzer.model import Device, Peak, Warning
-from traceanalyzer.units import si
+from traceanalyzer.records import Device, Notice, Peak
+from traceanalyzer.records.trace import DeviceProperties
+from traceanalyzer.records.units import si
 
 # totalGlobalMem in GiB against the marketed GB: GDDR parts reserve up to 8 % for ECC, HBM parts up to 2 %.
 _MEMORY_RANGE = (0.90, 1.02)
@@ -31,7 +31,7 @@ class Match:
     """The device, and what a reader must know about how it was told."""
 
     device: Device
-    warnings: tuple[Warning, ...] = ()
+    warnings: tuple[Notice, ...] = ()
     launch_floor_ns: int | None = None  # measured on it; None: the trace's own short kernels tell
 
 
@@ -92,10 +92,10 @@ def _found(part: Part, properties: DeviceProperties, how: How) -> Match:
     warnings = []
     if how == "inferred":
         message = f"{properties.name!r} is taken for a {part.id}; if it is not, give --device NAME"
-        warnings.append(Warning("device_inferred", message))
+        warnings.append(Notice("device_inferred", message))
     if part.bandwidth_bytes_per_s is None:
         message = f"no bandwidth is published for {properties.name!r}: verdicts need --bandwidth"
-        warnings.append(Warning("no_bandwidth", message))
+        warnings.append(Notice("no_bandwidth", message))
     return Match(device, tuple(warnings))
 
 
@@ -126,7 +126,7 @@ def _slice(part: Part, properties: DeviceProperties) -> Match:
         provenance=f"{what}: peaks scaled by {share:.3f}, {band}. {part.origin()}",
     )
     message = f"{properties.name!r} has {what}; compute is scaled, {band}"
-    return Match(device, (Warning("device_slice", message),))
+    return Match(device, (Notice("device_slice", message),))
 
 
 def _memory_share(part: Part, memory_bytes: int | None) -> float | None:
@@ -179,7 +179,7 @@ def _common(taken: Sequence[Part], fits: Sequence[Part], properties: DevicePrope
     span = f"{si(rates[0], 'B/s')} to {si(rates[-1], 'B/s')} ({rates[-1] / rates[0] - 1:.0%} apart)"
     choice = f"{first.id} is taken" if device.bandwidth_bytes_per_s else "no bandwidth is taken"
     message = f"{why}, whose bandwidths are {span}: {choice}; give --device NAME to say which it is"
-    return Match(device, (Warning("device_inferred", message),))
+    return Match(device, (Notice("device_inferred", message),))
 
 
 def _similar(name: str, table: Sequence[Part]) -> list[Part]:
@@ -201,4 +201,4 @@ def _unknown(properties: DeviceProperties | None, why: str, near: Sequence[Part]
         multiprocessors=properties.multiprocessors if properties else None,
         provenance=message,
     )
-    return Match(device, (Warning("no_device", message),))
+    return Match(device, (Notice("no_device", message),))

@@ -10,9 +10,9 @@ import msgspec
 
 from traceanalyzer.device.names import normalised, words_of
 from traceanalyzer.device.table import ENGINES, PRECISIONS, Part, parse, parts
-from traceanalyzer.errors import DeviceError
-from traceanalyzer.model import CpuRoofs, Device, Engine, Peak
-from traceanalyzer.units import parse_quantity, si
+from traceanalyzer.records import CpuRoofs, Device, Engine, Peak
+from traceanalyzer.records.errors import DeviceError
+from traceanalyzer.records.units import parse_quantity, si
 
 _VECTOR_FIRST = ("fp32", "fp64")  # `--peak fp32=67T`: what is meant without an engine
 

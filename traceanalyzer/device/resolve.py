@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from traceanalyzer.columns import DeviceProperties, Trace
 from traceanalyzer.device.match import Match, find
 from traceanalyzer.device.options import cpu, described, named, override, part_from_file
-from traceanalyzer.errors import UsageError
-from traceanalyzer.model import Device, Warning
+from traceanalyzer.records import Device, Notice
+from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.trace import DeviceProperties, Trace
 
 
 def resolve(
@@ -76,9 +76,9 @@ def _same_kind(chosen: Device, trace: Trace) -> None:
         )
 
 
-def _contradiction(recorded: Device, chosen: Device) -> tuple[Warning, ...]:
+def _contradiction(recorded: Device, chosen: Device) -> tuple[Notice, ...]:
     """The user is believed, but the reader is told what the trace says."""
     if recorded.how != "trace" or recorded.id == chosen.id:
         return ()
     message = f"recorded on {recorded.name!r} ({recorded.id}), held against {chosen.id} as asked"
-    return (Warning("device_overridden", message),)
+    return (Notice("device_overridden", message),)

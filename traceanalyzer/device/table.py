@@ -12,8 +12,8 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any, Literal, TypeGuard
 
-from traceanalyzer.errors import DeviceError
-from traceanalyzer.model import Device, Engine, Peak
+from traceanalyzer.records import Device, Engine, Peak
+from traceanalyzer.records.errors import DeviceError
 
 PRECISIONS = ("fp64", "fp32", "tf32", "fp16", "bf16", "fp8", "int8", "fp4")
 ENGINES: tuple[Engine, ...] = ("vector", "matrix")

@@ -8,12 +8,12 @@ member reads need not be read again, and one that nobody else reads need not be 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from traceanalyzer.fusion.dataflow import Edge, Tier
-from traceanalyzer.fusion.executed import UNREAD
-from traceanalyzer.fusion.scene import Node, Scene
+from traceanalyzer.fusion.evidence.dataflow import Edge, Tier
+from traceanalyzer.fusion.evidence.execution_trace import UNREAD
+from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
 RANDOM = ("bernoulli", "native_dropout", "normal", "uniform", "rand", "randn")
 _MAPPED = 1 << 25  # glibc's malloc maps larger blocks anew: M_MMAP_THRESHOLD_MAX, mallopt(3)
@@ -56,18 +56,18 @@ class Region:
         return tuple(node.name for node in self.nodes)
 
 
-def regions(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Region]:
+def regions(graph: StepGraph, free: Free) -> Iterator[Region]:
     """Those among the nodes that are `free` to be joined, each node in one at most."""
     span: list[Node] = []
-    for node in scene.nodes:
-        fits = free(node) and node.cost is not None and joins(scene, node)
-        together = span and span[-1].phase == node.phase and _thread(scene, span[-1]) == _thread(scene, node)
+    for node in graph.nodes:
+        fits = free(node) and node.cost is not None and joins(graph, node)
+        together = span and span[-1].phase == node.phase and _thread(graph, span[-1]) == _thread(graph, node)
         if not fits or not together:
-            yield from _connected(scene, span)
+            yield from _connected(graph, span)
             span = []
         if fits:
             span.append(node)
-    yield from _connected(scene, span)
+    yield from _connected(graph, span)
 
 
 def weight(node: Node, read: int, written: int) -> float:
@@ -78,21 +78,21 @@ def weight(node: Node, read: int, written: int) -> float:
     return read + (8 if written > _MAPPED else 3) * written
 
 
-def joins(scene: Scene, node: Node) -> bool:
+def joins(graph: StepGraph, node: Node) -> bool:
     """Whether a compiler makes it a part of others; on a CPU its random numbers take longer than ATen's."""
-    return node.kind != "opaque" and not (scene.trace.on_cpu and node.name in RANDOM)
+    return node.kind != "opaque" and not (graph.trace.on_cpu and node.name in RANDOM)
 
 
-def _thread(scene: Scene, node: Node) -> int:
-    return int(scene.trace.ops.thread[node.row])
+def _thread(graph: StepGraph, node: Node) -> int:
+    return int(graph.trace.ops.thread[node.row])
 
 
-def _connected(scene: Scene, span: Sequence[Node]) -> Iterator[Region]:
+def _connected(graph: StepGraph, span: Sequence[Node]) -> Iterator[Region]:
     """The connected parts of a stretch without anything opaque."""
     groups: list[_Group] = []
     of: dict[int, _Group] = {}
     for node in span:
-        makers = [of[edge.producer] for edge in scene.into.get(node.place, ()) if edge.producer in of]
+        makers = [of[edge.producer] for edge in graph.into.get(node.place, ()) if edge.producer in of]
         sources = {id(group): group for group in makers}
         home = next((group for group in sources.values() if group.takes(node)), None)
         if home is None:
@@ -106,7 +106,7 @@ def _connected(scene: Scene, span: Sequence[Node]) -> Iterator[Region]:
                     of[member.place] = home
                 home.nodes = sorted([*home.nodes, *other.nodes], key=lambda member: member.place)
                 groups.remove(other)
-    yield from (region(scene, group.nodes) for group in groups if len(group.nodes) > 1)
+    yield from (region(graph, group.nodes) for group in groups if len(group.nodes) > 1)
 
 
 class _Group:
@@ -139,18 +139,18 @@ class _Group:
         return size == self.size or rows * min(size, self.size) == max(size, self.size)
 
 
-def region(scene: Scene, nodes: Sequence[Node]) -> Region:
+def region(graph: StepGraph, nodes: Sequence[Node]) -> Region:
     """Of these nodes, whatever they are: its edges, and what remains to be moved."""
     places = {node.place for node in nodes}
-    into = [edge for node in nodes for edge in scene.into.get(node.place, ()) if edge.producer in places]
+    into = [edge for node in nodes for edge in graph.into.get(node.place, ()) if edge.producer in places]
     # What the compiler makes of a concatenation on a CPU is stored.
-    edges = tuple(e for e in into if not (scene.trace.on_cpu and scene.nodes[e.producer].name == "cat"))
-    inside = frozenset(e.producer for e in edges if e.last or _stays_inside(scene, e.producer, places))
-    return Region(tuple(nodes), edges, *_remaining(scene, nodes, edges, inside), inside)
+    edges = tuple(e for e in into if not (graph.trace.on_cpu and graph.nodes[e.producer].name == "cat"))
+    inside = frozenset(e.producer for e in edges if e.last or _stays_inside(graph, e.producer, places))
+    return Region(tuple(nodes), edges, *_remaining(graph, nodes, edges, inside), inside)
 
 
 def _remaining(
-    scene: Scene, nodes: Sequence[Node], edges: Sequence[Edge], inside: frozenset[int]
+    graph: StepGraph, nodes: Sequence[Node], edges: Sequence[Edge], inside: frozenset[int]
 ) -> tuple[dict[int, int], dict[int, int]]:
     """Of each node the bytes that come from outside, and those that are needed there."""
     read = {node.place: node.cost.read_bytes for node in nodes if node.cost}
@@ -159,42 +159,42 @@ def _remaining(
     for edge in edges:
         if edge.consumer in read:
             read[edge.consumer] = max(0, read[edge.consumer] - edge.bytes)
-    for place, amount in _read_again(scene, list(read)).items():
+    for place, amount in _read_again(graph, list(read)).items():
         read[place] = max(0, read[place] - amount)
     for edge in edges:
         if edge.producer in inside and edge.producer in wrote:
             # Of what frees prove, another result may live on: the mask of a dropout.
-            wrote[edge.producer] = 0 if scene.executed else max(0, full[edge.producer] - edge.bytes)
+            wrote[edge.producer] = 0 if graph.executed else max(0, full[edge.producer] - edge.bytes)
     return read, wrote
 
 
-def _stays_inside(scene: Scene, producer: int, places: set[int]) -> bool:
+def _stays_inside(graph: StepGraph, producer: int, places: set[int]) -> bool:
     """Whether all that read what it makes are known, and are inside, and nobody keeps it for later."""
-    readers = scene.out_of[producer]
-    if not scene.executed or not all(edge.consumer in places for edge in readers):
+    readers = graph.out_of[producer]
+    if not graph.executed or not all(edge.consumer in places for edge in readers):
         return False
-    node = scene.nodes[producer]
+    node = graph.nodes[producer]
     if node.call.name.endswith("_") and node.call.name not in UNREAD:  # what it only writes was made for it
-        return any(other in scene.dying for other in _made_inside(scene, node, places))
-    return producer in scene.dying
+        return any(other in graph.freed_in_step for other in _made_inside(graph, node, places))
+    return producer in graph.freed_in_step
 
 
-def _made_inside(scene: Scene, node: Node, places: set[int]) -> list[int]:
+def _made_inside(graph: StepGraph, node: Node, places: set[int]) -> list[int]:
     """Of what it changes in place, the members that made it."""
     amount = node.cost.write_bytes if node.cost else 0
-    into = scene.into.get(node.place, ())
+    into = graph.into.get(node.place, ())
     return [edge.producer for edge in into if edge.producer in places and edge.bytes >= amount]
 
 
-def _read_again(scene: Scene, places: Sequence[int]) -> dict[int, int]:
+def _read_again(graph: StepGraph, places: Sequence[int]) -> dict[int, int]:
     """Of each member the bytes that an earlier one has read from the same tensor outside."""
     seen: dict[int, int] = {}
     again: dict[int, int] = {}
     within = set(places)
     for place in sorted(places):
-        edges = [edge for edge in scene.into.get(place, ()) if edge.tier == "T1"]
+        edges = [edge for edge in graph.into.get(place, ()) if edge.tier == "T1"]
         reads = [(edge.producer, edge.bytes) for edge in edges if edge.producer not in within]
-        reads += [(outer.origin, outer.bytes) for outer in scene.outer_of.get(place, ())]
+        reads += [(outer.origin, outer.bytes) for outer in graph.external_reads_of.get(place, ())]
         for source, amount in reads:
             known = seen.get(source, 0)
             again[place] = again.get(place, 0) + min(known, amount)

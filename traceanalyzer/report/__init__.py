@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 
-from traceanalyzer.model import Analysis
+from traceanalyzer.records import Analysis
 from traceanalyzer.report.json import read_back
-from traceanalyzer.report.marks import GENERATOR_MARK, is_own_report
 from traceanalyzer.report.redact import redacted
+from traceanalyzer.report.report_marker import GENERATOR_MARK, is_own_report
 
 __all__ = ["GENERATOR_MARK", "RENDERERS", "is_own_report", "read_back", "redacted", "render"]
 

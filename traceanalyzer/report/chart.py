@@ -10,9 +10,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from traceanalyzer.model import Analysis, Device, OpRow, Verdict
+from traceanalyzer.records import Analysis, Device, OpRow, Verdict
+from traceanalyzer.records.units import digits, si
 from traceanalyzer.report.lines import OpLine, bytes_of, measured_ns
-from traceanalyzer.units import digits, si
 
 WIDTH, HEIGHT = 1072, 560
 _LEFT, _RIGHT, _TOP, _BOTTOM = 124.0, 892.0, 20.0, 500.0  # of the plot proper; roofs are named right of it

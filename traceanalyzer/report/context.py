@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from traceanalyzer.model import Analysis, Suggestion
-from traceanalyzer.report.figures import Fact
+from traceanalyzer.records import Analysis, Suggestion
+from traceanalyzer.records.units import digits, duration, percent, si
+from traceanalyzer.report.labels import HOW, TIER_MEANING
+from traceanalyzer.report.sanitize import ABSENT, TEXT, cut, visible
 from traceanalyzer.report.sentence import per_step, span
-from traceanalyzer.report.text import ABSENT, TEXT, cut, visible
-from traceanalyzer.report.words import HOW, TIER_MEANING
-from traceanalyzer.units import digits, duration, percent, si
+from traceanalyzer.report.summary import Fact
 
 
 @dataclass(frozen=True, slots=True)

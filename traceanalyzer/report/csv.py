@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from traceanalyzer.model import Analysis, OpRow
+from traceanalyzer.records import Analysis, OpRow
 
 COLUMNS = tuple(field.name for field in msgspec.structs.fields(OpRow))
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run these

@@ -8,20 +8,20 @@ from typing import Any
 
 import msgspec
 
-from traceanalyzer.model import VERDICTS, Analysis
-from traceanalyzer.published import TRANSFORMER_2021, PublishedTable
+from traceanalyzer.records import VERDICTS, Analysis
+from traceanalyzer.records.units import duration, percent
 from traceanalyzer.report.assets import asset, templates
 from traceanalyzer.report.chart import OUTLINE_OF, Chart, chart, outline
 from traceanalyzer.report.context import Finding
-from traceanalyzer.report.figures import ClassLine
-from traceanalyzer.report.marks import mark
+from traceanalyzer.report.labels import METHOD, VERDICT_LABELS
 from traceanalyzer.report.notebook import notebook
+from traceanalyzer.report.published import TRANSFORMER_2021, PublishedTable
+from traceanalyzer.report.report_marker import mark
 from traceanalyzer.report.rows import made_small
+from traceanalyzer.report.sanitize import ABSENT
 from traceanalyzer.report.sentence import per_step, with_saving
-from traceanalyzer.report.text import ABSENT
+from traceanalyzer.report.summary import ClassLine
 from traceanalyzer.report.view import View, view_of
-from traceanalyzer.report.words import METHOD, VERDICT_LABELS
-from traceanalyzer.units import duration, percent
 
 __all__ = ["notebook", "render"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from traceanalyzer.model import OPERATOR_CLASSES, SCHEMA_VERSION, VERDICTS, Analysis, OpRow
+from traceanalyzer.records import OPERATOR_CLASSES, SCHEMA_VERSION, VERDICTS, Analysis, OpRow
 
 _DATA = re.compile(rb'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
 

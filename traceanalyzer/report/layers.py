@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import msgspec
 
-from traceanalyzer.model import Analysis, KernelTime, OpRow
+from traceanalyzer.records import Analysis, KernelTime, OpRow
+from traceanalyzer.records.units import duration, percent
 from traceanalyzer.report.rows import held_against_roofs, is_sum
+from traceanalyzer.report.sanitize import ABSENT, visible
 from traceanalyzer.report.sentence import anything_known, per_step
-from traceanalyzer.report.text import ABSENT, visible
-from traceanalyzer.units import duration, percent
 
 _MOST = 40  # kinds of layers in a table
 _NUMBER = re.compile(r"(?:(?<=\.)|^)\d+(?=\.|$)")

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from traceanalyzer.model import Analysis, Device, OpRow, Verdict
-from traceanalyzer.report.rows import is_sum
-from traceanalyzer.report.sentence import per_step
-from traceanalyzer.report.text import ABSENT, TEXT, cut, visible
-from traceanalyzer.report.words import (
+from traceanalyzer.records import Analysis, Device, OpRow, Verdict
+from traceanalyzer.records.units import canonical_dtype, digits, duration, percent, si
+from traceanalyzer.report.labels import (
     CLASS_LABELS,
     FLAG_MEANING,
     REASON_MEANING,
     VERDICT_LABELS,
 )
-from traceanalyzer.units import canonical_dtype, digits, duration, percent, si
+from traceanalyzer.report.rows import is_sum
+from traceanalyzer.report.sanitize import ABSENT, TEXT, cut, visible
+from traceanalyzer.report.sentence import per_step
 
 _INPUTS = 140  # characters of an op's inputs in a table
 _NAME = 120

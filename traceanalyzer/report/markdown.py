@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from traceanalyzer.model import Analysis
-from traceanalyzer.published import TRANSFORMER_2021
-from traceanalyzer.report.marks import mark
-from traceanalyzer.report.text import ABSENT
+from traceanalyzer.records import Analysis
+from traceanalyzer.records.units import percent
+from traceanalyzer.report.published import TRANSFORMER_2021
+from traceanalyzer.report.report_marker import mark
+from traceanalyzer.report.sanitize import ABSENT
 from traceanalyzer.report.view import View, view_of
-from traceanalyzer.units import percent
 
 LIMIT = 60_000  # a GitHub comment holds 65,536 characters
 _TOP = 10

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from traceanalyzer.model import Analysis
+from traceanalyzer.records import Analysis
 from traceanalyzer.report.assets import templates
 from traceanalyzer.report.view import view_of
 

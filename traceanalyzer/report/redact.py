@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-from traceanalyzer.model import Analysis, KernelTime, OpRow, Recording, Source
+from traceanalyzer.records import Analysis, KernelTime, OpRow, Recording, Source
 
 # `/home/alice/runs/x.py` -> `x.py`; not `aten/src/x`, not `a / b`, not `http://`.
 _FOLDERS = re.compile(r"(?<![\w./:\\-])(?:~/|/|[A-Za-z]:[\\/]|\\\\)(?:[^\s/\\:*?\"'<>|()\[\],;]+[\\/])+")

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from traceanalyzer.model import Analysis, KernelTime, OpRow, RankEntry, Suggestion, Warning
-from traceanalyzer.report.text import TEXT, cut
+from traceanalyzer.records import Analysis, KernelTime, Notice, OpRow, RankEntry, Suggestion
+from traceanalyzer.report.sanitize import TEXT, cut
 
 AGGREGATED = "rows_aggregated"  # warning codes of an analysis made small
 SHORTENED = "lists_shortened"
@@ -49,12 +49,12 @@ def made_small(analysis: Analysis, top: int) -> Analysis:
             f"of the {sum(map(count_of, rows)):,} rows are added up by verdict, class, phase and reason; "
             "-o report.json lists every one"
         )
-        told.append(Warning(AGGREGATED, text, hidden))
+        told.append(Notice(AGGREGATED, text, hidden))
     ranks, suggestions = _telling_ranks(analysis.ranks), analysis.suggestions
     left_out = len(analysis.ranks or ()) - len(ranks or ()) + max(0, len(suggestions or ()) - _SUGGESTIONS)
     if left_out:
         told.append(
-            Warning(SHORTENED, "ranks or suggestions are left out; -o report.json lists all", left_out)
+            Notice(SHORTENED, "ranks or suggestions are left out; -o report.json lists all", left_out)
         )
     source = msgspec.structs.replace(
         analysis.source,

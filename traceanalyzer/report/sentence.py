@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from traceanalyzer.model import Analysis, Suggestion, Verdict
-from traceanalyzer.report.text import visible
-from traceanalyzer.report.words import REASON_MEANING, REASON_REMEDY, VERDICT_LABELS
-from traceanalyzer.units import duration
+from traceanalyzer.records import Analysis, Suggestion, Verdict
+from traceanalyzer.records.units import duration
+from traceanalyzer.report.labels import REASON_MEANING, REASON_REMEDY, VERDICT_LABELS
+from traceanalyzer.report.sanitize import visible
 
 _IDLE_LEADS = 0.5  # of the window: above it, idle is the answer
 _EXACT = 0.005  # of busy time not modelled: below it, a whole percent is the same either way

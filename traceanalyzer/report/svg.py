@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from traceanalyzer.model import Analysis
+from traceanalyzer.records import Analysis
 from traceanalyzer.report.assets import asset, templates
 from traceanalyzer.report.chart import OUTLINE_OF, chart, outline
-from traceanalyzer.report.marks import mark
+from traceanalyzer.report.labels import VERDICT_LABELS
+from traceanalyzer.report.report_marker import mark
 from traceanalyzer.report.view import view_of
-from traceanalyzer.report.words import VERDICT_LABELS
 
 _ROWS = 400
 

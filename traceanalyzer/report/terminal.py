@@ -6,14 +6,14 @@ from io import StringIO
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from traceanalyzer.model import Analysis
+from traceanalyzer.records import Analysis
+from traceanalyzer.records.units import duration, percent, si
+from traceanalyzer.report.labels import HOW
 from traceanalyzer.report.lines import OpLine
-from traceanalyzer.report.marks import mark
+from traceanalyzer.report.report_marker import mark
+from traceanalyzer.report.sanitize import cut, visible
 from traceanalyzer.report.sentence import span, with_saving
-from traceanalyzer.report.text import cut, visible
 from traceanalyzer.report.view import View, view_of
-from traceanalyzer.report.words import HOW
-from traceanalyzer.units import duration, percent, si
 
 if TYPE_CHECKING:
     from rich.console import Console

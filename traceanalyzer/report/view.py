@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from traceanalyzer.model import Analysis, OpRow
-from traceanalyzer.report import context, figures
-from traceanalyzer.report.checks import (
+from traceanalyzer.records import Analysis, OpRow
+from traceanalyzer.records.units import duration
+from traceanalyzer.report import context, summary
+from traceanalyzer.report.context import Finding, PeakLine
+from traceanalyzer.report.layers import LayerLine, layers, merged
+from traceanalyzer.report.lines import OpLine, op_line
+from traceanalyzer.report.rows import count_of, top_rows
+from traceanalyzer.report.sanitize import TEXT, cut, visible
+from traceanalyzer.report.self_check import (
     FormulaLine,
     RoofLine,
     above_roofs,
     formula_lines,
     verdict_of_check,
 )
-from traceanalyzer.report.context import Finding, PeakLine
-from traceanalyzer.report.figures import ClassLine, Fact, Part, PhaseLine, ReasonLine
-from traceanalyzer.report.layers import LayerLine, layers, merged
-from traceanalyzer.report.lines import OpLine, op_line
-from traceanalyzer.report.rows import count_of, top_rows
 from traceanalyzer.report.sentence import Headline, headline, kernel_time, verdict_sentence, which
-from traceanalyzer.report.text import TEXT, cut, visible
-from traceanalyzer.units import duration
+from traceanalyzer.report.summary import ClassLine, Fact, Part, PhaseLine, ReasonLine
 
 __all__ = ["View", "file_name", "verdict_sentence", "view_of"]
 
@@ -67,18 +67,18 @@ def view_of(analysis: Analysis, top: int) -> View:
         file=visible(file_name(analysis)),
         subject=_subject(analysis),
         headline=_visible_headline(analysis),
-        facts=tuple(figures.facts(analysis)),
-        times=tuple(figures.times(analysis)),
-        parts=tuple(figures.parts(analysis)),
-        idle=tuple(figures.idle(analysis)),
-        coverage=tuple(figures.coverage(analysis)),
-        reasons=tuple(figures.reasons(analysis)),
+        facts=tuple(summary.facts(analysis)),
+        times=tuple(summary.times(analysis)),
+        parts=tuple(summary.parts(analysis)),
+        idle=tuple(summary.idle(analysis)),
+        coverage=tuple(summary.coverage(analysis)),
+        reasons=tuple(summary.reasons(analysis)),
         warnings=tuple((visible(w.code), cut(visible(w.message), 4 * TEXT), w.count)
                        for w in analysis.source.warnings),
         device=tuple(context.device(analysis)),
         peaks=tuple(context.peaks(analysis)),
-        classes=tuple(figures.classes(analysis)),
-        phases=tuple(figures.phases(analysis)),
+        classes=tuple(summary.classes(analysis)),
+        phases=tuple(summary.phases(analysis)),
         layers=tuple(layers(analysis)),
         rows=rows,
         lines=tuple(op_line(row, i, analysis) for i, row in enumerate(rows, 1)),

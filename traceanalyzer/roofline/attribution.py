@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from traceanalyzer.columns import Bools, Codes, Ids, Ints, distinct
+from traceanalyzer.records.trace import Bools, Codes, Ids, Ints, distinct
 
 _PAIRS_AT_ONCE = 4_000_000  # (segment, owner) pairs held in memory at a time
 

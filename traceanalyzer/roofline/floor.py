@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from traceanalyzer.columns import Ints
+from traceanalyzer.records.trace import Ints
 from traceanalyzer.roofline.thresholds import Thresholds
 
 

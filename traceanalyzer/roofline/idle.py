@@ -20,8 +20,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from traceanalyzer.columns import Ids, Ints, RecordKind, Trace
-from traceanalyzer.model import IDLE_CAUSES, IdleCause, IdlePart
+from traceanalyzer.records import IDLE_CAUSES, IdleCause, IdlePart
+from traceanalyzer.records.trace import Ids, Ints, RecordKind, Trace
 from traceanalyzer.roofline.attribution import clip, union
 
 # On an idle device a kernel starts 1 to 15 us after its launch call returns (99th percentiles in public

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from traceanalyzer.columns import Bools, Codes, Ids, Ints, Trace
-from traceanalyzer.cost.ownership import Ownership
+from traceanalyzer.cost.price import Ownership
+from traceanalyzer.records.trace import Bools, Codes, Ids, Ints, Trace
 from traceanalyzer.roofline.attribution import end_to_end
 
 COMPUTE, COMMUNICATION, COPY = range(3)  # rank of a record: who owns an instant shared by several
@@ -30,13 +30,13 @@ def group(trace: Trace, ownership: Ownership, rank: Codes) -> Groups:
     """
     ops, kernels = trace.ops, trace.kernels
     lent = ownership.loan >= 0
-    op = np.where(lent, -1, np.where(ownership.owner >= 0, ownership.owner, kernels.op))
+    op = np.where(lent, -1, np.where(ownership.priced_op >= 0, ownership.priced_op, kernels.op))
     call, phase, module = (np.append(column, -1)[op] for column in (ops.call, ops.phase, ops.module))
     call = np.where(lent, ownership.loan, call)
     linked = (kernels.unlinked < 0) & (call >= 0)  # an op of -1 read the -1 behind
     by_op = (rank == COMPUTE) & (linked | lent)
     key = combine(
-        by_op.astype(np.int64) + (by_op & ((ownership.owner >= 0) | lent)),
+        by_op.astype(np.int64) + (by_op & ((ownership.priced_op >= 0) | lent)),
         np.where(by_op, call, kernels.name),
         np.where(by_op, phase, -1) + 1,
         np.where(by_op, module, -1) + 1,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from traceanalyzer.columns import Bools, Ids, Ints, Trace
+from traceanalyzer.records.trace import Bools, Ids, Ints, Trace
 from traceanalyzer.roofline.attribution import Extent
 from traceanalyzer.roofline.invocations import (
     Groups,

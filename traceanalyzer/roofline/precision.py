@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from traceanalyzer.cost.kernel_names import engine_of, is_winograd_or_fft, tf32_of
 from traceanalyzer.device.table import by_id
-from traceanalyzer.model import Device, Engine
+from traceanalyzer.records import Device, Engine
 
 
 @dataclass(frozen=True, slots=True)

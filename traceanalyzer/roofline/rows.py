@@ -9,14 +9,14 @@ from typing import Literal
 
 import numpy as np
 
-from traceanalyzer.columns import Ids, Ints, Trace
 from traceanalyzer.cost import operator_class
-from traceanalyzer.model import Cost, KernelTime, OperatorClass, OpRow, Unpriced
-from traceanalyzer.roofline.heads import RowHead
+from traceanalyzer.records import Cost, KernelTime, OperatorClass, OpRow, Unpriced
+from traceanalyzer.records.trace import Ids, Ints, Trace
 from traceanalyzer.roofline.invocations import COMMUNICATION, COMPUTE, COPY
 from traceanalyzer.roofline.measure import Measured
+from traceanalyzer.roofline.occupancy import Floats
+from traceanalyzer.roofline.row_keys import RowHead
 from traceanalyzer.roofline.verdicts import Judgement, RowFacts
-from traceanalyzer.roofline.waves import Floats
 
 Names = tuple[tuple[str, int], ...]  # a row's kernels: (name, time_ns), longest first
 _WORK: dict[int, Literal["compute", "communication", "copy"]] = {

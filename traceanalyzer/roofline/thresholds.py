@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from traceanalyzer.errors import UsageError
+from traceanalyzer.records.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)

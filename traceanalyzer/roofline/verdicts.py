@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from traceanalyzer.device.table import by_id
-from traceanalyzer.model import Bound, Device, Engine, Flag, Reason, Verdict
+from traceanalyzer.records import Bound, Device, Engine, Flag, Reason, Verdict
 from traceanalyzer.roofline.precision import Choice, choose
 from traceanalyzer.roofline.thresholds import Thresholds
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from traceanalyzer.columns import Trace
-from traceanalyzer.trace.assemble import trace_of
-from traceanalyzer.trace.captured import at_capture
-from traceanalyzer.trace.devices import devices_with_work, of_device
-from traceanalyzer.trace.files import trace_files
-from traceanalyzer.trace.reader import read
-from traceanalyzer.trace.steps import select_window
+from traceanalyzer.records.trace import Trace
+from traceanalyzer.trace.linking.assemble import trace_of
+from traceanalyzer.trace.linking.captured import at_capture
+from traceanalyzer.trace.linking.devices import devices_with_work, of_device
+from traceanalyzer.trace.linking.steps import select_window
+from traceanalyzer.trace.reading.files import trace_files
+from traceanalyzer.trace.reading.reader import read
 
 __all__ = ["at_capture", "devices_with_work", "load", "of_device", "select_window", "trace_files"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from traceanalyzer.errors import UsageError
-from traceanalyzer.model import OpCall
+from traceanalyzer.records import OpCall
+from traceanalyzer.records.errors import UsageError
 from traceanalyzer.verify.replay import Replay
 
 _WRITING = (

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from traceanalyzer.errors import UsageError
-from traceanalyzer.model import OpCall
+from traceanalyzer.records import OpCall
+from traceanalyzer.records.errors import UsageError
 
 _TYPES = {
     "fp64": "float64", "fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "int64": "int64",

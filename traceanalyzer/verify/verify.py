@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from traceanalyzer.errors import UsageError
-from traceanalyzer.fusion.predict import proved, saving
 from traceanalyzer.fusion.regions import region
 from traceanalyzer.fusion.rules import Match, Rule
-from traceanalyzer.fusion.scene import Node, Scene
-from traceanalyzer.model import Band, Device
+from traceanalyzer.fusion.savings import proved, saving
+from traceanalyzer.fusion.step_graph import Node, StepGraph
+from traceanalyzer.records import Band, Device
+from traceanalyzer.records.errors import UsageError
 from traceanalyzer.verify.measure import Timed, timed
 from traceanalyzer.verify.optimizers import optimizers
 from traceanalyzer.verify.replay import Replay, replay
@@ -22,7 +22,7 @@ class Verified:
     """Of one place, a run: what was measured here, and what had been predicted from the time as it was."""
 
     rule: str
-    instead: str  # how the replacement was built: Rule.instead
+    replacement: str  # how the replacement was built: Rule.replacement
     names: tuple[str, ...]
     timed: Timed
     band: Band | None
@@ -32,28 +32,28 @@ class Verified:
         return self.band is not None and self.band.low <= self.timed.saved_ns <= self.band.high
 
 
-def verified(scene: Scene, rule: Rule, match: Match, device: Device, floor_ns: float) -> Verified:
+def verified(graph: StepGraph, rule: Rule, match: Match, device: Device, floor_ns: float) -> Verified:
     """`device`, `floor_ns`: of this machine. UsageError where the place cannot be rebuilt."""
     where = "cuda" if device.kind == "gpu" else "cpu"
-    eager, instead = _programs(scene, rule, match, where)
+    eager, instead = _programs(graph, rule, match, where)
     found = timed(eager, instead)
     band = saving(found.eager_ns, match.after, device, floor_ns) if match.after is not None else None
     told = proved(band, found.eager_ns) if band is not None else None
-    return Verified(rule.name, rule.instead, tuple(node.name for node in match.nodes), found, told)
+    return Verified(rule.name, rule.replacement, tuple(node.name for node in match.nodes), found, told)
 
 
-def _programs(scene: Scene, rule: Rule, match: Match, where: str) -> tuple[Replay, Replay]:
-    if rule.instead == "nothing" or not match.nodes:
+def _programs(graph: StepGraph, rule: Rule, match: Match, where: str) -> tuple[Replay, Replay]:
+    if rule.replacement == "nothing" or not match.nodes:
         raise UsageError(f"{rule.name}: what it suggests cannot be tried on a region alone",
                          fix="verify a rule that replaces operators, such as pointwise_chain")  # fmt: skip
-    if rule.instead == "optimizer":
+    if rule.replacement == "optimizer":
         return optimizers(match.where, [node.call for node in match.nodes], where)
-    eager = _rebuilt(scene, match.nodes, where)
-    return eager, _attention(match.nodes, where) if rule.instead == "attention" else _compiled(eager)
+    eager = _rebuilt(graph, match.nodes, where)
+    return eager, _attention(match.nodes, where) if rule.replacement == "attention" else _compiled(eager)
 
 
-def _rebuilt(scene: Scene, nodes: Sequence[Node], where: str) -> Replay:
-    found = region(scene, nodes)
+def _rebuilt(graph: StepGraph, nodes: Sequence[Node], where: str) -> Replay:
+    found = region(graph, nodes)
     place = {node.place: number for number, node in enumerate(nodes)}
     fed: list[list[int]] = [[] for _ in nodes]
     for edge in found.edges:
@@ -74,7 +74,7 @@ def _attention(nodes: Sequence[Node], where: str) -> Replay:
 
     products = [node.call for node in nodes if node.name in ("bmm", "baddbmm")]
     if len(products) != 2 or products[0].dtypes[-1] not in ("fp32", "fp16", "bf16"):
-        raise UsageError("attention_by_hand: only a forward pass can be tried", fix="verify another rule")
+        raise UsageError("unfused_attention: only a forward pass can be tried", fix="verify another rule")
     shapes: list[Any] = [products[0].shapes[-2], products[0].shapes[-1], products[1].shapes[-1]]
     dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[products[0].dtypes[-1]]
     q, k, v = (torch.rand(1, *shape, dtype=dtype, device=where) for shape in shapes)

@@ -12,8 +12,8 @@ import pytest
 import traceanalyzer
 from tests.pipeline.second.calculation import Work, item_type, work
 from tests.pipeline.second.recorded import TYPES, Call, Recording
-from traceanalyzer.analyze import Options
-from traceanalyzer.model import Analysis, OpRow
+from traceanalyzer.pipeline import Options
+from traceanalyzer.records import Analysis, OpRow
 
 SAMPLES = sorted((Path(__file__).parents[3] / "sample_traces").glob("*.json.gz"))
 PEAKS = ("fp32=20T", "fp64=10T", "matrix:fp32=20T", "bf16=100T", "fp16=100T")

@@ -11,21 +11,21 @@ When not: the library's product is much faster than a generated one, as for larg
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from traceanalyzer.fusion.rules.base import COMPILE_DOCS, Match, Rule
-from traceanalyzer.fusion.scene import Node, Scene
-from traceanalyzer.model import Band
+from traceanalyzer.fusion.step_graph import Free, StepGraph
+from traceanalyzer.records import Band
 
 _ACTIVATIONS = ("gelu", "relu", "silu", "clamp_min", "leaky_relu", "hardswish", "sigmoid", "tanh")
 _PRODUCTS = ("addmm", "mm", "bmm", "baddbmm")
 
 
-def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """Each activation that is known to read a product's result, or likely to."""
-    for node in scene.nodes:
+    for node in graph.nodes:
         if free(node) and node.name in _ACTIVATIONS and node.phase != "backward":
-            producers = {scene.nodes[edge.producer].name for edge in scene.into.get(node.place, ())}
+            producers = {graph.nodes[edge.producer].name for edge in graph.into.get(node.place, ())}
             if producers & set(_PRODUCTS):
                 yield Match((node,), "T3", saved=Band(0.0, 0.6 * node.time_ns, 0.8 * node.time_ns))
 

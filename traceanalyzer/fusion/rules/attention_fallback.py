@@ -11,33 +11,33 @@ When not: the inputs cannot be changed so; or attention is computed twice to dif
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from traceanalyzer.fusion.rules.attention_by_hand import attention
 from traceanalyzer.fusion.rules.base import Match, Rule, runs
-from traceanalyzer.fusion.scene import Node, Scene
+from traceanalyzer.fusion.rules.unfused_attention import attention
+from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
 
-def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """What runs below the function's own name, one match a call."""
-    for run in runs(scene, free):
+    for run in runs(graph, free):
         calls: dict[int, list[Node]] = {}
         for node in run:
-            row = _call(scene, node)
+            row = _call(graph, node)
             if row is not None:
                 calls.setdefault(row, []).append(node)
         for nodes in calls.values():
             names = [node.name for node in nodes]
             if any("softmax" in name for name in names) and names.count("bmm") + names.count("baddbmm") == 2:
-                found = attention(scene, nodes, is_backward=False)
+                found = attention(graph, nodes, is_backward=False)
                 if found is not None:
                     yield Match(found.nodes, "T0", found.after, bytes_saved=found.bytes_saved)
 
 
-def _call(scene: Scene, node: Node) -> int | None:
+def _call(graph: StepGraph, node: Node) -> int | None:
     """Row of the outermost call of the function that the node is a part of."""
-    ops, names = scene.trace.ops, scene.trace.names
-    rows = [row for row in scene.above(node) if "scaled_dot_product_attention" in names[ops.name[row]]]
+    ops, names = graph.trace.ops, graph.trace.names
+    rows = [row for row in graph.above(node) if "scaled_dot_product_attention" in names[ops.name[row]]]
     return rows[-1] if rows else None
 
 
@@ -51,6 +51,6 @@ RULE = Rule(
     "    y = torch.nn.functional.scaled_dot_product_attention(q, k, v)",
     caveats=("in fp32 the memory-efficient kernel is slower on matrix engines than half precision",),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.attention.sdpa_kernel.html",
-    instead="attention",
+    replacement="attention",
     order=9,
 )  # fmt: skip

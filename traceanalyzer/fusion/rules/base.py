@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from traceanalyzer.fusion.dataflow import Tier as EdgeTier
-from traceanalyzer.fusion.predict import LOOP_FLOPS, REDUCED_FLOPS, SPECIAL_FLOPS, Work
+from traceanalyzer.fusion.evidence.dataflow import Tier as EdgeTier
 from traceanalyzer.fusion.regions import Region, region, regions
-from traceanalyzer.fusion.scene import Node, Scene
-from traceanalyzer.model import Band, IdleCause, Tier
-from traceanalyzer.units import duration
+from traceanalyzer.fusion.savings import LOOP_FLOPS, REDUCED_FLOPS, SPECIAL_FLOPS, Work
+from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
+from traceanalyzer.records import Band, IdleCause, Tier
+from traceanalyzer.records.units import duration
 
 _UNSURE = ("masked_fill", "where", "native_group_norm", "native_group_norm_backward")
 COMPILE_DOCS = "https://docs.pytorch.org/docs/stable/generated/torch.compile.html"
@@ -29,18 +29,18 @@ class Match:
     bytes_saved: int | None = None
     evidence: str = ""  # instead of the operators in their order
     where: str = ""  # instead of the module that holds them
-    together: bool = False  # `after` counts that its neighbours are compiled with it
+    compiled_with_neighbors: bool = False  # `after` counts that its neighbours are compiled with it
 
 
-Instead = Literal["compiled", "attention", "optimizer", "nothing"]
+Replacement = Literal["compiled", "attention", "optimizer", "nothing"]
 """How `verify` builds the replacement; nothing: it cannot be tried on a region alone."""
 
-Find = Callable[[Scene, Callable[[Node], bool]], Iterator[Match]]
+Find = Callable[[StepGraph, Free], Iterator[Match]]
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`doc` has four paragraphs: Seen, Instead, Saves, When not."""
+    """`doc` has four paragraphs: Seen, Replacement, Saves, When not."""
 
     name: str
     doc: str
@@ -50,8 +50,8 @@ class Rule:
     docs: str
     snippet: str = ""  # {module}: the name of the module that holds it
     caveats: tuple[str, ...] = field(default=())
-    instead: Instead = "nothing"
-    module: bool = False  # compiling the module that holds it is all of its remedy
+    replacement: Replacement = "nothing"
+    fixed_by_compiling_module: bool = False  # compiling the module that holds it is all of its remedy
     order: int = 50  # the lower ones claim first: the more special before the general
 
     def part(self, heading: str) -> str:
@@ -59,9 +59,9 @@ class Rule:
         return next(p.split(":", 1)[1].strip() for p in self.doc.split("\n\n") if p.startswith(f"{heading}:"))
 
 
-def sequences(scene: Scene, free: Callable[[Node], bool], pattern: re.Pattern[str]) -> Iterator[list[Node]]:
+def sequences(graph: StepGraph, free: Free, pattern: re.Pattern[str]) -> Iterator[list[Node]]:
     """Neighbours of one thread and one phase whose names, each with a blank behind it, match `pattern`."""
-    for run in runs(scene, free):
+    for run in runs(graph, free):
         text = "".join(f"{node.name} " for node in run)
         starts = {}
         at = 0
@@ -74,11 +74,11 @@ def sequences(scene: Scene, free: Callable[[Node], bool], pattern: re.Pattern[st
                 yield run[starts[found.start()] : starts[found.end()]]
 
 
-def runs(scene: Scene, free: Callable[[Node], bool]) -> Iterator[list[Node]]:
+def runs(graph: StepGraph, free: Free) -> Iterator[list[Node]]:
     """Stretches of free nodes of one thread and one phase."""
     run: list[Node] = []
-    thread = scene.trace.ops.thread
-    for node in scene.nodes:
+    thread = graph.trace.ops.thread
+    for node in graph.nodes:
         if run and (not free(node) or thread[node.row] != thread[run[-1].row] or node.phase != run[-1].phase):
             yield run
             run = []
@@ -88,21 +88,21 @@ def runs(scene: Scene, free: Callable[[Node], bool]) -> Iterator[list[Node]]:
         yield run
 
 
-def surest(scene: Scene, nodes: Sequence[Node]) -> EdgeTier:
+def surest(graph: StepGraph, nodes: Sequence[Node]) -> EdgeTier:
     """The surest tier whose edges alone hold all of `nodes` together; T3 where none does.
 
     Two that read one tensor of a third are held together too.
     """
     tiers: tuple[EdgeTier, ...] = ("T1", "T2")
-    return next((tier for tier in tiers if _connected(scene, nodes, tier)), "T3")
+    return next((tier for tier in tiers if _connected(graph, nodes, tier)), "T3")
 
 
-def _connected(scene: Scene, nodes: Sequence[Node], least: EdgeTier) -> bool:
+def _connected(graph: StepGraph, nodes: Sequence[Node], least: EdgeTier) -> bool:
     """Whether edges of tier `least` or surer make one of all `nodes`."""
     places = {node.place for node in nodes}
     near: dict[int, set[int]] = {}
     for node in nodes:
-        for edge in scene.into.get(node.place, ()):
+        for edge in graph.into.get(node.place, ()):
             if edge.tier <= least and (edge.producer in places or edge.tier == "T1"):
                 near.setdefault(edge.producer, set()).add(node.place)
                 near.setdefault(node.place, set()).add(edge.producer)
@@ -114,12 +114,12 @@ def _connected(scene: Scene, nodes: Sequence[Node], least: EdgeTier) -> bool:
     return places <= reached
 
 
-def generated(scene: Scene, nodes: Sequence[Node], moved: int) -> Work:
+def generated(graph: StepGraph, nodes: Sequence[Node], moved: int) -> Work:
     """One generated kernel for all of them, which moves so many bytes."""
     special, loops = arithmetic(nodes)
     return Work(
         moved, 1, nodes[0].phase == "backward", special_flops=special, loop_flops=loops,
-        share=region(scene, nodes).share_after,
+        share=region(graph, nodes).share_after,
     )  # fmt: skip
 
 
@@ -137,36 +137,36 @@ def _flops(node: Node) -> int:
     return SPECIAL_FLOPS.get("gelu_tanh" if by_tanh else name, SPECIAL_FLOPS["exp"])
 
 
-def chains(scene: Scene, free: Callable[[Node], bool], wanted: Callable[[Region], bool]) -> Iterator[Match]:
+def chains(graph: StepGraph, free: Free, wanted: Callable[[Region], bool]) -> Iterator[Match]:
     """Regions that a compiler would make one kernel of, where that moves less than its parts do."""
-    for found in regions(scene, free):
+    for found in regions(graph, free):
         saves = found.bytes_before - found.bytes_after
         if saves > 0 and wanted(found):
-            yield replaced(scene, found)
+            yield replaced(graph, found)
 
 
-def replaced(scene: Scene, found: Region) -> Match:
+def replaced(graph: StepGraph, found: Region) -> Match:
     """One generated kernel in the place of a region.
 
     No time is predicted on a CPU for masks and group normalizations: the code that the compiler makes of
     them there is often slower than the operators (docs/savings.md).
     """
-    after = generated(scene, found.nodes, found.bytes_after)
+    after = generated(graph, found.nodes, found.bytes_after)
     saves = found.bytes_before - found.bytes_after
-    known = not (scene.trace.on_cpu and any(name in _UNSURE for name in found.names))
+    known = not (graph.trace.on_cpu and any(name in _UNSURE for name in found.names))
     return Match(found.nodes, found.tier, after if known else None, bytes_saved=saves)
 
 
-def steps(scene: Scene) -> int:
+def steps(graph: StepGraph) -> int:
     """How many the analysis adds up; one where the trace names none."""
-    return max(1, len(scene.analysis.window.steps))
+    return max(1, len(graph.analysis.window.steps))
 
 
-def waited(scene: Scene, cause: IdleCause) -> tuple[float, float]:
+def waited(graph: StepGraph, cause: IdleCause) -> tuple[float, float]:
     """(ns a step, share of the window) in which the device waits for `cause`."""
-    time = scene.analysis.time
+    time = graph.analysis.time
     idle = sum(part.time_ns for part in time.idle_by_cause if part.cause == cause)
-    return idle / steps(scene), idle / max(1, time.busy_ns + time.idle_ns)
+    return idle / steps(graph), idle / max(1, time.busy_ns + time.idle_ns)
 
 
 def told_wait(ns: float, share: float) -> str:

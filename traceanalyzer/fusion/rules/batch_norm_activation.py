@@ -9,20 +9,20 @@ When not: in inference, where batch normalization is folded into the convolution
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from traceanalyzer.fusion.regions import Region
 from traceanalyzer.fusion.rules.base import COMPILE_DOCS, Match, Rule, chains
-from traceanalyzer.fusion.scene import Node, Scene
+from traceanalyzer.fusion.step_graph import Free, StepGraph
 
 _JOINING = (
     "clamp_min", "relu", "silu", "gelu", "add", "threshold", "hardswish", "sigmoid", "mul", "leaky_relu",
 )  # fmt: skip
 
 
-def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """Regions of such a normalization and element-wise operators, forward or backward."""
-    yield from chains(scene, free, _wanted)
+    yield from chains(graph, free, _wanted)
 
 
 def _wanted(region: Region) -> bool:
@@ -38,7 +38,7 @@ RULE = Rule(
     snippet="{module} = torch.compile({module})",
     caveats=("a generated batch normalization can be slower than the library's: measure the block",),
     docs=COMPILE_DOCS,
-    instead="compiled",
-    module=True,
+    replacement="compiled",
+    fixed_by_compiling_module=True,
     order=62,
 )  # fmt: skip

@@ -10,22 +10,22 @@ When not: the product's result is needed without the bias as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from traceanalyzer.fusion.rules.base import Match, Rule
-from traceanalyzer.fusion.scene import Node, Scene
-from traceanalyzer.model import Band
+from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
+from traceanalyzer.records import Band
 
 
-def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """Each addition of a vector that is known, or likely, to be all that a product's result is for."""
-    for node in scene.nodes:
+    for node in graph.nodes:
         if not (free(node) and node.name == "add" and node.phase != "backward" and _adds_a_vector(node)):
             continue
-        for edge in scene.into.get(node.place, ()):
-            alone = len(scene.out_of[edge.producer]) == 1
-            if scene.nodes[edge.producer].name == "mm" and alone:
-                time = scene.undisturbed_ns([node])
+        for edge in graph.into.get(node.place, ()):
+            alone = len(graph.out_of[edge.producer]) == 1
+            if graph.nodes[edge.producer].name == "mm" and alone:
+                time = graph.undisturbed_ns([node])
                 saved = Band(0.5 * time, 0.8 * time, time)  # the library may add it in a kernel of its own
                 yield Match((node,), edge.tier, saved=saved, bytes_saved=node.bytes)
                 break

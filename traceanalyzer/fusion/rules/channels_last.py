@@ -11,23 +11,23 @@ layers.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from traceanalyzer.fusion.rules.base import Match, Rule, steps
-from traceanalyzer.fusion.scene import Node, Scene
-from traceanalyzer.model import Band
-from traceanalyzer.units import duration
+from traceanalyzer.fusion.step_graph import Free, StepGraph
+from traceanalyzer.records import Band
+from traceanalyzer.records.units import duration
 
 _LAYOUT = re.compile(r"nchwToNhwc|nhwcToNchw|nchw2nhwc|nhwc2nchw|batched_transpose", re.IGNORECASE)
 _SHARE = 0.005  # of busy time
 
 
-def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators: the kernels are parts of convolutions."""
-    kernels = [kernel for row in scene.analysis.op_rows for kernel in row.kernel_names]
+    kernels = [kernel for row in graph.analysis.op_rows for kernel in row.kernel_names]
     time = sum(kernel.time_ns for kernel in kernels if _LAYOUT.search(kernel.name))
-    if time and time >= _SHARE * scene.analysis.time.busy_ns:
-        ns = time / steps(scene)
+    if time and time >= _SHARE * graph.analysis.time.busy_ns:
+        ns = time / steps(graph)
         told = f"layout kernels take {duration(ns)} a step"
         yield Match((), "T3", saved=Band(0.0, ns, ns), evidence=told, where="the convolutions")
 

@@ -12,10 +12,10 @@ When not: few classes: then the loss is small beside all else.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from traceanalyzer.fusion.rules.base import Match, Rule, generated, sequences, surest
-from traceanalyzer.fusion.scene import Node, Scene
+from traceanalyzer.fusion.step_graph import Free, StepGraph
 
 _CLASSES = 1000
 _FORWARD = re.compile(r"(?<!\S)(?:copy )?_log_softmax (?:nll_loss_forward|nll_loss2d_forward) ")
@@ -24,10 +24,10 @@ _BACKWARD = re.compile(
 )
 
 
-def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """Forward and backward apart."""
     for pattern in (_FORWARD, _BACKWARD):
-        for nodes in sequences(scene, free, pattern):
+        for nodes in sequences(graph, free, pattern):
             softmax = next(node for node in nodes if "log_softmax" in node.name)
             dims = [size for size in softmax.call.shapes[0] if isinstance(size, int)]
             if len(dims) < 2 or dims[1] < _CLASSES or softmax.cost is None:
@@ -38,10 +38,10 @@ def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
             is_backward = "backward" in softmax.name
             logits = last.write_bytes if is_backward else first.read_bytes
             passes = 2 if is_backward else 1
-            after = generated(scene, nodes, passes * logits)
+            after = generated(graph, nodes, passes * logits)
             saved = sum(node.bytes for node in nodes) - after.bytes
             if saved > 0:
-                yield Match(tuple(nodes), surest(scene, nodes), after, bytes_saved=saved)
+                yield Match(tuple(nodes), surest(graph, nodes), after, bytes_saved=saved)
 
 
 RULE = Rule(
@@ -52,6 +52,6 @@ RULE = Rule(
     snippet="loss = torch.compile(torch.nn.functional.cross_entropy)(logits, target)",
     caveats=("losses that fuse the last linear layer save memory and cost time",),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.cross_entropy.html",
-    instead="compiled",
+    replacement="compiled",
     order=20,
 )  # fmt: skip

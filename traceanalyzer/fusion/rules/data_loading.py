@@ -9,18 +9,18 @@ When not: the host has no cores left, or the storage gives no more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from traceanalyzer.fusion.rules.base import Match, Rule, told_wait, waited
-from traceanalyzer.fusion.scene import Node, Scene
-from traceanalyzer.model import Band
+from traceanalyzer.fusion.step_graph import Free, StepGraph
+from traceanalyzer.records import Band
 
 _SHARE = 0.02  # of the window
 
 
-def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where the wait is a visible part of the window."""
-    ns, share = waited(scene, "data_loading")
+    ns, share = waited(graph, "data_loading")
     if share >= _SHARE:
         yield Match((), "T3", saved=Band(0.0, ns, ns), evidence=told_wait(ns, share), where="the whole step")
 

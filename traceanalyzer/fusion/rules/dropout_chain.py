@@ -10,17 +10,17 @@ When not: results must repeat an earlier run's random numbers bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from traceanalyzer.fusion.rules.base import COMPILE_DOCS, Match, Rule, chains
-from traceanalyzer.fusion.scene import Node, Scene
+from traceanalyzer.fusion.step_graph import Free, StepGraph
 
 _DROPOUT = {"native_dropout", "bernoulli", "native_dropout_backward", "_fused_dropout"}
 
 
-def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """Regions with a dropout in them."""
-    yield from chains(scene, free, lambda region: bool(_DROPOUT & set(region.names)))
+    yield from chains(graph, free, lambda region: bool(_DROPOUT & set(region.names)))
 
 
 RULE = Rule(
@@ -30,7 +30,7 @@ RULE = Rule(
     snippet="{module} = torch.compile({module})",
     caveats=("other random numbers are drawn than in eager mode",),
     docs=COMPILE_DOCS,
-    instead="compiled",
-    module=True,
+    replacement="compiled",
+    fixed_by_compiling_module=True,
     order=59,
 )  # fmt: skip

@@ -11,20 +11,20 @@ form.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from traceanalyzer.fusion.rules.base import Match, Rule
-from traceanalyzer.fusion.scene import Node, Scene
-from traceanalyzer.units import duration
+from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
+from traceanalyzer.records.units import duration
 
 _SPARSE = 4  # rows of the table for each that a step can touch
 _SHARE = 0.02  # of the step
 
 
-def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """Each such gradient that takes a visible part of the step."""
-    for node in scene.nodes:
-        if free(node) and node.name == "embedding_dense_backward" and node.time_ns >= _SHARE * scene.step_ns:
+    for node in graph.nodes:
+        if free(node) and node.name == "embedding_dense_backward" and node.time_ns >= _SHARE * graph.step_ns:
             rows, touched = _rows(node), _touched(node)
             if rows and rows > _SPARSE * touched:
                 told = f"a table of {rows:,} rows, of which a step touches {touched:,} at most; "

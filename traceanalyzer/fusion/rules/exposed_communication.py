@@ -11,22 +11,22 @@ When not: the time is spent waiting for a slower rank: then it is that rank's wo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from traceanalyzer.fusion.rules.base import Match, Rule, steps
-from traceanalyzer.fusion.scene import Node, Scene
-from traceanalyzer.model import Band
-from traceanalyzer.units import duration, percent
+from traceanalyzer.fusion.step_graph import Free, StepGraph
+from traceanalyzer.records import Band
+from traceanalyzer.records.units import duration, percent
 
 _LEAST, _MOST = 0.1, 0.95  # of busy time: where there is no compute there is nothing to hide behind
 
 
-def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where such time is a visible part of busy time."""
-    alone = sum(part.time_ns for part in scene.analysis.verdicts if part.verdict == "communication")
-    busy = scene.analysis.time.busy_ns
+    alone = sum(part.time_ns for part in graph.analysis.verdicts if part.verdict == "communication")
+    busy = graph.analysis.time.busy_ns
     if _LEAST * busy <= alone <= _MOST * busy and alone:
-        ns = alone / steps(scene)
+        ns = alone / steps(graph)
         told = f"collectives run alone for {duration(ns)} a step, {percent(alone / busy)} of busy time"
         yield Match((), "T3", saved=Band(0.0, ns, ns), evidence=told, where="the whole step")
 

@@ -11,25 +11,25 @@ between.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from traceanalyzer.fusion.predict import NOTHING
 from traceanalyzer.fusion.rules.base import Match, Rule
-from traceanalyzer.fusion.scene import Node, Scene
+from traceanalyzer.fusion.savings import NOTHING
+from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
 _NORMS = (
     "native_batch_norm", "cudnn_batch_norm", "miopen_batch_norm", "_native_batch_norm_legit_no_training",
 )  # fmt: skip
 
 
-def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """Each normalization that reads what the convolution before it makes; none where anything is trained."""
-    if any(node.phase in ("backward", "optimizer") for node in scene.nodes):
+    if any(node.phase in ("backward", "optimizer") for node in graph.nodes):
         return
-    for node in scene.nodes:
+    for node in graph.nodes:
         if free(node) and node.name in _NORMS and not _training(node):
-            for edge in scene.into.get(node.place, ()):
-                if "conv" in scene.nodes[edge.producer].name:
+            for edge in graph.into.get(node.place, ()):
+                if "conv" in graph.nodes[edge.producer].name:
                     yield Match((node,), edge.tier, NOTHING, bytes_saved=node.bytes)
                     break
 

@@ -12,13 +12,13 @@ and Adagrad have it. Where the step waits for the host, it is launches that are 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from traceanalyzer.cost.registry import Missing
 from traceanalyzer.cost.tensors import bytes_of, is_list, list_bytes
-from traceanalyzer.fusion.predict import Work
 from traceanalyzer.fusion.rules.base import Match, Rule
-from traceanalyzer.fusion.scene import Node, Scene
+from traceanalyzer.fusion.savings import Work
+from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
 _STEP = re.compile(r"Optimizer\.step#(\w+)\.step")
 # Tensors read and written a parameter: torch/optim: adamw, sgd with and without momentum, adagrad.
@@ -27,11 +27,11 @@ _ADDING = ("_foreach_addcdiv", "addcdiv", "_foreach_add", "add")  # what writes 
 _SCALING = ("_foreach_mul", "mul")  # and the momentum of SGD
 
 
-def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match for each kind of optimizer that has a fused form, and does not use it."""
     steps: dict[str, list[Node]] = {}
-    for node in scene.nodes:
-        name = _optimizer(scene, node) if free(node) else None
+    for node in graph.nodes:
+        name = _optimizer(graph, node) if free(node) else None
         if name in _PASSES:
             steps.setdefault(name, []).append(node)
     for name, nodes in steps.items():
@@ -39,8 +39,8 @@ def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
             yield from _match(name, nodes)
 
 
-def _optimizer(scene: Scene, node: Node) -> str | None:
-    found = next((match for scope in scene.scopes(node) if (match := _STEP.search(scope))), None)
+def _optimizer(graph: StepGraph, node: Node) -> str | None:
+    found = next((match for scope in graph.scopes(node) if (match := _STEP.search(scope))), None)
     return found[1] if found else None
 
 
@@ -84,6 +84,6 @@ RULE = Rule(
     caveats=("all parameters must be floating-point tensors",
              "a GradScaler hands its scale over to the fused kernel: unscale before clipping as before"),
     docs="https://docs.pytorch.org/docs/stable/optim.html",
-    instead="optimizer",
+    replacement="optimizer",
     order=11,
 )  # fmt: skip

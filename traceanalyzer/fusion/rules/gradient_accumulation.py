@@ -10,30 +10,30 @@ When not: the batch is as large as memory allows; this is then the price of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from traceanalyzer.fusion.rules.base import Match, Rule
-from traceanalyzer.fusion.scene import Node, Scene
-from traceanalyzer.model import Band
-from traceanalyzer.units import duration
+from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
+from traceanalyzer.records import Band
+from traceanalyzer.records.units import duration
 
 _SCOPE = "AccumulateGrad"
 
 
-def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match for all additions behind the first backward pass since the optimizer last stepped."""
-    added = tuple(node for node in _later_passes(scene) if free(node) and into_gradient(scene, node))
+    added = tuple(node for node in _later_passes(graph) if free(node) and into_gradient(graph, node))
     if added:
-        time = scene.undisturbed_ns(added)
+        time = graph.undisturbed_ns(added)
         told = f"{len(added)} additions to gradients a step, {duration(time)}"
         yield Match(added, "T3", saved=Band(0.0, time, time), evidence=told,
                     bytes_saved=sum(node.bytes for node in added), where="gradients")  # fmt: skip
 
 
-def _later_passes(scene: Scene) -> Iterator[Node]:
+def _later_passes(graph: StepGraph) -> Iterator[Node]:
     """Nodes of backward passes that another one, and a forward pass, precede without a step in between."""
     passes, before = 0, None
-    for node in scene.nodes:
+    for node in graph.nodes:
         if node.phase == "optimizer":
             passes = 0
         elif node.phase == "backward" and before != "backward":
@@ -43,9 +43,9 @@ def _later_passes(scene: Scene) -> Iterator[Node]:
         before = node.phase if node.phase in ("forward", "backward", "optimizer") else before
 
 
-def into_gradient(scene: Scene, node: Node) -> bool:
+def into_gradient(graph: StepGraph, node: Node) -> bool:
     """Whether it adds to a gradient that is there already."""
-    return node.name == "add" and any(_SCOPE in scope for scope in scene.scopes(node))
+    return node.name == "add" and any(_SCOPE in scope for scope in graph.scopes(node))
 
 
 RULE = Rule(

@@ -9,20 +9,20 @@ When not: gradients lie on several devices or are sparse.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from traceanalyzer.fusion.rules.base import Match, Rule
-from traceanalyzer.fusion.scene import Node, Scene
-from traceanalyzer.units import duration
+from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
+from traceanalyzer.records.units import duration
 
 _MANY = 16
 _NORMS = ("linalg_vector_norm", "norm")
 
 
-def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match for all norms outside of modules and backward, where they are many and no list's."""
-    norms = [node for node in scene.nodes if free(node) and node.name in _NORMS and not _of_a_layer(node)]
-    if scene.analysis.device.kind == "gpu" and len(norms) >= _MANY:
+    norms = [node for node in graph.nodes if free(node) and node.name in _NORMS and not _of_a_layer(node)]
+    if graph.analysis.device.kind == "gpu" and len(norms) >= _MANY:
         time = sum(node.time_ns for node in norms)
         told = f"{len(norms)} norms a step, one launch each, {duration(time)}"
         yield Match(tuple(norms), "T0", evidence=told, where="gradient clipping")

@@ -11,36 +11,36 @@ slows the host, so that a run without it has shorter gaps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from traceanalyzer.fusion.rules.base import Match, Rule, steps, told_wait, waited
-from traceanalyzer.fusion.scene import Node, Scene
-from traceanalyzer.model import Band
+from traceanalyzer.fusion.step_graph import Free, StepGraph
+from traceanalyzer.records import Band
 
 _SHARE = 0.3  # of the window
 _LEAST_BUSY = 0.05
 
 
-def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where launch gaps are a large part of the window."""
-    ns, share = waited(scene, "launch_gap")
-    if scene.analysis.device.kind != "gpu" or share < _SHARE or _hardly_works(scene):
+    ns, share = waited(graph, "launch_gap")
+    if graph.analysis.device.kind != "gpu" or share < _SHARE or _hardly_works(graph):
         return
     saved = None
-    if scene.analysis.window.steps:  # else the time between steps would count as gaps
+    if graph.analysis.window.steps:  # else the time between steps would count as gaps
         saved = Band(0.4 * ns, 0.7 * ns, 0.95 * ns)
-        recording = scene.analysis.recording
+        recording = graph.analysis.recording
         if recording and recording.unprofiled_step_ns:
-            busy = scene.analysis.time.busy_ns / steps(scene)
+            busy = graph.analysis.time.busy_ns / steps(graph)
             most = max(0.0, recording.unprofiled_step_ns - busy)
             saved = Band(min(saved.low, 0.4 * most), min(saved.mid, 0.7 * most), min(saved.high, 0.95 * most))
     yield Match((), "T0", saved=saved, evidence=told_wait(ns, share), where="the whole step")
 
 
-def _hardly_works(scene: Scene) -> bool:
+def _hardly_works(graph: StepGraph) -> bool:
     """A trace without steps that shows a start-up, or a few kernels on their own, tells nothing of a step."""
-    time = scene.analysis.time
-    return not scene.analysis.window.steps and time.busy_ns < _LEAST_BUSY * (time.busy_ns + time.idle_ns)
+    time = graph.analysis.time
+    return not graph.analysis.window.steps and time.busy_ns < _LEAST_BUSY * (time.busy_ns + time.idle_ns)
 
 
 RULE = Rule(

@@ -10,19 +10,19 @@ When not: the operator that follows is slower on strided input than copy and ope
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from traceanalyzer.fusion.rules.base import Match, Rule
-from traceanalyzer.fusion.scene import Node, Scene
-from traceanalyzer.model import Band
+from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
+from traceanalyzer.records import Band
 
 _ASKED = ("aten::contiguous", "aten::reshape", "aten::clone")
 
 
-def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """Each copy of one type whose strides differ."""
-    for node in scene.nodes:
-        if free(node) and node.name in ("copy", "clone") and _another_layout(node) and _asked(scene, node):
+    for node in graph.nodes:
+        if free(node) and node.name in ("copy", "clone") and _another_layout(node) and _asked(graph, node):
             yield Match((node,), "T3", saved=Band(0.0, node.time_ns, node.time_ns), bytes_saved=node.bytes)
 
 
@@ -38,8 +38,8 @@ def _number(stride: object) -> int:
     return stride if isinstance(stride, int) else 0
 
 
-def _asked(scene: Scene, node: Node) -> bool:
-    scopes = scene.scopes(node)[:2]
+def _asked(graph: StepGraph, node: Node) -> bool:
+    scopes = graph.scopes(node)[:2]
     return node.name == "clone" or any(name in _ASKED for name in scopes)
 
 

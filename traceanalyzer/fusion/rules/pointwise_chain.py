@@ -10,16 +10,16 @@ small that a cache holds them; the step waits for the host rather than for kerne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from traceanalyzer.fusion.regions import Region
 from traceanalyzer.fusion.rules.base import COMPILE_DOCS, Match, Rule, chains
-from traceanalyzer.fusion.scene import Node, Scene
+from traceanalyzer.fusion.step_graph import Free, StepGraph
 
 
-def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """Every region that no other rule has a better word for."""
-    yield from chains(scene, free, _wanted)
+    yield from chains(graph, free, _wanted)
 
 
 def _wanted(region: Region) -> bool:
@@ -34,7 +34,7 @@ RULE = Rule(
     snippet="{module} = torch.compile({module})",
     caveats=("every new set of input shapes is compiled anew",),
     docs=COMPILE_DOCS,
-    instead="compiled",
-    module=True,
+    replacement="compiled",
+    fixed_by_compiling_module=True,
     order=90,
 )  # fmt: skip

@@ -11,13 +11,13 @@ change; small layers, whose weights a cache holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from math import prod
 
 from traceanalyzer.fusion.rules.base import Match, Rule, steps
-from traceanalyzer.fusion.scene import Node, Scene
-from traceanalyzer.model import Band, OpRow
-from traceanalyzer.units import duration
+from traceanalyzer.fusion.step_graph import Free, StepGraph
+from traceanalyzer.records import Band, OpRow
+from traceanalyzer.records.units import duration
 
 _SHARE = 0.1  # of busy time
 _WEIGHTS = 0.8  # of a product's bytes
@@ -25,17 +25,17 @@ _HALF = ("bf16", "fp16")
 _PRODUCTS = {"aten::mm": 1, "aten::addmm": 2}  # which argument the weight is
 
 
-def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match for all such products of a step, by 8 bits; none where anything is trained."""
-    trained = any(node.phase in ("backward", "optimizer") for node in scene.nodes)
-    if trained or not scene.analysis.window.steps:
+    trained = any(node.phase in ("backward", "optimizer") for node in graph.nodes)
+    if trained or not graph.analysis.window.steps:
         return
-    analysis = scene.analysis
+    analysis = graph.analysis
     rows = [row for row in analysis.op_rows if _reads_weights(row)]
     time = sum(row.attributed_ns for row in rows)
     if not rows or time < _SHARE * analysis.time.busy_ns:
         return
-    count = steps(scene)
+    count = steps(graph)
     half = sum(row.attributed_ns * _share(row) for row in rows) / 2 / count
     told = f"products limited by reading 16-bit weights take {duration(time / count)} a step, "
     told += f"{100 * time / analysis.time.busy_ns:.2g} % of busy time; the saving is that of 8 bits"

@@ -10,25 +10,25 @@ When not: memory is short, and the batch size that checkpointing makes possible 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from traceanalyzer.cost import operator_class
-from traceanalyzer.fusion.predict import WIDEST
 from traceanalyzer.fusion.rules.base import Match, Rule
-from traceanalyzer.fusion.scene import Node, Scene
-from traceanalyzer.model import Band
-from traceanalyzer.units import duration, si
+from traceanalyzer.fusion.savings import WIDEST
+from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
+from traceanalyzer.records import Band
+from traceanalyzer.records.units import duration, si
 
 _SHARE = 0.01  # of the step
 
 
-def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, without operators: other rules may speed up what is computed again."""
-    again = [node for node in scene.nodes if node.phase == "recompute"]
-    time = scene.undisturbed_ns(again)
-    if not again or time < _SHARE * scene.step_ns:
+    again = [node for node in graph.nodes if node.phase == "recompute"]
+    time = graph.undisturbed_ns(again)
+    if not again or time < _SHARE * graph.step_ns:
         return
-    expensive = scene.undisturbed_ns([node for node in again if _expensive(node)])
+    expensive = graph.undisturbed_ns([node for node in again if _expensive(node)])
     kept = sum(node.cost.write_bytes for node in again if node.cost)
     told = f"{len(again)} operators of the forward pass run again in the backward pass, "
     told += f"{duration(time)} a step, {duration(expensive)} of it products, convolutions and "

@@ -10,18 +10,18 @@ When not: the sum does not fit the normalization's rows; the library's layer rou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from traceanalyzer.fusion.regions import Region
 from traceanalyzer.fusion.rules.base import COMPILE_DOCS, Match, Rule, chains
-from traceanalyzer.fusion.scene import Node, Scene
+from traceanalyzer.fusion.step_graph import Free, StepGraph
 
 _NORMS = ("native_layer_norm", "native_group_norm", "_fused_rms_norm")
 
 
-def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """Regions with a normalization in them and an addition, and nothing beside but casts and dropout."""
-    yield from chains(scene, free, _wanted)
+    yield from chains(graph, free, _wanted)
 
 
 def _wanted(region: Region) -> bool:
@@ -37,7 +37,7 @@ RULE = Rule(
     snippet="{module} = torch.compile({module})",
     caveats=("the sum is still written: only reading it again is saved",),
     docs=COMPILE_DOCS,
-    instead="compiled",
-    module=True,
+    replacement="compiled",
+    fixed_by_compiling_module=True,
     order=60,
 )  # fmt: skip

@@ -12,10 +12,10 @@ the product with the weight comes before or after the cast decides the last bits
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from traceanalyzer.fusion.rules.base import Match, Rule, generated, sequences, surest
-from traceanalyzer.fusion.scene import Node, Scene
+from traceanalyzer.fusion.step_graph import Free, StepGraph
 
 # The mean is a sum and a division on a CPU.
 _WRITTEN_OUT = re.compile(
@@ -24,16 +24,16 @@ _WRITTEN_OUT = re.compile(
 )
 
 
-def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """The sequence as it is written, where the square and the product are of one size."""
-    for nodes in sequences(scene, free, _WRITTEN_OUT):
+    for nodes in sequences(graph, free, _WRITTEN_OUT):
         square = next(node for node in nodes if node.name in ("pow", "mul", "square"))
         first, last = nodes[0].cost, nodes[-1].cost
         if square.cost is None or first is None or last is None or first.read_bytes < last.write_bytes / 2:
             continue
-        after = generated(scene, nodes, first.read_bytes + last.write_bytes)
+        after = generated(graph, nodes, first.read_bytes + last.write_bytes)
         before = sum(node.bytes for node in nodes)
-        yield Match(tuple(nodes), surest(scene, nodes), after, bytes_saved=before - after.bytes)
+        yield Match(tuple(nodes), surest(graph, nodes), after, bytes_saved=before - after.bytes)
 
 
 RULE = Rule(
@@ -45,6 +45,6 @@ RULE = Rule(
     caveats=("where the weight is multiplied, before or after the cast, changes the last bits",
              "on a CPU F.rms_norm is several operators itself: compile the module there"),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.rms_norm.html",
-    instead="compiled",
+    replacement="compiled",
     order=30,
 )  # fmt: skip

@@ -10,25 +10,25 @@ When not: the angles themselves are computed anew in every layer: then compute t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from traceanalyzer.fusion.rules.base import COMPILE_DOCS, Match, Rule, generated, sequences, surest
-from traceanalyzer.fusion.scene import Node, Scene
+from traceanalyzer.fusion.step_graph import Free, StepGraph
 
 _TENSOR = r"(?:mul )?neg cat mul (?:mul )?add "
 _WRITTEN_OUT = re.compile(rf"(?<!\S)(?:{_TENSOR}){{1,2}}")
 
 
-def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """The sequence as most models write it, for queries or for queries and keys."""
-    for nodes in sequences(scene, free, _WRITTEN_OUT):
+    for nodes in sequences(graph, free, _WRITTEN_OUT):
         sums = [node.cost for node in nodes if node.name == "add" and node.cost]
         if not sums or any(node.cost is None for node in nodes):
             continue
-        after = generated(scene, nodes, 2 * sum(cost.write_bytes for cost in sums))
+        after = generated(graph, nodes, 2 * sum(cost.write_bytes for cost in sums))
         saved = sum(node.bytes for node in nodes) - after.bytes
         if saved > 0:
-            yield Match(tuple(nodes), surest(scene, nodes), after, bytes_saved=saved)
+            yield Match(tuple(nodes), surest(graph, nodes), after, bytes_saved=saved)
 
 
 RULE = Rule(
@@ -38,6 +38,6 @@ RULE = Rule(
     snippet="apply_rotary = torch.compile(apply_rotary)",
     caveats=("sines and cosines that are computed in every layer are a saving of their own",),
     docs=COMPILE_DOCS,
-    instead="compiled",
+    replacement="compiled",
     order=31,
 )  # fmt: skip

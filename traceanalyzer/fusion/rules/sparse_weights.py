@@ -10,21 +10,21 @@ When not: a model that has not been pruned, or loses accuracy by it; dims that 6
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from traceanalyzer.fusion.rules.base import Match, Rule, steps
-from traceanalyzer.fusion.scene import Node, Scene
-from traceanalyzer.model import OpRow
-from traceanalyzer.units import duration
+from traceanalyzer.fusion.step_graph import Free, StepGraph
+from traceanalyzer.records import OpRow
+from traceanalyzer.records.units import duration
 
 _SHARE = 0.5  # of busy time: pruning a model is a project of its own
 _ALIGNED = 64
 
 
-def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, without a time, where such products are most of busy time and nothing is trained."""
-    analysis = scene.analysis
-    trained = any(node.phase in ("backward", "optimizer") for node in scene.nodes)
+    analysis = graph.analysis
+    trained = any(node.phase in ("backward", "optimizer") for node in graph.nodes)
     if trained or not analysis.window.steps:  # of kernels on their own nobody knows which operand is a weight
         return
     if not analysis.device.peak("matrix", "tf32"):  # Ampere and later, which skip zeros as well
@@ -32,7 +32,7 @@ def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
     rows = [row for row in analysis.op_rows if _large(row)]
     time = sum(row.attributed_ns for row in rows)
     if rows and time >= _SHARE * analysis.time.busy_ns:
-        told = f"compute-bound products of weights take {duration(time / steps(scene))} a step, "
+        told = f"compute-bound products of weights take {duration(time / steps(graph))} a step, "
         told += f"{100 * time / analysis.time.busy_ns:.2g} % of busy time"
         yield Match((), "T0", evidence=told, where="the linear layers")
 

@@ -12,33 +12,33 @@ When not: the value decides what is computed next.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from traceanalyzer.fusion.rules.base import Match, Rule, told_wait, waited
-from traceanalyzer.fusion.scene import Node, Scene
-from traceanalyzer.model import Band
+from traceanalyzer.fusion.step_graph import Free, StepGraph
+from traceanalyzer.records import Band
 
 _SHARE = 0.02  # of the window
 _WAITING = ("aten::item", "aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero", "aten::equal")
 
 
-def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where waits are a visible part of the window."""
-    ns, share = waited(scene, "synchronisation")
-    if scene.analysis.device.kind != "gpu" or share < _SHARE:
+    ns, share = waited(graph, "synchronisation")
+    if graph.analysis.device.kind != "gpu" or share < _SHARE:
         return
     told = told_wait(ns, share)
-    called = _called(scene)
+    called = _called(graph)
     if called:
         told += "; in a step are " + ", ".join(f"{count} {name}" for name, count in called.most_common(3))
     yield Match((), "T3", saved=Band(0.0, ns, ns), evidence=told, where="the whole step")
 
 
-def _called(scene: Scene) -> Counter[str]:
-    ops, step = scene.trace.ops, scene.step
+def _called(graph: StepGraph) -> Counter[str]:
+    ops, step = graph.trace.ops, graph.step
     first, last = step.start_ns, step.end_ns
     inside = (ops.start_ns >= first) & (ops.start_ns < last)
-    names = [scene.trace.names[row] for row in ops.name[inside].tolist()]
+    names = [graph.trace.names[row] for row in ops.name[inside].tolist()]
     return Counter(name for name in names if name in _WAITING)
 
 

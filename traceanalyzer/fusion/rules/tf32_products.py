@@ -9,32 +9,32 @@ When not: products need more than TF32's 10 bits of mantissa, as in solvers and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from traceanalyzer.fusion.predict import Work, saving
 from traceanalyzer.fusion.rules.base import Match, Rule, steps
-from traceanalyzer.fusion.scene import Node, Scene
-from traceanalyzer.model import Band, OpRow
-from traceanalyzer.units import duration
+from traceanalyzer.fusion.savings import Work, saving
+from traceanalyzer.fusion.step_graph import Free, StepGraph
+from traceanalyzer.records import Band, OpRow
+from traceanalyzer.records.units import duration
 
 _SHARE = 0.02  # of busy time
 
 
-def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match for all such rows that arithmetic limits."""
-    analysis, device = scene.analysis, scene.analysis.device
+    analysis, device = graph.analysis, graph.analysis.device
     if device.kind != "gpu" or not device.peak("matrix", "tf32"):
         return
     rows = [row for row in analysis.op_rows if _slow(row)]
     time = sum(row.attributed_ns for row in rows)
     if time < _SHARE * analysis.time.busy_ns:
         return
-    count = steps(scene)
+    count = steps(graph)
     parts = []
     for row in rows:
         moved = (row.read_bytes or 0) + (row.write_bytes or 0)
         after = Work(moved // count, matrix=(("tf32", (row.flops or 0) // count),))
-        parts.append(saving(row.attributed_ns / count, after, device, scene.floor_ns))
+        parts.append(saving(row.attributed_ns / count, after, device, graph.floor_ns))
     known = [part for part in parts if part is not None]
     low, mid, high = (sum(getattr(part, end) for part in known) for end in ("low", "mid", "high"))
     calls = sum(row.calls for row in rows)

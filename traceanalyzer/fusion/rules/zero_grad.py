@@ -10,24 +10,24 @@ When not: code reads `.grad` of a parameter that took no part in a step; gradien
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from traceanalyzer.cost.tensors import is_list
-from traceanalyzer.fusion.predict import NOTHING
 from traceanalyzer.fusion.rules.base import Match, Rule
 from traceanalyzer.fusion.rules.gradient_accumulation import into_gradient
-from traceanalyzer.fusion.scene import Node, Scene
+from traceanalyzer.fusion.savings import NOTHING
+from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
 
-def find(scene: Scene, free: Callable[[Node], bool]) -> Iterator[Match]:
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """All fills below `zero_grad`, and as many additions to what they filled, together."""
     filled = [
-        node for node in scene.nodes
+        node for node in graph.nodes
         if free(node) and node.name in ("zero", "_foreach_zero", "fill")
-        and any("zero_grad" in scope for scope in scene.scopes(node))
+        and any("zero_grad" in scope for scope in graph.scopes(node))
     ]  # fmt: skip
     if filled:
-        added = [node for node in scene.nodes if free(node) and into_gradient(scene, node)]
+        added = [node for node in graph.nodes if free(node) and into_gradient(graph, node)]
         first = added[: sum(_tensors(node) for node in filled)]
         saved = sum(node.bytes for node in (*filled, *first))
         yield Match((*filled, *first), "T0", NOTHING, bytes_saved=saved, where="zero_grad")

@@ -1,0 +1,1 @@
+"""A judged trace and its suggestions, as the finished Analysis."""

@@ -1,0 +1,110 @@
+"""The parts of 100 %: rows summed by verdict, operator class and reason; shares under their own names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from traceanalyzer.records import (
+    OPERATOR_CLASSES,
+    VERDICTS,
+    ClassPart,
+    Compute,
+    Coverage,
+    Device,
+    MemoryBound,
+    OpRow,
+    Reason,
+    ReasonPart,
+    VerdictPart,
+)
+
+_NON_CONTRACTION = ("statistical_normalization", "element_wise")
+
+
+def share(part: float, whole: float) -> float:
+    """part / whole; 0 of nothing is 0."""
+    return part / whole if whole else 0.0
+
+
+def verdict_parts(rows: Sequence[OpRow], busy_ns: int, window_ns: int) -> tuple[VerdictPart, ...]:
+    """All six verdicts, also at 0; their times add up to busy."""
+    time = dict.fromkeys(VERDICTS, 0)
+    kernels = dict.fromkeys(VERDICTS, 0)
+    for row in rows:
+        time[row.verdict] += row.attributed_ns
+        kernels[row.verdict] += row.kernels
+    return tuple(
+        VerdictPart(v, time[v], share(time[v], busy_ns), share(time[v], window_ns), kernels[v])
+        for v in VERDICTS
+    )
+
+
+def class_parts(rows: Sequence[OpRow], busy_ns: int) -> tuple[ClassPart, ...]:
+    """All six operator classes, also at 0; their times add up to busy."""
+    time = dict.fromkeys(OPERATOR_CLASSES, 0)
+    flops = dict.fromkeys(OPERATOR_CLASSES, 0)
+    for row in rows:
+        time[row.operator_class] += row.attributed_ns
+        flops[row.operator_class] += row.flops or 0
+    total = sum(flops.values())
+    return tuple(
+        ClassPart(c, flops[c], share(flops[c], total), time[c], share(time[c], busy_ns))
+        for c in OPERATOR_CLASSES
+    )
+
+
+def memory_bound(rows: Sequence[OpRow], busy_ns: int, window_ns: int) -> MemoryBound:
+    """The headline and the two shares it must not be mistaken for."""
+    bound = sum(r.attributed_ns for r in rows if r.verdict == "memory_bound")
+    side = sum(r.attributed_ns for r in rows if r.bound == "memory")
+    other = sum(r.attributed_ns for r in rows if r.operator_class in _NON_CONTRACTION)
+    return MemoryBound(
+        time_ns=bound,
+        share_of_busy=share(bound, busy_ns),
+        share_of_window=share(bound, window_ns),
+        memory_side_share_of_busy=share(side, busy_ns),
+        non_contraction_share_of_busy=share(other, busy_ns),
+    )
+
+
+def compute(rows: Sequence[OpRow], device: Device, window_ns: int) -> Compute:
+    """FLOPs over the window; utilisation holds each row against the peak of its own precision."""
+    flops = sum(r.flops or 0 for r in rows)
+    recompute = sum(r.flops or 0 for r in rows if r.phase == "recompute")
+    at_peak_s, known = 0.0, bool(flops)
+    for row in rows:
+        if not row.flops or row.engine is None or row.precision is None:
+            continue
+        peak = device.peak(row.engine, row.precision)
+        known &= peak is not None
+        at_peak_s += row.flops / peak if peak else 0.0
+    return Compute(
+        flops=flops,
+        flop_per_s=share(flops * 1e9, window_ns),
+        mfu_share=None,
+        hardware_utilisation_share=share(at_peak_s * 1e9, window_ns) if known else None,
+        recompute_share=share(recompute, flops),
+    )
+
+
+def coverage(rows: Sequence[OpRow], linked_ns: int, shaped_ns: int, modelled_of_shaped_ns: int) -> Coverage:
+    """By kernel duration, over rows that are neither communication nor copy."""
+    ours = [r for r in rows if r.verdict not in ("communication", "copy")]
+    total = sum(r.time_ns for r in ours)
+    unmodelled: dict[Reason, list[OpRow]] = {}
+    for row in ours:
+        if row.verdict == "unmodelled":
+            unmodelled.setdefault(row.reason or "no_formula", []).append(row)
+    parts = []
+    for reason, members in unmodelled.items():
+        time_ns = sum(r.time_ns for r in members)
+        example = max(members, key=lambda r: (r.time_ns, r.name)).name
+        parts.append(ReasonPart(reason, time_ns, share(time_ns, total), example))
+    missing = sum(p.time_ns for p in parts)
+    return Coverage(
+        modelled_share=share(total - missing, total),
+        linked_share=share(linked_ns, total),
+        shaped_share=share(shaped_ns, total),
+        modelled_of_shaped_share=share(modelled_of_shaped_ns, shaped_ns),
+        reasons=tuple(sorted(parts, key=lambda p: (-p.time_ns, p.reason))),
+    )

@@ -1,0 +1,34 @@
+"""What to capture: the schedule of steps, and what is recorded of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LONGEST_WAIT = 20  # further steps while code is still being compiled
+LONGEST_CAPTURE_NS = 120 * 10**9  # begun steps are finished; events of more would not fit into memory
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """`wait` steps run as they are, `warmup` steps with the profiler warming up, `active` are recorded."""
+
+    wait: int = 3
+    warmup: int = 2
+    active: int = 3
+    stack: bool = False
+    memory: bool = True
+    evidence: bool = True
+
+    @property
+    def steps(self) -> int:
+        """Steps that must end before all is captured."""
+        return self.wait + self.warmup + self.active
+
+    def within(self, steps: int) -> Schedule | None:
+        """The longest plan that a run of `steps` steps can meet; None below the least, 2 steps."""
+        if steps < 2:
+            return None
+        wait = max(1, min(self.wait, steps - 1 - self.warmup, steps // 3))
+        active = max(1, min(self.active, steps - wait))
+        warmup = max(0, min(self.warmup, steps - wait - active))
+        return Schedule(wait, warmup, active, self.stack, self.memory, self.evidence)

@@ -1,0 +1,37 @@
+"""How long steps take without the profiler."""
+
+from __future__ import annotations
+
+from time import perf_counter_ns
+
+from traceanalyzer.collect.accelerator import in_use, synchronise
+
+
+class StepTimer:
+    """Times of steps, in stretches. An accelerator lags behind the script: there a stretch is timed whole,
+    between two waits for it, and each of its steps is taken to have had an equal part.
+    """
+
+    def __init__(self) -> None:
+        self.ns: list[int] = []
+        self._since: int | None = None
+        self._steps = 0
+
+    def begin(self) -> None:
+        """A stretch begins; one that was not ended does not count."""
+        synchronise()
+        self._since, self._steps = perf_counter_ns(), 0
+
+    def step(self, took_ns: int) -> None:
+        if self._since is None:
+            return
+        if in_use() is None:
+            self.ns.append(took_ns)
+        else:
+            self._steps += 1
+
+    def end(self) -> None:
+        if self._since is not None and self._steps:
+            synchronise()
+            self.ns += [(perf_counter_ns() - self._since) // self._steps] * self._steps
+        self._since, self._steps = None, 0

@@ -1,0 +1,1 @@
+"""Cost formulas, one file a family of operators."""

@@ -1,0 +1,27 @@
+"""Inductor's fused C++ loops on a CPU, whose buffers our collector records."""
+
+from __future__ import annotations
+
+from traceanalyzer.cost.formulas.triton import fused_flops
+from traceanalyzer.cost.registry import Missing, op_cost
+from traceanalyzer.cost.tensors import itemsize, numel, shape
+from traceanalyzer.records import Cost, OpCall
+
+
+@op_cost("*cpp_fused_*", source="torch/_inductor/dependencies.py: reads and writes of each node of a loop")
+def compiled_loop(call: OpCall) -> Cost:
+    """A fused C++ loop of a compiled CPU region
+
+    FLOPs = nominal operations named in the kernel * elements of the loops
+    Bytes = every distinct buffer read once and written once; of one touched in part, the elements touched
+    Assumes each op of the name is computed once for every element of the largest loop. Without the
+    collector's record of the buffers nothing is known.
+    """
+    *marks, elements = call.concrete or ("",)
+    if not marks or not elements.isdecimal():
+        raise Missing("no_shapes", "only `traceanalyze profile` records the buffers of compiled C++ kernels")
+    sizes = [numel(shape(call, i)) * itemsize(call, i) for i in range(len(marks))]
+    read = sum(size for size, mark in zip(sizes, marks, strict=True) if mark == "in")
+    flops, special = fused_flops(call.name)
+    count = int(elements)
+    return Cost(flops * count, read, sum(sizes) - read, "vector", "fp32", special_functions=special * count)

@@ -1,0 +1,59 @@
+"""What a formula of your own needs: readers of an OpCall, the Cost it returns, the reasons it may give.
+
+    import traceanalyzer
+    from traceanalyzer.formulas import Cost, bytes_read, numel, shape
+
+    @traceanalyzer.op_cost("mylib::fused_thing")
+    def fused_thing(call):
+        \"\"\"y = f(x), x [rows, columns]
+
+        FLOPs = 5 an element
+        Bytes = x read, y written
+        Assumes y has x's type.
+        \"\"\"
+        return Cost(5 * numel(shape(call, 0)), bytes_read(call, 0), bytes_read(call, 0))
+
+Arguments are counted from 0 as in the operator's schema. Each reader raises Missing, with the reason,
+where the trace does not hold what it needs; the operator is then unpriced, and the report says why.
+"""
+
+from traceanalyzer.cost.registry import Missing
+from traceanalyzer.cost.tensors import (
+    argument,
+    bytes_of,
+    bytes_read,
+    dtype,
+    flag,
+    has,
+    integers,
+    itemsize,
+    list_bytes,
+    list_bytes_read,
+    matrix_precision,
+    numel,
+    shape,
+    shapes_in,
+    vector_precision,
+)
+from traceanalyzer.records import Cost, OpCall
+
+__all__ = [
+    "Cost",
+    "Missing",
+    "OpCall",
+    "argument",
+    "bytes_of",
+    "bytes_read",
+    "dtype",
+    "flag",
+    "has",
+    "integers",
+    "itemsize",
+    "list_bytes",
+    "list_bytes_read",
+    "matrix_precision",
+    "numel",
+    "shape",
+    "shapes_in",
+    "vector_precision",
+]

@@ -1,0 +1,1 @@
+"""Which operator reads what another wrote, and what proves it."""

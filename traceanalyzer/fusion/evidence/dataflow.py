@@ -1,0 +1,179 @@
+"""Which operators of one step hand a tensor to which, and how surely that is known.
+
+T1: an executed step proves it, storage by storage. T2: the tensor is freed while only its reader can have
+held it, or it is the only one of its size in use. T3: neighbours in one module, of which the second takes a
+tensor of the size, shape and type that the first makes; true of four in five, so that nothing but a
+possibility follows from it. Less is silent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from traceanalyzer.cost.price import Ownership
+from traceanalyzer.cost.registry import price_call
+from traceanalyzer.fusion.evidence.align_steps import matched
+from traceanalyzer.fusion.evidence.execution_trace import UNREAD, Range, executed, flows
+from traceanalyzer.fusion.evidence.free_events import dying, proved, room
+from traceanalyzer.fusion.evidence.unique_block import only_one
+from traceanalyzer.fusion.step_ops import Units, units
+from traceanalyzer.records import Cost, OpCall
+from traceanalyzer.records.trace import Ids, Step, Trace
+
+Tier = Literal["T1", "T2", "T3"]
+_MATCHED = 0.5  # an executed step of which less is found again in the timed one is another kind of step
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One unit reads what another made; both as places in `Dataflow.units`."""
+
+    producer: int
+    consumer: int
+    tier: Tier
+    bytes: int  # read
+    last: bool  # nobody else reads it, then or later
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalRead:
+    """One unit reads what was there before the step; `origin` is equal for one tensor."""
+
+    origin: int
+    consumer: int
+    bytes: int
+
+
+Tensor = tuple[int, Range]  # who wrote it last (below 0: before the step) and where it lies; equal for one
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataflow:
+    """One step's units and the edges between them, by consumer; none twice."""
+
+    units: Units
+    edges: tuple[Edge, ...]
+    executed: bool  # every edge between units is known, not only those of neighbours
+    external_reads: tuple[ExternalRead, ...] = ()
+    argument_tensors: Mapping[tuple[int, int], Tensor] = field(
+        default_factory=dict
+    )  # of (unit, argument), if proved
+    freed_in_step: frozenset[int] = frozenset()  # units whose results are gone before the step ends
+
+
+def dataflow(trace: Trace, ownership: Ownership, step: Step) -> Dataflow:
+    """Of one timed step. Each edge bears the surest of its tiers."""
+    working = units(trace, ownership, step)
+    by_execution = _executed(trace, working, step)
+    freed = set(proved(trace, working))
+    found: dict[tuple[int, int], Tier] = {}
+    if by_execution is None:
+        found |= dict.fromkeys(_alike(trace, working), "T3")
+    if by_execution is None or not by_execution.whole:
+        found |= dict.fromkeys([*freed, *only_one(trace, working, freed, step.start_ns)], "T2")
+    costs = _Costs(trace, working)
+    found |= dict.fromkeys(by_execution.bytes if by_execution else (), "T1")
+    edges = []
+    known = by_execution.bytes if by_execution else {}
+    for consumer, producer in sorted((consumer, producer) for producer, consumer in found if producer >= 0):
+        if not costs.reads(consumer):
+            continue  # as ones_like, which is given a tensor and asks for its size
+        pair = (producer, consumer)
+        most = min(costs.written(producer), costs.read(consumer))
+        amount = min(known.get(pair, most), most)
+        edges.append(Edge(producer, consumer, found[pair], amount, pair in freed))
+    outer = [
+        ExternalRead(producer, consumer, min(amount, costs.read(consumer)))
+        for (producer, consumer), amount in sorted(known.items()) if producer < 0
+    ]  # fmt: skip
+    return Dataflow(
+        working, tuple(edges), by_execution is not None and by_execution.whole, tuple(outer),
+        by_execution.given if by_execution else {}, dying(trace, working, step.end_ns),
+    )  # fmt: skip
+
+
+class _Costs:
+    """Bytes of each unit, each distinct call priced once."""
+
+    def __init__(self, trace: Trace, working: Units) -> None:
+        self._call = trace.ops.call[working.op].tolist()
+        self._cost = {row: price_call(trace.calls[row]) for row in set(self._call)}
+
+    def written(self, place: int) -> int:
+        return self._cost[self._call[place]].write_bytes or 0
+
+    def reads(self, place: int) -> bool:
+        return self._cost[self._call[place]].read_bytes != 0
+
+    def read(self, place: int) -> int:
+        return self._cost[self._call[place]].read_bytes or 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What an executed step tells of the timed one's units."""
+
+    bytes: dict[tuple[int, int], int]  # that each consumer reads of each producer's
+    given: dict[tuple[int, int], Tensor]  # arguments of units that one unit wrote, or none
+    whole: bool  # every unit was found again, so that no reader is missing
+
+
+def _executed(trace: Trace, working: Units, step: Step) -> _Read | None:
+    """None where no step like this one was executed."""
+    given = executed(trace.evidence) if trace.evidence is not None else None
+    if given is None:
+        return None
+    rows = matched(given, trace, step)
+    place = _places(len(trace.ops), working.op)[rows]
+    place[rows < 0] = -1
+    again = len(np.unique(place[place >= 0]))
+    if again < _MATCHED * len(working.op):
+        return None
+    works = (place >= 0).tolist()
+    amounts: dict[tuple[int, int], int] = {}
+    given_to: dict[tuple[int, int], set[Tensor]] = {}
+    for flow in flows(given, works):
+        source = int(place[flow.producer]) if flow.producer >= 0 else flow.producer
+        pair = (source, int(place[flow.consumer]))
+        amounts[pair] = amounts.get(pair, 0) + flow.bytes
+        given_to.setdefault((pair[1], flow.argument), set()).add((source, flow.tensor))
+    known = {argument: next(iter(made)) for argument, made in given_to.items() if len(made) == 1}
+    return _Read(amounts, known, again == len(working.op))
+
+
+def _places(count: int, rows: Ids) -> Ids:
+    """Of each op its place among `rows`; -1."""
+    place = np.full(count, -1, np.int32)
+    place[rows] = np.arange(len(rows), dtype=np.int32)
+    return place
+
+
+def _alike(trace: Trace, working: Units) -> list[tuple[int, int]]:
+    ops = trace.ops
+    rows = working.op.tolist()
+    return [
+        (place, place + 1)
+        for place, (first, second) in enumerate(zip(rows, rows[1:], strict=False))
+        if ops.thread[first] == ops.thread[second] and ops.module[first] == ops.module[second]
+        and _fits(trace.calls[ops.call[first]], trace.calls[ops.call[second]])
+    ]  # fmt: skip
+
+
+def _fits(maker: OpCall, taker: OpCall) -> bool:
+    """Whether `taker` is given a tensor as `maker` makes one, of its own dims and type and of no other's.
+
+    Loops over a list call one operator again and again: such neighbours have nothing to do with each other.
+    """
+    made = price_call(maker)
+    if not isinstance(made, Cost) or maker.name == taker.name:
+        return False
+    unread = UNREAD.get(taker.name, ())
+    given = zip(taker.shapes, taker.dtypes, strict=True)
+    return any(
+        place not in unread and dims in maker.shapes and room(dims, kind) == made.write_bytes
+        for place, (dims, kind) in enumerate(given) if dims
+    )  # fmt: skip

@@ -1,0 +1,107 @@
+"""Who reads what whom wrote, as the frees of tensors prove it (tier T2).
+
+An operator makes a tensor; the next one is given one of its shape and type; and what the first had
+allocated is freed between the start of the second and the start of the third. Nobody else held it, so
+the second was the one to read it, and neither the write nor the read is needed where both become one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from math import prod
+
+import numpy as np
+
+from traceanalyzer.fusion.evidence.execution_trace import UNREAD
+from traceanalyzer.fusion.step_ops import Units
+from traceanalyzer.records import Dims, OpCall
+from traceanalyzer.records.trace import Ids, Memory, OpKind, Trace
+from traceanalyzer.records.units import ITEMSIZE
+
+ROUNDING = 512  # bytes to which CUDA's allocator rounds up: c10/cuda/CUDACachingAllocator.cpp
+
+
+def proved(trace: Trace, units: Units) -> list[tuple[int, int]]:
+    """(producer, consumer) of neighbours among `units`, as places there.
+
+    The last two prove nothing: with the step everything ends that nobody has read.
+    """
+    if trace.memory is None:
+        return []
+    life = lifetimes(trace.memory)
+    begin = trace.ops.start_ns[allocators(trace, units)].tolist()
+    found = []
+    for place in range(len(units.op) - 2):
+        first, second = int(units.op[place]), int(units.op[place + 1])
+        until = int(trace.ops.start_ns[units.op[place + 2]])
+        if trace.ops.thread[first] != trace.ops.thread[second]:
+            continue
+        sizes = _freed_sizes(trace, life, begin[place], (first, second), until)
+        if sizes and _takes(trace.calls[trace.ops.call[second]], sizes):
+            found.append((place, place + 1))
+    return found
+
+
+def dying(trace: Trace, units: Units, end_ns: int) -> frozenset[int]:
+    """Places of units that allocate something, and nothing that is not freed before `end_ns`."""
+    if trace.memory is None:
+        return frozenset()
+    made, freed, _ = lifetimes(trace.memory)
+    begin = np.searchsorted(made, trace.ops.start_ns[allocators(trace, units)])
+    until = np.searchsorted(made, trace.ops.end_ns[units.op])
+    stay = np.concatenate([[0], np.cumsum(freed >= end_ns)])
+    gone = (until > begin) & (stay[until] == stay[begin])
+    return frozenset(np.flatnonzero(gone).tolist())
+
+
+def allocators(trace: Trace, units: Units) -> Ids:
+    """Of each unit the row of the op in which it allocates: `clone` allocates what its `copy_` writes."""
+    filling = np.array([call.name in UNREAD for call in trace.calls] + [False])
+    parent = trace.ops.parent[units.op]
+    within = filling[trace.ops.call[units.op]] & (parent >= 0) & (trace.ops.kind[parent] == OpKind.OP)
+    return np.where(within, parent, units.op)
+
+
+@lru_cache(maxsize=1)  # three proofs ask for the same trace's
+def lifetimes(memory: Memory) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(allocated, freed or the end of time, bytes) of each tensor, ascending by its allocation."""
+    order = np.lexsort((memory.time_ns, memory.address))
+    address, time, size = memory.address[order], memory.time_ns[order], memory.bytes[order]
+    made = np.flatnonzero(size > 0)
+    behind = np.minimum(made + 1, len(order) - 1)
+    ends = (address[behind] == address[made]) & (size[behind] < 0) & (behind > made)
+    freed = np.where(ends, time[behind], np.iinfo(np.int64).max)
+    by_time = np.argsort(time[made], kind="stable")
+    return time[made][by_time], freed[by_time], size[made][by_time]
+
+
+def _freed_sizes(
+    trace: Trace,
+    life: tuple[np.ndarray, np.ndarray, np.ndarray],
+    begin_ns: int,
+    rows: tuple[int, int],
+    until_ns: int,
+) -> list[int]:
+    """Bytes of what the first of two allocated from `begin_ns` on, and what was freed between the start of
+    the second and `until_ns`."""
+    ops, (made, freed, size), (first, second) = trace.ops, life, rows
+    low, high = np.searchsorted(made, (begin_ns, ops.end_ns[first]))
+    gone = (freed[low:high] >= ops.start_ns[second]) & (freed[low:high] < until_ns)
+    return [int(each) for each in size[low:high][gone]]
+
+
+def _takes(call: OpCall, sizes: Sequence[int]) -> bool:
+    """Whether an argument that `call` reads can have been one of the freed tensors."""
+    unread = UNREAD.get(call.name, ())
+    return any(
+        place not in unread and (least := room(dims, kind)) is not None
+        and any(least <= size < least + ROUNDING for size in sizes)
+        for place, (dims, kind) in enumerate(zip(call.shapes, call.dtypes, strict=True))
+    )  # fmt: skip
+
+
+def room(dims: Dims, kind: str | None) -> int | None:
+    """Bytes of a tensor; None of what is none."""
+    sizes = [size for size in dims if isinstance(size, int)]
+    return prod(sizes) * ITEMSIZE[kind] if kind and sizes and len(sizes) == len(dims) else None

@@ -1,0 +1,139 @@
+"""What a replacement would take, and so what it saves: low, middle and high, never below nothing.
+
+saving = measured time of what is replaced - the longest of: bytes that remain by a realistic part of the
+bandwidth; FLOPs that remain by a realistic part of the peak; the launch floor. Unfused kernels run at 35 to
+90 % of the bandwidth, the strided ones slowest, so that dividing the saved bytes by the bandwidth would tell
+another story. Fractions on a GPU: 53 published measurements on A100 and H100 (median error 9 %); on a CPU:
+docs/savings.md, half of whose regions chose them while the other half was held back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from traceanalyzer.records import Band, Device
+
+WIDEST = 2.5  # high by low, where the evidence is proof
+_CLOSEST = 0.15  # to its middle that the low end comes: nothing is known better
+_LEAST = 0.15  # of the measured time: less is within the error of any prediction
+# An element that an operator in a generated loop works on, and one that a reduction adds up, likewise; and
+# reads and writes to which a write of a CPU amounts: fitted, docs/savings.md.
+LOOP_FLOPS, REDUCED_FLOPS = 10, 32
+# What else than sums and products costs, in FLOPs that take as long: compiled AVX2 code on an AMD EPYC.
+SPECIAL_FLOPS = {
+    "exp": 65, "sigmoid": 78, "silu": 65, "tanh": 210, "gelu": 100, "gelu_tanh": 245, "erf": 85, "log": 80,
+    "log1p": 110, "expm1": 85, "softplus": 200, "mish": 420, "cosh": 190, "sinh": 190, "sin": 45, "cos": 45,
+    "atan": 160, "sqrt": 15, "rsqrt": 25, "div": 12, "reciprocal": 8, "pow": 0, "native_layer_norm": 25,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Fractions:
+    """Of something, at worst, as a rule and at best."""
+
+    low: float
+    mid: float
+    high: float
+
+    def __iter__(self) -> Iterator[float]:
+        return iter((self.low, self.mid, self.high))
+
+
+# What a generated kernel reaches of the bandwidth.
+_FORWARD = Fractions(0.5, 0.75, 0.9)
+_BACKWARD = Fractions(0.3, 0.5, 0.75)  # gradients of weights take a second pass
+# What products and vector code reach of their peaks; on a CPU those of its attention, in blocks.
+_ARITHMETIC = {"gpu": Fractions(0.35, 0.55, 0.75), "cpu": Fractions(0.5, 0.68, 0.85)}
+# At what multiple of that rate; a GPU has units for them, 16 results while 128 lanes do two FLOPs each:
+# CUDA C++ Programming Guide, throughput of native arithmetic instructions.
+_SPECIAL = {"gpu": Fractions(1.0, 2.0, 3.3), "cpu": Fractions(0.53, 1.25, 2.0)}
+_TRAFFIC = Fractions(2.0, 1.06, 0.43)  # on a CPU: time of the remaining traffic, by what it took before
+_CALL_NS = Fractions(65e3, 50e3, 15e3)  # and to enter a compiled region or a fused optimizer
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the replacement of a region still has to do."""
+
+    bytes: int
+    launches: int = 1
+    backward: bool = False
+    matrix: tuple[tuple[str, int], ...] = ()  # (precision, FLOPs) of products
+    special_flops: int = 0  # by SPECIAL_FLOPS
+    loop_flops: int = 0  # what a CPU spends on the elements of generated loops, likewise
+    share: float = 1.0  # of the traffic before, weighed as a CPU feels it
+
+
+NOTHING = Work(0, 0, share=0.0)
+"""No replacement: what is there goes away altogether."""
+
+
+def saving(measured_ns: float, after: Work, device: Device, floor_ns: float) -> Band | None:
+    """A step's band; None where the roofs are not known."""
+    arithmetic = _arithmetic_ns(after, device)
+    if not device.bandwidth_bytes_per_s or arithmetic is None:
+        return None
+    if device.kind == "cpu":
+        taken = _on_cpu(measured_ns, after, arithmetic)
+    else:
+        taken = _on_gpu(after, device.bandwidth_bytes_per_s, arithmetic, floor_ns)
+    return Band(*(max(0.0, measured_ns - time) for time in taken))
+
+
+def _on_gpu(after: Work, bandwidth: float, arithmetic: Fractions, floor_ns: float) -> Iterator[float]:
+    """The longest of traffic, arithmetic and launches, in ns."""
+    fractions = _BACKWARD if after.backward else _FORWARD
+    for part, computing in zip(fractions, arithmetic, strict=True):
+        yield max(after.bytes / (part * bandwidth) * 1e9, computing, after.launches * floor_ns)
+
+
+def _on_cpu(measured_ns: float, after: Work, arithmetic: Fractions) -> Iterator[float]:
+    """Arithmetic, then traffic at the speed it had before, and a call, in ns.
+
+    What a CPU makes of its bandwidth depends on whose pages are new and whose are in a cache, which a roof
+    does not tell and the time before does: the replacement reads and writes tensors of the same sizes.
+    """
+    for stays, slower, call in zip(arithmetic, _TRAFFIC, _CALL_NS, strict=True):
+        yield stays + after.share * slower * max(0.0, measured_ns - stays) + after.launches * call
+
+
+def _arithmetic_ns(after: Work, device: Device) -> Fractions | None:
+    """At worst, as a rule and at best; None where a peak that is needed is not known."""
+    products = [(_peak(device, precision), flops) for precision, flops in after.matrix]
+    if any(peak is None for peak, _ in products):
+        return None
+    vector = device.peak("vector", "fp32") or _peak(device, "fp32")
+    loops = after.loop_flops if device.kind == "cpu" else 0  # a GPU's hide behind its memory
+    special = (after.special_flops + loops) / vector if vector else 0.0
+    whole = sum(flops / peak for peak, flops in products if peak)
+    parts = zip(_ARITHMETIC[device.kind], _SPECIAL[device.kind], strict=True)
+    return Fractions(*(1e9 * (whole / of_peak + special / of_rate) for of_peak, of_rate in parts))
+
+
+def _peak(device: Device, precision: str) -> float | None:
+    return device.peak("matrix", precision) or device.peak("vector", precision)
+
+
+def added(bands: Sequence[Band]) -> Band:
+    """Of parts that exclude each other's time."""
+    return Band(sum(b.low for b in bands), sum(b.mid for b in bands), sum(b.high for b in bands))
+
+
+def proved(band: Band, measured_ns: float) -> Band | None:
+    """No wider than a proof may be: what is beyond is not promised. None where next to nothing is sure.
+
+    `measured_ns`: of what is replaced; 0 where that is no operators.
+    """
+    if band.low <= 0 or band.mid < _LEAST * measured_ns:
+        return None
+    most = WIDEST**0.5  # as far above the middle as below it
+    low = min(max(band.low, band.mid / most), (1 - _CLOSEST) * band.mid)
+    most = min(band.high, measured_ns or band.high)  # what is replaced by something takes longer than nothing
+    mid = min(band.mid, most)
+    return Band(min(low, mid), mid, min(most, low * WIDEST))
+
+
+def possible(band: Band) -> Band:
+    """Where it is likely and not proved: it may save nothing."""
+    return Band(0.0, band.mid / 2, band.high)

@@ -1,0 +1,65 @@
+"""What the trace does not say of a call but other rows prove: output shapes, dtypes in tensor lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import overload
+
+import numpy as np
+
+from traceanalyzer.inference.index_sizes import index_proofs
+from traceanalyzer.inference.list_dtypes import list_dtypes
+from traceanalyzer.inference.output_shapes import Proof, output_proofs
+from traceanalyzer.records import OpCall
+from traceanalyzer.records.trace import Ids, Kernels, Ops
+
+
+class ExtendedCalls(Sequence[OpCall]):
+    """The recorded calls, followed by those that something was proved of."""
+
+    def __init__(self, recorded: Sequence[OpCall], proved: Sequence[OpCall]) -> None:
+        self._recorded = recorded
+        self._proved = proved
+
+    def __len__(self) -> int:
+        return len(self._recorded) + len(self._proved)
+
+    @overload
+    def __getitem__(self, index: int) -> OpCall: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[OpCall]: ...
+    def __getitem__(self, index: int | slice) -> OpCall | list[OpCall]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        place = index + len(self) if index < 0 else index
+        if place < len(self._recorded):
+            return self._recorded[place]
+        return self._proved[place - len(self._recorded)]
+
+
+def infer(
+    names: Sequence[str], ops: Ops, kernels: Kernels, calls: Sequence[OpCall], forward: Ids
+) -> tuple[Ops, Sequence[OpCall]]:
+    """Ops and calls in which each invocation points to a call that says what was proved of it.
+
+    Calls alike in everything recorded become two where different outputs or dtypes are proved. A
+    recorded call keeps its row. `forward`: the forward op of each backward node, -1 elsewhere.
+    """
+    outputs = output_proofs(ops, calls, forward) | index_proofs(names, ops, calls)
+    dtypes = list_dtypes(names, ops, kernels, calls)
+    if not outputs and not dtypes:
+        return ops, calls
+    places: dict[tuple[int, Proof | None, tuple[str, str | None] | None], int] = {}
+    call = ops.call.copy()
+    for row in sorted(outputs.keys() | dtypes.keys()):
+        key = (int(ops.call[row]), outputs.get(row), dtypes.get(row))
+        call[row] = len(calls) + places.setdefault(key, len(places))
+    proved = [_with(calls[base], proof, items) for base, proof, items in places]
+    return replace(ops, call=call.astype(np.int32)), ExtendedCalls(calls, proved)
+
+
+def _with(call: OpCall, proof: Proof | None, items: tuple[str, str | None] | None) -> OpCall:
+    if proof is not None:
+        call = replace(call, output=proof.shape, output_from=proof.by, indices=proof.indices)
+    return replace(call, list_dtype=items[0], list_source=items[1]) if items else call

@@ -1,0 +1,153 @@
+"""The dtype of tensors in a list, which is not recorded: from the kernels that read them, or from neighbours.
+
+Kernels of one list instantiate a template with the item's type (aten/src/ATen/native/cuda/Shape.cu,
+MultiTensorApply.cuh). Copies of opaque bytes name only its size.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from traceanalyzer.records import OpCall
+from traceanalyzer.records.trace import Bools, Kernels, Ops, RecordKind, distinct
+from traceanalyzer.records.units import ITEMSIZE, canonical_dtype
+
+_TYPE = re.compile(
+    r"OpaqueType<(?P<size>\d+)u?l?>|(?<![\w:])(?P<name>(?:c10::|at::)?(?:BFloat16|Half|Float8_\w+|"
+    r"complex<(?:c10::Half|float|double)>)|(?:un)?signed char|double|float|long|int|short|char|bool)"
+    r"(?=[ ,>)*])"
+)
+_LIST_KERNEL = re.compile(r"at::native::.*(?:CatArrayBatchedCopy\w*<|multi_tensor_apply_kernel<.*?Functor<)")
+_TWO_TYPES = re.compile(r"CopyFunctor<([^,<>]+(?:<[^<>]*>)?), ([^,<>]+(?:<[^<>]*>)?),")
+_ELEMENTWISE = re.compile(r"gpu_kernel_impl_nocast<.*lambda\((?=[a-z])")
+_OPAQUE = {1: "uint8", 2: "uint16", 4: "uint32", 8: "uint64", 16: "complex128"}
+_SAMPLES = 16  # invocations of one call whose neighbours are asked
+_NEIGHBOURS = 8  # ops on either side
+_REACH = 64  # rows looked through for them
+
+
+@dataclass(frozen=True, slots=True)
+class ItemType:
+    """What a kernel's name says of the items it moves; `dtype` None: only their size."""
+
+    size: int
+    dtype: str | None
+    source: str | None = None  # of a copy between types: that of the items it reads
+
+
+def item_type(kernel: str) -> ItemType | None:
+    """Item type in the name of a kernel that works on a list of tensors; None where it does not tell.
+
+    The first type of the functor or copy is the items'; those behind it are index and accumulator types.
+    """
+    match = _LIST_KERNEL.search(kernel) or _ELEMENTWISE.search(kernel)
+    if match is None:
+        return None
+    pair = _TWO_TYPES.search(kernel)
+    if pair and pair[1] != pair[2]:
+        into, source = (canonical_dtype(text) for text in pair.groups())
+        return ItemType(ITEMSIZE[into], into, source) if into and source else None
+    found = _TYPE.search(kernel, match.end())
+    if found is None:
+        return None
+    if found["size"]:
+        return ItemType(int(found["size"]), None)
+    dtype = canonical_dtype(found["name"])
+    return ItemType(ITEMSIZE[dtype], dtype) if dtype else None
+
+
+def list_dtypes(
+    names: Sequence[str], ops: Ops, kernels: Kernels, calls: Sequence[OpCall]
+) -> dict[int, tuple[str, str | None]]:
+    """Row in `ops` -> dtype of the items of its tensor lists, for ops that have some and do work.
+
+    The second is that of what a copy reads, where it is another.
+
+    A kernel that names a type decides; then, for an op without a kernel that tells, the type that the
+    kernels of all equal calls name; then the one type that ops around it have for tensors of the items'
+    dims; and for a kernel that names only a size, an unsigned integer of that size.
+    """
+    lists = np.array([any(map(_is_list, call.shapes)) for call in calls] + [False])
+    if not lists.any():
+        return {}
+    said = _by_kernels(names, ops, kernels, lists)
+    works = distinct(kernels.op[kernels.op >= 0])
+    rows_of: dict[int, list[int]] = {}
+    for row in works[lists[ops.call[works]]].tolist():
+        rows_of.setdefault(int(ops.call[row]), []).append(row)
+    found: dict[int, tuple[str, str | None]] = {}
+    for call, rows in rows_of.items():
+        named = {kind.dtype for row in rows if (kind := said.get(row)) and kind.dtype and not kind.source}
+        around: set[str] | None = None
+        for row in rows:
+            kind = said.get(row)
+            if kind and kind.dtype:
+                found[row] = kind.dtype, kind.source
+            elif kind or row not in said:  # a kernel that contradicts another proves nothing
+                if around is None:
+                    around = _around(ops, calls, calls[call], rows)
+                dtype = _settled(kind, named, around)
+                if dtype:
+                    found[row] = dtype, None
+    return found
+
+
+def _settled(kind: ItemType | None, named: set[str], around: set[str]) -> str | None:
+    if kind is None:
+        candidates = named or around
+        return next(iter(candidates)) if len(candidates) == 1 else None
+    fitting = {dtype for dtype in around if ITEMSIZE[dtype] == kind.size}
+    return next(iter(fitting)) if len(fitting) == 1 else _OPAQUE.get(kind.size)
+
+
+def _around(ops: Ops, calls: Sequence[OpCall], call: OpCall, rows: Sequence[int]) -> set[str]:
+    """Dtypes that ops inside and beside some invocations of `call` have for tensors of its items' dims."""
+    items = {item for shape in call.shapes if _is_list(shape) for item in shape if item}
+    found: set[str] = set()
+    for row in rows[:_SAMPLES]:
+        for other in (*_inside(ops, row), *_beside(ops, row, 1), *_beside(ops, row, -1)):
+            if ops.call[other] >= 0:
+                near = calls[ops.call[other]]
+                found |= {d for s, d in zip(near.shapes, near.dtypes, strict=False) if d and s in items}
+    return found
+
+
+def _inside(ops: Ops, row: int) -> Iterator[int]:
+    for other in range(row + 1, min(row + 1 + _REACH, len(ops))):
+        if ops.thread[other] != ops.thread[row] or ops.start_ns[other] >= ops.end_ns[row]:
+            return
+        yield other
+
+
+def _beside(ops: Ops, row: int, step: int) -> Iterator[int]:
+    """Up to 8 ops with the same encloser, before (step -1) or behind."""
+    left = _NEIGHBOURS
+    stop = min(max(row + step * _REACH, -1), len(ops))
+    for other in range(row + step, stop, step):
+        if ops.thread[other] != ops.thread[row] or not left:
+            return
+        if ops.parent[other] == ops.parent[row]:
+            left -= 1
+            yield other
+
+
+def _is_list(shape: object) -> bool:
+    return isinstance(shape, tuple) and bool(shape) and isinstance(shape[0], tuple)
+
+
+def _by_kernels(names: Sequence[str], ops: Ops, kernels: Kernels, lists: Bools) -> dict[int, ItemType | None]:
+    """What the kernels of each op say together; None where they disagree or one does not tell."""
+    rows = np.flatnonzero((kernels.kind == RecordKind.KERNEL) & (kernels.op >= 0))
+    rows = rows[lists[ops.call[kernels.op[rows]]]]
+    said: dict[int, ItemType | None] = {}
+    parsed: dict[int, ItemType | None] = {}
+    for op, name in zip(kernels.op[rows].tolist(), kernels.name[rows].tolist(), strict=True):
+        if name not in parsed:
+            parsed[name] = item_type(names[name])
+        kind = parsed[name]
+        said[op] = kind if said.get(op, kind) == kind else None
+    return said

@@ -1,0 +1,1 @@
+"""Many traces of one job."""

@@ -1,0 +1,380 @@
+"""The Analysis that every report shows, and its parts.
+
+Units are in the names: `_ns`, `_bytes`, `_per_s`, `_share` (0 to 1). One fused multiply-add is
+2 FLOPs (torch's convention). Bytes are compulsory traffic: every distinct tensor read once, every
+output written once; a floor of what the memory really moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from traceanalyzer.records.calls import Engine, Reason
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = "1.0"
+
+Bound = Literal["compute", "memory"]
+Verdict = Literal["compute_bound", "memory_bound", "latency_bound", "communication", "copy", "unmodelled"]
+OperatorClass = Literal[
+    "tensor_contraction", "statistical_normalization", "element_wise", "communication", "copy", "other"
+]
+Flag = Literal[
+    "inefficient", "balanced", "cache_resident", "over_roof", "bytes_only", "tf32_assumed",
+    "special_function_heavy", "borrowed_shapes", "zero_duration",
+]  # fmt: skip
+IdleCause = Literal["launch_gap", "synchronisation", "host_to_device_copy", "data_loading", "unknown"]
+Phase = Literal["forward", "backward", "optimizer", "recompute"]
+
+VERDICTS: tuple[Verdict, ...] = (
+    "compute_bound", "memory_bound", "latency_bound", "communication", "copy", "unmodelled",
+)  # fmt: skip
+OPERATOR_CLASSES: tuple[OperatorClass, ...] = (
+    "tensor_contraction", "statistical_normalization", "element_wise", "communication", "copy", "other",
+)  # fmt: skip
+IDLE_CAUSES: tuple[IdleCause, ...] = (
+    "launch_gap", "synchronisation", "host_to_device_copy", "data_loading", "unknown",
+)  # fmt: skip
+
+
+class Peak(msgspec.Struct, frozen=True):
+    """Dense throughput of one engine at one precision, fp32 accumulation."""
+
+    engine: Engine
+    precision: str
+    flop_per_s: float
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """The accelerator a trace was recorded on and the roofs it is held against."""
+
+    id: str
+    name: str
+    kind: Literal["gpu", "cpu"]
+    how: Literal["trace", "inferred", "flag", "file", "calibrated", "unknown"]
+    confidence: str
+    bandwidth_bytes_per_s: float | None = None
+    l2_bytes: int | None = None
+    multiprocessors: int | None = None
+    peaks: tuple[Peak, ...] = ()
+    provenance: str = ""
+
+    def peak(self, engine: str, precision: str) -> float | None:
+        """FLOP/s of (engine, precision), or None: never another's."""
+        for entry in self.peaks:
+            if entry.engine == engine and entry.precision == precision:
+                return entry.flop_per_s
+        return None
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """Something a reader of the report must know; codes are listed in the docs."""
+
+    code: str
+    message: str
+    count: int = 1
+
+
+class Tool(msgspec.Struct, frozen=True):
+    name: str
+    version: str
+
+
+class SourceFile(msgspec.Struct, frozen=True):
+    path: str
+    bytes: int  # of decompressed text
+    events: int
+    rank: int | None
+    device_index: int | None
+
+
+class Salvaged(msgspec.Struct, frozen=True):
+    """What was kept of a damaged file."""
+
+    kept_events: int
+    dropped_events: int
+    at_byte: int | None
+
+
+class Source(msgspec.Struct, frozen=True):
+    files: tuple[SourceFile, ...]
+    dialect: str
+    salvaged: Salvaged | None
+    warnings: tuple[Notice, ...]
+
+
+class CpuRoofs(msgspec.Struct, frozen=True, kw_only=True):
+    """Measured roofs of the recording machine's CPU."""
+
+    name: str
+    bandwidth_bytes_per_s: float
+    peaks: tuple[Peak, ...]
+    launch_floor_ns: int | None = None
+    threads: int | None = None
+
+
+MODULE_ANNOTATION = "nn.Module: "
+"""In front of a module's dotted name, where the collector annotates the call of a module."""
+
+
+class Recording(msgspec.Struct, frozen=True, kw_only=True):
+    """What the collector knew and the profiler did not write."""
+
+    torch: str | None = None
+    python: str | None = None
+    command: str | None = None
+    script: str | None = None
+    cuda: str | None = None
+    tf32: bool | None = None
+    wait: int | None = None
+    warmup: int | None = None
+    active: int | None = None
+    complete: bool | None = None
+    unprofiled_step_ns: int | None = None
+    profiled_step_ns: int | None = None
+    peak_memory_bytes: int | None = None
+    cpu_roofs: CpuRoofs | None = None
+
+
+class Spread(msgspec.Struct, frozen=True):
+    median: int
+    min: int
+    max: int
+
+
+class WindowInfo(msgspec.Struct, frozen=True):
+    step_count: int | None
+    steps: tuple[str, ...]
+    window_ns: int
+    step_ns: Spread | None
+
+
+class IdlePart(msgspec.Struct, frozen=True):
+    cause: IdleCause
+    time_ns: int
+
+
+class TimeInfo(msgspec.Struct, frozen=True, kw_only=True):
+    busy_ns: int
+    idle_ns: int
+    kernel_sum_ns: int
+    outside_window_ns: int
+    hidden_communication_ns: int
+    hidden_copy_ns: int
+    idle_by_cause: tuple[IdlePart, ...]
+
+
+class VerdictPart(msgspec.Struct, frozen=True):
+    verdict: Verdict
+    time_ns: int
+    share_of_busy: float
+    share_of_window: float
+    kernels: int
+
+
+class MemoryBound(msgspec.Struct, frozen=True, kw_only=True):
+    time_ns: int
+    share_of_busy: float
+    share_of_window: float
+    memory_side_share_of_busy: float
+    non_contraction_share_of_busy: float
+
+
+class Compute(msgspec.Struct, frozen=True, kw_only=True):
+    flops: int
+    flop_per_s: float
+    mfu_share: float | None
+    hardware_utilisation_share: float | None
+    recompute_share: float
+
+
+class ReasonPart(msgspec.Struct, frozen=True):
+    reason: Reason
+    time_ns: int
+    share: float
+    example: str
+
+
+class Coverage(msgspec.Struct, frozen=True, kw_only=True):
+    modelled_share: float
+    linked_share: float
+    shaped_share: float
+    modelled_of_shaped_share: float
+    reasons: tuple[ReasonPart, ...]
+
+
+class ClassPart(msgspec.Struct, frozen=True):
+    operator_class: OperatorClass
+    flops: int
+    flops_share: float
+    time_ns: int
+    time_share: float
+
+
+class KernelTime(msgspec.Struct, frozen=True):
+    name: str
+    time_ns: int
+
+
+class OpRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One distinct (name, dims, types, strides, concrete inputs, phase, module, device)."""
+
+    name: str
+    input_dims: tuple[Any, ...] | None
+    input_types: tuple[str, ...] | None
+    input_strides: tuple[Any, ...] | None  # only where they tell rows apart
+    concrete_inputs: tuple[str, ...] | None  # only where they tell rows apart
+    phase: Phase | None
+    module: str | None
+    calls: int
+    kernels: int
+    time_ns: int  # sum of its kernels' durations
+    attributed_ns: int  # its share of busy time
+    flops: int | None
+    read_bytes: int | None
+    write_bytes: int | None
+    intensity: float | None  # FLOP per byte
+    engine: Engine | None
+    precision: str | None
+    roof_ns: float | None
+    efficiency: float | None
+    bound: Bound | None
+    verdict: Verdict
+    operator_class: OperatorClass
+    flags: tuple[Flag, ...]
+    reason: Reason | None
+    kernel_names: tuple[KernelTime, ...]
+    note: str = ""  # an assumption of the formula that a reader must know
+
+
+class Band(msgspec.Struct, frozen=True):
+    low: float
+    mid: float
+    high: float
+
+
+Tier = Literal["T0", "T1", "T2", "T3"]
+
+
+class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
+    """What would win time back; those of one analysis claim no kernel twice, so their savings add up."""
+
+    rule: str
+    title: str
+    tier: Tier
+    action: str
+    snippet: str
+    where: str
+    count: int
+    evidence: str
+    bytes_saved_per_step: int | None
+    saving_per_step_ns: Band | None
+    share_of_step: float | None
+    caveats: tuple[str, ...]
+    docs: str
+
+
+class RankEntry(msgspec.Struct, frozen=True, kw_only=True):
+    rank: int | None
+    device_index: int
+    device: str
+    file: str
+    window_ns: int
+    busy_ns: int
+    memory_bound_share_of_busy: float
+    exposed_communication_ns: int
+
+
+class Projection(msgspec.Struct, frozen=True, kw_only=True):
+    device: str
+    busy_ns: int
+    step_ns: int | None
+    memory_bound_share_of_busy: float
+
+
+class AboveRoof(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows that appear to beat one roof for one reason."""
+
+    roof: Literal["bandwidth", "compute"]
+    reason: str
+    rows: int
+    time_ns: int  # attributed
+    share_of_busy: float
+    highest_efficiency: float  # of its roof
+    example: str  # the row of that efficiency
+
+
+class FormulaText(msgspec.Struct, frozen=True):
+    """What prices an operator: its FLOPs, bytes and assumptions in words, and where to check them."""
+
+    op: str
+    text: str
+    source: str
+
+
+class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op_rows": "ops"}, eq=True):
+    """One device of one process over its window: the object every report shows.
+
+    `ops` and `kernels` are pandas DataFrames (built on first access); everything else is
+    the JSON report, field by field.
+    """
+
+    schema_version: str
+    tool: Tool
+    source: Source
+    recording: Recording | None
+    device: Device
+    thresholds: dict[str, float]
+    window: WindowInfo
+    time: TimeInfo
+    verdicts: tuple[VerdictPart, ...]
+    memory_bound: MemoryBound
+    compute: Compute
+    coverage: Coverage
+    operator_classes: tuple[ClassPart, ...]
+    op_rows: tuple[OpRow, ...]
+    suggestions: tuple[Suggestion, ...] | None
+    ranks: tuple[RankEntry, ...] | None
+    what_if: tuple[Projection, ...] | None
+    self_check: tuple[AboveRoof, ...] = ()  # of all rows
+    formulas: tuple[FormulaText, ...] = ()  # of the largest priced rows
+
+    @cached_property
+    def ops(self) -> pd.DataFrame:
+        """One line a row of the JSON's `ops`, largest attributed time first."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [msgspec.structs.asdict(row) for row in self.op_rows],
+            columns=[f.name for f in msgspec.structs.fields(OpRow)],
+        )
+
+    @cached_property
+    def kernels(self) -> pd.DataFrame:
+        """One line a kernel record; empty where the analysis was read back from JSON."""
+        import pandas as pd
+
+        columns: Callable[[], Mapping[str, Any]] = self.__dict__.get("kernel_columns", dict)
+        return pd.DataFrame(dict(columns()))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows. The one look to the right: notebooks ask the object itself."""
+        return str(import_module("traceanalyzer.report.notebook").notebook(self))
+
+    def with_kernels(self, columns: Callable[[], Mapping[str, Any]]) -> Analysis:
+        """The same analysis, knowing how to make the per-kernel columns for `kernels`."""
+        self.__dict__["kernel_columns"] = columns
+        return self
+
+    def updated(self, **fields: Any) -> Analysis:
+        """The same analysis with other values of some fields; it still knows its per-kernel columns."""
+        changed = msgspec.structs.replace(self, **fields)
+        changed.__dict__.update({"kernel_columns": self.__dict__.get("kernel_columns", dict)})
+        return changed

@@ -1,0 +1,202 @@
+"""What `trace/` hands to the rest: a trace as numpy columns, in integer nanoseconds.
+
+A row index into another table is named after it (`op`, `launch`, `parent`, `call`, `name`);
+-1 there means none. Nothing outside `trace/` knows a Kineto field name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from traceanalyzer.records import Notice, OpCall, Recording, Salvaged
+
+Ints = npt.NDArray[np.int64]
+Ids = npt.NDArray[np.int32]
+Codes = npt.NDArray[np.int8]
+Bools = npt.NDArray[np.bool_]
+Number = TypeVar("Number", bound=np.generic)
+
+
+def distinct(values: npt.NDArray[Number]) -> npt.NDArray[Number]:
+    """The distinct values, ascending. `np.unique` hashes them first, which is 20 times slower on millions."""
+    ordered = np.sort(values)
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
+
+
+# Index = the code stored in Ops.phase; -1 is null.
+PHASES = ("forward", "backward", "optimizer", "recompute")
+
+
+class OpKind(IntEnum):
+    """What a host-side interval is; stored in `Ops.kind`."""
+
+    OP = 0  # a framework operator
+    ANNOTATION = 1  # record_function, ProfilerStep#N, DataLoader, Optimizer.step
+    AUTOGRAD = 2  # autograd::engine::evaluate_function: X, and the node XBackward0 itself
+    COMPILED = 3  # wrapper of a compiled region: CompiledFunction, Torch-Compiled Region, ...
+
+
+class RecordKind(IntEnum):
+    """What a record that takes device time is; stored in `Kernels.kind`."""
+
+    KERNEL = 0
+    MEMCPY = 1
+    MEMSET = 2
+    HOST = 3  # the self time of one op invocation, on a trace without GPU activity
+
+
+# Index = the code stored in Kernels.unlinked; -1 is linked.
+UNLINKED = ("no_correlation", "no_launch", "no_op", "cuda_graph", "compiled_region")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ops:
+    """Host-side intervals (ops and annotations), sorted by (thread, start, -duration, file order)."""
+
+    start_ns: Ints
+    end_ns: Ints  # clamped to the parent's end
+    name: Ids  # row in Trace.names
+    kind: Codes  # OpKind
+    thread: Ids  # dense number of the (pid, tid)
+    parent: Ids  # innermost enclosing interval on the same thread
+    call: Ids  # row in Trace.calls: the distinct (name, dims, types, strides, concrete inputs)
+    phase: Codes  # row in PHASES
+    module: Ids  # row in Trace.names: dotted module name
+    sequence: Ints  # autograd sequence number, shared by a forward op and its backward node
+
+    def __len__(self) -> int:
+        return len(self.start_ns)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Launches:
+    """Runtime and driver API calls on the host (launches, copies, synchronisations)."""
+
+    start_ns: Ints
+    end_ns: Ints
+    name: Ids
+    thread: Ids
+    correlation: Ints
+    kernel: Ids  # row in Trace.names: what it launches, where the runtime's record says so (AMD); -1
+
+    def __len__(self) -> int:
+        return len(self.start_ns)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kernels:
+    """Records that take device time, sorted by (start, end, device, stream, correlation, name text)."""
+
+    start_ns: Ints
+    end_ns: Ints
+    name: Ids
+    kind: Codes  # RecordKind
+    device: Ids  # device index in the trace; 0 on a CPU trace
+    stream: Ints  # stream, or host thread number on a CPU trace
+    correlation: Ints  # -1: absent
+    launch: Ids  # row in Launches
+    launch_ns: Ints  # its start; on a CPU trace the op's own start; -1: not recorded
+    op: Ids  # link op: row in Ops (also set where `unlinked` is cuda_graph, for the name)
+    unlinked: Codes  # row in UNLINKED: why there is no link op
+    blocks: Ints  # product of the grid; -1: not recorded
+    threads: Ids  # threads a block; -1
+    geometry: Ints  # equal where grid and block are, in every trace; -1: not recorded
+    registers: Ids  # registers a thread; -1
+    shared_bytes: Ints  # shared memory a block; -1
+    copied_bytes: Ints  # memcpy and memset: the `bytes` argument; -1
+    collective: Bools  # the record carries collective arguments
+    # Time of its own: the sum of its pieces for a HOST record; left out, it is end - start.
+    duration_ns: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def __post_init__(self) -> None:
+        if len(self.duration_ns) != len(self.start_ns):
+            object.__setattr__(self, "duration_ns", self.end_ns - self.start_ns)
+
+    def __len__(self) -> int:
+        return len(self.start_ns)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Memory:
+    """Allocations and frees of tensors, where the profiler recorded them, by time."""
+
+    time_ns: Ints
+    thread: Ids  # as in Ops
+    address: Ints
+    bytes: Ints  # below 0: freed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pieces:
+    """The intervals in which records run; a HOST record is cut by its children into several."""
+
+    start_ns: Ints
+    end_ns: Ints
+    record: Ids  # row in Kernels
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceProperties:
+    """One entry of `deviceProperties`, as recorded; None where the key is absent."""
+
+    index: int
+    name: str
+    memory_bytes: int | None = None
+    multiprocessors: int | None = None
+    compute_capability: str | None = None
+    warp_size: int | None = None
+    max_threads_per_multiprocessor: int | None = None
+    registers_per_multiprocessor: int | None = None
+    shared_bytes_per_multiprocessor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One ProfilerStep annotation."""
+
+    name: str  # "ProfilerStep#7"
+    number: int
+    start_ns: int
+    end_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What is analysed: from the first start to the last end of activity launched in `steps`."""
+
+    start_ns: int
+    end_ns: int
+    steps: tuple[Step, ...]  # () where the trace has none: then it is the whole trace
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trace:
+    """One file, read and linked."""
+
+    path: str  # as the user gave it; "-" for stdin
+    bytes: int  # of decompressed text
+    events: int  # rows in traceEvents
+    dialect: str  # "integer_us_capitalised" | "integer_us" | "float_epoch" | "nanosecond"
+    names: Sequence[str]
+    calls: Sequence[OpCall]
+    ops: Ops
+    launches: Launches
+    kernels: Kernels
+    pieces: Pieces | None  # None: every kernel is its own single piece
+    steps: tuple[Step, ...]
+    devices: tuple[DeviceProperties, ...]
+    rank: int | None
+    on_cpu: bool  # kernels are HOST records
+    base_ns: int = 0  # baseTimeNanoseconds, to compare ranks; times above do not include it
+    amd: bool = False  # any sign of AMD: warpSize 64, hip_* or roctracer keys at top level
+    recording: Recording | None = None
+    memory: Memory | None = None
+    evidence: str | None = None  # JSON of collect/evidence.py: who read what whom wrote, in one more step
+    salvaged: Salvaged | None = None
+    warnings: tuple[Notice, ...] = field(default=())

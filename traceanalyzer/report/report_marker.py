@@ -1,0 +1,40 @@
+"""The mark by which a file is known as our own report of the same trace, and may be replaced."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from traceanalyzer.records import Analysis
+from traceanalyzer.report.view import file_name
+
+GENERATOR_MARK = "traceanalyze report"
+_MARK = re.compile(rf"{GENERATOR_MARK} of ([^\x00-\x1f<>\"]*?)(?: -->|\"|\n|$)")
+_HEAD = 4096  # bytes; every format is marked at its head
+_UNSAFE = re.compile(r"[^\w.+=,@ -]|--+")
+
+
+def mark(analysis: Analysis) -> str:
+    """`traceanalyze report of step.trace.json.gz`: safe in a comment, an attribute and plain text."""
+    return f"{GENERATOR_MARK} of {_safe(file_name(analysis))}"
+
+
+def is_own_report(content: bytes, trace_name: str | None = None) -> bool:
+    """Whether `content` (its head is enough) was written by us, and about `trace_name` where one is given.
+
+    A CSV carries no mark and is never taken for ours.
+    """
+    head = content[:_HEAD].decode("utf-8", "replace")
+    found = _MARK.search(head)
+    if found:
+        name = found.group(1)
+    elif head.lstrip().startswith("{") and '"schema_version"' in head and '"tool"' in head:
+        path = re.search(r'"path":\s*("(?:[^"\\]|\\.)*")', head)
+        name = _safe(json.loads(path.group(1)).replace("\\", "/").rsplit("/", 1)[-1]) if path else ""
+    else:
+        return False
+    return trace_name is None or name == _safe(trace_name.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1])
+
+
+def _safe(name: str) -> str:
+    return _UNSAFE.sub("_", name)[:200].strip()

@@ -1,0 +1,217 @@
+"""The figures of a report with their names and denominators: shares, parts of the window, classes, phases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from traceanalyzer.records import Analysis
+from traceanalyzer.records.units import duration, percent, si
+from traceanalyzer.report.labels import (
+    CAUSE_LABELS,
+    CAUSE_MEANING,
+    CLASS_LABELS,
+    REASON_MEANING,
+    VERDICT_LABELS,
+    VERDICT_MEANING,
+)
+from traceanalyzer.report.sanitize import ABSENT, cut, visible
+from traceanalyzer.report.sentence import anything_known, is_lower_bound, kernel_time, per_step, remedy
+
+_PHASES = ("forward", "backward", "recompute", "optimizer", None)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A figure with its name and what it is a figure of."""
+
+    name: str
+    text: str
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a whole: of the window, of idle time, of a phase."""
+
+    key: str
+    label: str
+    meaning: str
+    time: str  # a step where there are steps
+    time_ns: int
+    of_busy: str
+    of_window: str
+    window_share: float  # 0 to 1
+    kernels: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClassLine:
+    """One operator class, with its FLOPs."""
+
+    key: str
+    label: str
+    flops: str
+    flops_share: str
+    time: str
+    time_share: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseLine:
+    """One phase of the step."""
+
+    label: str
+    time: str
+    of_busy: str
+    share: float
+    memory_bound: str  # of the phase's own time
+    flops: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonLine:
+    """Why kernel time could not be modelled."""
+
+    reason: str
+    meaning: str
+    share: str  # of kernel time that is neither communication nor copy
+    time: str
+    example: str
+    remedy: str
+
+
+def facts(analysis: Analysis) -> Iterable[Fact]:
+    """The shares, each under its own name with its denominator; the first six are the headline's."""
+    bound, window = analysis.memory_bound, analysis.window
+    busy = "of busy time" if analysis.device.kind == "gpu" else "of the CPU's time in operators"
+    each = "a step" if window.step_count else "of the trace"
+    known = anything_known(analysis)
+    least = "≥ " if is_lower_bound(analysis) else ""
+
+    def told(share: float) -> str:
+        return least + percent(share) if known else "not known"
+
+    yield Fact("Memory-bound", told(bound.share_of_busy), busy)
+    yield Fact("Memory-bound", told(bound.share_of_window), "of the window, idle included")
+    time = least + duration(per_step(analysis, bound.time_ns))
+    yield Fact("Memory-bound", time if known else "not known", each)
+    yield Fact(
+        "Memory side", told(bound.memory_side_share_of_busy), f"{busy}, whatever the verdict: below the ridge"
+    )
+    yield Fact("Outside contractions", percent(bound.non_contraction_share_of_busy),
+               f"{busy}: normalization and element-wise classes")  # fmt: skip
+    yield Fact("Modelled", percent(analysis.coverage.modelled_share), f"of {kernel_time(analysis)}")
+    if window.step_ns is not None:
+        spread = f"median; {duration(window.step_ns.min)} to {duration(window.step_ns.max)}"
+        yield Fact("Step", duration(window.step_ns.median), spread)
+    compute = analysis.compute
+    yield Fact("Compute", si(compute.flop_per_s, "FLOP/s"), "over the window, idle included")
+    if compute.hardware_utilisation_share is not None:
+        yield Fact(
+            "Hardware utilisation",
+            percent(compute.hardware_utilisation_share),
+            "of the peaks, over the window",
+        )
+    if compute.mfu_share is not None:
+        yield Fact("Model FLOPs utilisation", percent(compute.mfu_share), "of the peak, over the window")
+    if compute.recompute_share:
+        yield Fact("Recomputed", percent(compute.recompute_share), "of FLOPs")
+
+
+def times(analysis: Analysis) -> Iterable[Fact]:
+    """Over the window, not a step: what adds up, and what lies beside it."""
+    t = analysis.time
+    yield Fact("Busy", duration(t.busy_ns), "union of activity in the window")
+    yield Fact("Idle", duration(t.idle_ns), "window less busy")
+    yield Fact("Sum of durations", duration(t.kernel_sum_ns), "more than busy where streams overlap")
+    yield Fact("Outside the window", duration(t.outside_window_ns), "not counted anywhere")
+    yield Fact("Hidden communication", duration(t.hidden_communication_ns), "behind compute")
+    yield Fact("Hidden copies", duration(t.hidden_copy_ns), "behind compute or communication")
+
+
+def parts(analysis: Analysis) -> Iterable[Part]:
+    """The six verdicts and idle: they add up to the window."""
+    known = anything_known(analysis)
+    for p in analysis.verdicts:
+        told = known or p.time_ns > 0 or p.verdict in ("communication", "copy")
+        yield Part(
+            key=p.verdict,
+            label=VERDICT_LABELS[p.verdict],
+            meaning=VERDICT_MEANING[p.verdict],
+            time=duration(per_step(analysis, p.time_ns)) if told else ABSENT,
+            time_ns=p.time_ns,
+            of_busy=percent(p.share_of_busy) if told else ABSENT,
+            of_window=percent(p.share_of_window) if told else ABSENT,
+            window_share=p.share_of_window,
+            kernels=f"{p.kernels:,}" if told else ABSENT,
+        )
+    idle = analysis.time.idle_ns
+    share = idle / analysis.window.window_ns if analysis.window.window_ns else 0.0
+    meaning = "nothing runs on the device" if analysis.device.kind == "gpu" else "no operator runs"
+    yield Part(
+        "idle", "idle", meaning, duration(per_step(analysis, idle)), idle, ABSENT, percent(share), share, ""
+    )
+
+
+def idle(analysis: Analysis) -> Iterable[Part]:
+    """Idle time by cause."""
+    window = analysis.window.window_ns
+    for part in analysis.time.idle_by_cause:
+        share = part.time_ns / window if window else 0.0
+        yield Part(
+            part.cause, CAUSE_LABELS[part.cause], CAUSE_MEANING[part.cause],
+            duration(per_step(analysis, part.time_ns)), part.time_ns, ABSENT, percent(share), share, "",
+        )  # fmt: skip
+
+
+def coverage(analysis: Analysis) -> Iterable[Fact]:
+    """How much of kernel time is known, by kernel duration."""
+    c = analysis.coverage
+    yield Fact("modelled", percent(c.modelled_share), "FLOPs, bytes and roofs are known")
+    yield Fact("linked", percent(c.linked_share), "an operator was found for the kernel")
+    yield Fact("with shapes", percent(c.shaped_share), "the operator's inputs are recorded")
+    yield Fact(
+        "modelled of those with shapes", percent(c.modelled_of_shaped_share), "what the formulas cover"
+    )
+
+
+def reasons(analysis: Analysis) -> Iterable[ReasonLine]:
+    """What is not modelled, largest first."""
+    for r in analysis.coverage.reasons:
+        yield ReasonLine(
+            r.reason, REASON_MEANING[r.reason], percent(r.share), duration(per_step(analysis, r.time_ns)),
+            cut(visible(r.example), 120), remedy(analysis, r.reason),
+        )  # fmt: skip
+
+
+def classes(analysis: Analysis) -> Iterable[ClassLine]:
+    """All six operator classes."""
+    for c in analysis.operator_classes:
+        yield ClassLine(
+            c.operator_class, CLASS_LABELS[c.operator_class], si(c.flops, "FLOP") if c.flops else ABSENT,
+            percent(c.flops_share, 2), duration(per_step(analysis, c.time_ns)), percent(c.time_share),
+        )  # fmt: skip
+
+
+def phases(analysis: Analysis) -> Iterable[PhaseLine]:
+    """Nothing where the trace tells no phases."""
+    busy = analysis.time.busy_ns
+    if not busy or all(row.phase is None for row in analysis.op_rows):
+        return
+    known = anything_known(analysis)
+    for phase in _PHASES:
+        members = [r for r in analysis.op_rows if r.phase == phase]
+        time = sum(r.attributed_ns for r in members)
+        if not members:
+            continue
+        bound = sum(r.attributed_ns for r in members if r.verdict == "memory_bound")
+        flops = sum(r.flops or 0 for r in members)
+        yield PhaseLine(
+            label=phase or "none of these",
+            time=duration(per_step(analysis, time)),
+            of_busy=percent(time / busy),
+            share=time / busy,
+            memory_bound=percent(bound / time) if time and (bound or known) else ABSENT,
+            flops=si(flops, "FLOP") if flops else ABSENT,
+        )

@@ -1,0 +1,1 @@
+"""Columns of a trace file to linked ones: nesting, launches, phases, steps."""

@@ -1,0 +1,115 @@
+"""Rows of one file, linked: `Raw` in, `Trace` out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from traceanalyzer.inference.complete import infer
+from traceanalyzer.records.errors import TraceFormatError
+from traceanalyzer.records.trace import Ids, Memory, OpKind, Ops, Pieces, Trace
+from traceanalyzer.trace.linking.cpu_records import host_records
+from traceanalyzer.trace.linking.kinds import kinds
+from traceanalyzer.trace.linking.link import link, linked_kernels, sorted_launches
+from traceanalyzer.trace.linking.link_warnings import oddities
+from traceanalyzer.trace.linking.phases import Host, forward_ops, phases
+from traceanalyzer.trace.linking.steps import step_warnings, steps_of
+from traceanalyzer.trace.linking.tree import nearest, nest, order
+from traceanalyzer.trace.reading.raw import Raw, RawOps
+
+_RESOLUTION_NS = 1000  # of clocks that count whole microseconds, or doubles since 1970
+_COARSE = ("integer_us", "integer_us_capitalised", "float_epoch")
+
+
+def trace_of(raw: Raw) -> Trace:
+    """Nest the ops, link the records to them, find phases and steps.
+
+    Without GPU activity the operators' own times are the records. Raises TraceFormatError where there
+    are no operators either.
+    """
+    tolerance_ns = _RESOLUTION_NS if raw.integer_us or raw.dialect in _COARSE else 0
+    raw = _in_order(raw)  # the file's order is given up here, and its memory with it
+    ops, forward = _ops(raw, tolerance_ns)
+    steps = steps_of(raw.names, raw.ops)
+    launches = sorted_launches(raw.launches)
+    on_cpu = not len(raw.kernels.start_ns)
+    pieces: Pieces | None = None
+    if on_cpu:
+        kernels, pieces = host_records(raw.names, ops)
+        if not len(kernels):
+            raise TraceFormatError(
+                f"{raw.path}: holds neither operators nor GPU activity",
+                fix="profile with ProfilerActivity.CPU and that of the accelerator, around the work itself",
+            )
+    else:
+        links = link(raw.names, ops, raw.ops.external, launches, raw.kernels, tolerance_ns)
+        kernels = linked_kernels(raw.names, raw.kernels, launches, links)
+    ops, calls = infer(raw.names, ops, kernels, raw.calls, forward)
+    trace = Trace(
+        path=raw.path, bytes=raw.bytes, events=raw.events, dialect=raw.dialect, names=raw.names,
+        calls=calls, ops=ops, launches=launches, kernels=kernels, pieces=pieces, steps=steps,
+        devices=raw.devices, rank=raw.rank, on_cpu=on_cpu, base_ns=raw.base_ns, amd=raw.amd,
+        recording=raw.recording, memory=_memory(raw), evidence=raw.evidence, salvaged=raw.salvaged,
+    )  # fmt: skip
+    warnings = (*raw.warnings, *oddities(trace, gpu_listed=raw.gpu_listed), *step_warnings(steps))
+    return replace(trace, warnings=warnings)
+
+
+def _memory(raw: Raw) -> Memory | None:
+    order = np.argsort(raw.memory.start_ns, kind="stable")
+    memory = raw.memory
+    if not len(order):
+        return None
+    return Memory(memory.start_ns[order], memory.thread[order], memory.address[order], memory.size[order])
+
+
+def _in_order(raw: Raw) -> Raw:
+    """With ops in `order`, and threads numbered by their first row in time."""
+    threads = np.concatenate((raw.ops.thread, raw.launches.thread))
+    starts = np.concatenate((raw.ops.start_ns, raw.launches.start_ns))
+    last = max(int(threads.max(initial=-1)), int(raw.memory.thread.max(initial=-1)))
+    first = np.full(last + 1, np.iinfo(np.int64).max)
+    np.minimum.at(first, threads, starts)
+    number = np.empty(len(first), np.int32)
+    number[np.argsort(first, kind="stable")] = np.arange(len(first), dtype=np.int32)
+    ops = replace(raw.ops, thread=number[raw.ops.thread])
+    rows = order(ops.thread, ops.start_ns, ops.end_ns)
+    ops = RawOps(*(getattr(ops, name)[rows] for name in RawOps.__dataclass_fields__))
+    return replace(
+        raw, ops=ops, launches=replace(raw.launches, thread=number[raw.launches.thread]),
+        memory=replace(raw.memory, thread=number[raw.memory.thread]),
+    )  # fmt: skip
+
+
+def _ops(raw: Raw, tolerance_ns: int) -> tuple[Ops, Ids]:
+    """The finished table of ops that are in order; and the forward op of each backward node."""
+    rows = raw.ops
+    nesting = nest(rows.thread, rows.start_ns, rows.end_ns, rows.annotation, tolerance_ns)
+    kind = kinds(raw.names, rows.name, rows.annotation)
+    numbered = (rows.sequence >= 0) & (rows.forward_thread <= 0)
+    numbered &= (kind == OpKind.OP) | (kind == OpKind.COMPILED)
+    host = Host(
+        raw.names, rows.start_ns, rows.name, kind, rows.thread, nesting.parent, rows.sequence, numbered
+    )
+    forward = forward_ops(host)
+    ops = Ops(
+        start_ns=rows.start_ns, end_ns=nesting.end_ns, name=rows.name, kind=kind, thread=rows.thread,
+        parent=nesting.parent, call=rows.call, phase=phases(host, forward),
+        module=_modules(rows.module, nesting.parent, forward), sequence=rows.sequence,
+    )  # fmt: skip
+    return ops, forward
+
+
+def _modules(module: Ids, parent: Ids, forward: Ids) -> Ids:
+    """Dotted module names, handed down to the ops inside; a backward node has its forward op's."""
+    if not (module >= 0).any():
+        return module
+    module = _handed_down(module, parent)
+    answers = (module < 0) & (forward >= 0)
+    module[answers] = module[forward[answers]]
+    return _handed_down(module, parent)
+
+
+def _handed_down(value: Ids, parent: Ids) -> Ids:
+    return np.append(value, np.int32(-1))[nearest(parent, value >= 0)]

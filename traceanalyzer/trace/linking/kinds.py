@@ -1,0 +1,47 @@
+"""What a host interval is, from its name: operator, annotation, autograd node, compiled region."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from traceanalyzer.records.trace import Bools, Codes, Ids, OpKind
+
+EVALUATE = "autograd::engine::evaluate_function: "  # opened by the engine round each node
+# A node bears the name of its C++ class or that of the Python Function with `Backward` behind it;
+# digits tell overloads apart (torch/csrc/autograd/function.h, name()).
+_NODE = re.compile(rf"{EVALUATE}|torch::autograd::|.*Backward\d*$")
+# torch/_dynamo/eval_frame.py, torch/_functorch/_aot_autograd, torch/_inductor/output_code.py
+_COMPILED = re.compile(
+    r"CompiledFunction(?:Backward)?\d*$|(?:## Call )?CompiledFxGraph|Torch-Compiled Region|CompiledAutograd"
+)
+_GRAPH_LAUNCH = re.compile(r"graph_?launch", re.IGNORECASE)  # cudaGraphLaunch, hipGraphLaunch, cuGraphLaunch
+
+
+def passes(names: Sequence[str], column: Ids, test: Callable[[str], object]) -> Bools:
+    """Whether each entry's name passes; every distinct name is looked at once. -1 does not pass."""
+    table = np.zeros(len(names) + 1, bool)
+    for row in np.unique(column[column >= 0]).tolist():
+        table[row] = bool(test(names[row]))
+    return table[column]
+
+
+def kinds(names: Sequence[str], name: Ids, annotation: Bools) -> Codes:
+    """OpKind of each interval."""
+    kind = np.full(len(name), OpKind.OP, np.int8)
+    kind[passes(names, name, _NODE.match)] = OpKind.AUTOGRAD
+    kind[annotation] = OpKind.ANNOTATION
+    kind[passes(names, name, _COMPILED.match)] = OpKind.COMPILED
+    return kind
+
+
+def is_backward_region(name: str) -> bool:
+    """A compiled region of the backward pass."""
+    return name.startswith("CompiledFunctionBackward")
+
+
+def is_graph_launch(name: str) -> bool:
+    """A runtime or driver call that starts a whole captured graph."""
+    return _GRAPH_LAUNCH.search(name) is not None

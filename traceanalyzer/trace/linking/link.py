@@ -1,0 +1,183 @@
+"""Kernel -> launch -> operator: whose time a GPU record is. No Python loop runs over rows.
+
+The launch of a record is the runtime or driver call with its correlation; its link op is the innermost
+operator open on the launching thread at that moment. The External id is asked last: up to torch 2.3 it
+repeats the correlation (kineto/libkineto/src/CuptiActivity.cpp), which as an op's id names a wrong op.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from traceanalyzer.records.trace import UNLINKED, Codes, Ids, Ints, Kernels, Launches, OpKind, Ops
+from traceanalyzer.trace.linking.kinds import is_graph_launch, passes
+from traceanalyzer.trace.linking.tree import nearest
+from traceanalyzer.trace.reading.raw import RawKernels, RawLaunches
+
+_NO_CORRELATION, _NO_LAUNCH, _NO_OP, _CUDA_GRAPH, _COMPILED_REGION = range(len(UNLINKED))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Links:
+    """Of each record: rows in the launches and in the ops (-1: none), and why it has no link op."""
+
+    launch: Ids
+    op: Ids
+    unlinked: Codes
+
+
+def link(
+    names: Sequence[str], ops: Ops, external: Ints, launches: Launches, kernels: RawKernels, tolerance_ns: int
+) -> Links:
+    """Link every record. `external`: the External id of each row of `ops`; O((ops + records) log)."""
+    launch = launches_of(launches, kernels.correlation, kernels.start_ns)
+    used, back = np.unique(launch, return_inverse=True)
+    at_launch = np.full(len(used), -1, np.int32)
+    known = used >= 0
+    rows = used[known]
+    at_launch[known] = ops_open_at(ops, launches.thread[rows], launches.start_ns[rows], tolerance_ns)
+    op = at_launch[back]
+    told_apart = (kernels.external >= 0) & (kernels.external != kernels.correlation)
+    lost = np.flatnonzero((op < 0) & (kernels.correlation >= 0) & told_apart)
+    op[lost] = _enclosing_operator(ops, rows_of(kernels.external[lost], external))
+    graph = passes(names, np.append(launches.name, np.int32(-1))[launch], is_graph_launch)
+    unlinked = np.full(len(op), -1, np.int8)
+    nothing = op < 0
+    unlinked[nothing] = _NO_OP
+    unlinked[nothing & (launch < 0)] = _NO_LAUNCH
+    unlinked[nothing & (kernels.correlation < 0)] = _NO_CORRELATION
+    if len(ops):
+        unlinked[~nothing & (ops.kind[op] == OpKind.COMPILED)] = _COMPILED_REGION
+    unlinked[graph] = _CUDA_GRAPH
+    return Links(launch, op, unlinked)
+
+
+def launches_of(launches: Launches, correlation: Ints, moment_ns: Ints) -> Ids:
+    """The launch of each record: of those with its correlation the latest that began before it.
+
+    Where all begin after it (two clocks, some microseconds apart) it is the first. -1: there is none.
+    """
+    found = latest_before(launches.correlation, launches.start_ns, correlation, moment_ns)
+    early = np.flatnonzero((found < 0) & (correlation >= 0))
+    if len(early):
+        by_start = np.argsort(launches.start_ns, kind="stable")
+        first = rows_of(correlation[early], launches.correlation[by_start])
+        found[early] = np.append(by_start, -1)[first]
+    found[correlation < 0] = -1
+    return found
+
+
+def latest_before(key: Ints, moment_ns: Ints, wanted_key: Ints, wanted_ns: Ints) -> Ids:
+    """Of the rows with each wanted key, the last whose moment is not after the wanted one; -1: none.
+
+    O((n + wanted) log n).
+    """
+    if not len(key):
+        return np.full(len(wanted_key), -1, np.int32)
+    rows = np.lexsort((moment_ns, key)).astype(np.int32)
+    keys, moments = key[rows], moment_ns[rows]
+    first = np.searchsorted(keys, wanted_key)
+    low, high = first.copy(), np.searchsorted(keys, wanted_key, side="right")
+    active = np.flatnonzero(low < high)
+    while len(active):  # binary search for all at once; nearly all keys have one row: one turn
+        middle = (low[active] + high[active]) // 2
+        before = moments[middle] <= wanted_ns[active]
+        low[active[before]] = middle[before] + 1
+        high[active[~before]] = middle[~before]
+        active = active[low[active] < high[active]]
+    return np.where(low > first, rows[low - 1], np.int32(-1))
+
+
+def rows_of(wanted: Ints, keys: Ints) -> Ids:
+    """The first row of `keys` that equals each wanted value, or -1."""
+    if not len(keys):
+        return np.full(len(wanted), -1, np.int32)
+    by_key = np.argsort(keys, kind="stable")
+    slot = np.searchsorted(keys, wanted, sorter=by_key)
+    row = by_key[np.minimum(slot, len(keys) - 1)]
+    return np.where(keys[row] == wanted, row, -1).astype(np.int32)
+
+
+def ops_open_at(ops: Ops, thread: Ids, moment_ns: Ints, tolerance_ns: int) -> Ids:
+    """The innermost operator whose [start, end] on `thread` holds each moment; -1 where none does.
+
+    An annotation is no operator: what is launched in a `record_function` inside an op is the op's.
+    Only where no operator holds the moment does the resolution of the clock count as inside.
+    """
+    operators = np.flatnonzero(ops.kind != OpKind.ANNOTATION).astype(np.int32)
+    found = _open_at(ops, operators, thread, moment_ns, 0)
+    if tolerance_ns:
+        missed = np.flatnonzero(found < 0)
+        found[missed] = _open_at(ops, operators, thread[missed], moment_ns[missed], tolerance_ns)
+    return found
+
+
+def _open_at(ops: Ops, operators: Ids, thread: Ids, moment_ns: Ints, slack_ns: int) -> Ids:
+    """From the operator begun last up through its ancestors, until one is still open."""
+    found = np.full(len(thread), -1, np.int32)
+    bounds = np.searchsorted(ops.thread[operators], np.stack((thread, thread + 1)))
+    for number in np.unique(thread).tolist():
+        mine = np.flatnonzero(thread == number)
+        low, high = bounds[:, mine[0]].tolist()
+        if low == high:
+            continue
+        begun = np.searchsorted(ops.start_ns[operators[low:high]], moment_ns[mine] + slack_ns, side="right")
+        found[mine] = np.where(begun > 0, operators[np.maximum(low + begun - 1, low)], -1)
+    active = np.flatnonzero(found >= 0)
+    while len(active):
+        row = found[active]
+        closed = (ops.end_ns[row] + slack_ns < moment_ns[active]) | (ops.kind[row] == OpKind.ANNOTATION)
+        active = active[closed]
+        found[active] = ops.parent[row[closed]]
+        active = active[found[active] >= 0]
+    return found
+
+
+def _enclosing_operator(ops: Ops, row: Ids) -> Ids:
+    """Each row itself where it is an operator, else the innermost one round it; -1 stays."""
+    annotated = np.flatnonzero(row >= 0)
+    annotated = annotated[ops.kind[row[annotated]] == OpKind.ANNOTATION]
+    if len(annotated):
+        row = row.copy()
+        row[annotated] = nearest(ops.parent, ops.kind != OpKind.ANNOTATION)[row[annotated]]
+    return row
+
+
+def sorted_launches(raw: RawLaunches) -> Launches:
+    """Launches by (thread, start)."""
+    rows = np.lexsort((raw.start_ns, raw.thread))
+    return Launches(
+        raw.start_ns[rows],
+        raw.end_ns[rows],
+        raw.name[rows],
+        raw.thread[rows],
+        raw.correlation[rows],
+        raw.kernel[rows],
+    )
+
+
+def linked_kernels(names: Sequence[str], raw: RawKernels, launches: Launches, links: Links) -> Kernels:
+    """The records in the order of `Kernels`, with their links."""
+    rows = np.lexsort(
+        (text_rank(names, raw.name), raw.correlation, raw.stream, raw.device, raw.end_ns, raw.start_ns)
+    )
+    launch_ns = np.append(launches.start_ns, -1)[links.launch]  # -1 reads the last entry
+    return Kernels(
+        start_ns=raw.start_ns[rows], end_ns=raw.end_ns[rows], name=raw.name[rows], kind=raw.kind[rows],
+        device=raw.device[rows], stream=raw.stream[rows], correlation=raw.correlation[rows],
+        launch=links.launch[rows], launch_ns=launch_ns[rows], op=links.op[rows],
+        unlinked=links.unlinked[rows], blocks=raw.blocks[rows], threads=raw.threads[rows],
+        geometry=raw.geometry[rows], registers=raw.registers[rows], shared_bytes=raw.shared_bytes[rows],
+        copied_bytes=raw.copied_bytes[rows], collective=raw.collective[rows],
+    )  # fmt: skip
+
+
+def text_rank(names: Sequence[str], name: Ids) -> Ids:
+    """Place of each entry's name among the names in the order of their text."""
+    used = np.unique(name)
+    rank = np.empty(len(names), np.int32)
+    rank[sorted(used.tolist(), key=names.__getitem__)] = np.arange(len(used), dtype=np.int32)
+    return rank[name]

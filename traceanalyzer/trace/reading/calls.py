@@ -1,0 +1,144 @@
+"""Distinct operator calls: interned by the bytes of their arguments, parsed when somebody asks."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any, overload
+
+import numpy as np
+
+from traceanalyzer.records import Dims, OpCall
+from traceanalyzer.records.trace import Bools, Ids
+from traceanalyzer.records.units import canonical_dtype
+from traceanalyzer.trace.reading.events import Args
+
+CallKey = tuple[int, bytes]  # name id, and one of `call_keys`
+_SEPARATOR = b"\0"  # cannot stand in JSON text
+_DECODER = json.JSONDecoder(strict=False)  # one for all: json.loads with an argument makes one a call
+_SPACE = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")|\s+', re.DOTALL)
+
+
+def call_keys(args: list[Args]) -> Iterator[bytes]:
+    """For each call, everything that tells it apart from others of its operator, as recorded."""
+    parts = [
+        (each.dims, each.types, each.strides, each.concrete, each.legacy_dims, each.backend, each.flops)
+        for each in args
+    ]
+    return map(_SEPARATOR.join, parts)
+
+
+def compact(key: bytes) -> bytes:
+    """The same without white space between tokens and without empty lists, for comparing."""
+    return b"\0".join(b"" if part == b"[]" else part for part in _SPACE.sub(rb"\1", key).split(b"\0"))
+
+
+def has_empty_part(key: bytes) -> bool:
+    """Some argument list is written out as empty, which says the same as leaving it out."""
+    return key.startswith(b"[]") or b"\0[]" in key
+
+
+class Calls(Sequence[OpCall]):
+    """Rows of `Raw.calls`. An OpCall is built on first access and kept."""
+
+    def __init__(self, names: Sequence[str], keys: Sequence[CallKey]) -> None:
+        self._names = names
+        self._keys = keys
+        self._parsed: dict[int, OpCall] = {}
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @overload
+    def __getitem__(self, index: int) -> OpCall: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[OpCall]: ...
+    def __getitem__(self, index: int | slice) -> OpCall | list[OpCall]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if index < 0:
+            index += len(self)
+        found = self._parsed.get(index)
+        if found is None:
+            name, key = self._keys[index]  # an IndexError from here is the sequence's own
+            found = self._parsed[index] = _parse(self._names[name], key)
+        return found
+
+    @property
+    def has_dims(self) -> Bools:
+        """True for each call with some recorded dimension; length len(self)."""
+        digit = re.compile(rb"\d")
+        return np.array(
+            [any(digit.search(part) for part in key.split(b"\0")[:5:4]) for _, key in self._keys], bool
+        )
+
+    @property
+    def name_ids(self) -> Ids:
+        """The row in `Raw.names` of each call's operator; length len(self)."""
+        return np.array([name for name, _ in self._keys], np.int32)
+
+
+def _parse(name: str, key: bytes) -> OpCall:
+    dims, types_text, strides, concrete, legacy, backend, flops = key.split(b"\0")
+    shapes = tuple(map(_dims, _list_in(dims) or _list_in(legacy)))
+    types, dtypes = _types(types_text, len(shapes))
+    return OpCall(
+        name=name,
+        shapes=shapes,
+        dtypes=dtypes,
+        types=types,
+        strides=tuple(map(_dims, _list_in(strides))),
+        concrete=_texts(concrete),
+        triton=backend == b'"triton"',
+        stated_flops=_count(flops),
+    )
+
+
+# Calls of one operator differ in their dims; their types and scalars repeat.
+@lru_cache(maxsize=4096)
+def _types(text: bytes, count: int) -> tuple[tuple[str, ...], tuple[str | None, ...]]:
+    """As recorded, and by this project's names; at least `count` of them."""
+    types = tuple(item if isinstance(item, str) else "" for item in _list_in(text))
+    types += ("",) * (count - len(types))  # torch 1.8 writes dims and leaves the types out
+    return types, tuple(map(canonical_dtype, types))
+
+
+@lru_cache(maxsize=4096)
+def _texts(text: bytes) -> tuple[str, ...]:
+    return tuple(item if isinstance(item, str) else json.dumps(item) for item in _list_in(text))
+
+
+def _count(text: bytes) -> int | None:
+    """A number of FLOPs, whole and above 0."""
+    try:
+        value = float(text.strip(b'"'))
+        return int(value) if 0 < value < 2**63 else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _list_in(text: bytes) -> list[Any]:
+    if not text:
+        return []
+    try:
+        value = _DECODER.decode(text.decode("utf-8", "surrogatepass"))
+    except ValueError:
+        return []
+    return value if isinstance(value, list) else []
+
+
+def _dims(item: Any) -> Dims:
+    """Dims of one tensor, or of each tensor of a list; () for whatever is neither."""
+    if not isinstance(item, list):
+        return ()
+    if any(isinstance(part, list) for part in item):
+        return tuple(_shape(part) for part in item)
+    return _shape(item)
+
+
+def _shape(item: Any) -> tuple[int, ...]:
+    if isinstance(item, list) and all(type(size) is int for size in item):
+        return tuple(item)
+    return ()

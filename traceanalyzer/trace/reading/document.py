@@ -1,0 +1,166 @@
+"""The document around the events: walks its top-level members in whatever order they stand.
+
+Nothing but the wanted members is kept; the list of events is handed to `blocks` where it is met.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from traceanalyzer.records.errors import TraceFormatError
+from traceanalyzer.trace.reading.blocks import event_batches
+from traceanalyzer.trace.reading.events import Event
+from traceanalyzer.trace.reading.metadata import EVENTS_KEY, EVIDENCE_KEY, KEPT_KEYS
+from traceanalyzer.trace.reading.read_stats import Tally
+from traceanalyzer.trace.reading.scan import BROKEN, value_end
+from traceanalyzer.trace.reading.source import Source, Window
+
+_BOM = b"\xef\xbb\xbf"
+_SPACE = re.compile(rb"\s*")
+_KEY = re.compile(rb'\s*,?\s*"([^"\\]*+(?:\\.[^"\\]*+)*+)"\s*:\s*(?=\S)', re.DOTALL)
+_DONE = re.compile(rb"\s*,?\s*\}")
+_EVENTS = re.compile(rb'"' + EVENTS_KEY.encode() + rb'"\s*:\s*\[')
+_LONGEST_KEY = 1 << 16
+_LONGEST_VALUE = 1 << 24  # of members that are not wanted, too: what is longer is searched, not walked
+_RESCUED = 1 << 22  # bytes of unreadable text in which wanted members are searched for
+
+
+@dataclass(slots=True)
+class Document:
+    """What the walk has met so far; complete once `batches` is exhausted."""
+
+    source: Source
+    tally: Tally
+    kept: dict[str, Any] = field(default_factory=dict)
+    keys: set[str] = field(default_factory=set)
+    evidence: str | None = None
+    bare_list: bool = False
+    has_events: bool = False
+
+    def batches(self) -> Iterator[list[Event]]:
+        """Decoded events in file order, a block at a time. Raises TraceFormatError on what is no JSON."""
+        window = Window(self.source)
+        opening = self._opening(window)
+        window.drop(opening + 1)
+        if self.bare_list:
+            self.has_events = True
+            yield from event_batches(window, self.tally)
+            return
+        while True:
+            state = self._next_member(window)
+            if state == "events":
+                self.has_events = True
+                yield from event_batches(window, self.tally)
+            elif state == "done" or (state == "lost" and not self._resume(window)):
+                return
+
+    def _opening(self, window: Window) -> int:
+        while window.grow():
+            text = window.text
+            found = _SPACE.match(text, len(_BOM) if text.startswith(_BOM) else 0)
+            place = found.end() if found else 0
+            if place < len(text):
+                if text[place : place + 1] not in (b"{", b"["):
+                    raise self._no_json(text, place)
+                self.bare_list = text[place : place + 1] == b"["
+                return place
+        raise self._empty()
+
+    def _empty(self) -> TraceFormatError:
+        path = self.source.path
+        if self.source.damage:
+            return TraceFormatError(
+                f"{path}: is a damaged gzip file (nothing could be read from it)",
+                fix="copy or record the trace again",
+            )
+        return TraceFormatError(f"{path}: is empty (0 bytes of text)", fix="record the trace again")
+
+    def _no_json(self, text: bytes, place: int) -> TraceFormatError:
+        path = self.source.path
+        try:
+            json.loads(text[place:])
+        except ValueError:
+            return TraceFormatError(
+                f"{path}: is not JSON (byte {place})",
+                fix="give the .json or .json.gz that torch.profiler's export_chrome_trace wrote",
+            )
+        return TraceFormatError(
+            f"{path}: is JSON, but has no {EVENTS_KEY} (a single value at byte {place})",
+            fix="give a trace that torch.profiler's export_chrome_trace wrote",
+        )
+
+    def _next_member(self, window: Window) -> str:
+        """Step over one member: 'events' in front of their list, 'member', 'done', or 'lost'."""
+        while True:
+            if _DONE.match(window.text):
+                return "done"
+            key = _KEY.match(window.text)
+            if key:
+                break
+            if len(window.text) > _LONGEST_KEY or not window.grow():
+                return self._ended(window) if not window.text.strip() else "lost"
+        name = key[1].decode(errors="replace")
+        if name == EVENTS_KEY and window.text[key.end() : key.end() + 1] == b"[":
+            window.drop(key.end() + 1)
+            return "events"
+        end = self._value_end(window, key.end())
+        if end is None or end == BROKEN:
+            return "lost"
+        self.keys.add(name)
+        if name in KEPT_KEYS:
+            self._keep(name, window.text[key.end() : end])
+        elif name == EVIDENCE_KEY:
+            self.evidence = window.text[key.end() : end].decode(errors="replace")
+        window.drop(end)
+        return "member"
+
+    def _ended(self, window: Window) -> str:
+        self.tally.cut_off(window.start + len(window.text))
+        return "done"
+
+    def _value_end(self, window: Window, begin: int) -> int | None:
+        while (end := value_end(window.text, begin)) is None:
+            if len(window.text) > _LONGEST_VALUE or not window.grow(2 * len(window.text)):
+                return None
+        return end
+
+    def _keep(self, name: str, text: bytes) -> None:
+        try:
+            self.kept[name] = json.loads(text.decode(errors="replace"), strict=False)
+        except (ValueError, RecursionError):
+            self.tally.add("repaired_metadata")
+
+    def _resume(self, window: Window) -> bool:
+        """Behind unreadable text: go on at the events if they are still to come; False at the end."""
+        skipped = b""
+        while True:
+            events = None if self.has_events else _EVENTS.search(window.text)
+            if events or window.ended:
+                break
+            spent = max(len(window.text) - _LONGEST_KEY, 0)
+            skipped = (skipped + window.text[:spent])[:_RESCUED]
+            window.drop(spent)
+            window.grow(2 * _LONGEST_KEY)
+        end = events.start() if events else len(window.text)
+        if not events and not window.text.rstrip().endswith(b"}"):
+            self._ended(window)
+        self._rescue(skipped + window.text[:end][:_RESCUED])
+        window.drop(end)
+        return bool(events)
+
+    def _rescue(self, text: bytes) -> None:
+        if not self.tally.counts.get("truncated"):
+            self.tally.add("repaired_metadata")
+        readable = text.decode(errors="replace")
+        for name in KEPT_KEYS - self.kept.keys():
+            for found in re.finditer(rf'"{name}"\s*:\s*', readable):
+                try:
+                    self.kept[name] = json.JSONDecoder(strict=False).raw_decode(readable, found.end())[0]
+                    break
+                except (ValueError, RecursionError):
+                    continue
+        self.keys.update(re.findall(r'^\s*"([^"\\]+)"\s*:', readable, re.MULTILINE))

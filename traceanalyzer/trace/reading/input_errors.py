@@ -1,0 +1,49 @@
+"""Input that is no PyTorch profiler trace: said in one line, with what to give instead."""
+
+from __future__ import annotations
+
+from traceanalyzer.records.errors import TraceFormatError
+from traceanalyzer.trace.reading.document import Document
+from traceanalyzer.trace.reading.metadata import EVENTS_KEY, FOREIGN_KEYS
+from traceanalyzer.trace.reading.read_stats import ROW_LOSSES
+from traceanalyzer.trace.reading.tables import Tables
+
+_GIVE = "give the .json or .json.gz that torch.profiler's export_chrome_trace wrote"
+_RECORD = "record at least one step, with activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]"
+
+
+def refuse_unless_trace(document: Document, tables: Tables) -> None:
+    """Raise TraceFormatError unless the document holds operators or GPU rows of a PyTorch trace."""
+    path, read, tally = document.source.path, document.source.total, document.tally
+    if not document.has_events:
+        raise _without_events(document)
+    if not tally.events:
+        where = f"0 complete events in {read:,} bytes of text"
+        if document.bare_list:
+            raise TraceFormatError(f"{path}: is a JSON list without trace events ({where})", fix=_GIVE)
+        raise TraceFormatError(f"{path}: holds no events ({where})", fix=_RECORD)
+    if len(tables.kernels.name) or not tables.ops.annotation.all():
+        return
+    if not (len(tables.launches.name) or len(tables.ops.name) or tally.counts.keys() & ROW_LOSSES):
+        raise TraceFormatError(
+            f"{path}: is a trace of another tool, not of the PyTorch profiler "
+            f"(none of {tally.events:,} events is an operator, a launch or GPU work)",
+            fix=_GIVE,
+        )
+    raise TraceFormatError(
+        f"{path}: has no operators and no GPU work (among {tally.events:,} events)", fix=_RECORD
+    )
+
+
+def _without_events(document: Document) -> TraceFormatError:
+    path = document.source.path
+    for key, what in FOREIGN_KEYS.items():
+        if key in document.keys:
+            return TraceFormatError(f'{path}: {what} (top-level key "{key}")', fix=_GIVE)
+    if document.tally.counts:
+        return TraceFormatError(
+            f"{path}: is not JSON, or ends before its {EVENTS_KEY} (at byte {document.source.total})",
+            fix=_GIVE,
+        )
+    keys = ", ".join(ascii(key[:40]).strip("'") for key in sorted(document.keys)[:5]) or "none"
+    return TraceFormatError(f"{path}: is JSON, but has no {EVENTS_KEY} (top-level keys: {keys})", fix=_GIVE)

@@ -1,0 +1,95 @@
+"""What the reader hands to the linker: the rows of one file as columns, nothing resolved yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from traceanalyzer.records import Notice, OpCall, Recording, Salvaged
+from traceanalyzer.records.trace import Bools, Codes, DeviceProperties, Ids, Ints
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawOps:
+    """Ops and annotations in file order."""
+
+    start_ns: Ints
+    end_ns: Ints
+    name: Ids  # row in Raw.names
+    annotation: Bools  # cat user_annotation
+    thread: Ids  # dense number of (pid, tid)
+    call: Ids  # row in Raw.calls; -1 for annotations
+    module: Ids  # row in Raw.names; -1
+    external: Ints  # External id; -1
+    sequence: Ints  # Sequence number; -1
+    forward_thread: Ints  # Fwd thread id; 0 where the op runs in the forward pass; -1 absent
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawLaunches:
+    """Runtime and driver calls in file order."""
+
+    start_ns: Ints
+    end_ns: Ints
+    name: Ids
+    thread: Ids
+    correlation: Ints  # -1
+    external: Ints  # -1
+    kernel: Ids  # row in Raw.names; -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawMemory:
+    """Allocations and frees in file order."""
+
+    start_ns: Ints
+    thread: Ids
+    address: Ints
+    size: Ints  # bytes; below 0: freed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawKernels:
+    """GPU activity in file order; gpu_user_annotation rows are not among them."""
+
+    start_ns: Ints
+    end_ns: Ints
+    name: Ids
+    kind: Codes  # columns.RecordKind
+    device: Ids
+    stream: Ints
+    correlation: Ints  # -1: missing, 0 or negative
+    external: Ints  # -1
+    blocks: Ints
+    threads: Ids
+    geometry: Ints
+    registers: Ids
+    shared_bytes: Ints
+    copied_bytes: Ints
+    collective: Bools
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Raw:
+    """One file, decoded."""
+
+    path: str
+    bytes: int
+    events: int
+    dialect: str
+    integer_us: bool  # timestamps are whole microseconds
+    names: Sequence[str]
+    calls: Sequence[OpCall]  # distinct; parsed on first access
+    ops: RawOps
+    launches: RawLaunches
+    kernels: RawKernels
+    memory: RawMemory
+    devices: tuple[DeviceProperties, ...]
+    rank: int | None
+    base_ns: int = 0
+    amd: bool = False
+    gpu_listed: bool = False  # deviceProperties names a device, whether or not it worked
+    recording: Recording | None = None
+    evidence: str | None = None
+    salvaged: Salvaged | None = None
+    warnings: tuple[Notice, ...] = field(default=())

@@ -1,0 +1,68 @@
+"""Counts of what the reader dropped or repaired: coverage is part of the result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from traceanalyzer.records import Notice, Salvaged
+
+# Code -> what a reader of the report is told.
+MESSAGES = {
+    "truncated": "the file ends before the trace does; rows after the end are missing",
+    "corrupt_gzip": "the compressed stream is damaged; what follows the damage is missing",
+    "unreadable_rows": "rows that could not be read even after repair were left out",
+    "repaired_quotes": "rows with an unescaped quote in a text were repaired",
+    "repaired_escapes": "rows with a bad backslash escape were repaired",
+    "repaired_control": "rows with raw control characters in a text were read as they are",
+    "repaired_utf8": "rows with bytes that are not UTF-8 were read with replacement characters",
+    "nonfinite_values": "rows with NaN or infinity (not JSON) were read, the values taken as missing",
+    "repaired_metadata": "text around the events is not JSON; some facts about the recording may be missing",
+    "wrong_types": "rows whose ts, dur, name or args have the wrong type were left out",
+    "missing_fields": "rows without a usable ts, dur or name were left out",
+    "negative_duration": "rows with a negative duration were left out",
+    "clamped_rows": "rows whose ts and dur were both set to 0 by the profiler were left out",
+    "unfinished_rows": "operators that had not ended when the recording did were left out",
+    "unnamed_ops": "operators or annotations are called 'unknown': the profiler drops other than ASCII",
+    "quantised_time": "GPU records last 0 whole microseconds: this trace's clock does not resolve them",
+    "uncategorised_rows": "rows come from the profiler before Kineto: no shapes, no links to operators",
+}
+
+ROW_LOSSES = frozenset({"missing_fields", "negative_duration", "clamped_rows", "unfinished_rows"})
+
+
+@dataclass(slots=True)
+class Tally:
+    """Mutable while one file is read."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    events: int = 0  # rows decoded
+    dropped: int = 0  # rows that could not be decoded
+    lenient: int = 0  # rows rewritten on the way, repaired or not
+    damaged_at: int | None = None  # byte of decompressed text
+
+    def add(self, code: str, count: int | np.integer = 1) -> None:
+        if count:
+            self.counts[code] = self.counts.get(code, 0) + int(count)
+
+    def lose(self, at_byte: int, count: int = 1) -> None:
+        """Note `count` rows lost at `at_byte`; the first such place is kept."""
+        self.dropped += count
+        if self.damaged_at is None:
+            self.damaged_at = at_byte
+
+    def cut_off(self, at_byte: int) -> None:
+        """The text ends at `at_byte` although the document does not."""
+        self.counts["truncated"] = 1
+        self.lose(at_byte, 0)
+
+    def warnings(self) -> tuple[Notice, ...]:
+        found = [code for code in MESSAGES if code in self.counts]
+        return tuple(Notice(code, MESSAGES[code], self.counts[code]) for code in found)
+
+    def salvaged(self) -> Salvaged | None:
+        """None where the file was whole."""
+        if self.damaged_at is None:
+            return None
+        return Salvaged(self.events, self.dropped, self.damaged_at)

@@ -1,0 +1,83 @@
+"""`read`: one trace file, plain or gzipped, whole or damaged, as the columns of a `Raw`.
+
+The text is decoded block by block; only columns, distinct names and distinct calls stay in memory.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from traceanalyzer.trace.reading import metadata
+from traceanalyzer.trace.reading.document import Document
+from traceanalyzer.trace.reading.input_errors import refuse_unless_trace
+from traceanalyzer.trace.reading.raw import Raw
+from traceanalyzer.trace.reading.read_stats import Tally
+from traceanalyzer.trace.reading.rows import Rows
+from traceanalyzer.trace.reading.source import Source
+from traceanalyzer.trace.reading.tables import finish
+
+__all__ = ["read"]
+
+
+def read(path: str, *, progress: Callable[[int], None] | None = None) -> Raw:
+    """Read the trace at `path` ("-": standard input; a URL with the `remote` extra).
+
+    `progress` is called with the number of bytes of the file (compressed, where it is) read so far.
+    Raises TraceFormatError for whatever is no PyTorch profiler trace; what is damaged but holds
+    complete rows is read as far as it goes, with `salvaged` and `warnings` saying how far.
+    """
+    tally = Tally()
+    rows = Rows(tally)
+    with Source(path, progress) as source, _collector_off():
+        document = Document(source, tally)
+        for events in document.batches():
+            rows.add(events)
+            events.clear()
+        if source.damage == "corrupt_gzip":
+            tally.add("corrupt_gzip")
+            tally.lose(source.total, 0)
+    return _raw(document, rows)
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """Decoding makes millions of objects and no cycles: the garbage collector only costs time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _raw(document: Document, rows: Rows) -> Raw:
+    tally, kept, path = document.tally, document.kept, document.source.path
+    base = metadata.base_ns(kept.get("baseTimeNanoseconds"))
+    listed = metadata.devices(kept.get("deviceProperties"))
+    tables = finish(rows, tally, based=base is not None)
+    refuse_unless_trace(document, tables)
+    return Raw(
+        path=path,
+        bytes=document.source.total,
+        events=tally.events + tally.dropped,
+        dialect=tables.dialect,
+        integer_us=tables.integer_us,
+        names=tables.names,
+        calls=tables.calls,
+        ops=tables.ops,
+        launches=tables.launches,
+        kernels=tables.kernels,
+        memory=tables.memory,
+        devices=listed,
+        rank=metadata.rank(kept.get("distributedInfo"), path),
+        base_ns=base or 0,
+        amd=tables.hip or metadata.is_amd(frozenset(document.keys), listed),
+        gpu_listed=bool(listed),
+        recording=metadata.recording(kept.get("traceanalyze")),
+        evidence=document.evidence,
+        salvaged=tally.salvaged(),
+        warnings=tally.warnings(),
+    )

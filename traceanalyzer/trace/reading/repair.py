@@ -1,0 +1,245 @@
+"""Rows read one by one where a batch of them would not decode: each repair is counted.
+
+Kineto up to torch 2.13 writes names without escaping them, and numbers such as `inf` that are not
+JSON; hosts with other locales add bytes that are not UTF-8.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from traceanalyzer.trace.reading.events import UNDECODABLE, Event, decode_batch, event_of
+from traceanalyzer.trace.reading.read_stats import Tally
+from traceanalyzer.trace.reading.scan import BORDER, BROKEN, CLOSING, FINAL, value_end
+
+_CLOSINGS_TRIED = 4
+_FEW_LOST = 16
+_REACH, _SHORT_REACH = 1 << 22, 1 << 16  # bytes waited for before a row that does not end is given up
+
+
+class Rows(NamedTuple):
+    """`consumed` bytes of text gave `events`; closed: the list ends there."""
+
+    events: list[Event]
+    consumed: int
+    closed: bool
+
+
+class _Row(NamedTuple):
+    events: list[Event] | None  # None: unreadable
+    behind: int  # where the text goes on
+    closed: bool
+
+
+class _Place(NamedTuple):
+    """Where a row may end, and where the text goes on then."""
+
+    end: int
+    behind: int
+    closed: bool
+
+
+_Decode = Callable[[bytes, Tally], list[Event] | None]
+
+
+def decode_rows(text: bytes, *, whole: bool, at: int, tally: Tally) -> Rows:
+    """Events of `text`, which starts with a row at byte `at` of the file.
+
+    Unless `whole`, the last row may go on behind the text and is left to the next call.
+    """
+    events: list[Event] = []
+    begin = 0
+    while begin < len(text):
+        border = BORDER.search(text, begin)
+        if border is None and not whole:
+            return Rows(events, begin, False)
+        piece_end = border.start() + 1 if border else len(text)
+        patience = 0 if whole else _REACH if tally.dropped < _FEW_LOST else _SHORT_REACH
+        row = _row(text, begin, piece_end, patience=patience, tally=tally)
+        if row is None:
+            return Rows(events, begin, False)
+        if row.events is None:
+            _lose(text[begin:piece_end], at + begin, cut_off=border is None, tally=tally)
+        events += row.events or []
+        if row.closed:
+            return Rows(events, row.behind, True)
+        border = BORDER.match(text, row.behind - 1)
+        begin = border.end() if border else _skip(text, row.behind)
+    return Rows(events, begin, False)
+
+
+def _skip(text: bytes, begin: int) -> int:
+    """Over commas and white space: what is then left belongs to a row that breaks off."""
+    return len(text) - len(text[begin:].lstrip(b", \t\r\n"))
+
+
+def _lose(piece: bytes, at: int, *, cut_off: bool, tally: Tally) -> None:
+    if not piece.strip():
+        return
+    tally.lose(at)
+    if not cut_off:  # of a file that breaks off, the last row is missing rather than unreadable
+        tally.add("unreadable_rows")
+
+
+def _row(text: bytes, begin: int, piece_end: int, *, patience: int, tally: Tally) -> _Row | None:
+    """The row at `begin`, by the first reading that works, from the plainest to the boldest.
+
+    What looks like a border may stand in a nested object or in a string: before a row is rewritten,
+    its end is searched for. None: it may lie behind the text, of which less than `patience` is left.
+    """
+    places = [_Place(piece_end, piece_end, False)]
+    for closing, _ in zip(CLOSING.finditer(text, begin, piece_end), range(_CLOSINGS_TRIED), strict=False):
+        places.append(_Place(closing.start() + 1, closing.end(), True))
+    row = _first((_strict, _tolerant), text, begin, places, tally)
+    if row:
+        return row
+    end = value_end(text, max(text.find(b"{", begin), begin))
+    scanned = _scanned(text, end, final=patience == 0)
+    if not scanned and end != BROKEN and len(text) - begin < patience:
+        return None
+    return (
+        _first((_strict, _tolerant), text, begin, scanned, tally)
+        or _first((_rewritten,), text, begin, places + scanned, tally)
+        or _Row(None, piece_end, False)
+    )
+
+
+def _first(
+    ways: tuple[_Decode, ...], text: bytes, begin: int, places: list[_Place], tally: Tally
+) -> _Row | None:
+    for decode in ways:
+        for place in places:
+            events = decode(text[begin : place.end], tally)
+            if events is not None:
+                return _Row(events, place.behind, place.closed)
+    return None
+
+
+def _scanned(text: bytes, end: int | None, *, final: bool) -> list[_Place]:
+    """`end`, where a row ends by its brackets, if what follows may follow a row."""
+    if end is None or end == BROKEN:
+        return []
+    closing = CLOSING.match(text, end - 1)
+    if closing:
+        return [_Place(end, closing.end(), True)]
+    goes_on = BORDER.match(text, end - 1) or (final and FINAL.match(text, end))
+    return [_Place(end, end, False)] if goes_on else []
+
+
+def _strict(piece: bytes, _: Tally) -> list[Event] | None:
+    try:
+        return decode_batch(b"[" + piece + b"]")
+    except UNDECODABLE:
+        return None
+
+
+def _tolerant(piece: bytes, tally: Tally) -> list[Event] | None:
+    """JSON but for control characters, bytes that are not UTF-8, and bare NaN or infinity."""
+    return _loaded(_plain_texts(piece), tally)
+
+
+def _rewritten(piece: bytes, tally: Tally) -> list[Event] | None:
+    """The text with its escapes and quotes put right as best they can."""
+    return _loaded(_repaired_texts(piece), tally)
+
+
+def _loaded(texts: Iterator[tuple[str, str]], tally: Tally) -> list[Event] | None:
+    constants: list[str] = []
+    for code, text in texts:
+        constants.clear()
+        try:
+            rows = json.loads(f"[{text}]", strict=not code, parse_constant=constants.append)
+        except (ValueError, RecursionError):
+            continue
+        if code:
+            tally.add(code)
+        elif constants:
+            tally.add("nonfinite_values")
+        return _events_of(rows, tally)
+    return None
+
+
+def _events_of(rows: list[Any], tally: Tally) -> list[Event]:
+    events = []
+    for row in rows:
+        if not isinstance(row, dict):
+            tally.add("wrong_types")
+            continue
+        event, usable = event_of(row)
+        tally.lenient += 1
+        if not usable and event.ph == "X":
+            tally.add("wrong_types")
+            event.ph = ""  # counts as an event, is read no further
+        events.append(event)
+    return events
+
+
+_STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_BAREWORD = re.compile(rf"({_STRING})|[-+]?\b(?:nan|inf|infinity)\b", re.IGNORECASE | re.DOTALL)
+_ESCAPE = re.compile(r'\\(["\\/bfnrt]|u[0-9a-fA-F]{4})|\\')
+_FINAL_BACKSLASH = re.compile(r'(?<!\\)\\"(?=\s*(?:,\s*"[^"\\]+"\s*:|\}))')
+
+
+def _plain_texts(piece: bytes) -> Iterator[tuple[str, str]]:
+    """The text as it stands, then ever more tolerantly, each with the code of what was tolerated."""
+    try:
+        text = piece.decode()
+        yield "", text
+    except UnicodeDecodeError:
+        text = piece.decode(errors="replace")
+        yield "repaired_utf8", text
+    yield "repaired_control", text
+    yield "nonfinite_values", _without_barewords(text)
+
+
+def _repaired_texts(piece: bytes) -> Iterator[tuple[str, str]]:
+    """The text ever more repaired, each with the code of the latest repair."""
+    text = _without_barewords(piece.decode(errors="replace"))
+    yield "repaired_escapes", _ESCAPE.sub(_whole_escape, text)
+    text = _ESCAPE.sub(_whole_escape, _FINAL_BACKSLASH.sub(r'\\\\"', text))
+    yield "repaired_escapes", text
+    yield "repaired_quotes", escape_stray_quotes(text)
+
+
+def _without_barewords(text: str) -> str:
+    return _BAREWORD.sub(lambda found: found[1] or "null", text)
+
+
+def _whole_escape(found: re.Match[str]) -> str:
+    return found[0] if found[1] else r"\\"
+
+
+_MARK = re.compile(r'[{}\[\]"]')
+_QUOTE = re.compile(r'\\.|"', re.DOTALL)
+_BEHIND_KEY = re.compile(r"\s*:")
+_BEHIND_VALUE = re.compile(rf"\s*(?:\}}\s*(?:[,}}\]]|\Z)|,\s*{_STRING}\s*:)", re.DOTALL)
+_BEHIND_ITEM = re.compile(r'\s*(?:\]|,\s*["\[{\-\dtfn])')
+
+
+def escape_stray_quotes(text: str) -> str:
+    """Backslashes before the quotes inside strings: a string ends only where JSON could go on behind it."""
+    parts: list[str] = []
+    open_brackets: list[str] = []
+    position = 0
+    while mark := _MARK.search(text, position):
+        parts.append(text[position : mark.end()])
+        position = mark.end()
+        if mark[0] in "{[":
+            open_brackets.append(mark[0])
+        elif mark[0] in "}]":
+            del open_brackets[-1:]
+        else:
+            is_value = text[: mark.start()].rstrip().endswith(":")
+            behind = _BEHIND_VALUE if is_value else _BEHIND_KEY
+            behind = _BEHIND_ITEM if open_brackets[-1:] == ["["] else behind
+            quotes = (found for found in _QUOTE.finditer(text, position) if found[0] == '"')
+            end = next((found.start() for found in quotes if behind.match(text, found.end())), None)
+            if end is None:
+                break
+            inner = text[position:end]
+            parts.append(_QUOTE.sub(lambda found: '\\"' if found[0] == '"' else found[0], inner) + '"')
+            position = end + 1
+    return "".join([*parts, text[position:]])

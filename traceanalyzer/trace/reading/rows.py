@@ -1,0 +1,269 @@
+"""Events in, tables out: each batch is taken apart at once and none of its objects is kept."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from traceanalyzer.records import MODULE_ANNOTATION
+from traceanalyzer.records.trace import Ids, Ints, RecordKind
+from traceanalyzer.trace.reading.calls import call_keys
+from traceanalyzer.trace.reading.column_builder import Array, Columns, Interned, rows_of, whole_numbers
+from traceanalyzer.trace.reading.cpp_kernels import annotated
+from traceanalyzer.trace.reading.events import MEMORY, NO_ARGS, Args, Event, Row, RowOf, adopt_bare
+from traceanalyzer.trace.reading.read_stats import Tally
+
+_DIGITS = re.compile(r"\d{1,9}", re.ASCII)
+_INSTANCE = re.compile(r"(\w+)\([^()]*\)")
+_KINDS: dict[int, int] = {
+    Row.KERNEL: RecordKind.KERNEL, Row.MEMCPY: RecordKind.MEMCPY, Row.MEMSET: RecordKind.MEMSET,
+}  # fmt: skip
+
+
+class Rows:
+    """The tables of one file while it is read: `ops` (with annotations), `launches`, `kernels`."""
+
+    def __init__(self, tally: Tally) -> None:
+        self.row_of = RowOf()
+        self.names = Interned()
+        self.names[None] = -1
+        self.threads = Interned(same_thread)
+        self.calls: Interned = Interned()
+        self.ops, self.launches, self.kernels = Columns(tally), Columns(tally), Columns(tally)
+        self.memory = Columns(tally)
+        self.bare = 0  # rows without a category that were adopted
+        self._tally = tally
+        self._volumes = _Volumes()
+        self._geometries = _Geometries()
+
+    def add(self, events: list[Event]) -> None:
+        """Take a batch of decoded events apart."""
+        ops: list[Event] = []
+        launches: list[Event] = []
+        kernels: list[Event] = []
+        bare: list[Event] = []
+        memory: list[Event] = []
+        annotations: list[int] = []
+
+        def annotate(event: Event) -> None:
+            annotations.append(len(ops))
+            ops.append(event)
+
+        gpu = kernels.append
+        takers: tuple[Callable[[Event], None], ...] = (
+            ops.append, annotate, launches.append, gpu, gpu, gpu, bare.append, _ignore,
+        )  # fmt: skip
+        row_of = self.row_of
+        for event in events:
+            if event.ph == "X":
+                takers[row_of[event.cat]](event)
+            elif event.name == MEMORY:
+                memory.append(event)
+        for event in bare:
+            row = adopt_bare(event)
+            self.bare += row != Row.OTHER
+            takers[row](event)
+        if ops:
+            self._add_ops(ops, annotations)
+        if launches:
+            self._add_launches(launches)
+        if kernels:
+            self._add_kernels(kernels)
+        if memory:
+            self._add_memory(memory)
+
+    def _add_ops(self, events: list[Event], annotations: list[int]) -> None:
+        events = [annotated(event) for event in events]
+        args = [event.args or NO_ARGS for event in events]
+        if False in {each.finished for each in args}:
+            annotations = _without_unfinished(events, args, annotations)
+            self._tally.add("unfinished_rows", len(args) - len(events))
+            args = [event.args or NO_ARGS for event in events]
+        common = self._common(events, args)
+        keys = zip(common["name"].tolist(), call_keys(args), strict=True)
+        call = rows_of(self.calls, keys, len(args))
+        annotation = np.zeros(len(events), bool)
+        if annotations:
+            annotation[annotations] = True
+            call[annotations] = -1
+        self.ops.append(
+            **common,
+            annotation=annotation,
+            call=call,
+            module=self._modules(events, args, annotations),
+            sequence=whole_numbers([each.sequence for each in args]),
+            forward_thread=whole_numbers([each.forward_thread for each in args]),
+        )
+
+    def _common(self, events: list[Event], args: list[Args]) -> dict[str, Array]:
+        """Columns that host rows share."""
+        count = len(events)
+        external = whole_numbers([each.external for each in args])
+        if (external < 0).any():
+            older = whole_numbers([each.legacy_external for each in args])
+            external = np.where(external < 0, older, external)
+        return {
+            "ts": np.fromiter([event.ts for event in events], np.float64, count),
+            "dur": np.fromiter([event.dur for event in events], np.float64, count),
+            "name": rows_of(self.names, [event.name for event in events], count),
+            "thread": rows_of(self.threads, [(event.pid, event.tid) for event in events], count),
+            "external": external,
+        }
+
+    def _modules(self, events: list[Event], args: list[Args], annotations: list[int]) -> Ids:
+        given = [each.module or each.hierarchy for each in args]
+        for place in annotations:
+            name = events[place].name or ""
+            if name.startswith(MODULE_ANNOTATION):
+                given[place] = name.removeprefix(MODULE_ANNOTATION)
+        if not any(given):
+            return np.full(len(args), -1, np.int32)
+        return np.array([self.names[module_path(text)] if text else -1 for text in given], np.int32)
+
+    def _add_launches(self, events: list[Event]) -> None:
+        args = [event.args or NO_ARGS for event in events]
+        correlation = whole_numbers([each.correlation for each in args])
+        self.launches.append(
+            **self._common(events, args),
+            correlation=_positive(correlation),
+            kernel=rows_of(self.names, [_text(each.kernel) for each in args], len(args)),
+        )
+
+    def _add_kernels(self, events: list[Event]) -> None:
+        args = [event.args or NO_ARGS for event in events]
+        row_of, volumes, geometries = self.row_of, self._volumes, self._geometries
+        count = len(events)
+        common = self._common(events, args)
+        del common["thread"]
+        self.kernels.append(
+            **common,
+            kind=rows_of(_KINDS, [row_of[event.cat] for event in events], count).astype(np.int8),
+            device=_devices(events, args),
+            stream=_streams(events, args),
+            correlation=_positive(whole_numbers([each.correlation for each in args])),
+            blocks=whole_numbers([volumes[bytes(each.grid)] for each in args]),
+            threads=_narrow([volumes[bytes(each.block)] for each in args]),
+            geometry=whole_numbers([geometries[bytes(each.grid), bytes(each.block)] for each in args]),
+            registers=_narrow([each.registers for each in args]),
+            shared_bytes=whole_numbers([each.shared for each in args]),
+            copied_bytes=whole_numbers([each.bytes for each in args]),
+            collective=np.array([bool(bytes(each.collective)) for each in args], bool),
+        )
+
+    def _add_memory(self, events: list[Event]) -> None:
+        args = [event.args or NO_ARGS for event in events]
+        count = len(events)
+        self.memory.append(
+            ts=np.fromiter([event.ts for event in events], np.float64, count),
+            dur=np.zeros(count),
+            name=rows_of(self.names, [event.name for event in events], count),
+            thread=rows_of(self.threads, [(event.pid, event.tid) for event in events], count),
+            address=whole_numbers([each.address for each in args]),
+            size=whole_numbers([each.allocated for each in args]),
+        )
+
+
+def _ignore(_: Event) -> None:
+    return
+
+
+def _text(value: str | int) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+class _Volumes(dict[bytes, int]):
+    """`[16,4,1]` as recorded -> 64; -1 where it is no list of whole numbers."""
+
+    def __missing__(self, text: bytes) -> int:
+        sizes = _sizes(text)
+        volume = math.prod(sizes) if sizes else -1
+        self[text] = volume if -1 <= volume < 2**63 else -1
+        return self[text]
+
+
+class _Geometries(dict[tuple[bytes, bytes], int]):
+    """(grid, block) as recorded -> a number equal for equal ones; -1 where either is not recorded."""
+
+    def __missing__(self, texts: tuple[bytes, bytes]) -> int:
+        grid, block = map(_sizes, texts)
+        # Python hashes tuples of integers alike in every process, into 61 bits and more.
+        self[texts] = hash((grid, block)) >> 1 & (2**62 - 1) if grid and block else -1
+        return self[texts]
+
+
+def _sizes(text: bytes) -> tuple[int, ...]:
+    """`[16,4,1]` -> (16, 4, 1); () where it is no list of whole numbers."""
+    try:
+        sizes = json.loads(text)
+        return tuple(sizes) if all(type(size) is int for size in sizes) else ()
+    except (ValueError, TypeError):
+        return ()
+
+
+def _without_unfinished(events: list[Event], args: list[Args], annotations: list[int]) -> list[int]:
+    """Take the rows that had not ended out of `events`; the places of the annotations that remain."""
+    marked = set(annotations)
+    kept = [place for place, each in enumerate(args) if each.finished is not False]
+    events[:] = [events[place] for place in kept]
+    return [place for place, before in enumerate(kept) if before in marked]
+
+
+def same_thread(key: tuple[int | str, int | str]) -> tuple[int | str, int | str]:
+    """(pid, tid) with digits in text as numbers: torch 1.9 writes the pid bare and the tid quoted."""
+    pid, tid = (int(part) if isinstance(part, str) and _DIGITS.fullmatch(part) else part for part in key)
+    return pid, tid
+
+
+def module_path(text: str) -> str:
+    """Dotted module name: `layer1` in TorchScript's `TOP(Net)::forward.layer1(Block)::forward`.
+
+    Text of any other form is taken as it is.
+    """
+    instances = _INSTANCE.findall(text)
+    if instances and instances[0].upper() == "TOP":
+        instances = instances[1:]
+    return ".".join(instances) or text
+
+
+def _devices(events: list[Event], args: list[Args]) -> Ids:
+    """`device`, or what stood for it: `inDevice` of a peer-to-peer copy, else the pid."""
+    devices = [each.device for each in args]
+    if min(devices) < 0:
+        for place, (event, each) in enumerate(zip(events, args, strict=True)):
+            if each.device < 0:
+                devices[place] = each.in_device if each.in_device >= 0 else _number_in(event.pid, 0)
+    return _narrow(devices, 0)
+
+
+def _streams(events: list[Event], args: list[Args]) -> Ints:
+    """`stream`, or what stood for it: the queue (early ROCm), the tid (`stream 7`, or the bare number)."""
+    streams: list[Any] = [each.stream for each in args]
+    for place, stream in enumerate(streams):
+        if type(stream) is not int or stream < 0:
+            given, queue = _number_in(stream, -1), args[place].queue
+            stood_for = queue if queue >= 0 else _number_in(events[place].tid, 0)
+            streams[place] = given if given >= 0 else stood_for
+    return whole_numbers(streams)
+
+
+def _number_in(value: int | str, otherwise: int) -> int:
+    if isinstance(value, int):
+        return value if value >= 0 else otherwise
+    found = _DIGITS.search(value)
+    return int(found[0]) if found else otherwise
+
+
+def _positive(values: Ints) -> Ints:
+    """Kineto counts correlations from 1: 0 and less mean none."""
+    return np.where(values > 0, values, -1)
+
+
+def _narrow(values: list[int], otherwise: int = -1) -> Ids:
+    """32-bit column; what does not fit is `otherwise`."""
+    wide = whole_numbers(values)
+    return np.where((wide >= -1) & (wide < 2**31), wide, otherwise).astype(np.int32)

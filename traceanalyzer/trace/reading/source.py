@@ -1,0 +1,188 @@
+"""A file as a stream of decompressed text: plain or gzip, told apart by content and not by name.
+
+A stream that breaks off keeps what came before; `Source.damage` then says how it ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import zlib
+from collections.abc import Callable
+from typing import BinaryIO, cast
+
+from traceanalyzer.records.errors import TraceFormatError, UsageError
+
+BLOCK = 1 << 18  # bytes decoded at a time: text and objects then stay within the processor's caches
+_GZIP = b"\x1f\x8b"
+_PROFILE_FIX = "give the .json or .json.gz that torch.profiler's export_chrome_trace wrote"
+# Leading bytes -> what the file is, and what to do.
+_FOREIGN = (
+    (b"\x28\xb5\x2f\xfd", "is compressed with zstd", "decompress it first: `zstd -d FILE`"),
+    (b"BZh", "is compressed with bzip2", "decompress it first: `bunzip2 FILE`"),
+    (b"\xfd7zXZ", "is compressed with xz", "decompress it first: `unxz FILE`"),
+    (b"PK\x03\x04", "is a zip archive", "unpack it and give the trace inside"),
+    (b"SQLite format 3", "is an SQLite database (Nsight Systems?), not a PyTorch trace", _PROFILE_FIX),
+    (b"\x80\x02", "is a Python pickle (a PyTorch memory snapshot?), not a trace", _PROFILE_FIX),
+    (b"\x80\x03", "is a Python pickle (a PyTorch memory snapshot?), not a trace", _PROFILE_FIX),
+    (b"\x80\x04", "is a Python pickle (a PyTorch memory snapshot?), not a trace", _PROFILE_FIX),
+    (b"\x80\x05", "is a Python pickle (a PyTorch memory snapshot?), not a trace", _PROFILE_FIX),
+    (b"\xff\xfe", "is UTF-16 text", "convert it: `iconv -f utf-16 -t utf-8`"),
+    (b"\xfe\xff", "is UTF-16 text", "convert it: `iconv -f utf-16 -t utf-8`"),
+)  # fmt: skip
+
+
+class Source:
+    """Sequential reader of one input; `read` gives decompressed bytes, b"" at the end."""
+
+    def __init__(self, path: str, progress: Callable[[int], None] | None = None) -> None:
+        self.path = path
+        self.total = 0  # bytes of text handed out
+        self.damage: str | None = None  # code of what ended the stream early
+        self._progress = progress
+        self._file = _open(path)
+        self._raw = 0
+        self._pending = self._fetch()
+        self._inflate = zlib.decompressobj(31) if self._pending.startswith(_GZIP) else None
+        if self._inflate is None:
+            self._refuse_foreign(self._pending)
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not sys.stdin.buffer:
+            self._file.close()
+
+    def read(self) -> bytes:
+        """The next bytes of text, at most BLOCK; b"" only at the end."""
+        if self._inflate is None:
+            text, self._pending = self._pending or self._fetch(), b""
+        else:
+            text = self._inflated()
+            if self.total == 0:
+                self._refuse_foreign(text)
+        self.total += len(text)
+        return text
+
+    def _fetch(self) -> bytes:
+        try:
+            data = self._file.read(BLOCK)
+        except OSError as error:
+            raise TraceFormatError(
+                f"{self.path}: cannot be read: {error.strerror} (byte {self._raw})",
+                fix="check the disk or the pipe",
+            ) from error
+        self._raw += len(data)
+        if self._progress is not None and data:
+            self._progress(self._raw)
+        return data
+
+    def _inflated(self) -> bytes:
+        while self._inflate is not None:
+            if self._inflate.eof and not self._next_member():
+                return b""
+            data = self._pending or self._fetch()
+            if not data and not self._inflate.unconsumed_tail:
+                self._inflate, self.damage = None, "truncated"
+                return b""
+            before = self._inflate.copy()
+            try:
+                text = self._inflate.decompress(data, BLOCK)
+            except zlib.error:
+                self._inflate, self.damage = None, "corrupt_gzip"
+                return _until_damage(before, data)
+            self._pending = self._inflate.unconsumed_tail
+            if text:
+                return text
+        return b""
+
+    def _next_member(self) -> bool:
+        """Start on the next part of a gzip file made of several, as `cat a.gz b.gz` and some writers do."""
+        assert self._inflate is not None
+        rest = self._inflate.unused_data or self._fetch()
+        if not rest.startswith(_GZIP):
+            self._inflate, self._pending = None, b""
+            return False
+        self._inflate, self._pending = zlib.decompressobj(31), rest
+        return True
+
+    def _refuse_foreign(self, head: bytes) -> None:
+        for magic, what, fix in _FOREIGN:
+            if head.startswith(magic):
+                raise TraceFormatError(f"{self.path}: {what} (byte 0)", fix=fix.replace("FILE", self.path))
+
+
+def _until_damage(inflate: zlib._Decompress, data: bytes) -> bytes:
+    """The text in front of the damage, of which one large call would return nothing."""
+    parts: list[bytes] = []
+    with contextlib.suppress(zlib.error):
+        while part := inflate.decompress(data, 256):
+            parts.append(part)
+            data = inflate.unconsumed_tail
+    return b"".join(parts)
+
+
+def _open(path: str) -> BinaryIO:
+    if path == "-":
+        return sys.stdin.buffer
+    if "://" in path:
+        return _open_remote(path)
+    if os.path.isdir(path):
+        raise TraceFormatError(f"{path}: is a folder (no single trace)", fix="name one trace file in it")
+    try:
+        return open(path, "rb", buffering=0)
+    except FileNotFoundError as error:
+        raise TraceFormatError(f"{path}: no such file (nothing read)", fix="check the path") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        what = f"{path}: cannot be opened: {reason} (nothing read)"
+        raise TraceFormatError(what, fix="check the path") from error
+
+
+def _open_remote(url: str) -> BinaryIO:
+    try:
+        fsspec = importlib.import_module("fsspec")
+    except ImportError as error:
+        raise UsageError(
+            f"{url}: reading from a URL needs fsspec", fix="pip install 'torch-traceanalyzer[remote]'"
+        ) from error
+    try:
+        return cast(BinaryIO, fsspec.open(url, "rb").open())
+    except (OSError, ValueError, ImportError) as error:
+        what = f"{url}: cannot be opened: {error} (nothing read)"
+        raise TraceFormatError(what, fix="check the URL") from error
+
+
+class Window:
+    """A stretch of the text held in memory; it moves forward only.
+
+    `text` starts at byte `start` of the file; `ended` says that no more will come.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.text = b""
+        self.start = 0
+        self.ended = False
+
+    def grow(self, size: int = 0) -> bool:
+        """Read on until `size` bytes are held, by default some more; False if nothing came."""
+        parts, held = [self.text], len(self.text)
+        size = size or held + 1
+        while held < size and not self.ended:
+            part = self._source.read()
+            self.ended = not part
+            parts.append(part)
+            held += len(part)
+        grown = held > len(self.text)
+        if grown:
+            self.text = b"".join(parts)
+        return grown
+
+    def drop(self, count: int) -> None:
+        """Let go of the first `count` bytes."""
+        self.text = self.text[count:]
+        self.start += count

@@ -1,0 +1,129 @@
+"""The finished tables of a file: its dialect, rows sorted out by name, calls made distinct."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from traceanalyzer.trace.reading.calls import CallKey, Calls, compact, has_empty_part
+from traceanalyzer.trace.reading.column_builder import Array, Columns
+from traceanalyzer.trace.reading.events import ANNOTATION_NAMES, UNREADABLE_NAME
+from traceanalyzer.trace.reading.raw import RawKernels, RawLaunches, RawMemory, RawOps
+from traceanalyzer.trace.reading.read_stats import Tally
+from traceanalyzer.trace.reading.rows import Rows
+
+_EPOCH_US = 1e15  # a microsecond count this large starts in 1970; relative ones stay below 7.9e12
+
+_HOST: dict[str, type] = {
+    "start_ns": np.int64, "end_ns": np.int64, "name": np.int32, "thread": np.int32, "external": np.int64,
+}  # fmt: skip
+_OPS = _HOST | {
+    "annotation": np.bool_, "call": np.int32, "module": np.int32, "sequence": np.int64,
+    "forward_thread": np.int64,
+}  # fmt: skip
+_MEMORY: dict[str, type] = {
+    "start_ns": np.int64, "thread": np.int32, "address": np.int64, "size": np.int64,
+}  # fmt: skip
+_LAUNCHES = _HOST | {"correlation": np.int64, "kernel": np.int32}
+_KERNELS: dict[str, type] = {
+    "start_ns": np.int64, "end_ns": np.int64, "name": np.int32, "kind": np.int8, "device": np.int32,
+    "stream": np.int64, "correlation": np.int64, "external": np.int64, "blocks": np.int64,
+    "threads": np.int32, "geometry": np.int64, "registers": np.int32, "shared_bytes": np.int64,
+    "copied_bytes": np.int64, "collective": np.bool_,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tables:
+    """What `Raw` takes from the rows."""
+
+    dialect: str
+    integer_us: bool
+    names: list[str]
+    calls: Calls
+    ops: RawOps
+    launches: RawLaunches
+    kernels: RawKernels
+    memory: RawMemory
+    hip: bool  # a call of AMD's runtime is among the launches
+
+
+def finish(rows: Rows, tally: Tally, *, based: bool) -> Tables:
+    """Empty `rows` into tables; `based`: the file has baseTimeNanoseconds."""
+    builders = (rows.ops, rows.launches, rows.kernels)
+    for builder in (*builders, rows.memory):
+        builder.pack()
+    whole_us = all(builder.whole_us for builder in builders)
+    dialect = _dialect(rows, whole_us=whole_us, based=based)
+    names: list[str] = rows.names.values_seen
+    launches = RawLaunches(**_columns(rows.launches, _LAUNCHES, dialect, tally))
+    memory = RawMemory(**{name: rows.memory.take(name, dtype) for name, dtype in _MEMORY.items()})
+    kernels = RawKernels(**_columns(rows.kernels, _KERNELS, dialect, tally))
+    ops = _with_named_annotations(RawOps(**_columns(rows.ops, _OPS, dialect, tally)), names)
+    ops, keys = _distinct_calls(ops, rows.calls.values_seen, merge=tally.lenient > 0)
+    integer_us = whole_us and not based
+    _note_oddities(ops, kernels, names, integer_us=integer_us, tally=tally)
+    tally.add("uncategorised_rows", rows.bare)
+    called = np.unique(launches.name).tolist()
+    return Tables(
+        dialect, integer_us, names, Calls(names, keys), ops, launches, kernels, memory,
+        hip=any(names[name].startswith("hip") for name in called),
+    )  # fmt: skip
+
+
+def _dialect(rows: Rows, *, whole_us: bool, based: bool) -> str:
+    if based:
+        return "nanosecond"
+    if rows.row_of.capitalised:
+        return "integer_us_capitalised"
+    if whole_us:
+        return "integer_us"
+    latest = max(builder.latest_us for builder in (rows.ops, rows.launches, rows.kernels))
+    return "float_epoch" if latest > _EPOCH_US else "nanosecond"
+
+
+def _columns(builder: Columns, dtypes: Mapping[str, type], dialect: str, tally: Tally) -> dict[str, Any]:
+    columns: dict[str, Array] = {name: builder.take(name, dtype) for name, dtype in dtypes.items()}
+    if dialect == "nanosecond":
+        # Kineto sets a time in front of its base to 0: of such a row neither place nor length is known.
+        clamped = (columns["start_ns"] == 0) & (columns["end_ns"] == 0)
+        if clamped.any():
+            tally.add("clamped_rows", np.count_nonzero(clamped))
+            columns = {name: values[~clamped] for name, values in columns.items()}
+    return columns
+
+
+def _with_named_annotations(ops: RawOps, names: list[str]) -> RawOps:
+    """Up to torch 1.10 the profiler's own scopes carry the category of an operator."""
+    scope = np.array([bool(ANNOTATION_NAMES.match(name)) for name in names], bool)
+    if not scope.any():
+        return ops
+    annotation = ops.annotation | scope[ops.name]
+    return replace(ops, annotation=annotation, call=np.where(annotation, np.int32(-1), ops.call))
+
+
+def _distinct_calls(ops: RawOps, keys: list[CallKey], *, merge: bool) -> tuple[RawOps, list[CallKey]]:
+    """Without calls that no row makes; `merge`: some rows were rewritten, so that spellings differ."""
+    used = np.bincount(ops.call[ops.call >= 0], minlength=len(keys)) > 0
+    merge = merge or any(has_empty_part(text) for _, text in keys)
+    if used.all() and not merge:
+        return ops, keys
+    places: dict[CallKey, int] = {}
+    new_rows = np.full(len(keys) + 1, -1, np.int32)  # the last one is where -1 points
+    for row in np.flatnonzero(used).tolist():
+        name, text = keys[row]
+        key = (name, compact(text)) if merge else (name, text)
+        new_rows[row] = places.setdefault(key, len(places))
+    return replace(ops, call=new_rows[ops.call]), list(places)
+
+
+def _note_oddities(
+    ops: RawOps, kernels: RawKernels, names: list[str], *, integer_us: bool, tally: Tally
+) -> None:
+    if UNREADABLE_NAME in names:
+        tally.add("unnamed_ops", np.count_nonzero(ops.name == names.index(UNREADABLE_NAME)))
+    if integer_us:
+        tally.add("quantised_time", np.count_nonzero(kernels.start_ns == kernels.end_ns))
