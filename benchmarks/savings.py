@@ -26,7 +26,7 @@ from traceanalyzer.device.calibrate import cpu_roofs
 from traceanalyzer.fusion.rules import Match, Rule
 from traceanalyzer.fusion.step_graph import StepGraph
 from traceanalyzer.fusion.suggestions import applied
-from traceanalyzer.pipeline import Options, judged_step
+from traceanalyzer.pipeline import AnalyzeOptions, step_graph_of
 from traceanalyzer.records import CpuRoofs, Device
 from traceanalyzer.verify.verify import Verified, verified
 
@@ -50,7 +50,7 @@ def recorded(case: Case, folder: Path) -> StepGraph:
         for _ in range(6):
             step()
             profiler.step()
-    graph = judged_step(path, Options())
+    graph = step_graph_of(path, AnalyzeOptions())
     assert graph is not None
     return graph
 

@@ -7,9 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from traceanalyzer.cost import FORMULAS, Formula, load_families
+from traceanalyzer.cost import FORMULAS
 from traceanalyzer.cost.formulas.foreign import DATA_DEPENDENT, DATA_DEPENDENT_OPERATORS
-from traceanalyzer.fusion.rules import rules
+from traceanalyzer.fusion.rules import RULES
+from traceanalyzer.records.priced import Formula
 
 PAGE = Path(__file__).with_name("cost-model.md")
 HEAD = Path(__file__).with_name("cost-model.head.md")
@@ -47,7 +48,6 @@ _NAMES = 14  # operators that a heading names
 
 def page() -> str:
     """The whole page; equal for equal formulas."""
-    load_families()
     families: dict[str, dict[object, list[Formula]]] = defaultdict(lambda: defaultdict(list))
     for formula in FORMULAS.values():
         families[formula.price.__module__.rpartition(".")[2]][formula.price].append(formula)
@@ -77,7 +77,7 @@ def _section(members: list[Formula]) -> Iterator[str]:
 def rules_page() -> str:
     """Every rule's help text, by name."""
     parts = [RULES_HEAD]
-    for rule in sorted(rules(), key=lambda one: one.name):
+    for rule in sorted(RULES, key=lambda one: one.name):
         paragraphs = (" ".join(part.split()) for part in rule.doc.strip().split("\n\n"))
         told = "\n\n".join("**{}:**{}".format(*part.partition(":")[::2]) for part in paragraphs)
         parts.append(f"\n## {rule.name}\n\n{rule.title}.\n\n{told}\n\n[More]({rule.docs})\n")

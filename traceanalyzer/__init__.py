@@ -5,13 +5,19 @@ from __future__ import annotations
 import traceanalyzer.startup  # noqa: F401 - first: it notes what was there before us
 
 # isort: split
+import traceanalyzer.analyze  # noqa: F401 - the module of older versions, before the function of its name
+
+# isort: split
 from typing import TYPE_CHECKING, Any
 
-from traceanalyzer.pipeline import analyze
-from traceanalyzer.records import Analysis, Device
+from traceanalyzer.pipeline import AnalyzeOptions, analyze
+from traceanalyzer.records import Analysis, Device, Job
 from traceanalyzer.records.errors import DeviceError, TraceAnalyzerError, TraceFormatError, UsageError
+from traceanalyzer.records.presenter import join
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from traceanalyzer.collect.library import profile
     from traceanalyzer.cost.user import op_cost
 
@@ -19,8 +25,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Analysis",
+    "AnalyzeOptions",
     "Device",
     "DeviceError",
+    "Job",
     "TraceAnalyzerError",
     "TraceFormatError",
     "UsageError",
@@ -29,6 +37,28 @@ __all__ = [
     "op_cost",
     "profile",
 ]
+
+
+class _Presenter:
+    """What an Analysis asks to show itself: report/, imported when it is asked for the first time."""
+
+    def text(self, analysis: Analysis, format_name: str) -> str:
+        from traceanalyzer.report.presenter import ReportPresenter
+
+        return ReportPresenter().text(analysis, format_name)
+
+    def save(self, analysis: Analysis, path: str | PathLike[str], *, force: bool) -> None:
+        from traceanalyzer.report.presenter import ReportPresenter
+
+        ReportPresenter().save(analysis, path, force=force)
+
+    def notebook(self, analysis: Analysis) -> str:
+        from traceanalyzer.report.presenter import ReportPresenter
+
+        return ReportPresenter().notebook(analysis)
+
+
+join(_Presenter())
 
 
 def __getattr__(name: str) -> Any:

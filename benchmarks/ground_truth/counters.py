@@ -89,11 +89,11 @@ def recorded(scale: Scale, path: Path) -> list[Case]:
 
 
 def ours(path: Path, known: Sequence[Case]) -> list[Ours]:
-    from traceanalyzer.pipeline import Options, judged_step
+    from traceanalyzer.pipeline import AnalyzeOptions, step_graph_of
 
-    graph = judged_step(path, Options(steps="all"))
+    graph = step_graph_of(path, AnalyzeOptions(steps="all"))
     assert graph is not None
-    rows = {(row.name, row.input_dims, row.phase): row for row in graph.analysis.op_rows}
+    rows = {(row.name, row.input_dims, row.phase): row for row in graph.rows}
     nodes: dict[int, list[Any]] = {}
     for node in graph.nodes:
         scope = next((name for name in graph.scopes(node) if name.startswith("case:")), None)

@@ -18,7 +18,7 @@ from common import Section, saved
 import traceanalyzer
 from traceanalyzer.cost.price import own
 from traceanalyzer.fusion.evidence.dataflow import dataflow
-from traceanalyzer.trace import load
+from traceanalyzer.pipeline import loaded
 
 MODELS = Path(__file__).parents[2] / "tests" / "fusion"
 
@@ -29,7 +29,7 @@ def tiers(step: Any, path: Path) -> dict[str, Any]:
         for _ in range(7):
             step()
             profiler.step()
-    trace = load(str(path))
+    trace = loaded(str(path))
     known = dataflow(trace, own(trace), trace.steps[0])
     blind = dataflow(replace(trace, evidence=None), own(trace), trace.steps[0])
     truth = {(edge.producer, edge.consumer) for edge in known.edges if edge.tier == "T1"}
@@ -53,7 +53,7 @@ def without_launch(wait: bool, path: Path) -> dict[str, float]:
             x = x @ x / 4096
         torch.cuda.synchronize()
     profiler.export_chrome_trace(str(path))
-    trace = load(str(path))
+    trace = loaded(str(path))
     return {"kernels": len(trace.kernels), "without a launch": int((trace.kernels.launch < 0).sum())}
 
 

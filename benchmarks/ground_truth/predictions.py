@@ -25,7 +25,7 @@ import regions as listed
 import traceanalyzer
 from traceanalyzer.fusion.savings import added
 from traceanalyzer.fusion.suggestions import suggestions
-from traceanalyzer.pipeline import Options, judged_step
+from traceanalyzer.pipeline import AnalyzeOptions, step_graph_of
 from traceanalyzer.records import Band, Device
 from traceanalyzer.records.errors import TraceAnalyzerError
 from traceanalyzer.verify.verify import verified
@@ -155,7 +155,7 @@ def recorded(step: Step, path: Path) -> Any:
         for _ in range(9):
             step()
             profiler.step()
-    return judged_step(path, Options())
+    return step_graph_of(path, AnalyzeOptions())
 
 
 def of_whole(one: Whole, size: int, device: str, path: Path) -> dict[str, Any]:

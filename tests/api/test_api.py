@@ -10,6 +10,7 @@ import pytest
 
 import traceanalyzer
 from traceanalyzer.records import OpRow
+from traceanalyzer.report import render
 
 SAMPLE = Path(__file__).parents[2] / "sample_traces" / "gpt_eager_cpu.json.gz"
 
@@ -24,7 +25,7 @@ def test_ops_is_the_json_as_a_frame(analysis: traceanalyzer.Analysis) -> None:
     assert list(analysis.ops.columns) == names
     assert len(analysis.ops) == len(analysis.op_rows)
     assert analysis.ops["attributed_ns"].sum() == analysis.time.busy_ns
-    written = json.loads(msgspec.json.encode(analysis))
+    written = json.loads(render(analysis, "json"))
     assert [row["time_ns"] for row in written["ops"]] == analysis.ops["time_ns"].tolist()
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.collect.harness import SCRIPTS, bare, profiled, steps
 from traceanalyzer import Analysis, analyze
-from traceanalyzer.pipeline import Options
+from traceanalyzer.pipeline import AnalyzeOptions
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler")]
 ALL, ROW, COLUMN = 512 * 1024 * 4, 1024 * 4, 512 * 4  # bytes of fp32
@@ -44,7 +44,7 @@ def analysis(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         assert bare(folder, "-c", PLAINLY_VISIBLE, str(SCRIPTS / "loops.py"), **cache).code == 0
     run = profiled(folder, str(SCRIPTS / "loops.py"), options=["--force", "--no-evidence"], **cache)
     assert run.code == 0 and steps(folder / "t.trace.json.gz") == [5, 6, 7], run.stderr
-    return analyze(folder / "t.trace.json.gz", options=Options(bandwidth="10GB/s", peaks=("fp32=1T",)))
+    return analyze(folder / "t.trace.json.gz", options=AnalyzeOptions(bandwidth="10GB/s", peaks=("fp32=1T",)))
 
 
 def test_bytes_are_those_counted_by_hand(analysis: Analysis) -> None:

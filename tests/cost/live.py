@@ -13,9 +13,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.cost.calls import NAMES
+from traceanalyzer.pipeline import loaded
 from traceanalyzer.records import OpCall
 from traceanalyzer.records.units import canonical_dtype
-from traceanalyzer.trace import load
 
 # Arguments that the operator writes without reading them, whatever the schema's alias says of them.
 WRITE_ONLY = dict.fromkeys(
@@ -97,7 +97,7 @@ def watched(run: Callable[[], object], path: Path) -> list[Pair]:
     for number, event in marked.items():  # what the calls call themselves is left out
         event.update(ts=10 * number, dur=5)
     path.write_text(json.dumps(trace | {"traceEvents": list(marked.values())}), encoding="utf-8")
-    recorded = load(str(path))
+    recorded = loaded(str(path))
     rows = recorded.ops.start_ns.argsort(kind="stable")
     calls = recorded.ops.call[rows].tolist()
     assert len(calls) == len(marked)

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from traceanalyzer.cost import price_call
+from traceanalyzer.pipeline import loaded
 from traceanalyzer.records import Cost
 from traceanalyzer.records.trace import Trace
-from traceanalyzer.trace import load
 
 
 def t(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -206,7 +206,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trace, list[Any]
                 results.append(case.run(*case.arguments))
     path = tmp_path_factory.mktemp("bytes") / "cases.json"
     profiler.export_chrome_trace(str(path))
-    return load(str(path)), results
+    return loaded(str(path)), results
 
 
 def flat(result: Any) -> list[torch.Tensor]:

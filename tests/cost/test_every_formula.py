@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from traceanalyzer.cost.registry import FORMULAS, USER_TRITON, Formula, load_families
+from traceanalyzer.cost import FORMULAS
+from traceanalyzer.cost.registry import USER_TRITON
+from traceanalyzer.records.priced import Formula
 
 HERE = Path(__file__).parent
 SWEPT = frozenset((HERE / "swept_operators.txt").read_text(encoding="utf-8").split())
@@ -23,7 +25,6 @@ NAMED = frozenset(re.findall(r"[\w:]+", TEXTS))
 
 
 def by_function() -> dict[str, list[Formula]]:
-    load_families()
     found: dict[str, list[Formula]] = {}
     for formula in FORMULAS.values():
         found.setdefault(f"{formula.price.__module__}.{formula.price.__name__}", []).append(formula)

@@ -10,12 +10,11 @@ import torch.nn.functional as F
 
 import traceanalyzer
 from tests.pipeline.kineto import Kineto
-from traceanalyzer.cost.price import own
-from traceanalyzer.pipeline import Options
+from traceanalyzer.cost.price import price
+from traceanalyzer.pipeline import AnalyzeOptions, loaded
 from traceanalyzer.records import Analysis
-from traceanalyzer.trace import load
 
-ROOFS = Options(bandwidth="50GB/s", peaks=("fp32=2T", "matrix:fp32=2T"))
+ROOFS = AnalyzeOptions(bandwidth="50GB/s", peaks=("fp32=2T", "matrix:fp32=2T"))
 X = ([512, 1024], "float")
 
 
@@ -80,7 +79,7 @@ def test_an_unlinked_record_has_no_owner_and_no_shapes(tmp_path: Path) -> None:
     t.op("aten::add", 0, 50, X, X)
     t.kernel("k", 100, 10, t.launch(15))
     t.kernel("lost", 120, 10, 9_999)
-    found = own(load(str(t.write(tmp_path / "t.json"))))
+    found = price(loaded(str(t.write(tmp_path / "t.json"))))
     assert (found.priced_op >= 0).tolist() == [True, False]
     assert found.shaped.tolist() == [True, False]
 

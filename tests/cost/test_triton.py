@@ -7,8 +7,8 @@ from math import prod
 
 import pytest
 
+from traceanalyzer.cost import price_call
 from traceanalyzer.cost.formulas.triton import nominal_flops
-from traceanalyzer.cost.registry import price_call
 from traceanalyzer.records import Cost, OpCall, Unpriced
 
 
@@ -20,7 +20,7 @@ def launch(name: str, *arguments: tuple[int, ...] | int) -> OpCall:
         shapes=tuple(a if isinstance(a, tuple) else () for a in arguments),
         dtypes=tuple("fp32" if t else None for t in is_tensor),
         types=tuple("float" if t else "Scalar" for t in is_tensor),
-        strides=tuple(_contiguous(a) if isinstance(a, tuple) else () for a in arguments),
+        input_strides=tuple(_contiguous(a) if isinstance(a, tuple) else () for a in arguments),
         concrete=tuple("" if isinstance(a, tuple) else str(a) for a in arguments),
     )
 

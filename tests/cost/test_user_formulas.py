@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from tests.pipeline.test_verdicts_end_to_end import row
 from traceanalyzer import UsageError
 from traceanalyzer.cli import main
 from traceanalyzer.cost import formula_of, user
-from traceanalyzer.pipeline import Options
+from traceanalyzer.pipeline import AnalyzeOptions
 
 N = 1 << 24
 FILE = '''
@@ -69,24 +68,26 @@ def test_a_users_formula_goes_before_ours(trace: Path, tmp_path: Path) -> None:
 
 
 def test_patterns_match_as_ours_do(tmp_path: Path) -> None:
-    with user.using(user.added([file(tmp_path, FILE)]).formulas):
-        assert formula_of("my::other_thing") is not None and formula_of("my::opposite") is None
+    formulas = user.user_formulas([file(tmp_path, FILE)]).catalog()
+    assert formulas.of("my::other_thing") is not None and formulas.of("my::opposite") is None
 
 
-def test_threads_do_not_see_each_others(tmp_path: Path) -> None:
-    seen: list[object] = []
-    with user.using(user.added([file(tmp_path, FILE)]).formulas):
-        other = threading.Thread(target=lambda: seen.append(formula_of("my::op")))
-        other.start()
-        other.join()
-        assert formula_of("my::op") is not None
-    assert seen == [None]
+def test_analyses_do_not_see_each_others(tmp_path: Path) -> None:
+    mine = user.user_formulas([file(tmp_path, FILE)]).catalog()
+    assert mine.of("my::op") is not None
+    assert user.user_formulas([]).catalog().of("my::op") is None and formula_of("my::op") is None
+
+
+def test_a_cost_file_may_hold_a_dataclass_and_later_annotations(tmp_path: Path) -> None:
+    text = "from __future__ import annotations\nfrom dataclasses import dataclass\n" + FILE
+    text += "\n\n@dataclass\nclass Sizes:\n    rows: int = 0\n"
+    assert user.user_formulas([file(tmp_path, text)]).catalog().of("my::op") is not None
 
 
 @pytest.fixture
 def session() -> Iterator[None]:
     yield
-    user._of_session.clear()
+    user._registered.clear()
 
 
 def test_a_session_may_define_its_own(trace: Path, session: None) -> None:
@@ -104,10 +105,8 @@ def test_a_session_may_define_its_own(trace: Path, session: None) -> None:
 
 
 class Entry:
-    value = "somebodys.package"
-
     def __init__(self, text: str) -> None:
-        self.text = text
+        self.text, self.value = text, f"somebodys.package_{len(text)}"
 
     def load(self) -> None:
         exec(self.text, {})
@@ -117,7 +116,8 @@ class Entry:
 def test_packages_bring_formulas_and_a_broken_one_is_told(
     text: str, priced: bool, trace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [Entry(text)])
+    entries = {user.GROUPS[0]: [Entry(text)]}
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: entries.get(group, []))
     a = traceanalyzer.analyze(trace)
     assert (row(a, "my::op").flops == 7 * N) is priced
     codes = {w.code for w in a.source.warnings}
@@ -162,7 +162,7 @@ def test_a_file_that_is_wrong_is_refused_in_one_line(
     text: str, words: str, trace: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match="Fix: ") as refused:
-        traceanalyzer.analyze(trace, options=Options(cost_files=(file(tmp_path, text),)))
+        traceanalyzer.analyze(trace, options=AnalyzeOptions(cost_files=(file(tmp_path, text),)))
     assert words in str(refused.value) and "\n" not in str(refused.value)
 
 

@@ -151,6 +151,6 @@ def compare(pairs: Sequence[Pair], unpriced: Container[str]) -> Compared:
         else:
             good = priced == truth
         if not good:
-            given = f"{call.shapes} {call.dtypes} {call.strides} {call.concrete}"
+            given = f"{call.shapes} {call.dtypes} {call.input_strides} {call.concrete}"
             result.wrong.append(f"{call.name} {given}: {priced} for {truth}")
     return result

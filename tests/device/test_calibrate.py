@@ -15,7 +15,7 @@ import traceanalyzer
 from tests.pipeline.kineto import Kineto
 from traceanalyzer.device import Part, calibrate, toml_block
 from traceanalyzer.device.table import parse
-from traceanalyzer.pipeline import Options
+from traceanalyzer.pipeline import AnalyzeOptions
 from traceanalyzer.records import CpuRoofs, Peak
 from traceanalyzer.records.errors import DeviceError
 
@@ -38,7 +38,7 @@ def test_a_launch_floor_that_is_none_is_refused(wrong: str) -> None:
 
 
 def floor_ns(trace: Path, file: Path | None) -> float:
-    options = Options(device_file=str(file) if file else None)
+    options = AnalyzeOptions(device_file=str(file) if file else None)
     return traceanalyzer.analyze(trace, options=options).thresholds["launch_floor_ns"]
 
 
@@ -127,7 +127,7 @@ def test_a_measured_part_survives_its_file_and_gives_verdicts(
     file = tmp_path / "cpu.device.toml"
     file.write_text(toml_block(measured.part), encoding="utf-8")
     assert parse(file.read_text(encoding="utf-8"), "cpu.device.toml") == (measured.part,)
-    analysis = traceanalyzer.analyze(SAMPLE, options=Options(device_file=str(file)))
+    analysis = traceanalyzer.analyze(SAMPLE, options=AnalyzeOptions(device_file=str(file)))
     assert analysis.device.how == "calibrated" and analysis.device.peaks == measured.part.peaks
     assert analysis.thresholds["launch_floor_ns"] == measured.part.launch_floor_ns
     assert analysis.coverage.modelled_share > 0.9

@@ -9,7 +9,7 @@ import traceanalyzer
 from traceanalyzer.fusion.rules import Match
 from traceanalyzer.fusion.step_graph import StepGraph
 from traceanalyzer.fusion.suggestions import applied
-from traceanalyzer.pipeline import Options, judged_step
+from traceanalyzer.pipeline import AnalyzeOptions, step_graph_of
 
 
 def recorded(step: Callable[[], object], folder: Path) -> StepGraph:
@@ -19,7 +19,7 @@ def recorded(step: Callable[[], object], folder: Path) -> StepGraph:
         for _ in range(6):
             step()
             profiler.step()
-    found = judged_step(path, Options())
+    found = step_graph_of(path, AnalyzeOptions())
     assert found is not None
     return found
 

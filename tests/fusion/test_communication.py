@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from tests.fusion.test_rules import EXP, step
-from traceanalyzer.fusion.rules import rules
+from traceanalyzer.fusion.rules import RULES
 
-RULE = next(rule for rule in rules() if rule.name == "exposed_communication")
+RULE = next(rule for rule in RULES if rule.name == "exposed_communication")
 
 
 @pytest.mark.parametrize(
@@ -18,12 +18,9 @@ RULE = next(rule for rule in rules() if rule.name == "exposed_communication")
 )
 def test_what_runs_alone_is_the_most_that_there_is_to_win(share: float, seen: bool) -> None:
     given = step(EXP)
-    alone = int(share * given.analysis.time.busy_ns)
-    verdicts = tuple(
-        msgspec.structs.replace(part, time_ns=alone) if part.verdict == "communication" else part
-        for part in given.analysis.verdicts
-    )
-    told = replace(given, analysis=given.analysis.updated(verdicts=verdicts))
+    alone = int(share * given.busy_ns)
+    row = msgspec.structs.replace(given.rows[0], verdict="communication", attributed_ns=alone)
+    told = replace(given, judged=replace(given.judged, rows=(row,)))
     found = list(RULE.find(told, lambda node: True))
     assert bool(found) is seen
     for match in found:

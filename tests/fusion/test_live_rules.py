@@ -64,10 +64,8 @@ def test_weights_that_one_operator_wrote_are_several(tmp_path: Path) -> None:
 def slow_products(graph: StepGraph) -> StepGraph:
     """On a device whose peaks no product comes near."""
     peaks = tuple(Peak(engine, "fp32", 1e18) for engine in ("vector", "matrix"))
-    device = msgspec.structs.replace(
-        graph.analysis.device, kind="cpu", bandwidth_bytes_per_s=1e15, peaks=peaks
-    )
-    return replace(graph, analysis=graph.analysis.updated(device=device))
+    device = msgspec.structs.replace(graph.device, kind="cpu", bandwidth_bytes_per_s=1e15, peaks=peaks)
+    return replace(graph, judged=replace(graph.judged, device=device))
 
 
 def three_products(h: torch.Tensor, weights: list[torch.Tensor]) -> object:

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from tests.trace.build import Rows
-from traceanalyzer.cost.price import own
+from traceanalyzer.cost.price import price
 from traceanalyzer.fusion.evidence.unique_block import only_one
-from traceanalyzer.fusion.step_ops import units
+from traceanalyzer.fusion.step_ops import step_ops
 from traceanalyzer.records import Dims, OpCall
 from traceanalyzer.records.trace import Step, Trace
 
@@ -23,7 +23,7 @@ def call(name: str, *shapes: Dims, strides: Dims = DENSE) -> OpCall:
     kinds = tuple("fp32" if s else None for s in shapes)
     types = tuple("float" if s else "" for s in shapes)
     each = tuple(strides if s else () for s in shapes)
-    return OpCall(name, shapes, kinds, types, strides=each, concrete=("",) * len(shapes))
+    return OpCall(name, shapes, kinds, types, input_strides=each, concrete=("",) * len(shapes))
 
 
 EXP, LOG, MUL = call("aten::exp", X), call("aten::log", X), call("aten::mul", X, X)
@@ -41,7 +41,7 @@ def three(last: OpCall, *blocks: tuple[int, int, int], middle: OpCall = LOG, fir
 
 
 def edges(trace: Trace) -> list[tuple[int, int]]:
-    return sorted(only_one(trace, units(trace, own(trace), STEP), (), STEP.start_ns))
+    return sorted(only_one(price(trace), step_ops(price(trace), STEP), (), STEP.start_ns))
 
 
 WHILE_LAST, LATER, BEHIND = 230, 240, 300  # when what exp makes is freed
@@ -84,7 +84,7 @@ def test_a_large_block_may_be_a_megabyte_larger_than_asked_for() -> None:
     large = (1024, 1024)
     size = 4 * 1024 * 1024
     exp, mul = (replace(each, shapes=(large,) * len(each.shapes)) for each in (EXP, MUL))
-    mul = replace(mul, strides=((1024, 1), (1024, 1)))
+    mul = replace(mul, input_strides=((1024, 1), (1024, 1)))
     alone = three(mul, (15, WHILE_LAST, size), first=exp, middle=OTHER)
     assert edges(alone) == [(0, 2)]
     beside = three(mul, (15, WHILE_LAST, size), (5, 9000, size + 700_000), first=exp, middle=OTHER)
@@ -117,7 +117,7 @@ def test_a_change_of_who_knows_what_leaves_nothing_proved(middle: OpCall) -> Non
 @pytest.mark.parametrize("last", [
     call("aten::mul", X, X, strides=(256, 1)),        # every other row of something larger
     call("aten::mul", X, X, strides=(0, 1)),          # one row, again and again
-    replace(MUL, strides=()),                         # not recorded
+    replace(MUL, input_strides=()),                         # not recorded
     call("aten::mul", (64, 64), (64, 64), strides=(64, 1)),
     call("aten::copy_", X, (64,), strides=(128, 1)),  # written, not read
     call("aten::mm", X, X),                           # may take a weight from before the recording

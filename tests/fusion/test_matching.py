@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from traceanalyzer.cost.price import own
+from traceanalyzer.cost.price import price
 from traceanalyzer.fusion.evidence.align_steps import _common, matched
 from traceanalyzer.fusion.evidence.execution_trace import Executed, executed, flows
-from traceanalyzer.fusion.step_ops import units
+from traceanalyzer.fusion.step_ops import step_ops
+from traceanalyzer.pipeline import loaded
 from traceanalyzer.records.trace import Trace
-from traceanalyzer.trace import load
 
 SCRIPT = """
 import torch
@@ -82,7 +82,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trace:
     (folder / "train.py").write_text(SCRIPT)
     command = [sys.executable, "-m", "traceanalyzer", "profile", "--no-report", "--no-roofs"]
     subprocess.run([*command, "-o", "t.json.gz", "train.py"], cwd=folder, check=True, capture_output=True)
-    return load(str(folder / "t.json.gz"))
+    return loaded(str(folder / "t.json.gz"))
 
 
 def evidence(trace: Trace) -> Executed:
@@ -110,7 +110,7 @@ def test_a_step_like_it_is_matched_whole_and_one_with_another_branch_in_part(tra
 def test_a_training_proves_what_its_author_knows(trained: Trace) -> None:
     given, timed = evidence(trained), trained.steps[0]
     rows = matched(given, trained, timed)
-    working = set(units(trained, own(trained), timed).op.tolist())
+    working = set(step_ops(price(trained), timed).op.tolist())
     works = [op in working for op in rows.tolist()]
     name = [given.names[row].removeprefix("aten::") for row in given.name]
     seen = {(name[f.producer], name[f.consumer], f.bytes) for f in flows(given, works)}

@@ -14,10 +14,10 @@ import pytest
 
 from tests.fusion.models import MODELS
 from tests.fusion.witness import MARK
-from traceanalyzer.cost.price import own
+from traceanalyzer.cost.price import price
 from traceanalyzer.fusion.evidence.dataflow import Tier, dataflow
+from traceanalyzer.pipeline import loaded
 from traceanalyzer.records.trace import Trace
-from traceanalyzer.trace import load
 
 RUNS = [(name, kind) for kind in ("training", "inference") for name in MODELS]
 SCRIPT = Path(__file__).with_name("models.py")
@@ -61,20 +61,20 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> list[Trace]:
     for name, kind in RUNS:
         command = [*PROFILE, "-o", str(folder / f"{name}.{kind}.json.gz"), str(SCRIPT), name, kind]
         subprocess.run(command, check=True, capture_output=True)
-    return [load(str(folder / f"{name}.{kind}.json.gz")) for name, kind in RUNS]
+    return [loaded(str(folder / f"{name}.{kind}.json.gz")) for name, kind in RUNS]
 
 
 def edges(trace: Trace) -> tuple[set[tuple[int, int]], dict[Tier, set[tuple[int, int]]], list[str]]:
     """What is so; what each tier says of neighbours without knowing it; the units' operators."""
     step = trace.steps[0]
-    known = dataflow(trace, own(trace), step)
+    known = dataflow(price(trace), step)
     assert known.executed
-    blind = dataflow(replace(trace, evidence=None), own(trace), step)
-    assert not blind.executed and len(blind.units.op) == len(known.units.op)
+    blind = dataflow(price(replace(trace, evidence=None)), step)
+    assert not blind.executed and len(blind.step_ops.op) == len(known.step_ops.op)
     told: dict[Tier, set[tuple[int, int]]] = {"T2": set(), "T3": set()}
     for edge in blind.edges:
         told[edge.tier].add((edge.producer, edge.consumer))
-    names = [trace.calls[trace.ops.call[op]].name for op in known.units.op.tolist()]
+    names = [trace.calls[trace.ops.call[op]].name for op in known.step_ops.op.tolist()]
     return {(e.producer, e.consumer) for e in known.edges if e.tier == "T1"}, told, names
 
 
@@ -102,12 +102,12 @@ def test_what_an_executed_step_proves_is_so(name: str, tmp_path: Path) -> None:
     command = [*PROFILE, "-o", str(tmp_path / "t.json.gz"), str(WITNESS), name, str(tmp_path / "seen.json")]
     subprocess.run(command, check=True, capture_output=True)
     seen = json.loads((tmp_path / "seen.json").read_text())
-    trace = load(str(tmp_path / "t.json.gz"))
-    flow = dataflow(trace, own(trace), trace.steps[0])
+    trace = loaded(str(tmp_path / "t.json.gz"))
+    flow = dataflow(price(trace), trace.steps[0])
     place = witnessed(trace)
     assert len(place) >= len(seen["names"]) - 1  # the profiler's own last one apart
-    marked = {*place.values(), *flow.units.op.tolist()}
-    unit = [outermost(trace, row, marked) for row in flow.units.op.tolist()]
+    marked = {*place.values(), *flow.step_ops.op.tolist()}
+    unit = [outermost(trace, row, marked) for row in flow.step_ops.op.tolist()]
     home = {number: outermost(trace, row, marked) for number, row in place.items()}
     works = set(unit)
     assert works <= set(home.values()), "every operator that works was witnessed"

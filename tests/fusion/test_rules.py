@@ -7,17 +7,15 @@ from dataclasses import replace
 import pytest
 
 from tests.trace.build import Rows
-from traceanalyzer.assembly.assemble import assemble
-from traceanalyzer.cost.price import own
-from traceanalyzer.device import Match as DeviceMatch
-from traceanalyzer.device import named
-from traceanalyzer.fusion.rules import Rule, rules
+from traceanalyzer.cost.price import price
+from traceanalyzer.device import DeviceMatch, named
+from traceanalyzer.fusion.rules import RULES, Rule
 from traceanalyzer.fusion.savings import WIDEST
 from traceanalyzer.fusion.step_graph import StepGraph, step_graph
 from traceanalyzer.fusion.suggestions import applied, suggestions
 from traceanalyzer.records import Dims, OpCall
 from traceanalyzer.records.trace import Trace
-from traceanalyzer.roofline.thresholds import Thresholds
+from traceanalyzer.roofline.judge import judge
 from traceanalyzer.trace import select_window
 
 X = (4096, 4096)
@@ -49,9 +47,8 @@ def step(*calls: OpCall, freed: bool = True, annotation: str = "") -> StepGraph:
 
 
 def judged(trace: Trace) -> StepGraph:
-    window, ownership = select_window(trace, 0, "complete"), own(trace)
-    analysis = assemble(trace, 0, window, ownership, DeviceMatch(named("h100-sxm5")), Thresholds())
-    found = step_graph(trace, ownership, window, analysis)
+    window, device = select_window(trace, 0, "complete"), DeviceMatch(named("h100-sxm5"))
+    found = step_graph(judge(price(trace), 0, window, device))
     assert found is not None
     return found
 
@@ -60,7 +57,7 @@ def found(given: StepGraph) -> dict[str, int]:
     return {rule.name: len(matches) for rule, matches in applied(given) if matches}
 
 
-@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.name)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_a_rule_says_what_it_sees_suggests_saves_and_when_it_is_wrong(rule: Rule) -> None:
     for heading in ("Seen", "Instead", "Saves", "When not"):
         assert len(rule.part(heading)) > 30
@@ -69,7 +66,7 @@ def test_a_rule_says_what_it_sees_suggests_saves_and_when_it_is_wrong(rule: Rule
 
 
 def test_names_and_titles_are_told_apart() -> None:
-    assert len({rule.name for rule in rules()}) == len({rule.title for rule in rules()}) == len(rules())
+    assert len({rule.name for rule in RULES}) == len({rule.title for rule in RULES}) == len(RULES)
 
 
 EXP, LOG, MUL = call("aten::exp", X), call("aten::log", X), call("aten::mul", X, X)

@@ -71,7 +71,12 @@ def test_alone_each_counts_what_passes_between_as_written_and_read(
 ) -> None:
     for pairs in (found["forward"], found["backward"]):
         for alone, whole in pairs:
-            assert whole.compiled_with_neighbors and alone.after and whole.after and whole.after.bytes < alone.after.bytes
+            assert (
+                whole.compiled_with_neighbors
+                and alone.after
+                and whole.after
+                and whole.after.bytes < alone.after.bytes
+            )
             assert whole.after.share <= alone.after.share
             assert sum(node.bytes for node in whole.nodes) >= (whole.bytes_saved or 0) + whole.after.bytes
 

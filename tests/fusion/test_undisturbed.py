@@ -13,10 +13,11 @@ from traceanalyzer.fusion.step_graph import StepGraph
 
 
 def slowed(graph: StepGraph, by_ns: int) -> StepGraph:
-    recording = graph.analysis.recording
+    recording = graph.recording
     assert recording is not None
     told = msgspec.structs.replace(recording, unprofiled_step_ns=10**9, profiled_step_ns=10**9 + by_ns)
-    return replace(graph, analysis=graph.analysis.updated(recording=told))
+    priced = replace(graph.judged.priced, trace=replace(graph.trace, recording=told))
+    return replace(graph, judged=replace(graph.judged, priced=priced))
 
 
 @pytest.fixture(scope="module")

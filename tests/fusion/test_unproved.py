@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.fusion.live import recorded
-from traceanalyzer.cost.price import own
+from traceanalyzer.cost.price import price
 from traceanalyzer.fusion.evidence.dataflow import Edge, dataflow
 from traceanalyzer.fusion.step_graph import StepGraph
 
@@ -43,7 +43,7 @@ def a_part_changed() -> object:
 def blind(graph: StepGraph) -> tuple[Edge, ...]:
     """Edges as they are told without an executed step."""
     trace = replace(graph.trace, evidence=None)
-    return dataflow(trace, own(trace), graph.step).edges
+    return dataflow(price(trace), graph.step).edges
 
 
 @pytest.mark.parametrize("step", [kept_beside_another, averaged, copied_over, a_part_changed])

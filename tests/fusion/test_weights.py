@@ -10,8 +10,9 @@ import pytest
 
 from tests.fusion.test_rules import EXP, step
 from traceanalyzer.device import named
-from traceanalyzer.fusion.rules import Match, rules
+from traceanalyzer.fusion.rules import RULES, Match
 from traceanalyzer.fusion.step_graph import StepGraph
+from traceanalyzer.records.trace import Step
 
 WEIGHT = (4096, 4096)
 STEPS = 2
@@ -23,20 +24,20 @@ def scene_of(
 ) -> StepGraph:
     """A step's rows are one product; `fields` are that row's."""
     given = step(EXP)
-    busy = given.analysis.time.busy_ns
+    busy = given.busy_ns
     row = msgspec.structs.replace(
-        given.analysis.op_rows[0], name="aten::mm", calls=CALLS, input_types=("c10::BFloat16",) * 2,
+        given.rows[0], name="aten::mm", calls=CALLS, input_types=("c10::BFloat16",) * 2,
         precision="bf16", engine="matrix", attributed_ns=busy, **fields,
     )  # fmt: skip
-    names = tuple(f"ProfilerStep#{number}" for number in range(steps))
-    window = msgspec.structs.replace(given.analysis.window, steps=names, step_count=steps or None)
-    analysis = given.analysis.updated(op_rows=(row,), device=named(device), window=window)
+    numbers = tuple(Step(f"ProfilerStep#{n}", n, n, n + 1) for n in range(steps))
+    window = replace(given.judged.window, steps=numbers)
+    judged = replace(given.judged, rows=(row,), device=named(device), window=window)
     nodes = tuple(replace(node, phase=phase) for node in given.nodes)
-    return replace(given, analysis=analysis, nodes=nodes)
+    return replace(given, judged=judged, nodes=nodes)
 
 
 def found(rule: str, given: StepGraph) -> list[Match]:
-    known = next(each for each in rules() if each.name == rule)
+    known = next(each for each in RULES if each.name == rule)
     return list(known.find(given, lambda node: True))
 
 
@@ -50,7 +51,7 @@ def test_weights_that_limit_products_are_read_half_as_long() -> None:
     given = scene_of(**few_rows())
     (match,) = found("quantized_weights", given)
     assert match.bytes_saved == 4096 * 4096 * CALLS // STEPS, "two bytes become one"
-    time = given.analysis.time.busy_ns / STEPS
+    time = given.busy_ns / STEPS
     assert match.saved is not None and match.saved.high == pytest.approx(time / 2, rel=0.01)
     assert match.saved.low == 0 and match.tier == "T3"
 

@@ -11,9 +11,9 @@ import pytest
 
 from tests.pipeline.kineto import Kineto, Tensor
 from tests.pipeline.test_verdicts_end_to_end import analyse, row
-from traceanalyzer.inference.borrowed_shapes import _by_sequence, _Lender
+from traceanalyzer.inference.borrowed_shapes import _by_sequence, _Offers
 from traceanalyzer.inference.kernel_sequences import Sequences
-from traceanalyzer.pipeline import Options
+from traceanalyzer.pipeline import AnalyzeOptions
 
 N = 1 << 24
 GRID = (N // 1024, 1, 1)
@@ -184,7 +184,7 @@ def test_a_second_trace_lends_to_a_graph(r: Recorder, tmp_path: Path) -> None:
     r.replay(MODEL)
     r.eager([unary("relu")])
     assert analyse(r.trace, tmp_path).coverage.modelled_share < 0.2
-    a = analyse(r.trace, tmp_path, options=Options(capture=str(capture)))
+    a = analyse(r.trace, tmp_path, options=AnalyzeOptions(capture=str(capture)))
     assert a.coverage.modelled_share == 1
     calls = {x.name: (x.calls, x.input_dims) for x in a.op_rows}
     assert calls["aten::add"] == (1, ((N,), (N,))) and calls["aten::relu"] == (2, ((N,),))
@@ -243,7 +243,7 @@ def of(lists: list[list[int]]) -> Sequences:
     return Sequences(segment, segment, sign, sign + np.uint64(1), np.ones(len(sign), bool))
 
 
-def lender(lists: list[list[int]]) -> _Lender:
+def lender(lists: list[list[int]]) -> _Offers:
     kernels = of(lists)
     none = np.zeros(len(kernels), np.int32)
-    return _Lender(replace(kernels), none.astype(np.int64), none, none, none)
+    return _Offers(replace(kernels), none.astype(np.int64), none, none, none)

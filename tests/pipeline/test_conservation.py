@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import traceanalyzer
-from traceanalyzer.pipeline import Options
+from traceanalyzer.pipeline import AnalyzeOptions
 from traceanalyzer.records import Analysis
 
 REFUSED = ("not_a_trace", "not_kineto")
@@ -56,7 +56,7 @@ def test_every_real_trace_adds_up(real_traces: Path, steps: str, busy_of_all: di
     files = [f for f in sorted(real_traces.rglob("*.json.gz")) if not f.name.startswith(REFUSED)]
     assert files
     for file in files:
-        analysis = traceanalyzer.analyze(file, options=Options(steps=steps))
+        analysis = traceanalyzer.analyze(file, options=AnalyzeOptions(steps=steps))
         check(analysis)
         whole = analysis.time.busy_ns + analysis.time.outside_window_ns
         if steps == "all":

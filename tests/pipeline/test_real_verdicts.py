@@ -12,12 +12,11 @@ import traceanalyzer
 from traceanalyzer.cost import price_call
 from traceanalyzer.cost.formulas.attention import BACKWARD, FORWARD
 from traceanalyzer.cost.formulas.foreign import DATA_DEPENDENT, DATA_DEPENDENT_OPERATORS
-from traceanalyzer.pipeline import Options
+from traceanalyzer.pipeline import AnalyzeOptions, loaded
 from traceanalyzer.records import Analysis, Unpriced
-from traceanalyzer.trace import load
 
 PEAKS = ("fp32=20T", "fp64=10T", "matrix:fp32=20T", "bf16=100T", "fp16=100T")
-ROOFS = Options(bandwidth="1TB/s", peaks=PEAKS)
+ROOFS = AnalyzeOptions(bandwidth="1TB/s", peaks=PEAKS)
 COVERED = 0.98
 BY_HAND = "what a hand-written Triton kernel computes is not recorded"
 # Attention over sequences that are packed, or lie in a paged cache: their lengths are data.
@@ -107,7 +106,7 @@ def test_no_formula_fails_on_what_was_really_called(real_traces: Path) -> None:
     for path in sorted(real_traces.rglob("*.json.gz")):
         if path.name.startswith("not_"):
             continue
-        for call in set(load(str(path)).calls):
+        for call in set(loaded(str(path)).calls):
             cost = price_call(call)
             failed = isinstance(cost, Unpriced) and cost.reason == "formula_failed"
             assert not failed, (path.name, call, cost)

@@ -9,7 +9,7 @@ import pytest
 import traceanalyzer
 from traceanalyzer.fusion.savings import WIDEST
 from traceanalyzer.fusion.suggestions import applied
-from traceanalyzer.pipeline import Options, judged_step
+from traceanalyzer.pipeline import AnalyzeOptions, step_graph_of
 from traceanalyzer.records import Analysis, Suggestion
 
 REFUSED = ("not_a_trace", "not_kineto")
@@ -44,7 +44,7 @@ def test_suggestions_of_real_traces(real_traces: Path) -> None:
 
 @pytest.mark.parametrize("name", ["infer_qwen_h100", "infer_sam_a100_large", "train_resnet50_v100_torch19"])
 def test_no_kernel_is_claimed_twice_and_none_saves_more_than_it_takes(real_traces: Path, name: str) -> None:
-    step = judged_step(str(real_traces / f"{name}.json.gz"), Options())
+    step = step_graph_of(str(real_traces / f"{name}.json.gz"), AnalyzeOptions())
     assert step is not None
     places = [node.place for _, found in applied(step) for match in found for node in match.nodes]
     assert places and len(places) == len(set(places))

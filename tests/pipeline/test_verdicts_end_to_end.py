@@ -9,7 +9,7 @@ import pytest
 import traceanalyzer
 from tests.pipeline.kineto import Kineto
 from tests.pipeline.test_conservation import check
-from traceanalyzer.pipeline import Options
+from traceanalyzer.pipeline import AnalyzeOptions
 from traceanalyzer.records import Analysis, OpRow
 
 HALF = "c10::BFloat16"
@@ -123,7 +123,7 @@ def test_an_unknown_device_gets_times_classes_intensities_but_no_verdict(tmp_pat
     assert (a.device.how, mm.verdict, mm.reason) == ("unknown", "unmodelled", "no_device")
     assert mm.intensity == pytest.approx(2 * 64**3 / (3 * 64 * 64 * 2))
     assert mm.operator_class == "tensor_contraction"
-    options = Options(bandwidth="3.35TB/s", peaks=("bf16=989T",))
+    options = AnalyzeOptions(bandwidth="3.35TB/s", peaks=("bf16=989T",))
     told = row(traceanalyzer.analyze(tmp_path / "t.json", options=options), "aten::mm")
     assert told.bound == "memory" and told.verdict != "unmodelled", "intensity 21, below the ridge of 295"
 

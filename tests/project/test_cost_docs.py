@@ -10,10 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from traceanalyzer.cli import main
-from traceanalyzer.cost import FORMULAS, load_families
+from traceanalyzer.cost import FORMULAS
 
 DOCS = Path(__file__).parents[2] / "docs"
-load_families()
 
 
 def test_the_page_is_what_the_formulas_say() -> None:

@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from traceanalyzer.cost import FORMULAS, load_families, price_call
+from traceanalyzer.cost import FORMULAS, price_call
 from traceanalyzer.records import Cost, Dims, OpCall, Unpriced
 from traceanalyzer.records.units import ITEMSIZE
 
-load_families()
 NAMES = sorted(FORMULAS)
 
 SIZES = st.integers(0, 5) | st.sampled_from([64, 4096, 2**31, 2**62])

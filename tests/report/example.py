@@ -13,7 +13,6 @@ from traceanalyzer.records import (
     OPERATOR_CLASSES,
     VERDICTS,
     AboveRoof,
-    Analysis,
     Band,
     ClassPart,
     Compute,
@@ -21,6 +20,7 @@ from traceanalyzer.records import (
     Device,
     FormulaText,
     IdlePart,
+    Job,
     KernelTime,
     MemoryBound,
     Notice,
@@ -56,11 +56,11 @@ def analysis_of(
     outside_ns: int = 180_004,
     name: str = "train_gpt.rank0.trace.json.gz",
     **changes: Any,
-) -> Analysis:
+) -> Job:
     """An Analysis of `rows`, every total summed from them; `changes` replace top-level fields."""
     busy = sum(r.attributed_ns for r in rows)
     window = busy + idle_ns
-    analysis = Analysis(
+    analysis = Job(
         schema_version="1.0",
         tool=Tool("traceanalyze", "0.1.0"),
         source=Source(
@@ -84,7 +84,7 @@ def analysis_of(
         coverage=_coverage(rows),
         operator_classes=_classes(rows, busy),
         op_rows=tuple(sorted(rows, key=_order)),
-        suggestions=None, ranks=None, what_if=None,
+        suggestions=None, what_if=None,
         self_check=(AboveRoof(
             roof="bandwidth", reason="all that a call moves fits in the cache of 52.4 MB", rows=2,
             time_ns=busy // 200, share_of_busy=0.005, highest_efficiency=1.08, example="aten::add"),),
@@ -97,7 +97,7 @@ def _order(row: OpRow) -> tuple[int, str, str, str]:
     return -row.attributed_ns, row.name, str(row.input_dims), row.module or ""
 
 
-def example_analysis(**changes: Any) -> Analysis:
+def example_analysis(**changes: Any) -> Job:
     """A bf16 training run on an H100: all verdicts, several precisions and phases, one warning."""
     analysis = analysis_of(training_rows())
     warnings = (Notice("clipped", "calls are cut by the window's ends: their time inside counts, "
@@ -187,7 +187,7 @@ def _classes(rows: Sequence[OpRow], busy: int) -> tuple[ClassPart, ...]:
     return tuple(parts)
 
 
-def without_steps() -> Analysis:
+def without_steps() -> Job:
     """A trace without step annotations."""
     return analysis_of(training_rows(), steps=None, recording=None)
 
@@ -201,19 +201,19 @@ def _unjudged(row: OpRow, reason: str) -> OpRow:
     )  # fmt: skip
 
 
-def unknown_device(name: str = "NVIDIA Drawing Board 9000") -> Analysis:
+def unknown_device(name: str = "NVIDIA Drawing Board 9000") -> Job:
     """A GPU that no table knows."""
     device = Device(id="unknown", name=name, kind="gpu", how="unknown", confidence="unknown")
     return analysis_of([_unjudged(r, "no_device") for r in training_rows()], device=device)
 
 
-def without_bandwidth() -> Analysis:
+def without_bandwidth() -> Job:
     """A GPU whose peaks are known but not its bandwidth."""
     device = msgspec.structs.replace(H100, id="h100", bandwidth_bytes_per_s=None, how="inferred")
     return analysis_of([_unjudged(r, "no_peak") for r in training_rows()], device=device)
 
 
-def without_shapes() -> Analysis:
+def without_shapes() -> Job:
     """Known device, recorded without record_shapes."""
     rows = [
         msgspec.structs.replace(_unjudged(r, "no_shapes"), input_dims=None, input_types=None, flops=None,
@@ -223,7 +223,7 @@ def without_shapes() -> Analysis:
     return analysis_of(rows)
 
 
-def on_cpu(*, gpu_lost: bool = False) -> Analysis:
+def on_cpu(*, gpu_lost: bool = False) -> Job:
     """Operators alone; `gpu_lost`: the trace lists a GPU all the same."""
     device = Device(id="cpu", name="CPU", kind="cpu", how="unknown", confidence="unknown")
     rows = [r for r in training_rows() if r.verdict not in ("communication", "copy")]
@@ -236,13 +236,13 @@ def on_cpu(*, gpu_lost: bool = False) -> Analysis:
     )
 
 
-def mostly_idle() -> Analysis:
+def mostly_idle() -> Job:
     """Twelve times as much waiting as work."""
     busy = sum(r.attributed_ns for r in training_rows())
     return analysis_of(training_rows(), idle_ns=busy * 23 // 2)
 
 
-def latency_dominated() -> Analysis:
+def latency_dominated() -> Job:
     """Many kernels too small to fill the device."""
     rows = [
         msgspec.structs.replace(r, verdict="latency_bound", efficiency=(r.efficiency or 1) / 4)
@@ -252,7 +252,7 @@ def latency_dominated() -> Analysis:
     return analysis_of(rows)
 
 
-def communication_dominated() -> Analysis:
+def communication_dominated() -> Job:
     """Collectives that nothing hides."""
     rows = [
         msgspec.structs.replace(r, time_ns=r.time_ns * 60, attributed_ns=r.time_ns * 60)
@@ -262,18 +262,18 @@ def communication_dominated() -> Analysis:
     return analysis_of(rows)
 
 
-def little_coverage() -> Analysis:
+def little_coverage() -> Job:
     """Two in three rows have no formula."""
     rows = [_unjudged(r, "no_formula") if i % 3 else r for i, r in enumerate(training_rows())]
     return analysis_of(rows)
 
 
-def nothing_done() -> Analysis:
+def nothing_done() -> Job:
     """A window without device activity."""
     return analysis_of([], idle_ns=5_000_000)
 
 
-def salvaged() -> Analysis:
+def salvaged() -> Job:
     """A file that was cut off, with activity outside the window."""
     analysis = analysis_of(training_rows(), outside_ns=9_000_000)
     warning = Notice("truncated", "the file ends before the trace does; rows after the end are missing")
@@ -283,7 +283,7 @@ def salvaged() -> Analysis:
     return msgspec.structs.replace(analysis, source=source)
 
 
-def of_ranks(count: int = 8) -> Analysis:
+def of_ranks(count: int = 8) -> Job:
     """Rank 3 of several; it is the busiest."""
     analysis = analysis_of(training_rows())
     busy = analysis.time.busy_ns
@@ -300,7 +300,7 @@ def of_ranks(count: int = 8) -> Analysis:
     return msgspec.structs.replace(analysis, ranks=ranks, source=source)
 
 
-def with_suggestions() -> Analysis:
+def with_suggestions() -> Job:
     """Four findings, one of them without a time; and a projection on other devices."""
     analysis = example_analysis()
     step = analysis.window.window_ns / 3
@@ -343,7 +343,7 @@ HOSTILE_NAMES = (
 )  # fmt: skip
 
 
-def hostile() -> Analysis:
+def hostile() -> Job:
     """Every text that a trace can set is an attack."""
     rows = training_rows()
     for i, text in enumerate(HOSTILE_NAMES):
@@ -366,7 +366,7 @@ def hostile() -> Analysis:
     )  # fmt: skip
 
 
-def many_rows(count: int) -> Analysis:
+def many_rows(count: int) -> Job:
     """The training run with so many distinct rows."""
     seed = training_rows()
     rows = [

@@ -48,6 +48,7 @@ def trace(kernels, launches=(), ops=()):
             opsn.astype(np.int8),
             opsn.astype(np.int32),
             opsn,
+            opsn.astype(np.int32),
         ),
         launches=Launches(
             ints([c[0] for c in launches]),

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from traceanalyzer.device import cpu, find, named, override
 from traceanalyzer.records import Device, Peak
-from traceanalyzer.roofline.thresholds import Thresholds
-from traceanalyzer.roofline.verdicts import Roofs, RowFacts, judge
+from traceanalyzer.records.judged import Thresholds
+from traceanalyzer.roofline.verdicts import Roofs, RowFacts, judge_row
 
 # 1 FLOP a ps on the matrix engine, 0.1 on the vector engine, 1 byte a ns: ridges 1000 and 100 FLOP/byte.
 DEVICE = Device(
@@ -54,7 +54,7 @@ def but(row, **changes):
 
 
 def test_memory_bound():
-    found = judge(MEMORY, ROOFS)
+    found = judge_row(MEMORY, ROOFS)
     assert (found.verdict, found.bound, found.flags, found.reason) == ("memory_bound", "memory", (), None)
     assert found.roof_ns == pytest.approx(1_000_000)
     assert found.efficiency == pytest.approx(0.8)
@@ -63,7 +63,7 @@ def test_memory_bound():
 
 
 def test_compute_bound():
-    found = judge(COMPUTE, ROOFS)
+    found = judge_row(COMPUTE, ROOFS)
     assert (found.verdict, found.bound, found.flags) == ("compute_bound", "compute", ())
     assert found.roof_ns == pytest.approx(10_000_000)
     assert (found.engine, found.precision) == ("matrix", "bf16")
@@ -72,24 +72,24 @@ def test_compute_bound():
 def test_the_ridge_itself_is_compute_and_balanced():
     """1000 FLOP/byte x 1 MB = 1e9 FLOPs: 1 ms of either."""
     row = but(COMPUTE, flops=10**9, time_ns=1_000_000, median_call_ns=1_000_000)
-    found = judge(row, ROOFS)
+    found = judge_row(row, ROOFS)
     assert found.bound == "compute"
     assert "balanced" in found.flags
-    assert judge(but(row, flops=10**9 - 1), ROOFS).bound == "memory"
+    assert judge_row(but(row, flops=10**9 - 1), ROOFS).bound == "memory"
 
 
 @pytest.mark.parametrize(
     ("flops", "balanced"), [(0.89e9, False), (0.91e9, True), (1.1e9, True), (1.2e9, False)]
 )
 def test_balanced_is_within_a_tenth_of_the_larger(flops, balanced):
-    found = judge(but(COMPUTE, flops=int(flops), time_ns=1_300_000, median_call_ns=1_300_000), ROOFS)
+    found = judge_row(but(COMPUTE, flops=int(flops), time_ns=1_300_000, median_call_ns=1_300_000), ROOFS)
     assert ("balanced" in found.flags) == balanced
 
 
 def test_no_flops_is_memory_side_with_any_peak_or_none():
     bare = Roofs.of(with_peaks(()), 2_000, Thresholds())
     for roofs in (ROOFS, bare):
-        found = judge(but(MEMORY, flops=0), roofs)
+        found = judge_row(but(MEMORY, flops=0), roofs)
         assert (found.verdict, found.bound, found.intensity) == ("memory_bound", "memory", 0.0)
 
 
@@ -99,7 +99,7 @@ def with_peaks(peaks, **changes):
 
 @pytest.mark.parametrize("work", ["communication", "copy"])
 def test_communication_and_copies_are_their_own(work):
-    found = judge(RowFacts(work, 1000, read_bytes=10**6, write_bytes=10**6), ROOFS)
+    found = judge_row(RowFacts(work, 1000, read_bytes=10**6, write_bytes=10**6), ROOFS)
     assert (found.verdict, found.bound, found.efficiency, found.reason) == (work, None, None, None)
 
 
@@ -123,7 +123,7 @@ SLOW = but(MEMORY, time_ns=10_000_000, median_call_ns=10_000_000)
     ],
 )
 def test_latency_bound(changes, verdict):
-    found = judge(but(SLOW, **changes), ROOFS)
+    found = judge_row(but(SLOW, **changes), ROOFS)
     assert found.verdict == verdict
     assert found.bound == "memory"
     assert ("inefficient" in found.flags) == (verdict != "latency_bound")
@@ -131,31 +131,34 @@ def test_latency_bound(changes, verdict):
 
 def test_an_efficient_row_is_never_latency_bound():
     tiny = but(MEMORY, read_bytes=2_000, write_bytes=2_000, time_ns=5_000, median_call_ns=5_000, blocks=1)
-    assert judge(tiny, ROOFS).verdict == "memory_bound"
+    assert judge_row(tiny, ROOFS).verdict == "memory_bound"
 
 
 def test_a_compute_side_row_can_be_inefficient():
-    found = judge(but(COMPUTE, time_ns=10**9, median_call_ns=10**9), ROOFS)
+    found = judge_row(but(COMPUTE, time_ns=10**9, median_call_ns=10**9), ROOFS)
     assert (found.verdict, found.flags) == ("compute_bound", ("inefficient",))
 
 
 def test_zero_duration_takes_its_bound():
-    found = judge(but(MEMORY, time_ns=0, median_call_ns=0), ROOFS)
+    found = judge_row(but(MEMORY, time_ns=0, median_call_ns=0), ROOFS)
     assert (found.verdict, found.efficiency, found.flags) == ("memory_bound", None, ("zero_duration",))
-    assert judge(but(COMPUTE, time_ns=0), ROOFS).verdict == "compute_bound"
+    assert judge_row(but(COMPUTE, time_ns=0), ROOFS).verdict == "compute_bound"
     nothing = RowFacts("compute", 0, unpriced="no_formula")
-    assert (judge(nothing, ROOFS).verdict, judge(nothing, ROOFS).reason) == ("unmodelled", "no_formula")
+    assert (judge_row(nothing, ROOFS).verdict, judge_row(nothing, ROOFS).reason) == (
+        "unmodelled",
+        "no_formula",
+    )
 
 
 def test_without_a_complete_call_the_bound_stands_and_nothing_was_measured():
-    found = judge(but(SLOW, time_ns=None, median_call_ns=0), ROOFS)
+    found = judge_row(but(SLOW, time_ns=None, median_call_ns=0), ROOFS)
     assert (found.verdict, found.efficiency, found.flags) == ("memory_bound", None, ())
 
 
 def test_faster_than_a_roof():
-    assert "cache_resident" in judge(but(MEMORY, time_ns=900_000), ROOFS).flags
-    assert "over_roof" in judge(but(COMPUTE, time_ns=9_000_000), ROOFS).flags
-    assert judge(but(COMPUTE, time_ns=9_000_000), ROOFS).efficiency == pytest.approx(1.111, rel=1e-3)
+    assert "cache_resident" in judge_row(but(MEMORY, time_ns=900_000), ROOFS).flags
+    assert "over_roof" in judge_row(but(COMPUTE, time_ns=9_000_000), ROOFS).flags
+    assert judge_row(but(COMPUTE, time_ns=9_000_000), ROOFS).efficiency == pytest.approx(1.111, rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +166,7 @@ def test_faster_than_a_roof():
 )
 def test_no_cost_is_unmodelled_with_its_reason(reason):
     row = RowFacts("compute", 10_000, unpriced=reason, median_call_ns=10_000)
-    found = judge(row, ROOFS)
+    found = judge_row(row, ROOFS)
     assert (found.verdict, found.reason, found.bound) == ("unmodelled", reason, None)
     assert (found.roof_ns, found.efficiency, found.intensity) == (None, None, None)
 
@@ -172,7 +175,7 @@ def test_no_cost_is_unmodelled_with_its_reason(reason):
 def test_bytes_alone(time_ns, verdict):
     """1 MB takes 1 ms at the roof: 60 % of 1.667 ms."""
     row = but(MEMORY, flops=None, unpriced="data_dependent", time_ns=time_ns)
-    found = judge(row, ROOFS)
+    found = judge_row(row, ROOFS)
     assert found.verdict == verdict
     if verdict == "memory_bound":
         assert (found.bound, found.flags, found.reason) == ("memory", ("bytes_only",), None)
@@ -181,19 +184,19 @@ def test_bytes_alone(time_ns, verdict):
 
 
 def test_a_missing_peak_is_no_peak_and_never_another():
-    fp8 = judge(but(COMPUTE, precision="fp8", flops=10**12), ROOFS)
+    fp8 = judge_row(but(COMPUTE, precision="fp8", flops=10**12), ROOFS)
     assert (fp8.verdict, fp8.reason) == ("unmodelled", "no_peak")
     assert (fp8.engine, fp8.precision, fp8.roof_ns) == ("matrix", "fp8", None)
     assert fp8.intensity == 10**6
-    bytes_explain = judge(but(COMPUTE, precision="fp8", flops=10**6, time_ns=1_250_000), ROOFS)
+    bytes_explain = judge_row(but(COMPUTE, precision="fp8", flops=10**6, time_ns=1_250_000), ROOFS)
     assert bytes_explain.flags == ("bytes_only",)
 
 
 def test_no_bandwidth_is_no_peak_and_no_device_is_no_device():
     no_bandwidth = with_peaks(DEVICE.peaks, bandwidth_bytes_per_s=None)
-    assert judge(MEMORY, Roofs.of(no_bandwidth, 2_000, Thresholds())).reason == "no_peak"
+    assert judge_row(MEMORY, Roofs.of(no_bandwidth, 2_000, Thresholds())).reason == "no_peak"
     for unknown in (find(None).device, cpu(None, "Some CPU")):
-        found = judge(MEMORY, Roofs.of(unknown, 2_000, Thresholds()))
+        found = judge_row(MEMORY, Roofs.of(unknown, 2_000, Thresholds()))
         assert (found.verdict, found.reason) == ("unmodelled", "no_device")
         assert found.intensity == 0.25, "intensity needs no device"
 
@@ -207,18 +210,18 @@ def test_three_options_make_an_unknown_device_known_and_two_say_what_bytes_say()
         "compute", 1_500_000, 2 * n**3, 4 * n * n, 2 * n * n, "matrix", "bf16", median_call_ns=1_500_000
     )
     add = RowFacts("compute", 200_000, n * n, 4 * n * n, 2 * n * n, median_call_ns=200_000)
-    assert judge(product, roofs).verdict == "compute_bound"
-    found = judge(add, roofs)
+    assert judge_row(product, roofs).verdict == "compute_bound"
+    found = judge_row(add, roofs)
     assert (found.verdict, found.flags) == ("memory_bound", ("bytes_only",))
-    assert judge(but(add, time_ns=10**6), roofs).reason == "no_peak"
+    assert judge_row(but(add, time_ns=10**6), roofs).reason == "no_peak"
     full = Roofs.of(override(device, ["fp32=67T"], None), 2_000, Thresholds())
-    assert judge(but(add, time_ns=10**6), full).flags == ("inefficient",)
+    assert judge_row(but(add, time_ns=10**6), full).flags == ("inefficient",)
 
 
 @pytest.mark.parametrize(("time_ns", "verdict"), [(5_000, "latency_bound"), (500_000, "unmodelled")])
 def test_time_without_work_is_dispatch_or_not_known_but_never_memory_bound(time_ns, verdict):
     row = RowFacts("compute", time_ns, 0, 0, 0, median_call_ns=time_ns)
-    found = judge(row, ROOFS)
+    found = judge_row(row, ROOFS)
     assert found.verdict == verdict
     assert (found.reason == "no_formula") == (verdict == "unmodelled")
 
@@ -238,12 +241,12 @@ def test_special_functions_explain_a_low_efficiency():
         median_call_ns=round(roof * 3),
         blocks=10**6,
     )
-    found = judge(row, roofs)
+    found = judge_row(row, roofs)
     assert found.verdict == "memory_bound"
     assert set(found.flags) == {"inefficient", "special_function_heavy"}
     assert found.roof_ns == pytest.approx(roof), "they never enter the roof"
-    assert "special_function_heavy" not in judge(but(row, special_functions=elements), roofs).flags
-    assert "special_function_heavy" not in judge(but(row, time_ns=round(roof * 30)), roofs).flags
+    assert "special_function_heavy" not in judge_row(but(row, special_functions=elements), roofs).flags
+    assert "special_function_heavy" not in judge_row(but(row, time_ns=round(roof * 30)), roofs).flags
 
 
 @pytest.mark.parametrize(("name", "count"), [("h100-sxm5", 5), ("b200", 3)])
@@ -257,7 +260,7 @@ def test_how_many_special_functions_an_element_outweigh_its_traffic(name, count)
 
 
 def test_borrowed_shapes_are_said():
-    assert "borrowed_shapes" in judge(but(MEMORY, borrowed_shapes=True), ROOFS).flags
+    assert "borrowed_shapes" in judge_row(but(MEMORY, borrowed_shapes=True), ROOFS).flags
 
 
 amounts = st.one_of(st.none(), st.integers(0, 10**13))
@@ -275,7 +278,7 @@ amounts = st.one_of(st.none(), st.integers(0, 10**13))
 )
 def test_laws(work, time_ns, flops, read, write, engine, precision, device):
     row = RowFacts(work, time_ns, flops, read, write, engine, precision, median_call_ns=time_ns or 0)
-    found = judge(row, Roofs.of(named(device), 2_000, Thresholds()))
+    found = judge_row(row, Roofs.of(named(device), 2_000, Thresholds()))
     assert (found.reason is not None) == (found.verdict == "unmodelled")
     assert (found.bound is None) == (found.verdict in ("unmodelled", "communication", "copy"))
     assert len(set(found.flags)) == len(found.flags)

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.judged import Thresholds
 from traceanalyzer.records.trace import DeviceProperties
 from traceanalyzer.roofline.floor import cpu_floor_ns, gpu_floor_ns
 from traceanalyzer.roofline.occupancy import resident_blocks, waves
-from traceanalyzer.roofline.thresholds import Thresholds, from_settings
+from traceanalyzer.roofline.thresholds import from_settings
 
 DEFAULT = Thresholds()
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from traceanalyzer.device import named
+from traceanalyzer.records.judged import Thresholds
 from traceanalyzer.report.published import TRANSFORMER_2021
-from traceanalyzer.roofline.thresholds import Thresholds
-from traceanalyzer.roofline.verdicts import Roofs, RowFacts, judge
+from traceanalyzer.roofline.verdicts import Roofs, RowFacts, judge_row
 
 BATCH, LENGTH, HEADS, WIDTH, INNER = 8, 512, 16, 1024, 4096
 FP16 = 2  # bytes of every element, masks included
@@ -88,7 +88,7 @@ BEST_CASE = [  # device, whole layer in us, memory-bound share in %, share outsi
 @pytest.mark.parametrize(("device", "layer_us", "memory", "outside"), BEST_CASE, ids=lambda v: str(v))
 def test_best_case_shares(device, layer_us, memory, outside):
     roofs = Roofs.of(named(device), 2000, Thresholds())
-    judged = [(row, judge(facts(row), roofs)) for row in ROWS]
+    judged = [(row, judge_row(facts(row), roofs)) for row in ROWS]
     layer = sum(j.roof_ns for _, j in judged)
     bound = sum(j.roof_ns for _, j in judged if j.verdict == "memory_bound")
     other = sum(j.roof_ns for row, j in judged if row["operator_class"] != "tensor_contraction")
@@ -101,6 +101,6 @@ def test_best_case_shares(device, layer_us, memory, outside):
 def test_attention_products_are_memory_bound_contractions(device):
     roofs = Roofs.of(named(device), 2000, Thresholds())
     rows = [row for row in ROWS if of_class("tensor_contraction")(row)]
-    memory = {row["operator"] for row in rows if judge(facts(row), roofs).bound == "memory"}
+    memory = {row["operator"] for row in rows if judge_row(facts(row), roofs).bound == "memory"}
     assert memory == {"QK^T", "Gamma", "Gamma dX1", "Gamma dX2", "QK^T dX1", "QK^T dX2"}
-    assert judge(facts(rows[1]), roofs).intensity == pytest.approx(51.2)
+    assert judge_row(facts(rows[1]), roofs).intensity == pytest.approx(51.2)

@@ -8,7 +8,7 @@ import pytest
 from tests.report import example
 from traceanalyzer.assembly.what_if import projections
 from traceanalyzer.device import named
-from traceanalyzer.records import Analysis, Device, OpRow
+from traceanalyzer.records import Analysis, Device, OpRow, Projection
 
 H100 = named("h100-sxm5")
 LIMITED = ("compute_bound", "memory_bound")
@@ -31,9 +31,13 @@ def limited(row: OpRow) -> bool:
     return row.verdict in LIMITED and bool(known) and bool(row.flops or row.read_bytes or row.write_bytes)
 
 
+def projected(given: Analysis, others: list[Device]) -> tuple[Projection, ...]:
+    return projections(given.op_rows, given.device, given.time, len(given.window.steps), others)
+
+
 def test_the_same_device_takes_the_same_time() -> None:
     given = analysis()
-    (same,) = projections(given, [H100])
+    (same,) = projected(given, [H100])
     assert same.busy_ns == sum(row.attributed_ns for row in given.op_rows)
     steps = len(given.window.steps)
     assert same.step_ns == round((same.busy_ns + given.time.idle_ns) / steps)
@@ -41,7 +45,7 @@ def test_the_same_device_takes_the_same_time() -> None:
 
 def test_twice_as_fast_is_half_the_time_of_what_roofs_limit() -> None:
     given = analysis()
-    (other,) = projections(given, [faster(2, 2)])
+    (other,) = projected(given, [faster(2, 2)])
     halved = sum(row.attributed_ns for row in given.op_rows if limited(row))
     rest = sum(row.attributed_ns for row in given.op_rows if not limited(row))
     assert halved and other.busy_ns == pytest.approx(halved / 2 + rest, abs=1)
@@ -49,7 +53,7 @@ def test_twice_as_fast_is_half_the_time_of_what_roofs_limit() -> None:
 
 def test_endless_arithmetic_leaves_the_memory() -> None:
     given = analysis()
-    (other,) = projections(given, [faster(1, 1e9)])
+    (other,) = projected(given, [faster(1, 1e9)])
     assert H100.bandwidth_bytes_per_s
     expected = 0.0
     for row in given.op_rows:
@@ -64,5 +68,5 @@ def test_endless_arithmetic_leaves_the_memory() -> None:
 
 def test_a_peak_that_is_not_known_changes_nothing() -> None:
     given = analysis()
-    (other,) = projections(given, [msgspec.structs.replace(H100, bandwidth_bytes_per_s=None)])
+    (other,) = projected(given, [msgspec.structs.replace(H100, bandwidth_bytes_per_s=None)])
     assert other.busy_ns == sum(row.attributed_ns for row in given.op_rows)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from traceanalyzer.assembly.self_check import explained, formulas, self_check
-from traceanalyzer.records import Device, Flag, KernelTime, OpRow
+from traceanalyzer.cost import formula_of
+from traceanalyzer.records import Device, Flag, FormulaText, KernelTime, OpRow
 
 MIB = 1 << 20
 DEVICE = Device(id="d", name="D", kind="gpu", how="flag", confidence="", bandwidth_bytes_per_s=1e12,
@@ -78,8 +79,13 @@ def test_rows_of_one_roof_and_reason_are_added_up_longest_first() -> None:
     assert second.example == "aten::mul"
 
 
+def text_of(name: str) -> FormulaText | None:
+    formula = formula_of(name)
+    return FormulaText(name, formula.doc, formula.source) if formula else None
+
+
 def test_the_formulas_of_the_ten_largest_priced_rows() -> None:
     rows = [row("aten::mm"), row("aten::mm"), *[row("aten::add")] * 8, row("aten::relu")]
-    found = formulas(rows)
+    found = formulas(rows, text_of)
     assert [one.op for one in found] == ["aten::mm", "aten::add"]
     assert "2*b*m*n*k" in found[0].text and found[0].source

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from traceanalyzer.inference.complete import complete
 from traceanalyzer.records import OpCall
 from traceanalyzer.records.trace import RecordKind, Trace
 from traceanalyzer.trace.linking.assemble import trace_of
@@ -89,7 +90,7 @@ class Rows:
         )  # fmt: skip
 
     def trace(self) -> Trace:
-        return trace_of(self.raw())
+        return complete(trace_of(self.raw()))
 
 
 _DTYPES = {

@@ -10,8 +10,8 @@ import torch
 
 from tests.trace.build import Rows
 from traceanalyzer.cost import price_call
+from traceanalyzer.pipeline import loaded
 from traceanalyzer.records import Cost, Dims, OpCall
-from traceanalyzer.trace import load
 
 X = torch.arange(50.0 * 8 * 6).view(50, 8, 6)
 ROWS, COLUMNS = torch.randint(0, 50, (7,)), torch.randint(0, 8, (7,))
@@ -23,7 +23,7 @@ def recorded(run: Callable[[], object], name: str, path: Path) -> OpCall:
     with torch.profiler.profile(record_shapes=True) as profiler:
         run()
     profiler.export_chrome_trace(str(path))
-    trace = load(str(path))
+    trace = loaded(str(path))
     calls = [trace.calls[c] for c in trace.ops.call.tolist() if c >= 0]
     (found,) = {call for call in calls if call.name == name}
     return found

@@ -14,9 +14,9 @@ from torch.profiler import ProfilerActivity, profile
 
 from tests.trace.build import Rows, name_of
 from traceanalyzer.inference.list_dtypes import ItemType, item_type
+from traceanalyzer.pipeline import loaded
 from traceanalyzer.records import Dims, OpCall, Shape
 from traceanalyzer.records.trace import Trace
-from traceanalyzer.trace import load
 
 FOLDER = os.environ.get("TRACEANALYZER_REAL_TRACES")
 IMAGES, FILTERS = (2, 3, 9, 9), (8, 3, 3, 3)
@@ -156,7 +156,7 @@ def test_proved_shapes_are_those_that_torch_made(tmp_path: Path) -> None:
     for event in document["traceEvents"]:
         event.get("args", {}).pop("Concrete Inputs", None)
     path.write_text(json.dumps(document))
-    trace = load(str(path))
+    trace = loaded(str(path))
     forward = {"aten::convolution", "aten::max_pool2d_with_indices", "aten::avg_pool2d"}
     rows = [i for i in range(len(trace.ops)) if name_of(trace, i) in forward]
     assert [trace.calls[trace.ops.call[row]].output for row in rows] == seen
@@ -165,7 +165,7 @@ def test_proved_shapes_are_those_that_torch_made(tmp_path: Path) -> None:
 @pytest.mark.skipif(not FOLDER, reason="TRACEANALYZER_REAL_TRACES is not set")
 def test_all_convolutions_of_a_trace_without_strides_are_proved_and_consistent() -> None:
     assert FOLDER
-    trace = load(str(Path(FOLDER) / "train_resnet50_v100_torch19.json.gz"))
+    trace = loaded(str(Path(FOLDER) / "train_resnet50_v100_torch19.json.gz"))
     proved: Counter[bool] = Counter()
     for c in trace.ops.call.tolist():
         made = trace.calls[c]

@@ -126,7 +126,7 @@ def test_calls_are_parsed_as_recorded(tmp_path: Path) -> None:
     call = raw.calls[0]
     assert call.shapes == ((8, 16), (), ((2, 3), (), (4,)), (0,))
     assert call.dtypes == ("bf16", None, None, "fp32")
-    assert call.strides == ((16, 1), (), ((3, 1), (), (1,)), (1,))
+    assert call.input_strides == ((16, 1), (), ((3, 1), (), (1,)), (1,))
     assert call.concrete == ("", "1.", "", "")
     assert raw.calls[0] is raw.calls[0]
     assert raw.calls[-1].concrete == ("1", "a")

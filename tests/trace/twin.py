@@ -106,4 +106,4 @@ def _parsed(raw: Raw, index: int) -> tuple[Any, ...] | None:
     if index < 0:
         return None
     made = raw.calls[index]
-    return made.shapes, made.types, made.strides, made.concrete
+    return made.shapes, made.types, made.input_strides, made.concrete

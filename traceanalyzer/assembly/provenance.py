@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from traceanalyzer.assembly import totals
-from traceanalyzer.cost.price import Ownership
-from traceanalyzer.device.match import Match
-from traceanalyzer.records import Coverage, Notice, OpRow, Source, SourceFile, Spread, TimeInfo, WindowInfo
-from traceanalyzer.records.trace import Ints, Trace, Window
+from traceanalyzer.records import Coverage, KernelTable, Notice, Source, SourceFile, Spread, WindowInfo
+from traceanalyzer.records.judged import Judged
+from traceanalyzer.records.trace import Window
 from traceanalyzer.records.units import duration, percent
-from traceanalyzer.roofline.attribution import Extent
-from traceanalyzer.roofline.invocations import Groups
-from traceanalyzer.roofline.measure import Measured
 
 _OUTSIDE_WORTH_A_WORD = 0.01  # of the trace's busy time
 
 
-def source(trace: Trace, index: int, match: Match, measured: Measured, time: TimeInfo) -> Source:
-    """The file, and every warning: of reading, of the device, of the window."""
-    file = SourceFile(trace.path, trace.bytes, trace.events, trace.rank, index)
-    warnings = [*trace.warnings, *match.warnings]
-    if measured.cut_calls:
+def source(judged: Judged, further: Sequence[Notice]) -> Source:
+    """The file, and every notice: of reading, of prices, of the device, of the window, and `further`."""
+    trace, time = judged.priced.trace, judged.time
+    file = SourceFile(trace.path, trace.bytes, trace.events, trace.rank, judged.device_index)
+    notices = [*trace.warnings, *judged.priced.notices, *judged.notices]
+    if judged.clipped_calls:
         text = "calls are cut by the window's ends: their time inside counts, their rates do not"
-        warnings.append(Notice("clipped", text, measured.cut_calls))
+        notices.append(Notice("clipped", text, judged.clipped_calls))
     whole = time.busy_ns + time.outside_window_ns
     if time.outside_window_ns > _OUTSIDE_WORTH_A_WORD * whole:
         text = (
             f"{duration(time.outside_window_ns)} of activity, {percent(time.outside_window_ns / whole)} "
             "of the trace's busy time, lies outside the analysed steps; --steps all counts it"
         )
-        warnings.append(Notice("outside_window", text))
-    return Source((file,), trace.dialect, trace.salvaged, tuple(warnings))
+        notices.append(Notice("outside_window", text))
+    return Source((file,), trace.dialect, trace.salvaged, (*notices, *further))
 
 
 def window_info(window: Window) -> WindowInfo:
@@ -45,45 +41,35 @@ def window_info(window: Window) -> WindowInfo:
     return WindowInfo(len(names) or None, names, window.end_ns - window.start_ns, spread)
 
 
-def coverage(
-    trace: Trace,
-    ownership: Ownership,
-    groups: Groups,
-    duration_ns: Ints,
-    table: Sequence[OpRow],
-    rows: Sequence[OpRow],
-) -> Coverage:
-    """`table`: one row a group, in the groups' order; `rows`: those of the report."""
-    ours = np.array([r.verdict not in ("communication", "copy") for r in table], bool)[groups.row]
-    known = np.array([r.verdict != "unmodelled" for r in table], bool)[groups.row]
-    by_op = np.array([r.input_dims is not None for r in table], bool)[groups.row]
-    linked = by_op & (trace.kernels.unlinked < 0)
-    shaped = ours & ownership.shaped
+def coverage(judged: Judged) -> Coverage:
+    """How much of the kernels' time is linked, has shapes and is modelled."""
+    table, times, priced = judged.table, judged.times, judged.priced
+    ours = np.array([r.verdict not in ("communication", "copy") for r in table], bool)[times.row]
+    known = np.array([r.verdict != "unmodelled" for r in table], bool)[times.row]
+    by_op = np.array([r.input_dims is not None for r in table], bool)[times.row]
+    linked = by_op & (priced.trace.kernels.unlinked < 0)
+    shaped = ours & priced.shaped
     return totals.coverage(
-        rows,
-        int(duration_ns[ours & linked].sum()),
-        int(duration_ns[shaped].sum()),
-        int(duration_ns[shaped & known].sum()),
+        judged.rows,
+        int(times.duration_ns[ours & linked].sum()),
+        int(times.duration_ns[shaped].sum()),
+        int(times.duration_ns[shaped & known].sum()),
     )
 
 
-def kernel_columns(
-    trace: Trace, groups: Groups, extent: Extent, attributed_ns: Ints, table: Sequence[OpRow]
-) -> Mapping[str, Any]:
+def kernel_table(judged: Judged) -> KernelTable:
     """Per-kernel columns of the records inside the window, in their order."""
-    chosen = np.flatnonzero(extent.inside)
-    kernels = trace.kernels
-    rows = groups.row[chosen].tolist()
-    return {
-        "name": [trace.names[i] for i in kernels.name[chosen].tolist()],
-        "start_ns": kernels.start_ns[chosen],
-        "time_ns": extent.duration_ns[chosen],
-        "attributed_ns": attributed_ns[chosen],
-        "stream": kernels.stream[chosen],
-        "correlation": kernels.correlation[chosen],
-        "blocks": kernels.blocks[chosen],
-        "op": [table[row].name for row in rows],
-        "phase": [table[row].phase for row in rows],
-        "verdict": [table[row].verdict for row in rows],
-        "operator_class": [table[row].operator_class for row in rows],
-    }
+    times, kernels = judged.times, judged.priced.trace.kernels
+    chosen = np.flatnonzero(times.inside)
+    return KernelTable(
+        names=judged.priced.trace.names,
+        rows=judged.table,
+        name=kernels.name[chosen],
+        row=times.row[chosen],
+        start_ns=kernels.start_ns[chosen],
+        time_ns=times.duration_ns[chosen],
+        attributed_ns=times.attributed_ns[chosen],
+        stream=kernels.stream[chosen],
+        correlation=kernels.correlation[chosen],
+        blocks=kernels.blocks[chosen],
+    )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Literal
 
 import msgspec
 
 from traceanalyzer.assembly.totals import share
-from traceanalyzer.cost import formula_of
 from traceanalyzer.cost.kernel_names import is_winograd_or_fft
 from traceanalyzer.records import AboveRoof, Device, FormulaText, OpRow
 from traceanalyzer.records.units import si
@@ -87,12 +86,9 @@ def _cached(row: OpRow, device: Device) -> str | None:
     return None
 
 
-def formulas(rows: Sequence[OpRow]) -> tuple[FormulaText, ...]:
+def formulas(rows: Sequence[OpRow], text_of: Callable[[str], FormulaText | None]) -> tuple[FormulaText, ...]:
     """What prices the ten largest priced rows, each operator once, in their order."""
-    priced = (r for r in rows if r.flops is not None and r.verdict not in ("communication", "copy"))
-    found = {}
-    for name in [row.name for row in islice(priced, _FORMULAS)]:
-        formula = formula_of(name)
-        if formula is not None:
-            found[name] = FormulaText(name, inspect.cleandoc(formula.doc), formula.source)
-    return tuple(found.values())
+    shown = (r for r in rows if r.flops is not None and r.verdict not in ("communication", "copy"))
+    names = dict.fromkeys(row.name for row in islice(shown, _FORMULAS))
+    texts = map(text_of, names)
+    return tuple(FormulaText(t.op, inspect.cleandoc(t.text), t.source) for t in texts if t is not None)

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from traceanalyzer.records import Analysis, Device, OpRow, Projection
+from msgspec import structs
+
+from traceanalyzer.records import Device, Job, Notice, OpRow, Projection, TimeInfo
 
 _LIMITED = ("compute_bound", "memory_bound")
 
@@ -23,22 +25,48 @@ class _There:
     memory_bound: bool
 
 
-def projections(analysis: Analysis, devices: Sequence[Device]) -> tuple[Projection, ...]:
-    """One for each device, in their order."""
-    return tuple(_projection(analysis, device) for device in devices)
+def projections(
+    rows: Sequence[OpRow], here: Device, time: TimeInfo, steps: int, others: Sequence[Device]
+) -> tuple[Projection, ...]:
+    """One for each of the `others`, in their order; `steps` is 0 where the trace has none."""
+    return tuple(_projection(rows, here, time, steps, device) for device in others)
 
 
-def _projection(analysis: Analysis, device: Device) -> Projection:
-    rows = [_there(row, analysis.device, device) for row in analysis.op_rows]
-    busy = sum(row.time_ns for row in rows)
-    memory_bound = sum(row.time_ns for row in rows if row.memory_bound)
-    steps, step_ns = len(analysis.window.steps), None
-    if steps:
-        step_ns = round((busy + analysis.time.idle_ns) / steps)
+def unlike(here: Device, others: Sequence[Device]) -> tuple[Notice, ...]:
+    """Which of the others are of another kind, where a projection says less."""
+    names = [other.name for other in others if other.kind != here.kind]
+    if not names:
+        return ()
+    text = f"a {here.kind.upper()} and {', '.join(names)} run other kernels: the projection "
+    text += "holds between devices of one kind, and what has no peak there takes as long as here"
+    return (Notice("what_if_unlike", text, len(names)),)
+
+
+def projected(saved: Job, others: Sequence[Device]) -> Job:
+    """A saved report with projections onto `others`, as it is shown again; it is not analyzed anew."""
+    if not others:
+        return saved
+    warnings = (*saved.source.warnings, *unlike(saved.device, others))
+    steps = len(saved.window.steps)
+    return structs.replace(
+        saved,
+        source=structs.replace(saved.source, warnings=warnings),
+        what_if=projections(saved.op_rows, saved.device, saved.time, steps, others),
+    )
+
+
+def _projection(
+    rows: Sequence[OpRow], here: Device, time: TimeInfo, steps: int, device: Device
+) -> Projection:
+    there = [_there(row, here, device) for row in rows]
+    busy = sum(row.time_ns for row in there)
+    memory_bound = sum(row.time_ns for row in there if row.memory_bound)
     return Projection(
-        device=device.name, busy_ns=round(busy), step_ns=step_ns,
+        device=device.name,
+        busy_ns=round(busy),
+        step_ns=round((busy + time.idle_ns) / steps) if steps else None,
         memory_bound_share_of_busy=memory_bound / busy if busy else 0.0,
-    )  # fmt: skip
+    )
 
 
 def _there(row: OpRow, here: Device, device: Device) -> _There:

@@ -12,9 +12,10 @@ import click
 from traceanalyzer.records.errors import UsageError
 
 if TYPE_CHECKING:
-    from traceanalyzer.cost import Formula
+    from traceanalyzer.cost import Formulas
     from traceanalyzer.fusion.rules import Rule
     from traceanalyzer.records import Device
+    from traceanalyzer.records.priced import Formula
 
 
 @click.command(short_help="The formula behind an operator: FLOPs, bytes, assumptions, source.")
@@ -62,7 +63,7 @@ def command(
     traceanalyze explain rms_norm
     traceanalyze explain mm --dims 512x1024,1024x512 --dtypes bf16 --device h100-sxm5
     """
-    from traceanalyzer.cost.user import added, using
+    from traceanalyzer.cost.user import user_formulas
     from traceanalyzer.device.options import named
 
     rule = None if dims else _rule(name)
@@ -70,15 +71,15 @@ def command(
         click.echo(_paragraphs(rule))
         return
     against = named(device) if device else None
-    with using(added(cost_files).formulas):
-        found, formula = _formula(name)
-        click.echo(f"{found}\n" if formula.name == found else f"{found}  (as every {formula.name})\n")
-        click.echo(inspect.cleandoc(formula.doc))
-        click.echo(f"\nSource: {formula.source}")
-        if dims:
-            _work_through(found, ",".join(dims), dtypes, strides, values, against)
-        elif device or values or strides:
-            raise UsageError("there is nothing to work through without the inputs' sizes", fix="give --dims")
+    formulas = user_formulas(cost_files).catalog()
+    found, formula = _formula(name, formulas)
+    click.echo(f"{found}\n" if formula.name == found else f"{found}  (as every {formula.name})\n")
+    click.echo(inspect.cleandoc(formula.doc))
+    click.echo(f"\nSource: {formula.source}")
+    if dims:
+        _work_through(found, ",".join(dims), dtypes, strides, values, against, formulas)
+    elif device or values or strides:
+        raise UsageError("there is nothing to work through without the inputs' sizes", fix="give --dims")
 
 
 def _paragraphs(rule: Rule) -> str:
@@ -87,24 +88,24 @@ def _paragraphs(rule: Rule) -> str:
 
 
 def _rule(name: str) -> Rule | None:
-    from traceanalyzer.fusion.rules import rules
+    from traceanalyzer.fusion.rules import rule_named
 
-    return next((rule for rule in rules() if rule.name == name), None)
+    return rule_named(name)
 
 
-def _formula(name: str) -> tuple[str, Formula]:
+def _formula(name: str, formulas: Formulas) -> tuple[str, Formula]:
     """The operator's name as a trace spells it, and its formula; UsageError where there is none."""
-    from traceanalyzer.cost import FORMULAS, formula_of
+    from traceanalyzer.cost import FORMULAS
     from traceanalyzer.cost.formulas.foreign import DATA_DEPENDENT_OPERATORS
-    from traceanalyzer.fusion.rules import rules
+    from traceanalyzer.fusion.rules import RULES
 
     for spelt in (name, f"aten::{name}"):
-        if (formula := formula_of(spelt)) is not None:
+        if (formula := formulas.of(spelt)) is not None:
             return spelt, formula
         if spelt in DATA_DEPENDENT_OPERATORS:
             raise UsageError(f"{spelt} has no formula: {DATA_DEPENDENT_OPERATORS[spelt]}",
                              fix="give one of your own with --cost-file: docs/cost-model.md")  # fmt: skip
-    names = {*FORMULAS, *(known.removeprefix("aten::") for known in FORMULAS), *(r.name for r in rules())}
+    names = {*FORMULAS, *(known.removeprefix("aten::") for known in FORMULAS), *(r.name for r in RULES)}
     close = difflib.get_close_matches(name, sorted(names), n=4)
     like = f"; close are {', '.join(close)}" if close else ""
     raise UsageError(f"{name}: there is no operator with a formula, and no rule, of this name{like}",
@@ -113,14 +114,14 @@ def _formula(name: str) -> tuple[str, Formula]:
 
 
 def _work_through(
-    name: str, dims: str, dtypes: str, strides: str, values: tuple[str, ...], device: Device | None
-) -> None:
+    name: str, dims: str, dtypes: str, strides: str, values: tuple[str, ...], device: Device | None,
+    formulas: Formulas,
+) -> None:  # fmt: skip
     from traceanalyzer.cli.worked import Inputs, call_of, worked
-    from traceanalyzer.cost import price_call
     from traceanalyzer.records import Unpriced
 
     call = call_of(name, Inputs(dims, dtypes, strides, values))
-    cost = price_call(call)
+    cost = formulas.price(call).cost
     if isinstance(cost, Unpriced) and cost.reason == "formula_failed":
         raise UsageError(f"{name}: its formula fails with these inputs: {cost.detail}",
                          fix="give every input in the order of the operator's schema, 8x4 for two "

@@ -7,14 +7,14 @@ import sys
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from traceanalyzer.cli.output import FORMATS, refuse_overwrite, targets, write
-from traceanalyzer.pipeline import Options
-from traceanalyzer.records import Analysis
+from traceanalyzer.pipeline import AnalyzeOptions
+from traceanalyzer.records import Job
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Request:
     redact: bool = False
     open: bool = False
     verbosity: int = 0  # -1 quiet, 0 summary, 1 with more rows
-    options: Options = field(default_factory=Options)
+    options: AnalyzeOptions = AnalyzeOptions(kernels=False)
 
 
 @click.command(short_help="Report on a trace: verdict, memory-bound share, ops, roofline.")
@@ -116,9 +116,9 @@ def command(
     run(Request(
         traces=traces, outputs=outputs, format=format_name, force=force, top=top, redact=redact,
         open=open_page, verbosity=int(verbose) - int(quiet),
-        options=Options(
+        options=AnalyzeOptions(
             steps=steps, device=device, device_file=device_file, peaks=peaks, bandwidth=bandwidth,
-            rank=rank, gpu=gpu, settings=settings, capture=capture, cost_files=cost_files,
+            rank=rank, gpu=gpu, settings=settings, capture=capture, cost_files=cost_files, kernels=False,
             what_if=tuple(name.strip() for name in what_if.split(",")) if what_if else (),
         ),
     ))  # fmt: skip
@@ -153,15 +153,10 @@ def run(request: Request) -> None:
             webbrowser.open(page.resolve().as_uri())
 
 
-def _analysis(request: Request) -> Analysis:
-    """Read a saved report back, or analyse the traces."""
-    from traceanalyzer.cli.saved import read_saved
-    from traceanalyzer.pipeline import analyze, projected
+def _analysis(request: Request) -> Job:
+    """Analyze the traces, or read a saved report back."""
+    from traceanalyzer.pipeline import analyze
 
-    if len(request.traces) == 1:
-        saved = read_saved(request.traces[0])
-        if saved is not None:
-            return projected(saved, request.options.what_if)
     with _progress(request.traces) as progress:
         return analyze(request.traces, options=request.options, progress=progress)
 

@@ -31,11 +31,11 @@ def command(trace: str, rule: str, steps: str) -> None:
     traceanalyze verify train.trace.json.gz pointwise_chain
     """
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
-    from traceanalyzer.pipeline import Options, judged_step
+    from traceanalyzer.pipeline import AnalyzeOptions, step_graph_of
     from traceanalyzer.verify.verify import verified
 
     known = _rule(rule)
-    graph = judged_step(trace, Options(steps=steps))
+    graph = step_graph_of(trace, AnalyzeOptions(steps=steps))
     places = _largest_first(graph, known) if graph is not None else []
     if graph is None or not places:
         raise UsageError(f"{trace}: {rule} applies nowhere in it",
@@ -55,13 +55,13 @@ def command(trace: str, rule: str, steps: str) -> None:
 
 
 def _rule(name: str) -> Rule:
-    from traceanalyzer.fusion.rules import rules
+    from traceanalyzer.fusion.rules import RULES, rule_named
 
-    found = {rule.name: rule for rule in rules()}
-    if name not in found:
-        tried = ", ".join(rule.name for rule in rules() if rule.replacement != "nothing")
+    found = rule_named(name)
+    if found is None:
+        tried = ", ".join(rule.name for rule in RULES if rule.replacement != "nothing")
         raise UsageError(f"{name}: there is no such rule", fix=f"one that can be tried is {tried}")
-    return found[name]
+    return found
 
 
 def _largest_first(graph: StepGraph, wanted: Rule) -> list[Match]:

@@ -48,7 +48,7 @@ def call_of(name: str, given: Inputs) -> OpCall:
         name=name, shapes=shapes,
         dtypes=tuple(None if _is_list(s) else k for s, k in zip(shapes, kinds, strict=True)),
         types=tuple("TensorList" if _is_list(s) else k or "" for s, k in zip(shapes, kinds, strict=True)),
-        strides=strides, concrete=concrete, list_dtype=lists[0] if lists else None,
+        input_strides=strides, concrete=concrete, list_dtype=lists[0] if lists else None,
     )  # fmt: skip
 
 

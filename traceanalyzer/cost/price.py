@@ -1,4 +1,4 @@
-"""Which op a kernel's time and cost belong to: the priced op of every record, vectorised.
+"""`price`: what each distinct call costs, and which op every record's time and cost belong to.
 
 The priced op is the innermost of the link op and its ancestors (below the first autograd wrapper,
 annotation or compiled region) that has dims and a formula, provided no other op below it is priced
@@ -13,54 +13,82 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from traceanalyzer.cost.registry import formula_for
-from traceanalyzer.records import OpCall
+from traceanalyzer.cost.catalog import BUILT_IN, Formulas
+from traceanalyzer.cost.user import used
+from traceanalyzer.inference.borrowed_shapes import Donor, borrow
+from traceanalyzer.records.priced import Priced
 from traceanalyzer.records.trace import Bools, Codes, Ids, OpKind, Trace, distinct
 
 _NONE, _WORK, _AUXILIARY, _FREE, _COMPOSITE = range(5)
 _ROLE_CODES = {"work": _WORK, "auxiliary": _AUXILIARY, "free": _FREE, "composite": _COMPOSITE}
 
 
+def price(
+    trace: Trace, formulas: Formulas = BUILT_IN, donors: Sequence[Trace] = (), capture: str | None = None
+) -> Priced:
+    """The completed `trace` of one device with its prices; each distinct call is priced once.
+
+    `donors`: further traces whose kernels may lend their shapes; `capture`: the file that the user named.
+    """
+    links = link_prices(trace, formulas)
+    others = [Donor(other, link_prices(other, formulas).working_op) for other in donors]
+    borrowed = borrow(Donor(trace, links.working_op), others, capture)
+    ops = distinct(np.concatenate((links.priced_op, trace.kernels.op)))
+    rows = distinct(np.concatenate((trace.ops.call[ops[ops >= 0]], borrowed.call)))
+    prices = {row: formulas.price(borrowed.calls[row]) for row in rows[rows >= 0].tolist()}
+    names = {trace.names[row] for row in distinct(trace.ops.name).tolist()} if formulas.own else set()
+    return Priced(
+        trace=trace,
+        calls=borrowed.calls,
+        prices=prices,
+        priced_op=links.priced_op,
+        overhead=links.overhead,
+        shaped=links.shaped | (borrowed.call >= 0),
+        borrowed_call=borrowed.call,
+        borrowed_run=borrowed.run,
+        notices=(*borrowed.notices, *used(tuple(formulas.own.values()), names)),
+    )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class Ownership:
-    """One entry a record of Trace.kernels."""
+class PriceLinks:
+    """Which op prices each record of Trace.kernels; columns as in `Priced`."""
 
-    priced_op: Ids  # priced op: row in Trace.ops; -1 where nothing prices the record
-    overhead: Bools  # the owner's work is priced in the ops it calls; this is its dispatch time
-    shaped: Bools  # the link op or an ancestor below the first wrapper has dims; or shapes are borrowed
-    calls: Sequence[OpCall]  # Trace.calls; behind them those lent by other traces
-    loan: Ids  # row in `calls` that a record without a link op borrows; -1
-    loan_run: Ids  # equal for the records of one borrowed invocation; -1
+    priced_op: Ids
+    overhead: Bools
+    shaped: Bools
+
+    @property
+    def working_op(self) -> Ids:
+        """The priced op where the record is its work; -1 elsewhere."""
+        return np.where(self.overhead, np.int32(-1), self.priced_op)
 
 
-def own(trace: Trace) -> Ownership:
+def link_prices(trace: Trace, formulas: Formulas = BUILT_IN) -> PriceLinks:
     """Priced op of every record; O(ops x depth) in numpy, no Python loop over rows."""
     ops, kernels = trace.ops, trace.kernels
-    roles, dims, described = _roles_and_dims(trace)
+    roles, dims, described = _roles_and_dims(trace, formulas)
     linked = (kernels.unlinked < 0) & (kernels.op >= 0)
     link_ops = distinct(kernels.op[linked])
     if trace.on_cpu:
         roles[_repeats(trace, dims, roles)] = _COMPOSITE
     blocked = _blocked(trace, roles, dims, link_ops)
-    owner_of = np.full(len(ops) + 1, -1, np.int32)
+    priced_by = np.full(len(ops) + 1, -1, np.int32)
     shaped_of = np.zeros(len(ops) + 1, bool)
-    owner_of[link_ops], shaped_of[link_ops] = _walk(trace, link_ops, roles, described, blocked)
+    priced_by[link_ops], shaped_of[link_ops] = _walk(trace, link_ops, roles, described, blocked)
     overhead_of = np.zeros(len(ops) + 1, bool)
     if trace.on_cpu:
-        orphan = link_ops[owner_of[link_ops] < 0]
+        orphan = link_ops[priced_by[link_ops] < 0]
         delegates = (roles[orphan] == _COMPOSITE) | (roles[orphan] == _AUXILIARY)
         delegating = orphan[blocked[orphan] & dims[orphan] & delegates]
-        owner_of[delegating], overhead_of[delegating] = delegating, True
+        priced_by[delegating], overhead_of[delegating] = delegating, True
         free = orphan[roles[orphan] == _FREE]
-        owner_of[free] = free
+        priced_by[free] = free
     slot = np.where(linked, kernels.op, -1)  # -1 reads the spare last entry
-    nothing = np.full(len(slot), -1, np.int32)
-    return Ownership(
-        owner_of[slot], overhead_of[slot], shaped_of[slot], trace.calls, loan=nothing, loan_run=nothing
-    )
+    return PriceLinks(priced_by[slot], overhead_of[slot], shaped_of[slot])
 
 
-def _roles_and_dims(trace: Trace) -> tuple[Codes, Bools, Bools]:
+def _roles_and_dims(trace: Trace, formulas: Formulas) -> tuple[Codes, Bools, Bools]:
     """Of each op: the role of its formula; whether it has dims; whether it has, or works on numbers alone.
 
     An op on tensors of no dimension, as on a step counter, has its own price, but keeps no op above it,
@@ -70,7 +98,7 @@ def _roles_and_dims(trace: Trace) -> tuple[Codes, Bools, Bools]:
     dims_of_call = np.zeros(len(trace.calls) + 1, bool)
     typed_of_call = np.zeros(len(trace.calls) + 1, bool)
     for row, call in enumerate(trace.calls):
-        formula = formula_for(call)
+        formula = formulas.for_call(call)
         role_of_call[row] = _NONE if formula is None else _ROLE_CODES[formula.role]
         dims_of_call[row] = any(shape != () for shape in call.shapes)
         typed_of_call[row] = any(call.dtypes)
@@ -123,29 +151,29 @@ def _ancestors(parent: Ids, marked: Bools) -> Bools:
 
 
 def _walk(trace: Trace, link_ops: Ids, roles: Codes, dims: Bools, blocked: Bools) -> tuple[Ids, Bools]:
-    """(owner or -1, shaped) of each link op: from it outwards, until a wrapper ends the walk."""
+    """(priced op or -1, shaped) of each link op: from it outwards, until a wrapper ends the walk."""
     ops = trace.ops
-    owner = np.full(len(link_ops), -1, np.int32)
+    found = np.full(len(link_ops), -1, np.int32)
     shaped = np.zeros(len(link_ops), bool)
     current = link_ops.astype(np.int32)
     alive = np.ones(len(link_ops), bool)
-    can_own = dims & ~blocked & (roles != _NONE)
+    can_price = dims & ~blocked & (roles != _NONE)
     if not trace.on_cpu:
-        can_own &= roles != _FREE
+        can_price &= roles != _FREE
     # A kernel that an op launched itself is the op's own work, whatever it calls besides. On a CPU trace
-    # every op has a record, which proves nothing: there an op that merely may delegate owns its time
+    # every op has a record, which proves nothing: there an op that merely may delegate prices its time
     # only where nothing below it is priced.
-    own_work = roles == _WORK if trace.on_cpu else (roles == _WORK) | (roles == _AUXILIARY)
-    first = can_own | (dims & own_work)
+    works = roles == _WORK if trace.on_cpu else (roles == _WORK) | (roles == _AUXILIARY)
+    first = can_price | (dims & works)
     here = first
     while alive.any():
         kind_ok = ops.kind[current] == OpKind.OP
         alive &= kind_ok
         shaped |= alive & dims[current]
-        take = alive & (owner < 0) & here[current]
-        owner[take] = current[take]
+        take = alive & (found < 0) & here[current]
+        found[take] = current[take]
         up = ops.parent[current]
         alive &= up >= 0
         current = np.where(alive, up, current)
-        here = can_own & (roles != _FREE)
-    return owner, shaped
+        here = can_price & (roles != _FREE)
+    return found, shaped

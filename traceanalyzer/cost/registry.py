@@ -7,21 +7,12 @@ says where that can be checked. One fused multiply-add is 2 FLOPs; bytes are com
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
-from functools import lru_cache
-from types import MappingProxyType
-from typing import Literal
 
 from traceanalyzer.records import Cost, OpCall, Reason, Unpriced
+from traceanalyzer.records.priced import Formula, Fusible, Role
 
-Role = Literal[
-    "work",  # does work of its own
-    "auxiliary",  # merely moves or fills: does not stand in the way of the op it serves
-    "free",  # views and allocations: no work
-    "composite",  # delegates: priced only if nothing below it is
-]
 Function = Callable[[OpCall], Cost]
 
 
@@ -33,20 +24,6 @@ class Missing(Exception):
     ) -> None:
         super().__init__(detail)
         self.unpriced = Unpriced(reason, detail, read_bytes, write_bytes)
-
-
-@dataclass(frozen=True, slots=True)
-class Formula:
-    """One registered formula; `name` is an op's, or a pattern with `*`."""
-
-    name: str
-    price: Function
-    source: str
-    role: Role
-
-    @property
-    def doc(self) -> str:
-        return self.price.__doc__ or ""
 
 
 FORMULAS: dict[str, Formula] = {}
@@ -74,34 +51,23 @@ _linalg_solve_ex
 DELEGATING = frozenset(f"aten::{name}" for name in _DELEGATING.split())
 
 
-def op_cost(*names: str, source: str, role: Role = "work") -> Callable[[Function], Function]:
-    """Register a formula for ops, by whole name or by a pattern with `*`; a second one for a name raises."""
+def op_cost(
+    *names: str, source: str, role: Role = "work", fusible: Fusible = "opaque"
+) -> Callable[[Function], Function]:
+    """Register a formula for ops, by whole name or by a pattern with `*`; a second one for a name raises.
+
+    `role` says whether the op works by itself, `fusible` what a compiler can make of it.
+    """
 
     def register(function: Function) -> Function:
         for name in names:
             if name in FORMULAS:
                 raise ValueError(f"{name} has a formula already: {FORMULAS[name].price.__name__}")
-            FORMULAS[name] = Formula(name, function, source, "composite" if name in DELEGATING else role)
+            known_role = "composite" if name in DELEGATING else role
+            FORMULAS[name] = Formula(name, function, source, known_role, fusible)
         return function
 
     return register
-
-
-# Formulas of the user's own that hold in this thread, by name: see cost/user.py.
-_NONE: Mapping[str, Formula] = MappingProxyType({})
-USER: ContextVar[Mapping[str, Formula]] = ContextVar("formulas of the user's own", default=_NONE)
-
-
-def formula_of(name: str) -> Formula | None:
-    """Of an op, the user's formula before ours: by its whole name, else by the longest pattern it fits."""
-    own = USER.get()
-    return (matching(name, own) if own else None) or _built_in(name)
-
-
-@lru_cache(maxsize=65536)
-def _built_in(name: str) -> Formula | None:
-    load_families()
-    return matching(name, FORMULAS)
 
 
 def matching(name: str, formulas: Mapping[str, Formula]) -> Formula | None:
@@ -115,14 +81,8 @@ def matching(name: str, formulas: Mapping[str, Formula]) -> Formula | None:
 USER_TRITON = "user Triton kernel"
 
 
-def formula_for(call: OpCall) -> Formula | None:
-    """The formula of a call: of its operator, or of a Triton kernel that nobody has a formula for."""
-    return formula_of(call.name) or (FORMULAS[USER_TRITON] if call.triton else None)
-
-
-def price_call(call: OpCall) -> Cost | Unpriced:
+def price_with(formula: Formula | None, call: OpCall) -> Cost | Unpriced:
     """What one invocation costs, or why that is not known; never a guess, never zero for the unknown."""
-    formula = formula_for(call)
     if formula is None:
         return Unpriced("no_formula")
     try:
@@ -148,37 +108,9 @@ def _of_numbers(call: OpCall) -> OpCall:
     if any(call.shapes) or not any(call.dtypes):
         return call
     shapes = tuple((1,) if kind else () for kind in call.dtypes)
-    return replace(call, shapes=shapes, strides=())
+    return replace(call, shapes=shapes, input_strides=())
 
 
 def _describes_a_tensor(call: OpCall) -> bool:
     """Nested tensors, and those of a run without record_shapes, leave neither dims nor a type."""
     return any(call.shapes) or any(call.dtypes)
-
-
-@lru_cache(maxsize=1)
-def load_families() -> None:
-    """Import every family once, so that its formulas are registered."""
-    from traceanalyzer.cost.formulas import (  # noqa: F401
-        attention,
-        bitsandbytes,
-        convolution,
-        cpp,
-        foreign,
-        indexing,
-        linalg,
-        lists,
-        matmul,
-        moves,
-        norms,
-        packed,
-        pointwise,
-        pooling,
-        quantized,
-        recurrent,
-        reductions,
-        resample,
-        serving,
-        sparse,
-        triton,
-    )  # fmt: skip

@@ -70,7 +70,7 @@ def numel(dims: Shape) -> int:
 
 def elements_read(call: OpCall, i: int) -> int:
     """Distinct elements of input `i`: an expanded dimension once, and no more than the strides span."""
-    return _distinct(shape(call, i), call.strides[i] if i < len(call.strides) else ())
+    return _distinct(shape(call, i), call.input_strides[i] if i < len(call.input_strides) else ())
 
 
 def _distinct(dims: Shape, strides: Dims) -> int:
@@ -109,7 +109,7 @@ def list_bytes_read(call: OpCall, i: int) -> int:
 def list_elements_read(call: OpCall, i: int) -> int:
     """Distinct elements of the tensors in list `i`."""
     items = call.shapes[i] if i < len(call.shapes) else ()
-    strides = call.strides[i] if i < len(call.strides) else ()
+    strides = call.input_strides[i] if i < len(call.input_strides) else ()
     if len(strides) != len(items):
         return sum(map(numel, shapes_in(call, i)))
     pairs = [(d, s) for d, s in zip(items, strides, strict=True) if isinstance(d, tuple)]

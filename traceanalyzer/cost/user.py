@@ -5,41 +5,48 @@ from __future__ import annotations
 import importlib.metadata
 import inspect
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from traceanalyzer.cost.registry import USER, Formula, Function, matching
+from traceanalyzer.cost.catalog import Formulas
+from traceanalyzer.cost.registry import Function, matching
 from traceanalyzer.records import Notice
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.priced import Formula, Fusible
 
-GROUP = "traceanalyzer.formulas"  # of entry points
-_NAMED = 8  # operators that a warning names
+GROUPS = ("traceanalyzer.formulas", "traceanalyzer.costs")  # of entry points; the second is the older name
+_NAMED = 8  # operators that a notice names
 LINES = ("FLOPs =", "Bytes =", "Assumes")  # that a docstring must have
 _EXAMPLE = "lines `FLOPs = ...`, `Bytes = ...` and `Assumes ...` below what it computes"
 
-_reading: ContextVar[list[Formula] | None] = ContextVar("formulas of the file being read", default=None)
-_of_session: dict[str, Formula] = {}  # by name: those that a session defines outside of any file given
+_registered: list[Formula] = []  # in this session, outside of any file or package that is being loaded
+_of_packages: dict[str, tuple[Formula, ...]] = {}  # by entry point: Python runs a package's modules once
+_LOADING = threading.RLock()
 
 
 @dataclass(frozen=True, slots=True)
-class Added:
-    """Formulas for one analysis, and what went wrong in finding them."""
+class UserFormulas:
+    """Formulas of the user's own for one analysis, and what went wrong in finding them."""
 
     formulas: tuple[Formula, ...] = ()
-    warnings: tuple[Notice, ...] = ()
+    notices: tuple[Notice, ...] = ()
+
+    def catalog(self) -> Formulas:
+        """These before the built-in ones."""
+        return Formulas(self.formulas)
 
 
-def op_cost(*names: str, source: str = "") -> Callable[[Function], Function]:
+def op_cost(*names: str, source: str = "", fusible: Fusible = "opaque") -> Callable[[Function], Function]:
     """Price operators of these names, or patterns with `*`, by the decorated function of an OpCall.
 
     In a file given with `--cost-file`, or in a package with an entry point of the group
     "traceanalyzer.formulas", it holds for the analyses that are given the file or run where the package is
     installed; in a session of its own for all that follow. It replaces a built-in formula of the same name.
+    `fusible` says what a compiler can make of the operator: "element", "reduction" or "opaque".
     The docstring must have lines that begin with `FLOPs =`, `Bytes =` and `Assumes`. UsageError else.
     """
 
@@ -51,35 +58,31 @@ def op_cost(*names: str, source: str = "") -> Callable[[Function], Function]:
             lacks = " and ".join(f"`{line}`" for line in missing)
             what = f"its docstring lacks {lacks}" if names else "it names no operator"
             raise UsageError(f"{place}: the formula {function.__name__}: {what}", fix=f"give it {_EXAMPLE}")
-        found = [Formula(name, function, source or place, "work") for name in names]
-        reading = _reading.get()
-        if reading is not None:
-            reading.extend(found)
-        else:
-            _of_session.update({formula.name: formula for formula in found})
+        with _LOADING:
+            _registered.extend(Formula(name, function, source or place, "work", fusible) for name in names)
         return function
 
     return register
 
 
-def added(files: Sequence[str]) -> Added:
-    """The formulas of the session, of installed packages and of `files`, the later before the earlier.
+def user_formulas(files: Sequence[str]) -> UserFormulas:
+    """The formulas of installed packages, of the session and of `files`, the later before the earlier.
 
     Files are code, and are run. UsageError, in one line, where one cannot be.
     """
-    formulas, warnings = dict(_of_session), []
-    for entry in importlib.metadata.entry_points(group=GROUP):
-        try:
-            with _collecting() as found:
-                entry.load()
-        except Exception as error:  # of somebody else's package: said, not fatal
-            text = f"formulas of {entry.value} are not used: {type(error).__name__}: {error}"
-            warnings.append(Notice("broken_cost_package", text))
-        else:
-            formulas |= {one.name: one for one in found}
+    found: dict[str, Formula] = {}
+    notices = []
+    for group in GROUPS:
+        for entry in importlib.metadata.entry_points(group=group):
+            try:
+                found |= {formula.name: formula for formula in _of_package(entry)}
+            except Exception as error:  # of somebody else's package: said, not fatal
+                text = f"formulas of {entry.value} are not used: {type(error).__name__}: {error}"
+                notices.append(Notice("broken_cost_package", text))
+    found |= {formula.name: formula for formula in _registered}
     for file in files:
-        formulas |= {one.name: one for one in _of_file(Path(file))}
-    return Added(tuple(formulas.values()), tuple(warnings))
+        found |= {formula.name: formula for formula in _of_file(Path(file))}
+    return UserFormulas(tuple(found.values()), tuple(notices))
 
 
 def used(formulas: Sequence[Formula], names: Iterable[str]) -> tuple[Notice, ...]:
@@ -93,32 +96,25 @@ def used(formulas: Sequence[Formula], names: Iterable[str]) -> tuple[Notice, ...
     return (Notice("user_formulas", f"priced by formulas of the user's own: {told}{more}", len(priced)),)
 
 
-@contextmanager
-def using(formulas: Iterable[Formula]) -> Iterator[None]:
-    """Within it, in this thread, `formula_of` knows them."""
-    token = USER.set({formula.name: formula for formula in formulas})
-    try:
-        yield
-    finally:
-        USER.reset(token)
+def _of_package(entry: importlib.metadata.EntryPoint) -> tuple[Formula, ...]:
+    if entry.value not in _of_packages:
+        _of_packages[entry.value] = tuple(_registered_by(entry.load))
+    return _of_packages[entry.value]
 
 
 def _of_file(path: Path) -> list[Formula]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
         raise UsageError(f"{path}: cannot be read ({why})", fix="give --cost-file a Python file") from None
-    module = ModuleType(path.stem)
-    module.__file__ = str(path)
     try:
-        with _collecting() as found:
-            exec(compile(text, str(path), "exec", dont_inherit=True), module.__dict__)
+        found = _registered_by(lambda: _run(path, text))
     except UsageError:
         raise
     except Exception as error:
         raise UsageError(
-            f"{path}{_line(error, str(path))}: {type(error).__name__}: {error}", fix="mend the file"
+            f"{path}{_line(error, str(path))}: {type(error).__name__}: {error}", fix="fix the file"
         ) from None
     if not found:
         raise UsageError(
@@ -127,14 +123,26 @@ def _of_file(path: Path) -> list[Formula]:
     return found
 
 
-@contextmanager
-def _collecting() -> Iterator[list[Formula]]:
-    found: list[Formula] = []
-    token = _reading.set(found)
+def _run(path: Path, text: str) -> None:
+    """Run a file as a module of its own. dataclasses and others look it up in sys.modules by its name."""
+    module = ModuleType(f"traceanalyzer_cost_file_{abs(hash(str(path)))}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module
     try:
-        yield found
+        exec(compile(text, str(path), "exec", dont_inherit=True), module.__dict__)
     finally:
-        _reading.reset(token)
+        del sys.modules[module.__name__]
+
+
+def _registered_by(load: Callable[[], object]) -> list[Formula]:
+    """What `load` registers, taken out of what the session has registered."""
+    with _LOADING:
+        before = len(_registered)
+        try:
+            load()
+            return _registered[before:]
+        finally:
+            del _registered[before:]
 
 
 def _line(error: Exception, file: str) -> str:

@@ -27,7 +27,7 @@ _OPTIONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class DeviceMatch:
     """The device, and what a reader must know about how it was told."""
 
     device: Device
@@ -35,7 +35,7 @@ class Match:
     launch_floor_ns: int | None = None  # measured on it; None: the trace's own short kernels tell
 
 
-def find(properties: DeviceProperties | None, *, amd: bool = False) -> Match:
+def find(properties: DeviceProperties | None, *, amd: bool = False) -> DeviceMatch:
     """The part behind one entry of `deviceProperties`; None where the trace has no such entry."""
     if properties is None:
         return _unknown(None, "the trace has no deviceProperties", ())
@@ -83,7 +83,7 @@ def _is_slice(part: Part, properties: DeviceProperties) -> bool:
     return memory is None or not part.memory_gb or memory / 2**30 <= _MEMORY_RANGE[1] * max(part.memory_gb)
 
 
-def _found(part: Part, properties: DeviceProperties, how: How) -> Match:
+def _found(part: Part, properties: DeviceProperties, how: How) -> DeviceMatch:
     told = "by its name" if how == "trace" else f"by the words of its name {properties.name!r}"
     recorded = {"memory": properties.memory_bytes, "multiprocessors": properties.multiprocessors}
     facts = [word for word, value in recorded.items() if value]
@@ -96,10 +96,10 @@ def _found(part: Part, properties: DeviceProperties, how: How) -> Match:
     if part.bandwidth_bytes_per_s is None:
         message = f"no bandwidth is published for {properties.name!r}: verdicts need --bandwidth"
         warnings.append(Notice("no_bandwidth", message))
-    return Match(device, tuple(warnings))
+    return DeviceMatch(device, tuple(warnings))
 
 
-def _slice(part: Part, properties: DeviceProperties) -> Match:
+def _slice(part: Part, properties: DeviceProperties) -> DeviceMatch:
     """Compute by the share of multiprocessors; bandwidth only where memory shrank alike."""
     assert properties.multiprocessors and part.multiprocessors  # _is_slice
     share = properties.multiprocessors / part.multiprocessors
@@ -126,7 +126,7 @@ def _slice(part: Part, properties: DeviceProperties) -> Match:
         provenance=f"{what}: peaks scaled by {share:.3f}, {band}. {part.origin()}",
     )
     message = f"{properties.name!r} has {what}; compute is scaled, {band}"
-    return Match(device, (Notice("device_slice", message),))
+    return DeviceMatch(device, (Notice("device_slice", message),))
 
 
 def _memory_share(part: Part, memory_bytes: int | None) -> float | None:
@@ -135,7 +135,7 @@ def _memory_share(part: Part, memory_bytes: int | None) -> float | None:
     return memory_bytes / 2**30 / max(part.memory_gb)
 
 
-def _by_properties(properties: DeviceProperties, table: Sequence[Part]) -> Match:
+def _by_properties(properties: DeviceProperties, table: Sequence[Part]) -> DeviceMatch:
     """A name that says nothing or too little: everything else recorded must name the part."""
     telling = telling_words(properties.name)
     same = [p for p in table if _same_hardware(p, properties)]
@@ -159,7 +159,7 @@ def _same_hardware(part: Part, properties: DeviceProperties) -> bool:
     return theirs in (None, ours) and _agrees(part, properties)
 
 
-def _common(taken: Sequence[Part], fits: Sequence[Part], properties: DeviceProperties) -> Match:
+def _common(taken: Sequence[Part], fits: Sequence[Part], properties: DeviceProperties) -> DeviceMatch:
     """What all that are taken have in common; where they differ there is no figure."""
     first = taken[0]
     alike = [all(p.peak(k.engine, k.precision) == k.flop_per_s for p in taken) for k in first.peaks]
@@ -175,11 +175,11 @@ def _common(taken: Sequence[Part], fits: Sequence[Part], properties: DevicePrope
     device = shared.device(how="inferred", provenance=provenance, name=properties.name or name)
     rates = sorted({p.bandwidth_bytes_per_s for p in fits if p.bandwidth_bytes_per_s})
     if len(rates) < 2:
-        return Match(device)
+        return DeviceMatch(device)
     span = f"{si(rates[0], 'B/s')} to {si(rates[-1], 'B/s')} ({rates[-1] / rates[0] - 1:.0%} apart)"
     choice = f"{first.id} is taken" if device.bandwidth_bytes_per_s else "no bandwidth is taken"
     message = f"{why}, whose bandwidths are {span}: {choice}; give --device NAME to say which it is"
-    return Match(device, (Notice("device_inferred", message),))
+    return DeviceMatch(device, (Notice("device_inferred", message),))
 
 
 def _similar(name: str, table: Sequence[Part]) -> list[Part]:
@@ -188,7 +188,7 @@ def _similar(name: str, table: Sequence[Part]) -> list[Part]:
     return list({known[text].id: known[text] for text in close}.values())
 
 
-def _unknown(properties: DeviceProperties | None, why: str, near: Sequence[Part]) -> Match:
+def _unknown(properties: DeviceProperties | None, why: str, near: Sequence[Part]) -> DeviceMatch:
     """No device: times and intensities stay, verdicts need one of the options named here."""
     like = f" Nearest in the table: {', '.join(p.id for p in near[:4])}." if near else ""
     message = f"{why}, so nothing is held against a roof.{like} Give {_OPTIONS}."
@@ -201,4 +201,4 @@ def _unknown(properties: DeviceProperties | None, why: str, near: Sequence[Part]
         multiprocessors=properties.multiprocessors if properties else None,
         provenance=message,
     )
-    return Match(device, (Notice("no_device", message),))
+    return DeviceMatch(device, (Notice("no_device", message),))

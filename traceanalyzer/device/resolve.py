@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from traceanalyzer.device.match import Match, find
+from traceanalyzer.device.match import DeviceMatch, find
 from traceanalyzer.device.options import cpu, described, named, override, part_from_file
 from traceanalyzer.records import Device, Notice
 from traceanalyzer.records.errors import UsageError
@@ -20,7 +20,7 @@ def resolve(
     file: str | None = None,
     peaks: Sequence[str] = (),
     bandwidth: str | None = None,
-) -> Match:
+) -> DeviceMatch:
     """The device number `index` of `trace`, with `--device`, `--device-file`, `--peak`, `--bandwidth`.
 
     DeviceError where an option cannot be used as given, UsageError where options contradict each other
@@ -33,17 +33,17 @@ def resolve(
     if chosen is not None:
         _same_kind(chosen.device, trace)
         floor_ns = chosen.launch_floor_ns or told.launch_floor_ns
-        told = Match(chosen.device, _contradiction(told.device, chosen.device), floor_ns)
+        told = DeviceMatch(chosen.device, _contradiction(told.device, chosen.device), floor_ns)
     device = override(told.device, peaks, bandwidth)
     if bandwidth is not None and device.peaks and chosen is None:
         return replace(told, device=device, warnings=())  # the user has answered what they ask for
     return replace(told, device=device)
 
 
-def _recorded(trace: Trace, index: int) -> Match:
+def _recorded(trace: Trace, index: int) -> DeviceMatch:
     if trace.on_cpu:
         roofs = trace.recording.cpu_roofs if trace.recording else None
-        return Match(cpu(roofs), launch_floor_ns=roofs.launch_floor_ns if roofs else None)
+        return DeviceMatch(cpu(roofs), launch_floor_ns=roofs.launch_floor_ns if roofs else None)
     return find(properties_of(trace.devices, index), amd=trace.amd)
 
 
@@ -58,13 +58,13 @@ def properties_of(devices: Sequence[DeviceProperties], index: int) -> DeviceProp
     return listed or (alike.pop() if len(alike) == 1 else None)
 
 
-def _chosen(name: str | None, file: str | None) -> Match | None:
+def _chosen(name: str | None, file: str | None) -> DeviceMatch | None:
     if name is not None:
-        return Match(named(name))
+        return DeviceMatch(named(name))
     if file is None:
         return None
     part = part_from_file(file)
-    return Match(described(part, file), launch_floor_ns=part.launch_floor_ns)
+    return DeviceMatch(described(part, file), launch_floor_ns=part.launch_floor_ns)
 
 
 def _same_kind(chosen: Device, trace: Trace) -> None:

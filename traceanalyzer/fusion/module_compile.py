@@ -129,7 +129,7 @@ def _for_backward_alone(graph: StepGraph, node: Node, kernel: Region, home: Mapp
 
 
 def _repeatable(node: Node) -> bool:
-    return node.kind == "element" and node.name not in RANDOM and not node.call.name.endswith("_")
+    return node.fusible == "element" and node.name not in RANDOM and not node.call.name.endswith("_")
 
 
 def _readers(graph: StepGraph, node: Node, kernel: Region, home: Mapping[int, Region]) -> list[Region]:

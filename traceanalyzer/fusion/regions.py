@@ -80,7 +80,7 @@ def weight(node: Node, read: int, written: int) -> float:
 
 def joins(graph: StepGraph, node: Node) -> bool:
     """Whether a compiler makes it a part of others; on a CPU its random numbers take longer than ATen's."""
-    return node.kind != "opaque" and not (graph.trace.on_cpu and node.name in RANDOM)
+    return node.fusible != "opaque" and not (graph.trace.on_cpu and node.name in RANDOM)
 
 
 def _thread(graph: StepGraph, node: Node) -> int:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from traceanalyzer.cost.price import Ownership
-from traceanalyzer.cost.registry import price_call
+from traceanalyzer.cost.fusible import elements, reduced
 from traceanalyzer.fusion.evidence.dataflow import Edge, ExternalRead, Tensor, dataflow
 from traceanalyzer.fusion.evidence.execution_trace import UNREAD
-from traceanalyzer.fusion.fusibility import Kind, elements, kind, reduced
-from traceanalyzer.records import Analysis, Cost, OpCall
+from traceanalyzer.records import Cost, Device, IdleCause, OpCall, OpRow, Recording
+from traceanalyzer.records.judged import Judged
+from traceanalyzer.records.priced import Fusible, PricedCall
 from traceanalyzer.records.trace import PHASES, OpKind, Step, Trace, Window
 
 _MOST = 300_000  # kernels of a trace without steps
@@ -31,7 +31,7 @@ class Node:
     phase: str | None
     module: str | None
     name: str  # without `aten::`, and without the `_` of a variant that works in place
-    kind: Kind
+    fusible: Fusible
     elements: int  # of the largest tensor
     reduced: int | None  # elements that become one, of a reduction
 
@@ -48,9 +48,8 @@ Free = Callable[[Node], bool]
 class StepGraph:
     """One step of a trace, and what the analysis found out about the whole."""
 
-    trace: Trace
+    judged: Judged
     step: Step
-    analysis: Analysis
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
     executed: bool  # every edge between nodes is known
@@ -59,6 +58,55 @@ class StepGraph:
         default_factory=dict
     )  # of (place, argument), if proved
     freed_in_step: frozenset[int] = frozenset()  # places of nodes whose results are gone before the step ends
+
+    @property
+    def trace(self) -> Trace:
+        """The completed trace that the step is of."""
+        return self.judged.priced.trace
+
+    @property
+    def device(self) -> Device:
+        """The device and its roofs."""
+        return self.judged.device
+
+    @property
+    def rows(self) -> Sequence[OpRow]:
+        """All op rows of the window, largest first."""
+        return self.judged.rows
+
+    @property
+    def recording(self) -> Recording | None:
+        """What the collector knew."""
+        return self.trace.recording
+
+    @property
+    def busy_ns(self) -> int:
+        """Busy time of the window."""
+        return self.judged.time.busy_ns
+
+    @property
+    def window_ns(self) -> int:
+        """Busy and idle time of the window."""
+        return self.judged.window_ns
+
+    @property
+    def step_count(self) -> int:
+        """What totals of the window are divided by; 1 where the trace has no steps."""
+        return self.judged.step_count
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether the trace says where a step begins and ends."""
+        return self.judged.has_steps
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the device is a GPU."""
+        return self.device.kind == "gpu"
+
+    def idle_ns(self, cause: IdleCause) -> int:
+        """Idle time of the window that has this cause."""
+        return self.judged.idle_ns(cause)
 
     @cached_property
     def into(self) -> dict[int, list[Edge]]:
@@ -94,7 +142,7 @@ class StepGraph:
 
     @cached_property
     def _slowed_ns_per_byte(self) -> float:
-        recording = self.analysis.recording
+        recording = self.recording
         if recording is None or not recording.unprofiled_step_ns or not recording.profiled_step_ns:
             return 0.0
         longer = max(0, recording.profiled_step_ns - recording.unprofiled_step_ns)
@@ -110,13 +158,12 @@ class StepGraph:
     @property
     def floor_ns(self) -> float:
         """What even an empty kernel takes."""
-        return self.analysis.thresholds["launch_floor_ns"]
+        return self.judged.launch_floor_ns
 
     @property
     def step_ns(self) -> float:
         """Of the window, as reports say "a step"; all of it where the trace names none."""
-        time = self.analysis.time
-        return (time.busy_ns + time.idle_ns) / max(1, len(self.analysis.window.steps))
+        return self.window_ns / self.step_count
 
     def above(self, node: Node) -> Iterator[int]:
         """Rows in Trace.ops of what encloses it, from the inside out."""
@@ -136,40 +183,40 @@ class StepGraph:
         return node.call.triton or any(kinds[row] == OpKind.COMPILED for row in self.above(node))
 
 
-def step_graph(trace: Trace, ownership: Ownership, window: Window, analysis: Analysis) -> StepGraph | None:
+def step_graph(judged: Judged) -> StepGraph | None:
     """The step of median length; all of a trace that names no steps; None without operators.
 
     None as well for a long trace that names no steps: nobody waits for what repeats itself a thousand times.
     """
-    if not len(trace.ops) or not window.steps and len(trace.kernels) > _MOST:
+    priced, trace = judged.priced, judged.priced.trace
+    if not len(trace.ops) or not judged.has_steps and len(trace.kernels) > _MOST:
         return None
-    step = median_step(window) or Step("", 0, int(trace.ops.start_ns.min()), int(trace.ops.end_ns.max()) + 1)
-    flow = dataflow(trace, ownership, step)
-    ops = trace.ops
-    rows = flow.units.op.tolist()
-    known = {row: _known(trace.calls[row]) for row in {int(ops.call[op]) for op in rows}}
+    whole = Step("", 0, int(trace.ops.start_ns.min()), int(trace.ops.end_ns.max()) + 1)
+    step = median_step(judged.window) or whole
+    flow = dataflow(priced, step)
+    ops, units = trace.ops, flow.step_ops
+    rows = units.op.tolist()
+    calls = ops.call[units.op].tolist()
+    known = {row: _known(priced.prices[row]) for row in set(calls)}
     nodes = []
-    for place, row in enumerate(rows):
-        call = int(ops.call[row])
+    for place, (row, call) in enumerate(zip(rows, calls, strict=True)):
         cost, name, joined, size, length = known[call]
         nodes.append(Node(
-            place, row, trace.calls[call], cost,
-            int(flow.units.time_ns[place]), int(flow.units.records[place]),
+            place, row, priced.prices[call].call, cost,
+            int(units.time_ns[place]), int(units.records[place]),
             PHASES[ops.phase[row]] if ops.phase[row] >= 0 else None,
             trace.names[ops.module[row]] if ops.module[row] >= 0 else None, name, joined, size, length,
         ))  # fmt: skip
-    return StepGraph(trace, step, analysis, tuple(nodes), flow.edges, flow.executed, flow.external_reads,
-                 flow.argument_tensors, flow.freed_in_step)  # fmt: skip
+    return StepGraph(judged, step, tuple(nodes), flow.edges, flow.executed, flow.external_reads,
+                     flow.argument_tensors, flow.freed_in_step)  # fmt: skip
 
 
-def _known(call: OpCall) -> tuple[Cost | None, str, Kind, int, int | None]:
+def _known(priced: PricedCall) -> tuple[Cost | None, str, Fusible, int, int | None]:
     """What holds for every invocation of one call: its cost, name, kind, elements, and those it reduces."""
-    priced = price_call(call)
-    cost = priced if isinstance(priced, Cost) else None
-    name = call.name.removeprefix("aten::").rstrip("_")
-    if cost is None:
-        return None, name, kind(call), 0, None
-    return cost, name, kind(call), elements(call, cost), reduced(call, cost)
+    name = priced.call.name.removeprefix("aten::").rstrip("_")
+    if priced.known is None:
+        return None, name, priced.fusible, 0, None
+    return priced.known, name, priced.fusible, elements(priced), reduced(priced)
 
 
 def median_step(window: Window) -> Step | None:

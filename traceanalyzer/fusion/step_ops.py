@@ -6,14 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from traceanalyzer.cost.price import Ownership
-from traceanalyzer.cost.registry import formula_for, price_call
-from traceanalyzer.records import Cost
-from traceanalyzer.records.trace import Bools, Ids, Ints, OpKind, RecordKind, Step, Trace, distinct
+from traceanalyzer.records.priced import Priced
+from traceanalyzer.records.trace import Bools, Ids, Ints, OpKind, RecordKind, Step, distinct
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Units:
+class StepOps:
     """One entry an invocation of a priced operator, or of one that launched work and has no price."""
 
     op: Ids  # row in Trace.ops, ascending by the operator's start
@@ -21,26 +19,27 @@ class Units:
     records: Ints  # how many they are: kernels, or the op's own and its parts' on a CPU
 
 
-def units(trace: Trace, ownership: Ownership, step: Step) -> Units:
+def step_ops(priced: Priced, step: Step) -> StepOps:
     """Those whose work was launched within `step`; views, allocations and mere dispatch apart.
 
     What a unit calls is a part of it.
     """
+    trace = priced.trace
     kernels, ops = trace.kernels, trace.ops
     within = (kernels.launch_ns >= step.start_ns) & (kernels.launch_ns < step.end_ns)
     works = (kernels.kind == RecordKind.KERNEL) | (kernels.kind == RecordKind.HOST)
-    linked = (kernels.unlinked < 0) & (kernels.op >= 0) & ~ownership.overhead
+    linked = (kernels.unlinked < 0) & (kernels.op >= 0) & ~priced.overhead
     records = np.flatnonzero(within & works & linked)
-    owner = np.where(ownership.priced_op[records] >= 0, ownership.priced_op[records], kernels.op[records])
-    kept = ~_idle(trace, owner) & (ops.call[owner] >= 0) & (ops.kind[owner] == OpKind.OP)
-    records, owner = records[kept], _outermost(ops.parent, owner[kept])
-    rows = distinct(owner)
-    place = np.searchsorted(rows, owner)
+    op = np.where(priced.priced_op[records] >= 0, priced.priced_op[records], kernels.op[records])
+    kept = ~_idle(priced, op) & (ops.call[op] >= 0) & (ops.kind[op] == OpKind.OP)
+    records, op = records[kept], _outermost(ops.parent, op[kept])
+    rows = distinct(op)
+    place = np.searchsorted(rows, op)
     time_ns = np.zeros(len(rows), np.int64)
     np.add.at(time_ns, place, kernels.duration_ns[records])
     count = np.bincount(place, minlength=len(rows))
     order = np.argsort(ops.start_ns[rows], kind="stable")
-    return Units(rows[order].astype(np.int32), time_ns[order], count[order])
+    return StepOps(rows[order].astype(np.int32), time_ns[order], count[order])
 
 
 def _outermost(parent: Ids, rows: Ids) -> Ids:
@@ -54,19 +53,18 @@ def _outermost(parent: Ids, rows: Ids) -> Ids:
     return found
 
 
-def _idle(trace: Trace, rows: Ids) -> Bools:
+def _idle(priced: Priced, rows: Ids) -> Bools:
     """Whether each op moves nothing: a view, an allocation, a question about a tensor.
 
     On a CPU every operator has a record; one that nothing is known of is taken for mere dispatch there.
     """
+    trace = priced.trace
     calls = distinct(trace.ops.call[rows])
     idle = np.zeros(len(trace.calls) + 1, bool)
     for row in calls[calls >= 0].tolist():
-        call = trace.calls[row]
-        formula = formula_for(call)
-        if formula is None:
+        known = priced.prices[row]
+        if known.formula is None:
             idle[row] = trace.on_cpu
-            continue
-        cost = price_call(call)
-        idle[row] = formula.role == "free" or isinstance(cost, Cost) and not cost.bytes
+        else:
+            idle[row] = known.role == "free" or known.known is not None and not known.known.bytes
     return idle[trace.ops.call[rows]]

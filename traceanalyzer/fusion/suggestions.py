@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from traceanalyzer.fusion.module_compile import together
-from traceanalyzer.fusion.rules import Match, Rule, rules
+from traceanalyzer.fusion.rules import RULES, Match, Rule
 from traceanalyzer.fusion.savings import added, possible, proved, saving
-from traceanalyzer.fusion.step_graph import Node, StepGraph
-from traceanalyzer.records import Analysis, Band, Suggestion
+from traceanalyzer.fusion.step_graph import Node, StepGraph, step_graph
+from traceanalyzer.records import Band, Suggestion
+from traceanalyzer.records.judged import Judged
+from traceanalyzer.records.suggestion import Suggestions
 from traceanalyzer.records.units import duration, si
 
 _LEAST = 0.002  # of the step: what saves less, by its middle, is not worth a reader's minute
@@ -19,6 +21,12 @@ _STARVED = 0.3  # of the window, that the device waits for launches: then faster
 _SHOWN = 12  # operators of a place
 _COMPILED = "model = torch.compile(model)"
 _EACH = "        module.compile()"
+
+
+def suggest(judged: Judged) -> Suggestions:
+    """What would save time on the device that was judged."""
+    graph = step_graph(judged)
+    return Suggestions(suggestions(graph) if graph else None)
 
 
 def suggestions(found: StepGraph) -> tuple[Suggestion, ...]:
@@ -34,7 +42,7 @@ def suggestions(found: StepGraph) -> tuple[Suggestion, ...]:
 def applied(found: StepGraph) -> Iterator[tuple[Rule, list[Match]]]:
     """Each rule with the places where it applies; none claims an operator of another's."""
     taken = {node.place for node in found.nodes if found.compiled(node)}
-    for rule in rules():
+    for rule in RULES:
         matches = list(rule.find(found, partial(_free, frozenset(taken))))
         taken |= {node.place for match in matches for node in match.nodes}
         yield rule, matches
@@ -74,7 +82,7 @@ def _told(found: StepGraph, rule: Rule, group: Sequence[Match]) -> Suggestion | 
         undisturbed = sum(found.undisturbed_ns(match.nodes) for match in group)
         band = possible(band) if tier == "T3" else proved(band, undisturbed)
     largest = max(group, key=lambda match: sum(node.time_ns for node in match.nodes))
-    starved = _waits(found.analysis) >= _STARVED and rule.name != "launch_bound"
+    starved = _waits(found) >= _STARVED and rule.name != "launch_bound"
     untimed = band is None and largest.after is not None
     least = (_LEAST_ELSE if untimed or starved else _LEAST) * found.step_ns
     if (largest.nodes and time < least) or band is not None and band.mid < least:
@@ -105,19 +113,17 @@ def _band(found: StepGraph, group: Sequence[Match]) -> Band | None:
         band = match.saved
         if band is None and match.after is not None:
             time = found.undisturbed_ns(match.nodes)
-            band = saving(time, match.after, found.analysis.device, found.floor_ns)
+            band = saving(time, match.after, found.device, found.floor_ns)
         if band is None:
             return None
         bands.append(band)
     return added(bands)
 
 
-def _waits(analysis: Analysis) -> float:
+def _waits(graph: StepGraph) -> float:
     """Share of the window in which a GPU waits for launches; 0 where the trace names no steps."""
-    gaps = sum(part.time_ns for part in analysis.time.idle_by_cause if part.cause == "launch_gap")
-    whole = analysis.time.busy_ns + analysis.time.idle_ns
-    known = whole and analysis.device.kind == "gpu" and analysis.window.steps
-    return gaps / whole if known else 0.0
+    known = graph.window_ns and graph.on_gpu and graph.has_steps
+    return graph.idle_ns("launch_gap") / graph.window_ns if known else 0.0
 
 
 def _warnings(found: StepGraph, group: Sequence[Match], band: Band | None, starved: bool) -> list[str]:
@@ -128,7 +134,7 @@ def _warnings(found: StepGraph, group: Sequence[Match], band: Band | None, starv
     if starved and band is not None:
         told.append("the device waits for launches much of the time: this saves kernel time, and the step "
                     "gets shorter only where kernels are the longer of the two")  # fmt: skip
-    if not found.analysis.window.steps:
+    if not found.has_steps:
         told.append("the trace names no steps: the saving is that of the whole trace")
     return told
 

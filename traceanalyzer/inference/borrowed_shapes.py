@@ -3,17 +3,16 @@
 A kernel launched before the recording began borrows where every identical kernel (name, grid, block)
 belongs to one and the same call. A kernel replayed from a graph borrows where the same sequence of
 kernels was seen eagerly, or at capture. Nothing is borrowed where calls differ, where a part of an
-invocation is missing, or where the kernel took another time than its lenders.
+invocation is missing, or where the kernel took another time than its offers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from traceanalyzer.cost.price import Ownership
 from traceanalyzer.inference.kernel_sequences import Sequences, Signs, sequences, windows
 from traceanalyzer.records import Notice, OpCall
 from traceanalyzer.records.trace import UNLINKED, Bools, Ids, Ints, RecordKind, Trace
@@ -23,57 +22,84 @@ _GRAPH = UNLINKED.index("cuda_graph")
 _BEFORE = (UNLINKED.index("no_launch"), UNLINKED.index("no_correlation"))
 _RUN = 8  # kernels in a row that must agree, or the whole graph where it has fewer
 _SHORTEST = 3  # a graph of fewer kernels is no evidence
-_TIMES = 2  # how far a kernel's time may be from its lenders' median, either way,
+_TIMES = 2  # how far a kernel's time may be from its offers' median, either way,
 _SLACK_NS = 2000  # and by how much besides, for kernels of a few ticks of the clock
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Lender:
+class Donor:
+    """A trace, and of each of its records the op whose work it is: row in Trace.ops, -1 where unknown."""
+
+    trace: Trace
+    op: Ids
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Borrowed:
+    """Of each record the call that it borrows; `calls` are the trace's and, behind them, the donors'."""
+
+    calls: Sequence[OpCall]
+    call: Ids  # row in `calls`; -1
+    run: Ids  # equal for the records of one borrowed invocation; -1
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Offers:
     """Kernels whose call is known, with what each can lend: the k-th kernel of a call's invocation."""
 
     kernels: Sequences
     duration_ns: Ints  # 0: the launch was recorded, the kernel was not
-    call: Ids  # row in the calls of the loans; -1: this kernel has nothing to lend
+    call: Ids  # row in the calls that can be borrowed; -1: this kernel has nothing to lend
     place: Ids  # k, from 0
     size: Ids  # kernels of the invocation
 
 
-def borrow(trace: Trace, ownership: Ownership, others: Sequence[tuple[Trace, Ownership]] = ()) -> Ownership:
-    """`ownership` with a call and an invocation for every unlinked kernel that can borrow one.
+def borrow(mine: Donor, others: Sequence[Donor] = (), capture: str | None = None) -> Borrowed:
+    """A call and an invocation for every unlinked kernel of `mine` that can borrow one.
 
-    `others`: further traces that may lend. O(kernels log kernels) in numpy.
+    `others`: further traces that may lend; `capture`: the file that the user named for it.
+    O(kernels log kernels) in numpy.
     """
+    found = _borrowed(mine, others)
+    return Borrowed(found.calls, found.call, found.run, _notices(mine.trace, found.call, capture))
+
+
+def _borrowed(mine: Donor, others: Sequence[Donor]) -> Borrowed:
+    trace = mine.trace
     code = trace.kernels.unlinked
     early, graph = np.isin(code, _BEFORE), code == _GRAPH
+    none = np.full(len(code), -1, np.int32)
+    nothing = Borrowed(trace.calls, none, none)
     if not (early | graph).any():
-        return ownership
+        return nothing
     vocabulary: dict[str, int] = {}
     calls = _Calls(trace.calls)
-    lender = _joined([_lender(one, owned, vocabulary, calls) for one, owned in [(trace, ownership), *others]])
-    item = _items(lender)
+    offers = _joined([_offers(donor, vocabulary, calls) for donor in (mine, *others)])
+    item = _items(offers)
     if not (item >= 0).any():
-        return ownership
+        return nothing
     group = np.where(graph, trace.kernels.launch.astype(np.int64) + 1, np.where(early, 0, -1))
     wanted = sequences(trace, group, vocabulary)
-    found = _by_sequence(wanted, graph[wanted.record], lender, item)
-    alone = _by_itself(wanted, lender, item)
+    found = _by_sequence(wanted, graph[wanted.record], offers, item)
+    alone = _by_itself(wanted, offers, item)
     found = np.where((found < 0) & early[wanted.record], alone, found)
-    found[~_took_as_long(trace, wanted, found, lender, item)] = -1
-    return _lent(ownership, wanted, found, lender, item, calls)
+    found[~_took_as_long(trace, wanted, found, offers, item)] = -1
+    return _whole_calls(nothing, wanted, found, offers, item, calls)
 
 
-def loan_warnings(trace: Trace, ownership: Ownership, capture: str | None) -> tuple[Notice, ...]:
-    """What a reader must know of the loans; `capture`: the second trace that was asked, if one was."""
-    kernels, lent = trace.kernels, ownership.loan >= 0
+def _notices(trace: Trace, call: Ids, capture: str | None) -> tuple[Notice, ...]:
+    """What a reader must know; `capture`: the second trace that was asked, if one was."""
+    kernels, borrows = trace.kernels, call >= 0
     found = []
-    if lent.any():
-        share = int(kernels.duration_ns[lent].sum()) / max(int(kernels.duration_ns.sum()), 1)
+    if borrows.any():
+        share = int(kernels.duration_ns[borrows].sum()) / max(int(kernels.duration_ns.sum()), 1)
         text = (
             f"{percent(share)} of GPU time: kernels whose own launch tells no shapes are priced with those "
             "of identical kernels whose launch was recorded"
         )
-        found.append(Notice("borrowed_shapes", text, int(lent.sum())))
-    if capture and not lent[kernels.unlinked == _GRAPH].any():
+        found.append(Notice("borrowed_shapes", text, int(borrows.sum())))
+    if capture and not borrows[kernels.unlinked == _GRAPH].any():
         text = f"{capture} lends no shapes: it holds no sequence of kernels that a graph replayed"
         found.append(Notice("capture_without_match", text))
     return tuple(found)
@@ -98,13 +124,12 @@ class _Calls:
         return place
 
 
-def _lender(trace: Trace, ownership: Ownership, vocabulary: dict[str, int], calls: _Calls) -> _Lender:
+def _offers(donor: Donor, vocabulary: dict[str, int], calls: _Calls) -> _Offers:
     """The linked kernels of one trace; what has no priced call lends nothing but still contradicts."""
-    kernels = trace.kernels
+    trace, kernels = donor.trace, donor.trace.kernels
     linked = sequences(trace, np.where(kernels.unlinked < 0, 0, -1), vocabulary)
-    owner = np.where(ownership.overhead, -1, ownership.priced_op)
-    place, size = _places(trace, owner)
-    call = np.append(trace.ops.call, np.int32(-1))[owner]
+    place, size = _places(trace, donor.op)
+    call = np.append(trace.ops.call, np.int32(-1))[donor.op]
     if trace.calls is not calls.own:
         rows = np.full(len(trace.calls) + 1, -1, np.int32)
         for row in np.unique(call[call >= 0]).tolist():
@@ -112,18 +137,18 @@ def _lender(trace: Trace, ownership: Ownership, vocabulary: dict[str, int], call
         call = rows[call]
     mine = linked.record
     call = np.where(size[mine] > 0, call[mine], -1).astype(np.int32)
-    return _Lender(linked, kernels.duration_ns[mine], call, place[mine], size[mine])
+    return _Offers(linked, kernels.duration_ns[mine], call, place[mine], size[mine])
 
 
-def _places(trace: Trace, owner: Ids) -> tuple[Ids, Ids]:
-    """(k, kernels of the invocation) of each record; 0 kernels where it has no owner or several streams."""
+def _places(trace: Trace, op: Ids) -> tuple[Ids, Ids]:
+    """(k, kernels of the invocation) of each record; 0 kernels where it has no op or several streams."""
     kernels = trace.kernels
     place, size = np.zeros(len(kernels), np.int32), np.zeros(len(kernels), np.int32)
-    mine = np.flatnonzero((owner >= 0) & (kernels.kind == RecordKind.KERNEL))
-    mine = mine[np.lexsort((mine, kernels.start_ns[mine], owner[mine]))]
+    mine = np.flatnonzero((op >= 0) & (kernels.kind == RecordKind.KERNEL))
+    mine = mine[np.lexsort((mine, kernels.start_ns[mine], op[mine]))]
     if not len(mine):
         return place, size
-    opens = np.flatnonzero(np.append(True, owner[mine][1:] != owner[mine][:-1]))
+    opens = np.flatnonzero(np.append(True, op[mine][1:] != op[mine][:-1]))
     count = np.diff(opens, append=len(mine))
     stream = kernels.stream[mine]
     alone = np.maximum.reduceat(stream, opens) == np.minimum.reduceat(stream, opens)
@@ -132,34 +157,34 @@ def _places(trace: Trace, owner: Ids) -> tuple[Ids, Ids]:
     return place, size
 
 
-def _joined(lenders: Sequence[_Lender]) -> _Lender:
+def _joined(offers: Sequence[_Offers]) -> _Offers:
     """One behind the other, their segments apart."""
-    offset = np.cumsum([0, *(int(one.kernels.segment.max(initial=0)) + 1 for one in lenders)])
-    segments = [one.kernels.segment + shift for one, shift in zip(lenders, offset, strict=False)]
+    offset = np.cumsum([0, *(int(one.kernels.segment.max(initial=0)) + 1 for one in offers)])
+    segments = [one.kernels.segment + shift for one, shift in zip(offers, offset, strict=False)]
     kernels = Sequences(
-        record=np.concatenate([one.kernels.record for one in lenders]),
+        record=np.concatenate([one.kernels.record for one in offers]),
         segment=np.concatenate(segments).astype(np.int32),
-        named=np.concatenate([one.kernels.named for one in lenders]),
-        shaped=np.concatenate([one.kernels.shaped for one in lenders]),
-        measured=np.concatenate([one.kernels.measured for one in lenders]),
+        named=np.concatenate([one.kernels.named for one in offers]),
+        shaped=np.concatenate([one.kernels.shaped for one in offers]),
+        measured=np.concatenate([one.kernels.measured for one in offers]),
     )
-    return _Lender(
+    return _Offers(
         kernels,
-        np.concatenate([one.duration_ns for one in lenders]),
-        np.concatenate([one.call for one in lenders]),
-        np.concatenate([one.place for one in lenders]),
-        np.concatenate([one.size for one in lenders]),
+        np.concatenate([one.duration_ns for one in offers]),
+        np.concatenate([one.call for one in offers]),
+        np.concatenate([one.place for one in offers]),
+        np.concatenate([one.size for one in offers]),
     )
 
 
-def _items(lender: _Lender) -> Ids:
+def _items(offers: _Offers) -> Ids:
     """A number for each distinct (call, place, size) that can be lent; -1 where there is none."""
-    table = np.stack((lender.call, lender.place, lender.size))
+    table = np.stack((offers.call, offers.place, offers.size))
     _, item = np.unique(table, axis=1, return_inverse=True)
-    return np.where(lender.call >= 0, item.reshape(-1), -1).astype(np.int32)
+    return np.where(offers.call >= 0, item.reshape(-1), -1).astype(np.int32)
 
 
-def _by_sequence(wanted: Sequences, graph: Bools, lender: _Lender, item: Ids) -> Ids:
+def _by_sequence(wanted: Sequences, graph: Bools, offers: _Offers, item: Ids) -> Ids:
     """Of each wanted kernel the one item that every equal run of kernels has in its place; else -1.
 
     Where a replay records no grid (ROCm) the names of the whole graph must agree.
@@ -171,11 +196,11 @@ def _by_sequence(wanted: Sequences, graph: Bools, lender: _Lender, item: Ids) ->
     found = np.full(len(wanted), -1, np.int32)
     for by_shape in (True, False):
         ask = wanted.shaped if by_shape else wanted.named
-        offer = lender.kernels.shaped if by_shape else lender.kernels.named
+        offer = offers.kernels.shaped if by_shape else offers.kernels.named
         chosen = usable & (measured == by_shape)
         for size in np.unique(run[chosen]).tolist():
             mine = np.flatnonzero(chosen & (run == size))
-            found[mine] = _agreed(ask[mine], wanted.segment[mine], offer, lender.kernels.segment, item, size)
+            found[mine] = _agreed(ask[mine], wanted.segment[mine], offer, offers.kernels.segment, item, size)
     return found
 
 
@@ -200,27 +225,27 @@ def _agreed(ask: Signs, segment: Ids, offer: Signs, offered_segment: Ids, item: 
     return np.where(low == high, high, -1).astype(np.int32)
 
 
-def _by_itself(wanted: Sequences, lender: _Lender, item: Ids) -> Ids:
+def _by_itself(wanted: Sequences, offers: _Offers, item: Ids) -> Ids:
     """Of each wanted kernel the one item that all identical kernels have; else -1."""
-    offered = np.flatnonzero(lender.kernels.measured)
+    offered = np.flatnonzero(offers.kernels.measured)
     found = np.full(len(wanted), -1, np.int32)
     if not len(offered):
         return found
-    order = offered[np.argsort(lender.kernels.shaped[offered], kind="stable")]
-    keys, opens = np.unique(lender.kernels.shaped[order], return_index=True)
+    order = offered[np.argsort(offers.kernels.shaped[offered], kind="stable")]
+    keys, opens = np.unique(offers.kernels.shaped[order], return_index=True)
     least, most = np.minimum.reduceat(item[order], opens), np.maximum.reduceat(item[order], opens)
     slot = np.minimum(np.searchsorted(keys, wanted.shaped), len(keys) - 1)
     hit = (keys[slot] == wanted.shaped) & wanted.measured & (least == most)[slot]
     return np.where(hit, least[slot], -1).astype(np.int32)
 
 
-def _took_as_long(trace: Trace, wanted: Sequences, found: Ids, lender: _Lender, item: Ids) -> Bools:
-    """Whether each kernel ran about as long as the lenders' median: the same work takes the same time."""
-    timed = (item >= 0) & (lender.duration_ns > 0)
-    order = np.flatnonzero(timed)[np.lexsort((lender.duration_ns[timed], item[timed]))]
+def _took_as_long(trace: Trace, wanted: Sequences, found: Ids, offers: _Offers, item: Ids) -> Bools:
+    """Whether each kernel ran about as long as the offers' median: the same work takes the same time."""
+    timed = (item >= 0) & (offers.duration_ns > 0)
+    order = np.flatnonzero(timed)[np.lexsort((offers.duration_ns[timed], item[timed]))]
     count = np.bincount(item[order], minlength=int(item.max(initial=0)) + 1)
     begins = np.cumsum(count) - count
-    middle = np.append(lender.duration_ns[order], 0)[np.minimum(begins + count // 2, len(order))]
+    middle = np.append(offers.duration_ns[order], 0)[np.minimum(begins + count // 2, len(order))]
     usual = np.where(count > 0, middle, 0)[found]
     took = trace.kernels.duration_ns[wanted.record]
     alike = (took <= _TIMES * usual + _SLACK_NS) & (usual <= _TIMES * took + _SLACK_NS)
@@ -228,13 +253,13 @@ def _took_as_long(trace: Trace, wanted: Sequences, found: Ids, lender: _Lender, 
     return fits
 
 
-def _lent(
-    ownership: Ownership, wanted: Sequences, found: Ids, lender: _Lender, item: Ids, calls: _Calls
-) -> Ownership:
-    """Loans for whole invocations: kernels 0 to m - 1 of one call, one behind the other."""
+def _whole_calls(
+    nothing: Borrowed, wanted: Sequences, found: Ids, offers: _Offers, item: Ids, calls: _Calls
+) -> Borrowed:
+    """Only whole invocations are borrowed: kernels 0 to m - 1 of one call, one behind the other."""
     sample = np.zeros(int(item.max(initial=-1)) + 2, np.int64)  # -1 reads the spare last entry
     sample[item] = np.arange(len(item))
-    call, place, size = (column[sample[found]] for column in (lender.call, lender.place, lender.size))
+    call, place, size = (column[sample[found]] for column in (offers.call, offers.place, offers.size))
     here = np.arange(len(found))
     first = np.maximum.accumulate(np.where((found >= 0) & (place == 0), here, -1))
     whole = (found >= 0) & (first >= 0) & (place == here - first)
@@ -242,8 +267,7 @@ def _lent(
         whole &= column == column[first]
     members = np.bincount(first[whole], minlength=len(found) + 1)
     whole &= members[first] == size
-    loan, run = ownership.loan.copy(), ownership.loan_run.copy()
-    loan[wanted.record[whole]] = call[whole]
+    borrowed, run = nothing.call.copy(), nothing.run.copy()
+    borrowed[wanted.record[whole]] = call[whole]
     run[wanted.record[whole]] = wanted.record[first[whole]]
-    lent = [*calls.own, *calls.added] if calls.added else calls.own
-    return replace(ownership, loan=loan, loan_run=run, calls=lent, shaped=ownership.shaped | (loan >= 0))
+    return Borrowed([*calls.own, *calls.added] if calls.added else calls.own, borrowed, run)

@@ -12,7 +12,7 @@ from traceanalyzer.inference.index_sizes import index_proofs
 from traceanalyzer.inference.list_dtypes import list_dtypes
 from traceanalyzer.inference.output_shapes import Proof, output_proofs
 from traceanalyzer.records import OpCall
-from traceanalyzer.records.trace import Ids, Kernels, Ops
+from traceanalyzer.records.trace import Trace
 
 
 class ExtendedCalls(Sequence[OpCall]):
@@ -38,25 +38,25 @@ class ExtendedCalls(Sequence[OpCall]):
         return self._proved[place - len(self._recorded)]
 
 
-def infer(
-    names: Sequence[str], ops: Ops, kernels: Kernels, calls: Sequence[OpCall], forward: Ids
-) -> tuple[Ops, Sequence[OpCall]]:
-    """Ops and calls in which each invocation points to a call that says what was proved of it.
+def complete(trace: Trace) -> Trace:
+    """The trace, each invocation of an op pointing to a call that says what was proved of it.
 
     Calls alike in everything recorded become two where different outputs or dtypes are proved. A
-    recorded call keeps its row. `forward`: the forward op of each backward node, -1 elsewhere.
+    recorded call keeps its row.
     """
-    outputs = output_proofs(ops, calls, forward) | index_proofs(names, ops, calls)
-    dtypes = list_dtypes(names, ops, kernels, calls)
+    names, ops, calls = trace.names, trace.ops, trace.calls
+    outputs = output_proofs(ops, calls) | index_proofs(names, ops, calls)
+    dtypes = list_dtypes(names, ops, trace.kernels, calls)
     if not outputs and not dtypes:
-        return ops, calls
+        return trace
     places: dict[tuple[int, Proof | None, tuple[str, str | None] | None], int] = {}
     call = ops.call.copy()
     for row in sorted(outputs.keys() | dtypes.keys()):
         key = (int(ops.call[row]), outputs.get(row), dtypes.get(row))
         call[row] = len(calls) + places.setdefault(key, len(places))
     proved = [_with(calls[base], proof, items) for base, proof, items in places]
-    return replace(ops, call=call.astype(np.int32)), ExtendedCalls(calls, proved)
+    known = replace(ops, call=call.astype(np.int32))
+    return replace(trace, ops=known, calls=ExtendedCalls(calls, proved))
 
 
 def _with(call: OpCall, proof: Proof | None, items: tuple[str, str | None] | None) -> OpCall:

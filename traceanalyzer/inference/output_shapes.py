@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from traceanalyzer.records import OpCall, Shape
-from traceanalyzer.records.trace import Codes, Ids, OpKind, Ops
+from traceanalyzer.records.trace import Codes, OpKind, Ops
 from traceanalyzer.trace.linking.tree import nearest
 
 FROM_BACKWARD = "the gradient its backward node was given"
@@ -48,13 +48,13 @@ class Proof:
     indices: tuple[Shape, ...] = ()
 
 
-def output_proofs(ops: Ops, calls: Sequence[OpCall], forward: Ids) -> dict[int, Proof]:
-    """Row in `ops` -> proof of its output's shape. `forward`: the forward op of each backward node."""
+def output_proofs(ops: Ops, calls: Sequence[OpCall]) -> dict[int, Proof]:
+    """Row in `ops` -> proof of its output's shape."""
     family = _families(calls)
     found = dict(_gradient_parts(ops, calls))
     if not family.any():
         return found
-    found |= dict(_by_backward(ops, calls, forward, family))
+    found |= dict(_by_backward(ops, calls, family))
     chains = _chains(ops, calls, family)
     _share(found, chains, ops, calls, family)
     by_consumer = dict(_by_consumers(ops, calls, chains, family, found))
@@ -73,10 +73,9 @@ def _families(calls: Sequence[OpCall]) -> Codes:
     return of
 
 
-def _by_backward(
-    ops: Ops, calls: Sequence[OpCall], forward: Ids, family: Codes
-) -> Iterator[tuple[int, Proof]]:
+def _by_backward(ops: Ops, calls: Sequence[OpCall], family: Codes) -> Iterator[tuple[int, Proof]]:
     """From the first argument of the node, or of the backward op inside it; both must agree."""
+    forward = ops.forward
     nodes = np.flatnonzero((forward >= 0) & (ops.kind == OpKind.AUTOGRAD) & (ops.call >= 0))
     nodes = nodes[family[ops.call[forward[nodes]]] > 0]
     said: dict[int, set[Shape]] = {}

@@ -1,17 +1,15 @@
-"""Several devices or processes: one Analysis each, one of them on top, nothing summed."""
+"""Several devices or processes: one Analysis each, one of them chosen, nothing summed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
-from traceanalyzer.records import Analysis, RankEntry, SourceFile
+from traceanalyzer.records import Analysis, Job, RankEntry, SourceFile
 from traceanalyzer.records.errors import UsageError
 
 
-def on_top(analyses: Sequence[Analysis], rank: int | None, gpu: int | None) -> Analysis:
-    """The analysis of (`rank`, `gpu`), by default the busiest, carrying an entry for every one."""
+def job_of(analyses: Sequence[Analysis], rank: int | None, gpu: int | None) -> Job:
+    """The analysis of (`rank`, `gpu`), by default the busiest, with an entry for every one of several."""
     wanted = [
         one for one in analyses
         if (rank is None or _file(one).rank == rank) and (gpu is None or _file(one).device_index == gpu)
@@ -20,12 +18,8 @@ def on_top(analyses: Sequence[Analysis], rank: int | None, gpu: int | None) -> A
         there = ", ".join(f"rank {_file(a).rank} GPU {_file(a).device_index}" for a in analyses)
         raise UsageError(f"no work of rank {rank}, GPU {gpu} in the input (there is: {there})",
                          fix="give --rank and --gpu as listed, or leave them out")  # fmt: skip
-    top = max(wanted, key=lambda one: one.time.busy_ns)
-    if len(analyses) == 1:
-        return top
-    entries = tuple(entry(one) for one in analyses)
-    kernels = top.__dict__.get("kernel_columns", dict)
-    return msgspec.structs.replace(top, ranks=entries).with_kernels(kernels)
+    chosen = max(wanted, key=lambda one: one.time.busy_ns)
+    return Job.of(chosen, tuple(map(entry, analyses)) if len(analyses) > 1 else None)
 
 
 def _file(analysis: Analysis) -> SourceFile:

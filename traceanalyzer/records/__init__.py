@@ -1,4 +1,4 @@
-"""The records that pass between the rooms of the house."""
+"""The records that pass between the stages, and their parts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from traceanalyzer.records.analysis import (
     VERDICTS,
     AboveRoof,
     Analysis,
-    Band,
     Bound,
     ClassPart,
     Compute,
@@ -21,23 +20,20 @@ from traceanalyzer.records.analysis import (
     FormulaText,
     IdleCause,
     IdlePart,
+    KernelTable,
     KernelTime,
     MemoryBound,
-    Notice,
     OperatorClass,
     OpRow,
     Peak,
     Phase,
     Projection,
-    RankEntry,
     ReasonPart,
     Recording,
     Salvaged,
     Source,
     SourceFile,
     Spread,
-    Suggestion,
-    Tier,
     TimeInfo,
     Tool,
     Verdict,
@@ -45,6 +41,9 @@ from traceanalyzer.records.analysis import (
     WindowInfo,
 )
 from traceanalyzer.records.calls import Cost, Dims, Engine, OpCall, Reason, Shape, Unpriced
+from traceanalyzer.records.job import Job, RankEntry, ranks_of
+from traceanalyzer.records.notice import Notice
+from traceanalyzer.records.suggestion import Band, Suggestion, Tier
 
 __all__ = [
     "AboveRoof",
@@ -64,9 +63,12 @@ __all__ = [
     "IDLE_CAUSES",
     "IdleCause",
     "IdlePart",
+    "Job",
+    "KernelTable",
     "KernelTime",
     "MODULE_ANNOTATION",
     "MemoryBound",
+    "Notice",
     "OPERATOR_CLASSES",
     "OpCall",
     "OpRow",
@@ -92,6 +94,6 @@ __all__ = [
     "VERDICTS",
     "Verdict",
     "VerdictPart",
-    "Notice",
     "WindowInfo",
+    "ranks_of",
 ]

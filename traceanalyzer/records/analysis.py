@@ -7,17 +7,25 @@ output written once; a floor of what the memory really moved.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from traceanalyzer.records.calls import Engine, Reason
+from traceanalyzer.records.notice import Notice
+from traceanalyzer.records.presenter import presenter
+from traceanalyzer.records.suggestion import Suggestion
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
+
+    Column = npt.NDArray[np.integer[Any]]
 
 SCHEMA_VERSION = "1.0"
 
@@ -72,14 +80,6 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
             if entry.engine == engine and entry.precision == precision:
                 return entry.flop_per_s
         return None
-
-
-class Notice(msgspec.Struct, frozen=True):
-    """Something a reader of the report must know; codes are listed in the docs."""
-
-    code: str
-    message: str
-    count: int = 1
 
 
 class Tool(msgspec.Struct, frozen=True):
@@ -254,44 +254,6 @@ class OpRow(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""  # an assumption of the formula that a reader must know
 
 
-class Band(msgspec.Struct, frozen=True):
-    low: float
-    mid: float
-    high: float
-
-
-Tier = Literal["T0", "T1", "T2", "T3"]
-
-
-class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
-    """What would win time back; those of one analysis claim no kernel twice, so their savings add up."""
-
-    rule: str
-    title: str
-    tier: Tier
-    action: str
-    snippet: str
-    where: str
-    count: int
-    evidence: str
-    bytes_saved_per_step: int | None
-    saving_per_step_ns: Band | None
-    share_of_step: float | None
-    caveats: tuple[str, ...]
-    docs: str
-
-
-class RankEntry(msgspec.Struct, frozen=True, kw_only=True):
-    rank: int | None
-    device_index: int
-    device: str
-    file: str
-    window_ns: int
-    busy_ns: int
-    memory_bound_share_of_busy: float
-    exposed_communication_ns: int
-
-
 class Projection(msgspec.Struct, frozen=True, kw_only=True):
     device: str
     busy_ns: int
@@ -319,6 +281,47 @@ class FormulaText(msgspec.Struct, frozen=True):
     source: str
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class KernelTable:
+    """Columns of the kernel records inside the window, in their order; `row` is a place in `rows`."""
+
+    names: Sequence[str]
+    rows: Sequence[OpRow]
+    name: Column
+    row: Column
+    start_ns: Column
+    time_ns: Column
+    attributed_ns: Column
+    stream: Column
+    correlation: Column
+    blocks: Column
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, KernelTable) and self._values() == other._values()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _values(self) -> list[list[Any]]:
+        return [list(column) for column in self.columns().values()]
+
+    def columns(self) -> dict[str, Any]:
+        """Those of the DataFrame, by their names."""
+        rows = [self.rows[row] for row in self.row.tolist()]
+        return {
+            "name": [self.names[i] for i in self.name.tolist()],
+            "start_ns": self.start_ns,
+            "time_ns": self.time_ns,
+            "attributed_ns": self.attributed_ns,
+            "stream": self.stream,
+            "correlation": self.correlation,
+            "blocks": self.blocks,
+            "op": [row.name for row in rows],
+            "phase": [row.phase for row in rows],
+            "verdict": [row.verdict for row in rows],
+            "operator_class": [row.operator_class for row in rows],
+        }
+
+
 class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op_rows": "ops"}, eq=True):
     """One device of one process over its window: the object every report shows.
 
@@ -341,10 +344,12 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op
     operator_classes: tuple[ClassPart, ...]
     op_rows: tuple[OpRow, ...]
     suggestions: tuple[Suggestion, ...] | None
-    ranks: tuple[RankEntry, ...] | None
     what_if: tuple[Projection, ...] | None
     self_check: tuple[AboveRoof, ...] = ()  # of all rows
     formulas: tuple[FormulaText, ...] = ()  # of the largest priced rows
+
+    # Of `analyze` in Python, not of a saved report, and not in the JSON: what `kernels` is made of.
+    kernel_table: Any = msgspec.UNSET
 
     @cached_property
     def ops(self) -> pd.DataFrame:
@@ -361,20 +366,23 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op
         """One line a kernel record; empty where the analysis was read back from JSON."""
         import pandas as pd
 
-        columns: Callable[[], Mapping[str, Any]] = self.__dict__.get("kernel_columns", dict)
-        return pd.DataFrame(dict(columns()))
+        return pd.DataFrame(self.kernel_table.columns() if isinstance(self.kernel_table, KernelTable) else {})
+
+    def to_html(self) -> str:
+        """The page: one file without a network request."""
+        return presenter().text(self, "html")
+
+    def to_markdown(self) -> str:
+        """For a comment on a pull request."""
+        return presenter().text(self, "md")
+
+    def save(self, path: str | PathLike[str], *, force: bool = False) -> None:
+        """Write it where the suffix is a format: .html .md .json .csv .svg .txt.
+
+        UsageError where the suffix is none, or a file is there and `force` is not given.
+        """
+        presenter().save(self, path, force=force)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows. The one look to the right: notebooks ask the object itself."""
-        return str(import_module("traceanalyzer.report.notebook").notebook(self))
-
-    def with_kernels(self, columns: Callable[[], Mapping[str, Any]]) -> Analysis:
-        """The same analysis, knowing how to make the per-kernel columns for `kernels`."""
-        self.__dict__["kernel_columns"] = columns
-        return self
-
-    def updated(self, **fields: Any) -> Analysis:
-        """The same analysis with other values of some fields; it still knows its per-kernel columns."""
-        changed = msgspec.structs.replace(self, **fields)
-        changed.__dict__.update({"kernel_columns": self.__dict__.get("kernel_columns", dict)})
-        return changed
+        """What a notebook shows."""
+        return presenter().notebook(self)

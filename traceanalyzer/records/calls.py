@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,7 +25,7 @@ class OpCall:
     shapes: tuple[Dims, ...] = ()  # () for a scalar or an absent input; nested for a tensor list
     dtypes: tuple[str | None, ...] = ()  # canonical ("bf16"); None where the input is no tensor
     types: tuple[str, ...] = ()  # as recorded ("c10::BFloat16", "Scalar", "TensorList")
-    strides: tuple[Dims, ...] = ()  # () where the trace has none: contiguous
+    input_strides: tuple[Dims, ...] = ()  # () where the trace has none: contiguous
     concrete: tuple[str, ...] = ()  # scalars and lists as text: "[1, 1]", "True", ""
     list_dtype: str | None = None  # dtype of tensor-list items, from kernel names or neighbours
     list_source: str | None = None  # of a copy between lists of two types: that of what is read
@@ -33,6 +34,28 @@ class OpCall:
     output: Shape | None = None  # an output's dims, proved by another op's recorded input
     output_from: str = ""  # what proves `output`: words for a row's note
     indices: tuple[Shape, ...] = ()  # dims of the index tensors of an indexing, proved likewise
+
+    def dims(self, i: int) -> Dims:
+        """Dims of input `i`, nested for a tensor list; () where it is a scalar, absent or not recorded."""
+        return self.shapes[i] if 0 <= i < len(self.shapes) else ()
+
+    def dtype(self, i: int) -> str | None:
+        """Canonical dtype of input `i`; None where it is no tensor, absent or not recorded."""
+        return self.dtypes[i] if 0 <= i < len(self.dtypes) else None
+
+    def strides(self, i: int) -> Dims:
+        """Strides of input `i` in elements; () where it is a scalar, absent or not recorded."""
+        return self.input_strides[i] if 0 <= i < len(self.input_strides) else ()
+
+    def value(self, i: int) -> str | None:
+        """Input `i` as text, where it is a scalar or a list of scalars; None where it is not recorded."""
+        return self.concrete[i] if 0 <= i < len(self.concrete) else None
+
+    def tensors(self) -> Iterator[tuple[int, Dims, str | None, Dims]]:
+        """(place, dims, dtype, strides) of every input with dims, whatever the lengths of the other lists."""
+        for i, dims in enumerate(self.shapes):
+            if dims:
+                yield i, dims, self.dtype(i), self.strides(i)
 
 
 @dataclass(frozen=True, slots=True)

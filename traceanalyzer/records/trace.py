@@ -69,6 +69,7 @@ class Ops:
     phase: Codes  # row in PHASES
     module: Ids  # row in Trace.names: dotted module name
     sequence: Ints  # autograd sequence number, shared by a forward op and its backward node
+    forward: Ids  # of a backward node: the forward op it differentiates; -1 elsewhere and where unknown
 
     def __len__(self) -> int:
         return len(self.start_ns)

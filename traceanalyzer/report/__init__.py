@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 
-from traceanalyzer.records import Analysis
+from traceanalyzer.records import Analysis, Job
 from traceanalyzer.report.json import read_back
 from traceanalyzer.report.redact import redacted
 from traceanalyzer.report.report_marker import GENERATOR_MARK, is_own_report
@@ -39,4 +39,4 @@ def render(analysis: Analysis, format: str, top: int | None = None) -> str:
     """
     if format not in RENDERERS:
         raise ValueError(f"no format {format!r}; there are {', '.join(RENDERERS)}")
-    return RENDERERS[format](analysis, top=top)
+    return RENDERERS[format](analysis if isinstance(analysis, Job) else Job.of(analysis), top=top)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from traceanalyzer.records import Analysis, Suggestion
+from traceanalyzer.records import Analysis, Suggestion, ranks_of
 from traceanalyzer.records.units import digits, duration, percent, si
 from traceanalyzer.report.labels import HOW, TIER_MEANING
 from traceanalyzer.report.sanitize import ABSENT, TEXT, cut, visible
@@ -89,7 +89,7 @@ def _text(value: str) -> str:
 
 def ranks(analysis: Analysis) -> Iterable[tuple[str, ...]]:
     """(rank, device, file, window, busy, memory-bound share of busy, exposed communication)."""
-    for r in analysis.ranks or ():
+    for r in ranks_of(analysis):
         yield (
             ABSENT if r.rank is None else str(r.rank), f"{visible(r.device)} #{r.device_index}",
             visible(r.file.replace("\\", "/").rsplit("/", 1)[-1]), duration(r.window_ns), duration(r.busy_ns),

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from traceanalyzer.records import VERDICTS, Analysis
+from traceanalyzer.records import VERDICTS, Analysis, Job
 from traceanalyzer.records.units import duration, percent
 from traceanalyzer.report.assets import asset, templates
 from traceanalyzer.report.chart import OUTLINE_OF, Chart, chart, outline
@@ -29,7 +29,7 @@ LIMIT = 1_000_000  # bytes of the page, whatever the trace
 ROWS = 200
 
 
-def render(analysis: Analysis, top: int | None = None) -> str:
+def render(analysis: Job, top: int | None = None) -> str:
     """The `top` largest rows and the sums of the others; fewer where the page would be too large."""
     rows = ROWS if top is None else top
     while True:
@@ -39,7 +39,7 @@ def render(analysis: Analysis, top: int | None = None) -> str:
         rows //= 2
 
 
-def _page(analysis: Analysis, rows: int) -> str:
+def _page(analysis: Job, rows: int) -> str:
     from markupsafe import Markup
 
     small, view = made_small(analysis, rows), view_of(analysis, rows)

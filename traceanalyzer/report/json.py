@@ -8,14 +8,16 @@ from typing import Any
 
 import msgspec
 
-from traceanalyzer.records import OPERATOR_CLASSES, SCHEMA_VERSION, VERDICTS, Analysis, OpRow
+from traceanalyzer.records import OPERATOR_CLASSES, SCHEMA_VERSION, VERDICTS, Analysis, Job, OpRow
 
 _DATA = re.compile(rb'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
 
 
 def render(analysis: Analysis, top: int | None = None) -> str:
     """Every row, unrounded; two spaces of indentation. `top` is for people and changes nothing here."""
-    return msgspec.json.format(msgspec.json.encode(analysis), indent=2).decode() + "\n"
+    shown = analysis if isinstance(analysis, Job) else Job.of(analysis)
+    text = msgspec.json.encode(msgspec.structs.replace(shown, kernel_table=msgspec.UNSET))
+    return msgspec.json.format(text, indent=2).decode() + "\n"
 
 
 def schema_text() -> str:
@@ -23,12 +25,19 @@ def schema_text() -> str:
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"traceanalyze report {SCHEMA_VERSION}",
-        **msgspec.json.schema(Analysis),
+        **_schema(),
     }
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
-def read_back(content: bytes) -> Analysis:
+def _schema() -> dict[str, Any]:
+    """The model's, without what is not in the JSON."""
+    schema = msgspec.json.schema(Job)
+    del schema["$defs"]["Job"]["properties"]["kernel_table"]
+    return schema
+
+
+def read_back(content: bytes) -> Job:
     """The Analysis of a saved JSON report, or of the data inside an HTML page.
 
     ValueError, in one line, where it is of another version or no report at all.
@@ -42,7 +51,7 @@ def read_back(content: bytes) -> Analysis:
     if version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
         raise ValueError(f"its schema version is {version}, this program reads {SCHEMA_VERSION}")
     try:
-        analysis = msgspec.json.decode(text, type=Analysis)
+        analysis = msgspec.json.decode(text, type=Job)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"not a report of schema version {SCHEMA_VERSION}: {error}") from None
     _check(analysis)

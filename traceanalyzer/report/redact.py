@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-from traceanalyzer.records import Analysis, KernelTime, OpRow, Recording, Source
+from traceanalyzer.records import Job, KernelTime, OpRow, Recording, Source
 
 # `/home/alice/runs/x.py` -> `x.py`; not `aten/src/x`, not `a / b`, not `http://`.
 _FOLDERS = re.compile(r"(?<![\w./:\\-])(?:~/|/|[A-Za-z]:[\\/]|\\\\)(?:[^\s/\\:*?\"'<>|()\[\],;]+[\\/])+")
@@ -16,7 +16,7 @@ _HOST = re.compile(r"(?<![\w.-])[\w.-]+?_(\d+\.\d+\.pt\.trace\.json)")
 _AT = re.compile(r"\b[\w.-]+@[\w.-]+\b")
 
 
-def redacted(analysis: Analysis) -> Analysis:
+def redacted(analysis: Job) -> Job:
     """The same figures; no text shows folders, `user@host`, or a user or host name found in a path.
 
     `kernels` is left behind: its names are those of the trace.

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from traceanalyzer.records import Analysis, KernelTime, Notice, OpRow, RankEntry, Suggestion
+from traceanalyzer.records import Analysis, Job, KernelTime, Notice, OpRow, RankEntry, Suggestion
 from traceanalyzer.report.sanitize import TEXT, cut
 
 AGGREGATED = "rows_aggregated"  # warning codes of an analysis made small
@@ -39,7 +39,7 @@ def count_of(row: OpRow) -> int:
     return int(row.name[len(_SUM) :].split(" ")[0].replace(",", "")) if is_sum(row) else 1
 
 
-def made_small(analysis: Analysis, top: int) -> Analysis:
+def made_small(analysis: Job, top: int) -> Job:
     """The same report with `top_rows`, long names cut and long lists shortened; a warning says so."""
     rows = top_rows(analysis, top)
     told = [w for w in analysis.source.warnings if w.code not in (AGGREGATED, SHORTENED)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from traceanalyzer.records import Analysis, Suggestion, Verdict
+from traceanalyzer.records import Analysis, Suggestion, Verdict, ranks_of
 from traceanalyzer.records.units import duration
 from traceanalyzer.report.labels import REASON_MEANING, REASON_REMEDY, VERDICT_LABELS
 from traceanalyzer.report.sanitize import visible
@@ -255,7 +255,7 @@ def _placed(analysis: Analysis, sentence: str) -> str:
     where = which(analysis)
     if not where:
         return sentence
-    ranks = analysis.ranks or ()
+    ranks = ranks_of(analysis)
     busiest = analysis.time.busy_ns >= max(r.busy_ns for r in ranks)
     place = f"{where}, {'the busiest' if busiest else 'one'} of {len(ranks)}"
     return f"On {place}: {sentence[0].lower() if sentence[:2] != 'No' else sentence[0]}{sentence[1:]}"
@@ -263,7 +263,7 @@ def _placed(analysis: Analysis, sentence: str) -> str:
 
 def which(analysis: Analysis) -> str:
     """`rank 3`, `GPU 1`, `rank 3, GPU 1`, or the file, where there are several; else nothing."""
-    ranks = analysis.ranks or ()
+    ranks = ranks_of(analysis)
     if len(ranks) < 2:
         return ""
     file = analysis.source.files[0]

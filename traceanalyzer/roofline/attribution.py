@@ -77,11 +77,11 @@ def end_to_end(group: Ids, start: Ints, end: Ints) -> tuple[Ints, Ints]:
 
 
 def attribute(
-    start_ns: Ints, end_ns: Ints, record: Ids, rank_class: Codes, n_records: int, window: tuple[int, int]
+    start_ns: Ints, end_ns: Ints, record: Ids, work_class: Codes, n_records: int, window: tuple[int, int]
 ) -> Ints:
     """Nanoseconds of busy time each record owns; shape (n_records,). They add up to the union exactly.
 
-    The window is cut where the set of running records changes. `rank_class`, one entry a record, is
+    The window is cut where the set of running records changes. `work_class`, one entry a record, is
     0 compute, 1 communication, 2 copy: the lowest class that runs owns the segment. A segment of n ns
     with k owners gives n // k to each and the remaining ns, one each, to the first of them in the order.
     Base shares are prefix sums over segments, so no loop runs over owners; O(n log n).
@@ -93,9 +93,9 @@ def attribute(
     first, last = np.searchsorted(cuts, start), np.searchsorted(cuts, end)
     segments = len(cuts) - 1
     count, top = np.zeros(segments, np.int64), np.full(segments, -1, np.int64)
-    rank = rank_class[owner].astype(np.int64)
-    for level in np.unique(rank):
-        of_level = rank == level
+    level_of = work_class[owner].astype(np.int64)
+    for level in np.unique(level_of):
+        of_level = level_of == level
         change = np.zeros(segments + 1, np.int64)
         np.add.at(change, first[of_level], 1)
         np.add.at(change, last[of_level], -1)
@@ -104,8 +104,8 @@ def attribute(
         top[free], count[free] = level, running[free]
     length = np.diff(cuts)
     owned = np.zeros(len(owner), np.int64)
-    for level in np.unique(rank):
-        mine = rank == level
+    for level in np.unique(level_of):
+        mine = level_of == level
         share = np.where(top == level, length // np.maximum(count, 1), 0)
         before = np.concatenate(([0], np.cumsum(share)))
         owned[mine] = before[last[mine]] - before[first[mine]]

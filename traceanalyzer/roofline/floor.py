@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from traceanalyzer.records.judged import Thresholds
 from traceanalyzer.records.trace import Ints
-from traceanalyzer.roofline.thresholds import Thresholds
 
 
 def gpu_floor_ns(duration_ns: Ints, priced_bytes: Ints, limits: Thresholds) -> int:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from traceanalyzer.cost.price import Ownership
-from traceanalyzer.records.trace import Bools, Codes, Ids, Ints, Trace
+from traceanalyzer.records.priced import Priced
+from traceanalyzer.records.trace import Bools, Codes, Ids, Ints
 from traceanalyzer.roofline.attribution import end_to_end
 
-COMPUTE, COMMUNICATION, COPY = range(3)  # rank of a record: who owns an instant shared by several
+COMPUTE, COMMUNICATION, COPY = range(3)  # work_class of a record: who owns an instant shared by several
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,30 +23,30 @@ class Groups:
     invocation_row: Ids  # of each invocation
 
 
-def group(trace: Trace, ownership: Ownership, rank: Codes) -> Groups:
+def group(priced: Priced, work_class: Codes) -> Groups:
     """One row a distinct (call, phase, module) of a priced or link op; else one a kernel name.
 
     A borrowed call has neither phase nor module.
     """
-    ops, kernels = trace.ops, trace.kernels
-    lent = ownership.loan >= 0
-    op = np.where(lent, -1, np.where(ownership.priced_op >= 0, ownership.priced_op, kernels.op))
+    ops, kernels = priced.trace.ops, priced.trace.kernels
+    borrows = priced.borrowed_call >= 0
+    op = np.where(borrows, -1, np.where(priced.priced_op >= 0, priced.priced_op, kernels.op))
     call, phase, module = (np.append(column, -1)[op] for column in (ops.call, ops.phase, ops.module))
-    call = np.where(lent, ownership.loan, call)
+    call = np.where(borrows, priced.borrowed_call, call)
     linked = (kernels.unlinked < 0) & (call >= 0)  # an op of -1 read the -1 behind
-    by_op = (rank == COMPUTE) & (linked | lent)
+    by_op = (work_class == COMPUTE) & (linked | borrows)
     key = combine(
-        by_op.astype(np.int64) + (by_op & ((ownership.priced_op >= 0) | lent)),
+        by_op.astype(np.int64) + (by_op & ((priced.priced_op >= 0) | borrows)),
         np.where(by_op, call, kernels.name),
         np.where(by_op, phase, -1) + 1,
         np.where(by_op, module, -1) + 1,
-        np.where(by_op | (rank != COMPUTE), -1, kernels.unlinked) + 1,
-        rank,
+        np.where(by_op | (work_class != COMPUTE), -1, kernels.unlinked) + 1,
+        work_class,
     )
     _, first_record, row = np.unique(key, return_index=True, return_inverse=True)
     each = np.arange(len(row))
-    kind = by_op.astype(np.int64) + (by_op & lent)
-    run = combine(row, kind, np.where(by_op, np.where(lent, ownership.loan_run, op), each))
+    kind = by_op.astype(np.int64) + (by_op & borrows)
+    run = combine(row, kind, np.where(by_op, np.where(borrows, priced.borrowed_run, op), each))
     _, first_of_run, invocation = np.unique(run, return_index=True, return_inverse=True)
     return Groups(
         row.astype(np.int32), invocation.astype(np.int32), first_record.astype(np.int32),

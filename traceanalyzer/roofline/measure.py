@@ -26,7 +26,7 @@ class Measured:
     attributed_ns: Ints
     complete_calls: Ints
     complete_time_ns: Ints  # of those calls that facts rest on: sum of the unions of their kernels
-    priced_calls: Ints  # calls that did work of their own (see Ownership.overhead)
+    priced_calls: Ints  # calls that did work of their own (see Priced.overhead)
     complete_priced_calls: Ints  # facts rest on these; where there are none, on all complete calls
     median_call_ns: Ints  # lower median of those calls; 0 where there is none
     longest_record: Ids  # the longest kernel of that call; -1

@@ -8,9 +8,8 @@ from typing import cast
 
 import numpy as np
 
-from traceanalyzer.cost import formula_of, price_call
-from traceanalyzer.cost.price import Ownership
 from traceanalyzer.records import Cost, OpCall, Phase, Reason, Unpriced
+from traceanalyzer.records.priced import Priced, PricedCall
 from traceanalyzer.records.trace import PHASES, UNLINKED, Bools, Codes, RecordKind, Trace
 from traceanalyzer.roofline.invocations import COMPUTE, COPY, Groups
 
@@ -31,55 +30,42 @@ class RowHead:
     borrowed: bool = False  # some of its calls in the window borrow their shapes
 
 
-def row_heads(
-    trace: Trace, ownership: Ownership, groups: Groups, rank: Codes, inside: Bools
-) -> list[RowHead]:
-    """One head a row; each distinct call is priced once. `inside`: records that the window counts."""
-    prices: dict[int, Cost | Unpriced] = {}
-    lent = np.zeros(len(groups.first_record), bool)
-    lent[groups.row[inside & (ownership.loan >= 0)]] = True
-    return [replace(_head(trace, ownership, record, int(rank[record]), prices), borrowed=bool(lent[row]))
-            for row, record in enumerate(groups.first_record.tolist())]  # fmt: skip
+def row_heads(priced: Priced, groups: Groups, work_class: Codes, inside: Bools) -> list[RowHead]:
+    """One head a row. `inside`: records that the window counts."""
+    borrows = np.zeros(len(groups.first_record), bool)
+    borrows[groups.row[inside & (priced.borrowed_call >= 0)]] = True
+    return [
+        replace(_head(priced, record, int(work_class[record])), borrowed=bool(borrows[row]))
+        for row, record in enumerate(groups.first_record.tolist())
+    ]
 
 
-def _head(
-    trace: Trace, ownership: Ownership, record: int, work: int, prices: dict[int, Cost | Unpriced]
-) -> RowHead:
+def _head(priced: Priced, record: int, work: int) -> RowHead:
+    trace = priced.trace
     ops, kernels = trace.ops, trace.kernels
-    owner = int(ownership.priced_op[record])
-    op = owner if owner >= 0 else int(kernels.op[record])
+    priced_op = int(priced.priced_op[record])
+    op = priced_op if priced_op >= 0 else int(kernels.op[record])
     unlinked = int(kernels.unlinked[record])
-    loan = int(ownership.loan[record])
-    if work == COMPUTE and loan >= 0:
-        call = ownership.calls[loan]
-        return RowHead(call.name, call, None, None, work, _priced(loan, call, prices))
+    borrowed = int(priced.borrowed_call[record])
+    if work == COMPUTE and borrowed >= 0:
+        known = priced.prices[borrowed]
+        return RowHead(known.call.name, known.call, None, None, work, known.cost)
     if work != COMPUTE or unlinked >= 0 or op < 0 or ops.call[op] < 0:
         reason = cast(Reason, UNLINKED[unlinked] if unlinked >= 0 else "no_op")
         return RowHead(trace.names[kernels.name[record]], None, None, None, work, Unpriced(reason))
-    row = int(ops.call[op])
-    call = trace.calls[row]
-    if owner < 0:
-        cost = _without_an_owner(call, bool(ownership.shaped[record]))
-    else:
-        cost = _priced(row, call, prices)
+    known = priced.prices[int(ops.call[op])]
+    cost = known.cost if priced_op >= 0 else _without_a_price(known, bool(priced.shaped[record]))
     phase = cast(Phase, PHASES[ops.phase[op]]) if ops.phase[op] >= 0 else None
     module = trace.names[ops.module[op]] if ops.module[op] >= 0 else None
-    return RowHead(call.name, call, phase, module, work, cost)
+    return RowHead(known.call.name, known.call, phase, module, work, cost)
 
 
-def _without_an_owner(call: OpCall, shaped: bool) -> Cost | Unpriced:
+def _without_a_price(known: PricedCall, shaped: bool) -> Cost | Unpriced:
     """Why nothing prices a record: an autograd node's dims are those of gradients, not of what it does."""
-    if not shaped and any(call.shapes):
-        formula = formula_of(call.name)
-        known = price_call(call) if formula is not None and formula.role == "work" else None
-        return known if isinstance(known, Unpriced) else Unpriced("no_formula", _NODE)
+    if not shaped and any(known.call.shapes):
+        unknown = known.role == "work" and isinstance(known.cost, Unpriced)
+        return known.cost if unknown else Unpriced("no_formula", _NODE)
     return Unpriced("no_formula" if shaped else "no_shapes")
-
-
-def _priced(row: int, call: OpCall, prices: dict[int, Cost | Unpriced]) -> Cost | Unpriced:
-    if row not in prices:
-        prices[row] = price_call(call)
-    return prices[row]
 
 
 def copied(trace: Trace, groups: Groups, heads: Sequence[RowHead], inside: Bools) -> list[RowHead]:

@@ -88,11 +88,11 @@ def _shown(heads: Sequence[RowHead]) -> list[Shown]:
     """Strides, and concrete inputs, only where they tell rows apart."""
     loose = [_key(head) for head in heads]
     twins = Counter(loose)
-    strided = Counter((key, h.call and h.call.strides) for key, h in zip(loose, heads, strict=True))
+    strided = Counter((key, h.call and h.call.input_strides) for key, h in zip(loose, heads, strict=True))
     concrete = Counter((key, h.call and h.call.concrete) for key, h in zip(loose, heads, strict=True))
     return [
         Shown(
-            head.call is not None and strided[key, head.call.strides] < twins[key],
+            head.call is not None and strided[key, head.call.input_strides] < twins[key],
             head.call is not None and concrete[key, head.call.concrete] < twins[key],
         )
         for key, head in zip(loose, heads, strict=True)
@@ -112,7 +112,7 @@ def _op_row(head: RowHead, row: int, m: Measured, v: Judgement, names: Names, sh
         name=head.name,
         input_dims=call.shapes if call else None,
         input_types=call.types if call else None,
-        input_strides=call.strides if call and shown.strides else None,
+        input_strides=call.input_strides if call and shown.strides else None,
         concrete_inputs=call.concrete if call and shown.concrete else None,
         phase=head.phase, module=head.module,
         calls=calls, kernels=int(m.kernels[row]),

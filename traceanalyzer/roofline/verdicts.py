@@ -12,8 +12,8 @@ from typing import Literal
 
 from traceanalyzer.device.table import by_id
 from traceanalyzer.records import Bound, Device, Engine, Flag, Reason, Verdict
+from traceanalyzer.records.judged import Thresholds
 from traceanalyzer.roofline.precision import Choice, choose
-from traceanalyzer.roofline.thresholds import Thresholds
 
 # Special functions issue at 16 results a clock and multiprocessor against 128 or 256 fp32 FLOPs (64 or
 # 128 fused multiply-adds): CUDA C++ Programming Guide, "Arithmetic Instructions", throughput table.
@@ -93,7 +93,7 @@ class Judgement:
     reason: Reason | None = None  # exactly where the verdict is `unmodelled`
 
 
-def judge(row: RowFacts, roofs: Roofs) -> Judgement:
+def judge_row(row: RowFacts, roofs: Roofs) -> Judgement:
     """The verdict of one row; a pure function of what is known and what it is held against."""
     if row.work != "compute":
         return Judgement(row.work, flags=_recorded_flags(row))

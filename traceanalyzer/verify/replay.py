@@ -214,7 +214,7 @@ def _value(torch: Any, text: str, kind: str, argument: Any) -> Any:
 def _tensors(call: OpCall, place: int) -> _Tensors:
     """Of a list whose type is not recorded, single-precision numbers."""
     items = [dims for dims in call.shapes[place] if isinstance(dims, tuple)]
-    strides = call.strides[place] if place < len(call.strides) else ()
+    strides = call.input_strides[place] if place < len(call.input_strides) else ()
     plain = [stride if isinstance(stride, tuple) else None for stride in strides] or [None] * len(items)
     if len(items) != len(call.shapes[place]) or len(plain) != len(items):
         raise ValueError("no list of tensors")
@@ -228,6 +228,6 @@ def _tensor(call: OpCall, place: int) -> _Tensor:
     kind = call.dtypes[place]
     if kind not in _TYPES or len(dims) != len(call.shapes[place]):
         raise ValueError("no plain tensor")
-    strides = call.strides[place] if place < len(call.strides) else ()
+    strides = call.input_strides[place] if place < len(call.input_strides) else ()
     plain = tuple(stride for stride in strides if isinstance(stride, int))
     return _Tensor(dims, kind, plain if len(plain) == len(dims) else None)

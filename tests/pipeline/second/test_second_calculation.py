@@ -12,12 +12,12 @@ import pytest
 import traceanalyzer
 from tests.pipeline.second.calculation import Work, item_type, work
 from tests.pipeline.second.recorded import TYPES, Call, Recording
-from traceanalyzer.pipeline import Options
+from traceanalyzer.pipeline import AnalyzeOptions
 from traceanalyzer.records import Analysis, OpRow
 
 SAMPLES = sorted((Path(__file__).parents[3] / "sample_traces").glob("*.json.gz"))
 PEAKS = ("fp32=20T", "fp64=10T", "matrix:fp32=20T", "bf16=100T", "fp16=100T")
-ROOFS = Options(bandwidth="1TB/s", peaks=PEAKS)
+ROOFS = AnalyzeOptions(bandwidth="1TB/s", peaks=PEAKS)
 LARGEST = 20
 LEAST = 0.85  # of their time must be compared: old traces do not tell convolutions of one size apart
 CLOSE = 0.01  # statistics of a row, partial results: what one counts and the other does not

@@ -22,7 +22,7 @@ from traceanalyzer.records import Cost, OpCall
 _SOURCE = "definition of the operator (nn.functional.embedding, torch.gather, torch.Tensor.scatter_add_)"
 
 
-@op_cost("aten::embedding", source=_SOURCE)
+@op_cost("aten::embedding", source=_SOURCE, fusible="element")
 def embedding(call: OpCall) -> Cost:
     """out[i, :] = table[index[i], :]
 

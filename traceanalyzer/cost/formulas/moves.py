@@ -52,7 +52,14 @@ def free(call: OpCall) -> Cost:
     return Cost(0, 0, 0)
 
 
-@op_cost("aten::copy_", "aten::_copy_from", "aten::_copy_from_and_resize", source=_SOURCE, role="auxiliary")
+@op_cost(
+    "aten::copy_",
+    "aten::_copy_from",
+    "aten::_copy_from_and_resize",
+    source=_SOURCE,
+    role="auxiliary",
+    fusible="element",
+)
 def copy(call: OpCall) -> Cost:
     """dst[i] = src[i], cast where their types differ
 
@@ -85,6 +92,7 @@ def copy(call: OpCall) -> Cost:
     "aten::_pad_circular",
     source=_NOTHING,
     role="free",
+    fusible="element",
 )
 def passed_on(call: OpCall) -> Cost:
     """The tensor itself where nothing is to be done; else an op that it calls does it: clone, _to_copy, cat
@@ -111,6 +119,7 @@ def passed_on(call: OpCall) -> Cost:
     "aten::_pin_memory",
     source=_SOURCE,
     role="auxiliary",
+    fusible="element",
 )
 def duplicate(call: OpCall) -> Cost:
     """A new tensor with the same elements, or repeated ones
@@ -131,7 +140,15 @@ def duplicate(call: OpCall) -> Cost:
     return Cost(0, bytes_read(call, 0), size * ITEMSIZE[kind])
 
 
-@op_cost("aten::cat", "aten::_cat", "aten::stack", "aten::block_diag", source=_SOURCE, role="auxiliary")
+@op_cost(
+    "aten::cat",
+    "aten::_cat",
+    "aten::stack",
+    "aten::block_diag",
+    source=_SOURCE,
+    role="auxiliary",
+    fusible="element",
+)
 def concatenate(call: OpCall) -> Cost:
     """All tensors of a list one after another
 
@@ -157,6 +174,7 @@ def concatenate(call: OpCall) -> Cost:
     "aten::replication_pad3d",
     source=_SOURCE,
     role="auxiliary",
+    fusible="element",
 )
 def pad(call: OpCall) -> Cost:
     """The input with borders
@@ -201,6 +219,7 @@ _FILL_TYPES = {
     "aten::eye_",
     source=_SOURCE,
     role="auxiliary",
+    fusible="element",
 )
 def fill(call: OpCall) -> Cost:
     """Every element set, to a constant or at random
@@ -236,6 +255,7 @@ def fill(call: OpCall) -> Cost:
     "aten::normal",
     source=_SOURCE,
     role="auxiliary",
+    fusible="element",
 )
 def create(call: OpCall) -> Cost:
     """A new tensor filled by rule
@@ -255,7 +275,7 @@ def create(call: OpCall) -> Cost:
     return Cost(0, 0, size * ITEMSIZE[kind or SCALAR_TYPES.get(typed, "fp32")])
 
 
-@op_cost("aten::tril", "aten::triu", "aten::tril_", "aten::triu_", source=_SOURCE)
+@op_cost("aten::tril", "aten::triu", "aten::tril_", "aten::triu_", source=_SOURCE, fusible="element")
 def triangle(call: OpCall) -> Cost:
     """One triangle kept, the other zero
 

@@ -34,7 +34,12 @@ def _in_practice(call: OpCall, activation: int, passes: int, why: str) -> str:
 
 
 @op_cost(
-    "aten::_softmax", "aten::_log_softmax", "aten::_safe_softmax", "aten::_masked_softmax", source=_SOURCE
+    "aten::_softmax",
+    "aten::_log_softmax",
+    "aten::_safe_softmax",
+    "aten::_masked_softmax",
+    source=_SOURCE,
+    fusible="reduction",
 )
 def softmax(call: OpCall) -> Cost:
     """exp(x - max) / sum over a dimension, or its logarithm
@@ -67,6 +72,7 @@ def softmax_entry(call: OpCall) -> Cost:
     "aten::_log_softmax_backward_data",
     "aten::_masked_softmax_backward",
     source=_SOURCE,
+    fusible="reduction",
 )
 def softmax_backward(call: OpCall) -> Cost:
     """dX from dY and Y
@@ -85,7 +91,7 @@ def _parameters(call: OpCall, *places: int) -> int:
     return sum(bytes_read(call, i) for i in places)
 
 
-@op_cost("aten::native_layer_norm", source=_SOURCE)
+@op_cost("aten::native_layer_norm", source=_SOURCE, fusible="reduction")
 def layer_norm(call: OpCall) -> Cost:
     """(x - mean) / std * w + b over the last dimensions
 
@@ -115,7 +121,7 @@ def _wanted(call: OpCall, place: int) -> tuple[bool, bool, bool]:
     return first, second, third
 
 
-@op_cost("aten::native_layer_norm_backward", source=_SOURCE)
+@op_cost("aten::native_layer_norm_backward", source=_SOURCE, fusible="reduction")
 def layer_norm_backward(call: OpCall) -> Cost:
     """dX, dW, dB from dY, X, the statistics and W
 
@@ -132,7 +138,7 @@ def layer_norm_backward(call: OpCall) -> Cost:
     return Cost(13 * size, read, written, "vector", "fp32", note=_in_practice(call, 1, 5, _PARAMETERS))
 
 
-@op_cost("aten::_fused_rms_norm", source=_SOURCE)
+@op_cost("aten::_fused_rms_norm", source=_SOURCE, fusible="reduction")
 def rms_norm(call: OpCall) -> Cost:
     """x / rms(x) * w over the last dimensions
 
@@ -147,7 +153,7 @@ def rms_norm(call: OpCall) -> Cost:
     return Cost(4 * size, read, bytes_of(call, 0) + 4 * rows, "vector", "fp32", special_functions=rows)
 
 
-@op_cost("aten::_fused_rms_norm_backward", source=_SOURCE)
+@op_cost("aten::_fused_rms_norm_backward", source=_SOURCE, fusible="reduction")
 def rms_norm_backward(call: OpCall) -> Cost:
     """dX and dW from dY, X, the statistics and W
 
@@ -187,7 +193,7 @@ _BATCH_NORMS = ("aten::native_batch_norm", "aten::cudnn_batch_norm", "aten::miop
                 "aten::_native_batch_norm_legit_no_training")  # fmt: skip
 
 
-@op_cost(*_BATCH_NORMS, source=_SOURCE)
+@op_cost(*_BATCH_NORMS, source=_SOURCE, fusible="reduction")
 def batch_norm(call: OpCall) -> Cost:
     """(x - mean) / std * w + b over all but the channels
 
@@ -217,6 +223,7 @@ def batch_norm(call: OpCall) -> Cost:
     "aten::miopen_batch_norm_backward",
     "aten::batch_norm_backward",
     source=_SOURCE,
+    fusible="reduction",
 )
 def batch_norm_backward(call: OpCall) -> Cost:
     """dX, dW, dB from dY and X
@@ -261,7 +268,7 @@ def sync_batch_norm(call: OpCall) -> Cost:
     return Cost((4 if applies else 3) * numel(first), read, bytes_of(call, 0) if applies else 8 * channels)
 
 
-@op_cost("aten::native_group_norm", source=_SOURCE)
+@op_cost("aten::native_group_norm", source=_SOURCE, fusible="reduction")
 def group_norm(call: OpCall) -> Cost:
     """(x - mean) / std * w + b over groups of channels
 
@@ -276,7 +283,7 @@ def group_norm(call: OpCall) -> Cost:
                 note=_in_practice(call, 0, 3, _STATISTICS))  # fmt: skip
 
 
-@op_cost("aten::native_group_norm_backward", source=_SOURCE)
+@op_cost("aten::native_group_norm_backward", source=_SOURCE, fusible="reduction")
 def group_norm_backward(call: OpCall) -> Cost:
     """dX, dW, dB from dY, X, the statistics and W
 

@@ -118,7 +118,7 @@ def counts(name: str) -> tuple[int, int] | None:
     return _TABLE.get(name)
 
 
-@op_cost(*_ALL, source=_SOURCE)
+@op_cost(*_ALL, source=_SOURCE, fusible="element")
 def pointwise(call: OpCall) -> Cost:
     """out[i] = f(a[i], b[i], ...) with inputs broadcast
 
@@ -200,7 +200,7 @@ def _result(name: str, common: str) -> str:
     return common
 
 
-@op_cost("aten::gelu", "aten::gelu_", "aten::gelu_backward", source=_SOURCE)
+@op_cost("aten::gelu", "aten::gelu_", "aten::gelu_backward", source=_SOURCE, fusible="element")
 def gelu(call: OpCall) -> Cost:
     """x * Phi(x), by erf or by tanh, and its gradient
 
@@ -212,7 +212,7 @@ def gelu(call: OpCall) -> Cost:
     return elementwise(call, 8 if by_tanh else 5, 1)
 
 
-@op_cost("aten::_prelu_kernel_backward", source=_SOURCE)
+@op_cost("aten::_prelu_kernel_backward", source=_SOURCE, fusible="element")
 def prelu_backward(call: OpCall) -> Cost:
     """Gradients of x and of the slope, the latter before it is summed
 
@@ -224,7 +224,7 @@ def prelu_backward(call: OpCall) -> Cost:
     return Cost(2 * numel(shape(call, 1)), read, 2 * bytes_of(call, 1), "vector", "fp32")
 
 
-@op_cost("aten::where", source=_SOURCE)
+@op_cost("aten::where", source=_SOURCE, fusible="element")
 def where(call: OpCall) -> Cost:
     """condition ? a : b
 
@@ -239,7 +239,7 @@ def where(call: OpCall) -> Cost:
     return Cost(size, sum(bytes_read(call, i) for i in inputs), size * ITEMSIZE[kind], "vector", "fp32")
 
 
-@op_cost("aten::masked_fill", "aten::masked_fill_", source=_SOURCE)
+@op_cost("aten::masked_fill", "aten::masked_fill_", source=_SOURCE, fusible="element")
 def masked_fill(call: OpCall) -> Cost:
     """mask ? value : x
 
@@ -254,7 +254,7 @@ def masked_fill(call: OpCall) -> Cost:
     return Cost(size, bytes_read(call, 0) + bytes_read(call, 1), written, "vector", "fp32")
 
 
-@op_cost("aten::native_dropout", "aten::_fused_dropout", "aten::bernoulli", source=_SOURCE)
+@op_cost("aten::native_dropout", "aten::_fused_dropout", "aten::bernoulli", source=_SOURCE, fusible="element")
 def dropout(call: OpCall) -> Cost:
     """y = x * mask / (1 - p), and the mask
 
@@ -267,7 +267,7 @@ def dropout(call: OpCall) -> Cost:
     return Cost(size, bytes_read(call, 0), bytes_of(call, 0) + mask, "vector", "fp32")
 
 
-@op_cost("aten::glu", "aten::glu_backward", source=_SOURCE)
+@op_cost("aten::glu", "aten::glu_backward", source=_SOURCE, fusible="element")
 def gated(call: OpCall) -> Cost:
     """a * sigmoid(b), a and b the halves of the input
 

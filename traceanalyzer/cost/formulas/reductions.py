@@ -52,7 +52,9 @@ def reduced(call: OpCall, dims: Shape, place: int) -> int:
     return numel(tuple(d for i, d in enumerate(dims) if i not in chosen))
 
 
-@op_cost(*(f"aten::{name}" for name in _CALL_THEMSELVES), source=_SOURCE, role="composite")
+@op_cost(
+    *(f"aten::{name}" for name in _CALL_THEMSELVES), source=_SOURCE, role="composite", fusible="reduction"
+)
 def nested_reduction(call: OpCall) -> Cost:
     """A sum or variance, where no op of the same name below it does the work
 
@@ -63,7 +65,9 @@ def nested_reduction(call: OpCall) -> Cost:
     return reduction(call)
 
 
-@op_cost(*(f"aten::{name}" for name in _DIMS if name not in _CALL_THEMSELVES), source=_SOURCE)
+@op_cost(
+    *(f"aten::{name}" for name in _DIMS if name not in _CALL_THEMSELVES), source=_SOURCE, fusible="reduction"
+)
 def reduction(call: OpCall) -> Cost:
     """One value for each slice: sum, mean, extreme, variance, norm, log-sum-exp
 
@@ -215,7 +219,7 @@ def nll_loss(call: OpCall) -> Cost:
     return Cost(targets, read, (targets if each else 2) * itemsize(call, 0))
 
 
-@op_cost("aten::nll_loss_backward", "aten::nll_loss2d_backward", source=_SOURCE)
+@op_cost("aten::nll_loss_backward", "aten::nll_loss2d_backward", source=_SOURCE, fusible="element")
 def nll_loss_backward(call: OpCall) -> Cost:
     """Zeros with -1/n at each target
 
@@ -239,6 +243,7 @@ def nll_loss_backward(call: OpCall) -> Cost:
     "aten::soft_margin_loss",
     "aten::poisson_nll_loss",
     source=_SOURCE,
+    fusible="reduction",
 )
 def pair_loss(call: OpCall) -> Cost:
     """f(x, target), element by element; the reduction to a scalar is an op that it calls
@@ -261,6 +266,7 @@ def pair_loss(call: OpCall) -> Cost:
     "aten::binary_cross_entropy_backward",
     "aten::soft_margin_loss_backward",
     source=_SOURCE,
+    fusible="element",
 )
 def pair_loss_backward(call: OpCall) -> Cost:
     """Gradient of f(x, target) for x

@@ -14,14 +14,13 @@ from typing import Literal
 
 import numpy as np
 
-from traceanalyzer.cost.price import Ownership
-from traceanalyzer.cost.registry import price_call
 from traceanalyzer.fusion.evidence.align_steps import matched
 from traceanalyzer.fusion.evidence.execution_trace import UNREAD, Range, executed, flows
 from traceanalyzer.fusion.evidence.free_events import dying, proved, room
 from traceanalyzer.fusion.evidence.unique_block import only_one
-from traceanalyzer.fusion.step_ops import Units, units
-from traceanalyzer.records import Cost, OpCall
+from traceanalyzer.fusion.step_ops import StepOps, step_ops
+from traceanalyzer.records import OpCall
+from traceanalyzer.records.priced import Priced, PricedCall
 from traceanalyzer.records.trace import Ids, Step, Trace
 
 Tier = Literal["T1", "T2", "T3"]
@@ -30,7 +29,7 @@ _MATCHED = 0.5  # an executed step of which less is found again in the timed one
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """One unit reads what another made; both as places in `Dataflow.units`."""
+    """One unit reads what another made; both as places in `Dataflow.step_ops`."""
 
     producer: int
     consumer: int
@@ -55,7 +54,7 @@ Tensor = tuple[int, Range]  # who wrote it last (below 0: before the step) and w
 class Dataflow:
     """One step's units and the edges between them, by consumer; none twice."""
 
-    units: Units
+    step_ops: StepOps
     edges: tuple[Edge, ...]
     executed: bool  # every edge between units is known, not only those of neighbours
     external_reads: tuple[ExternalRead, ...] = ()
@@ -65,17 +64,17 @@ class Dataflow:
     freed_in_step: frozenset[int] = frozenset()  # units whose results are gone before the step ends
 
 
-def dataflow(trace: Trace, ownership: Ownership, step: Step) -> Dataflow:
+def dataflow(priced: Priced, step: Step) -> Dataflow:
     """Of one timed step. Each edge bears the surest of its tiers."""
-    working = units(trace, ownership, step)
+    trace, working = priced.trace, step_ops(priced, step)
     by_execution = _executed(trace, working, step)
     freed = set(proved(trace, working))
     found: dict[tuple[int, int], Tier] = {}
     if by_execution is None:
-        found |= dict.fromkeys(_alike(trace, working), "T3")
+        found |= dict.fromkeys(_alike(priced, working), "T3")
     if by_execution is None or not by_execution.whole:
-        found |= dict.fromkeys([*freed, *only_one(trace, working, freed, step.start_ns)], "T2")
-    costs = _Costs(trace, working)
+        found |= dict.fromkeys([*freed, *only_one(priced, working, freed, step.start_ns)], "T2")
+    costs = _Costs(priced, working)
     found |= dict.fromkeys(by_execution.bytes if by_execution else (), "T1")
     edges = []
     known = by_execution.bytes if by_execution else {}
@@ -99,9 +98,9 @@ def dataflow(trace: Trace, ownership: Ownership, step: Step) -> Dataflow:
 class _Costs:
     """Bytes of each unit, each distinct call priced once."""
 
-    def __init__(self, trace: Trace, working: Units) -> None:
-        self._call = trace.ops.call[working.op].tolist()
-        self._cost = {row: price_call(trace.calls[row]) for row in set(self._call)}
+    def __init__(self, priced: Priced, working: StepOps) -> None:
+        self._call = priced.trace.ops.call[working.op].tolist()
+        self._cost = {row: priced.prices[row].cost for row in set(self._call)}
 
     def written(self, place: int) -> int:
         return self._cost[self._call[place]].write_bytes or 0
@@ -122,7 +121,7 @@ class _Read:
     whole: bool  # every unit was found again, so that no reader is missing
 
 
-def _executed(trace: Trace, working: Units, step: Step) -> _Read | None:
+def _executed(trace: Trace, working: StepOps, step: Step) -> _Read | None:
     """None where no step like this one was executed."""
     given = executed(trace.evidence) if trace.evidence is not None else None
     if given is None:
@@ -152,28 +151,28 @@ def _places(count: int, rows: Ids) -> Ids:
     return place
 
 
-def _alike(trace: Trace, working: Units) -> list[tuple[int, int]]:
-    ops = trace.ops
+def _alike(priced: Priced, working: StepOps) -> list[tuple[int, int]]:
+    trace, ops = priced.trace, priced.trace.ops
     rows = working.op.tolist()
     return [
         (place, place + 1)
         for place, (first, second) in enumerate(zip(rows, rows[1:], strict=False))
         if ops.thread[first] == ops.thread[second] and ops.module[first] == ops.module[second]
-        and _fits(trace.calls[ops.call[first]], trace.calls[ops.call[second]])
+        and _fits(priced.prices[int(ops.call[first])], trace.calls[ops.call[second]])
     ]  # fmt: skip
 
 
-def _fits(maker: OpCall, taker: OpCall) -> bool:
+def _fits(maker: PricedCall, taker: OpCall) -> bool:
     """Whether `taker` is given a tensor as `maker` makes one, of its own dims and type and of no other's.
 
     Loops over a list call one operator again and again: such neighbours have nothing to do with each other.
     """
-    made = price_call(maker)
-    if not isinstance(made, Cost) or maker.name == taker.name:
+    made = maker.known
+    if made is None or maker.call.name == taker.name:
         return False
     unread = UNREAD.get(taker.name, ())
-    given = zip(taker.shapes, taker.dtypes, strict=True)
+    shapes = maker.call.shapes
     return any(
-        place not in unread and dims in maker.shapes and room(dims, kind) == made.write_bytes
-        for place, (dims, kind) in enumerate(given) if dims
+        place not in unread and dims in shapes and room(dims, kind) == made.write_bytes
+        for place, dims, kind, _ in taker.tensors()
     )  # fmt: skip

@@ -14,7 +14,7 @@ from math import prod
 import numpy as np
 
 from traceanalyzer.fusion.evidence.execution_trace import UNREAD
-from traceanalyzer.fusion.step_ops import Units
+from traceanalyzer.fusion.step_ops import StepOps
 from traceanalyzer.records import Dims, OpCall
 from traceanalyzer.records.trace import Ids, Memory, OpKind, Trace
 from traceanalyzer.records.units import ITEMSIZE
@@ -22,7 +22,7 @@ from traceanalyzer.records.units import ITEMSIZE
 ROUNDING = 512  # bytes to which CUDA's allocator rounds up: c10/cuda/CUDACachingAllocator.cpp
 
 
-def proved(trace: Trace, units: Units) -> list[tuple[int, int]]:
+def proved(trace: Trace, units: StepOps) -> list[tuple[int, int]]:
     """(producer, consumer) of neighbours among `units`, as places there.
 
     The last two prove nothing: with the step everything ends that nobody has read.
@@ -43,7 +43,7 @@ def proved(trace: Trace, units: Units) -> list[tuple[int, int]]:
     return found
 
 
-def dying(trace: Trace, units: Units, end_ns: int) -> frozenset[int]:
+def dying(trace: Trace, units: StepOps, end_ns: int) -> frozenset[int]:
     """Places of units that allocate something, and nothing that is not freed before `end_ns`."""
     if trace.memory is None:
         return frozenset()
@@ -55,7 +55,7 @@ def dying(trace: Trace, units: Units, end_ns: int) -> frozenset[int]:
     return frozenset(np.flatnonzero(gone).tolist())
 
 
-def allocators(trace: Trace, units: Units) -> Ids:
+def allocators(trace: Trace, units: StepOps) -> Ids:
     """Of each unit the row of the op in which it allocates: `clone` allocates what its `copy_` writes."""
     filling = np.array([call.name in UNREAD for call in trace.calls] + [False])
     parent = trace.ops.parent[units.op]
@@ -97,7 +97,7 @@ def _takes(call: OpCall, sizes: Sequence[int]) -> bool:
     return any(
         place not in unread and (least := room(dims, kind)) is not None
         and any(least <= size < least + ROUNDING for size in sizes)
-        for place, (dims, kind) in enumerate(zip(call.shapes, call.dtypes, strict=True))
+        for place, dims, kind, _ in call.tensors()
     )  # fmt: skip
 
 

@@ -17,10 +17,10 @@ import numpy as np
 
 from traceanalyzer.fusion.evidence.execution_trace import UNREAD
 from traceanalyzer.fusion.evidence.free_events import ROUNDING, allocators, lifetimes, room
-from traceanalyzer.fusion.fusibility import kind
-from traceanalyzer.fusion.step_ops import Units
+from traceanalyzer.fusion.step_ops import StepOps
 from traceanalyzer.records import Dims, OpCall
-from traceanalyzer.records.trace import PHASES, Ints, Trace
+from traceanalyzer.records.priced import Priced, PricedCall
+from traceanalyzer.records.trace import PHASES, Ints
 
 _LEAST = 1024  # bytes: of a few numbers there are always several
 _LARGE = 1 << 20  # from here on CUDA's allocator hands out blocks up to so much larger than asked for:
@@ -41,23 +41,25 @@ class _Seen:
 
 
 def only_one(
-    trace: Trace, units: Units, neighbours: Collection[tuple[int, int]], begin_ns: int
+    priced: Priced, units: StepOps, neighbours: Collection[tuple[int, int]], begin_ns: int
 ) -> list[tuple[int, int]]:
     """(producer, consumer) among the step's `units`, as places there, of a step that begins then.
 
     `neighbours`: what freed.py has proved.
     """
+    trace = priced.trace
     if trace.memory is None or not len(units.op):
         return []
     blocks = _Blocks(*lifetimes(trace.memory), begin_ns)
     blocks.fill(trace.ops.start_ns[allocators(trace, units)], trace.ops.end_ns[units.op])
     # Behind its last operator everything ends that the step has made, read or not.
     starts = [*trace.ops.start_ns[units.op].tolist(), int(trace.ops.end_ns[units.op[-1]])]
-    calls = [trace.calls[call] for call in trace.ops.call[units.op].tolist()]
+    known = [priced.prices[row] for row in trace.ops.call[units.op].tolist()]
+    calls = [each.call for each in known]
     seen: list[_Seen] = []
     for place, call in enumerate(calls):
         blocks.until(starts[place])
-        if trace.ops.phase[units.op[place]] != _OPTIMIZER and _of_activations(call):
+        if trace.ops.phase[units.op[place]] != _OPTIMIZER and _of_activations(known[place]):
             for size in _whole(call):
                 block = blocks.only(size, place)
                 if block != _UNKNOWN:
@@ -179,8 +181,8 @@ class _Blocks:
         """Unit `place` writes to what it is given first: to one block that is known, or to any."""
         if not call.name.endswith("_") or not call.shapes:
             return
-        least = room(call.shapes[0], call.dtypes[0])
-        if least is None or not call.strides or not _dense(call.shapes[0], call.strides[0]):
+        least = room(call.dims(0), call.dtype(0))
+        if least is None or not _dense(call.dims(0), call.strides(0)):
             self._doubted_all = place  # a list, or a part of something larger
             return
         found = list(self._first_two(least))
@@ -213,7 +215,7 @@ class _Readers:
         self._of_size: dict[int, list[int]] = {}
         self._lists: list[int] = []  # that are given lists, of whatever sizes
         for place, call in enumerate(calls):
-            for dims, dtype in zip(call.shapes, call.dtypes, strict=True):
+            for _, dims, dtype, _ in call.tensors():
                 size = room(dims, dtype)
                 if size is not None:
                     self._count[place, size] = self._count.get((place, size), 0) + 1
@@ -236,17 +238,17 @@ class _Readers:
         return self._count.get((place, size)) == 1
 
 
-def _of_activations(call: OpCall) -> bool:
+def _of_activations(priced: PricedCall) -> bool:
     """Whether no weight is among what it takes, or one of another size."""
-    return kind(call) != "opaque" or call.name in ("aten::bmm", "aten::baddbmm")
+    return priced.fusible != "opaque" or priced.call.name in ("aten::bmm", "aten::baddbmm")
 
 
 def _whole(call: OpCall) -> set[int]:
     """Bytes of each tensor that `call` reads from end to end, where it writes to none of that size."""
     unread = UNREAD.get(call.name, ())
-    given = [*enumerate(zip(call.shapes, call.dtypes, call.strides, strict=False))]
-    written = {room(dims, kind) for place, (dims, kind, _) in given if place in unread}
-    read = {room(dims, kind) for place, (dims, kind, strides) in given
+    given = [*call.tensors()]
+    written = {room(dims, kind) for place, dims, kind, _ in given if place in unread}
+    read = {room(dims, kind) for place, dims, kind, strides in given
             if place not in unread and _dense(dims, strides)}  # fmt: skip
     return {size for size in read - written if size is not None and size >= _LEAST}
 

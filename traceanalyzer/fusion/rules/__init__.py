@@ -1,24 +1,97 @@
-"""What can be won back, one file a rule: a new rule is a new file with a RULE in it."""
+"""The rules, one file each, in the order in which they claim operators: the special before the general.
+
+A new rule is a new file with a RULE in it, imported and listed here.
+"""
 
 from __future__ import annotations
 
-from functools import lru_cache
-from importlib import import_module
-from pkgutil import iter_modules
-
+from traceanalyzer.fusion.rules import (
+    activation_epilogue,
+    attention_fallback,
+    batch_norm_activation,
+    bias_addition,
+    channels_last,
+    cross_entropy,
+    data_loading,
+    dropout_chain,
+    embedding_backward,
+    exposed_communication,
+    fold_batch_norm,
+    fp8_matmul,
+    fused_optimizer,
+    gated_activation,
+    gradient_accumulation,
+    gradient_clipping,
+    launch_bound,
+    layout_copies,
+    merged_linear,
+    pointwise_chain,
+    quantized_weights,
+    recomputation,
+    repeated_casts,
+    residual_norm,
+    rms_norm,
+    rotary_embedding,
+    sparse_weights,
+    synchronisation,
+    tf32_products,
+    unaligned_gemm,
+    unfused_attention,
+    unpinned_memory,
+    zero_grad,
+)
 from traceanalyzer.fusion.rules.base import Match, Rule
 
-__all__ = ["Match", "Rule", "rules"]
+__all__ = ["ALIASES", "RULES", "Match", "Rule", "rule_named"]
+
+RULES: tuple[Rule, ...] = (
+    attention_fallback.RULE,
+    unfused_attention.RULE,
+    fused_optimizer.RULE,
+    zero_grad.RULE,
+    gradient_clipping.RULE,
+    repeated_casts.RULE,
+    gradient_accumulation.RULE,
+    cross_entropy.RULE,
+    fold_batch_norm.RULE,
+    rms_norm.RULE,
+    rotary_embedding.RULE,
+    bias_addition.RULE,
+    dropout_chain.RULE,
+    residual_norm.RULE,
+    gated_activation.RULE,
+    batch_norm_activation.RULE,
+    tf32_products.RULE,
+    fp8_matmul.RULE,
+    unaligned_gemm.RULE,
+    channels_last.RULE,
+    embedding_backward.RULE,
+    recomputation.RULE,
+    merged_linear.RULE,
+    quantized_weights.RULE,
+    sparse_weights.RULE,
+    layout_copies.RULE,
+    pointwise_chain.RULE,
+    activation_epilogue.RULE,
+    launch_bound.RULE,
+    synchronisation.RULE,
+    exposed_communication.RULE,
+    unpinned_memory.RULE,
+    data_loading.RULE,
+)
+
+ALIASES = {
+    "attention_by_hand": "unfused_attention",
+    "eight_bit_products": "fp8_matmul",
+    "merged_products": "merged_linear",
+    "misaligned_products": "unaligned_gemm",
+    "pageable_copies": "unpinned_memory",
+    "cast_churn": "repeated_casts",
+}
+"""Names that rules had before -> their names today; `explain` and `verify` take either."""
 
 
-@lru_cache(maxsize=1)
-def rules() -> tuple[Rule, ...]:
-    """Every rule, in the order in which they claim operators."""
-    files = sorted(module.name for module in iter_modules(__path__) if module.name != "base")
-    found = [rule for name in files for rule in _of(name)]
-    return tuple(sorted(found, key=lambda rule: (rule.order, rule.name)))
-
-
-def _of(name: str) -> tuple[Rule, ...]:
-    rule: Rule = import_module(f"{__name__}.{name}").RULE
-    return (rule,)
+def rule_named(name: str) -> Rule | None:
+    """The rule of this name, or of this older name; None where there is none."""
+    wanted = ALIASES.get(name, name)
+    return next((rule for rule in RULES if rule.name == wanted), None)

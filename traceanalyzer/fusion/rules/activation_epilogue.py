@@ -37,5 +37,4 @@ RULE = Rule(
     snippet="{module} = torch.compile({module}, mode=\"max-autotune\")",
     caveats=("a generated product can be slower than the library's: measure",),
     docs=COMPILE_DOCS,
-    order=92,
 )  # fmt: skip

@@ -52,5 +52,4 @@ RULE = Rule(
     caveats=("in fp32 the memory-efficient kernel is slower on matrix engines than half precision",),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.attention.sdpa_kernel.html",
     replacement="attention",
-    order=9,
 )  # fmt: skip

@@ -52,7 +52,6 @@ class Rule:
     caveats: tuple[str, ...] = field(default=())
     replacement: Replacement = "nothing"
     fixed_by_compiling_module: bool = False  # compiling the module that holds it is all of its remedy
-    order: int = 50  # the lower ones claim first: the more special before the general
 
     def part(self, heading: str) -> str:
         """The text of one paragraph of `doc`."""
@@ -126,7 +125,7 @@ def generated(graph: StepGraph, nodes: Sequence[Node], moved: int) -> Work:
 def arithmetic(nodes: Sequence[Node]) -> tuple[int, int]:
     """FLOPs that take as long as their exponentials and the like, and as the loops of generated code."""
     special = sum(node.cost.special_functions * _flops(node) for node in nodes if node.cost)
-    reduced = sum(node.elements for node in nodes if node.kind == "reduction")
+    reduced = sum(node.elements for node in nodes if node.fusible == "reduction")
     return special, LOOP_FLOPS * sum(node.elements for node in nodes) + REDUCED_FLOPS * reduced
 
 
@@ -159,14 +158,13 @@ def replaced(graph: StepGraph, found: Region) -> Match:
 
 def steps(graph: StepGraph) -> int:
     """How many the analysis adds up; one where the trace names none."""
-    return max(1, len(graph.analysis.window.steps))
+    return graph.step_count
 
 
 def waited(graph: StepGraph, cause: IdleCause) -> tuple[float, float]:
     """(ns a step, share of the window) in which the device waits for `cause`."""
-    time = graph.analysis.time
-    idle = sum(part.time_ns for part in time.idle_by_cause if part.cause == cause)
-    return idle / steps(graph), idle / max(1, time.busy_ns + time.idle_ns)
+    idle = graph.idle_ns(cause)
+    return idle / graph.step_count, idle / max(1, graph.window_ns)
 
 
 def told_wait(ns: float, share: float) -> str:

@@ -40,5 +40,4 @@ RULE = Rule(
     docs=COMPILE_DOCS,
     replacement="compiled",
     fixed_by_compiling_module=True,
-    order=62,
 )  # fmt: skip

@@ -47,5 +47,4 @@ RULE = Rule(
     snippet="y = torch.nn.functional.linear(x, weight, bias)",
     caveats=("where the result without the bias is needed too, the addition stays",),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.linear.html",
-    order=32,
 )  # fmt: skip

@@ -24,9 +24,9 @@ _SHARE = 0.005  # of busy time
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators: the kernels are parts of convolutions."""
-    kernels = [kernel for row in graph.analysis.op_rows for kernel in row.kernel_names]
+    kernels = [kernel for row in graph.rows for kernel in row.kernel_names]
     time = sum(kernel.time_ns for kernel in kernels if _LAYOUT.search(kernel.name))
-    if time and time >= _SHARE * graph.analysis.time.busy_ns:
+    if time and time >= _SHARE * graph.busy_ns:
         ns = time / steps(graph)
         told = f"layout kernels take {duration(ns)} a step"
         yield Match((), "T3", saved=Band(0.0, ns, ns), evidence=told, where="the convolutions")
@@ -40,5 +40,4 @@ RULE = Rule(
     "x = x.to(memory_format=torch.channels_last)",
     caveats=("every operator in between must support the layout",),
     docs="https://docs.pytorch.org/tutorials/intermediate/memory_format_tutorial.html",
-    order=73,
 )  # fmt: skip

@@ -53,5 +53,4 @@ RULE = Rule(
     caveats=("losses that fuse the last linear layer save memory and cost time",),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.cross_entropy.html",
     replacement="compiled",
-    order=20,
 )  # fmt: skip

@@ -32,5 +32,4 @@ RULE = Rule(
     snippet="loader = DataLoader(data, num_workers=8, persistent_workers=True)",
     caveats=("as many workers as the host has cores to spare",),
     docs="https://docs.pytorch.org/docs/stable/data.html",
-    order=98,
 )  # fmt: skip

@@ -32,5 +32,4 @@ RULE = Rule(
     docs=COMPILE_DOCS,
     replacement="compiled",
     fixed_by_compiling_module=True,
-    order=59,
 )  # fmt: skip

@@ -51,5 +51,4 @@ RULE = Rule(
     snippet="embedding = torch.nn.Embedding(rows, width, sparse=True)",
     caveats=("not for a table that the output layer shares",),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.Embedding.html",
-    order=74,
 )  # fmt: skip

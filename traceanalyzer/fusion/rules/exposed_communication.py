@@ -23,8 +23,8 @@ _LEAST, _MOST = 0.1, 0.95  # of busy time: where there is no compute there is no
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where such time is a visible part of busy time."""
-    alone = sum(part.time_ns for part in graph.analysis.verdicts if part.verdict == "communication")
-    busy = graph.analysis.time.busy_ns
+    alone = graph.judged.verdict_ns("communication")
+    busy = graph.busy_ns
     if _LEAST * busy <= alone <= _MOST * busy and alone:
         ns = alone / steps(graph)
         told = f"collectives run alone for {duration(ns)} a step, {percent(alone / busy)} of busy time"
@@ -39,5 +39,4 @@ RULE = Rule(
     snippet="traceanalyze report FOLDER_WITH_ONE_TRACE_A_RANK",
     caveats=("one rank's trace does not tell waiting for a slower rank from moving bytes",),
     docs="https://docs.pytorch.org/docs/stable/notes/ddp.html",
-    order=97,
 )  # fmt: skip

@@ -45,5 +45,4 @@ RULE = Rule(
     snippet="conv = torch.nn.utils.fuse_conv_bn_eval(conv, bn)",
     caveats=("for inference only",),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.fuse_conv_bn_eval.html",
-    order=29,
 )  # fmt: skip

@@ -21,14 +21,13 @@ _SHARE = 0.3  # of busy time: below, converting a model is not worth the trouble
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, without a time, where such products are a large part of busy time."""
-    analysis = graph.analysis
-    if not analysis.device.peak("matrix", "fp8"):
+    if not graph.device.peak("matrix", "fp8"):
         return
-    rows = [row for row in analysis.op_rows if _large(row)]
+    rows = [row for row in graph.rows if _large(row)]
     time = sum(row.attributed_ns for row in rows)
-    if rows and time >= _SHARE * analysis.time.busy_ns:
+    if rows and time >= _SHARE * graph.busy_ns:
         told = f"compute-bound products in half precision take {duration(time / steps(graph))} a step, "
-        told += f"{100 * time / analysis.time.busy_ns:.2g} % of busy time"
+        told += f"{100 * time / graph.busy_ns:.2g} % of busy time"
         yield Match((), "T0", evidence=told, where="the whole model")
 
 
@@ -44,5 +43,4 @@ RULE = Rule(
     snippet="from torchao.float8 import convert_to_float8_training\nconvert_to_float8_training(model)",
     caveats=("convergence must be checked", "no time is predicted: casts and scales take a part of the gain"),
     docs="https://docs.pytorch.org/ao/stable/",
-    order=71,
 )  # fmt: skip

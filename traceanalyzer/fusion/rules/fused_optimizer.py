@@ -85,5 +85,4 @@ RULE = Rule(
              "a GradScaler hands its scale over to the fused kernel: unscale before clipping as before"),
     docs="https://docs.pytorch.org/docs/stable/optim.html",
     replacement="optimizer",
-    order=11,
 )  # fmt: skip

@@ -80,5 +80,4 @@ RULE = Rule(
     docs=COMPILE_DOCS,
     replacement="compiled",
     fixed_by_compiling_module=True,
-    order=61,
 )  # fmt: skip

@@ -55,5 +55,4 @@ RULE = Rule(
     snippet="(loss_a + loss_b).backward()",
     caveats=("where memory is what limits the micro-batch, this is its price, and nothing is to be saved",),
     docs="https://docs.pytorch.org/docs/stable/notes/autograd.html",
-    order=15,
 )  # fmt: skip

@@ -22,7 +22,7 @@ _NORMS = ("linalg_vector_norm", "norm")
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match for all norms outside of modules and backward, where they are many and no list's."""
     norms = [node for node in graph.nodes if free(node) and node.name in _NORMS and not _of_a_layer(node)]
-    if graph.analysis.device.kind == "gpu" and len(norms) >= _MANY:
+    if graph.on_gpu and len(norms) >= _MANY:
         time = sum(node.time_ns for node in norms)
         told = f"{len(norms)} norms a step, one launch each, {duration(time)}"
         yield Match(tuple(norms), "T0", evidence=told, where="gradient clipping")
@@ -39,5 +39,4 @@ RULE = Rule(
     snippet="torch.nn.utils.clip_grad_norm_(model.parameters(), limit, foreach=True)",
     caveats=("saves launches, not kernel time",),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_norm_.html",
-    order=13,
 )  # fmt: skip

@@ -24,14 +24,14 @@ _LEAST_BUSY = 0.05
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where launch gaps are a large part of the window."""
     ns, share = waited(graph, "launch_gap")
-    if graph.analysis.device.kind != "gpu" or share < _SHARE or _hardly_works(graph):
+    if not graph.on_gpu or share < _SHARE or _hardly_works(graph):
         return
     saved = None
-    if graph.analysis.window.steps:  # else the time between steps would count as gaps
+    if graph.has_steps:  # else the time between steps would count as gaps
         saved = Band(0.4 * ns, 0.7 * ns, 0.95 * ns)
-        recording = graph.analysis.recording
+        recording = graph.recording
         if recording and recording.unprofiled_step_ns:
-            busy = graph.analysis.time.busy_ns / steps(graph)
+            busy = graph.busy_ns / steps(graph)
             most = max(0.0, recording.unprofiled_step_ns - busy)
             saved = Band(min(saved.low, 0.4 * most), min(saved.mid, 0.7 * most), min(saved.high, 0.95 * most))
     yield Match((), "T0", saved=saved, evidence=told_wait(ns, share), where="the whole step")
@@ -39,8 +39,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
 
 def _hardly_works(graph: StepGraph) -> bool:
     """A trace without steps that shows a start-up, or a few kernels on their own, tells nothing of a step."""
-    time = graph.analysis.time
-    return not graph.analysis.window.steps and time.busy_ns < _LEAST_BUSY * (time.busy_ns + time.idle_ns)
+    return not graph.has_steps and graph.busy_ns < _LEAST_BUSY * graph.window_ns
 
 
 RULE = Rule(
@@ -51,5 +50,4 @@ RULE = Rule(
     caveats=("shapes must not change, and nothing in the step may wait for results on the host",
              "the profiler slows the host: without it the gaps are shorter"),
     docs="https://docs.pytorch.org/docs/stable/notes/cuda.html",
-    order=95,
 )  # fmt: skip

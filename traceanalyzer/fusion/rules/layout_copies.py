@@ -27,7 +27,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
 
 
 def _another_layout(node: Node) -> bool:
-    kinds, strides = node.call.dtypes, node.call.strides
+    kinds, strides = node.call.dtypes, node.call.input_strides
     same = len(kinds) < 2 or kinds[0] == kinds[1]
     if node.name == "copy":
         return same and len(strides) > 1 and strides[0] != strides[1] and len(node.call.shapes[0]) > 1
@@ -50,5 +50,4 @@ RULE = Rule(
     "keep one layout from end to end.",
     caveats=("some operators copy by themselves, or are slower on strided input: measure",),
     docs="https://docs.pytorch.org/docs/stable/tensor_view.html",
-    order=80,
 )  # fmt: skip

@@ -44,7 +44,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
 
 def _fills(graph: StepGraph, node: Node) -> bool:
     """Whether it reaches so much of its roof that a larger product would reach no more."""
-    device, cost = graph.analysis.device, node.cost
+    device, cost = graph.device, node.cost
     peak = device.peak(cost.engine, cost.precision) if cost else None
     if cost is None or not peak or not device.bandwidth_bytes_per_s:
         return True
@@ -69,5 +69,4 @@ RULE = Rule(
     caveats=("no time is predicted: what a larger product reaches of the peak no roof tells",
              "weights of a checkpoint have to be joined once, when it is loaded"),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.Linear.html",
-    order=76,
 )  # fmt: skip

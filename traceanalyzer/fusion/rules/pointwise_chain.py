@@ -36,5 +36,4 @@ RULE = Rule(
     docs=COMPILE_DOCS,
     replacement="compiled",
     fixed_by_compiling_module=True,
-    order=90,
 )  # fmt: skip

@@ -28,17 +28,16 @@ _PRODUCTS = {"aten::mm": 1, "aten::addmm": 2}  # which argument the weight is
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match for all such products of a step, by 8 bits; none where anything is trained."""
     trained = any(node.phase in ("backward", "optimizer") for node in graph.nodes)
-    if trained or not graph.analysis.window.steps:
+    if trained or not graph.has_steps:
         return
-    analysis = graph.analysis
-    rows = [row for row in analysis.op_rows if _reads_weights(row)]
+    rows = [row for row in graph.rows if _reads_weights(row)]
     time = sum(row.attributed_ns for row in rows)
-    if not rows or time < _SHARE * analysis.time.busy_ns:
+    if not rows or time < _SHARE * graph.busy_ns:
         return
     count = steps(graph)
     half = sum(row.attributed_ns * _share(row) for row in rows) / 2 / count
     told = f"products limited by reading 16-bit weights take {duration(time / count)} a step, "
-    told += f"{100 * time / analysis.time.busy_ns:.2g} % of busy time; the saving is that of 8 bits"
+    told += f"{100 * time / graph.busy_ns:.2g} % of busy time; the saving is that of 8 bits"
     saved = Band(0.0, half, half)  # what kernels for 8 bits make of it no roof tells
     kept = sum(_weight_bytes(row) for row in rows) // 2 // count
     yield Match((), "T3", saved=saved, bytes_saved=kept, evidence=told, where="the linear layers")
@@ -70,5 +69,4 @@ RULE = Rule(
     "quantize_(model, Int8WeightOnlyConfig())\nmodel = torch.compile(model)",
     caveats=("accuracy must be checked", "kernels for small batches decide how much of the half is won"),
     docs="https://docs.pytorch.org/ao/stable/",
-    order=77,
 )  # fmt: skip

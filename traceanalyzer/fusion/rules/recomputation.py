@@ -54,5 +54,4 @@ RULE = Rule(
     caveats=("costs memory: the low end keeps products and attention, the high end everything",
              "faster kernels in checkpointed modules save a part of the same time"),
     docs="https://docs.pytorch.org/docs/stable/checkpoint.html",
-    order=75,
 )  # fmt: skip

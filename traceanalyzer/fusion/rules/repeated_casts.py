@@ -56,5 +56,4 @@ RULE = Rule(
     snippet="x = x.to(torch.bfloat16)  # once, before what reads it",
     caveats=("the result of the cast stays in memory until its last use",),
     docs="https://docs.pytorch.org/docs/stable/amp.html",
-    order=14,
 )  # fmt: skip

@@ -39,5 +39,4 @@ RULE = Rule(
     docs=COMPILE_DOCS,
     replacement="compiled",
     fixed_by_compiling_module=True,
-    order=60,
 )  # fmt: skip

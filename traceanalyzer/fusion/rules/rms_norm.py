@@ -46,5 +46,4 @@ RULE = Rule(
              "on a CPU F.rms_norm is several operators itself: compile the module there"),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.rms_norm.html",
     replacement="compiled",
-    order=30,
 )  # fmt: skip

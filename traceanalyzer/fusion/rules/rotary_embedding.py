@@ -39,5 +39,4 @@ RULE = Rule(
     caveats=("sines and cosines that are computed in every layer are a saving of their own",),
     docs=COMPILE_DOCS,
     replacement="compiled",
-    order=31,
 )  # fmt: skip

@@ -23,17 +23,16 @@ _ALIGNED = 64
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, without a time, where such products are most of busy time and nothing is trained."""
-    analysis = graph.analysis
     trained = any(node.phase in ("backward", "optimizer") for node in graph.nodes)
-    if trained or not analysis.window.steps:  # of kernels on their own nobody knows which operand is a weight
+    if trained or not graph.has_steps:  # of kernels on their own nobody knows which operand is a weight
         return
-    if not analysis.device.peak("matrix", "tf32"):  # Ampere and later, which skip zeros as well
+    if not graph.device.peak("matrix", "tf32"):  # Ampere and later, which skip zeros as well
         return
-    rows = [row for row in analysis.op_rows if _large(row)]
+    rows = [row for row in graph.rows if _large(row)]
     time = sum(row.attributed_ns for row in rows)
-    if rows and time >= _SHARE * analysis.time.busy_ns:
+    if rows and time >= _SHARE * graph.busy_ns:
         told = f"compute-bound products of weights take {duration(time / steps(graph))} a step, "
-        told += f"{100 * time / analysis.time.busy_ns:.2g} % of busy time"
+        told += f"{100 * time / graph.busy_ns:.2g} % of busy time"
         yield Match((), "T0", evidence=told, where="the linear layers")
 
 
@@ -56,5 +55,4 @@ RULE = Rule(
     snippet="layer.weight = torch.nn.Parameter(torch.sparse.to_sparse_semi_structured(layer.weight))",
     caveats=("accuracy must be checked", "no time is predicted: the gain depends on sizes and kernels"),
     docs="https://docs.pytorch.org/docs/stable/sparse.html",
-    order=78,
 )  # fmt: skip

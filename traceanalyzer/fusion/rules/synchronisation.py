@@ -25,7 +25,7 @@ _WAITING = ("aten::item", "aten::_local_scalar_dense", "aten::nonzero", "aten::i
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where waits are a visible part of the window."""
     ns, share = waited(graph, "synchronisation")
-    if graph.analysis.device.kind != "gpu" or share < _SHARE:
+    if not graph.on_gpu or share < _SHARE:
         return
     told = told_wait(ns, share)
     called = _called(graph)
@@ -49,5 +49,4 @@ RULE = Rule(
     snippet="total += loss.detach()  # instead of loss.item()",
     caveats=("where the value decides what is computed next, the wait cannot go",),
     docs="https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html",
-    order=96,
 )  # fmt: skip

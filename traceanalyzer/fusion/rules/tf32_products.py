@@ -22,12 +22,12 @@ _SHARE = 0.02  # of busy time
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match for all such rows that arithmetic limits."""
-    analysis, device = graph.analysis, graph.analysis.device
+    device = graph.device
     if device.kind != "gpu" or not device.peak("matrix", "tf32"):
         return
-    rows = [row for row in analysis.op_rows if _slow(row)]
+    rows = [row for row in graph.rows if _slow(row)]
     time = sum(row.attributed_ns for row in rows)
-    if time < _SHARE * analysis.time.busy_ns:
+    if time < _SHARE * graph.busy_ns:
         return
     count = steps(graph)
     parts = []
@@ -56,5 +56,4 @@ RULE = Rule(
     snippet="torch.set_float32_matmul_precision(\"high\")",
     caveats=("TF32 keeps 10 bits of the mantissa: check the loss curve",),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.set_float32_matmul_precision.html",
-    order=70,
 )  # fmt: skip

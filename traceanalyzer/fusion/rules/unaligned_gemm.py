@@ -24,10 +24,10 @@ _SHARE = 0.02  # of the window
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, without a time, for all such products that no other suggestion replaces."""
     replaced = {(node.call.name, node.call.shapes) for node in graph.nodes if not free(node)}
-    odd = [row for row in graph.analysis.op_rows if _odd(row)]
+    odd = [row for row in graph.rows if _odd(row)]
     rows = [row for row in odd if (row.name, row.input_dims) not in replaced]
     time = sum(row.attributed_ns for row in rows)
-    if rows and time >= _SHARE * (graph.analysis.time.busy_ns + graph.analysis.time.idle_ns):
+    if rows and time >= _SHARE * graph.window_ns:
         largest = max(rows, key=lambda row: row.attributed_ns)
         told = f"{duration(time / steps(graph))} a step in such kernels; the largest: {largest.name} "
         told += f"{largest.input_dims}"
@@ -50,5 +50,4 @@ RULE = Rule(
     snippet="",
     caveats=("padded rows need a mask, and add work of their own",),
     docs="https://docs.nvidia.com/deeplearning/performance/dl-performance-matrix-multiplication/",
-    order=72,
 )  # fmt: skip

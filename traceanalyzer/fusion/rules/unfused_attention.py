@@ -52,7 +52,7 @@ def _products(nodes: Sequence[Node], wanted: int) -> int:
         met += node.name in _PRODUCTS
         if met == wanted:
             return count
-        if node.name not in _PRODUCTS and node.kind == "opaque":
+        if node.name not in _PRODUCTS and node.fusible == "opaque":
             return 0
     return 0
 
@@ -121,5 +121,4 @@ RULE = Rule(
              "the fast kernels want fp16 or bf16 on a GPU, and up to 256 channels a head"),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.scaled_dot_product_attention.html",
     replacement="attention",
-    order=10,
 )  # fmt: skip

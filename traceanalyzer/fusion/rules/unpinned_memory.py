@@ -34,5 +34,4 @@ RULE = Rule(
     snippet="loader = DataLoader(data, pin_memory=True)\nbatch = batch.to(device, non_blocking=True)",
     caveats=("only copies that nothing hides are counted",),
     docs="https://docs.pytorch.org/docs/stable/notes/cuda.html",
-    order=97,
 )  # fmt: skip

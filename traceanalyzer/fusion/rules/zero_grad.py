@@ -44,5 +44,4 @@ RULE = Rule(
     snippet="optimizer.zero_grad(set_to_none=True)",
     caveats=("code that reads .grad of an unused parameter finds None",),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.optim.Optimizer.zero_grad.html",
-    order=12,
 )  # fmt: skip

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from traceanalyzer.inference.complete import infer
 from traceanalyzer.records.errors import TraceFormatError
 from traceanalyzer.records.trace import Ids, Memory, OpKind, Ops, Pieces, Trace
 from traceanalyzer.trace.linking.cpu_records import host_records
@@ -30,7 +29,7 @@ def trace_of(raw: Raw) -> Trace:
     """
     tolerance_ns = _RESOLUTION_NS if raw.integer_us or raw.dialect in _COARSE else 0
     raw = _in_order(raw)  # the file's order is given up here, and its memory with it
-    ops, forward = _ops(raw, tolerance_ns)
+    ops = _ops(raw, tolerance_ns)
     steps = steps_of(raw.names, raw.ops)
     launches = sorted_launches(raw.launches)
     on_cpu = not len(raw.kernels.start_ns)
@@ -45,10 +44,9 @@ def trace_of(raw: Raw) -> Trace:
     else:
         links = link(raw.names, ops, raw.ops.external, launches, raw.kernels, tolerance_ns)
         kernels = linked_kernels(raw.names, raw.kernels, launches, links)
-    ops, calls = infer(raw.names, ops, kernels, raw.calls, forward)
     trace = Trace(
         path=raw.path, bytes=raw.bytes, events=raw.events, dialect=raw.dialect, names=raw.names,
-        calls=calls, ops=ops, launches=launches, kernels=kernels, pieces=pieces, steps=steps,
+        calls=raw.calls, ops=ops, launches=launches, kernels=kernels, pieces=pieces, steps=steps,
         devices=raw.devices, rank=raw.rank, on_cpu=on_cpu, base_ns=raw.base_ns, amd=raw.amd,
         recording=raw.recording, memory=_memory(raw), evidence=raw.evidence, salvaged=raw.salvaged,
     )  # fmt: skip
@@ -82,8 +80,8 @@ def _in_order(raw: Raw) -> Raw:
     )  # fmt: skip
 
 
-def _ops(raw: Raw, tolerance_ns: int) -> tuple[Ops, Ids]:
-    """The finished table of ops that are in order; and the forward op of each backward node."""
+def _ops(raw: Raw, tolerance_ns: int) -> Ops:
+    """The finished table of ops that are in order."""
     rows = raw.ops
     nesting = nest(rows.thread, rows.start_ns, rows.end_ns, rows.annotation, tolerance_ns)
     kind = kinds(raw.names, rows.name, rows.annotation)
@@ -93,12 +91,11 @@ def _ops(raw: Raw, tolerance_ns: int) -> tuple[Ops, Ids]:
         raw.names, rows.start_ns, rows.name, kind, rows.thread, nesting.parent, rows.sequence, numbered
     )
     forward = forward_ops(host)
-    ops = Ops(
+    return Ops(
         start_ns=rows.start_ns, end_ns=nesting.end_ns, name=rows.name, kind=kind, thread=rows.thread,
         parent=nesting.parent, call=rows.call, phase=phases(host, forward),
-        module=_modules(rows.module, nesting.parent, forward), sequence=rows.sequence,
+        module=_modules(rows.module, nesting.parent, forward), sequence=rows.sequence, forward=forward,
     )  # fmt: skip
-    return ops, forward
 
 
 def _modules(module: Ids, parent: Ids, forward: Ids) -> Ids:

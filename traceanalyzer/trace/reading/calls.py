@@ -89,7 +89,7 @@ def _parse(name: str, key: bytes) -> OpCall:
         shapes=shapes,
         dtypes=dtypes,
         types=types,
-        strides=tuple(map(_dims, _list_in(strides))),
+        input_strides=tuple(map(_dims, _list_in(strides))),
         concrete=_texts(concrete),
         triton=backend == b'"triton"',
         stated_flops=_count(flops),

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from traceanalyzer.records import Analysis
+from traceanalyzer.records import Job
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.report.json import read_back
 
 _HEAD = 400  # bytes; our JSON names its schema first
 
 
-def read_saved(path: str) -> Analysis | None:
-    """The Analysis in `path` if it is one of our reports, else None. UsageError: another version's."""
+def read_saved(path: str) -> Job | None:
+    """The report in `path` if it is one of our reports, else None. UsageError: another version's."""
     if path == "-" or not Path(path).is_file():
         return None
     with open(path, "rb") as file:
         head = file.read(_HEAD)
     if b'"schema_version"' not in head or b'"tool"' not in head:
         return None
-    from traceanalyzer.report import read_back
-
     try:
         return read_back(Path(path).read_bytes())
     except ValueError as error:

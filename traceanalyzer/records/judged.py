@@ -1,0 +1,85 @@
+"""A priced trace held against its device: rows with verdicts, attributed times, the window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from traceanalyzer.records.analysis import Device, IdleCause, OpRow, TimeInfo, Verdict
+from traceanalyzer.records.notice import Notice
+from traceanalyzer.records.priced import Priced
+from traceanalyzer.records.trace import Bools, Ids, Ints, Window
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """The limits behind the verdicts. The defaults are the method; the report shows every one."""
+
+    efficiency: float = 0.6  # below it a row is inefficient, or latency-bound
+    latency_floors: float = 3.0  # latency-bound: median call of at most so many launch floors
+    latency_multiprocessors: float = 0.5  # latency-bound: fewer blocks than this share of multiprocessors
+    wave_floors: float = 10.0  # latency-bound: less than a wave and at most so many launch floors
+    balanced: float = 0.1  # compute and memory time within this share of the larger
+    bytes_only: float = 0.6  # FLOPs unknown, but bytes alone explain this share of the time
+    floor_bytes: float = 65536.0  # the launch floor is taken from kernels of at most so many bytes,
+    floor_kernels: float = 50.0  # if there are at least so many,
+    floor_percentile: float = 10.0  # as this percentile of their durations,
+    floor_min_ns: float = 1000.0  # not below
+    floor_max_ns: float = 5000.0  # and not above; else it is
+    floor_default_ns: float = 2000.0  # on a GPU and
+    floor_cpu_ns: float = 5000.0  # on a CPU that was not calibrated
+
+    def as_dict(self) -> dict[str, float]:
+        """Name -> value, in this order."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RecordTimes:
+    """Each record of the trace against the window; one entry a record."""
+
+    row: Ids  # place in Judged.table
+    duration_ns: Ints  # of its part inside the window
+    inside: Bools  # it counts: some of it lies inside the window
+    attributed_ns: Ints  # its share of busy time; adds up to it exactly
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """One device's records over the window, held against the device's roofs."""
+
+    priced: Priced
+    device: Device
+    device_index: int
+    window: Window
+    thresholds: Thresholds
+    launch_floor_ns: int
+    time: TimeInfo
+    table: Sequence[OpRow]  # one a row of `times.row`, also those without a call in the window
+    rows: Sequence[OpRow]  # those with calls
+    times: RecordTimes
+    clipped_calls: int  # calls that the window's ends cut: left out of efficiency and verdict
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def window_ns(self) -> int:
+        """Busy and idle time."""
+        return self.time.busy_ns + self.time.idle_ns
+
+    @property
+    def step_count(self) -> int:
+        """What totals are divided by: the steps of the window, or 1 where the trace has none."""
+        return max(1, len(self.window.steps))
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether the trace says where a step begins and ends."""
+        return bool(self.window.steps)
+
+    def verdict_ns(self, verdict: Verdict) -> int:
+        """Busy time of all rows with this verdict."""
+        return sum(row.attributed_ns for row in self.rows if row.verdict == verdict)
+
+    def idle_ns(self, cause: IdleCause) -> int:
+        """Idle time of the window that has this cause."""
+        return sum(part.time_ns for part in self.time.idle_by_cause if part.cause == cause)

@@ -1,0 +1,84 @@
+"""A trace with its prices: what each distinct call costs, and which op each record's time belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from traceanalyzer.records.analysis import FormulaText
+from traceanalyzer.records.calls import Cost, OpCall, Unpriced
+from traceanalyzer.records.notice import Notice
+from traceanalyzer.records.trace import Bools, Ids, Trace
+
+Role = Literal[
+    "work",  # does work of its own
+    "auxiliary",  # merely moves or fills: does not stand in the way of the op it serves
+    "free",  # views and allocations: no work
+    "composite",  # delegates: priced only if nothing below it is
+]
+Fusible = Literal[
+    "element",  # maps elements to elements: a compiler joins it with whatever precedes or follows it
+    "reduction",  # makes one element of many: joins what reduces as many elements to one
+    "opaque",  # a kernel of its own: matmuls, convolutions, attention, sorts, scans, scatters
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """One registered cost formula; `name` is an op's, or a pattern with `*`."""
+
+    name: str
+    price: Callable[[OpCall], Cost]
+    source: str  # where the formula can be checked
+    role: Role = "work"
+    fusible: Fusible = "opaque"
+
+    @property
+    def doc(self) -> str:
+        """What it states: FLOPs, Bytes, and what it assumes."""
+        return self.price.__doc__ or ""
+
+
+@dataclass(frozen=True, slots=True)
+class PricedCall:
+    """What one invocation of a distinct call costs, or why that is not known; and what says so."""
+
+    call: OpCall
+    cost: Cost | Unpriced
+    formula: Formula | None
+
+    @property
+    def known(self) -> Cost | None:
+        """The cost, where it is known."""
+        return self.cost if isinstance(self.cost, Cost) else None
+
+    @property
+    def role(self) -> Role | None:
+        """None where no formula knows the op."""
+        return self.formula.role if self.formula else None
+
+    @property
+    def fusible(self) -> Fusible:
+        """Whether a compiler joins it with its neighbors; what a compiler has made it leaves alone."""
+        return self.formula.fusible if self.formula and not self.call.triton else "opaque"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Priced:
+    """A completed trace and its prices; columns have one entry a record of Trace.kernels."""
+
+    trace: Trace
+    calls: Sequence[OpCall]  # Trace.calls; behind them those borrowed from other traces
+    prices: Mapping[int, PricedCall]  # by row in `calls`: of every call that a record belongs to
+    priced_op: Ids  # row in Trace.ops; -1 where nothing prices the record
+    overhead: Bools  # the priced op's work is priced in the ops it calls; this is its dispatch time
+    shaped: Bools  # the link op or an ancestor below the first wrapper has dims; or shapes are borrowed
+    borrowed_call: Ids  # row in `calls` that a record without a link op borrows; -1
+    borrowed_run: Ids  # equal for the records of one borrowed invocation; -1
+    notices: tuple[Notice, ...] = ()
+
+    def formula_text(self, op: str) -> FormulaText | None:
+        """What prices an op of this name, in words; None where nothing does."""
+        formula = next((p.formula for p in self.prices.values() if p.call.name == op and p.formula), None)
+        return FormulaText(op, formula.doc, formula.source) if formula else None

@@ -1,0 +1,45 @@
+"""What would save time: what fusion/ hands on, and what reports show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from traceanalyzer.records.notice import Notice
+
+
+class Band(msgspec.Struct, frozen=True):
+    low: float
+    mid: float
+    high: float
+
+
+Tier = Literal["T0", "T1", "T2", "T3"]
+
+
+class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
+    """What would win time back; those of one analysis claim no kernel twice, so their savings add up."""
+
+    rule: str
+    title: str
+    tier: Tier
+    action: str
+    snippet: str
+    where: str
+    count: int
+    evidence: str
+    bytes_saved_per_step: int | None
+    saving_per_step_ns: Band | None
+    share_of_step: float | None
+    caveats: tuple[str, ...]
+    docs: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestions:
+    """Of one analysis, the largest saving first; None: not looked for, the notices say why."""
+
+    found: tuple[Suggestion, ...] | None
+    notices: tuple[Notice, ...] = ()

@@ -1,0 +1,156 @@
+"""`judge`: a priced trace and its device in, rows with verdicts and attributed times out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from traceanalyzer.cost.kernel_names import is_communication, is_communication_op
+from traceanalyzer.device.match import DeviceMatch
+from traceanalyzer.device.resolve import properties_of
+from traceanalyzer.records import Cost, TimeInfo
+from traceanalyzer.records.judged import Judged, RecordTimes, Thresholds
+from traceanalyzer.records.priced import Priced
+from traceanalyzer.records.trace import Bools, Codes, Ids, Ints, Pieces, RecordKind, Trace, Window
+from traceanalyzer.roofline.attribution import Extent, attribute, clip, extent, hidden_ns, union_ns
+from traceanalyzer.roofline.floor import cpu_floor_ns, gpu_floor_ns
+from traceanalyzer.roofline.idle import gaps, idle_by_cause
+from traceanalyzer.roofline.invocations import COMMUNICATION, COMPUTE, COPY, Groups, group
+from traceanalyzer.roofline.measure import Measured, kernel_times, measure
+from traceanalyzer.roofline.occupancy import Floats, resident_blocks, waves
+from traceanalyzer.roofline.row_keys import RowHead, copied, row_heads
+from traceanalyzer.roofline.rows import in_order, names_of_rows, op_rows, row_facts
+from traceanalyzer.roofline.verdicts import Roofs, judge_row
+
+DEFAULTS = Thresholds()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Timing:
+    """Every record against the window."""
+
+    pieces: Pieces
+    span: tuple[int, int]
+    work_class: Codes  # COMPUTE, COMMUNICATION, COPY
+    extent: Extent
+    attributed_ns: Ints
+
+
+def judge(
+    priced: Priced, index: int, window: Window, match: DeviceMatch, limits: Thresholds = DEFAULTS
+) -> Judged:
+    """Judge every row of device `index`. The trace holds that device's records only."""
+    trace = priced.trace
+    timing = _timing(trace, window)
+    groups = group(priced, timing.work_class)
+    inside = timing.extent.inside
+    heads = row_heads(priced, groups, timing.work_class, inside)
+    heads = copied(trace, groups, heads, inside)
+    measured = measure(trace, groups, priced.overhead, timing.extent, timing.attributed_ns)
+    names = names_of_rows(trace, len(heads), kernel_times(trace, groups, timing.extent.duration_ns, inside))
+    recorded_tf32 = trace.recording.tf32 if trace.recording else None
+    roofs = Roofs.of(match.device, _floor_ns(trace, groups, heads, match, limits), limits, recorded_tf32)
+    of_rows = _row_waves(trace, index, measured, match)
+    verdicts = [judge_row(facts, roofs) for facts in row_facts(trace, heads, measured, of_rows, names)]
+    table = op_rows(heads, measured, verdicts, names)
+    with_calls = (row for row, calls in zip(table, measured.calls, strict=True) if calls)
+    return Judged(
+        priced=priced,
+        device=match.device,
+        device_index=index,
+        window=window,
+        thresholds=limits,
+        launch_floor_ns=roofs.floor_ns,
+        time=_time(trace, timing),
+        table=table,
+        rows=in_order(with_calls),
+        times=RecordTimes(groups.row, timing.extent.duration_ns, inside, timing.attributed_ns),
+        clipped_calls=measured.cut_calls,
+        notices=match.warnings,
+    )
+
+
+def _timing(trace: Trace, window: Window) -> _Timing:
+    kernels = trace.kernels
+    count = len(kernels)
+    whole = Pieces(kernels.start_ns, kernels.end_ns, np.arange(count, dtype=np.int32))
+    pieces = trace.pieces or whole
+    span = (window.start_ns, window.end_ns)
+    work_class = _work_classes(trace)
+    return _Timing(
+        pieces, span, work_class,
+        extent(pieces.start_ns, pieces.end_ns, pieces.record, count, span),
+        attribute(pieces.start_ns, pieces.end_ns, pieces.record, work_class, count, span),
+    )  # fmt: skip
+
+
+def _work_classes(trace: Trace) -> Codes:
+    """Communication by the record's own arguments, its name or its link op; copies by kind."""
+    kernels, ops = trace.kernels, trace.ops
+    by_name = _passes(trace.names, kernels.name, is_communication)
+    op_name = np.where(kernels.op >= 0, ops.name[kernels.op], 0) if len(ops) else np.zeros_like(kernels.name)
+    by_op = (kernels.op >= 0) & _passes(trace.names, op_name, is_communication_op)
+    work_class = np.where(kernels.collective | by_name | by_op, COMMUNICATION, COMPUTE)
+    copies = (kernels.kind == RecordKind.MEMCPY) | (kernels.kind == RecordKind.MEMSET)
+    return np.where(copies, COPY, work_class).astype(np.int8)
+
+
+def _passes(names: Sequence[str], column: Ids, test: Callable[[str], bool]) -> Bools:
+    """Whether each entry's name passes; every distinct name is looked at once."""
+    distinct, back = np.unique(column, return_inverse=True)
+    passed: Bools = np.array([bool(test(names[i])) for i in distinct.tolist()], bool)[back]
+    return passed
+
+
+def _floor_ns(
+    trace: Trace, groups: Groups, heads: list[RowHead], match: DeviceMatch, limits: Thresholds
+) -> int:
+    if trace.on_cpu:
+        return cpu_floor_ns(match.launch_floor_ns, limits)
+    if match.launch_floor_ns is not None:
+        return match.launch_floor_ns
+    cost = [h.price.bytes if isinstance(h.price, Cost) else -1 for h in heads]
+    of_record = np.array(cost, np.int64)[groups.row] if heads else np.zeros(0, np.int64)
+    kernels = trace.kernels.kind == RecordKind.KERNEL
+    return gpu_floor_ns(trace.kernels.duration_ns[kernels], of_record[kernels], limits)
+
+
+def _row_waves(trace: Trace, index: int, measured: Measured, match: DeviceMatch) -> Floats:
+    """Waves of each row's longest kernel; nan where not known."""
+    kernels, record = trace.kernels, np.maximum(measured.longest_record, 0)
+    recorded = properties_of(trace.devices, index)
+    resident = resident_blocks(
+        kernels.threads[record], kernels.registers[record], kernels.shared_bytes[record], recorded
+    )
+    found = waves(kernels.blocks[record], resident, match.device.multiprocessors)
+    return np.where(measured.longest_record >= 0, found, np.nan)
+
+
+def _time(trace: Trace, timing: _Timing) -> TimeInfo:
+    pieces, span = timing.pieces, timing.span
+    start, end = clip(pieces.start_ns, pieces.end_ns, span)
+    busy = union_ns(start, end)
+    gap_start, gap_end = gaps(start, end, span)
+    members = np.arange(len(trace.kernels), dtype=np.int32)
+
+    def hidden(work_class: int) -> int:
+        return hidden_ns(
+            pieces.start_ns,
+            pieces.end_ns,
+            pieces.record,
+            timing.attributed_ns,
+            timing.work_class == work_class,
+            span,
+        )
+
+    return TimeInfo(
+        busy_ns=busy,
+        idle_ns=span[1] - span[0] - busy,
+        kernel_sum_ns=int(timing.extent.duration_ns.sum()),
+        outside_window_ns=union_ns(pieces.start_ns, pieces.end_ns) - busy,
+        hidden_communication_ns=hidden(COMMUNICATION),
+        hidden_copy_ns=hidden(COPY),
+        idle_by_cause=idle_by_cause(trace, members, gap_start, gap_end),
+    )
