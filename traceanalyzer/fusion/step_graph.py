@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
+
 from traceanalyzer.cost.fusible import elements, reduced
 from traceanalyzer.fusion.evidence.dataflow import Edge, ExternalRead, Tensor, dataflow
 from traceanalyzer.fusion.evidence.execution_trace import UNREAD
@@ -125,6 +127,18 @@ class StepGraph:
         for read in self.external_reads:
             found.setdefault(read.consumer, []).append(read)
         return found
+
+    def row_of(self, node: Node) -> OpRow | None:
+        """The op row that the node's kernels are counted in, with its verdict; None where there is none."""
+        row = self._row_of_op.get(node.row, -1)
+        return self.judged.table[row] if row >= 0 else None
+
+    @cached_property
+    def _row_of_op(self) -> dict[int, int]:
+        """Place in Judged.table by row in Trace.ops, of every op that a record belongs to."""
+        priced, kernels = self.judged.priced, self.trace.kernels
+        op = np.where(priced.priced_op >= 0, priced.priced_op, kernels.op)
+        return dict(zip(op.tolist(), self.judged.times.row.tolist(), strict=True))
 
     def undisturbed_ns(self, nodes: Sequence[Node]) -> float:
         """Time of their records; on a CPU without what the profiler adds to it.
