@@ -131,7 +131,7 @@ def test_calls_are_parsed_as_recorded(tmp_path: Path) -> None:
     assert raw.calls[0] is raw.calls[0]
     assert raw.calls[-1].concrete == ("1", "a")
     assert [made.name for made in raw.calls] == ["aten::cat", "aten::ones", "triton_poi_0", "odd"]
-    assert raw.calls.has_dims.tolist() == [True, False, True, False]  # type: ignore[attr-defined]
+    assert raw.calls.facts.dims.tolist() == [True, False, True, False]  # type: ignore[attr-defined]
     assert not len(raw.kernels.name)
     with pytest.raises(IndexError):
         raw.calls[4]

@@ -41,8 +41,8 @@ def test_calls_and_threads_are_distinct(path: Path) -> None:
     assert len(set(raw.calls)) == len(raw.calls)
     used = raw.ops.call[raw.ops.call >= 0]
     assert set(np.unique(used).tolist()) == set(range(len(raw.calls)))
-    has_dims = raw.calls.has_dims  # type: ignore[attr-defined]
-    assert has_dims.tolist() == [any(char.isdigit() for char in str(call.shapes)) for call in raw.calls]
+    has_dims = raw.calls.facts.dims  # type: ignore[attr-defined]
+    assert has_dims.tolist() == [any(dims != () for dims in call.shapes) for call in raw.calls]
     threads = {(e["pid"], int(e["tid"])) for e in twin.load(path)["traceEvents"]
                if e.get("cat") in {"cpu_op", "Operator", "user_annotation", "cuda_runtime", "cuda_driver",
                                    "Runtime"} and e["ph"] == "X"}  # fmt: skip

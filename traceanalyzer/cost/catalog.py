@@ -23,13 +23,13 @@ class Formulas:
             self._known[name] = matching(name, self.own) or matching(name, FORMULAS)
         return self._known[name]
 
-    def for_call(self, call: OpCall) -> Formula | None:
-        """Of a call: of its operator, or of a Triton kernel that nobody has a formula for."""
-        return self.of(call.name) or (FORMULAS[USER_TRITON] if call.triton else None)
+    def named(self, name: str, *, triton: bool) -> Formula | None:
+        """Of an operator, or of a Triton kernel that nobody has a formula for."""
+        return self.of(name) or (FORMULAS[USER_TRITON] if triton else None)
 
     def price(self, call: OpCall) -> PricedCall:
         """What one invocation costs, or why that is not known, and the formula that says so."""
-        formula = self.for_call(call)
+        formula = self.named(call.name, triton=call.triton)
         return PricedCall(call, price_with(formula, call), formula)
 
 

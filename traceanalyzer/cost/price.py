@@ -16,6 +16,7 @@ import numpy as np
 from traceanalyzer.cost.catalog import BUILT_IN, Formulas
 from traceanalyzer.cost.user import used
 from traceanalyzer.inference.borrowed_shapes import Donor, borrow
+from traceanalyzer.records.call_facts import call_facts
 from traceanalyzer.records.priced import Priced
 from traceanalyzer.records.trace import Bools, Codes, Ids, OpKind, Trace, distinct
 
@@ -94,16 +95,17 @@ def _roles_and_dims(trace: Trace, formulas: Formulas) -> tuple[Codes, Bools, Boo
     An op on tensors of no dimension, as on a step counter, has its own price, but keeps no op above it,
     whose work it is a part of, from being priced.
     """
-    role_of_call = np.zeros(len(trace.calls) + 1, np.int8)
-    dims_of_call = np.zeros(len(trace.calls) + 1, bool)
-    typed_of_call = np.zeros(len(trace.calls) + 1, bool)
-    for row, call in enumerate(trace.calls):
-        formula = formulas.for_call(call)
-        role_of_call[row] = _NONE if formula is None else _ROLE_CODES[formula.role]
-        dims_of_call[row] = any(shape != () for shape in call.shapes)
-        typed_of_call[row] = any(call.dtypes)
+    facts = call_facts(trace.calls)
+    keys = zip(facts.name, facts.triton.tolist(), strict=True)
+    role_of_call = np.append([_role(formulas, name, triton) for name, triton in keys], _NONE)
+    dims, typed = np.append(facts.dims, False), np.append(facts.typed, False)
     of = trace.ops.call
-    return role_of_call[of], dims_of_call[of], dims_of_call[of] | typed_of_call[of]
+    return role_of_call.astype(np.int8)[of], dims[of], (dims | typed)[of]
+
+
+def _role(formulas: Formulas, name: str, triton: bool) -> int:
+    formula = formulas.named(name, triton=triton)
+    return _NONE if formula is None else _ROLE_CODES[formula.role]
 
 
 def _blocked(trace: Trace, roles: Codes, dims: Bools, link_ops: Ids) -> Bools:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import overload
 
 import numpy as np
@@ -12,6 +13,7 @@ from traceanalyzer.inference.index_sizes import index_proofs
 from traceanalyzer.inference.list_dtypes import list_dtypes
 from traceanalyzer.inference.output_shapes import Proof, output_proofs
 from traceanalyzer.records import OpCall
+from traceanalyzer.records.call_facts import CallFacts, call_facts, joined
 from traceanalyzer.records.trace import Trace
 
 
@@ -24,6 +26,11 @@ class ExtendedCalls(Sequence[OpCall]):
 
     def __len__(self) -> int:
         return len(self._recorded) + len(self._proved)
+
+    @cached_property
+    def facts(self) -> CallFacts:
+        """Of every call, those that something was proved of behind the recorded ones."""
+        return joined(call_facts(self._recorded), call_facts(self._proved))
 
     @overload
     def __getitem__(self, index: int) -> OpCall: ...

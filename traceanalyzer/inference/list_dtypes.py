@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from traceanalyzer.records import OpCall
+from traceanalyzer.records.call_facts import call_facts, is_list
 from traceanalyzer.records.trace import Bools, Kernels, Ops, RecordKind, distinct
 from traceanalyzer.records.units import ITEMSIZE, canonical_dtype
 
@@ -71,7 +72,7 @@ def list_dtypes(
     kernels of all equal calls name; then the one type that ops around it have for tensors of the items'
     dims; and for a kernel that names only a size, an unsigned integer of that size.
     """
-    lists = np.array([any(map(_is_list, call.shapes)) for call in calls] + [False])
+    lists = np.append(call_facts(calls).lists, False)
     if not lists.any():
         return {}
     said = _by_kernels(names, ops, kernels, lists)
@@ -106,7 +107,7 @@ def _settled(kind: ItemType | None, named: set[str], around: set[str]) -> str | 
 
 def _around(ops: Ops, calls: Sequence[OpCall], call: OpCall, rows: Sequence[int]) -> set[str]:
     """Dtypes that ops inside and beside some invocations of `call` have for tensors of its items' dims."""
-    items = {item for shape in call.shapes if _is_list(shape) for item in shape if item}
+    items = {item for shape in call.shapes if is_list(shape) for item in shape if item}
     found: set[str] = set()
     for row in rows[:_SAMPLES]:
         for other in (*_inside(ops, row), *_beside(ops, row, 1), *_beside(ops, row, -1)):
@@ -133,10 +134,6 @@ def _beside(ops: Ops, row: int, step: int) -> Iterator[int]:
         if ops.parent[other] == ops.parent[row]:
             left -= 1
             yield other
-
-
-def _is_list(shape: object) -> bool:
-    return isinstance(shape, tuple) and bool(shape) and isinstance(shape[0], tuple)
 
 
 def _by_kernels(names: Sequence[str], ops: Ops, kernels: Kernels, lists: Bools) -> dict[int, ItemType | None]:

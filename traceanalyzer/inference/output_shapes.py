@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from traceanalyzer.records import OpCall, Shape
+from traceanalyzer.records.call_facts import call_facts
 from traceanalyzer.records.trace import Codes, OpKind, Ops
 from traceanalyzer.trace.linking.tree import nearest
 
@@ -66,11 +67,18 @@ def output_proofs(ops: Ops, calls: Sequence[OpCall]) -> dict[int, Proof]:
 def _families(calls: Sequence[OpCall]) -> Codes:
     """How many inputs tell the family's ops apart; 0 for calls that need no proof. The last entry is 0."""
     of = np.zeros(len(calls) + 1, np.int8)
-    for row, call in enumerate(calls):
-        if call.concrete or not call.shapes or not call.shapes[0] or "backward" in call.name:
-            continue
-        of[row] = next((n for pattern, n in _FAMILIES.items() if pattern.match(call.name)), 0)
+    facts = call_facts(calls)
+    for row in np.flatnonzero(facts.named(_family_size) & facts.dims & ~facts.concrete).tolist():
+        if calls[row].dims(0):
+            of[row] = _family_size(facts.name[row])
     return of
+
+
+def _family_size(name: str) -> int:
+    """How many inputs tell ops of the family apart; 0 for a name of none."""
+    if "backward" in name:
+        return 0
+    return next((size for pattern, size in _FAMILIES.items() if pattern.match(name)), 0)
 
 
 def _by_backward(ops: Ops, calls: Sequence[OpCall], family: Codes) -> Iterator[tuple[int, Proof]]:
@@ -113,7 +121,7 @@ def _flat(shape: object) -> Shape:
 
 
 def _backward_convolutions(ops: Ops, calls: Sequence[OpCall]) -> list[int]:
-    wanted = np.array([bool(_GRADIENT_AT.match(call.name)) for call in calls] + [False])
+    wanted = np.append(call_facts(calls).named(_GRADIENT_AT.match), False)
     rows: list[int] = np.flatnonzero(wanted[ops.call]).tolist()
     return rows
 
@@ -137,9 +145,10 @@ def _gradient_parts(ops: Ops, calls: Sequence[OpCall]) -> Iterator[tuple[int, Pr
     The part computes what the op that calls it returns (torch/aten/src/ATen/native/cudnn/ConvShared.cpp).
     """
     place = np.full(len(calls) + 1, -1, np.int8)
-    for row, call in enumerate(calls):
-        if not call.concrete:
-            place[row] = next((at for end, at in _PARTS.items() if call.name.endswith(end)), -1)
+    facts = call_facts(calls)
+    parts = facts.named(lambda name: name.endswith(tuple(_PARTS))) & ~facts.concrete
+    for row in np.flatnonzero(parts).tolist():
+        place[row] = next(at for end, at in _PARTS.items() if facts.name[row].endswith(end))
     for row in np.flatnonzero(place[ops.call] >= 0).tolist():
         above = int(ops.parent[row])
         part = calls[ops.call[row]]

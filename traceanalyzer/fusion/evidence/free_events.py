@@ -16,6 +16,7 @@ import numpy as np
 from traceanalyzer.fusion.evidence.execution_trace import UNREAD
 from traceanalyzer.fusion.step_ops import StepOps
 from traceanalyzer.records import Dims, OpCall
+from traceanalyzer.records.call_facts import call_facts
 from traceanalyzer.records.trace import Ids, Memory, OpKind, Trace
 from traceanalyzer.records.units import ITEMSIZE
 
@@ -57,7 +58,7 @@ def dying(trace: Trace, units: StepOps, end_ns: int) -> frozenset[int]:
 
 def allocators(trace: Trace, units: StepOps) -> Ids:
     """Of each unit the row of the op in which it allocates: `clone` allocates what its `copy_` writes."""
-    filling = np.array([call.name in UNREAD for call in trace.calls] + [False])
+    filling = np.append(call_facts(trace.calls).named(UNREAD.__contains__), False)
     parent = trace.ops.parent[units.op]
     within = filling[trace.ops.call[units.op]] & (parent >= 0) & (trace.ops.kind[parent] == OpKind.OP)
     return np.where(within, parent, units.op)

@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, overload
 
 import numpy as np
 
 from traceanalyzer.records import Dims, OpCall
-from traceanalyzer.records.trace import Bools, Ids
+from traceanalyzer.records.call_facts import CallFacts
 from traceanalyzer.records.units import canonical_dtype
 from traceanalyzer.trace.reading.events import Args
 
 CallKey = tuple[int, bytes]  # name id, and one of `call_keys`
 _SEPARATOR = b"\0"  # cannot stand in JSON text
 _DECODER = json.JSONDecoder(strict=False)  # one for all: json.loads with an argument makes one a call
+_TRITON = b'"triton"'
+_NOTHING = (b"", b"[]")  # an argument list that is left out, and an empty one
+_BLANKS = b" \n\r\t"
+_DIGIT = re.compile(rb"\d")
 _SPACE = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")|\s+', re.DOTALL)
 
 
@@ -66,18 +70,26 @@ class Calls(Sequence[OpCall]):
             found = self._parsed[index] = _parse(self._names[name], key)
         return found
 
-    @property
-    def has_dims(self) -> Bools:
-        """True for each call with some recorded dimension; length len(self)."""
-        digit = re.compile(rb"\d")
-        return np.array(
-            [any(digit.search(part) for part in key.split(b"\0")[:5:4]) for _, key in self._keys], bool
-        )
+    @cached_property
+    def facts(self) -> CallFacts:
+        """Of every call, from its text; nothing is parsed but types, of which few are distinct."""
+        dims, typed, lists, concrete, triton = [], [], [], [], []
+        for _, key in self._keys:
+            shapes, types, _, values, legacy, backend, _ = key.split(b"\0")
+            shapes = shapes.translate(None, _BLANKS) or legacy.translate(None, _BLANKS)
+            nested = b"[[" in shapes[1:]
+            lists.append(nested)
+            dims.append(nested or _DIGIT.search(shapes) is not None)
+            typed.append(_has_dtype(types))
+            concrete.append(values not in _NOTHING)
+            triton.append(backend == _TRITON)
+        names = [self._names[name] for name, _ in self._keys]
+        return CallFacts(names, *(np.array(flags, bool) for flags in (dims, typed, lists, concrete, triton)))
 
-    @property
-    def name_ids(self) -> Ids:
-        """The row in `Raw.names` of each call's operator; length len(self)."""
-        return np.array([name for name, _ in self._keys], np.int32)
+
+@lru_cache(maxsize=4096)
+def _has_dtype(types: bytes) -> bool:
+    return any(_types(types, 0)[1])
 
 
 def _parse(name: str, key: bytes) -> OpCall:
@@ -91,7 +103,7 @@ def _parse(name: str, key: bytes) -> OpCall:
         types=types,
         input_strides=tuple(map(_dims, _list_in(strides))),
         concrete=_texts(concrete),
-        triton=backend == b'"triton"',
+        triton=backend == _TRITON,
         stated_flops=_count(flops),
     )
 
