@@ -7,13 +7,12 @@ from dataclasses import dataclass, fields, replace
 from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
-from traceanalyzer.records import Analysis, Device, Job
-from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records import Analysis, Device, Job, Notice
+from traceanalyzer.records.errors import TraceAnalyzerError, TraceFormatError, UsageError
 
 if TYPE_CHECKING:
     from traceanalyzer.cost import Formulas
     from traceanalyzer.fusion.step_graph import StepGraph
-    from traceanalyzer.records import Notice
     from traceanalyzer.records.judged import Judged
     from traceanalyzer.records.trace import Trace
 
@@ -70,10 +69,17 @@ def analyze(
     own = user_formulas(chosen.cost_files)
     files = trace_files([fspath(item) for item in given])
     formulas = own.catalog()
-    analyses = [
-        one for file in files for one in _analyses(file, chosen, formulas, others, own.notices, progress)
-    ]
-    return job_of(analyses, chosen.rank, chosen.gpu)
+    analyses: list[Analysis] = []
+    failed: list[TraceAnalyzerError] = []
+    for file in files:
+        try:
+            analyses += _analyses(file, chosen, formulas, others, own.notices, progress)
+        except TraceFormatError as error:
+            failed.append(error)
+    if not analyses:
+        raise failed[0]
+    notices = tuple(Notice("rank_failed", str(error)) for error in failed)
+    return job_of(analyses, chosen.rank, chosen.gpu, notices)
 
 
 def _chosen(options: AnalyzeOptions | None, **single: object) -> AnalyzeOptions:

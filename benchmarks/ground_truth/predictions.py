@@ -160,7 +160,9 @@ def recorded(step: Step, path: Path) -> Any:
 
 def of_whole(one: Whole, size: int, device: str, path: Path) -> dict[str, Any]:
     graph = recorded(one.build(size, False, device), path)
-    told = [each for each in suggestions(graph) if each.rule in one.rules and each.saving_per_step_ns]
+    told = [
+        each for each in suggestions(graph).found or () if each.rule in one.rules and each.saving_per_step_ns
+    ]
     before, after = (step_ms(one.build(size, followed, device), device) for followed in (False, True))
     bands = [each.saving_per_step_ns for each in told if each.saving_per_step_ns]
     return {

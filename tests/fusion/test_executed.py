@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+import pytest
+
 from traceanalyzer.collect.evidence import Operators
 from traceanalyzer.fusion.evidence.execution_trace import Executed, Flow, executed, flows
 
@@ -147,6 +149,11 @@ def test_what_was_there_before_is_told_apart_by_its_storage() -> None:
 
 
 def test_what_cannot_be_read_is_no_evidence() -> None:
-    assert executed("{}") is None and executed("[1, 2") is None
+    for text, words in (
+        ('{"version": 2}', "missing"),
+        ("[1, 2", "Expected"),
+        (json.dumps(asdict(Operators(["a"], [0]))), "differ in length"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            executed(text)
     assert executed(json.dumps(asdict(Operators(version=99)))) is None
-    assert executed(json.dumps(asdict(Operators(["a"], [0])))) is None, "columns of different lengths"

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.fusion.live import recorded
-from traceanalyzer.fusion.module_compile import together
+from traceanalyzer.fusion.module_compile import compiled_together
 from traceanalyzer.fusion.rules import Match
 from traceanalyzer.fusion.suggestions import applied
 
@@ -41,7 +41,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[Matc
     graph = recorded(step, tmp_path_factory.mktemp("block"))
     alone = list(applied(graph))
     pairs: dict[str, list[tuple[Match, Match]]] = {}
-    for (rule, before), (_, after) in zip(alone, together(graph, alone), strict=True):
+    for (rule, before), (_, after) in zip(alone, compiled_together(graph, alone), strict=True):
         for one, other in zip(before, after, strict=True):
             if rule.replacement == "compiled":
                 pairs.setdefault(str(one.nodes[0].phase), []).append((one, other))

@@ -48,7 +48,7 @@ class _Cut:
         return sum(amount for _, amount in self.first.values()) - self.more
 
 
-def together(graph: StepGraph, found: Sequence[Applied]) -> list[Applied]:
+def compiled_together(graph: StepGraph, found: Sequence[Applied]) -> list[Applied]:
     """The same matches; those that compiling a module replaces with what they move once all are compiled.
 
     On a CPU that is the remedy of every rule that generated code follows. What is computed again has been

@@ -58,16 +58,55 @@ class Region:
 
 def regions(graph: StepGraph, free: Free) -> Iterator[Region]:
     """Those among the nodes that are `free` to be joined, each node in one at most."""
+    for span in _spans(graph):
+        for part in _free_parts(span, free):
+            yield from _regions_of(graph, part)
+
+
+def _spans(graph: StepGraph) -> list[list[Node]]:
+    """Stretches of at least two nodes of one thread and phase that a compiler may join."""
+    if _spans not in graph.memo:
+        graph.memo[_spans] = [span for span in _all_spans(graph) if len(span) > 1]
+    spans: list[list[Node]] = graph.memo[_spans]
+    return spans
+
+
+def _all_spans(graph: StepGraph) -> Iterator[list[Node]]:
+    thread = graph.threads
     span: list[Node] = []
     for node in graph.nodes:
-        fits = free(node) and node.cost is not None and joins(graph, node)
-        together = span and span[-1].phase == node.phase and _thread(graph, span[-1]) == _thread(graph, node)
-        if not fits or not together:
-            yield from _connected(graph, span)
+        fits = node.cost is not None and joins(graph, node)
+        if span and not (
+            fits and span[-1].phase == node.phase and thread[span[-1].place] == thread[node.place]
+        ):
+            yield span
             span = []
         if fits:
             span.append(node)
-    yield from _connected(graph, span)
+    yield span
+
+
+def _free_parts(span: list[Node], free: Free) -> Iterator[list[Node]]:
+    """What lies between nodes that are claimed."""
+    part: list[Node] = []
+    for node in span:
+        if free(node):
+            part.append(node)
+        elif part:
+            yield part
+            part = []
+    yield part
+
+
+def _regions_of(graph: StepGraph, part: list[Node]) -> tuple[Region, ...]:
+    """Those of one part, worked out once however many rules ask."""
+    if len(part) < 2:
+        return ()
+    key = (_regions_of, part[0].place, part[-1].place)
+    if key not in graph.memo:
+        graph.memo[key] = tuple(_connected(graph, part))
+    regions: tuple[Region, ...] = graph.memo[key]
+    return regions
 
 
 def weight(node: Node, read: int, written: int) -> float:
@@ -81,10 +120,6 @@ def weight(node: Node, read: int, written: int) -> float:
 def joins(graph: StepGraph, node: Node) -> bool:
     """Whether a compiler makes it a part of others; on a CPU its random numbers take longer than ATen's."""
     return node.fusible != "opaque" and not (graph.trace.on_cpu and node.name in RANDOM)
-
-
-def _thread(graph: StepGraph, node: Node) -> int:
-    return int(graph.trace.ops.thread[node.row])
 
 
 def _connected(graph: StepGraph, span: Sequence[Node]) -> Iterator[Region]:

@@ -137,3 +137,13 @@ def proved(band: Band, measured_ns: float) -> Band | None:
 def possible(band: Band) -> Band:
     """Where it is likely and not proved: it may save nothing."""
     return Band(0.0, band.mid / 2, band.high)
+
+
+def within(band: Band, most_ns: float) -> Band:
+    """No end of it beyond `most_ns`: nobody saves more than the step."""
+    return Band(min(band.low, most_ns), min(band.mid, most_ns), min(band.high, most_ns))
+
+
+def scaled(band: Band, times: float) -> Band:
+    """Of so many such parts."""
+    return Band(band.low * times, band.mid * times, band.high * times)

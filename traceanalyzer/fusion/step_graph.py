@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from traceanalyzer.cost.fusible import elements, reduced
 from traceanalyzer.fusion.evidence.dataflow import Edge, ExternalRead, Tensor, dataflow
 from traceanalyzer.fusion.evidence.execution_trace import UNREAD
-from traceanalyzer.records import Cost, Device, IdleCause, OpCall, OpRow, Recording
+from traceanalyzer.fusion.step_ops import StepOps
+from traceanalyzer.fusion.stretch import Stretch, stretch_of
+from traceanalyzer.records import Cost, Device, IdleCause, Notice, OpCall, OpRow, Recording
 from traceanalyzer.records.judged import Judged
-from traceanalyzer.records.priced import Fusible, PricedCall
-from traceanalyzer.records.trace import PHASES, OpKind, Step, Trace, Window
+from traceanalyzer.records.priced import Fusible, Priced, PricedCall
+from traceanalyzer.records.trace import PHASES, Bools, OpKind, Step, Trace, above
 
-_MOST = 300_000  # kernels of a trace without steps
 _LEAST_LEFT = 0.3  # of a record's time, whatever is taken off
 
 
@@ -51,7 +53,7 @@ class StepGraph:
     """One step of a trace, and what the analysis found out about the whole."""
 
     judged: Judged
-    step: Step
+    stretch: Stretch
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
     executed: bool  # every edge between nodes is known
@@ -60,6 +62,7 @@ class StepGraph:
         default_factory=dict
     )  # of (place, argument), if proved
     freed_in_step: frozenset[int] = frozenset()  # places of nodes whose results are gone before the step ends
+    notices: tuple[Notice, ...] = ()
 
     @property
     def trace(self) -> Trace:
@@ -92,9 +95,14 @@ class StepGraph:
         return self.judged.window_ns
 
     @property
-    def step_count(self) -> int:
-        """What totals of the window are divided by; 1 where the trace has no steps."""
-        return self.judged.step_count
+    def step(self) -> Step:
+        """Of the host, when the nodes were launched."""
+        return self.stretch.step
+
+    @property
+    def step_count(self) -> float:
+        """What totals of the window are divided by to be those of this graph."""
+        return self.judged.step_count * self.stretch.repeats
 
     @property
     def has_steps(self) -> bool:
@@ -169,6 +177,12 @@ class StepGraph:
         own = filling or not node.call.name.endswith("_")
         return node.cost.write_bytes if node.cost and own else 0
 
+    @cached_property
+    def threads(self) -> list[int]:
+        """Of each node the host thread."""
+        found: list[int] = self.trace.ops.thread[[node.row for node in self.nodes]].tolist()
+        return found
+
     @property
     def floor_ns(self) -> float:
         """What even an empty kernel takes."""
@@ -176,7 +190,7 @@ class StepGraph:
 
     @property
     def step_ns(self) -> float:
-        """Of the window, as reports say "a step"; all of it where the trace names none."""
+        """Of the window, what falls to this graph; all of it for a whole trace that names no steps."""
         return self.window_ns / self.step_count
 
     def above(self, node: Node) -> Iterator[int]:
@@ -193,50 +207,73 @@ class StepGraph:
 
     def compiled(self, node: Node) -> bool:
         """Whether a compiler made it, or it runs in a region that one has compiled."""
-        kinds = self.trace.ops.kind
-        return node.call.triton or any(kinds[row] == OpKind.COMPILED for row in self.above(node))
+        return node.call.triton or bool(self._under_compiled[node.row])
+
+    @cached_property
+    def _under_compiled(self) -> Bools:
+        """Of each op, whether it is inside a compiled region."""
+        ops = self.trace.ops
+        found: Bools = above(ops.parent, ops.kind == OpKind.COMPILED) >= 0
+        return found
+
+    @cached_property
+    def memo(self) -> dict[Hashable, Any]:
+        """What several rules ask of the same nodes, kept by the functions that work it out."""
+        return {}
 
 
 def step_graph(judged: Judged) -> StepGraph | None:
-    """The step of median length; all of a trace that names no steps; None without operators.
-
-    None as well for a long trace that names no steps: nobody waits for what repeats itself a thousand times.
-    """
-    priced, trace = judged.priced, judged.priced.trace
-    if not len(trace.ops) or not judged.has_steps and len(trace.kernels) > _MOST:
+    """The stretch of the trace that suggestions are looked for in; None without operators."""
+    stretch = stretch_of(judged)
+    if stretch is None:
         return None
-    whole = Step("", 0, int(trace.ops.start_ns.min()), int(trace.ops.end_ns.max()) + 1)
-    step = median_step(judged.window) or whole
-    flow = dataflow(priced, step)
-    ops, units = trace.ops, flow.step_ops
-    rows = units.op.tolist()
-    calls = ops.call[units.op].tolist()
-    known = {row: _known(priced.prices[row]) for row in set(calls)}
-    nodes = []
-    for place, (row, call) in enumerate(zip(rows, calls, strict=True)):
-        cost, name, joined, size, length = known[call]
-        nodes.append(Node(
-            place, row, priced.prices[call].call, cost,
-            int(units.time_ns[place]), int(units.records[place]),
-            PHASES[ops.phase[row]] if ops.phase[row] >= 0 else None,
-            trace.names[ops.module[row]] if ops.module[row] >= 0 else None, name, joined, size, length,
-        ))  # fmt: skip
-    return StepGraph(judged, step, tuple(nodes), flow.edges, flow.executed, flow.external_reads,
-                     flow.argument_tensors, flow.freed_in_step)  # fmt: skip
+    flow = dataflow(judged.priced, stretch.step)
+    return StepGraph(
+        judged=judged,
+        stretch=stretch,
+        nodes=tuple(_nodes(judged.priced, flow.step_ops)),
+        edges=flow.edges,
+        executed=flow.executed,
+        external_reads=flow.external_reads,
+        argument_tensors=flow.argument_tensors,
+        freed_in_step=flow.freed_in_step,
+        notices=flow.notices,
+    )
 
 
-def _known(priced: PricedCall) -> tuple[Cost | None, str, Fusible, int, int | None]:
-    """What holds for every invocation of one call: its cost, name, kind, elements, and those it reduces."""
-    name = priced.call.name.removeprefix("aten::").rstrip("_")
-    if priced.known is None:
-        return None, name, priced.fusible, 0, None
-    return priced.known, name, priced.fusible, elements(priced), reduced(priced)
+def _nodes(priced: Priced, working: StepOps) -> Iterator[Node]:
+    """One for each working operator; what holds for every invocation of a call is asked once."""
+    ops, names = priced.trace.ops, priced.trace.names
+    calls = ops.call[working.op].tolist()
+    known = {row: _CallFacts.of(priced.prices[row]) for row in set(calls)}
+    columns = (working.op, ops.phase[working.op], ops.module[working.op], working.time_ns, working.records)
+    rows = zip(calls, *(column.tolist() for column in columns), strict=True)
+    for place, (call, row, phase, module, time_ns, records) in enumerate(rows):
+        fact = known[call]
+        yield Node(
+            place, row, fact.call, fact.cost, time_ns, records,
+            PHASES[phase] if phase >= 0 else None, names[module] if module >= 0 else None,
+            fact.name, fact.fusible, fact.elements, fact.reduced,
+        )  # fmt: skip
 
 
-def median_step(window: Window) -> Step | None:
-    """Of an even number the shorter of the two in the middle."""
-    by_length = sorted(window.steps, key=lambda step: step.end_ns - step.start_ns)
-    return by_length[(len(by_length) - 1) // 2] if by_length else None
+@dataclass(frozen=True, slots=True)
+class _CallFacts:
+    """What holds for every invocation of one call."""
+
+    call: OpCall
+    cost: Cost | None
+    name: str
+    fusible: Fusible
+    elements: int
+    reduced: int | None
+
+    @classmethod
+    def of(cls, priced: PricedCall) -> _CallFacts:
+        name = priced.call.name.removeprefix("aten::").rstrip("_")
+        if priced.known is None:
+            return cls(priced.call, None, name, priced.fusible, 0, None)
+        return cls(priced.call, priced.known, name, priced.fusible, elements(priced), reduced(priced))
 
 
 def _by(edges: Sequence[Edge], keys: Sequence[int]) -> dict[int, list[Edge]]:

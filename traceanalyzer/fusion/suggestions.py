@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from traceanalyzer.fusion.module_compile import together
+from traceanalyzer.fusion.module_compile import compiled_together
 from traceanalyzer.fusion.rules import RULES, Match, Rule
-from traceanalyzer.fusion.savings import added, possible, proved, saving
+from traceanalyzer.fusion.savings import added, possible, proved, saving, scaled, within
 from traceanalyzer.fusion.step_graph import Node, StepGraph, step_graph
-from traceanalyzer.records import Band, Suggestion
+from traceanalyzer.records import Band, Notice, Suggestion, Tier
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.suggestion import Suggestions
 from traceanalyzer.records.units import duration, si
@@ -25,27 +25,56 @@ _EACH = "        module.compile()"
 
 def suggest(judged: Judged) -> Suggestions:
     """What would save time on the device that was judged."""
-    graph = step_graph(judged)
-    return Suggestions(suggestions(graph) if graph else None)
+    try:
+        graph = step_graph(judged)
+    except Exception as error:  # whatever a recording holds, the report arrives
+        return Suggestions(None, (_failed("suggestions", "the operators of a step", error),))
+    return suggestions(graph) if graph else Suggestions(None)
 
 
-def suggestions(found: StepGraph) -> tuple[Suggestion, ...]:
-    """Every rule's, those of one rule together where they are alike."""
-    told = [
-        made for rule, matches in together(found, list(applied(found)))
-        for group in _alike(matches) if (made := _told(found, rule, group)) is not None
-    ]  # fmt: skip
-    return tuple(sorted(told, key=lambda s: (-(s.saving_per_step_ns.mid if s.saving_per_step_ns else -1.0),
-                                             s.rule, s.where)))  # fmt: skip
+def suggestions(graph: StepGraph) -> Suggestions:
+    """Every rule's, those of one rule together where they are alike; largest saving first."""
+    notices = list(graph.notices)
+    matched = list(applied(graph, notices))
+    try:
+        matched = compiled_together(graph, matched)
+    except Exception as error:
+        notices.append(_failed("rule", "compiling modules as a whole", error))
+    found = []
+    for rule, matches in matched:
+        try:
+            found += [made for group in _alike(matches) if (made := _suggestion(graph, rule, group))]
+        except Exception as error:
+            notices.append(_failed("rule", rule.name, error))
+    return Suggestions(tuple(sorted(found, key=_by_saving)), tuple(notices))
 
 
-def applied(found: StepGraph) -> Iterator[tuple[Rule, list[Match]]]:
-    """Each rule with the places where it applies; none claims an operator of another's."""
-    taken = {node.place for node in found.nodes if found.compiled(node)}
+def applied(graph: StepGraph, notices: list[Notice] | None = None) -> Iterator[tuple[Rule, list[Match]]]:
+    """Each rule with the places where it applies; none claims an operator of another's.
+
+    A rule that fails finds nothing, and `notices` says so.
+    """
+    taken = {node.place for node in graph.nodes if graph.compiled(node)}
     for rule in RULES:
-        matches = list(rule.find(found, partial(_free, frozenset(taken))))
+        try:
+            matches = list(rule.find(graph, partial(_free, frozenset(taken))))
+        except Exception as error:
+            if notices is None:
+                raise
+            notices.append(_failed("rule", rule.name, error))
+            matches = []
         taken |= {node.place for match in matches for node in match.nodes}
         yield rule, matches
+
+
+def _failed(what: str, name: str, error: Exception) -> Notice:
+    text = f"{name}: {type(error).__name__}: {error}; the rest of the report stands"
+    return Notice(f"{what}_failed", text)
+
+
+def _by_saving(suggestion: Suggestion) -> tuple[float, str, str]:
+    band = suggestion.saving_per_step_ns
+    return (-(band.mid if band else -1.0), suggestion.rule, suggestion.where)
 
 
 def _free(taken: frozenset[int], node: Node) -> bool:
@@ -73,37 +102,45 @@ def _holder(nodes: Sequence[Node]) -> str:
     return ".".join(common)
 
 
-def _told(found: StepGraph, rule: Rule, group: Sequence[Match]) -> Suggestion | None:
-    """None where the saving is next to nothing."""
+def _suggestion(graph: StepGraph, rule: Rule, group: Sequence[Match]) -> Suggestion | None:
+    """None where the saving is next to nothing. Figures of a part of a trace are scaled to the whole."""
     tier = max(match.tier for match in group)
-    band = _band(found, group)
-    time = sum(node.time_ns for match in group for node in match.nodes)
-    if band is not None:
-        undisturbed = sum(found.undisturbed_ns(match.nodes) for match in group)
-        band = possible(band) if tier == "T3" else proved(band, undisturbed)
+    time_ns = sum(node.time_ns for match in group for node in match.nodes)
+    band = _sure(graph, group, tier)
     largest = max(group, key=lambda match: sum(node.time_ns for node in match.nodes))
-    starved = _waits(found) >= _STARVED and rule.name != "launch_bound"
+    starved = _waits(graph) >= _STARVED and rule.name != "launch_bound"
     untimed = band is None and largest.after is not None
-    least = (_LEAST_ELSE if untimed or starved else _LEAST) * found.step_ns
-    if (largest.nodes and time < least) or band is not None and band.mid < least:
+    least = (_LEAST_ELSE if untimed or starved else _LEAST) * graph.step_ns
+    if (largest.nodes and time_ns < least) or band is not None and band.mid < least:
         return None
-    place = largest.where or _holder(largest.nodes)
-    kept = [match.bytes_saved for match in group if match.bytes_saved is not None]
+    repeats = graph.stretch.repeats
+    where = largest.where or _holder(largest.nodes)
+    saved = [match.bytes_saved for match in group if match.bytes_saved is not None]
     return Suggestion(
         rule=rule.name,
         title=rule.title,
         tier=tier,
         action=rule.action,
-        snippet=_snippet(rule, group, place),
-        where=_where(group, place),
-        count=len(group),
-        evidence=largest.evidence or _evidence(largest, group, time),
-        bytes_saved_per_step=sum(kept) if kept else None,
-        saving_per_step_ns=band,
-        share_of_step=band.mid / found.step_ns if band is not None and not starved else None,
-        caveats=(*rule.caveats, *_warnings(found, group, band, starved)),
+        snippet=_snippet(rule, group, where),
+        where=_where(group, where),
+        count=round(len(group) * repeats),
+        evidence=largest.evidence or _evidence(largest, group, time_ns),
+        bytes_saved_per_step=round(max(0, sum(saved)) * repeats) if saved else None,
+        saving_per_step_ns=scaled(band, repeats) if band is not None else None,
+        share_of_step=band.mid / graph.step_ns if band is not None and not starved else None,
+        caveats=(*rule.caveats, *_caveats(graph, group, band, starved)),
         docs=rule.docs,
     )
+
+
+def _sure(graph: StepGraph, group: Sequence[Match], tier: Tier) -> Band | None:
+    """What the evidence promises of the saving, never more than the step; None of next to nothing."""
+    band = _band(graph, group)
+    if band is None:
+        return None
+    undisturbed = sum(graph.undisturbed_ns(match.nodes) for match in group)
+    promised = possible(band) if tier == "T3" else proved(band, undisturbed)
+    return within(promised, graph.step_ns) if promised is not None else None
 
 
 def _band(found: StepGraph, group: Sequence[Match]) -> Band | None:
@@ -126,7 +163,7 @@ def _waits(graph: StepGraph) -> float:
     return graph.idle_ns("launch_gap") / graph.window_ns if known else 0.0
 
 
-def _warnings(found: StepGraph, group: Sequence[Match], band: Band | None, starved: bool) -> list[str]:
+def _caveats(graph: StepGraph, group: Sequence[Match], band: Band | None, starved: bool) -> list[str]:
     told = []
     if any(match.compiled_with_neighbors for match in group):
         told.append("the saving is that of compiling the model as a whole: what neighbours hand over stays "
@@ -134,8 +171,10 @@ def _warnings(found: StepGraph, group: Sequence[Match], band: Band | None, starv
     if starved and band is not None:
         told.append("the device waits for launches much of the time: this saves kernel time, and the step "
                     "gets shorter only where kernels are the longer of the two")  # fmt: skip
-    if not found.has_steps:
+    if not graph.has_steps:
         told.append("the trace names no steps: the saving is that of the whole trace")
+    if graph.stretch.note:
+        told.append(graph.stretch.note)
     return told
 
 

@@ -15,8 +15,7 @@ import numpy as np
 
 from traceanalyzer.records import OpCall, Shape
 from traceanalyzer.records.call_facts import call_facts
-from traceanalyzer.records.trace import Codes, OpKind, Ops
-from traceanalyzer.trace.linking.tree import nearest
+from traceanalyzer.records.trace import Codes, OpKind, Ops, nearest
 
 FROM_BACKWARD = "the gradient its backward node was given"
 FROM_BIAS = "the bias added to it"

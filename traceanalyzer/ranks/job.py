@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from traceanalyzer.records import Analysis, Job, RankEntry, SourceFile
+from traceanalyzer.records import Analysis, Job, Notice, RankEntry, SourceFile
 from traceanalyzer.records.errors import UsageError
 
 
-def job_of(analyses: Sequence[Analysis], rank: int | None, gpu: int | None) -> Job:
-    """The analysis of (`rank`, `gpu`), by default the busiest, with an entry for every one of several."""
+def job_of(
+    analyses: Sequence[Analysis], rank: int | None, gpu: int | None, notices: Sequence[Notice] = ()
+) -> Job:
+    """The analysis of (`rank`, `gpu`), by default the busiest, with an entry for every one of several.
+
+    `notices`: of files that could not be read.
+    """
     wanted = [
         one for one in analyses
         if (rank is None or _file(one).rank == rank) and (gpu is None or _file(one).device_index == gpu)
@@ -19,7 +24,7 @@ def job_of(analyses: Sequence[Analysis], rank: int | None, gpu: int | None) -> J
         raise UsageError(f"no work of rank {rank}, GPU {gpu} in the input (there is: {there})",
                          fix="give --rank and --gpu as listed, or leave them out")  # fmt: skip
     chosen = max(wanted, key=lambda one: one.time.busy_ns)
-    return Job.of(chosen, tuple(map(entry, analyses)) if len(analyses) > 1 else None)
+    return Job.of(chosen, tuple(map(entry, analyses)) if len(analyses) > 1 else None, notices)
 
 
 def _file(analysis: Analysis) -> SourceFile:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from traceanalyzer.records.analysis import Analysis
+from traceanalyzer.records.notice import Notice
 
 
 class RankEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,9 +31,18 @@ class Job(Analysis, frozen=True, kw_only=True, dict=True):
     ranks: tuple[RankEntry, ...] | None = None
 
     @classmethod
-    def of(cls, chosen: Analysis, ranks: tuple[RankEntry, ...] | None = None) -> Job:
-        """`chosen` as it is, among these."""
-        return cls(**{name: getattr(chosen, name) for name in Analysis.__struct_fields__}, ranks=ranks)
+    def of(
+        cls,
+        chosen: Analysis,
+        ranks: tuple[RankEntry, ...] | None = None,
+        notices: Sequence[Notice] = (),
+    ) -> Job:
+        """`chosen` as it is, among these; `notices` are of the whole job."""
+        fields = {name: getattr(chosen, name) for name in Analysis.__struct_fields__}
+        if notices:
+            warnings = (*chosen.source.warnings, *notices)
+            fields["source"] = msgspec.structs.replace(chosen.source, warnings=warnings)
+        return cls(**fields, ranks=ranks)
 
 
 def ranks_of(analysis: Analysis) -> tuple[RankEntry, ...]:

@@ -8,9 +8,9 @@ possibility follows from it. Less is silent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -19,11 +19,12 @@ from traceanalyzer.fusion.evidence.execution_trace import UNREAD, Range, execute
 from traceanalyzer.fusion.evidence.free_events import dying, proved, room
 from traceanalyzer.fusion.evidence.unique_block import only_one
 from traceanalyzer.fusion.step_ops import StepOps, step_ops
-from traceanalyzer.records import OpCall
+from traceanalyzer.records import Notice, OpCall
 from traceanalyzer.records.priced import Priced, PricedCall
 from traceanalyzer.records.trace import Ids, Step, Trace
 
 Tier = Literal["T1", "T2", "T3"]
+Found = TypeVar("Found")
 _MATCHED = 0.5  # an executed step of which less is found again in the timed one is another kind of step
 
 
@@ -62,37 +63,66 @@ class Dataflow:
         default_factory=dict
     )  # of (unit, argument), if proved
     freed_in_step: frozenset[int] = frozenset()  # units whose results are gone before the step ends
+    notices: tuple[Notice, ...] = ()  # which evidence could not be used
 
 
 def dataflow(priced: Priced, step: Step) -> Dataflow:
     """Of one timed step. Each edge bears the surest of its tiers."""
     trace, working = priced.trace, step_ops(priced, step)
-    by_execution = _executed(trace, working, step)
-    freed = set(proved(trace, working))
+    notices: list[Notice] = []
+    by_execution = _try("the executed step", lambda: _executed(trace, working, step), None, notices)
     found: dict[tuple[int, int], Tier] = {}
+    freed: set[tuple[int, int]] = set()
+    alone: list[tuple[int, int]] = []
     if by_execution is None:
-        found |= dict.fromkeys(_alike(priced, working), "T3")
+        found |= dict.fromkeys(_neighbors(priced, working), "T3")
     if by_execution is None or not by_execution.whole:
-        found |= dict.fromkeys([*freed, *only_one(priced, working, freed, step.start_ns)], "T2")
-    costs = _Costs(priced, working)
+        freed = _try("frees of memory", lambda: set(proved(trace, working)), freed, notices)
+        alone = _try("blocks in use", lambda: only_one(priced, working, freed, step.start_ns), alone, notices)
+        found |= dict.fromkeys([*freed, *alone], "T2")
     found |= dict.fromkeys(by_execution.bytes if by_execution else (), "T1")
-    edges = []
     known = by_execution.bytes if by_execution else {}
+    gone: frozenset[int] = frozenset()
+    gone = _try("frees of memory", lambda: dying(trace, working, step.end_ns), gone, notices)
+    costs = _Costs(priced, working)
+    return Dataflow(
+        step_ops=working,
+        edges=tuple(_edges(costs, found, freed, known)),
+        executed=by_execution is not None and by_execution.whole,
+        external_reads=tuple(
+            ExternalRead(producer, consumer, min(amount, costs.read(consumer)))
+            for (producer, consumer), amount in sorted(known.items())
+            if producer < 0
+        ),
+        argument_tensors=by_execution.given if by_execution else {},
+        freed_in_step=gone,
+        notices=tuple(dict.fromkeys(notices)),
+    )
+
+
+def _try(what: str, evidence: Callable[[], Found], otherwise: Found, notices: list[Notice]) -> Found:
+    """One piece of evidence; where it cannot be read the rest stands, and a notice says so."""
+    try:
+        return evidence()
+    except Exception as error:  # whatever a recording holds, the report arrives
+        text = f"{what}: {type(error).__name__}: {error}; suggestions do without this evidence"
+        notices.append(Notice("evidence_unreadable", text))
+        return otherwise
+
+
+def _edges(
+    costs: _Costs,
+    found: Mapping[tuple[int, int], Tier],
+    freed: Collection[tuple[int, int]],
+    known: Mapping[tuple[int, int], int],
+) -> Iterator[Edge]:
+    """By consumer, then producer. `known`: bytes that an executed step has seen read."""
     for consumer, producer in sorted((consumer, producer) for producer, consumer in found if producer >= 0):
         if not costs.reads(consumer):
             continue  # as ones_like, which is given a tensor and asks for its size
         pair = (producer, consumer)
         most = min(costs.written(producer), costs.read(consumer))
-        amount = min(known.get(pair, most), most)
-        edges.append(Edge(producer, consumer, found[pair], amount, pair in freed))
-    outer = [
-        ExternalRead(producer, consumer, min(amount, costs.read(consumer)))
-        for (producer, consumer), amount in sorted(known.items()) if producer < 0
-    ]  # fmt: skip
-    return Dataflow(
-        working, tuple(edges), by_execution is not None and by_execution.whole, tuple(outer),
-        by_execution.given if by_execution else {}, dying(trace, working, step.end_ns),
-    )  # fmt: skip
+        yield Edge(producer, consumer, found[pair], min(known.get(pair, most), most), pair in freed)
 
 
 class _Costs:
@@ -151,15 +181,15 @@ def _places(count: int, rows: Ids) -> Ids:
     return place
 
 
-def _alike(priced: Priced, working: StepOps) -> list[tuple[int, int]]:
-    trace, ops = priced.trace, priced.trace.ops
-    rows = working.op.tolist()
-    return [
-        (place, place + 1)
-        for place, (first, second) in enumerate(zip(rows, rows[1:], strict=False))
-        if ops.thread[first] == ops.thread[second] and ops.module[first] == ops.module[second]
-        and _fits(priced.prices[int(ops.call[first])], trace.calls[ops.call[second]])
-    ]  # fmt: skip
+def _neighbors(priced: Priced, working: StepOps) -> list[tuple[int, int]]:
+    """Neighbors in one module, of which the second takes what the first makes; a pair is asked once."""
+    ops = priced.trace.ops
+    first, second = working.op[:-1], working.op[1:]
+    near = (ops.thread[first] == ops.thread[second]) & (ops.module[first] == ops.module[second])
+    places = np.flatnonzero(near)
+    pairs = list(zip(ops.call[first[near]].tolist(), ops.call[second[near]].tolist(), strict=True))
+    fits = {pair: _fits(priced.prices[pair[0]], priced.calls[pair[1]]) for pair in set(pairs)}
+    return [(at, at + 1) for at, pair in zip(places.tolist(), pairs, strict=True) if fits[pair]]
 
 
 def _fits(maker: PricedCall, taker: OpCall) -> bool:

@@ -53,15 +53,21 @@ class Flow:
     tensor: Range  # of the whole argument
 
 
+class _Version(msgspec.Struct):
+    version: int = 1
+
+
 def executed(text: str) -> Executed | None:
-    """None where it is of another version, or damaged."""
-    try:
-        found = msgspec.json.decode(text, type=Executed)
-    except (msgspec.DecodeError, msgspec.ValidationError):
+    """The columns in `text`; None where another version wrote it. ValueError where they are damaged."""
+    if msgspec.json.decode(text, type=_Version).version != VERSION:
         return None
+    found = msgspec.json.decode(text, type=Executed)
     columns = (found.thread, found.parent, found.ended, found.inputs, found.outputs, found.mutated)
-    whole = all(len(column) == len(found.name) for column in columns)
-    return found if found.version == VERSION and whole else None
+    if any(len(column) != len(found.name) for column in columns):
+        raise ValueError("its columns differ in length")
+    if found.name and not 0 <= min(found.name) <= max(found.name) < len(found.names):
+        raise ValueError("it names operators that it does not list")
+    return found
 
 
 def flows(step: Executed, works: Sequence[bool]) -> list[Flow]:

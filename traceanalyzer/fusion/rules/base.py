@@ -76,12 +76,15 @@ def sequences(graph: StepGraph, free: Free, pattern: re.Pattern[str]) -> Iterato
 def runs(graph: StepGraph, free: Free) -> Iterator[list[Node]]:
     """Stretches of free nodes of one thread and one phase."""
     run: list[Node] = []
-    thread = graph.trace.ops.thread
+    thread = graph.threads
     for node in graph.nodes:
-        if run and (not free(node) or thread[node.row] != thread[run[-1].row] or node.phase != run[-1].phase):
+        is_free = free(node)
+        if run and not (
+            is_free and node.phase == run[-1].phase and thread[node.place] == thread[run[-1].place]
+        ):
             yield run
             run = []
-        if free(node):
+        if is_free:
             run.append(node)
     if run:
         yield run
@@ -156,7 +159,7 @@ def replaced(graph: StepGraph, found: Region) -> Match:
     return Match(found.nodes, found.tier, after if known else None, bytes_saved=saves)
 
 
-def steps(graph: StepGraph) -> int:
+def steps(graph: StepGraph) -> float:
     """How many the analysis adds up; one where the trace names none."""
     return graph.step_count
 

@@ -39,8 +39,8 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     told = f"products limited by reading 16-bit weights take {duration(time / count)} a step, "
     told += f"{100 * time / graph.busy_ns:.2g} % of busy time; the saving is that of 8 bits"
     saved = Band(0.0, half, half)  # what kernels for 8 bits make of it no roof tells
-    kept = sum(_weight_bytes(row) for row in rows) // 2 // count
-    yield Match((), "T3", saved=saved, bytes_saved=kept, evidence=told, where="the linear layers")
+    kept = sum(_weight_bytes(row) for row in rows) / 2 / count
+    yield Match((), "T3", saved=saved, bytes_saved=round(kept), evidence=told, where="the linear layers")
 
 
 def _reads_weights(row: OpRow) -> bool:

@@ -33,13 +33,13 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     parts = []
     for row in rows:
         moved = (row.read_bytes or 0) + (row.write_bytes or 0)
-        after = Work(moved // count, matrix=(("tf32", (row.flops or 0) // count),))
+        after = Work(int(moved / count), matrix=(("tf32", int((row.flops or 0) / count)),))
         parts.append(saving(row.attributed_ns / count, after, device, graph.floor_ns))
     known = [part for part in parts if part is not None]
     low, mid, high = (sum(getattr(part, end) for part in known) for end in ("low", "mid", "high"))
     calls = sum(row.calls for row in rows)
     largest = max(rows, key=lambda row: row.attributed_ns)
-    told = f"{calls // count} products a step in fp32 on the vector engine, {duration(time / count)}; the "
+    told = f"{calls / count:.0f} products a step in fp32 on the vector engine, {duration(time / count)}; the "
     told += f"largest: {largest.name} {largest.input_dims}"
     yield Match((), "T0", saved=Band(low, mid, high), evidence=told, where="the whole model")
 

@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 
 from traceanalyzer.records.errors import TraceFormatError
-from traceanalyzer.records.trace import Ids, Memory, OpKind, Ops, Pieces, Trace
+from traceanalyzer.records.trace import Ids, Memory, OpKind, Ops, Pieces, Trace, nearest
 from traceanalyzer.trace.linking.cpu_records import host_records
 from traceanalyzer.trace.linking.kinds import kinds
 from traceanalyzer.trace.linking.link import link, linked_kernels, sorted_launches
 from traceanalyzer.trace.linking.link_warnings import oddities
 from traceanalyzer.trace.linking.phases import Host, forward_ops, phases
 from traceanalyzer.trace.linking.steps import step_warnings, steps_of
-from traceanalyzer.trace.linking.tree import nearest, nest, order
+from traceanalyzer.trace.linking.tree import nest, order
 from traceanalyzer.trace.reading.raw import Raw, RawOps
 
 _RESOLUTION_NS = 1000  # of clocks that count whole microseconds, or doubles since 1970

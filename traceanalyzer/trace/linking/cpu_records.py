@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from traceanalyzer.records.trace import UNLINKED, Ids, Ints, Kernels, OpKind, Ops, Pieces, RecordKind
+from traceanalyzer.records.trace import UNLINKED, Ids, Ints, Kernels, OpKind, Ops, Pieces, RecordKind, above
 from traceanalyzer.trace.linking.link import text_rank
-from traceanalyzer.trace.linking.tree import above
 
 
 def host_records(names: Sequence[str], ops: Ops) -> tuple[Kernels, Pieces]:

@@ -21,10 +21,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from traceanalyzer.records.trace import PHASES, Bools, Codes, Ids, Ints, OpKind
+from traceanalyzer.records.trace import PHASES, Bools, Codes, Ids, Ints, OpKind, above, nearest
 from traceanalyzer.trace.linking.kinds import is_backward_region, passes
 from traceanalyzer.trace.linking.link import latest_before
-from traceanalyzer.trace.linking.tree import above, nearest
 
 _FORWARD, _BACKWARD, _OPTIMIZER, _RECOMPUTE = (PHASES.index(phase) for phase in
                                                ("forward", "backward", "optimizer", "recompute"))  # fmt: skip

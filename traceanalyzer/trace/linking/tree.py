@@ -73,21 +73,3 @@ def _let_go(start: int, end: int, open_end: int, annotation: bool, tolerance: in
     if annotation:
         return outlived > tolerance
     return outlived > overlap and overlap <= tolerance
-
-
-def nearest(parent: Ids, marked: Bools) -> Ids:
-    """The innermost marked row among each row itself and its ancestors; -1 where none is. O(n log depth)."""
-    up = np.where(marked, np.arange(len(parent), dtype=np.int32), parent)
-    active = np.flatnonzero(up >= 0)
-    while True:
-        active = active[~marked[up[active]]]
-        if not len(active):
-            return up
-        up[active] = up[up[active]]  # what a row skips is never marked
-        active = active[up[active] >= 0]
-
-
-def above(parent: Ids, marked: Bools) -> Ids:
-    """The innermost marked row among the proper ancestors of each row; -1 where none is."""
-    near = np.append(nearest(parent, marked), np.int32(-1))
-    return near[parent]  # a parent of -1 reads the last entry
