@@ -1,6 +1,6 @@
 """Predicted against measured savings, on this machine's CPU: `python benchmarks/savings.py [--held-back]`.
 
-Every case of regions.py is recorded by our own collector and analysed; the rule with the largest saving is
+Every case of regions.py is recorded by our own collector and analyzed; the rule with the largest saving is
 verified as `traceanalyze verify` does it. Without --held-back only the half that chooses is run. With --write
 the table of those held back goes into docs/savings.md.
 """

@@ -3,7 +3,7 @@
 import pytest
 
 from traceanalyzer.device import parts
-from traceanalyzer.device.names import normalised, words_of
+from traceanalyzer.device.names import normalized, words_of
 
 PARTS = parts()
 IDS = [part.id for part in PARTS]
@@ -33,10 +33,10 @@ RIDGES = {
 
 
 def test_ids_and_names_belong_to_one_part():
-    names = [normalised(name) for part in PARTS for name in part.names]
+    names = [normalized(name) for part in PARTS for name in part.names]
     assert len(IDS) == len(set(IDS))
     assert len(names) == len(set(names))
-    owner = {normalised(name): part.id for part in PARTS for name in part.names}
+    owner = {normalized(name): part.id for part in PARTS for name in part.names}
     assert all(owner.get(id, id) == id for id in IDS), "an id that is also the name of another part"
 
 

@@ -225,8 +225,8 @@ def test_figures_are_lower_bounds_where_not_all_is_modelled() -> None:
     assert "≥" not in parse(render(example.analysis_of(rows), "html")).all("dl")[0].text()
 
 
-def luminance(colour: str) -> float:
-    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+def luminance(color: str) -> float:
+    channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
@@ -237,7 +237,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def palettes() -> list[dict[str, str]]:
-    """Each block of the style that sets all colours."""
+    """Each block of the style that sets all colors."""
     blocks = re.findall(r"\{([^{}]*--ink:[^{}]*)\}", asset("report.css"))
     found: list[dict[str, str]] = []
     for block in blocks:
@@ -259,7 +259,7 @@ def test_contrast_is_enough_in_every_theme() -> None:
         assert contrast(theme["ink"], theme["idle"]) >= 4.5
 
 
-def test_the_image_has_the_pages_colours() -> None:
+def test_the_image_has_the_pages_colors() -> None:
     """roofline.css repeats them: an image cannot read the page's style."""
     image = re.findall(r"\{([^{}]*--ink:[^{}]*)\}", asset("roofline.css"))
     for block, theme in zip(image, palettes()[:2], strict=True):

@@ -27,7 +27,7 @@ def source(judged: Judged, further: Sequence[Notice]) -> Source:
     if time.outside_window_ns > _OUTSIDE_WORTH_A_WORD * whole:
         text = (
             f"{duration(time.outside_window_ns)} of activity, {percent(time.outside_window_ns / whole)} "
-            "of the trace's busy time, lies outside the analysed steps; --steps all counts it"
+            "of the trace's busy time, lies outside the analyzed steps; --steps all counts it"
         )
         notices.append(Notice("outside_window", text))
     return Source((file,), trace.dialect, trace.salvaged, (*notices, *further))

@@ -68,7 +68,7 @@ def memory_bound(rows: Sequence[OpRow], busy_ns: int, window_ns: int) -> MemoryB
 
 
 def compute(rows: Sequence[OpRow], device: Device, window_ns: int) -> Compute:
-    """FLOPs over the window; utilisation holds each row against the peak of its own precision."""
+    """FLOPs over the window; utilization holds each row against the peak of its own precision."""
     flops = sum(r.flops or 0 for r in rows)
     recompute = sum(r.flops or 0 for r in rows if r.phase == "recompute")
     at_peak_s, known = 0.0, bool(flops)

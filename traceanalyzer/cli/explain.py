@@ -99,11 +99,11 @@ def _formula(name: str, formulas: Formulas) -> tuple[str, Formula]:
     from traceanalyzer.cost.formulas.foreign import DATA_DEPENDENT_OPERATORS
     from traceanalyzer.fusion.rules import RULES
 
-    for spelt in (name, f"aten::{name}"):
-        if (formula := formulas.of(spelt)) is not None:
-            return spelt, formula
-        if spelt in DATA_DEPENDENT_OPERATORS:
-            raise UsageError(f"{spelt} has no formula: {DATA_DEPENDENT_OPERATORS[spelt]}",
+    for spelled in (name, f"aten::{name}"):
+        if (formula := formulas.of(spelled)) is not None:
+            return spelled, formula
+        if spelled in DATA_DEPENDENT_OPERATORS:
+            raise UsageError(f"{spelled} has no formula: {DATA_DEPENDENT_OPERATORS[spelled]}",
                              fix="give one of your own with --cost-file: docs/cost-model.md")  # fmt: skip
     names = {*FORMULAS, *(known.removeprefix("aten::") for known in FORMULAS), *(r.name for r in RULES)}
     close = difflib.get_close_matches(name, sorted(names), n=4)

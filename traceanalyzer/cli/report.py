@@ -125,7 +125,7 @@ def command(
 
 
 def run(request: Request) -> None:
-    """Analyse, render, write, summarise. Errors: TraceAnalyzerError."""
+    """Analyze, render, write, summarize. Errors: TraceAnalyzerError."""
     from traceanalyzer.report import redacted, render
     from traceanalyzer.report.terminal import summary
 
@@ -138,8 +138,8 @@ def run(request: Request) -> None:
         write(target, render(analysis, target.format, top=request.top))
     if request.verbosity >= 0:
         rows = request.top or (20 if request.verbosity else 5)
-        colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ or bool(os.environ.get("FORCE_COLOR"))
-        click.echo(summary(analysis, width=_width(), color=colour, top=rows), err=True, color=colour)
+        color = sys.stderr.isatty() and "NO_COLOR" not in os.environ or bool(os.environ.get("FORCE_COLOR"))
+        click.echo(summary(analysis, width=_width(), color=color, top=rows), err=True, color=color)
         for target in wanted:
             if target.path is not None:
                 click.echo(f"traceanalyze: wrote {target.path}", err=True)

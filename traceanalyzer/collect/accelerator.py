@@ -16,7 +16,7 @@ def in_use() -> str | None:
     return None
 
 
-def synchronise() -> None:
+def synchronize() -> None:
     """Wait for what was queued on the accelerator in use."""
     import torch
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from traceanalyzer.collect.accelerator import activities, synchronise
+from traceanalyzer.collect.accelerator import activities, synchronize
 from traceanalyzer.collect.disable_user_profiler import real_profilers
 from traceanalyzer.collect.memory import give_back
 from traceanalyzer.collect.schedule import Schedule
@@ -46,7 +46,7 @@ class Capture:
         """Record from here on; what was queued before has run, else it would look like this step's."""
         import torch
 
-        synchronise()
+        synchronize()
         earlier = torch.empty(1)
         with hushed():
             self._profiler.start_trace()
@@ -61,7 +61,7 @@ class Capture:
         """End the recording and export it; the annotation of an unfinished step stays open in it."""
         if not unfinished:
             self._end()
-        synchronise()
+        synchronize()
         self._close()
         self._profiler.export_chrome_trace(str(self.raw))
         del self._profiler

@@ -203,7 +203,7 @@ _CGROUP_FILES = (
 
 
 def _busy() -> float | None:
-    """The load of the last minute, where it may have spoilt what is measured."""
+    """The load of the last minute, where it may have spoiled what is measured."""
     try:
         load = os.getloadavg()[0]
     except (AttributeError, OSError):  # not a system that tells

@@ -1,7 +1,7 @@
 """Which part of the table a trace ran on, from the name, memory and multiprocessors it records.
 
 A trace records no clock, bandwidth, cache size or MIG flag, so the name is matched whole and then
-confirmed. What cannot be told stays unknown: no default, and never the analysing machine's own device.
+confirmed. What cannot be told stays unknown: no default, and never the analyzing machine's own device.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from traceanalyzer.device.names import has_board_code, is_amd, normalised, telling_words, words_of
+from traceanalyzer.device.names import has_board_code, is_amd, normalized, telling_words, words_of
 from traceanalyzer.device.table import How, Part, parts
 from traceanalyzer.records import Device, Notice, Peak
 from traceanalyzer.records.trace import DeviceProperties
@@ -41,7 +41,7 @@ def find(properties: DeviceProperties | None, *, amd: bool = False) -> DeviceMat
         return _unknown(None, "the trace has no deviceProperties", ())
     theirs = amd or properties.warp_size == 64 or is_amd(properties.name)
     table = [part for part in parts() if (part.vendor == "AMD") == theirs]
-    exact = [p for p in table if normalised(properties.name) in map(normalised, p.names)]
+    exact = [p for p in table if normalized(properties.name) in map(normalized, p.names)]
     named = exact or _longest_contained(properties.name, table)
     for part in named:
         if _agrees(part, properties):
@@ -183,8 +183,8 @@ def _common(taken: Sequence[Part], fits: Sequence[Part], properties: DevicePrope
 
 
 def _similar(name: str, table: Sequence[Part]) -> list[Part]:
-    known = {normalised(n): part for part in table for n in part.names}
-    close = difflib.get_close_matches(normalised(name), known, n=3, cutoff=0.5)
+    known = {normalized(n): part for part in table for n in part.names}
+    close = difflib.get_close_matches(normalized(name), known, n=3, cutoff=0.5)
     return list({known[text].id: known[text] for text in close}.values())
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from traceanalyzer.device.names import normalised, words_of
+from traceanalyzer.device.names import normalized, words_of
 from traceanalyzer.device.table import ENGINES, PRECISIONS, Part, parse, parts
 from traceanalyzer.records import CpuRoofs, Device, Engine, Peak
 from traceanalyzer.records.errors import DeviceError
@@ -29,9 +29,9 @@ def part_named(name: str) -> Part:
     "NVIDIA H100" in a trace is one product, but who types it means any H100: a part whose bandwidth is
     not known is taken by its id only.
     """
-    wanted = normalised(name)
+    wanted = normalized(name)
     for part in parts():
-        if wanted == part.id or (part.bandwidth_bytes_per_s and wanted in map(normalised, part.names)):
+        if wanted == part.id or (part.bandwidth_bytes_per_s and wanted in map(normalized, part.names)):
             return part
     like = f"; close are {', '.join(_close(name))}" if _close(name) else ""
     raise DeviceError(
@@ -44,8 +44,8 @@ def _close(name: str) -> list[str]:
     """Ids of the parts with all words of `name`, then of those spelled alike; at most six."""
     wanted = words_of(name)
     spoken = [p.id for p in parts() if wanted and any(wanted <= words_of(n) for n in (p.id, *p.names))]
-    known = {text: part.id for part in parts() for text in (part.id, *map(normalised, part.names))}
-    alike = [known[text] for text in difflib.get_close_matches(normalised(name), known, n=5, cutoff=0.5)]
+    known = {text: part.id for part in parts() for text in (part.id, *map(normalized, part.names))}
+    alike = [known[text] for text in difflib.get_close_matches(normalized(name), known, n=5, cutoff=0.5)]
     return list(dict.fromkeys(spoken + alike))[:6]
 
 

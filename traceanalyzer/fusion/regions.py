@@ -1,6 +1,6 @@
 """Which operators of a step would be one kernel, and what that kernel would still have to move.
 
-A region is a stretch of neighbours that a compiler can join, connected by tensors that one is known to hand
+A region is a stretch of neighbors that a compiler can join, connected by tensors that one is known to hand
 to the next, with one set of rows where anything is reduced (torch/_inductor/fx_passes/fusion_regions.py takes
 the same conservative view). It moves what its members move, less what never leaves it: a tensor that a later
 member reads need not be read again, and one that nobody else reads need not be written.

@@ -129,7 +129,7 @@ def _waits(graph: StepGraph) -> float:
 def _warnings(found: StepGraph, group: Sequence[Match], band: Band | None, starved: bool) -> list[str]:
     told = []
     if any(match.compiled_with_neighbors for match in group):
-        told.append("the saving is that of compiling the model as a whole: what neighbours hand over stays "
+        told.append("the saving is that of compiling the model as a whole: what neighbors hand over stays "
                     "in one kernel, and backward computes again what is cheap")  # fmt: skip
     if starved and band is not None:
         told.append("the device waits for launches much of the time: this saves kernel time, and the step "

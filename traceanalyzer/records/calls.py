@@ -27,7 +27,7 @@ class OpCall:
     types: tuple[str, ...] = ()  # as recorded ("c10::BFloat16", "Scalar", "TensorList")
     input_strides: tuple[Dims, ...] = ()  # () where the trace has none: contiguous
     concrete: tuple[str, ...] = ()  # scalars and lists as text: "[1, 1]", "True", ""
-    list_dtype: str | None = None  # dtype of tensor-list items, from kernel names or neighbours
+    list_dtype: str | None = None  # dtype of tensor-list items, from kernel names or neighbors
     list_source: str | None = None  # of a copy between lists of two types: that of what is read
     triton: bool = False  # a launch of a Triton kernel, Inductor's or a user's
     stated_flops: int | None = None  # of a Triton kernel, where its compiler counted them

@@ -77,7 +77,7 @@ class Ops:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Launches:
-    """Runtime and driver API calls on the host (launches, copies, synchronisations)."""
+    """Runtime and driver API calls on the host (launches, copies, synchronizations)."""
 
     start_ns: Ints
     end_ns: Ints
@@ -169,7 +169,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What is analysed: from the first start to the last end of activity launched in `steps`."""
+    """What is analyzed: from the first start to the last end of activity launched in `steps`."""
 
     start_ns: int
     end_ns: int

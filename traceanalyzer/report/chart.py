@@ -29,7 +29,7 @@ OUTLINE_OF: dict[Verdict, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A labelled grid line, `at` in SVG units."""
+    """A labeled grid line, `at` in SVG units."""
 
     at: float
     label: str
@@ -237,7 +237,7 @@ def _point(mark: _Mark, scale: _Scale, area: float, index: int) -> tuple[Point, 
     if mark.intensity:
         x, y = scale.at_x(mark.intensity), scale.at_y(mark.rate)
     else:
-        # Golden-ratio steps keep neighbours apart, and are the same every time.
+        # Golden-ratio steps keep neighbors apart, and are the same every time.
         x = _STRIP[0] + 10 + (index * 0.618034) % 1 * (_STRIP[1] - _STRIP[0] - 20)
         y = scale.at_y(mark.rate * 10.0 ** scale.x[0])
     inside_x, inside_y = min(max(x, _STRIP[0]), _RIGHT), min(max(y, _TOP), _BOTTOM)

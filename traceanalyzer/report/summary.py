@@ -109,12 +109,12 @@ def facts(analysis: Analysis) -> Iterable[Fact]:
     yield Fact("Compute", si(compute.flop_per_s, "FLOP/s"), "over the window, idle included")
     if compute.hardware_utilisation_share is not None:
         yield Fact(
-            "Hardware utilisation",
+            "Hardware utilization",
             percent(compute.hardware_utilisation_share),
             "of the peaks, over the window",
         )
     if compute.mfu_share is not None:
-        yield Fact("Model FLOPs utilisation", percent(compute.mfu_share), "of the peak, over the window")
+        yield Fact("Model FLOPs utilization", percent(compute.mfu_share), "of the peak, over the window")
     if compute.recompute_share:
         yield Fact("Recomputed", percent(compute.recompute_share), "of FLOPs")
 

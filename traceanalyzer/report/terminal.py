@@ -1,4 +1,4 @@
-"""The summary on a terminal: the sentence, the window as bars, the largest rows; plain without colour."""
+"""The summary on a terminal: the sentence, the window as bars, the largest rows; plain without color."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-_COLOURS = {
+_COLORS = {
     "memory_bound": "red", "compute_bound": "blue", "latency_bound": "yellow", "communication": "cyan",
     "copy": "magenta", "unmodelled": "bright_black", "idle": "bright_black",
 }  # fmt: skip
@@ -92,7 +92,7 @@ def _window(view: View) -> Table:
     for part in view.parts:
         if not part.time_ns and part.key not in ("memory_bound", "idle"):
             continue
-        bar = Text(_bar(part.window_share), style=_COLOURS[part.key])
+        bar = Text(_bar(part.window_share), style=_COLORS[part.key])
         table.add_row(Text(part.label), bar, Text(part.time), Text(part.of_busy), Text(part.of_window))
     return table
 
@@ -113,7 +113,7 @@ def _operators(view: View, top: int, width: int) -> Table:
     for line in [line for line in view.lines if not line.is_sum][:top]:
         table.add_row(
             Text(line.share.text), Text(line.time.text), Text(line.efficiency.text),
-            Text(line.verdict_label, style=_COLOURS[line.verdict]),
+            Text(line.verdict_label, style=_COLORS[line.verdict]),
             Text(_name(line, width - _BEFORE_NAME)),
         )  # fmt: skip
     return table

@@ -16,7 +16,7 @@ from traceanalyzer.roofline.invocations import COMMUNICATION, COMPUTE, COPY
 from traceanalyzer.roofline.measure import Measured
 from traceanalyzer.roofline.occupancy import Floats
 from traceanalyzer.roofline.row_keys import RowHead
-from traceanalyzer.roofline.verdicts import Judgement, RowFacts
+from traceanalyzer.roofline.verdicts import Judgment, RowFacts
 
 Names = tuple[tuple[str, int], ...]  # a row's kernels: (name, time_ns), longest first
 _WORK: dict[int, Literal["compute", "communication", "copy"]] = {
@@ -67,7 +67,7 @@ def _facts(head: RowHead, row: int, m: Measured, blocks: int, waves: float, name
 
 
 def op_rows(
-    heads: Sequence[RowHead], m: Measured, verdicts: Sequence[Judgement], names: Sequence[Names]
+    heads: Sequence[RowHead], m: Measured, verdicts: Sequence[Judgment], names: Sequence[Names]
 ) -> list[OpRow]:
     """One row a head, in the same order."""
     return [
@@ -104,7 +104,7 @@ def _key(head: RowHead) -> Hashable:
     return (head.name, call and (call.shapes, call.types), head.phase, head.module, head.work)
 
 
-def _op_row(head: RowHead, row: int, m: Measured, v: Judgement, names: Names, shown: Shown) -> OpRow:
+def _op_row(head: RowHead, row: int, m: Measured, v: Judgment, names: Names, shown: Shown) -> OpRow:
     call, calls = head.call, int(m.calls[row])
     priced = int(m.priced_calls[row])
     flops, read, written = _totals(head, priced)

@@ -79,7 +79,7 @@ class RowFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgment:
     """The verdict columns of a row."""
 
     verdict: Verdict
@@ -93,10 +93,10 @@ class Judgement:
     reason: Reason | None = None  # exactly where the verdict is `unmodelled`
 
 
-def judge_row(row: RowFacts, roofs: Roofs) -> Judgement:
+def judge_row(row: RowFacts, roofs: Roofs) -> Judgment:
     """The verdict of one row; a pure function of what is known and what it is held against."""
     if row.work != "compute":
-        return Judgement(row.work, flags=_recorded_flags(row))
+        return Judgment(row.work, flags=_recorded_flags(row))
     if row.flops is None or row.bytes is None:
         return _by_bytes(row, roofs, row.unpriced or "no_formula", None)
     rate = row.flops * 1e9 / row.time_ns if row.time_ns else None
@@ -115,14 +115,14 @@ def judge_row(row: RowFacts, roofs: Roofs) -> Judgement:
     return _by_bytes(row, roofs, "no_peak", choice)
 
 
-def _without_work(row: RowFacts, roofs: Roofs, choice: Choice) -> Judgement:
+def _without_work(row: RowFacts, roofs: Roofs, choice: Choice) -> Judgment:
     """A view, an allocation, an op that only calls others: dispatch, or time that no model explains."""
     if row.median_call_ns > roofs.limits.latency_floors * roofs.floor_ns:
         return _unmodelled(row, "no_formula", choice)
-    return Judgement("latency_bound", "memory", _recorded_flags(row), choice.engine, choice.precision, 0.0)
+    return Judgment("latency_bound", "memory", _recorded_flags(row), choice.engine, choice.precision, 0.0)
 
 
-def _modelled(row: RowFacts, roofs: Roofs, choice: Choice, compute_ns: float, memory_ns: float) -> Judgement:
+def _modelled(row: RowFacts, roofs: Roofs, choice: Choice, compute_ns: float, memory_ns: float) -> Judgment:
     """Bytes, FLOPs and both roofs are known."""
     assert row.flops is not None and row.bytes is not None
     bound: Bound = "compute" if row.flops > 0 and compute_ns >= memory_ns else "memory"
@@ -147,7 +147,7 @@ def _modelled(row: RowFacts, roofs: Roofs, choice: Choice, compute_ns: float, me
             flags.append("cache_resident")
         if compute_ns > row.time_ns:
             flags.append("over_roof")
-    return Judgement(
+    return Judgment(
         verdict,
         bound,
         tuple(flags),
@@ -182,7 +182,7 @@ def _special_functions_explain(row: RowFacts, roofs: Roofs, roof_ns: float) -> b
     return issue_ns > roof_ns and issue_ns >= roofs.limits.efficiency * row.time_ns
 
 
-def _by_bytes(row: RowFacts, roofs: Roofs, reason: Reason, choice: Choice | None) -> Judgement:
+def _by_bytes(row: RowFacts, roofs: Roofs, reason: Reason, choice: Choice | None) -> Judgment:
     """FLOPs or their peak are unknown: memory-bound only where bytes alone explain the time."""
     bandwidth = roofs.device.bandwidth_bytes_per_s
     if row.bytes is None or bandwidth is None or not row.time_ns:
@@ -191,7 +191,7 @@ def _by_bytes(row: RowFacts, roofs: Roofs, reason: Reason, choice: Choice | None
     if roof_ns < roofs.limits.bytes_only * row.time_ns or row.bytes == 0:
         return _unmodelled(row, reason, choice)
     over: tuple[Flag, ...] = ("cache_resident",) if roof_ns > row.time_ns else ()
-    return Judgement(
+    return Judgment(
         "memory_bound",
         "memory",
         (*_recorded_flags(row), "bytes_only", *over),
@@ -203,8 +203,8 @@ def _by_bytes(row: RowFacts, roofs: Roofs, reason: Reason, choice: Choice | None
     )
 
 
-def _unmodelled(row: RowFacts, reason: Reason, choice: Choice | None) -> Judgement:
-    return Judgement(
+def _unmodelled(row: RowFacts, reason: Reason, choice: Choice | None) -> Judgment:
+    return Judgment(
         "unmodelled",
         flags=_recorded_flags(row),
         engine=choice.engine if choice else None,

@@ -24,7 +24,7 @@ ROUNDING = 512  # bytes to which CUDA's allocator rounds up: c10/cuda/CUDACachin
 
 
 def proved(trace: Trace, units: StepOps) -> list[tuple[int, int]]:
-    """(producer, consumer) of neighbours among `units`, as places there.
+    """(producer, consumer) of neighbors among `units`, as places there.
 
     The last two prove nothing: with the step everything ends that nobody has read.
     """

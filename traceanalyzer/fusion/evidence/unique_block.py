@@ -41,11 +41,11 @@ class _Seen:
 
 
 def only_one(
-    priced: Priced, units: StepOps, neighbours: Collection[tuple[int, int]], begin_ns: int
+    priced: Priced, units: StepOps, neighbors: Collection[tuple[int, int]], begin_ns: int
 ) -> list[tuple[int, int]]:
     """(producer, consumer) among the step's `units`, as places there, of a step that begins then.
 
-    `neighbours`: what freed.py has proved.
+    `neighbors`: what freed.py has proved.
     """
     trace = priced.trace
     if trace.memory is None or not len(units.op):
@@ -67,7 +67,7 @@ def only_one(
         blocks.change(call, place)
     readers = _Readers(calls, starts)
     others = {
-        (second, size): first for first, second in neighbours for size in _whole(calls[second])
+        (second, size): first for first, second in neighbors for size in _whole(calls[second])
         if blocks.leaves(first, size, starts[second], starts[second + 1])
     }  # fmt: skip
     return sorted(_proved(seen, blocks, readers, starts, others))

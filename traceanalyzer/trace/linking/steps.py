@@ -1,4 +1,4 @@
-"""Steps of a recording, and the window that is analysed."""
+"""Steps of a recording, and the window that is analyzed."""
 
 from __future__ import annotations
 
