@@ -80,8 +80,8 @@ def _here() -> tuple[Device, float]:
     from traceanalyzer.device.options import described
 
     if gpu_name():
-        part = measure_gpu().part
-        return described(part, "this machine"), float(part.launch_floor_ns or 2000)
+        spec = measure_gpu().spec
+        return described(spec, "this machine"), float(spec.launch_floor_ns or 2000)
     roofs = cpu_roofs()
     return cpu(roofs), float(roofs.launch_floor_ns or 5000)
 

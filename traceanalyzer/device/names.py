@@ -28,7 +28,7 @@ def has_board_code(name: str) -> bool:
     return _BOARD_CODE.search(name.lower()) is not None
 
 
-def telling_words(name: str) -> frozenset[str]:
+def product_words(name: str) -> frozenset[str]:
     """What a name says about the product: none where it is empty, generic or only a board code."""
     text = _BOARD_CODE.sub(" ", normalized(name)).strip(" -")
     return frozenset() if text in _NAMELESS else words_of(text)
