@@ -51,7 +51,7 @@ def test_a_part_that_is_not_in_the_table_has_what_was_measured(monkeypatch: pyte
 def test_a_known_part_keeps_its_id_and_what_products_cannot_show(monkeypatch: pytest.MonkeyPatch) -> None:
     known = spec_named("a100-sxm4-40gb")
     stand_in(monkeypatch, name=known.names[0], multi_processor_count=108, major=8, minor=0)
-    monkeypatch.setattr(calibrate_gpu, "_known", lambda *_: known)  # its memory is not the stand-in's
+    monkeypatch.setattr(calibrate_gpu, "_table_spec", lambda *_: known)  # its memory is not the stand-in's
     spec = calibrate_gpu.measure_gpu().spec
     assert (spec.id, spec.names, spec.multiprocessors) == (known.id, known.names[:1], 108)
     assert spec.peak("vector", "fp64") == known.peak("vector", "fp64") and "vector fp64" in spec.note

@@ -29,9 +29,9 @@ def activities() -> list[Any]:
     import torch
 
     kinds = torch.profiler.ProfilerActivity
-    found = [kinds.CPU]
+    activities = [kinds.CPU]
     for name, kind in (("cuda", kinds.CUDA), ("xpu", kinds.XPU)):
         module: Any = getattr(torch, name, None)
         if module is not None and module.is_available():
-            found.append(kind)
-    return found
+            activities.append(kind)
+    return activities

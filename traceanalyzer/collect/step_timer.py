@@ -8,8 +8,8 @@ from traceanalyzer.collect.accelerator import in_use, synchronize
 
 
 class StepTimer:
-    """Times of steps, in stretches. An accelerator lags behind the script: there a stretch is timed whole,
-    between two waits for it, and each of its steps is taken to have had an equal part.
+    """Times of steps in ns. On an accelerator, which lags behind the script, several steps are timed together
+    between two synchronizations, and each gets an equal part.
     """
 
     def __init__(self) -> None:
