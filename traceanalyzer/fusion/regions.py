@@ -41,7 +41,7 @@ class Region:
 
     @property
     def share_after(self) -> float:
-        """Of the traffic before, weighed as a CPU feels it, what remains."""
+        """Of the traffic before, CPU-weighted, what remains."""
         before = sum(weight(n, n.cost.read_bytes, n.cost.write_bytes) for n in self.nodes if n.cost)
         after = sum(weight(n, self.read.get(n.place, 0), self.written.get(n.place, 0)) for n in self.nodes)
         return after / before if before else 1.0
@@ -71,7 +71,7 @@ def regions(graph: StepGraph, free: Free) -> Iterator[Region]:
 
 
 def weight(node: Node, read: int, written: int) -> float:
-    """Bytes as a CPU feels them: a line is read before it is written, unless it was read anyway; and the
+    """CPU-weighted bytes: a cache line is read before it is written, unless it was read anyway; and the
     system clears new pages. In reads, as measured: docs/savings.md."""
     if node.call.name.endswith("_"):
         return read + written

@@ -41,7 +41,7 @@ class ItemType:
 
 
 def item_type(kernel: str) -> ItemType | None:
-    """Item type in the name of a kernel that works on a list of tensors; None where it does not tell.
+    """Item type in the name of a kernel that works on a list of tensors; None where it names none.
 
     The first type of the functor or copy is the items'; those behind it are index and accumulator types.
     """
@@ -68,7 +68,7 @@ def list_dtypes(
 
     The second is that of what a copy reads, where it is another.
 
-    A kernel that names a type decides; then, for an op without a kernel that tells, the type that the
+    A kernel that names a type decides; then, for an op without a kernel that names one, the type that the
     kernels of all equal calls name; then the one type that ops around it have for tensors of the items'
     dims; and for a kernel that names only a size, an unsigned integer of that size.
     """
@@ -137,7 +137,7 @@ def _beside(ops: Ops, row: int, step: int) -> Iterator[int]:
 
 
 def _by_kernels(names: Sequence[str], ops: Ops, kernels: Kernels, lists: Bools) -> dict[int, ItemType | None]:
-    """What the kernels of each op say together; None where they disagree or one does not tell."""
+    """What the kernels of each op say together; None where they disagree or one names none."""
     rows = np.flatnonzero((kernels.kind == RecordKind.KERNEL) & (kernels.op >= 0))
     rows = rows[lists[ops.call[kernels.op[rows]]]]
     said: dict[int, ItemType | None] = {}

@@ -1,4 +1,4 @@
-"""One operator call and what it costs: what the cost room takes and gives."""
+"""One operator call and its cost: the input and output of a cost formula."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ class OpCall:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The work of one invocation. `note` names an assumption a reader must know."""
+    """The cost of one invocation: FLOPs, compulsory bytes. `note`: an assumption that a reader must know."""
 
     flops: int
     read_bytes: int
     write_bytes: int
     engine: Engine = "vector"
-    precision: str = "fp32"  # of the peak it is held against: "fp32", "bf16", "fp8", ...
+    precision: str = "fp32"  # of the peak it is compared with: "fp32", "bf16", "fp8", ...
     special_functions: int = 0  # exp, erf, sqrt, ... among the FLOPs
     note: str = ""
 
@@ -77,7 +77,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Unpriced:
-    """Why a call has no cost; the bytes, where these alone are known."""
+    """Why a call has no cost; its bytes where only these are known."""
 
     reason: Reason
     detail: str = ""

@@ -1,4 +1,4 @@
-"""Units: dtypes to bytes, SI formatting and parsing. The only home of 1e9 and 1e12."""
+"""Units: dtypes to bytes, SI formatting and parsing. The only place with 1e9 and 1e12."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Op rows: what each distinct call cost, what it took, and its verdict."""
+"""Op rows: cost (FLOPs, bytes), time (ns) and verdict of each distinct call."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Names = tuple[tuple[str, int], ...]  # a row's kernels: (name, time_ns), longest
 _WORK: dict[int, Literal["compute", "communication", "copy"]] = {
     COMPUTE: "compute", COMMUNICATION: "communication", COPY: "copy",
 }  # fmt: skip
-_OVERHEAD = "its work is priced in the ops it calls; this is its own dispatch time"
+_OVERHEAD = "its work is priced in the ops it calls; this is its dispatch time"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shown:
-    """Whether a row has to show its strides and its concrete inputs to be told from others."""
+    """Whether a row has to show its strides and its concrete inputs to be distinguished from others."""
 
     strides: bool
     concrete: bool
@@ -36,7 +36,7 @@ class Shown:
 def row_facts(
     trace: Trace, heads: Sequence[RowHead], m: Measured, waves: Floats, names: Sequence[Names]
 ) -> Iterable[RowFacts]:
-    """What the verdict of each row may rest on. `waves`: of each row's longest kernel."""
+    """The facts behind the verdict of each row. `waves`: of each row's longest kernel."""
     blocks = np.where(m.longest_record >= 0, trace.kernels.blocks[m.longest_record], -1)
     return (
         _facts(head, row, m, int(blocks[row]), float(waves[row]), names[row])
@@ -85,7 +85,7 @@ def in_order(rows: Iterable[OpRow]) -> tuple[OpRow, ...]:
 
 
 def _shown(heads: Sequence[RowHead]) -> list[Shown]:
-    """Strides, and concrete inputs, only where they tell rows apart."""
+    """Strides, and concrete inputs, only where rows differ in them."""
     loose = [_key(head) for head in heads]
     twins = Counter(loose)
     strided = Counter((key, h.call and h.call.input_strides) for key, h in zip(loose, heads, strict=True))

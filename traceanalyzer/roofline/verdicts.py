@@ -1,4 +1,4 @@
-"""One row's verdict: which roof it is under, how near it comes, and what keeps it away.
+"""The verdict of one row: its bound, its efficiency, and why it does not reach its roof.
 
 roof time = max(FLOPs / peak, bytes / bandwidth); efficiency = roof time / time. Bytes are compulsory
 traffic, so efficiency is a lower bound of what hardware counters would show. Nothing here guesses:
@@ -31,7 +31,7 @@ _FLOPS_PER_SPECIAL = {
 
 @dataclass(frozen=True, slots=True)
 class Roofs:
-    """What every row of one analysis is held against."""
+    """The roofs and limits that every row of one analysis is compared with."""
 
     device: Device
     floor_ns: int
@@ -94,7 +94,7 @@ class Judgment:
 
 
 def judge_row(row: RowFacts, roofs: Roofs) -> Judgment:
-    """The verdict of one row; a pure function of what is known and what it is held against."""
+    """The verdict of one row; a pure function of its facts and the roofs."""
     if row.work != "compute":
         return Judgment(row.work, flags=_recorded_flags(row))
     if row.flops is None or row.bytes is None:
@@ -175,7 +175,7 @@ def _is_latency(row: RowFacts, roofs: Roofs) -> bool:
 
 
 def _special_functions_explain(row: RowFacts, roofs: Roofs, roof_ns: float) -> bool:
-    """Held against the issue rate of special functions the row would not count as inefficient."""
+    """Whether the issue rate of special functions explains the row's time."""
     if not roofs.special_per_s or not row.time_ns:
         return False
     issue_ns = row.special_functions / roofs.special_per_s * 1e9

@@ -1,4 +1,4 @@
-"""Which operators of one step hand a tensor to which, and how surely that is known.
+"""Producer-consumer edges between the operators of one step, each with its tier of evidence.
 
 T1: an executed step proves it, storage by storage. T2: the tensor is freed while only its reader can have
 held it, or it is the only one of its size in use. T3: neighbors in one module, of which the second takes a

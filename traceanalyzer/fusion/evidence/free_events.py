@@ -1,4 +1,4 @@
-"""Who reads what whom wrote, as the frees of tensors prove it (tier T2).
+"""Producer-consumer edges proved by frees of tensors (tier T2).
 
 An operator makes a tensor; the next one is given one of its shape and type; and what the first had
 allocated is freed between the start of the second and the start of the third. Nobody else held it, so

@@ -1,4 +1,4 @@
-"""Who reads what whom wrote, at any distance, by which blocks of memory are in use (tier T2).
+"""Producer-consumer edges at any distance, proved by the memory blocks in use (tier T2).
 
 An operator is given a tensor, whole and without gaps. Of all the blocks that can hold it and are in use at
 that moment there is one, and an operator of the step has filled it. Blocks from before the recording are not

@@ -65,7 +65,7 @@ class Event(msgspec.Struct, gc=False):
 
 
 NO_ARGS = Args()
-MEMORY = "[memory]"  # the name of a row that tells of an allocation or of a free
+MEMORY = "[memory]"  # the name of a row about an allocation or a free
 decode_batch = msgspec.json.Decoder(list[Event]).decode
 
 
