@@ -114,7 +114,7 @@ def record(path: Path, roofs: CpuRoofs) -> None:
 
 
 def attempts(path: Path, threads: int) -> Iterator[Analysis]:
-    """Measure, record into `path`, analyse; measuring takes most of the time."""
+    """Measure, record into `path`, analyze; measuring takes most of the time."""
     for _ in range(CALIBRATIONS):
         roofs = cpu_roofs(threads)
         for _ in range(RECORDINGS):

@@ -169,8 +169,8 @@ def standardized(count: int) -> Step:
     x, scale = torch.rand(count // WIDTH, WIDTH), torch.rand(WIDTH)
 
     def step() -> object:
-        centred = x - x.mean(-1, keepdim=True)
-        return centred * torch.rsqrt((centred * centred).mean(-1, keepdim=True) + 1e-5) * scale
+        centered = x - x.mean(-1, keepdim=True)
+        return centered * torch.rsqrt((centered * centered).mean(-1, keepdim=True) + 1e-5) * scale
 
     return step
 

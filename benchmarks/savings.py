@@ -1,6 +1,6 @@
 """Predicted against measured savings, on this machine's CPU: `python benchmarks/savings.py [--held-back]`.
 
-Every case of regions.py is recorded by our own collector and analysed; the rule with the largest saving is
+Every case of regions.py is recorded by our own collector and analyzed; the rule with the largest saving is
 verified as `traceanalyze verify` does it. Without --held-back only the half that chooses is run. With --write
 the table of those held back goes into docs/savings.md.
 """
@@ -58,7 +58,7 @@ def recorded(case: Case, folder: Path) -> StepGraph:
 def largest(graph: StepGraph) -> tuple[Rule, Match] | None:
     """The place that takes most time among those that can be tried."""
     every = [(rule, match) for rule, matches in applied(graph) for match in matches]
-    tried = [(rule, match) for rule, match in every if rule.instead != "nothing" and match.after]
+    tried = [(rule, match) for rule, match in every if rule.replacement != "nothing" and match.after]
     return max(tried, key=lambda one: sum(node.time_ns for node in one[1].nodes), default=None)
 
 
@@ -81,7 +81,7 @@ def line(outcome: Outcome) -> str:
     if found is None:
         return f"| {case.name} | {case.size} | no rule predicts a time | | | | | | |"
     t, band = found.timed, found.band
-    ms = [f"{value / 1e6:.3f}" for value in (t.eager_ns, t.instead_ns, t.saved_ns)]
+    ms = [f"{value / 1e6:.3f}" for value in (t.eager_ns, t.replacement_ns, t.saved_ns)]
     if band is None:
         return f"| {case.name} | {case.size} | {found.rule} | {' | '.join(ms)} | nothing promised | | |"
     told = f"{band.low / 1e6:.3f} / {band.mid / 1e6:.3f} / {band.high / 1e6:.3f}"

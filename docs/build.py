@@ -25,7 +25,7 @@ RULES_HEAD = """# Rules: what a report suggests, and when not
   Exact: the same pairs as a second observer sees that holds every tensor in its hands.
 * T2: sizes and lifetimes of memory. A tensor is freed while only its reader can have held it; or one block
   alone can hold what an operator is given, and nobody else can have read that.
-* T3: neighbours of one shape in one module, or the most that there is to win. The saving may be nothing.
+* T3: neighbors of one shape in one module, or the most that there is to win. The saving may be nothing.
 
 On six kinds of models, trained and in inference on a CPU, 637 of 637 edges of T2 are true (above 0.994 with
 95 %, Wilson) and 308 of 347 of T3 (above 0.85); T2 tells 17 % of all edges. Layers repeat, so that these
@@ -41,7 +41,7 @@ _TITLES = {
     "moves": "Copies, filling, views",
     "norms": "Softmax and normalization", "packed": "Products of other packages",
     "pointwise": "Element-wise operators", "reductions": "Reductions, scans, sorting, losses, pooling",
-    "serving": "Norms, gates and quantisation of other packages", "triton": "Triton kernels",
+    "serving": "Norms, gates and quantization of other packages", "triton": "Triton kernels",
 }  # fmt: skip
 _NAMES = 14  # operators that a heading names
 

@@ -1,4 +1,4 @@
-"""The encoder layer of the published class table, run here, profiled, and analysed from its trace.
+"""The encoder layer of the published class table, run here, profiled, and analyzed from its trace.
 
 Ivanov et al., "Data Movement Is All You Need", MLSys 2021, arXiv 2007.00072: one BERT encoder layer,
 batch 8, sequence 512, 16 heads, width 1024, MLP 4096, dropout 0.1, ReLU, forward and backward. Their

@@ -1,8 +1,8 @@
-"""Where a PyTorch trace's GPU time goes: what is memory-bound, what makes it so, how surely we know."""
+"""Where a PyTorch trace's GPU time goes: what is memory-bound, why, and how surely it is known."""
 
 from __future__ import annotations
 
-import traceanalyzer.startup  # noqa: F401 - first: it notes what was there before us
+import traceanalyzer.startup  # noqa: F401 - first: it notes what was imported before
 
 # isort: split
 import traceanalyzer.analyze  # noqa: F401 - the module of older versions, before the function of its name
@@ -40,7 +40,7 @@ __all__ = [
 
 
 class _Presenter:
-    """What an Analysis asks to show itself: report/, imported when it is asked for the first time."""
+    """Shows an Analysis with report/, which is imported at the first use."""
 
     def text(self, analysis: Analysis, format_name: str) -> str:
         from traceanalyzer.report.presenter import ReportPresenter

@@ -1,4 +1,4 @@
-"""Writing a file in one stroke: what was there stays until the new one is whole."""
+"""Writing a file atomically: an existing file stays until the new one is complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a formula of your own needs: readers of an OpCall, the Cost it returns, the reasons it may give.
+"""For formulas of your own: accessors of an OpCall, the Cost to return, and Missing with its reasons.
 
     import traceanalyzer
     from traceanalyzer.formulas import Cost, bytes_read, numel, shape
@@ -13,8 +13,8 @@
         \"\"\"
         return Cost(5 * numel(shape(call, 0)), bytes_read(call, 0), bytes_read(call, 0))
 
-Arguments are counted from 0 as in the operator's schema. Each reader raises Missing, with the reason,
-where the trace does not hold what it needs; the operator is then unpriced, and the report says why.
+Arguments are counted from 0 as in the operator's schema. Each accessor raises Missing, with the reason,
+where the trace does not record what it needs; the operator is then unpriced, and the report says why.
 """
 
 from traceanalyzer.cost.registry import Missing

@@ -62,7 +62,7 @@ def analyze(
 
     chosen = _chosen(options, device=device, steps=steps, cost_files=cost_files)
     given = [path] if isinstance(path, str | PathLike) else list(path)
-    others = devices_named(chosen.what_if)  # a name that is none is told before a long trace is read
+    others = devices_named(chosen.what_if)  # a wrong name is an error before a long trace is read
     saved = _saved([fspath(item) for item in given], chosen, others)
     if saved is not None:
         return saved

@@ -1,7 +1,7 @@
 """Whether what sizes and lifetimes of memory prove (tier T2) is so on this device.
 
 The models are those of tests/fusion/models.py, trained and in inference; the truth is what an executed step
-tells. And what synchronising does: how many kernels of a recording have no launch, with a wait for the device
+tells. And what synchronizing does: how many kernels of a recording have no launch, with a wait for the device
 before it and without.
 """
 

@@ -187,7 +187,7 @@ def of_region(
     found = verified(graph, *place, here, floor_ns)
     return {
         "name": pattern.__name__, "size": name, "rule": found.rule, "before_ms": found.timed.eager_ns / 1e6,
-        "after_ms": found.timed.instead_ns / 1e6,
+        "after_ms": found.timed.replacement_ns / 1e6,
         "promised_ms": in_ms(found.band),
     }  # fmt: skip
 

@@ -11,19 +11,19 @@ from click.testing import CliRunner, Result
 
 from tests.cli.test_bad_input import refused
 from traceanalyzer.cli import main
-from traceanalyzer.device import Part, calibrate, calibrate_gpu, from_file
+from traceanalyzer.device import DeviceSpec, calibrate, calibrate_gpu, from_file
 from traceanalyzer.records import Peak
 
 SAMPLE = Path(__file__).parents[2] / "sample_traces" / "convnet_eager_cpu.json.gz"
 NAME = "Some CPU @ 2.00GHz"
 FILE = "some-cpu-2-00ghz.device.toml"
 PEAK = Peak("matrix", "fp32", 2.077e11)
-PART = Part(
+SPEC = DeviceSpec(
     id="some-cpu-2-00ghz", kind="cpu", names=(NAME,), bandwidth_bytes_per_s=5.421e10, launch_floor_ns=741,
     peaks=(Peak("vector", "fp32", 2.077e11), PEAK), source="measured", note="A note.", calibrated=True,
 )  # fmt: skip
 STREAMS = (calibrate.Rate("scale in place", 5.421e10), calibrate.Rate("triad", 3.37e10))
-MEASURED = calibrate.Measured(PART, STREAMS, ((PEAK, "512 x 512"),), threads=2, busy=1.5)
+MEASURED = calibrate.Calibration(SPEC, STREAMS, ((PEAK, "512 x 512"),), threads=2, busy=1.5)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_the_file_is_one_for_report_and_the_last_line_says_so(here: Path) -> Non
     for text in (NAME, "2 threads", "54.2 GB/s", "208 GFLOP/s", "ridge 3.83", "741 ns", "A note.", "idle"):
         assert text in result.stderr
     device = from_file(FILE)
-    assert (device.how, device.kind, device.peaks) == ("calibrated", "cpu", PART.peaks)
+    assert (device.how, device.kind, device.peaks) == ("calibrated", "cpu", SPEC.peaks)
     report = ["report", "--device-file", FILE, str(SAMPLE), "-o", "r.html"]
     shown = CliRunner().invoke(main, report)
     assert shown.exit_code == 0 and "memory-bound" in shown.stderr
@@ -63,7 +63,7 @@ def test_no_file_is_lost_and_nothing_is_measured_in_vain(here: Path, monkeypatch
         refused(run("-o", "none/x.toml"), "none", "mkdir")
     assert (here / FILE).read_text() == "mine"
     assert run("--force").exit_code == 0
-    assert from_file(FILE).id == PART.id
+    assert from_file(FILE).id == SPEC.id
 
 
 def test_quiet_and_stdout(here: Path) -> None:
@@ -84,7 +84,7 @@ def test_without_torch_it_says_what_to_install(here: Path, monkeypatch: pytest.M
 def test_a_gpu_is_measured_where_there_is_one_but_not_with_cpu(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measured = SimpleNamespace(part=PART, streams=STREAMS, products=(), threads=None, busy=None)
+    measured = SimpleNamespace(spec=SPEC, streams=STREAMS, matmuls=(), threads=None, busy=None)
     monkeypatch.setattr(calibrate_gpu, "gpu_name", lambda: "NVIDIA H100 80GB HBM3")
     monkeypatch.setattr(calibrate_gpu, "measure_gpu", lambda: measured)
     assert run("-q").exit_code == 0 and (here / "nvidia-h100-80gb-hbm3.device.toml").exists()

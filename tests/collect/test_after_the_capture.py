@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from traceanalyzer.collect.schedule import Schedule
-from traceanalyzer.collect.session import CaptureResult, Phase, Session
+from traceanalyzer.collect.session import CapturePhase, CaptureResult, Session
 
 
 def test_one_call_a_step_and_no_tensor_is_left(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_one_call_a_step_and_no_tensor_is_left(tmp_path: Path) -> None:
 
         for _ in range(12):
             step()
-        assert session.phase is Phase.DONE and kept and not said
+        assert session.phase is CapturePhase.DONE and kept and not said
         ours = str(Path(sys.modules[Session.__module__].__file__ or "").parent)
         calls: list[str] = []
 

@@ -13,14 +13,14 @@ import torch
 
 import traceanalyzer
 from tests.pipeline.kineto import Kineto
-from traceanalyzer.device import Part, calibrate, toml_block
+from traceanalyzer.device import DeviceSpec, calibrate, toml_block
 from traceanalyzer.device.table import parse
 from traceanalyzer.pipeline import AnalyzeOptions
 from traceanalyzer.records import CpuRoofs, Peak
 from traceanalyzer.records.errors import DeviceError
 
 SAMPLE = Path(__file__).parents[2] / "sample_traces" / "convnet_eager_cpu.json.gz"
-PART = Part(
+SPEC = DeviceSpec(
     id="my-cpu", kind="cpu", names=("My CPU",), bandwidth_bytes_per_s=2e10, launch_floor_ns=4321,
     peaks=(Peak("vector", "fp32", 2e11), Peak("matrix", "fp32", 2e11)), confidence="measured",
     source="measured here", calibrated=True,
@@ -28,13 +28,13 @@ PART = Part(
 
 
 def test_the_launch_floor_goes_through_a_device_file() -> None:
-    assert parse(toml_block(PART), "f.toml") == (PART,)
+    assert parse(toml_block(SPEC), "f.toml") == (SPEC,)
 
 
 @pytest.mark.parametrize("wrong", ["0", "-5", "1.5", '"short"', "true"])
 def test_a_launch_floor_that_is_none_is_refused(wrong: str) -> None:
     with pytest.raises(DeviceError, match="launch_floor_ns"):
-        parse(toml_block(PART).replace("4321", wrong), "f.toml")
+        parse(toml_block(SPEC).replace("4321", wrong), "f.toml")
 
 
 def floor_ns(trace: Path, file: Path | None) -> float:
@@ -44,10 +44,10 @@ def floor_ns(trace: Path, file: Path | None) -> float:
 
 def test_a_cpu_report_uses_the_files_launch_floor_else_the_recorded_one(tmp_path: Path) -> None:
     file = tmp_path / "cpu.toml"
-    file.write_text(toml_block(PART))
+    file.write_text(toml_block(SPEC))
     recorded = floor_ns(SAMPLE, None)
     assert floor_ns(SAMPLE, file) == 4321 != recorded
-    file.write_text(toml_block(PART).replace("launch_floor_ns = 4321\n", ""))
+    file.write_text(toml_block(SPEC).replace("launch_floor_ns = 4321\n", ""))
     assert floor_ns(SAMPLE, file) == recorded
 
 
@@ -56,7 +56,7 @@ def test_a_gpu_report_uses_the_files_launch_floor(tmp_path: Path) -> None:
     trace.run("aten::add", 0, "a_kernel", 100, 100, ([1 << 20], "float"), ([1 << 20], "float"))
     path = trace.write(tmp_path / "t.json")
     file = tmp_path / "gpu.toml"
-    file.write_text(toml_block(PART).replace('"cpu"', '"gpu"'))
+    file.write_text(toml_block(SPEC).replace('"cpu"', '"gpu"'))
     assert (floor_ns(path, None), floor_ns(path, file)) == (2000, 4321)
 
 
@@ -94,12 +94,12 @@ def test_a_slow_precision_is_not_tried_at_large_sizes() -> None:
         return float(10 ** len(set(tried)))
 
     cases = (calibrate.Case(str(n), 1.0 * n**3, lambda n=n: tried.append(n)) for n in (1, 10, 100))
-    found = calibrate.fastest_product(cases, once, 0.05)
+    found = calibrate.fastest_matmul(cases, once, 0.05)
     assert set(tried) == {1} and found.what == "1"
 
 
 @pytest.fixture(scope="module")
-def measured() -> calibrate.Measured:
+def measured() -> calibrate.Calibration:
     """With one thread and a known state of PyTorch before it."""
     before = (torch.get_num_threads(), torch.get_rng_state())
     found = calibrate.measure_cpu(threads=1)
@@ -108,28 +108,28 @@ def measured() -> calibrate.Measured:
     return found
 
 
-def test_measured_roofs_are_plausible_and_the_best_of_what_was_tried(measured: calibrate.Measured) -> None:
-    roofs, part = measured.cpu_roofs(), measured.part
+def test_measured_roofs_are_plausible_and_the_best_of_what_was_tried(measured: calibrate.Calibration) -> None:
+    roofs, spec = measured.cpu_roofs(), measured.spec
     assert roofs.threads == 1 and roofs.name == calibrate.processor()
     assert 1e8 < roofs.bandwidth_bytes_per_s < 1e13
     assert roofs.bandwidth_bytes_per_s == max(rate.per_s for rate in measured.streams)
     assert roofs.launch_floor_ns is not None and 100 < roofs.launch_floor_ns < 1e6
     for engine in ("vector", "matrix"):
         for precision in ("fp32", "fp64"):
-            peak = part.peak(engine, precision)
+            peak = spec.peak(engine, precision)
             assert peak is not None and 1e7 < peak < 1e15
-    assert part.kind == "cpu" and part.calibrated and torch.__version__ in part.source
+    assert spec.kind == "cpu" and spec.calibrated and torch.__version__ in spec.source
 
 
 def test_a_measured_part_survives_its_file_and_gives_verdicts(
-    measured: calibrate.Measured, tmp_path: Path
+    measured: calibrate.Calibration, tmp_path: Path
 ) -> None:
     file = tmp_path / "cpu.device.toml"
-    file.write_text(toml_block(measured.part), encoding="utf-8")
-    assert parse(file.read_text(encoding="utf-8"), "cpu.device.toml") == (measured.part,)
+    file.write_text(toml_block(measured.spec), encoding="utf-8")
+    assert parse(file.read_text(encoding="utf-8"), "cpu.device.toml") == (measured.spec,)
     analysis = traceanalyzer.analyze(SAMPLE, options=AnalyzeOptions(device_file=str(file)))
-    assert analysis.device.how == "calibrated" and analysis.device.peaks == measured.part.peaks
-    assert analysis.thresholds["launch_floor_ns"] == measured.part.launch_floor_ns
+    assert analysis.device.how == "calibrated" and analysis.device.peaks == measured.spec.peaks
+    assert analysis.thresholds["launch_floor_ns"] == measured.spec.launch_floor_ns
     assert analysis.coverage.modelled_share > 0.9
 
 

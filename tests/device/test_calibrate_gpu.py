@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from traceanalyzer.device import calibrate_gpu, part_named, toml_block
+from traceanalyzer.device import calibrate_gpu, spec_named, toml_block
 from traceanalyzer.device.table import parse
 
 
@@ -32,7 +32,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, **properties: Any) -> None:
     monkeypatch.setattr(calibrate_gpu, "_backend", lambda _: "cpu")
     monkeypatch.setattr(calibrate_gpu, "_module", lambda *_: module)
     monkeypatch.setattr(calibrate_gpu, "_WIDTHS", (64, 128))
-    for name in ("_STREAM_S", "_PRODUCT_S"):
+    for name in ("_STREAM_S", "_MATMUL_S"):
         monkeypatch.setattr(calibrate_gpu, name, 0.05)
 
 
@@ -40,32 +40,32 @@ def test_a_part_that_is_not_in_the_table_has_what_was_measured(monkeypatch: pyte
     stand_in(monkeypatch, name="Arc(TM) Z999")
     before = torch.get_float32_matmul_precision()
     assert calibrate_gpu.gpu_name() == "Arc(TM) Z999"
-    part = calibrate_gpu.measure_gpu().part
+    spec = calibrate_gpu.measure_gpu().spec
     assert torch.get_float32_matmul_precision() == before
-    assert (part.id, part.kind, part.calibrated, part.note) == ("arc-z999", "gpu", True, "")
-    assert part.peak("vector", "fp32") and part.peak("vector", "fp64") and part.peak("matrix", "bf16")
-    assert part.bandwidth_bytes_per_s and part.launch_floor_ns
-    assert parse(toml_block(part), "f.toml") == (part,)
+    assert (spec.id, spec.kind, spec.calibrated, spec.note) == ("arc-z999", "gpu", True, "")
+    assert spec.peak("vector", "fp32") and spec.peak("vector", "fp64") and spec.peak("matrix", "bf16")
+    assert spec.bandwidth_bytes_per_s and spec.launch_floor_ns
+    assert parse(toml_block(spec), "f.toml") == (spec,)
 
 
 def test_a_known_part_keeps_its_id_and_what_products_cannot_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = part_named("a100-sxm4-40gb")
+    known = spec_named("a100-sxm4-40gb")
     stand_in(monkeypatch, name=known.names[0], multi_processor_count=108, major=8, minor=0)
-    monkeypatch.setattr(calibrate_gpu, "_known", lambda *_: known)  # its memory is not the stand-in's
-    part = calibrate_gpu.measure_gpu().part
-    assert (part.id, part.names, part.multiprocessors) == (known.id, known.names[:1], 108)
-    assert part.peak("vector", "fp64") == known.peak("vector", "fp64") and "vector fp64" in part.note
-    assert part.peak("matrix", "fp64") != known.peak("matrix", "fp64"), "measured"
-    assert part.peak("vector", "fp32") != known.peak("vector", "fp32"), "measured"
-    assert part.peak("matrix", "fp8") is None
-    assert parse(toml_block(part), "f.toml") == (part,)
+    monkeypatch.setattr(calibrate_gpu, "_table_spec", lambda *_: known)  # its memory is not the stand-in's
+    spec = calibrate_gpu.measure_gpu().spec
+    assert (spec.id, spec.names, spec.multiprocessors) == (known.id, known.names[:1], 108)
+    assert spec.peak("vector", "fp64") == known.peak("vector", "fp64") and "vector fp64" in spec.note
+    assert spec.peak("matrix", "fp64") != known.peak("matrix", "fp64"), "measured"
+    assert spec.peak("vector", "fp32") != known.peak("vector", "fp32"), "measured"
+    assert spec.peak("matrix", "fp8") is None
+    assert parse(toml_block(spec), "f.toml") == (spec,)
 
 
 def test_a_part_is_known_as_from_a_trace() -> None:
     properties = SimpleNamespace(
         name="NVIDIA H100 80GB HBM3", total_memory=79 * 2**30, multi_processor_count=132, major=9, minor=0
     )
-    found = calibrate_gpu._known(torch, properties)
+    found = calibrate_gpu._table_spec(torch, properties)
     assert found is not None and found.id == "h100-sxm5"
     properties.name, properties.multi_processor_count = "Arc(TM) Z999", 1
-    assert calibrate_gpu._known(torch, properties) is None
+    assert calibrate_gpu._table_spec(torch, properties) is None

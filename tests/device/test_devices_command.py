@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from traceanalyzer.cli.devices import command
-from traceanalyzer.device import parts, toml_block
+from traceanalyzer.device import device_specs, toml_block
 from traceanalyzer.records.errors import DeviceError
 
 
@@ -19,9 +19,9 @@ def test_every_part_is_listed_plainly_within_80_columns():
     lines = text.splitlines()
     assert all(len(line) <= 80 for line in lines)
     assert "\x1b" not in text
-    for part in parts():
-        (line,) = [line for line in lines if line.split()[:1] == [part.id] and line.endswith(part.confidence)]
-        assert part.confidence in line
+    for spec in device_specs():
+        (line,) = [line for line in lines if line.split()[:1] == [spec.id] and line.endswith(spec.confidence)]
+        assert spec.confidence in line
 
 
 def test_the_wall_grows():
@@ -31,13 +31,13 @@ def test_the_wall_grows():
     assert "compute grew 106 times, bandwidth 11 times" in wall
 
 
-@pytest.mark.parametrize("part", parts(), ids=lambda p: p.id)
-def test_one_part_shows_every_figure_its_source_and_a_block_to_copy(part):
-    text = run(part.id)
-    for peak in part.peaks:
+@pytest.mark.parametrize("spec", device_specs(), ids=lambda p: p.id)
+def test_one_part_shows_every_figure_its_source_and_a_block_to_copy(spec):
+    text = run(spec.id)
+    for peak in spec.peaks:
         assert f"{peak.engine} {peak.precision}" in text
-    assert part.source.split()[0] in text
-    assert toml_block(part) in text
+    assert spec.source.split()[0] in text
+    assert toml_block(spec) in text
 
 
 def test_names_of_traces_work_too():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from traceanalyzer.device import find, parts
+from traceanalyzer.device import device_specs, find
 from traceanalyzer.records.trace import DeviceProperties
 
 GIB = 2**30
@@ -49,14 +49,14 @@ def test_recorded_devices_resolve(row):
     assert device.provenance
 
 
-@pytest.mark.parametrize("part", parts(), ids=lambda p: p.id)
-def test_every_known_name_resolves_to_its_part_alone_and_in_other_spelling(part):
-    for name in part.names:
+@pytest.mark.parametrize("spec", device_specs(), ids=lambda p: p.id)
+def test_every_known_name_resolves_to_its_part_alone_and_in_other_spelling(spec):
+    for name in spec.names:
         for spelled in (name, name.upper(), f"  {name} "):
-            match = find(properties(spelled, count=part.multiprocessors), amd=part.vendor == "AMD")
-            assert match.device.id == part.id
+            match = find(properties(spelled, count=spec.multiprocessors), amd=spec.vendor == "AMD")
+            assert match.device.id == spec.id
             assert match.device.how == "trace"
-            assert match.device.peaks == part.peaks
+            assert match.device.peaks == spec.peaks
 
 
 @pytest.mark.parametrize(

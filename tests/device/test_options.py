@@ -2,7 +2,7 @@
 
 import pytest
 
-from traceanalyzer.device import cpu, find, from_file, named, override, parts, toml_block
+from traceanalyzer.device import cpu, device_specs, find, from_file, named, override, toml_block
 from traceanalyzer.device.table import parse
 from traceanalyzer.records import CpuRoofs, Peak
 from traceanalyzer.records.errors import DeviceError
@@ -34,7 +34,7 @@ def test_who_types_h100_is_asked_which(name):
 def test_all_of_a_kind_are_offered():
     with pytest.raises(DeviceError) as caught:
         named("a100")
-    assert all(p.id in caught.value.what for p in parts() if p.id.startswith("a100"))
+    assert all(p.id in caught.value.what for p in device_specs() if p.id.startswith("a100"))
 
 
 def test_named_lists_what_is_close():
@@ -146,6 +146,6 @@ def test_cpu_roofs_come_from_the_recording_or_are_unknown():
     assert "--device-file" in bare.provenance
 
 
-@pytest.mark.parametrize("part", parts(), ids=lambda p: p.id)
-def test_a_part_written_as_a_device_file_reads_back_the_same(part):
-    assert parse(toml_block(part), "file.toml") == (part,)
+@pytest.mark.parametrize("spec", device_specs(), ids=lambda p: p.id)
+def test_a_part_written_as_a_device_file_reads_back_the_same(spec):
+    assert parse(toml_block(spec), "file.toml") == (spec,)

@@ -2,11 +2,11 @@
 
 import pytest
 
-from traceanalyzer.device import parts
-from traceanalyzer.device.names import normalised, words_of
+from traceanalyzer.device import device_specs
+from traceanalyzer.device.names import normalized, words_of
 
-PARTS = parts()
-IDS = [part.id for part in PARTS]
+SPECS = device_specs()
+IDS = [spec.id for spec in SPECS]
 
 # Memory bus width in bits and data rate in Gbit/s per pin, from the memory sections of datasheets and
 # whitepapers: an independent way to the bandwidth, which catches another part's figure.
@@ -33,63 +33,63 @@ RIDGES = {
 
 
 def test_ids_and_names_belong_to_one_part():
-    names = [normalised(name) for part in PARTS for name in part.names]
+    names = [normalized(name) for spec in SPECS for name in spec.names]
     assert len(IDS) == len(set(IDS))
     assert len(names) == len(set(names))
-    owner = {normalised(name): part.id for part in PARTS for name in part.names}
+    owner = {normalized(name): spec.id for spec in SPECS for name in spec.names}
     assert all(owner.get(id, id) == id for id in IDS), "an id that is also the name of another part"
 
 
 def test_the_whole_name_wins_over_a_shorter_one_inside_it():
-    everyone = [(words_of(name), part.id) for part in PARTS for name in part.names]
+    everyone = [(words_of(name), spec.id) for spec in SPECS for name in spec.names]
     for words, owner in everyone:
         inside = [(len(other), who) for other, who in everyone if other <= words]
         assert max(inside)[1] == owner
 
 
-@pytest.mark.parametrize("part", PARTS, ids=IDS)
-def test_every_part_is_plausible(part):
-    assert part.source and part.names and part.vendor and part.generation
-    assert part.confidence in ("high", "medium", "low")
-    assert part.confidence != "high" or part.checked_with, "high means that an independent table agrees"
-    assert part.multiprocessors and part.memory_gb
-    assert part.peak("vector", "fp32")
-    if part.bandwidth_bytes_per_s is not None:
-        assert 50e9 < part.bandwidth_bytes_per_s < 20e12
-    for peak in part.peaks:
+@pytest.mark.parametrize("spec", SPECS, ids=IDS)
+def test_every_part_is_plausible(spec):
+    assert spec.source and spec.names and spec.vendor and spec.generation
+    assert spec.confidence in ("high", "medium", "low")
+    assert spec.confidence != "high" or spec.checked_with, "high means that an independent table agrees"
+    assert spec.multiprocessors and spec.memory_gb
+    assert spec.peak("vector", "fp32")
+    if spec.bandwidth_bytes_per_s is not None:
+        assert 50e9 < spec.bandwidth_bytes_per_s < 20e12
+    for peak in spec.peaks:
         assert 1e10 < peak.flop_per_s < 2e16
 
 
-@pytest.mark.parametrize("part", PARTS, ids=IDS)
-def test_precisions_follow_the_architecture(part):
-    bf16, fp8, tf32 = (part.peak("matrix", p) for p in ("bf16", "fp8", "tf32"))
-    if part.vendor == "NVIDIA":
-        capability = float(part.compute_capability)
+@pytest.mark.parametrize("spec", SPECS, ids=IDS)
+def test_precisions_follow_the_architecture(spec):
+    bf16, fp8, tf32 = (spec.peak("matrix", p) for p in ("bf16", "fp8", "tf32"))
+    if spec.vendor == "NVIDIA":
+        capability = float(spec.compute_capability)
         assert (bf16 is None) == (capability < 8.0)
         assert (fp8 is None) == (capability < 8.9)
-        assert part.peak("matrix", "fp32") is None
-    if part.vendor == "AMD":
-        assert (fp8 is None) == (part.compute_capability < "gfx942")
+        assert spec.peak("matrix", "fp32") is None
+    if spec.vendor == "AMD":
+        assert (fp8 is None) == (spec.compute_capability < "gfx942")
     if fp8 and bf16:
         assert fp8 == pytest.approx(2 * bf16, rel=0.02)
     if tf32 and bf16:
         assert tf32 <= bf16
 
 
-@pytest.mark.parametrize("part", [p for p in PARTS if p.id in BUS], ids=lambda p: p.id)
-def test_bandwidth_is_bus_width_times_pin_rate(part):
-    bits, gbit = BUS[part.id]
-    assert part.bandwidth_bytes_per_s == pytest.approx(bits / 8 * gbit * 1e9, rel=0.025)
+@pytest.mark.parametrize("spec", [p for p in SPECS if p.id in BUS], ids=lambda p: p.id)
+def test_bandwidth_is_bus_width_times_pin_rate(spec):
+    bits, gbit = BUS[spec.id]
+    assert spec.bandwidth_bytes_per_s == pytest.approx(bits / 8 * gbit * 1e9, rel=0.025)
 
 
-@pytest.mark.parametrize("part", [p for p in PARTS if p.id in RIDGES], ids=lambda p: p.id)
-def test_ridges(part):
-    peak = part.peak("matrix", "bf16") or part.peak("matrix", "fp16")
-    assert peak / part.bandwidth_bytes_per_s == pytest.approx(RIDGES[part.id], abs=0.1)
+@pytest.mark.parametrize("spec", [p for p in SPECS if p.id in RIDGES], ids=lambda p: p.id)
+def test_ridges(spec):
+    peak = spec.peak("matrix", "bf16") or spec.peak("matrix", "fp16")
+    assert peak / spec.bandwidth_bytes_per_s == pytest.approx(RIDGES[spec.id], abs=0.1)
 
 
 def test_sparse_and_foreign_figures_that_circulate_are_not_in_the_table():
-    by_id = {part.id: part for part in PARTS}
+    by_id = {spec.id: spec for spec in SPECS}
     assert by_id["a100-sxm4-80gb"].peak("matrix", "fp8") is None  # "A100 0.7 PFLOP/s fp8"
     assert by_id["h100-sxm5"].peak("matrix", "fp8") < 2e15  # "H100 4 PFLOP/s" is sparse
     assert by_id["l4"].bandwidth_bytes_per_s == 300e9  # not an H100's 3350

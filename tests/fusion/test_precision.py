@@ -65,7 +65,7 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> list[Trace]:
 
 
 def edges(trace: Trace) -> tuple[set[tuple[int, int]], dict[Tier, set[tuple[int, int]]], list[str]]:
-    """What is so; what each tier says of neighbours without knowing it; the units' operators."""
+    """What is so; what each tier says of neighbors without knowing it; the units' operators."""
     step = trace.steps[0]
     known = dataflow(price(trace), step)
     assert known.executed

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.pipeline.kineto import Kineto, Tensor
-from tests.pipeline.test_verdicts_end_to_end import analyse, row
+from tests.pipeline.test_verdicts_end_to_end import analyze, row
 from traceanalyzer.inference.borrowed_shapes import _by_sequence, _Offers
 from traceanalyzer.inference.kernel_sequences import Sequences
 from traceanalyzer.pipeline import AnalyzeOptions
@@ -86,7 +86,7 @@ def test_a_kernel_launched_before_the_recording_has_the_one_shape_of_its_equals(
 ) -> None:
     r.leftover(add())
     r.eager([add(), unary("relu")])
-    a = analyse(r.trace, tmp_path)
+    a = analyze(r.trace, tmp_path)
     found = row(a, "aten::add")
     assert (found.calls, found.kernels, found.read_bytes) == (2, 2, 2 * 8 * N)
     assert "borrowed_shapes" in found.flags and found.verdict == "memory_bound"
@@ -108,7 +108,7 @@ def test_nothing_is_borrowed_where_lenders_do_not_agree(
 ) -> None:
     r.leftover(borrower)
     r.eager(lenders)
-    (left,) = [x for x in analyse(r.trace, tmp_path).op_rows if x.name == "add_kernel"]
+    (left,) = [x for x in analyze(r.trace, tmp_path).op_rows if x.name == "add_kernel"]
     assert (left.verdict, left.reason, left.calls) == ("unmodelled", "no_launch", 1)
 
 
@@ -118,14 +118,14 @@ def test_nothing_is_borrowed_by_a_kernel_that_took_another_time(
 ) -> None:
     r.leftover(add(), times=times)
     r.eager([add(), add()])
-    assert row(analyse(r.trace, tmp_path), "add_kernel").reason == "no_launch"
+    assert row(analyze(r.trace, tmp_path), "add_kernel").reason == "no_launch"
 
 
 def test_the_kernels_of_one_call_are_borrowed_together_or_not_at_all(r: Recorder, tmp_path: Path) -> None:
     r.leftover(NORM, skip=1)
     r.leftover(NORM)
     r.eager([NORM])
-    a = analyse(r.trace, tmp_path)
+    a = analyze(r.trace, tmp_path)
     found = row(a, "aten::native_layer_norm")
     once = 4 * N + 2 * 4 * 1024
     assert (found.calls, found.kernels, found.read_bytes) == (2, 4, 2 * once)
@@ -137,7 +137,7 @@ def test_a_replayed_graph_has_the_shapes_of_the_same_sequence_run_eagerly(
 ) -> None:
     r.eager(MODEL)
     r.replay(MODEL)
-    a = analyse(r.trace, tmp_path)
+    a = analyze(r.trace, tmp_path)
     assert a.coverage.modelled_share == 1 and a.coverage.linked_share == pytest.approx(0.5)
     assert {x.calls for x in a.op_rows} == {2}
     assert all("borrowed_shapes" in x.flags for x in a.op_rows)
@@ -148,14 +148,14 @@ def test_the_sequence_tells_apart_what_a_kernel_alone_does_not(r: Recorder, tmp_
     r.eager(MODEL)
     r.eager(other)
     r.replay(MODEL)
-    sizes = {x.input_dims[0]: x.calls for x in analyse(r.trace, tmp_path).op_rows if x.name == "aten::add"}
+    sizes = {x.input_dims[0]: x.calls for x in analyze(r.trace, tmp_path).op_rows if x.name == "aten::add"}
     assert sizes == {(N,): 2, (N - 5,): 1}
 
 
 def test_another_sequence_lends_nothing(r: Recorder, tmp_path: Path) -> None:
     r.eager(MODEL)
     r.replay(MODEL[::-1])
-    a = analyse(r.trace, tmp_path)
+    a = analyze(r.trace, tmp_path)
     assert [p.reason for p in a.coverage.reasons] == ["cuda_graph"]
     assert a.coverage.modelled_share == pytest.approx(0.5)
 
@@ -164,7 +164,7 @@ def test_another_sequence_lends_nothing(r: Recorder, tmp_path: Path) -> None:
 def test_a_graph_of_two_kernels_is_no_evidence(r: Recorder, tmp_path: Path, length: int) -> None:
     r.eager(MODEL[:length])
     r.replay(MODEL[:length])
-    assert (analyse(r.trace, tmp_path).coverage.modelled_share == 1) == (length == 3)
+    assert (analyze(r.trace, tmp_path).coverage.modelled_share == 1) == (length == 3)
 
 
 def test_a_replay_without_grids_borrows_where_all_names_of_the_graph_agree(
@@ -173,7 +173,7 @@ def test_a_replay_without_grids_borrows_where_all_names_of_the_graph_agree(
     r.eager([unary("log"), *MODEL])
     r.replay(MODEL, grids=False)
     r.replay([*MODEL, unary("ceil")], grids=False)
-    calls = {x.name: x.calls for x in analyse(r.trace, tmp_path).op_rows}
+    calls = {x.name: x.calls for x in analyze(r.trace, tmp_path).op_rows}
     assert calls["aten::relu"] == 2 and calls["relu_kernel"] == 1
 
 
@@ -183,8 +183,8 @@ def test_a_second_trace_lends_to_a_graph(r: Recorder, tmp_path: Path) -> None:
     capture = seen.trace.write(tmp_path / "capture.json")
     r.replay(MODEL)
     r.eager([unary("relu")])
-    assert analyse(r.trace, tmp_path).coverage.modelled_share < 0.2
-    a = analyse(r.trace, tmp_path, options=AnalyzeOptions(capture=str(capture)))
+    assert analyze(r.trace, tmp_path).coverage.modelled_share < 0.2
+    a = analyze(r.trace, tmp_path, options=AnalyzeOptions(capture=str(capture)))
     assert a.coverage.modelled_share == 1
     calls = {x.name: (x.calls, x.input_dims) for x in a.op_rows}
     assert calls["aten::add"] == (1, ((N,), (N,))) and calls["aten::relu"] == (2, ((N,),))
@@ -198,7 +198,7 @@ def test_launches_at_capture_lend_on_amd(r: Recorder, tmp_path: Path) -> None:
             r.trace.events[-1]["args"]["kernel"] = name
         r.host += 10
     r.replay(MODEL, grids=False)
-    a = analyse(r.trace, tmp_path)
+    a = analyze(r.trace, tmp_path)
     assert a.coverage.shaped_share == 1 and a.coverage.linked_share == 0
     assert {x.calls for x in a.op_rows} == {1}
 

@@ -24,7 +24,7 @@ PACKED = {name: "lengths are data" for name in (*FORWARD, *BACKWARD, "vllm::unif
                                                 "triton_tem_*flex*")}  # fmt: skip
 
 
-def analyse(folder: Path, name: str) -> Analysis:
+def analyze(folder: Path, name: str) -> Analysis:
     (file,) = folder.rglob(f"{name}.json.gz")
     return traceanalyzer.analyze(file)
 
@@ -34,14 +34,14 @@ def verdict(analysis: Analysis, name: str) -> float:
 
 
 def test_tiny_kernels_are_not_called_memory_bound(real_traces: Path) -> None:
-    a = analyse(real_traces, "infer_bert_small_h100")
+    a = analyze(real_traces, "infer_bert_small_h100")
     assert a.time.idle_ns / a.window.window_ns > 0.9, "mostly idle"
     assert verdict(a, "latency_bound") > 0.75, "then latency-bound"
     assert a.memory_bound.share_of_busy < 0.25
 
 
 def test_long_rows_of_softmax_are_memory_bound_and_inefficient(real_traces: Path) -> None:
-    a = analyse(real_traces, "infer_owlv2_h100")
+    a = analyze(real_traces, "infer_owlv2_h100")
     softmax = max((r for r in a.op_rows if r.name == "aten::_softmax"), key=lambda r: r.attributed_ns)
     assert softmax.verdict == "memory_bound" and "inefficient" in softmax.flags
     assert softmax.attributed_ns / a.time.busy_ns == pytest.approx(0.46, abs=0.02)
@@ -49,7 +49,7 @@ def test_long_rows_of_softmax_are_memory_bound_and_inefficient(real_traces: Path
 
 
 def test_fp32_products_are_held_against_the_vector_roof(real_traces: Path) -> None:
-    a = analyse(real_traces, "infer_sam_a100_large")
+    a = analyze(real_traces, "infer_sam_a100_large")
     products = [
         r for r in a.op_rows
         if r.name in ("aten::addmm", "aten::mm") and "ampere_sgemm" in r.kernel_names[0].name

@@ -15,7 +15,7 @@ from traceanalyzer.records import Analysis, OpRow
 HALF = "c10::BFloat16"
 
 
-def analyse(trace: Kineto, tmp_path: Path, **options: object) -> Analysis:
+def analyze(trace: Kineto, tmp_path: Path, **options: object) -> Analysis:
     analysis = traceanalyzer.analyze(trace.write(tmp_path / "t.json"), **options)  # type: ignore[arg-type]
     check(analysis)
     return analysis
@@ -35,7 +35,7 @@ def test_each_verdict_once(tmp_path: Path) -> None:
     t.run("my::op", 30, "my_kernel", 1810, 100, ([n], "float"))
     t.kernel("ncclDevKernel_AllReduce_Sum_bf16", 1910, 50, t.launch(40))
     t.kernel("Memcpy DtoD (Device -> Device)", 1960, 10, t.launch(50), cat="gpu_memcpy", bytes=1 << 20)
-    a = analyse(t, tmp_path)
+    a = analyze(t, tmp_path)
     mm = row(a, "aten::mm")
     assert (mm.flops, mm.read_bytes, mm.write_bytes) == (2 * n**3, 4 * n * n, 2 * n * n)
     assert (mm.verdict, mm.engine, mm.precision) == ("compute_bound", "matrix", "bf16")
@@ -59,7 +59,7 @@ def test_overlapping_streams_share_each_instant(tmp_path: Path) -> None:
     t.op("aten::mul", 10, 5, ([1 << 20], "float"), ([1 << 20], "float"))
     t.kernel("b_kernel", 150, 100, t.launch(11), stream=8)
     t.kernel("ncclDevKernel_AllReduce", 180, 120, t.launch(20), stream=9)
-    a = analyse(t, tmp_path)
+    a = analyze(t, tmp_path)
     assert row(a, "aten::add").attributed_ns == 75_000
     assert row(a, "aten::mul").attributed_ns == 75_000
     assert row(a, "ncclDevKernel_AllReduce").attributed_ns == 50_000
@@ -73,7 +73,7 @@ def test_composites_are_not_priced_beside_their_children(tmp_path: Path) -> None
     t.op("aten::linear", 0, 50, x, w, b)
     t.op("aten::addmm", 10, 30, b, x, ([1024, 4096], HALF))
     t.kernel("nvjet_tst", 100, 20, t.launch(15))
-    a = analyse(t, tmp_path)
+    a = analyze(t, tmp_path)
     assert [r.name for r in a.op_rows] == ["aten::addmm"]
     assert a.compute.flops == 2 * 512 * 1024 * 4096
 
@@ -84,7 +84,7 @@ def test_helper_kernels_share_their_ops_cost(tmp_path: Path) -> None:
     t.op("aten::mm", 0, 50, a_, b_)
     t.kernel("gemm_splitK", 100, 20, t.launch(15))
     t.kernel("splitKreduce_kernel", 120, 5, t.launch(20))
-    one = row(analyse(t, tmp_path), "aten::mm")
+    one = row(analyze(t, tmp_path), "aten::mm")
     assert (one.calls, one.kernels, one.flops) == (1, 2, 2 * 256 * 8192 * 256)
     assert one.time_ns == 25_000
 
@@ -96,7 +96,7 @@ def test_layout_copies_keep_their_own_row_and_do_not_unprice_the_op(tmp_path: Pa
     t.op("aten::copy_", 5, 5, q, q)
     t.kernel("copy_kernel", 100, 5, t.launch(6))
     t.kernel("nvjet", 110, 80, t.launch(20))
-    a = analyse(t, tmp_path)
+    a = analyze(t, tmp_path)
     assert {r.name for r in a.op_rows} == {"aten::bmm", "aten::copy_"}
     assert row(a, "aten::bmm").flops == 2 * 32 * 4096 * 4096 * 64
 
@@ -107,7 +107,7 @@ def test_graph_kernels_get_a_row_a_name_and_a_reason(tmp_path: Path) -> None:
     graph = t.launch(5, api="cudaGraphLaunch")
     for i in range(4):
         t.kernel("nvjet_a" if i % 2 else "rms_norm_kernel", 100 + 10 * i, 10, graph)
-    a = analyse(t, tmp_path)
+    a = analyze(t, tmp_path)
     assert {(r.name, r.reason, r.kernels) for r in a.op_rows} == {
         ("nvjet_a", "cuda_graph", 2), ("rms_norm_kernel", "cuda_graph", 2),
     }  # fmt: skip
@@ -118,7 +118,7 @@ def test_an_unknown_device_gets_times_classes_intensities_but_no_verdict(tmp_pat
     t = Kineto()
     t.device = {"id": 0, "name": "Imaginary X1", "totalGlobalMem": 1 << 40, "numSms": 7, "warpSize": 32}
     t.run("aten::mm", 0, "gemm", 100, 1500, ([64, 64], HALF), ([64, 64], HALF))
-    a = analyse(t, tmp_path)
+    a = analyze(t, tmp_path)
     mm = row(a, "aten::mm")
     assert (a.device.how, mm.verdict, mm.reason) == ("unknown", "unmodelled", "no_device")
     assert mm.intensity == pytest.approx(2 * 64**3 / (3 * 64 * 64 * 2))
@@ -135,11 +135,11 @@ def test_steps_select_the_window_and_name_what_is_outside(tmp_path: Path) -> Non
         start, operand = 1000 * i, ([1 << 20], "float")
         t.run("aten::add", start + 10, "k", start + 500, 100, operand, operand)
     t.annotation("ProfilerStep#3", 3000, 20)
-    a = analyse(t, tmp_path)
+    a = analyze(t, tmp_path)
     assert a.window.step_count == 3
     assert a.window.steps == ("ProfilerStep#0", "ProfilerStep#1", "ProfilerStep#2")
     assert a.window.window_ns == 2_100_000
-    one = analyse(t, tmp_path, steps="1")
+    one = analyze(t, tmp_path, steps="1")
     assert (one.window.step_count, one.time.busy_ns, one.time.outside_window_ns) == (1, 100_000, 200_000)
 
 
@@ -147,6 +147,6 @@ def test_permuting_events_changes_nothing(tmp_path: Path) -> None:
     t = Kineto()
     for i in range(10):
         t.run("aten::add", 10 * i, f"k{i % 3}", 500 + 7 * i, 10, ([1 << 18], "float"), ([1 << 18], "float"))
-    first = analyse(t, tmp_path)
+    first = analyze(t, tmp_path)
     t.events.reverse()
-    assert analyse(t, tmp_path) == first
+    assert analyze(t, tmp_path) == first

@@ -67,7 +67,7 @@ def test_the_wheel_holds_the_package_the_templates_and_one_sample(wheel: Path) -
         assert shipped[name] == (ROOT / source).read_bytes(), name
 
 
-def test_the_wheel_names_its_licence_and_its_types(wheel: Path) -> None:
+def test_the_wheel_names_its_license_and_its_types(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         names = archive.namelist()
     assert "traceanalyzer/py.typed" in names

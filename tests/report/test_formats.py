@@ -141,7 +141,7 @@ def test_every_point_lies_inside_and_says_what_it_is() -> None:
 
 
 def test_a_point_on_its_roof_is_drawn_on_the_roof() -> None:
-    """Efficiency 1 at an intensity below the ridge: the mark's centre lies on the memory roof."""
+    """Efficiency 1 at an intensity below the ridge: the mark's center lies on the memory roof."""
     from traceanalyzer.report.chart import chart
     from traceanalyzer.report.view import view_of
 
@@ -199,12 +199,12 @@ def test_the_summary_names_verdicts_rows_coverage_and_device() -> None:
     assert len(summary(example.example_analysis(), top=12).splitlines()) == len(text.splitlines()) + 7
 
 
-def test_colour_only_adds_colour() -> None:
+def test_color_only_adds_color() -> None:
     plain = summary(example.with_suggestions())
-    coloured = summary(example.with_suggestions(), color=True)
-    stripped = re.sub(r"\x1b\[[\d;]*m", "", coloured)
+    colored = summary(example.with_suggestions(), color=True)
+    stripped = re.sub(r"\x1b\[[\d;]*m", "", colored)
     assert [line.rstrip() for line in stripped.splitlines()] == plain.splitlines()
-    assert stripped != coloured
+    assert stripped != colored
 
 
 def test_every_format_is_there_and_others_are_refused() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.report import example
 from traceanalyzer.records import Analysis, OpRow
-from traceanalyzer.report.rows import AGGREGATED, is_sum, made_small, top_rows
+from traceanalyzer.report.rows import AGGREGATED, is_sum, shortened, top_rows
 
 
 def sums(rows: list[OpRow] | tuple[OpRow, ...]) -> dict[tuple[str, str | None], int]:
@@ -31,7 +31,7 @@ def test_sums_stay(top: int) -> None:
 @pytest.mark.parametrize("name", example.EVERY_CASE)
 def test_a_small_report_adds_up_to_busy_time(name: str) -> None:
     analysis = example.EVERY_CASE[name]()
-    small = made_small(analysis, 7)
+    small = shortened(analysis, 7)
     assert sum(r.attributed_ns for r in small.op_rows) == analysis.time.busy_ns
     for part in small.verdicts:
         mine = [r for r in small.op_rows if r.verdict == part.verdict]
@@ -40,7 +40,7 @@ def test_a_small_report_adds_up_to_busy_time(name: str) -> None:
 
 def test_the_largest_rows_stand_first_and_a_warning_counts_the_others() -> None:
     analysis = example.many_rows(500)
-    small = made_small(analysis, 20)
+    small = shortened(analysis, 20)
     assert [r.module for r in small.op_rows[:20]] == [r.module for r in analysis.op_rows[:20]]
     assert all(is_sum(r) for r in small.op_rows[20:])
     (warning,) = [w for w in small.source.warnings if w.code == AGGREGATED]
@@ -48,15 +48,15 @@ def test_the_largest_rows_stand_first_and_a_warning_counts_the_others() -> None:
 
 
 def test_making_small_again_changes_no_sum_and_counts_rows_once() -> None:
-    small = made_small(example.many_rows(500), 20)
-    again = made_small(small, 5)
+    small = shortened(example.many_rows(500), 20)
+    again = shortened(small, 5)
     assert sums(again.op_rows) == sums(small.op_rows)
     assert [w.count for w in again.source.warnings if w.code == AGGREGATED] == [495]
-    assert made_small(small, 20) == small
+    assert shortened(small, 20) == small
 
 
 def test_long_names_and_lists_are_cut_and_it_is_said() -> None:
-    small = made_small(example.hostile(), 200)
+    small = shortened(example.hostile(), 200)
     assert max(len(r.name) for r in small.op_rows) <= 600
     adamw = next(r for r in small.op_rows if r.name == "aten::_fused_adamw_")
     assert adamw.input_dims == ()

@@ -73,11 +73,11 @@ def test_where_much_is_not_modelled_both_ends_are_given() -> None:
 @pytest.mark.parametrize(
     ("analysis", "words"),
     [
-        (example.unknown_device(), ["is not known", "NVIDIA Drawing Board 9000", "--device NAME"]),
-        (example.unknown_device(""), ["is not known", "does not say which GPU", "--device NAME"]),
-        (example.without_bandwidth(), ["is not known", "bandwidth", "--bandwidth"]),
-        (example.without_shapes(), ["is not known", "no input shapes", "record_shapes=True"]),
-        (example.on_cpu(), ["is not known", "CPU's time in operators", "--bandwidth", "--device-file"]),
+        (example.unknown_device(), ["is unknown", "NVIDIA Drawing Board 9000", "--device NAME"]),
+        (example.unknown_device(""), ["is unknown", "does not name the GPU", "--device NAME"]),
+        (example.without_bandwidth(), ["is unknown", "bandwidth", "--bandwidth"]),
+        (example.without_shapes(), ["is unknown", "no input shapes", "record_shapes=True"]),
+        (example.on_cpu(), ["is unknown", "CPU's time in operators", "--bandwidth", "--device-file"]),
     ],
     ids=["unknown", "unnamed", "bandwidth", "shapes", "cpu"],
 )
@@ -131,7 +131,7 @@ def test_several_ranks_are_told_apart() -> None:
 
 def test_suggestions_are_summed_in_their_bands() -> None:
     sentence = verdict_sentence(example.with_suggestions())
-    assert "Two changes would win back 1.9 to 2.9 ms a step; one more could win up to 400 µs, " in sentence
+    assert "Two changes would save 1.9 to 2.9 ms per step; one more could save up to 400 µs, " in sentence
 
 
 def test_work_outside_the_window_and_damage_are_noted() -> None:

@@ -31,11 +31,11 @@ def row(
     ("of", "words"),
     [
         (row(moved=40 * MIB, efficiency=9.0), "fits in the cache of 52.4 MB"),
-        (row(moved=80 * MIB, calls=7), "a part lay in the cache"),
+        (row(moved=80 * MIB, calls=7), "part of it was in the cache"),
         # 400 MiB with a cache of 50 filled before and again at the end: 300 must pass, a factor of 4/3.
-        (row(moved=400 * MIB, efficiency=1.33), "a part lay in the cache"),
+        (row(moved=400 * MIB, efficiency=1.33), "part of it was in the cache"),
         (row(moved=400 * MIB, efficiency=1.34), "not explained"),
-        (row("aten::embedding", moved=400 * MIB), "asked for again"),
+        (row("aten::embedding", moved=400 * MIB), "read repeatedly"),
         (row("triton_poi_fused_add_0", moved=400 * MIB), "only parts of its arguments"),
         (row(moved=4000 * MIB, efficiency=1.05), "up to 5 %"),
         (row(flag="over_roof", efficiency=2.0, kernel="winograd_fwd"), "fewer multiplications"),
@@ -67,7 +67,7 @@ def test_rows_below_their_roofs_are_left_alone() -> None:
 def test_a_cache_of_unknown_size_is_said_to_be_unknown() -> None:
     unknown = Device(id="d", name="D", kind="cpu", how="file", confidence="", bandwidth_bytes_per_s=1e10)
     (told,) = explained([row(moved=MIB)], unknown, whole_microseconds=False)
-    assert "is not known" in told.note
+    assert "is unknown" in told.note
 
 
 def test_rows_of_one_roof_and_reason_are_added_up_longest_first() -> None:

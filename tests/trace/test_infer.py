@@ -238,32 +238,32 @@ def test_a_silent_invocation_takes_what_all_equal_calls_say() -> None:
     assert list_dtypes(rows.trace()) == ["fp32", "fp32"]
 
 
-def neighbour(dtype: str, *shapes: Shape) -> OpCall:
+def neighbor(dtype: str, *shapes: Shape) -> OpCall:
     return OpCall("aten::mul", shapes, tuple(dtype for _ in shapes), tuple("" for _ in shapes))
 
 
 @pytest.mark.parametrize(
-    ("neighbours", "expected"),
+    ("neighbors", "expected"),
     [
-        ([neighbour("bf16", (4, 8))], "bf16"),
-        ([neighbour("bf16", (4, 8)), neighbour("fp32", (64, 64))], "bf16"),
-        ([neighbour("bf16", (4, 8)), neighbour("fp32", (4, 2))], None),
-        ([neighbour("fp32", (64, 64))], None),
+        ([neighbor("bf16", (4, 8))], "bf16"),
+        ([neighbor("bf16", (4, 8)), neighbor("fp32", (64, 64))], "bf16"),
+        ([neighbor("bf16", (4, 8)), neighbor("fp32", (4, 2))], None),
+        ([neighbor("fp32", (64, 64))], None),
     ],
 )
-def test_on_a_cpu_neighbours_with_tensors_of_the_items_dims_settle_it_if_they_agree(
-    neighbours: list[OpCall], expected: str | None
+def test_on_a_cpu_neighbors_with_tensors_of_the_items_dims_settle_it_if_they_agree(
+    neighbors: list[OpCall], expected: str | None
 ) -> None:
     rows = Rows()
-    for i, made in enumerate(neighbours):
+    for i, made in enumerate(neighbors):
         rows.op("aten::mul", 20 * i, 20 * i + 10, call=made)
     cat(rows, 100)
     assert list_dtypes(rows.trace()) == [expected]
 
 
-def test_neighbours_say_which_dtype_of_a_known_size_it_is() -> None:
+def test_neighbors_say_which_dtype_of_a_known_size_it_is() -> None:
     rows = Rows()
     cat(rows, 0, OPAQUE)
-    rows.op("aten::mul", 20, 30, call=neighbour("bf16", (4, 8)))
-    rows.op("aten::mul", 30, 40, call=neighbour("int64", (4, 2)))
+    rows.op("aten::mul", 20, 30, call=neighbor("bf16", (4, 8)))
+    rows.op("aten::mul", 30, 40, call=neighbor("int64", (4, 2)))
     assert list_dtypes(rows.trace()) == ["bf16"]

@@ -89,9 +89,9 @@ def test_nearest_marked_is_found_by_climbing(rows: list[Interval], flags: list[b
     [
         # An op that ends after its encloser was cut by the clock: it ends with it.
         ([(0, 0, 10, False), (0, 4, 11, False)], 0, [-1, 0], [10, 10]),
-        # Neighbours that touch are neighbours.
+        # Neighbors that touch are neighbors.
         ([(0, 0, 5, False), (0, 5, 9, False)], 1, [-1, -1], [5, 9]),
-        # Neighbours whose clock makes them overlap are neighbours too, and keep their length.
+        # Neighbors whose clock makes them overlap are neighbors too, and keep their length.
         ([(0, 0, 6, False), (0, 5, 9, False)], 1, [-1, -1], [6, 9]),
         # A child that the clock makes a little too long is a child.
         ([(0, 0, 5, False), (0, 3, 6, False)], 1, [-1, 0], [5, 5]),

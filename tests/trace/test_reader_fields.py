@@ -49,8 +49,8 @@ def test_three_decimals_after_the_base_are_exact(ns: int) -> None:
 
 
 def test_dialects_by_content(tmp_path: Path) -> None:
-    capitalised = read_rows(tmp_path, [row("Operator", "aten::mm", 1623143093496523, 21, tid="25")])
-    assert (capitalised.dialect, capitalised.integer_us) == ("integer_us_capitalised", True)
+    capitalized = read_rows(tmp_path, [row("Operator", "aten::mm", 1623143093496523, 21, tid="25")])
+    assert (capitalized.dialect, capitalized.integer_us) == ("integer_us_capitalised", True)
     whole = read_rows(tmp_path, [row("cpu_op", "aten::mm", 1697770410320665, 4)])
     assert (whole.dialect, whole.integer_us) == ("integer_us", True)
     assert whole.ops.start_ns.tolist() == [1697770410320665000]

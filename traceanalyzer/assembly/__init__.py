@@ -1,1 +1,1 @@
-"""A judged trace and its suggestions, as the finished Analysis."""
+"""Judged and Suggestions in, the finished Analysis out: totals, coverage, self-check, what-if."""

@@ -19,7 +19,10 @@ _WHOLE_MICROSECONDS = ("integer_us", "integer_us_capitalised")  # dialects
 def assemble(
     judged: Judged, suggestions: Suggestions, others: Sequence[Device] = (), *, keep_kernels: bool = False
 ) -> Analysis:
-    """Add up the parts. `others`: devices to project onto; `keep_kernels`: `Analysis.kernels` is wanted."""
+    """The Analysis of one judged device, built once and never patched.
+
+    `others`: devices to project onto; `keep_kernels`: keep the columns behind `Analysis.kernels`.
+    """
     trace, time, window_ns = judged.priced.trace, judged.time, judged.window_ns
     coarse = trace.dialect in _WHOLE_MICROSECONDS
     rows = tuple(explained(judged.rows, judged.device, whole_microseconds=coarse))

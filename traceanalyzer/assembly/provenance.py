@@ -1,4 +1,4 @@
-"""Parts of the Analysis that describe where it came from and how much of it is known."""
+"""Source, window, coverage and kernel columns of the Analysis."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.trace import Window
 from traceanalyzer.records.units import duration, percent
 
-_OUTSIDE_WORTH_A_WORD = 0.01  # of the trace's busy time
+_REPORTED_SHARE = 0.01  # of the trace's busy time
 
 
 def source(judged: Judged, further: Sequence[Notice]) -> Source:
-    """The file, and every notice: of reading, of prices, of the device, of the window, and `further`."""
+    """The file and all notices: of reading, pricing, the device, the window, and `further`."""
     trace, time = judged.priced.trace, judged.time
     file = SourceFile(trace.path, trace.bytes, trace.events, trace.rank, judged.device_index)
     notices = [*trace.warnings, *judged.priced.notices, *judged.notices]
     if judged.clipped_calls:
-        text = "calls are cut by the window's ends: their time inside counts, their rates do not"
+        text = "calls are cut by the ends of the window: their time inside counts, their rates do not"
         notices.append(Notice("clipped", text, judged.clipped_calls))
     whole = time.busy_ns + time.outside_window_ns
-    if time.outside_window_ns > _OUTSIDE_WORTH_A_WORD * whole:
+    if time.outside_window_ns > _REPORTED_SHARE * whole:
         text = (
             f"{duration(time.outside_window_ns)} of activity, {percent(time.outside_window_ns / whole)} "
-            "of the trace's busy time, lies outside the analysed steps; --steps all counts it"
+            "of the trace's busy time, lies outside the analyzed steps; --steps all counts it"
         )
         notices.append(Notice("outside_window", text))
     return Source((file,), trace.dialect, trace.salvaged, (*notices, *further))
@@ -45,7 +45,7 @@ def coverage(judged: Judged) -> Coverage:
     """How much of the kernels' time is linked, has shapes and is modelled."""
     table, times, priced = judged.table, judged.times, judged.priced
     ours = np.array([r.verdict not in ("communication", "copy") for r in table], bool)[times.row]
-    known = np.array([r.verdict != "unmodelled" for r in table], bool)[times.row]
+    modelled = np.array([r.verdict != "unmodelled" for r in table], bool)[times.row]
     by_op = np.array([r.input_dims is not None for r in table], bool)[times.row]
     linked = by_op & (priced.trace.kernels.unlinked < 0)
     shaped = ours & priced.shaped
@@ -53,7 +53,7 @@ def coverage(judged: Judged) -> Coverage:
         judged.rows,
         int(times.duration_ns[ours & linked].sum()),
         int(times.duration_ns[shaped].sum()),
-        int(times.duration_ns[shaped & known].sum()),
+        int(times.duration_ns[shaped & modelled].sum()),
     )
 
 

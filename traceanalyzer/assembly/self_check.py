@@ -1,4 +1,4 @@
-"""Rows that appear to beat a roof: how far, and why that can be. The first place to look for our mistakes."""
+"""The self-check: rows that exceed a roof, by how much and why; the formulas of the largest rows."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from traceanalyzer.cost.kernel_names import is_winograd_or_fft
 from traceanalyzer.records import AboveRoof, Device, FormulaText, OpRow
 from traceanalyzer.records.units import si
 
-_CLOCK = 1.05  # a roof beaten by less: the device's clock is not the datasheet's
-_SHORT_NS = 20_000  # kernels whose time a clock of whole microseconds tells to 5 % or worse
+_CLOCK = 1.05  # a roof exceeded by less: clocks differ from the datasheet's
+_SHORT_NS = 20_000  # kernels whose time a clock of whole microseconds resolves to 5 % or worse
 _REPEATS = ("embedding", "gather", "index", "take")
 _FORMULAS = 10  # of the largest priced rows
 _UNEXPLAINED = "not explained: FLOPs, bytes or the device's peak may be wrong"
@@ -23,12 +23,12 @@ _UNEXPLAINED = "not explained: FLOPs, bytes or the device's peak may be wrong"
 
 def explained(rows: Sequence[OpRow], device: Device, *, whole_microseconds: bool) -> list[OpRow]:
     """The rows; those above a roof with the reason in their note."""
-    told = []
+    noted = []
     for row in rows:
         why = _why(row, device, whole_microseconds)
         note = "; ".join(filter(None, (row.note, why and f"above the roof: {why}")))
-        told.append(msgspec.structs.replace(row, note=note) if why else row)
-    return told
+        noted.append(msgspec.structs.replace(row, note=note) if why else row)
+    return noted
 
 
 def self_check(
@@ -40,15 +40,15 @@ def self_check(
         why = _why(row, device, whole_microseconds)
         if why:
             groups.setdefault(("compute" if "over_roof" in row.flags else "bandwidth", why), []).append(row)
-    found = []
+    entries = []
     for (roof, why), members in groups.items():
         time_ns = sum(row.attributed_ns for row in members)
         worst = max(members, key=lambda row: (row.efficiency or 0, row.attributed_ns, row.name))
-        found.append(AboveRoof(
+        entries.append(AboveRoof(
             roof=roof, reason=why, rows=len(members), time_ns=time_ns, share_of_busy=share(time_ns, busy_ns),
             highest_efficiency=worst.efficiency or 0.0, example=worst.name,
         ))  # fmt: skip
-    return tuple(sorted(found, key=lambda one: (-one.time_ns, one.roof, one.reason)))
+    return tuple(sorted(entries, key=lambda entry: (-entry.time_ns, entry.roof, entry.reason)))
 
 
 def _why(row: OpRow, device: Device, whole_microseconds: bool) -> str | None:
@@ -56,7 +56,7 @@ def _why(row: OpRow, device: Device, whole_microseconds: bool) -> str | None:
     if not {"cache_resident", "over_roof"} & set(row.flags) or not row.calls:
         return None
     if "over_roof" in row.flags and any(is_winograd_or_fft(kernel.name) for kernel in row.kernel_names):
-        return "Winograd and FFT convolutions execute fewer multiplications than their sum has"
+        return "Winograd and FFT convolutions execute fewer multiplications than the direct sum"
     if "over_roof" not in row.flags:
         cached = _cached(row, device)
         if cached:
@@ -72,15 +72,15 @@ def _cached(row: OpRow, device: Device) -> str | None:
     """What of a call's traffic need not reach the memory."""
     moved = ((row.read_bytes or 0) + (row.write_bytes or 0)) / row.calls
     if device.l2_bytes is None:
-        return "the size of the device's last cache is not known: tensors may still lie in it"
+        return "the size of the device's last-level cache is unknown: it may still hold tensors"
     size = si(device.l2_bytes, "B")
     if moved <= device.l2_bytes:
-        return f"all that a call moves fits in the cache of {size}"
+        return f"everything that a call moves fits in the cache of {size}"
     beyond = moved - 2 * device.l2_bytes  # of the cache, filled before the call and again at its end
     if beyond <= 0 or (row.efficiency or 0) <= moved / beyond:
-        return f"a part lay in the cache of {size} when the call began, or still when it ended"
+        return f"part of it was in the cache of {size} when the call began or ended"
     if any(word in row.name for word in _REPEATS):
-        return "rows that are asked for again come from the cache"
+        return "rows that are read repeatedly come from the cache"
     if row.name.startswith("triton_"):
         return "a fused kernel may read only parts of its arguments"
     return None

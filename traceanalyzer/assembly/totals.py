@@ -1,4 +1,4 @@
-"""The parts of 100 %: rows summed by verdict, operator class and reason; shares under their own names."""
+"""Rows summed by verdict, operator class and reason (ns, FLOPs), with shares (0 to 1); each sum is exact."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def class_parts(rows: Sequence[OpRow], busy_ns: int) -> tuple[ClassPart, ...]:
 
 
 def memory_bound(rows: Sequence[OpRow], busy_ns: int, window_ns: int) -> MemoryBound:
-    """The headline and the two shares it must not be mistaken for."""
+    """The headline, and the two shares that it must not be confused with."""
     bound = sum(r.attributed_ns for r in rows if r.verdict == "memory_bound")
     side = sum(r.attributed_ns for r in rows if r.bound == "memory")
     other = sum(r.attributed_ns for r in rows if r.operator_class in _NON_CONTRACTION)
@@ -68,7 +68,7 @@ def memory_bound(rows: Sequence[OpRow], busy_ns: int, window_ns: int) -> MemoryB
 
 
 def compute(rows: Sequence[OpRow], device: Device, window_ns: int) -> Compute:
-    """FLOPs over the window; utilisation holds each row against the peak of its own precision."""
+    """FLOPs over the window; utilization compares each row with the peak of its own precision."""
     flops = sum(r.flops or 0 for r in rows)
     recompute = sum(r.flops or 0 for r in rows if r.phase == "recompute")
     at_peak_s, known = 0.0, bool(flops)

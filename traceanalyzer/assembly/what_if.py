@@ -1,8 +1,8 @@
-"""What another device would make of the same kernels: each row's roof time there by its roof time here.
+"""What-if: the step projected onto another device, by the ratio of each row's roof times there and here.
 
 A projection, not a prediction. It assumes that a row reaches the same share of its roof there as here;
-that what no roof limits (launches, communication, copies, rows without a price) takes as long as here;
-and that the device waits as long as here, for the host and its peers are the same.
+that everything no roof limits (launches, communication, copies, unpriced rows) takes as long as here; and
+that idle time is the same, since the host and its peers are.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def projections(
 
 
 def unlike(here: Device, others: Sequence[Device]) -> tuple[Notice, ...]:
-    """Which of the others are of another kind, where a projection says less."""
+    """A notice where a CPU is projected onto a GPU or the reverse."""
     names = [other.name for other in others if other.kind != here.kind]
     if not names:
         return ()
     text = f"a {here.kind.upper()} and {', '.join(names)} run other kernels: the projection "
-    text += "holds between devices of one kind, and what has no peak there takes as long as here"
+    text += "holds between devices of one kind, and rows without a peak there keep their time"
     return (Notice("what_if_unlike", text, len(names)),)
 
 

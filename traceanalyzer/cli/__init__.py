@@ -1,4 +1,4 @@
-"""The command line: one file a command; only here is anything printed and the process ended."""
+"""The command line: one file per command. Only this package prints and ends the process."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import traceback
 
 import click
 
+from traceanalyzer import __version__
 from traceanalyzer.records.errors import TraceAnalyzerError
 
 COMMANDS = ("report", "profile", "devices", "explain", "verify", "calibrate", "demo")
-_ISSUES = "https://github.com/torch-traceanalyzer/torch-traceanalyzer/issues"
 
 
 class Commands(click.Group):
@@ -37,18 +37,18 @@ class Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
-            _own_fault(error)
+            _internal_error(error)
             ctx.exit(1)
 
 
-def _own_fault(error: Exception) -> None:
-    """A failure of ours: what it was, where, and how to report it; the traceback only on request."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{os.path.basename(place.filename)}:{place.lineno}"
+def _internal_error(error: Exception) -> None:
+    """One line about a failure of this program, and how to report it; the traceback only on request."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(frame.filename)}:{frame.lineno}"
     click.echo(
-        f"traceanalyze: this is our own fault: {type(error).__name__}: {error} ({where}, "
-        f"Python {platform.python_version()}). Please report it with the trace's first lines at {_ISSUES}; "
-        "TRACEANALYZE_DEBUG=1 shows the traceback.",
+        f"traceanalyze: internal error: {type(error).__name__}: {error} ({where}, version {__version__}, "
+        f"Python {platform.python_version()}). Please report it with this line and the first lines of the "
+        "trace; TRACEANALYZE_DEBUG=1 shows the traceback.",
         err=True,
     )
     if os.environ.get("TRACEANALYZE_DEBUG"):
@@ -61,4 +61,4 @@ def _own_fault(error: Exception) -> None:
 )
 @click.version_option(None, "--version", package_name="torch-traceanalyzer", prog_name="traceanalyze")
 def main() -> None:
-    """Where a PyTorch trace's GPU time goes: what is memory-bound, what makes it so, how surely we know."""
+    """Where a PyTorch trace's GPU time goes: what is memory-bound, why, and how surely it is known."""

@@ -15,12 +15,12 @@ import click
 from traceanalyzer.cli.output import Target, refuse_overwrite, write
 
 if TYPE_CHECKING:
-    from traceanalyzer.device.calibrate import Measured
+    from traceanalyzer.device.calibrate import Calibration
 
 _WIDTH = 80
 
 
-@click.command(short_help="Measure this machine's roofs: bandwidth, products, launch floor.")
+@click.command(short_help="Measure this machine's roofs: bandwidth, matmuls, launch floor.")
 @click.option(
     "-o",
     "--output",
@@ -31,12 +31,12 @@ _WIDTH = 80
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @click.option("-q", "--quiet", is_flag=True, help="No table.")
 def command(output: str | None, cpu: bool, force: bool, quiet: bool) -> None:
-    """Measure what the GPU here (without one, or with --cpu: the CPU) can do at best.
+    """Measure the roofs of this machine's GPU (without one, or with --cpu: of the CPU).
 
-    Some seconds of memory streams and matrix products, on a machine that should do nothing else
+    Some seconds of memory streams and matmuls, on a machine that should do nothing else
     meanwhile. The file holds the roofs for `report --device-file`. Needs PyTorch.
     """
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # its log lines on stderr say nothing about the roofs
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # its log lines on stderr do not concern the roofs
     from traceanalyzer.device import toml_block
     from traceanalyzer.device.calibrate import measure_cpu, processor, slug
     from traceanalyzer.device.calibrate_gpu import gpu_name, measure_gpu
@@ -49,7 +49,7 @@ def command(output: str | None, cpu: bool, force: bool, quiet: bool) -> None:
     if sys.stderr.isatty() and not quiet:
         click.echo(f"traceanalyze: measuring {name}: a few seconds", err=True)
     measured = measure_gpu() if gpu else measure_cpu()
-    write(target, toml_block(measured.part))
+    write(target, toml_block(measured.spec))
     if quiet:
         return
     for line in table(measured):
@@ -60,23 +60,23 @@ def command(output: str | None, cpu: bool, force: bool, quiet: bool) -> None:
         click.echo(f"traceanalyze: next: {following}", err=True)
 
 
-def table(measured: Measured) -> Iterator[str]:
+def table(measured: Calibration) -> Iterator[str]:
     """What was measured, in 80 columns: the roof, then what it is made of."""
     from traceanalyzer.records.units import duration, si
 
-    part = measured.part
+    spec = measured.spec
     bandwidth = measured.streams[0].per_s
     threads = f", {measured.threads} threads" if measured.threads else ""
-    yield f"{part.names[0]}{threads}"
+    yield f"{spec.names[0]}{threads}"
     others = ", ".join(f"{rate.what} {si(rate.per_s, 'B/s')}" for rate in measured.streams[1:])
     yield from _line("memory", si(bandwidth, "B/s"), f"{measured.streams[0].what}; {others}")
-    for peak, what in measured.products:
+    for peak, what in measured.matmuls:
         ridge = f"ridge {peak.flop_per_s / bandwidth:.3g} FLOP/byte"
-        yield from _line(f"{peak.precision} product", si(peak.flop_per_s, "FLOP/s"), f"{what}; {ridge}")
-    if part.launch_floor_ns is not None:
-        yield from _line("launch floor", duration(part.launch_floor_ns), "addition of one element")
+        yield from _line(f"{peak.precision} matmul", si(peak.flop_per_s, "FLOP/s"), f"{what}; {ridge}")
+    if spec.launch_floor_ns is not None:
+        yield from _line("launch floor", duration(spec.launch_floor_ns), "addition of one element")
     again = " Then roofs are too low: measure again when it is idle." if measured.busy is not None else ""
-    yield from textwrap.wrap(part.note + again, _WIDTH)
+    yield from textwrap.wrap(spec.note + again, _WIDTH)
 
 
 def _line(label: str, value: str, more: str) -> list[str]:

@@ -24,9 +24,9 @@ def command(outputs: tuple[str, ...], open_page: bool, force: bool) -> None:
 
     Leaves demo.report.html in the current folder and prints the summary that `report` prints.
     """
-    from traceanalyzer.cli.report import Request, run
+    from traceanalyzer.cli.report import ReportRequest, run
     from traceanalyzer.report.assets import asset_dir
 
     sample = asset_dir("sample_traces") / SAMPLE
-    run(Request(traces=(str(sample),), outputs=outputs, default_page=PAGE, force=force, open=open_page))
+    run(ReportRequest(traces=(str(sample),), outputs=outputs, default_page=PAGE, force=force, open=open_page))
     click.echo("traceanalyze: next: traceanalyze report YOUR_TRACE.json.gz", err=True)

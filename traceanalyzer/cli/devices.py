@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from traceanalyzer.device import Part
+    from traceanalyzer.device import DeviceSpec
     from traceanalyzer.records import Peak
 
 _WIDTH = 80
@@ -26,10 +26,10 @@ _COLUMNS = ("GB", "TB/s", "fp32", "tf32", "16-bit", "fp8", "ridge", "trust")
 _WIDTHS = (-22, 5, 6, 6, 6, 7, 6, 6, -6)  # negative: to the left
 
 
-@click.command("devices", short_help="The accelerators this tool knows, their roofs and sources.")
+@click.command("devices", short_help="List known accelerators, their roofs and sources.")
 @click.argument("name", required=False)
 def command(name: str | None) -> None:
-    """List the accelerators this tool knows: peaks, bandwidth, ridge, and how far to trust them.
+    """List the known accelerators: peaks, bandwidth, ridge, and the confidence of each.
 
     With NAME (an id or a device name as traces spell it): every figure, its source, and a block to
     copy for --device-file.
@@ -40,19 +40,19 @@ def command(name: str | None) -> None:
 
 
 def _all() -> Iterable[str]:
-    from traceanalyzer.device import parts
+    from traceanalyzer.device import device_specs
 
     yield "Dense peaks in TFLOP/s with fp32 accumulation; 16-bit is bf16, else fp16;"
     yield "tf32, on AMD parts without it, is matrix fp32. Ridge: FLOP/byte at 16 bit."
-    groups: dict[str, list[Part]] = {}
-    for part in parts():
-        groups.setdefault(f"{part.vendor} {part.generation}", []).append(part)
+    groups: dict[str, list[DeviceSpec]] = {}
+    for spec in device_specs():
+        groups.setdefault(f"{spec.vendor} {spec.generation}", []).append(spec)
     for title, members in groups.items():
         yield ""
         yield click.style(_line((title, *_COLUMNS)), bold=True)
-        for part in members:
-            sizes = "/".join(f"{size:g}" for size in part.memory_gb)
-            yield _line((part.id, sizes, *_roofs(part), part.confidence))
+        for spec in members:
+            sizes = "/".join(f"{size:g}" for size in spec.memory_gb)
+            yield _line((spec.id, sizes, *_roofs(spec), spec.confidence))
     yield ""
     yield from _wall()
     yield ""
@@ -64,36 +64,36 @@ def _line(cells: Sequence[str]) -> str:
     return " ".join(padded).rstrip()
 
 
-def _roofs(part: Part) -> tuple[str, ...]:
+def _roofs(spec: DeviceSpec) -> tuple[str, ...]:
     """Bandwidth, four peaks and the ridge as text; a dash where there is none."""
-    half = _half(part)
+    half = _half(spec)
     peaks = (
-        part.peak("vector", "fp32"),
-        part.peak("matrix", "tf32") or part.peak("matrix", "fp32"),
+        spec.peak("vector", "fp32"),
+        spec.peak("matrix", "tf32") or spec.peak("matrix", "fp32"),
         half,
-        part.peak("matrix", "fp8"),
+        spec.peak("matrix", "fp8"),
     )
-    rate = part.bandwidth_bytes_per_s
+    rate = spec.bandwidth_bytes_per_s
     ridge = f"{half / rate:.0f}" if half and rate else "-"
     texts = (f"{peak / 1e12:.4g}" if peak else "-" for peak in peaks)
     return (f"{rate / 1e12:.4g}" if rate else "?", *texts, ridge)
 
 
-def _half(part: Part) -> float | None:
+def _half(spec: DeviceSpec) -> float | None:
     """The 16-bit peak a network trains at: matrix bf16, else matrix fp16."""
-    return part.peak("matrix", "bf16") or part.peak("matrix", "fp16")
+    return spec.peak("matrix", "bf16") or spec.peak("matrix", "fp16")
 
 
 def _wall() -> Iterable[str]:
     """How compute outgrew bandwidth, one flagship a generation."""
-    from traceanalyzer.device import part_named
+    from traceanalyzer.device import spec_named
 
     yield click.style("The memory wall: 16-bit compute against bandwidth", bold=True)
     yield f"{'':22} {'year':>5} {'TFLOP/s':>8} {'TB/s':>6} {'FLOP/byte':>10}"
     ends = []
     for year, name in _WALL:
-        part = part_named(name)
-        half, rate = _half(part) or part.peak("vector", "fp16"), part.bandwidth_bytes_per_s
+        spec = spec_named(name)
+        half, rate = _half(spec) or spec.peak("vector", "fp16"), spec.bandwidth_bytes_per_s
         assert half and rate  # flagships have both
         ends.append((half, rate))
         yield f"{name:22} {year:>5} {half / 1e12:>8.4g} {rate / 1e12:>6.4g} {half / rate:>10.0f}"
@@ -103,29 +103,29 @@ def _wall() -> Iterable[str]:
 
 
 def _one(name: str) -> Iterable[str]:
-    from traceanalyzer.device import part_named, toml_block
+    from traceanalyzer.device import spec_named, toml_block
     from traceanalyzer.records.units import si
 
-    part = part_named(name)
-    rate = part.bandwidth_bytes_per_s
+    spec = spec_named(name)
+    rate = spec.bandwidth_bytes_per_s
     facts = [
-        ("names in traces", ", ".join(part.names)),
-        ("kind", f"{part.vendor} {part.generation}, compute capability {part.compute_capability}"),
-        ("multiprocessors", str(part.multiprocessors)),
-        ("memory", " or ".join(f"{size:g} GB" for size in part.memory_gb)),
+        ("names in traces", ", ".join(spec.names)),
+        ("kind", f"{spec.vendor} {spec.generation}, compute capability {spec.compute_capability}"),
+        ("multiprocessors", str(spec.multiprocessors)),
+        ("memory", " or ".join(f"{size:g} GB" for size in spec.memory_gb)),
         ("bandwidth", si(rate, "B/s", 4) if rate else "not published: give --bandwidth"),
-        *((f"{p.engine} {p.precision}", _peak(p, rate)) for p in part.peaks),
-        ("confidence", part.confidence),
-        ("source", part.source),
-        ("agrees with", ", ".join(part.checked_with) or "nothing independent"),
-        ("note", part.note or "-"),
+        *((f"{p.engine} {p.precision}", _peak(p, rate)) for p in spec.peaks),
+        ("confidence", spec.confidence),
+        ("source", spec.source),
+        ("agrees with", ", ".join(spec.checked_with) or "nothing independent"),
+        ("note", spec.note or "-"),
     ]
-    yield click.style(part.id, bold=True)
+    yield click.style(spec.id, bold=True)
     for label, text in facts:
         yield from textwrap.wrap(f"{label:17} {text}", _WIDTH, subsequent_indent=" " * 18)
     yield ""
     yield click.style("As a file for --device-file:", bold=True)
-    yield toml_block(part).rstrip()
+    yield toml_block(spec).rstrip()
 
 
 def _peak(peak: Peak, rate: float | None) -> str:

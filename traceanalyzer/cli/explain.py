@@ -1,4 +1,4 @@
-"""`traceanalyze explain NAME`: the formula behind an operator's figures, its source, and its numbers."""
+"""`traceanalyze explain NAME`: the formula behind an operator's figures, its source, and an example."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     metavar="N=TEXT",
     help='Argument N (from 0) that is no tensor, such as "3=[1, 1]". Repeats.',
 )
-@click.option("--device", metavar="NAME", help="Hold it against this accelerator's roofs.")
+@click.option("--device", metavar="NAME", help="Compare with this accelerator's roofs.")
 @click.option(
     "--cost-file",
     "cost_files",
@@ -56,7 +56,7 @@ def command(
     cost_files: tuple[str, ...],
 ) -> None:  # fmt: skip
     """NAME is an operator as a trace spells it, such as aten::mm; a bare `mm` is taken for aten::mm. Or it
-    is a rule, as a suggestion names it: what it sees, what it suggests, what that saves, and when not.
+    is a rule, as a suggestion names it: what it detects, suggests and saves, and when not to apply it.
 
     \b
     traceanalyze explain aten::mm
@@ -70,14 +70,14 @@ def command(
     if rule is not None:
         click.echo(_paragraphs(rule))
         return
-    against = named(device) if device else None
+    target = named(device) if device else None
     formulas = user_formulas(cost_files).catalog()
-    found, formula = _formula(name, formulas)
-    click.echo(f"{found}\n" if formula.name == found else f"{found}  (as every {formula.name})\n")
+    operator, formula = _formula(name, formulas)
+    click.echo(f"{operator}\n" if formula.name == operator else f"{operator}  (as every {formula.name})\n")
     click.echo(inspect.cleandoc(formula.doc))
     click.echo(f"\nSource: {formula.source}")
     if dims:
-        _work_through(found, ",".join(dims), dtypes, strides, values, against, formulas)
+        _work_through(operator, ",".join(dims), dtypes, strides, values, target, formulas)
     elif device or values or strides:
         raise UsageError("there is nothing to work through without the inputs' sizes", fix="give --dims")
 
@@ -99,13 +99,13 @@ def _formula(name: str, formulas: Formulas) -> tuple[str, Formula]:
     from traceanalyzer.cost.formulas.foreign import DATA_DEPENDENT_OPERATORS
     from traceanalyzer.fusion.rules import RULES
 
-    for spelt in (name, f"aten::{name}"):
-        if (formula := formulas.of(spelt)) is not None:
-            return spelt, formula
-        if spelt in DATA_DEPENDENT_OPERATORS:
-            raise UsageError(f"{spelt} has no formula: {DATA_DEPENDENT_OPERATORS[spelt]}",
+    for candidate in (name, f"aten::{name}"):
+        if (formula := formulas.of(candidate)) is not None:
+            return candidate, formula
+        if candidate in DATA_DEPENDENT_OPERATORS:
+            raise UsageError(f"{candidate} has no formula: {DATA_DEPENDENT_OPERATORS[candidate]}",
                              fix="give one of your own with --cost-file: docs/cost-model.md")  # fmt: skip
-    names = {*FORMULAS, *(known.removeprefix("aten::") for known in FORMULAS), *(r.name for r in RULES)}
+    names = {*FORMULAS, *(key.removeprefix("aten::") for key in FORMULAS), *(r.name for r in RULES)}
     close = difflib.get_close_matches(name, sorted(names), n=4)
     like = f"; close are {', '.join(close)}" if close else ""
     raise UsageError(f"{name}: there is no operator with a formula, and no rule, of this name{like}",

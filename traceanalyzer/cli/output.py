@@ -1,4 +1,4 @@
-"""Where results go: names, formats, what may be replaced, and writing in one stroke."""
+"""Where results go: names, formats, what may be replaced; files are written atomically."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Target:
 
     path: Path | None
     format: str
-    chosen: bool  # by the user with -o, or our default name
+    chosen: bool  # by the user with -o, not the default name
 
 
 def targets(
@@ -37,13 +37,13 @@ def _target(output: str, format_name: str | None) -> Target:
     if output == "-":
         return Target(None, format_name or "txt", chosen=True)
     suffix = Path(output).suffix.lstrip(".").lower()
-    kind = format_name or {"htm": "html", "markdown": "md", "text": "txt"}.get(suffix, suffix)
-    if kind not in FORMATS:
+    chosen = format_name or {"htm": "html", "markdown": "md", "text": "txt"}.get(suffix, suffix)
+    if chosen not in FORMATS:
         raise UsageError(
-            f"{output}: the suffix names no format we write",
+            f"{output}: the suffix names no known format",
             fix=f"end the name in one of {', '.join('.' + f for f in FORMATS)}, or give --format",
         )
-    return Target(Path(output), kind, chosen=True)
+    return Target(Path(output), chosen, chosen=True)
 
 
 def trace_stem(trace: str) -> str:
@@ -70,7 +70,7 @@ def refuse_overwrite(wanted: Sequence[Target], inputs: Sequence[str], *, force: 
             continue
         if any(path != "-" and Path(path).exists() and target.path.samefile(path) for path in inputs):
             raise UsageError(f"{target.path}: is the input itself", fix="give -o another name")
-        if force or (not target.chosen and _is_ours(target.path, inputs[0])):
+        if force or (not target.chosen and _is_own_report(target.path, inputs[0])):
             continue
         raise UsageError(
             f"{target.path}: exists and would be replaced",
@@ -78,7 +78,7 @@ def refuse_overwrite(wanted: Sequence[Target], inputs: Sequence[str], *, force: 
         )
 
 
-def _is_ours(path: Path, trace: str) -> bool:
+def _is_own_report(path: Path, trace: str) -> bool:
     """Our own report of the same trace."""
     from traceanalyzer.report import is_own_report
 

@@ -17,7 +17,7 @@ import click
 from traceanalyzer.cli.captured import captured, shortfall
 from traceanalyzer.cli.trace_target import Processes, page_path, short, trace_path
 from traceanalyzer.collect.roofs import measured
-from traceanalyzer.collect.run import Request, require_torch, run
+from traceanalyzer.collect.run import ProfileRequest, require_torch, run
 from traceanalyzer.collect.schedule import Schedule
 from traceanalyzer.collect.script import (
     INTERRUPTED,
@@ -44,7 +44,7 @@ from traceanalyzer.records.errors import UsageError
     show_default=True,
     type=click.IntRange(1),
     metavar="N",
-    help="Steps to let go by; more while code is being compiled.",
+    help="Steps before the warm-up; more while code is being compiled.",
 )
 @click.option(
     "--warmup",
@@ -61,16 +61,16 @@ from traceanalyzer.records.errors import UsageError
     "-o",
     "--output",
     metavar="TRACE",
-    help="Where the trace goes; {script}, {pid} and {rank} are filled in.  [default: "
+    help="Where to write the trace; {script}, {pid} and {rank} are replaced.  [default: "
     "{script}.{pid}.trace.json.gz, under several ranks {script}.rank{rank}.trace.json.gz]",
 )
 @click.option("--no-report", is_flag=True, help="Only write the trace.")
 @click.option("--stack", is_flag=True, help="Record Python stacks too: larger files, slower steps.")
-@click.option("--no-memory", is_flag=True, help="Leave out allocations, which prove what could be fused.")
+@click.option("--no-memory", is_flag=True, help="Do not record allocations, which prove what could be fused.")
 @click.option(
     "--no-evidence",
     is_flag=True,
-    help="Leave out the further step that records which operator reads what another wrote.",
+    help="Do not record one more step for the producer-consumer edges.",
 )
 @click.option("--no-roofs", is_flag=True, help="On a CPU: do not measure its bandwidth and peaks at the end.")
 @click.option(
@@ -81,18 +81,20 @@ from traceanalyzer.records.errors import UsageError
     help="Which of several processes to capture.",
 )
 @click.option("--force", is_flag=True, help="Replace existing files.")
-@click.option("-v", "--verbose", is_flag=True, help="Say what the capture cost; more rows in the summary.")
-@click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Print the time of the capture; more rows in the summary."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print only what went wrong.")
 def command(
     words: tuple[str, ...], module: bool, wait: int, warmup: int, active: int, output: str | None,
     no_report: bool, stack: bool, no_memory: bool, no_evidence: bool, no_roofs: bool, ranks: str,
     force: bool, verbose: bool, quiet: bool,
 ) -> None:  # fmt: skip
-    """Run SCRIPT as `python SCRIPT ARGS` would, and say where the time of its steps goes.
+    """Run SCRIPT as `python SCRIPT ARGS` would, and report where the time of its steps goes.
 
-    Steps are found by themselves: the return of an optimizer's step, or of the model in an inference
-    script. By default 3 steps go by, 2 warm the profiler up and 3 are captured; then the script runs
-    on. Its output, its exit code and its files are its own; ours goes to stderr.
+    Steps are detected: an optimizer's step returns, or in an inference script the model does. By
+    default 3 steps are waited for, 2 warm the profiler up and 3 are captured; then the script
+    continues. Its output, exit code and files are unchanged; messages go to stderr.
 
     \b
     traceanalyze profile train.py --lr 3e-4
@@ -101,7 +103,7 @@ def command(
     """
     script = Script(words[0], words[1:], module)
     if (line := launcher_line(words)) is not None:
-        raise UsageError(f"{words[0]} starts processes, and the profiler belongs into those", fix=line)
+        raise UsageError(f"{words[0]} starts processes; profile those instead", fix=line)
     refuse_missing(script)
     require_torch()
     processes = Processes.here()
@@ -109,11 +111,11 @@ def command(
         sys.exit(execute(script))
     trace = trace_path(script, output, processes, force=force)
     page = None if no_report or processes.rank != 0 else page_path(trace, force=force)
-    plan = Schedule(wait, warmup, active, stack, not no_memory, not no_evidence)
-    say = _sayer()
-    request = _request(script, trace, plan, say, roofs=not no_roofs, quiet=quiet)
+    schedule = Schedule(wait, warmup, active, stack, not no_memory, not no_evidence)
+    say = _messages()
+    request = _request(script, trace, schedule, say, roofs=not no_roofs, quiet=quiet)
     try:
-        outcome = run(request, say, lambda taken: None if quiet else say(captured(taken, short(trace))))
+        outcome = run(request, say, lambda result: None if quiet else say(captured(result, short(trace))))
     except KeyboardInterrupt:  # once more, while what was captured was being completed
         sys.exit(INTERRUPTED)
     with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -122,7 +124,7 @@ def command(
         click.echo(outcome.code, err=True)
     if outcome.child:
         _leave(outcome.code)
-    if (missing := shortfall(outcome, plan)) is not None:
+    if (missing := shortfall(outcome, schedule)) is not None:
         say(missing)
     if verbose and outcome.capture_ns:
         say(f"the capture took {outcome.capture_ns / 1e9:.3f} s, from arming the profiler to the last step")
@@ -147,7 +149,7 @@ def _leave(code: Code) -> NoReturn:
     os._exit(exit_status(code))
 
 
-def _sayer() -> Callable[[str], None]:
+def _messages() -> Callable[[str], None]:
     """Lines on what is stderr now: the script may redirect or close its own."""
     try:
         stderr = os.dup(sys.stderr.fileno())
@@ -164,27 +166,27 @@ def _sayer() -> Callable[[str], None]:
 
 
 def _request(
-    script: Script, trace: Path, plan: Schedule, say: Callable[[str], None], *, roofs: bool, quiet: bool
-) -> Request:
+    script: Script, trace: Path, schedule: Schedule, say: Callable[[str], None], *, roofs: bool, quiet: bool
+) -> ProfileRequest:
     environment = dict(os.environ)  # as it is before the script changes it
 
     def measure(threads: int) -> Mapping[str, Any] | None:
         if not quiet:
-            say("measuring what this CPU does at best, for some seconds")
-        found = measured(threads, environment)
-        if found is None:
-            say("that failed, so the trace holds no roofs. Fix: traceanalyze calibrate tells what is wrong")
-        return found
+            say("measuring this CPU's roofs for some seconds")
+        roofs = measured(threads, environment)
+        if roofs is None:
+            say("that failed, so the trace holds no roofs. Fix: see the error of traceanalyze calibrate")
+        return roofs
 
     command = shlex.join(["traceanalyze", *sys.argv[1:]])
-    return Request(script, trace, plan, command=command, roofs=measure if roofs else None)
+    return ProfileRequest(script, trace, schedule, command=command, roofs=measure if roofs else None)
 
 
 def _next(trace: Path, page: Path | None, say: Callable[[str], None], *, quiet: bool, verbose: bool) -> None:
     """The report, and the next command to type."""
     again = f"traceanalyze report {shlex.quote(short(trace))}"
     if page is not None and not _reported(trace, page, quiet=quiet, verbose=verbose):
-        say(f"the report failed, the trace is whole. Fix: {again}")
+        say(f"the report failed, the trace is complete. Fix: {again}")
     elif not quiet:
         say(f"next: {again}" + (" -v" if page else ""))
 

@@ -18,8 +18,8 @@ from traceanalyzer.records import Job
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """One call of `report`, parsed."""
+class ReportRequest:
+    """The options of one `report` command, parsed."""
 
     traces: tuple[str, ...]
     outputs: tuple[str, ...] = ()
@@ -43,13 +43,13 @@ class Request:
     metavar="OUT",
     help="Write here (repeats); the suffix is the format: .html .md .json .csv .svg .txt; - is stdout.",
 )
-@click.option("--format", "format_name", type=click.Choice(FORMATS), help="Format where no suffix says it.")
+@click.option("--format", "format_name", type=click.Choice(FORMATS), help="Format where no suffix gives it.")
 @click.option(
     "--steps",
     default="complete",
     show_default=True,
     metavar="complete|all|A-B",
-    help="Which ProfilerStep#N to look at.",
+    help="Which ProfilerStep#N to analyze.",
 )
 @click.option("--device", metavar="NAME", help="Take this accelerator's roofs (see `traceanalyze devices`).")
 @click.option(
@@ -78,7 +78,7 @@ class Request:
     "--capture",
     type=click.Path(dir_okay=False),
     metavar="F",
-    help="A trace of the same step without graphs: it tells the shapes of replayed kernels.",
+    help="A trace of the same step without graphs: it provides the shapes of replayed kernels.",
 )
 @click.option(
     "--cost-file",
@@ -108,12 +108,12 @@ def command(
     settings: tuple[str, ...], top: int | None, redact: bool, open_page: bool, force: bool,
     verbose: bool, quiet: bool,
 ) -> None:  # fmt: skip
-    """What share of the runtime is memory-bound, which ops make it so, and how surely we know.
+    """Report the memory-bound share of the runtime, the ops behind it, and how surely it is known.
 
     TRACE is a .json or .json.gz written by torch.profiler (- reads stdin), DIR a folder of them
     (one for each rank), REPORT.json an earlier `-o report.json`, which is rendered again.
     """
-    run(Request(
+    run(ReportRequest(
         traces=traces, outputs=outputs, format=format_name, force=force, top=top, redact=redact,
         open=open_page, verbosity=int(verbose) - int(quiet),
         options=AnalyzeOptions(
@@ -124,8 +124,8 @@ def command(
     ))  # fmt: skip
 
 
-def run(request: Request) -> None:
-    """Analyse, render, write, summarise. Errors: TraceAnalyzerError."""
+def run(request: ReportRequest) -> None:
+    """Analyze, render, write, summarize. Errors: TraceAnalyzerError."""
     from traceanalyzer.report import redacted, render
     from traceanalyzer.report.terminal import summary
 
@@ -138,8 +138,8 @@ def run(request: Request) -> None:
         write(target, render(analysis, target.format, top=request.top))
     if request.verbosity >= 0:
         rows = request.top or (20 if request.verbosity else 5)
-        colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ or bool(os.environ.get("FORCE_COLOR"))
-        click.echo(summary(analysis, width=_width(), color=colour, top=rows), err=True, color=colour)
+        color = sys.stderr.isatty() and "NO_COLOR" not in os.environ or bool(os.environ.get("FORCE_COLOR"))
+        click.echo(summary(analysis, width=_width(), color=color, top=rows), err=True, color=color)
         for target in wanted:
             if target.path is not None:
                 click.echo(f"traceanalyze: wrote {target.path}", err=True)
@@ -153,7 +153,7 @@ def run(request: Request) -> None:
             webbrowser.open(page.resolve().as_uri())
 
 
-def _analysis(request: Request) -> Job:
+def _analysis(request: ReportRequest) -> Job:
     """Analyze the traces, or read a saved report back."""
     from traceanalyzer.pipeline import analyze
 
@@ -170,7 +170,7 @@ def _width() -> int:
 
 @contextmanager
 def _progress(traces: Sequence[str]) -> Iterator[Callable[[int], None] | None]:
-    """A bar by bytes read, only where a person is watching a file worth waiting for."""
+    """A bar by bytes read, only on a terminal and for large files."""
     sizes = [Path(t).stat().st_size for t in traces if t != "-" and Path(t).is_file()]
     if not sys.stderr.isatty() or os.environ.get("CI") or sum(sizes) < 5_000_000:
         yield None

@@ -58,7 +58,7 @@ def _default(processes: Processes) -> str:
 
 
 def _numbered(name: str, rank: int) -> str:
-    """One file a rank, whatever the user called it: `run.trace.json.gz` -> `run.rank3.trace.json.gz`."""
+    """One file per rank: `run.trace.json.gz` -> `run.rank3.trace.json.gz`."""
     for suffix in (".trace.json.gz", ".trace.json", ".json.gz", ".json"):
         if name.endswith(suffix):
             return f"{name.removesuffix(suffix)}.rank{rank}{suffix}"
@@ -66,7 +66,7 @@ def _numbered(name: str, rank: int) -> str:
 
 
 def page_path(trace: Path, *, force: bool) -> Path:
-    """The report beside the trace; UsageError where a file of another make lies there."""
+    """The report beside the trace; UsageError where another file of that name exists."""
     from traceanalyzer.cli.output import Target, refuse_overwrite, trace_stem
 
     page = trace.with_name(f"{trace_stem(trace.name)}.report.html")

@@ -1,4 +1,4 @@
-"""`traceanalyze verify TRACE RULE`: the largest place where a rule applies, run both ways on this machine."""
+"""`traceanalyze verify TRACE RULE`: the largest match of a rule, timed before and after on this machine."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 @click.argument("rule")
 @click.option("--steps", default="complete", show_default=True, metavar="WHICH", help="As for report.")
 def command(trace: str, rule: str, steps: str) -> None:
-    """Rebuild the largest place in TRACE where RULE applies, from the recorded sizes and types, and time it
-    as it ran and as the rule has it. The prediction is for this machine, whose roofs are measured first.
+    """Rebuild the largest match of RULE in TRACE from the recorded sizes and types, and time it as it ran
+    and with the suggested change. The prediction is for this machine, whose roofs are measured first.
     Needs PyTorch; the machine should do nothing else meanwhile.
 
     \b
@@ -34,45 +34,45 @@ def command(trace: str, rule: str, steps: str) -> None:
     from traceanalyzer.pipeline import AnalyzeOptions, step_graph_of
     from traceanalyzer.verify.verify import verified
 
-    known = _rule(rule)
+    wanted = _rule(rule)
     graph = step_graph_of(trace, AnalyzeOptions(steps=steps))
-    places = _largest_first(graph, known) if graph is not None else []
-    if graph is None or not places:
+    matches = _largest_first(graph, wanted) if graph is not None else []
+    if graph is None or not matches:
         raise UsageError(f"{trace}: {rule} applies nowhere in it",
                          fix="take a rule that the report of this trace suggests")  # fmt: skip
-    device, floor_ns = _here()
-    kinds = {tuple(node.name for node in place.nodes): place for place in reversed(places)}
-    for place in reversed(kinds.values()):  # of each sequence of operators the largest
+    device, floor_ns = _this_machine()
+    by_names = {tuple(node.name for node in match.nodes): match for match in reversed(matches)}
+    for match in reversed(by_names.values()):  # of each sequence of operators the largest
         try:
-            found = verified(graph, known, place, device, floor_ns)
+            result = verified(graph, wanted, match, device, floor_ns)
             break
         except UsageError as error:
             refused = error
     else:
         raise refused
-    for line in _told(found, device):
+    for line in _lines(result, device):
         click.echo(line)
 
 
 def _rule(name: str) -> Rule:
     from traceanalyzer.fusion.rules import RULES, rule_named
 
-    found = rule_named(name)
-    if found is None:
-        tried = ", ".join(rule.name for rule in RULES if rule.replacement != "nothing")
-        raise UsageError(f"{name}: there is no such rule", fix=f"one that can be tried is {tried}")
-    return found
+    rule = rule_named(name)
+    if rule is None:
+        names = ", ".join(rule.name for rule in RULES if rule.replacement != "nothing")
+        raise UsageError(f"{name}: there is no such rule", fix=f"use one of {names}")
+    return rule
 
 
 def _largest_first(graph: StepGraph, wanted: Rule) -> list[Match]:
-    """The rule's places, by the time they take."""
+    """The rule's matches by time, the longest first."""
     from traceanalyzer.fusion.suggestions import applied
 
     matches = [match for rule, matches in applied(graph) for match in matches if rule.name == wanted.name]
     return sorted(matches, key=lambda match: -sum(node.time_ns for node in match.nodes))
 
 
-def _here() -> tuple[Device, float]:
+def _this_machine() -> tuple[Device, float]:
     """This machine's roofs and launch floor."""
     from traceanalyzer.device import cpu
     from traceanalyzer.device.calibrate import cpu_roofs
@@ -80,29 +80,31 @@ def _here() -> tuple[Device, float]:
     from traceanalyzer.device.options import described
 
     if gpu_name():
-        part = measure_gpu().part
-        return described(part, "this machine"), float(part.launch_floor_ns or 2000)
+        spec = measure_gpu().spec
+        return described(spec, "this machine"), float(spec.launch_floor_ns or 2000)
     roofs = cpu_roofs()
     return cpu(roofs), float(roofs.launch_floor_ns or 5000)
 
 
-_INSTEAD = {
+_REPLACEMENTS = {
     "compiled": "torch.compile", "attention": "scaled_dot_product_attention", "optimizer": "fused=True",
 }  # fmt: skip
 
 
-def _told(found: Verified, device: Device) -> Iterator[str]:
+def _lines(result: Verified, device: Device) -> Iterator[str]:
     from traceanalyzer.records.units import duration
 
-    timed, band = found.timed, found.band
-    names = " → ".join(found.names[:6]) + (f" → {len(found.names) - 6} more" if len(found.names) > 6 else "")
-    yield shorten(f"{found.rule} on {device.name}: {names}", 80, placeholder=" …")
-    yield f"  as it ran   {duration(round(timed.eager_ns)):>10}   its largest place, one by one, here"
-    yield f"  instead     {duration(round(timed.instead_ns)):>10}   {_INSTEAD[found.replacement]}"
+    timed, band = result.timed, result.band
+    names = " → ".join(result.names[:6]) + (
+        f" → {len(result.names) - 6} more" if len(result.names) > 6 else ""
+    )
+    yield shorten(f"{result.rule} on {device.name}: {names}", 80, placeholder=" …")
+    yield f"  before      {duration(round(timed.eager_ns)):>10}   its largest match, op by op"
+    yield f"  after       {duration(round(timed.replacement_ns)):>10}   {_REPLACEMENTS[result.replacement]}"
     sign = "-" if timed.saved_ns < 0 else ""
     yield f"  saved       {sign + duration(round(abs(timed.saved_ns))):>10}"
     if band is None:
-        yield "  predicted   no time: what may be saved is within the error of the prediction"
+        yield "  predicted   no saving: it would be within the error of the prediction"
         return
     low, mid, high = (duration(round(end)) for end in (band.low, band.mid, band.high))
-    yield f"  predicted   {mid:>10}, from {low} to {high}: {'inside' if found.inside else 'outside'}"
+    yield f"  predicted   {mid:>10}, from {low} to {high}: {'inside' if result.inside else 'outside'}"

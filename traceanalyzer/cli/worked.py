@@ -1,4 +1,4 @@
-"""One call worked through: its inputs, its FLOPs and bytes, and where it stands under a device's roofs."""
+"""The worked example of `explain`: a call's inputs, FLOPs and bytes, and its roof time on a device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SIZES = re.compile(r"\d+(?:x\d+)*")
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What `--dims`, `--dtypes`, `--strides` and `--value` say."""
+    """The texts of `--dims`, `--dtypes`, `--strides` and `--value`."""
 
     dims: str
     dtypes: str
@@ -30,20 +30,20 @@ def call_of(name: str, given: Inputs) -> OpCall:
     """The call as a trace would record it; UsageError where the options do not fit together."""
     shapes = tuple(_dims(text, "--dims") for text in _INPUT.findall(given.dims))
     types = [text.strip() for text in given.dtypes.split(",")]
-    tensors = [place for place, shape in enumerate(shapes) if shape != ()]
+    tensors = [i for i, shape in enumerate(shapes) if shape != ()]
     if len(types) == 1:
         types = types * len(tensors)
     if len(types) != len(tensors):
         raise UsageError(f"--dtypes names {len(types)} types for {len(tensors)} tensors",
                          fix="give one for each tensor, or one for all")  # fmt: skip
     kinds: list[str | None] = [None] * len(shapes)
-    for place, text in zip(tensors, types, strict=True):
-        kinds[place] = canonical_dtype(text)
-        if kinds[place] is None:
+    for i, text in zip(tensors, types, strict=True):
+        kinds[i] = canonical_dtype(text)
+        if kinds[i] is None:
             raise UsageError(f"--dtypes: {text} is no type", fix=f"use one of {', '.join(ITEMSIZE)}")
     strides = tuple(_dims(text, "--strides") for text in _INPUT.findall(given.strides))
     concrete = _values(given.values, len(shapes))
-    lists = [kinds[place] for place in tensors if _is_list(shapes[place])]
+    lists = [kinds[i] for i in tensors if _is_list(shapes[i])]
     return OpCall(
         name=name, shapes=shapes,
         dtypes=tuple(None if _is_list(s) else k for s, k in zip(shapes, kinds, strict=True)),
@@ -69,17 +69,17 @@ def _sizes(text: str, option: str) -> Shape:
 
 
 def _values(given: Sequence[str], count: int) -> tuple[str, ...]:
-    """The texts of scalar arguments by their place; none recorded where none is given."""
-    found = {}
+    """The texts of scalar arguments by their number; () where none is given."""
+    values = {}
     for text in given:
-        place, equals, value = text.partition("=")
-        if not equals or not place.strip().isdecimal():
+        number, equals, value = text.partition("=")
+        if not equals or not number.strip().isdecimal():
             raise UsageError(f"--value {text}: names no argument",
                              fix='write its number, as in --value "3=[1, 1]"')  # fmt: skip
-        found[int(place)] = value
-    if not found:
+        values[int(number)] = value
+    if not values:
         return ()
-    return tuple(found.get(place, "") for place in range(max(count, max(found) + 1)))
+    return tuple(values.get(i, "") for i in range(max(count, max(values) + 1)))
 
 
 def _is_list(dims: Dims) -> bool:
@@ -89,12 +89,12 @@ def _is_list(dims: Dims) -> bool:
 def worked(call: OpCall, cost: Cost | Unpriced, device: Device | None) -> Iterator[str]:
     """Line by line, 80 columns wide."""
     yield "With these inputs:"
-    for place, dims in enumerate(call.shapes):
+    for i, dims in enumerate(call.shapes):
         if dims != ():
-            yield _input(call, place)
-    for place, text in enumerate(call.concrete):
+            yield _input(call, i)
+    for i, text in enumerate(call.concrete):
         if text:
-            yield f"  {place}  = {text}"
+            yield f"  {i}  = {text}"
     yield ""
     if isinstance(cost, Unpriced):
         yield f"not priced: {cost.reason}" + (f": {cost.detail}" if cost.detail else "")
@@ -111,17 +111,17 @@ def worked(call: OpCall, cost: Cost | Unpriced, device: Device | None) -> Iterat
         yield from _under_roofs(cost, device)
 
 
-def _input(call: OpCall, place: int) -> str:
-    dims = call.shapes[place]
+def _input(call: OpCall, i: int) -> str:
+    dims = call.shapes[i]
     if _is_list(dims):
         text = ", ".join("x".join(map(str, each)) for each in dims if isinstance(each, tuple))
-        return f"  {place}  {{{text}}} {call.list_dtype}  {si(list_bytes_read(call, place), 'B')}"
+        return f"  {i}  {{{text}}} {call.list_dtype}  {si(list_bytes_read(call, i), 'B')}"
     sizes = [int(size) for size in dims if not isinstance(size, tuple)]
-    read = bytes_read(call, place) if has(call, place) else 0
-    kind = call.dtypes[place] or ""
+    read = bytes_read(call, i) if has(call, i) else 0
+    kind = call.dtypes[i] or ""
     whole = prod(sizes) * ITEMSIZE[kind]
     distinct = f" of {si(whole, 'B')}, the rest being repeated" if read < whole else ""
-    return f"  {place}  {sizes} {kind}  {si(read, 'B')}{distinct}"
+    return f"  {i}  {sizes} {kind}  {si(read, 'B')}{distinct}"
 
 
 def _under_roofs(cost: Cost, device: Device) -> Iterator[str]:
@@ -132,7 +132,7 @@ def _under_roofs(cost: Cost, device: Device) -> Iterator[str]:
     bandwidth = device.bandwidth_bytes_per_s
     yield ""
     if bandwidth is None or (choice.peak is None and cost.flops):
-        yield f"{device.name}: no peak of {choice.engine} {choice.precision}, or no bandwidth, is known"
+        yield f"{device.name}: no peak of {choice.engine} {choice.precision}, or no bandwidth"
         return
     memory_ns = cost.bytes / bandwidth * 1e9
     compute_ns = cost.flops / choice.peak * 1e9 if choice.peak else 0.0

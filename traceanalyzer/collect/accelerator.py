@@ -16,7 +16,7 @@ def in_use() -> str | None:
     return None
 
 
-def synchronise() -> None:
+def synchronize() -> None:
     """Wait for what was queued on the accelerator in use."""
     import torch
 
@@ -29,9 +29,9 @@ def activities() -> list[Any]:
     import torch
 
     kinds = torch.profiler.ProfilerActivity
-    found = [kinds.CPU]
+    activities = [kinds.CPU]
     for name, kind in (("cuda", kinds.CUDA), ("xpu", kinds.XPU)):
         module: Any = getattr(torch, name, None)
         if module is not None and module.is_available():
-            found.append(kind)
-    return found
+            activities.append(kind)
+    return activities

@@ -1,4 +1,4 @@
-"""One recording by torch.profiler: prepared, started at a step's boundary, stopped at another, exported.
+"""One recording by torch.profiler: prepared, started and stopped at step boundaries, exported.
 
 The steps are annotated as torch.profiler does, with their number in the script counted from 0. No further
 step is begun at the end, so that there is no stub.
@@ -9,17 +9,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from traceanalyzer.collect.accelerator import activities, synchronise
+from traceanalyzer.collect.accelerator import activities, synchronize
 from traceanalyzer.collect.disable_user_profiler import real_profilers
-from traceanalyzer.collect.memory import give_back
+from traceanalyzer.collect.memory import trim_heap
 from traceanalyzer.collect.schedule import Schedule
-from traceanalyzer.collect.stderr_filter import hushed
+from traceanalyzer.collect.stderr_filter import stderr_filtered
 
 
 class Capture:
     """A profiler and the annotation of the step in progress."""
 
-    def __init__(self, plan: Schedule, raw: Path, structure: Path | None = None) -> None:
+    def __init__(self, schedule: Schedule, raw: Path, structure: Path | None = None) -> None:
         """`raw`: where the trace is exported to; `structure`: where an execution trace goes as well."""
         import torch
         from torch.profiler.profiler import _KinetoProfile
@@ -33,24 +33,24 @@ class Capture:
         self._step: Any = None
         self.step_name: str | None = None  # of the step in progress
         self._profiler = _KinetoProfile(
-            activities=activities(), record_shapes=True, profile_memory=plan.memory and observer is None,
-            with_stack=plan.stack and observer is None, execution_trace_observer=observer,
+            activities=activities(), record_shapes=True, profile_memory=schedule.memory and observer is None,
+            with_stack=schedule.stack and observer is None, execution_trace_observer=observer,
         )  # fmt: skip
 
     def prepare(self) -> None:
         """Start the warm-up: the profiler is on, nothing is kept."""
-        with real_profilers(), hushed():
+        with real_profilers(), stderr_filtered():
             self._profiler.prepare_trace()
 
     def start(self, step: int) -> None:
-        """Record from here on; what was queued before has run, else it would look like this step's."""
+        """Record from here on. Work queued earlier finishes first, so that this step does not include it."""
         import torch
 
-        synchronise()
+        synchronize()
         earlier = torch.empty(1)
-        with hushed():
+        with stderr_filtered():
             self._profiler.start_trace()
-            del earlier  # torch warns, once, of the first free of what was allocated before: here, unheard
+            del earlier  # torch warns, once, of the first free of an earlier allocation: filtered here
         self._begin(step)
 
     def next_step(self, step: int) -> None:
@@ -61,22 +61,22 @@ class Capture:
         """End the recording and export it; the annotation of an unfinished step stays open in it."""
         if not unfinished:
             self._end()
-        synchronise()
+        synchronize()
         self._close()
         self._profiler.export_chrome_trace(str(self.raw))
         del self._profiler
-        give_back()
+        trim_heap()
 
     def abandon(self, *, started: bool) -> None:
         """Drop what was recorded; the profiler is free for another recording."""
         if not started:
-            with hushed():
+            with stderr_filtered():
                 self._profiler.start_trace()  # the only way to stop one that was prepared
         self._end()
         self._close()
 
     def _close(self) -> None:
-        with hushed():
+        with stderr_filtered():
             self._profiler.stop_trace()
             if self._observer is not None:
                 self._observer.cleanup()

@@ -1,8 +1,8 @@
-"""The script's own profilers, while ours is there: every call is answered, nothing is recorded.
+"""Disable the script's own profilers during the capture: their calls work, nothing is recorded.
 
-Two recordings at once do not work: one of them ends up without events, or the process dies at exit. Until
-ours is done the script's keep their schedule and call their handlers, with empty results; one that begins
-to record later is as torch made it.
+Two recordings at once do not work: one of them ends up without events, or the process crashes at exit. During
+the capture the script's profilers keep their schedule and call their handlers, with empty results; one that
+begins to record later is unchanged.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any
 _REAL: dict[str, Any] = {}  # "legacy": torch.autograd.profiler.profile, while it is replaced
 
 
-def make_inert(busy: Callable[[], bool], used: Callable[[], None]) -> None:
+def disable_user_profilers(busy: Callable[[], bool], used: Callable[[], None]) -> None:
     """Replace torch.profiler.profile and torch.autograd.profiler.profile.
 
-    One that begins to record while `busy` is left idle, and `used` hears of it.
+    One that begins to record while `busy()` is true records nothing, and `used()` is called.
     """
     import torch
     import torch.autograd.profiler as legacy
@@ -35,7 +35,7 @@ def make_inert(busy: Callable[[], bool], used: Callable[[], None]) -> None:
 
 @contextmanager
 def real_profilers() -> Iterator[None]:
-    """For our own recording: torch.profiler looks its lower layer up by name."""
+    """Restore torch's own while this package records: torch.profiler looks its lower layer up by name."""
     import torch.autograd.profiler as legacy
 
     replaced = legacy.profile

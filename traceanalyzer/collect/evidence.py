@@ -1,4 +1,4 @@
-"""Which operator reads what another wrote: the execution trace of one step, in the order of time.
+"""Producer-consumer edges: the execution trace of one step, its operators in the order of time.
 
 An execution trace knows storages but no times, the profiler's trace of the same step knows times; both
 carry the number of each recorded function (`rf_id`; "Record function id"). Storage numbers are used again
@@ -63,34 +63,34 @@ def _columns(nodes: Mapping[int, Mapping[str, Any]], started: Mapping[int, tuple
     timed.sort(key=lambda entry: (entry[0][0], entry[1]))
     starts = [start for (start, _), _, _ in timed]
     ordered = [node for _, _, node in timed]
-    place = {node["id"]: row for row, node in enumerate(ordered)}
-    known: dict[str, int] = {}
-    found = Operators()
+    row_of = {node["id"]: row for row, node in enumerate(ordered)}
+    name_ids: dict[str, int] = {}
+    columns = Operators()
     for node in ordered:
-        found.name.append(known.setdefault(node["name"], len(known)))
-        found.thread.append(_attribute(node, "tid"))
-        found.parent.append(_parent(node, nodes, place))
-        found.dims.append(node["inputs"]["shapes"])
-        found.inputs.append(list(_tensors(node["inputs"])))
-        found.outputs.append(list(_tensors(node["outputs"])))
-        found.mutated.append(_mutated(_attribute(node, "op_schema")))
-    found.ended = [max(bisect_left(starts, end), row + 1) for row, ((_, end), _, _) in enumerate(timed)]
-    found.names = list(known)
-    return found
+        columns.name.append(name_ids.setdefault(node["name"], len(name_ids)))
+        columns.thread.append(_attribute(node, "tid"))
+        columns.parent.append(_parent(node, nodes, row_of))
+        columns.dims.append(node["inputs"]["shapes"])
+        columns.inputs.append(list(_tensors(node["inputs"])))
+        columns.outputs.append(list(_tensors(node["outputs"])))
+        columns.mutated.append(_mutated(_attribute(node, "op_schema")))
+    columns.ended = [max(bisect_left(starts, end), row + 1) for row, ((_, end), _, _) in enumerate(timed)]
+    columns.names = list(name_ids)
+    return columns
 
 
 def _attribute(node: Mapping[str, Any], name: str) -> Any:
     return next((each["value"] for each in node["attrs"] if each["name"] == name), None)
 
 
-def _parent(node: Mapping[str, Any], nodes: Mapping[int, Any], place: Mapping[int, int]) -> int:
+def _parent(node: Mapping[str, Any], nodes: Mapping[int, Any], row_of: Mapping[int, int]) -> int:
     """The nearest operator round this one; annotations between are passed over."""
     above = node["ctrl_deps"]
-    while above not in place:
+    while above not in row_of:
         if above not in nodes or nodes[above]["ctrl_deps"] == above:
             return -1
         above = nodes[above]["ctrl_deps"]
-    return place[above]
+    return row_of[above]
 
 
 def _tensors(side: Mapping[str, Any]) -> Iterator[TensorUse]:
@@ -113,11 +113,11 @@ def _mutated(schema: str | None) -> list[int]:
     """Numbers of the arguments that a schema such as `add_(Tensor(a!) self, ...)` marks as written."""
     if not schema:
         return []
-    number, depth, found = 0, 0, []
+    number, depth, mutated = 0, 0, []
     arguments = schema.partition("(")[2].rpartition(") -> ")[0].replace("*, ", "")
     for letter in arguments:
         depth += (letter in "([") - (letter in ")]")  # defaults may be lists
         number += letter == "," and depth == 0
-        if letter == "!" and number not in found:
-            found.append(number)
-    return found
+        if letter == "!" and number not in mutated:
+            mutated.append(number)
+    return mutated

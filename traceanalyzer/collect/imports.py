@@ -1,7 +1,7 @@
-"""Acting right after a module was imported, without importing it ourselves.
+"""Callbacks after the import of a module, without importing it here.
 
-A script may set OMP_NUM_THREADS or TORCH_LOGS before it imports torch; importing torch first would take
-that away from it.
+A script may set OMP_NUM_THREADS or TORCH_LOGS before it imports torch; importing torch first would ignore
+them.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class AfterImport(MetaPathFinder):
 
 
 class _Loader(Loader):
-    """The module's own loader, to whoever asks; after loading it tells of the module."""
+    """The module's own loader by all appearances; calls back after loading."""
 
     def __init__(self, inner: Loader, imported: Action) -> None:
         self._inner = inner
@@ -81,7 +81,7 @@ class _Loader(Loader):
         return self._inner.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__loader__ = self._inner  # nobody should find us where they look for the loader
+        module.__loader__ = self._inner  # other code that looks up the loader finds the original
         if module.__spec__ is not None:
             module.__spec__.loader = self._inner
         self._inner.exec_module(module)

@@ -1,7 +1,7 @@
-"""Inductor's fused C++ loops, which a CPU trace does not show: made visible, with the buffers they touch.
+"""Inductor's fused C++ loops, which a CPU trace does not show: made visible, with their buffers.
 
 `torch._inductor.config.cpp.enable_kernel_profile` gives each loop a row with its name and nothing else. The
-code generator knows more, so its name in the generated code gets what it reads and writes behind it:
+code generator knows more, so its name in the generated code gets what it reads and writes appended:
 
     graph_0_cpp_fused_gelu_2(fp32[512,1024] -> fp32[512,1024] @524288)
 
@@ -31,7 +31,7 @@ def _make_visible(config: ModuleType) -> None:
     if not torch.cuda.is_available() and hasattr(config.cpp, "enable_kernel_profile"):
         config.cpp.enable_kernel_profile = True
         # Every setting is part of the key of Inductor's caches; this one, which only compiled packages use,
-        # keeps code that others have made visible, without the buffers, from being taken for ours.
+        # keeps cached code that has rows but no buffers from being used.
         packaged: Any = getattr(config, "aot_inductor", None)
         if isinstance(getattr(packaged, "metadata", None), dict):
             packaged.metadata = {**packaged.metadata, "traceanalyze": "buffers"}

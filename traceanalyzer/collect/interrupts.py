@@ -1,4 +1,4 @@
-"""SIGTERM: save first, then die of it as the script would have."""
+"""SIGTERM: save the trace first, then end as the script would have."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from typing import Any
 def saving_on_sigterm(save: Callable[[], None]) -> Iterator[None]:
     """While the script has no handler of its own, SIGTERM calls `save` and then ends the process.
 
-    A handler that the script installs replaces ours; one that it asked to be ignored stays so. The script
-    does not see ours: it would take it for one of its caller's and call it before its own has saved
-    anything, as Lightning does.
+    A handler that the script installs replaces it; SIGTERM stays ignored where the script ignores it. The
+    script does not see this handler: Lightning, for one, would call it before its own had saved anything.
     """
     if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from traceanalyzer.collect.roofs import measured
-from traceanalyzer.collect.run import Request, TraceSaver, require_torch, scratch
+from traceanalyzer.collect.run import ProfileRequest, TraceSaver, require_torch, scratch_folder
 from traceanalyzer.collect.schedule import Schedule
 from traceanalyzer.collect.script import Script
 from traceanalyzer.collect.session import CaptureResult, Session
@@ -29,10 +29,10 @@ class profile:  # noqa: N801 - used as torch.profiler.profile is
                 p.step()
         traceanalyzer.analyze(p.path)
 
-    `wait` steps go by, `warmup` warm the profiler up, `active` are captured; what comes after runs on
-    undisturbed. `stack`, `memory` and `evidence` say what is recorded; `roofs` whether a CPU's bandwidth
-    and peaks are measured at the end, which takes a few seconds. Errors: UsageError where the file exists
-    and `force` is not given, or its folder does not exist. A loop that ends too early is warned of.
+    `wait` steps are waited for, `warmup` warm the profiler up, `active` are captured; later steps run
+    without the profiler. `stack`, `memory` and `evidence` say what is recorded; `roofs` whether a CPU's
+    bandwidth and peaks are measured at the end, which takes a few seconds. Errors: UsageError where the
+    file exists and `force` is not given, or its folder does not exist. Warning where the loop ends too early.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class profile:  # noqa: N801 - used as torch.profiler.profile is
                 fix="give wait and warmup of 0 or more, active of 1 or more",
             )
         require_torch()
-        self._plan = Schedule(wait, warmup, active, stack, memory, evidence)
+        self._schedule = Schedule(wait, warmup, active, stack, memory, evidence)
         script = Script(sys.argv[0] or "python", ())
         self.path = Path(path or f"{script.stem or 'python'}.{os.getpid()}.trace.json.gz").absolute()
         if not self.path.parent.is_dir():
@@ -65,16 +65,16 @@ class profile:  # noqa: N801 - used as torch.profiler.profile is
         if roofs:
             environment = dict(os.environ)
             measure = lambda threads: measured(threads, environment)  # noqa: E731
-        self._request = Request(script, self.path, self._plan, "traceanalyzer.profile()", measure)
+        self._request = ProfileRequest(script, self.path, self._schedule, "traceanalyzer.profile()", measure)
         self._session: Session | None = None
 
     def __enter__(self) -> profile:
         if Session.current is not None:
-            _warn("`traceanalyze profile` captures this process already, so this profile() stays idle")
+            _warn("`traceanalyze profile` captures this process already, so this profile() is disabled")
             return self
-        self._folder = scratch()
-        self._keeper = TraceSaver(self._request, _warn, lambda taken: None)
-        self._session = Session(self._plan, self._folder, self._keeper.keep, _warn)
+        self._folder = scratch_folder()
+        self._saver = TraceSaver(self._request, _warn, lambda result: None)
+        self._session = Session(self._schedule, self._folder, self._saver.keep, _warn)
         self._session.begin()
         atexit.register(self.close)  # a recording that nobody stops would crash torch at exit
         return self
@@ -95,11 +95,11 @@ class profile:  # noqa: N801 - used as torch.profiler.profile is
     ) -> None:
         if self._session is None:
             return
-        session, taken = self._session, self.close()
-        if kind is None and (taken is None or taken.unfinished is not None):
-            done = 0 if taken is None else len(taken.steps)
-            _warn(f"{done} of {self._plan.active} steps were captured: the loop made {session.steps} steps, "
-                  f"{self._plan.steps} are needed")  # fmt: skip
+        session, result = self._session, self.close()
+        if kind is None and (result is None or result.unfinished is not None):
+            done = 0 if result is None else len(result.steps)
+            _warn(f"{done} of {self._schedule.active} steps were captured: the loop made {session.steps} "
+                  f"steps, {self._schedule.steps} are needed")  # fmt: skip
 
     def close(self) -> CaptureResult | None:
         """End the capture, if one is in progress, and save it: what leaving the `with` does."""
@@ -108,15 +108,15 @@ class profile:  # noqa: N801 - used as torch.profiler.profile is
             return None
         atexit.unregister(self.close)
         session.finish()
-        if session.taken is not None:
-            self._keeper.complete(session.taken)
+        if session.result is not None:
+            self._saver.complete(session.result)
         shutil.rmtree(self._folder, ignore_errors=True)
-        return session.taken
+        return session.result
 
 
 def _warn(text: str) -> None:
-    """A warning; where the script has made errors of warnings, a line: its loop is not to fail by ours."""
+    """A warning; where warnings are errors a line on stderr, so that the user's loop does not fail."""
     try:
         warnings.warn(f"traceanalyze: {text}", stacklevel=3)
-    except Warning as told:
-        sys.stderr.write(f"{told}\n")
+    except Warning as error:
+        sys.stderr.write(f"{error}\n")

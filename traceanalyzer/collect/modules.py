@@ -14,12 +14,12 @@ from typing import Any
 from traceanalyzer.records import MODULE_ANNOTATION
 
 _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-_MOST_ROOTS = 64
+_MAX_ROOTS = 64
 _DATA_PARALLEL = ("DistributedDataParallel", "DataParallel")
 
 
 class ModuleCalls:
-    """nn.Module.__call__, wrapped: annotates while `recording`, tells of every outermost return."""
+    """nn.Module.__call__, wrapped: annotates while `recording`, reports every outermost return."""
 
     def __init__(self, returned: Callable[[object], None]) -> None:
         self.recording = False
@@ -32,7 +32,7 @@ class ModuleCalls:
         self._named: dict[str, weakref.ref[Any]] = {}  # root's name -> the root
 
     def install(self) -> None:
-        """From here on every call of a module goes through us, compiled code apart."""
+        """From here on every module call is wrapped, except in compiled code."""
         from torch import nn
 
         if self._original is None:
@@ -43,7 +43,7 @@ class ModuleCalls:
         if self._original is not None:
             from torch import nn
 
-            if getattr(nn.Module.__call__, "_traceanalyze", None) is self:  # else somebody wrapped us
+            if getattr(nn.Module.__call__, "_traceanalyze", None) is self:  # else somebody wrapped it again
                 nn.Module.__call__ = self._original  # type: ignore[method-assign]
         self._original = None
         self.recording = False
@@ -53,8 +53,8 @@ class ModuleCalls:
 
     def start(self) -> None:
         """Annotate; the modules seen so far, the largest first, are named outside of what is measured."""
-        found = [module for root in self._roots if (module := root()) is not None]
-        for module in sorted(found, key=lambda each: -sum(1 for _ in each.modules())):
+        alive = [module for root in self._roots if (module := root()) is not None]
+        for module in sorted(alive, key=lambda each: -sum(1 for _ in each.modules())):
             if self._name_of(module) is None:  # else it is a part of a larger one
                 self._name(module)
         self.recording = True
@@ -83,7 +83,7 @@ class ModuleCalls:
             return result
 
         call._traceanalyze = self  # type: ignore[attr-defined]
-        # Dynamo traces the original in its place: code compiled before, with and after us is the same.
+        # Dynamo traces the original instead: compiled code is the same before, during and after the capture.
         call._torchdynamo_inline = original  # type: ignore[attr-defined]
         return call
 
@@ -105,19 +105,19 @@ class ModuleCalls:
 
     def _seen(self, module: Any) -> None:
         if all(root() is not module for root in self._roots):
-            if len(self._roots) >= _MOST_ROOTS:
+            if len(self._roots) >= _MAX_ROOTS:
                 self._roots = [root for root in self._roots if root() is not None]
-            if len(self._roots) < _MOST_ROOTS:
+            if len(self._roots) < _MAX_ROOTS:
                 self._roots.append(weakref.ref(module))
 
     def _name_of(self, module: Any) -> str | None:
-        found = self._names.get(id(module))
-        return found[1] if found is not None and found[0]() is module else None
+        entry = self._names.get(id(module))
+        return entry[1] if entry is not None and entry[0]() is module else None
 
     def _name(self, root: Any) -> None:
         """As in the first root's state_dict; below others the class stands in front, of equals with a number.
 
-        A module that fails to tell its parts has the name of its class.
+        A module whose submodules cannot be listed has the name of its class.
         """
         inner = vars(root).get("_modules", {}).get("_orig_mod", root)  # of torch.compile(model): the model
         kind = self._free_name(type(inner).__name__)

@@ -9,15 +9,15 @@ from typing import Any
 
 
 class OptimizerSteps:
-    """Optimizer.profile_hook_step, wrapped: torch puts it round each class's `step` when one is made.
+    """Optimizer.profile_hook_step, wrapped: torch puts it around a class's `step` when one is created.
 
-    Wrapping it rather than registering a hook lets the annotation `Optimizer.step#` close before we hear
-    of the step.
+    Wrapping it rather than registering a hook lets the annotation `Optimizer.step#` close before the step is
+    counted.
     """
 
-    def __init__(self, made: Callable[[], None], returned: Callable[[object], None]) -> None:
-        self.over = False  # nothing more to tell: one Python call a step is all that is left of us
-        self._made = made
+    def __init__(self, created: Callable[[], None], returned: Callable[[object], None]) -> None:
+        self.over = False  # finished: one Python call per step remains
+        self._created = created
         self._returned = returned
         self._depth = threading.local()
         self._original: Any = None
@@ -31,7 +31,7 @@ class OptimizerSteps:
         for kind in _derived(Optimizer):
             if getattr(kind.__dict__.get("step"), "hooked", False):
                 kind.step = self._wrapped(kind.step)
-                self._made()
+                self._created()
 
     def uninstall(self) -> None:
         if self._original is not None:
@@ -46,7 +46,7 @@ class OptimizerSteps:
                     kind.step.hooked = True  # else torch would wrap it again
 
     def _hook(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        self._made()
+        self._created()
         return self._wrapped(self._original(step))
 
     def _wrapped(self, step: Callable[..., Any]) -> Callable[..., Any]:

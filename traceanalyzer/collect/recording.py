@@ -1,4 +1,4 @@
-"""What a trace does not say of its own making: versions, settings, timings, memory."""
+"""The collector's record of a capture: versions, settings, timings (ns), memory (bytes)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ from traceanalyzer.collect.schedule import Schedule
 from traceanalyzer.collect.session import CaptureResult
 
 
-def facts(
-    plan: Schedule, taken: CaptureResult, *, command: str, script: str, cpu_roofs: Mapping[str, Any] | None
+def recording_fields(
+    schedule: Schedule,
+    result: CaptureResult,
+    *,
+    command: str,
+    script: str,
+    cpu_roofs: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """The fields of model.Recording, and `autocast`, as JSON; what is not known is null."""
+    """The fields of records.Recording, and `autocast`, as JSON; null where unknown."""
     import torch
 
     on_gpu = in_use() == "cuda"
@@ -27,20 +32,20 @@ def facts(
         "script": script,
         "cuda": torch.version.cuda or getattr(torch.version, "hip", None),
         "tf32": _tf32() if on_gpu else None,
-        "autocast": taken.autocast,
-        "wait": plan.wait,
-        "warmup": plan.warmup,
-        "active": plan.active,
-        "complete": len(taken.steps) == plan.active,
-        "unprofiled_step_ns": round(median(taken.unprofiled_ns)) if taken.unprofiled_ns else None,
-        "profiled_step_ns": round(median(taken.step_ns)) if taken.step_ns else None,
-        "peak_memory_bytes": taken.peak_memory_bytes,
+        "autocast": result.autocast,
+        "wait": schedule.wait,
+        "warmup": schedule.warmup,
+        "active": schedule.active,
+        "complete": len(result.steps) == schedule.active,
+        "unprofiled_step_ns": round(median(result.unprofiled_ns)) if result.unprofiled_ns else None,
+        "profiled_step_ns": round(median(result.step_ns)) if result.step_ns else None,
+        "peak_memory_bytes": result.peak_memory_bytes,
         "cpu_roofs": cpu_roofs,
     }
 
 
 def _tf32() -> bool | None:
-    """Whether products of fp32 may run in TF32. The older name raises where the newer was set (torch 2.9)."""
+    """Whether fp32 matmuls may run in TF32. The older name raises where the newer was set (torch 2.9)."""
     import torch
 
     matmul: Any = torch.backends.cuda.matmul

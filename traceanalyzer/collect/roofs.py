@@ -1,4 +1,4 @@
-"""The CPU's roofs, measured in a process of its own, so that the script's is not touched."""
+"""The CPU's roofs, measured in a process of its own, so that the script's process is unaffected."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def measured(threads: int, environment: Mapping[str, str]) -> dict[str, Any] | N
     """What `recording.cpu_roofs` holds, with the thread count that the script used; None where it fails."""
     command = [sys.executable, "-P", "-m", "traceanalyzer.device.calibrate", "--threads", str(threads)]
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command, env=dict(environment), capture_output=True, timeout=_LIMIT_S, check=True, text=True
         )
-        found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+        roofs: dict[str, Any] = json.loads(process.stdout.strip().splitlines()[-1])
     except (subprocess.SubprocessError, OSError, ValueError, IndexError):
         return None
-    return found
+    return roofs

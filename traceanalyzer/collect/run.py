@@ -1,4 +1,4 @@
-"""A script under the profiler: composition of the script's run, the capture and the saving of it."""
+"""Run a script under the profiler: composition of its execution, the capture and the saving."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from typing import Any
 
 from traceanalyzer.collect import inductor
 from traceanalyzer.collect.accelerator import in_use
-from traceanalyzer.collect.disable_user_profiler import make_inert
+from traceanalyzer.collect.disable_user_profiler import disable_user_profilers
 from traceanalyzer.collect.evidence import evidence
 from traceanalyzer.collect.imports import AfterImport
 from traceanalyzer.collect.interrupts import saving_on_sigterm
 from traceanalyzer.collect.modules import exclude_from_dynamo
-from traceanalyzer.collect.recording import facts
+from traceanalyzer.collect.recording import recording_fields
 from traceanalyzer.collect.schedule import Schedule
-from traceanalyzer.collect.script import Code, Script, perform, told
+from traceanalyzer.collect.script import Code, Script, exit_code, perform
 from traceanalyzer.collect.session import CaptureResult, Session
 from traceanalyzer.collect.trace_writer import write
 from traceanalyzer.records.errors import UsageError
@@ -36,33 +36,33 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ProfileRequest:
     """One call of `profile`, checked: the output can be written, torch is there."""
 
     script: Script
     target: Path  # absolute: the script may change the folder
-    plan: Schedule
+    schedule: Schedule
     command: str
     roofs: Callable[[int], Mapping[str, Any] | None] | None  # threads -> the CPU's roofs; None: not wanted
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How it ended."""
+    """How the run of a script under the profiler ended."""
 
     code: Code  # what the script passed to sys.exit
     saved: bool
-    taken: CaptureResult | None
+    result: CaptureResult | None
     steps: int  # whole steps seen
-    beat: str | None  # "optimizer", "forward"
+    anchor: str | None  # what ended the steps: "optimizer" or "forward"
     capture_ns: int
     torch_imported: bool
-    stuck: bool = False  # the thread that trains goes on, perhaps with a recording
+    stuck: bool = False  # the training thread continues, perhaps with a recording
     child: bool = False  # this process is one that the script forked
 
     @classmethod
     def of_child(cls, code: Code) -> Outcome:
-        return cls(code, saved=False, taken=None, steps=0, beat=None, capture_ns=0, torch_imported=True,
+        return cls(code, saved=False, result=None, steps=0, anchor=None, capture_ns=0, torch_imported=True,
                    child=True)  # fmt: skip
 
 
@@ -75,43 +75,44 @@ def require_torch() -> None:
         )
     version = importlib.metadata.version("torch")
     if tuple(int(part) for part in version.split(".")[:2] if part.isdecimal()) < OLDEST_TORCH:
-        raise UsageError(f"torch {version} is too old to be profiled", fix="use torch 2.1 or later")
+        raise UsageError(f"torch {version} is too old", fix="use torch 2.1 or later")
 
 
-def run(request: Request, say: Say, saved: Callable[[CaptureResult], None]) -> Outcome:
-    """Run the script to its end, save what was captured, tell how it went.
+def run(request: ProfileRequest, say: Say, saved: Callable[[CaptureResult], None]) -> Outcome:
+    """Run the script to its end and save what was captured.
 
-    `say` takes a line about what went otherwise than planned; `saved` is called when a whole capture is.
+    `say` takes a line about anything unexpected; `saved` is called when a complete capture has been saved.
     """
-    owner, folder = os.getpid(), scratch()
-    keeper = TraceSaver(request, say, saved)
-    session = Session(request.plan, folder, keeper.keep, say)
+    owner, folder = os.getpid(), scratch_folder()
+    saver = TraceSaver(request, say, saved)
+    session = Session(request.schedule, folder, saver.keep, say)
 
     def terminated() -> None:
         session.finish()
         shutil.rmtree(folder, ignore_errors=True)
-        if keeper.saved:
+        if saver.saved:
             say(f"ended by SIGTERM, the trace is saved. Next: traceanalyze report {request.target}")
 
     try:
         with _watching(session, say), saving_on_sigterm(terminated):
             ended = perform(request.script)
         if os.getpid() != owner:  # a child that the script forked, and that has come to its own end
-            return Outcome.of_child(told(ended))
+            return Outcome.of_child(exit_code(ended))
         session.finish()
-        code = told(ended)
-        if session.taken is not None:
-            keeper.complete(session.taken)
+        code = exit_code(ended)
+        if session.result is not None:
+            saver.complete(session.result)
     finally:
         if os.getpid() == owner:
             shutil.rmtree(folder, ignore_errors=True)
     return Outcome(
-        code=code, saved=keeper.saved, taken=session.taken, steps=session.steps, beat=session.beat.kind,
-        capture_ns=session.capture_ns, torch_imported="torch" in sys.modules, stuck=session.stuck,
+        code=code, saved=saver.saved, result=session.result, steps=session.steps,
+        anchor=session.detector.kind, capture_ns=session.capture_ns,
+        torch_imported="torch" in sys.modules, stuck=session.stuck,
     )  # fmt: skip
 
 
-def scratch() -> Path:
+def scratch_folder() -> Path:
     """A new temporary folder; those of processes that were killed are removed."""
     base = Path(tempfile.gettempdir())
     for left in base.glob(f"{_SCRATCH}*-*"):
@@ -134,16 +135,16 @@ def _is_alive(pid: int) -> bool:
 @contextmanager
 def _watching(session: Session, say: Say) -> Iterator[None]:
     """Wait for the script to import torch, then watch it."""
-    told: list[None] = []
+    notified: list[None] = []
 
     def used() -> None:
-        if not told:
-            told.append(None)
-            say("the script's own torch.profiler is left idle while this one records: its results are empty")
+        if not notified:
+            notified.append(None)
+            say("the script's own torch.profiler is disabled while this one records: its results are empty")
 
     def torch_imported(module: ModuleType) -> None:
         session.watch()
-        make_inert(lambda: session.busy, used)
+        disable_user_profilers(lambda: session.busy, used)
 
     waiting = AfterImport(
         {"torch": torch_imported, "torch._dynamo.trace_rules": exclude_from_dynamo} | inductor.after_import()
@@ -156,74 +157,76 @@ def _watching(session: Session, say: Say) -> Iterator[None]:
 
 
 class TraceSaver:
-    """Saves what a capture has brought: at once, in case the process is killed, and again at the end."""
+    """Saves a capture at once, in case the process is killed; at the end again with roofs and evidence."""
 
-    def __init__(self, request: Request, say: Say, first: Callable[[CaptureResult], None]) -> None:
+    def __init__(self, request: ProfileRequest, say: Say, first: Callable[[CaptureResult], None]) -> None:
         self._request = request
         self._say = say
         self._first = first
-        self._told = False
+        self._notified = False
         self.saved = False
 
-    def keep(self, taken: CaptureResult) -> None:
-        told = self.saved
-        self._write(taken, None, None)
-        if self.saved and not told and taken.unfinished is None:
-            self._first(taken)
+    def keep(self, result: CaptureResult) -> None:
+        before = self.saved
+        self._write(result, None, None)
+        if self.saved and not before and result.unfinished is None:
+            self._first(result)
 
-    def complete(self, taken: CaptureResult) -> None:
-        """With what takes time: the CPU's roofs, the evidence. A failure leaves what was saved before."""
+    def complete(self, result: CaptureResult) -> None:
+        """Save it again with the CPU's roofs and the evidence. A failure leaves what was saved before."""
         import torch
 
         try:
             measured = self._request.roofs if in_use() is None else None
             roofs = measured(torch.get_num_threads()) if measured else None
-            self._write(taken, roofs, _evidence(taken, self._say))
+            self._write(result, roofs, _evidence(result, self._say))
         except Exception as error:
             self._say(f"roofs and evidence are not added to the trace: {type(error).__name__}: {error}")
 
-    def _write(self, taken: CaptureResult, roofs: Mapping[str, Any] | None, evidence: str | None) -> None:
+    def _write(self, result: CaptureResult, roofs: Mapping[str, Any] | None, evidence: str | None) -> None:
         request = self._request
-        record = facts(request.plan, taken, command=request.command, script=request.script.target,
-                       cpu_roofs=roofs)  # fmt: skip
+        record = recording_fields(
+            request.schedule, result,
+            command=request.command, script=request.script.target, cpu_roofs=roofs,
+        )  # fmt: skip
         sections = {"traceanalyze": json.dumps(record, separators=(",", ":"))}
         if evidence is not None:
             sections["traceanalyzeEvidence"] = evidence
-        if not taken.raw.exists():
-            self._once(f"the profiler wrote no trace into {taken.raw.parent}. Fix: free some space there")
+        if not result.raw.exists():
+            self._once(f"the profiler wrote no trace into {result.raw.parent}. Fix: free disk space there")
             return
         try:
-            write(request.target, taken.raw, sections, taken.unfinished)
+            write(request.target, result.raw, sections, result.unfinished)
             self.saved = True
         except OSError as error:
-            self._rescue(taken, sections, error)
+            self._rescue(result, sections, error)
 
-    def _rescue(self, taken: CaptureResult, sections: Mapping[str, str], error: OSError) -> None:
+    def _rescue(self, result: CaptureResult, sections: Mapping[str, str], error: OSError) -> None:
         """Beside the temporary folder, which goes; said once, and only where no trace is there yet."""
         if self.saved:
             return
         where = f"{self._request.target}: cannot be written ({error.strerror})"
         kept = Path(tempfile.gettempdir()) / f"{_SCRATCH}kept.{os.getpid()}.trace.json.gz"
         try:
-            write(kept, taken.raw, sections, taken.unfinished)
+            write(kept, result.raw, sections, result.unfinished)
         except OSError:
-            self._once(f"{where}, nor can a copy be kept in {kept.parent}. Fix: free some space, run again")
+            self._once(f"{where}, nor can a copy be kept in {kept.parent}. Fix: free disk space, run again")
         else:
-            self._once(f"{where}; the trace is in {kept}. Fix: free some space, then "
+            self._once(f"{where}; the trace is in {kept}. Fix: free disk space, then "
                        f"traceanalyze report {kept}")  # fmt: skip
 
     def _once(self, text: str) -> None:
         """What is lost, the first time; not of what would be added to a trace that is there."""
-        if not self.saved and not self._told:
-            self._told = True
+        if not self.saved and not self._notified:
+            self._notified = True
             self._say(text)
 
 
-def _evidence(taken: CaptureResult, say: Say) -> str | None:
-    if taken.structure is None:
+def _evidence(result: CaptureResult, say: Say) -> str | None:
+    if result.structure is None:
         return None
     try:
-        return evidence(*taken.structure)
+        return evidence(*result.structure)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        say(f"which operator reads what another wrote is not known: {type(error).__name__}: {error}")
+        say(f"the producer-consumer edges are unknown: {type(error).__name__}: {error}")
         return None

@@ -1,11 +1,11 @@
-"""What to capture: the schedule of steps, and what is recorded of each."""
+"""The schedule of a capture, in steps, and what is recorded of each step."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 LONGEST_WAIT = 20  # further steps while code is still being compiled
-LONGEST_CAPTURE_NS = 120 * 10**9  # begun steps are finished; events of more would not fit into memory
+LONGEST_CAPTURE_NS = 120 * 10**9  # steps in progress are finished; more events would not fit into memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Schedule:
         return self.wait + self.warmup + self.active
 
     def within(self, steps: int) -> Schedule | None:
-        """The longest plan that a run of `steps` steps can meet; None below the least, 2 steps."""
+        """The longest schedule that a run of `steps` steps completes; None below 2 steps."""
         if steps < 2:
             return None
         wait = max(1, min(self.wait, steps - 1 - self.warmup, steps // 3))

@@ -1,4 +1,4 @@
-"""Running a script or module in this process, as `python SCRIPT ARGS` would, and how it ended."""
+"""Run a script or module in this process, as `python SCRIPT ARGS` would; its exit code."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ Code = int | str | None  # what a script passes to sys.exit
 
 def execute(script: Script) -> Code:
     """Run it to its end; what it passed to sys.exit, else 0, 1 after an exception, 130 after Ctrl-C."""
-    return told(perform(script))
+    return exit_code(perform(script))
 
 
 def perform(script: Script) -> BaseException | None:
-    """Run it; the exception that ended it, SystemExit among them. Nothing is shown yet: see `told`."""
+    """Run it; the exception that ended it, SystemExit among them. Nothing is shown yet: see `exit_code`."""
     main = ModuleType("__main__")
     main.__dict__.update(__builtins__=builtins, __annotations__={})
     sys.modules["__main__"] = main  # it stays: threads and atexit handlers of the script run after us
@@ -74,8 +74,8 @@ def perform(script: Script) -> BaseException | None:
         return error
 
 
-def told(error: BaseException | None) -> Code:
-    """The code of a script that ended so; a traceback is shown by sys.excepthook, without our frames.
+def exit_code(error: BaseException | None) -> Code:
+    """The exit code of a script that ended so; sys.excepthook shows the traceback, without our frames.
 
     As Python does: what the hook passes to sys.exit counts, and what fails in it is shown as well.
     """

@@ -1,7 +1,7 @@
-"""The course of one capture: steps are counted, the profiler is armed, started and stopped between them.
+"""One capture as a state machine: counts steps; prepares, starts and stops the profiler at step boundaries.
 
-wait -> warm-up -> active -> evidence -> after: each is left at a step's boundary. Our own failure never
-reaches the script: it ends the capture, and is said.
+wait -> warm-up -> active -> pause -> evidence -> after -> done; each state is left at a step boundary. A
+failure in here never reaches the script: it ends the capture, with a message.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from traceanalyzer.collect.schedule import LONGEST_CAPTURE_NS, LONGEST_WAIT, Sch
 from traceanalyzer.collect.step_detector import StepDetector, Tick
 from traceanalyzer.collect.step_timer import StepTimer
 
-_LATER = 5  # steps timed after the capture
-_LONGEST_END_S = 10.0  # waited for the thread that trains to end its step
+_TIMED_AFTER = 5  # steps timed after the capture
+_END_TIMEOUT_S = 10.0  # waited for the thread that trains to end its step
 
 
-class Phase(Enum):
-    """Where a capture stands."""
+class CapturePhase(Enum):
+    """The state of a capture."""
 
     WAIT = auto()
     WARMUP = auto()
     ACTIVE = auto()
     PAUSE = auto()  # one step without the profiler: see _paused
-    EVIDENCE = auto()  # one step of its own for the execution trace, which slows what it watches
+    EVIDENCE = auto()  # one step for the execution trace, which slows it down
     AFTER = auto()  # a few steps are timed without the profiler
     DONE = auto()
 
 
 @dataclass(slots=True)
 class CaptureResult:
-    """What a capture has brought so far."""
+    """What has been captured so far; times in ns."""
 
     raw: Path  # the trace, as the profiler wrote it
     steps: list[str] = field(default_factory=list)  # whole steps in it
@@ -53,7 +53,7 @@ class CaptureResult:
     unprofiled_ns: list[int] = field(default_factory=list)
     structure: tuple[Path, Path] | None = None  # trace and execution trace of the evidence step
     autocast: str | None = None
-    peak_memory_bytes: int | None = None  # before the profiler took some
+    peak_memory_bytes: int | None = None  # before the profiler used any
 
 
 class _AtThreadEnd:
@@ -72,35 +72,39 @@ class Session:
     current: ClassVar[Session | None] = None  # the one that watches this process
 
     def __init__(
-        self, plan: Schedule, folder: Path, keep: Callable[[CaptureResult], None], say: Callable[[str], None]
+        self,
+        schedule: Schedule,
+        folder: Path,
+        keep: Callable[[CaptureResult], None],
+        say: Callable[[str], None],
     ) -> None:
-        """`keep` gets what was captured as soon as it is there; `say` takes a line for the user."""
-        self.plan = plan
-        self.phase = Phase.WAIT
-        self.steps = 0  # whole steps since the beat began
-        self.beat = StepDetector()
-        self.taken: CaptureResult | None = None
+        """`keep` is called with the result as soon as there is one; `say` with a line for the user."""
+        self.schedule = schedule
+        self.phase = CapturePhase.WAIT
+        self.steps = 0  # whole steps since the detector found its anchor
+        self.detector = StepDetector()
+        self.result: CaptureResult | None = None
         self.capture_ns = 0  # spent in captured steps and round them
         self._folder = folder
         self._keep = keep
         self._say = say
         self._pid = os.getpid()
-        self.stuck = False  # the thread of the steps goes on, perhaps with a recording
+        self.stuck = False  # the training thread continues, perhaps with a recording
         self._thread: threading.Thread | None = None  # whose steps count; only it can stop a recording
         self._of_thread = threading.local()
         self._asked = False  # the thread is to end the recording at its next step
         self._ended = threading.Event()
         self._captures = 0
         self._whole: CaptureResult | None = None  # the last capture of all the steps asked for
-        self._told = False
+        self._notified = False
         self._capture: Capture | None = None
         self._modules = ModuleCalls(self._forward_returned)
         self._optimizers = OptimizerSteps(self._optimizer_made, self._optimizer_returned)
-        self._pace = StepTimer()
+        self._timer = StepTimer()
         self._last_ns: int | None = None
         self._armed_ns = 0
         self._compiled = 0
-        self._anchored: str | None = None  # kind of the beat that the last capture followed
+        self._anchored: str | None = None  # the detector's anchor in the last capture
         self._resident = 0
         self._peak_memory_bytes: int | None = None
         self._watching = False  # else the caller says where steps end
@@ -116,21 +120,21 @@ class Session:
         """The caller says where steps end: `step`. The first begins now, and may be captured already."""
         self._modules.install()
         self._thread = threading.current_thread()
-        if not self.plan.wait:
+        if not self.schedule.wait:
             self._guarded(self._arm)
         self._last_ns = perf_counter_ns()
 
     @property
     def busy(self) -> bool:
         """No other profiler may run: this one records, or will."""
-        return self.phase not in (Phase.AFTER, Phase.DONE) and os.getpid() == self._pid
+        return self.phase not in (CapturePhase.AFTER, CapturePhase.DONE) and os.getpid() == self._pid
 
     def step(self) -> None:
         """A boundary, said by the caller."""
         self._ticked(Tick.STEP)
 
     def finish(self) -> None:
-        """Stop whatever is in progress, keep what there is, take our wrappers away."""
+        """Stop whatever is in progress, keep what there is, remove the wrappers."""
         if os.getpid() != self._pid:
             return
         if self._capture is None or self._thread is threading.current_thread():
@@ -139,18 +143,18 @@ class Session:
             self._end_elsewhere()
         trains_on = self._thread is not None and self._thread.is_alive()
         self.stuck |= trains_on and self._thread is not threading.current_thread()
-        self.phase, Session.current = Phase.DONE, None
+        self.phase, Session.current = CapturePhase.DONE, None
         self._capture = None
         self._modules.uninstall()
         self._optimizers.uninstall()
 
     def _end(self) -> None:
-        if self._capture is not None and self.phase is Phase.ACTIVE:
+        if self._capture is not None and self.phase is CapturePhase.ACTIVE:
             self._stop_active(self._capture, unfinished=True)
         elif self._capture is not None:
-            self._capture.abandon(started=self.phase is Phase.EVIDENCE)
+            self._capture.abandon(started=self.phase is CapturePhase.EVIDENCE)
         self._capture = None
-        self._pace.end()
+        self._timer.end()
         self._keep_timings()
 
     def _end_elsewhere(self) -> None:
@@ -159,8 +163,8 @@ class Session:
         torch/csrc/autograd/profiler_kineto.cpp keeps the state of a recording with its thread.
         """
         self._asked = True
-        if not self._ended.wait(_LONGEST_END_S):
-            self._say("the steps run in a thread that goes on: what was being recorded is lost")
+        if not self._ended.wait(_END_TIMEOUT_S):
+            self._say("the steps run in a thread that continues: the recording in progress is lost")
 
     def _thread_ended(self, thread: threading.Thread) -> None:
         """Called in `thread`, which comes to its end: another may make the steps from here on."""
@@ -168,23 +172,23 @@ class Session:
             return
         if self._capture is not None:
             self._guarded(self._end)
-            self.phase = Phase.DONE
+            self.phase = CapturePhase.DONE
         self._ended.set()
-        if self.phase is Phase.WAIT:
+        if self.phase is CapturePhase.WAIT:
             self._thread, self.steps, self._last_ns = None, 0, None
 
     def _optimizer_made(self) -> None:
-        self.beat.optimizer_exists = True
+        self.detector.optimizer_exists = True
 
     def _optimizer_returned(self, owner: object) -> None:
-        self._ticked(self.beat.optimizer(owner))
+        self._ticked(self.detector.optimizer(owner))
 
     def _forward_returned(self, owner: object) -> None:
         if self._watching:
-            self._ticked(self.beat.forward(owner))
+            self._ticked(self.detector.forward(owner))
 
     def _ticked(self, tick: Tick) -> None:
-        if tick is Tick.NOTHING or self.phase is Phase.DONE and tick is Tick.STEP:
+        if tick is Tick.NOTHING or self.phase is CapturePhase.DONE and tick is Tick.STEP:
             return
         if os.getpid() != self._pid:  # a forked worker
             return
@@ -193,7 +197,7 @@ class Session:
         self._guarded(self._boundary)
 
     def _guarded(self, act: Callable[[], None]) -> None:
-        """Our own failure is ours alone."""
+        """Run `act`; a failure in here ends the capture, never the script."""
         try:
             act()
         except Exception as error:
@@ -201,19 +205,24 @@ class Session:
 
     def _restart(self) -> None:
         """Another anchor: what was counted, and what is being recorded, belongs to no step of it."""
-        superseded = self.phase in (Phase.PAUSE, Phase.EVIDENCE, Phase.AFTER, Phase.DONE)
-        if superseded and (self._anchored == "optimizer" or self.beat.kind != "optimizer"):
+        superseded = self.phase in (
+            CapturePhase.PAUSE,
+            CapturePhase.EVIDENCE,
+            CapturePhase.AFTER,
+            CapturePhase.DONE,
+        )
+        if superseded and (self._anchored == "optimizer" or self.detector.kind != "optimizer"):
             return
         if self._capture is not None:
-            self._capture.abandon(started=self.phase in (Phase.ACTIVE, Phase.EVIDENCE))
+            self._capture.abandon(started=self.phase in (CapturePhase.ACTIVE, CapturePhase.EVIDENCE))
             self._capture = None
         self._modules.recording = False
-        self.phase, self.steps, self._last_ns, self._thread = Phase.WAIT, 0, None, None
-        self._pace = StepTimer()
+        self.phase, self.steps, self._last_ns, self._thread = CapturePhase.WAIT, 0, None, None
+        self._timer = StepTimer()
         self._modules.install()
-        if not self._told:
-            self._told = True
-            self._say("another optimizer or module makes the steps from here on; counting starts again")
+        if not self._notified:
+            self._notified = True
+            self._say("another optimizer or module ends the steps from here on; counting restarts")
 
     def _boundary(self) -> None:
         now = perf_counter_ns()
@@ -221,27 +230,27 @@ class Session:
             return
         if self._asked:
             self._end()
-            self.phase = Phase.DONE
+            self.phase = CapturePhase.DONE
             self._ended.set()
             return
         self.steps += 1
         took = None if self._last_ns is None else now - self._last_ns
         match self.phase:
-            case Phase.WAIT:
+            case CapturePhase.WAIT:
                 self._waited(took)
-            case Phase.WARMUP:
+            case CapturePhase.WARMUP:
                 self._warmed()
-            case Phase.ACTIVE:
+            case CapturePhase.ACTIVE:
                 self._recorded(took)
-            case Phase.PAUSE:
+            case CapturePhase.PAUSE:
                 self._paused(took)
-            case Phase.EVIDENCE:
-                self._evident()
-            case Phase.AFTER:
+            case CapturePhase.EVIDENCE:
+                self._evidence_recorded()
+            case CapturePhase.AFTER:
                 self._after(took)
-            case Phase.DONE:
+            case CapturePhase.DONE:
                 pass
-        if self._armed_ns and self.phase in (Phase.AFTER, Phase.DONE):
+        if self._armed_ns and self.phase in (CapturePhase.AFTER, CapturePhase.DONE):
             self.capture_ns += perf_counter_ns() - self._armed_ns
             self._armed_ns = 0
         self._last_ns = perf_counter_ns()
@@ -258,21 +267,23 @@ class Session:
     def _waited(self, took: int | None) -> None:
         compiling = self._compiling()
         if took is None or compiling:
-            self._pace.begin()
+            self._timer.begin()
         else:
-            self._pace.step(took)
-        if self.steps >= self.plan.wait and not (compiling and self.steps < self.plan.wait + LONGEST_WAIT):
+            self._timer.step(took)
+        if self.steps >= self.schedule.wait and not (
+            compiling and self.steps < self.schedule.wait + LONGEST_WAIT
+        ):
             self._arm()
 
     def _arm(self) -> None:
-        self._pace.end()
+        self._timer.end()
         self._armed_ns = perf_counter_ns()
         self._peak_memory_bytes = peak_memory_bytes()
         self._captures += 1
-        self._capture = Capture(self.plan, self._folder / f"trace-{self._captures}.json")
+        self._capture = Capture(self.schedule, self._folder / f"trace-{self._captures}.json")
         self._capture.prepare()
-        self._left = self.plan.warmup
-        self.phase = Phase.WARMUP
+        self._left = self.schedule.warmup
+        self.phase = CapturePhase.WARMUP
         if not self._left:
             self._start()
 
@@ -290,47 +301,47 @@ class Session:
 
     def _start(self) -> None:
         assert self._capture is not None
-        self.taken = CaptureResult(self._capture.raw, peak_memory_bytes=self._peak_memory_bytes)
-        self._anchored = self.beat.kind
+        self.result = CaptureResult(self._capture.raw, peak_memory_bytes=self._peak_memory_bytes)
+        self._anchored = self.detector.kind
         self._modules.start()
-        self._left = self.plan.active
-        self.phase = Phase.ACTIVE
+        self._left = self.schedule.active
+        self.phase = CapturePhase.ACTIVE
         self._resident = resident_bytes() or 0
         self._capture.start(self.steps)
 
     def _recorded(self, took: int | None) -> None:
-        assert self._capture is not None and self.taken is not None and took is not None
+        assert self._capture is not None and self.result is not None and took is not None
         assert self._capture.step_name is not None
-        self.taken.steps.append(self._capture.step_name)
-        self.taken.step_ns.append(took)
+        self.result.steps.append(self._capture.step_name)
+        self.result.step_ns.append(took)
         self._left -= 1
-        why = self._too_large(self.taken) if self._left else None
+        why = self._too_large(self.result) if self._left else None
         if self._left and why is None:
             self._capture.next_step(self.steps)
             return
         if why:
-            self._say(f"stopped after {len(self.taken.steps)} of {self.plan.active} steps, {why}")
+            self._say(f"stopped after {len(self.result.steps)} of {self.schedule.active} steps, {why}")
         self._stop_active(self._capture)
         self._capture = None
-        self.phase = Phase.PAUSE
-        self._pace.begin()
-        if not self.plan.evidence:
+        self.phase = CapturePhase.PAUSE
+        self._timer.begin()
+        if not self.schedule.evidence:
             self._finished()
 
-    def _too_large(self, taken: CaptureResult) -> str | None:
+    def _too_large(self, result: CaptureResult) -> str | None:
         """Why no further step should be recorded."""
-        captured_ns = sum(taken.step_ns)
+        captured_ns = sum(result.step_ns)
         if captured_ns >= LONGEST_CAPTURE_NS:
             return f"which took {captured_ns / 1e9:.0f} s: a trace of more would be too large"
         if fills_memory((resident_bytes() or 0) - self._resident):
-            return "whose records would fill the memory if there were more"
+            return "whose records would fill the memory if it continued"
         return None
 
     def _stop_active(self, capture: Capture, *, unfinished: bool = False) -> None:
-        assert self.taken is not None
+        assert self.result is not None
         self._modules.recording = False
-        self.taken.unfinished = capture.step_name if unfinished else None
-        self.taken.autocast = self._modules.autocast
+        self.result.unfinished = capture.step_name if unfinished else None
+        self.result.autocast = self._modules.autocast
         capture.stop(unfinished=unfinished)
         self._keep_timings()
 
@@ -341,55 +352,55 @@ class Session:
         first has freed (torch/csrc/autograd/profiler_kineto.cpp, onFunctionExit).
         """
         if took is not None:
-            self._pace.step(took)
-        self._pace.end()
-        self.phase = Phase.EVIDENCE
+            self._timer.step(took)
+        self._timer.end()
+        self.phase = CapturePhase.EVIDENCE
         self._structure = (self._folder / "structure.json", self._folder / "execution.json")
-        self._capture = Capture(self.plan, *self._structure)
+        self._capture = Capture(self.schedule, *self._structure)
         self._capture.prepare()
         self._capture.start(self.steps)
 
-    def _evident(self) -> None:
-        assert self._capture is not None and self.taken is not None
+    def _evidence_recorded(self) -> None:
+        assert self._capture is not None and self.result is not None
         self._capture.stop()
         self._capture = None
-        self.taken.structure = self._structure
-        self._pace.begin()
+        self.result.structure = self._structure
+        self._timer.begin()
         self._finished()
 
     def _finished(self) -> None:
-        """All is captured: the modules are let go of, and so are optimizers once a few steps are timed."""
+        """All is captured: unwrap the modules, and the optimizers once a few more steps are timed."""
         self._modules.uninstall()
         self._left = 0
-        self.phase = Phase.AFTER if self.beat.kind != "forward" else Phase.DONE
+        self.phase = CapturePhase.AFTER if self.detector.kind != "forward" else CapturePhase.DONE
 
     def _after(self, took: int | None) -> None:
         if took is not None:
-            self._pace.step(took)
+            self._timer.step(took)
         self._left += 1
-        if self._left >= _LATER:
-            self._pace.end()
-            self.phase = Phase.DONE
+        if self._left >= _TIMED_AFTER:
+            self._timer.end()
+            self.phase = CapturePhase.DONE
             self._optimizers.over = True
 
     def _keep_timings(self) -> None:
         """A capture of all steps is never replaced by one of fewer."""
-        if self.taken is None:
+        if self.result is None:
             return
-        if len(self.taken.steps) >= self.plan.active:
-            self._whole = self.taken
+        if len(self.result.steps) >= self.schedule.active:
+            self._whole = self.result
         elif self._whole is not None:
-            self.taken = self._whole
-        self.taken.unprofiled_ns = list(self._pace.ns)
-        self._keep(self.taken)
+            self.result = self._whole
+        self.result.unprofiled_ns = list(self._timer.ns)
+        self._keep(self.result)
 
     def _failed(self, error: Exception) -> None:
-        """Let go of the script; what was kept stays kept. A recording that nobody stops would crash torch."""
-        capture, started = self._capture, self.phase in (Phase.ACTIVE, Phase.EVIDENCE)
-        self.phase, self._capture = Phase.DONE, None
+        """Detach from the script; saved results stay. A recording that is never stopped would crash torch."""
+        capture, started = self._capture, self.phase in (CapturePhase.ACTIVE, CapturePhase.EVIDENCE)
+        self.phase, self._capture = CapturePhase.DONE, None
         if capture is not None:
             with contextlib.suppress(Exception):
                 capture.abandon(started=started)
         self._modules.uninstall()
         self._optimizers.over = True
-        self._say(f"the capture was given up, the script goes on: {type(error).__name__}: {error}")
+        self._say(f"the capture was abandoned, the script continues: {type(error).__name__}: {error}")

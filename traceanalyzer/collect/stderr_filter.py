@@ -1,4 +1,4 @@
-"""Keeping the profiler's own log lines off the script's stderr, and nothing else."""
+"""Filter the profiler's own log lines out of the script's stderr, and nothing else."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# libkineto's SyncActivityProfilerHandler, torch's execution_trace_observer.cpp and CPUAllocator.cpp say
-# these on any run.
+# libkineto's SyncActivityProfilerHandler, torch's execution_trace_observer.cpp and CPUAllocator.cpp write
+# these lines in any run.
 _NOISE = (
     b"USDT:", b"STAGE:", b"Execution Trace Observer", b"Memory block of unknown size",
     b"External init callback must run in same thread",
@@ -17,8 +17,8 @@ _NOISE = (
 
 
 @contextmanager
-def hushed() -> Iterator[None]:
-    """Lines that C++ code writes to stderr meanwhile are held back; all but the known ones come after."""
+def stderr_filtered() -> Iterator[None]:
+    """Hold back what C++ code writes to stderr meanwhile; write all but the known log lines afterwards."""
     try:
         sys.stderr.flush()
         real = os.dup(2)

@@ -1,4 +1,4 @@
-"""What ends a step: the return of one optimizer's `step`, else of one module's outermost forward.
+"""Step detection: a step ends when one optimizer's `step` returns, else one module's outermost forward.
 
 The first optimizer to return is the anchor; others (a discriminator's, one for each parameter) do not
 count. A forward counts only in a script without optimizers, or whose optimizer never steps.
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Literal
 
-Kind = Literal["optimizer", "forward"]
+AnchorKind = Literal["optimizer", "forward"]
 
 SILENT_AFTER = 16  # returns of one other owner without one of the anchor; a GAN's critic steps up to 10 times
 PATIENCE = 50  # forwards without a step of the optimizer that exists; micro-batches of a step are fewer
@@ -22,7 +22,7 @@ class Tick(Enum):
 
     NOTHING = auto()
     STEP = auto()  # the step in progress has ended
-    RESTART = auto()  # as STEP, but of a new anchor: what was counted before does not count
+    RESTART = auto()  # as STEP, but of a new anchor: earlier steps do not count
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class StepDetector:
     """
 
     optimizer_exists: bool = False
-    kind: Kind | None = None  # of the anchor
+    kind: AnchorKind | None = None  # of the anchor
     _anchor: weakref.ref[object] | None = None
     _since: dict[int, int] = field(default_factory=dict)  # other owner -> returns since the anchor's last
     _waited: int = 0  # forwards while the optimizer was silent
@@ -54,7 +54,7 @@ class StepDetector:
                 return Tick.NOTHING
         return self._returned("forward", owner)
 
-    def _returned(self, kind: Kind, owner: object) -> Tick:
+    def _returned(self, kind: AnchorKind, owner: object) -> Tick:
         if self._anchor is None:
             self._taken_over(kind, owner)
             return Tick.STEP
@@ -67,7 +67,7 @@ class StepDetector:
             return Tick.NOTHING
         return self._taken_over(kind, owner)
 
-    def _taken_over(self, kind: Kind, owner: object) -> Tick:
+    def _taken_over(self, kind: AnchorKind, owner: object) -> Tick:
         self.kind, self._anchor = kind, weakref.ref(owner)
         self._since.clear()
         return Tick.RESTART

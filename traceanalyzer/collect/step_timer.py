@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from time import perf_counter_ns
 
-from traceanalyzer.collect.accelerator import in_use, synchronise
+from traceanalyzer.collect.accelerator import in_use, synchronize
 
 
 class StepTimer:
-    """Times of steps, in stretches. An accelerator lags behind the script: there a stretch is timed whole,
-    between two waits for it, and each of its steps is taken to have had an equal part.
+    """Times of steps in ns. On an accelerator, which lags behind the script, several steps are timed together
+    between two synchronizations, and each gets an equal part.
     """
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class StepTimer:
 
     def begin(self) -> None:
         """A stretch begins; one that was not ended does not count."""
-        synchronise()
+        synchronize()
         self._since, self._steps = perf_counter_ns(), 0
 
     def step(self, took_ns: int) -> None:
@@ -32,6 +32,6 @@ class StepTimer:
 
     def end(self) -> None:
         if self._since is not None and self._steps:
-            synchronise()
+            synchronize()
             self.ns += [(perf_counter_ns() - self._since) // self._steps] * self._steps
         self._since, self._steps = None, 0

@@ -1,4 +1,4 @@
-"""Writing a captured trace: the profiler's own text, our record in front of it, compressed, in one stroke."""
+"""Writing a captured trace atomically: the recording, then the profiler's own text, compressed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one operator call costs: FLOPs and compulsory bytes, or the reason why that is not known."""
+"""Trace in, Priced out: FLOPs and compulsory bytes of each operator call, or why it has no cost."""
 
 from traceanalyzer.cost.catalog import BUILT_IN, Formulas, formula_of, price_call
 from traceanalyzer.cost.classes import operator_class

@@ -91,9 +91,9 @@ def used(formulas: Sequence[Formula], names: Iterable[str]) -> tuple[Notice, ...
     priced = {name: formula.source for name in names if (formula := matching(name, own)) is not None}
     if not priced:
         return ()
-    told = ", ".join(f"{name} ({source})" for name, source in sorted(priced.items())[:_NAMED])
+    shown = ", ".join(f"{name} ({source})" for name, source in sorted(priced.items())[:_NAMED])
     more = f" and {len(priced) - _NAMED} more" if len(priced) > _NAMED else ""
-    return (Notice("user_formulas", f"priced by formulas of the user's own: {told}{more}", len(priced)),)
+    return (Notice("user_formulas", f"priced by formulas of the user's own: {shown}{more}", len(priced)),)
 
 
 def _of_package(entry: importlib.metadata.EntryPoint) -> tuple[Formula, ...]:

@@ -1,21 +1,21 @@
-"""The roofs of accelerators: a table as data, told apart by what a trace records, or given by the user."""
+"""Peaks and bandwidths of accelerators: a table, matched by what a trace records, or given by the user."""
 
 from traceanalyzer.device.match import DeviceMatch, find
-from traceanalyzer.device.options import cpu, from_file, named, override, part_named
+from traceanalyzer.device.options import cpu, from_file, named, override, spec_named
 from traceanalyzer.device.resolve import resolve
-from traceanalyzer.device.table import Part, parts
+from traceanalyzer.device.table import DeviceSpec, device_specs
 from traceanalyzer.device.toml import toml_block
 
 __all__ = [
     "DeviceMatch",
-    "Part",
+    "DeviceSpec",
     "cpu",
     "find",
     "from_file",
     "named",
     "override",
-    "part_named",
-    "parts",
+    "spec_named",
+    "device_specs",
     "resolve",
     "toml_block",
 ]

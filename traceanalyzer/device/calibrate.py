@@ -1,7 +1,7 @@
-"""Roofs measured on the machine at hand: what streams from memory, what multiplies, what a tiny op costs.
+"""Roofs of this machine, measured with PyTorch: bandwidth (byte/s), matmul peaks (FLOP/s), launch floor (ns).
 
-A roof is the best seen, not the usual, with every tensor counted as read once and written once, as the
-analysis counts it. Takes under five seconds on two cores and leaves PyTorch's random numbers and thread
+A roof is the best rate seen, not the usual one; every tensor counts as read once and written once, as in
+the analysis. Takes under five seconds on two cores and leaves PyTorch's random numbers and thread
 count as they were. `python -m traceanalyzer.device.calibrate` prints the CPU's roofs as one line of JSON.
 """
 
@@ -22,30 +22,30 @@ from typing import Any
 
 import msgspec
 
-from traceanalyzer.device.table import Part
+from traceanalyzer.device.table import DeviceSpec
 from traceanalyzer.records import CpuRoofs, Peak
 from traceanalyzer.records.errors import UsageError
 
 Once = Callable[[Callable[[], object]], float]  # runs a function; the seconds it took
 
 _CACHES = Path("/sys/devices/system/cpu")
-_COMMON_CACHE_BYTES = 32 * 2**20  # where the system does not tell the size of its last-level cache
-_LEAST_ARRAY_BYTES, _MOST_POOL_BYTES = 64 * 2**20, 2**30
+_DEFAULT_CACHE_BYTES = 32 * 2**20  # where the size of the last-level cache is unknown
+_MIN_ARRAY_BYTES, _MAX_POOL_BYTES = 64 * 2**20, 2**30
 _ARRAYS = 3  # of the triad, the kernel with the most
 _ALIGNMENT = 4096  # elements
 _STREAM_S = 1.2
 _TURN_S = 0.02  # short cases run more than once a turn: they fit between disturbances
 _WIDTHS = (256, 512, 1024, 2048)  # of square matrices that fit into caches and that do not
-_PRODUCT_S = {"fp32": 0.9, "bf16": 0.5, "fp64": 0.5, "fp16": 0.4}
+_MATMUL_S = {"fp32": 0.9, "bf16": 0.5, "fp64": 0.5, "fp16": 0.4}
 _NARROW = {"bf16", "fp16"}  # a CPU's element-wise code computes these in fp32
 _ADDS = 300
-_QUIET = 0.5  # a load of so much for each processor spoils nothing yet
+_QUIET_LOAD = 0.5  # load per processor that does not distort the measurement
 DTYPES = {"fp32": "float32", "tf32": "float32", "fp64": "float64", "bf16": "bfloat16", "fp16": "float16"}
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Something to time, and how many bytes or FLOPs it is worth."""
+    """A function to time, and the bytes or FLOPs of one call."""
 
     what: str
     amount: float
@@ -54,28 +54,28 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """The best that a case did."""
+    """The best rate of a case, in bytes or FLOPs per second."""
 
     what: str
     per_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """Everything measured of one device; `part` is what a device file says of it."""
+class Calibration:
+    """Everything measured of one device; `spec` is what a device file says of it."""
 
-    part: Part
+    spec: DeviceSpec
     streams: tuple[Rate, ...]  # fastest first
-    products: tuple[tuple[Peak, str], ...]  # with the product that did it
+    matmuls: tuple[tuple[Peak, str], ...]  # with the matmul that reached it
     threads: int | None = None  # of a CPU
-    busy: float | None = None  # processors others kept busy before, where that is many
+    busy: float | None = None  # load average before, where it was high
 
     def cpu_roofs(self) -> CpuRoofs:
         """As `recording.cpu_roofs` has it."""
-        part = self.part
+        spec = self.spec
         return CpuRoofs(
-            name=part.names[0], bandwidth_bytes_per_s=self.streams[0].per_s, peaks=part.peaks,
-            launch_floor_ns=part.launch_floor_ns, threads=self.threads,
+            name=spec.names[0], bandwidth_bytes_per_s=self.streams[0].per_s, peaks=spec.peaks,
+            launch_floor_ns=spec.launch_floor_ns, threads=self.threads,
         )  # fmt: skip
 
 
@@ -84,31 +84,31 @@ def cpu_roofs(threads: int | None = None) -> CpuRoofs:
     return measure_cpu(threads).cpu_roofs()
 
 
-def measure_cpu(threads: int | None = None) -> Measured:
+def measure_cpu(threads: int | None = None) -> Calibration:
     """The CPU's roofs and what they were measured with.
 
-    Products and element-wise code run on the same multiply-add units of most CPUs, and no chain of eager
-    element-wise ops can show their rate: each reads and writes memory. So the best fp32 and fp64 products
-    stand for the vector engine as well, as what it can do at least. Where a CPU has a separate matrix unit
+    Matmuls and element-wise code run on the same multiply-add units of most CPUs, and no chain of eager
+    element-wise ops can show their rate: each reads and writes memory. So the best fp32 and fp64 matmul
+    rates stand for the vector engine as well, as a lower bound. Where a CPU has a separate matrix unit
     for these (Apple's, Arm's SME), that is too much for the vector engine.
     """
     torch = imported_torch()
     name, busy = processor(), _busy()
     with _threads(torch, threads) as count:
         fastest = streams(torch, "cpu", _pool_bytes(), on_cpu, _STREAM_S)
-        products = tuple(_cpu_products(torch))
+        matmuls = tuple(_cpu_matmuls(torch))
         floor = launch_floor_ns(torch)
-    vector = [Peak("vector", p.precision, p.flop_per_s) for p, _ in products if p.precision not in _NARROW]
-    part = Part(
+    vector = [Peak("vector", p.precision, p.flop_per_s) for p, _ in matmuls if p.precision not in _NARROW]
+    spec = DeviceSpec(
         id=slug(name), kind="cpu", names=(name,), bandwidth_bytes_per_s=fastest[0].per_s,
-        peaks=(*vector, *(p for p, _ in products)), launch_floor_ns=floor, confidence="measured",
+        peaks=(*vector, *(p for p, _ in matmuls)), launch_floor_ns=floor, confidence="measured",
         source=f"measured with torch {torch.__version__} and {count} threads on {name}: memory by "
-        f"{fastest[0].what}, products by square matrices and a convolution",
-        note="Vector peaks are those of the products: the same units of a CPU do both."
+        f"{fastest[0].what}, matmuls of square matrices and a convolution",
+        note="Vector peaks are those of the matmuls: the same units of a CPU do both."
         + (f" Measured while others kept the machine busy (load {busy:.1f})." if busy else ""),
         calibrated=True,
     )  # fmt: skip
-    return Measured(part, fastest, products, count, busy)
+    return Calibration(spec, fastest, matmuls, count, busy)
 
 
 def imported_torch() -> Any:
@@ -124,7 +124,7 @@ def imported_torch() -> Any:
 
 
 def processor() -> str:
-    """The CPU's name, as the system tells it."""
+    """The CPU's name, from the system."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.exists() else []
     names = (line.partition(": ")[2].strip() for line in lines if line.startswith("model name"))
@@ -138,7 +138,7 @@ def slug(name: str) -> str:
 
 
 def cache_bytes(root: Path = _CACHES) -> int | None:
-    """All of the last-level caches together; None where the system does not tell."""
+    """All of the last-level caches together; None where unknown."""
     levels: dict[int, dict[str, int]] = {}
     for folder in root.glob("cpu[0-9]*/cache/index[0-9]*"):
         try:
@@ -157,14 +157,14 @@ def _pool_bytes() -> int:
 
     Less than four times the caches in all would measure the caches. UsageError where that is not free.
     """
-    caches = cache_bytes() or _COMMON_CACHE_BYTES
-    wanted = _ARRAYS * max(_LEAST_ARRAY_BYTES, 4 * caches)
+    caches = cache_bytes() or _DEFAULT_CACHE_BYTES
+    wanted = _ARRAYS * max(_MIN_ARRAY_BYTES, 4 * caches)
     free = available_bytes()
-    size = min(wanted, _MOST_POOL_BYTES if free is None else max(_MOST_POOL_BYTES, free // 8),
+    size = min(wanted, _MAX_POOL_BYTES if free is None else max(_MAX_POOL_BYTES, free // 8),
                wanted if free is None else free // 2)  # fmt: skip
     if size < 4 * caches:
         raise UsageError(
-            f"{(free or 0) / 1e6:.0f} MB of memory are free: too few to measure past caches of "
+            f"{(free or 0) / 1e6:.0f} MB of memory are free: too little to measure beyond caches of "
             f"{caches / 1e6:.0f} MB",
             fix="free some memory, or give the roofs with --bandwidth and --peak",
         )
@@ -172,7 +172,7 @@ def _pool_bytes() -> int:
 
 
 def available_bytes(root: Path = Path("/")) -> int | None:
-    """Memory that can be had without swapping, within the limit of the control group; None: not known."""
+    """Memory that can be had without swapping, within the limit of the control group; None: unknown."""
     found = [_meminfo(root / "proc/meminfo")]
     for limit, used in _CGROUP_FILES:
         try:
@@ -203,12 +203,12 @@ _CGROUP_FILES = (
 
 
 def _busy() -> float | None:
-    """The load of the last minute, where it may have spoilt what is measured."""
+    """The load of the last minute, where it may have distorted the measurement."""
     try:
         load = os.getloadavg()[0]
-    except (AttributeError, OSError):  # not a system that tells
+    except (AttributeError, OSError):  # not available on this system
         return None
-    return load if load > _QUIET * (os.cpu_count() or 1) else None
+    return load if load > _QUIET_LOAD * (os.cpu_count() or 1) else None
 
 
 def on_cpu(function: Callable[[], object]) -> float:
@@ -245,7 +245,7 @@ def streams(torch: Any, device: str, size: int, once: Once, seconds: float) -> t
     """Bytes a second of streams through `size` bytes, divided into one, two or three arrays.
 
     Most CPUs read what an op is about to overwrite, unless it was read anyway: such traffic is not counted,
-    so copy, add and triad show less there than what works in place.
+    so copy, add and triad show lower rates there than in-place operations.
     """
     elements = max(size // 4 // (6 * _ALIGNMENT), 1) * 6 * _ALIGNMENT
     pool = torch.ones(elements, device=device)
@@ -265,7 +265,7 @@ def streams(torch: Any, device: str, size: int, once: Once, seconds: float) -> t
 
 
 def square(torch: Any, precision: str, width: int, device: str) -> Case:
-    """A product of two square matrices of noise that nobody else's random numbers pay for."""
+    """A matmul of two square random matrices, from a generator of its own."""
     noise = torch.Generator(device).manual_seed(0)
     dtype = getattr(torch, DTYPES[precision])
     a, b = (torch.rand(width, width, generator=noise, device=device).to(dtype) for _ in range(2))
@@ -273,8 +273,8 @@ def square(torch: Any, precision: str, width: int, device: str) -> Case:
     return Case(f"{width} x {width}", 2.0 * width**3, lambda: torch.mm(a, b, out=out))
 
 
-def fastest_product(cases: Iterator[Case], once: Once, seconds: float) -> Rate:
-    """The best of the products, small ones first; without those that would not fit into the time."""
+def fastest_matmul(cases: Iterator[Case], once: Once, seconds: float) -> Rate:
+    """The best of the matmuls, small ones first; without those that would exceed the time limit."""
     end = time.perf_counter() + seconds
     tried: list[Case] = []
     best = 0.0
@@ -287,10 +287,10 @@ def fastest_product(cases: Iterator[Case], once: Once, seconds: float) -> Rate:
     return rates(tried, once, end - time.perf_counter())[0]
 
 
-def _cpu_products(torch: Any) -> Iterator[tuple[Peak, str]]:
-    for precision, seconds in _PRODUCT_S.items():
+def _cpu_matmuls(torch: Any) -> Iterator[tuple[Peak, str]]:
+    for precision, seconds in _MATMUL_S.items():
         try:
-            found = fastest_product(_cpu_cases(torch, precision), on_cpu, seconds)
+            found = fastest_matmul(_cpu_cases(torch, precision), on_cpu, seconds)
         except RuntimeError:  # this build does not multiply in this precision
             continue
         yield Peak("matrix", precision, found.per_s), found.what
@@ -307,7 +307,7 @@ def _cpu_cases(torch: Any, precision: str) -> Iterator[Case]:
 
 
 def launch_floor_ns(torch: Any, device: str = "cpu") -> int | None:
-    """What the profiler shows of an addition of one element: the op's own time, on a GPU its kernel's."""
+    """Median ns of a one-element addition under the profiler: the op's self time, on a GPU its kernel's."""
     one = torch.ones(1, device=device)
     activity = torch.profiler.ProfilerActivity
     kinds = [activity.CPU] if device == "cpu" else [activity.CPU, getattr(activity, device.upper())]

@@ -1,7 +1,7 @@
 """Roofs of the GPU that PyTorch uses here (CUDA, ROCm, XPU), measured with its own events.
 
-What cannot be measured so, such as the vector engine where products run on another, is the table's where
-the part is known. A precision in which the part or this build does not multiply is left out.
+What cannot be measured this way, such as the vector engine where matmuls run on the matrix engine, comes from
+the table where the device is in it. A precision without matmul on this device or build is left out.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from traceanalyzer.device.calibrate import (
+    Calibration,
     Case,
-    Measured,
     Once,
     Rate,
-    fastest_product,
+    fastest_matmul,
     imported_torch,
     launch_floor_ns,
     slug,
@@ -23,12 +23,12 @@ from traceanalyzer.device.calibrate import (
     streams,
 )
 from traceanalyzer.device.match import find
-from traceanalyzer.device.table import ENGINES, Part, by_id
+from traceanalyzer.device.table import ENGINES, DeviceSpec, by_id
 from traceanalyzer.records import Engine, Peak
 from traceanalyzer.records.trace import DeviceProperties
 
 _POOL_BYTES = 3 * 2**30  # three arrays of 1 GiB, far more than any L2
-_STREAM_S, _PRODUCT_S = 1.0, 1.0
+_STREAM_S, _MATMUL_S = 1.0, 1.0
 _WIDTHS = (2048, 4096, 8192)
 _PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "fp8", "fp64")
 _TF32_GAIN = 1.3  # a part without TF32 is as fast with it allowed as without
@@ -41,39 +41,41 @@ def gpu_name() -> str | None:
     return str(_module(torch, backend).get_device_properties(0).name) if backend else None
 
 
-def measure_gpu() -> Measured:
+def measure_gpu() -> Calibration:
     """The roofs of GPU 0; only where `gpu_name` gives one."""
     torch = imported_torch()
     backend = _backend(torch)
     assert backend is not None, "the caller asks gpu_name first"
     module = _module(torch, backend)
     properties = module.get_device_properties(0)
-    known = _known(torch, properties)
+    known = _table_spec(torch, properties)
     once = _timer(module)
     memory = int(properties.total_memory)
     with torch.no_grad():
         fastest = streams(torch, backend, min(_POOL_BYTES, memory // 4), once, _STREAM_S)
-        products = _without_useless_tf32(tuple(_products(torch, backend, known, memory, once)))
+        matmuls = _without_useless_tf32(tuple(_matmuls(torch, backend, known, memory, once)))
         floor = launch_floor_ns(torch, backend)
-    return Measured(_part(torch, str(properties.name), known, fastest[0], products, floor), fastest, products)
+    return Calibration(
+        _spec(torch, str(properties.name), known, fastest[0], matmuls, floor), fastest, matmuls
+    )
 
 
-def _part(
-    torch: Any, name: str, known: Part | None, stream: Rate, products: tuple[tuple[Peak, str], ...],
+def _spec(
+    torch: Any, name: str, known: DeviceSpec | None, stream: Rate, matmuls: tuple[tuple[Peak, str], ...],
     floor: int | None,
-) -> Part:  # fmt: skip
+) -> DeviceSpec:  # fmt: skip
     peaks = {(p.engine, p.precision): p for p in known.peaks} if known else {}
-    measured = {(p.engine, p.precision): p for p, _ in products}
+    measured = {(p.engine, p.precision): p for p, _ in matmuls}
     rest = ", ".join(" ".join(key) for key in peaks if key not in measured)
     ordered = tuple(sorted((peaks | measured).values(), key=lambda p: ENGINES.index(p.engine)))
-    return Part(
+    return DeviceSpec(
         id=known.id if known else slug(name), names=(name,), vendor=known.vendor if known else "",
         generation=known.generation if known else "", peaks=ordered,
         compute_capability=known.compute_capability if known else None,
         multiprocessors=known.multiprocessors if known else None,
         bandwidth_bytes_per_s=stream.per_s, l2_bytes=known.l2_bytes if known else None,
         launch_floor_ns=floor, confidence="measured", calibrated=True,
-        source=f"measured with torch {torch.__version__} on {name}: memory by {stream.what}, products by "
+        source=f"measured with torch {torch.__version__} on {name}: memory by {stream.what}, matmuls of "
         "square matrices",
         note=f"Not measured but {known.id}'s of the table: {rest}." if known and rest else "",
     )  # fmt: skip
@@ -91,8 +93,8 @@ def _module(torch: Any, backend: str) -> Any:
     return getattr(torch, backend)
 
 
-def _known(torch: Any, properties: Any) -> Part | None:
-    """The table's part, told as it would be from a trace recorded here."""
+def _table_spec(torch: Any, properties: Any) -> DeviceSpec | None:
+    """The table's entry, matched as it would be from a trace recorded here."""
     count = getattr(properties, "multi_processor_count", None)
     amd = getattr(torch.version, "hip", None) is not None
     numbered = hasattr(properties, "major") and not amd
@@ -118,22 +120,22 @@ def _timer(module: Any) -> Once:
     return once
 
 
-def _products(
-    torch: Any, backend: str, known: Part | None, memory: int, once: Once
+def _matmuls(
+    torch: Any, backend: str, known: DeviceSpec | None, memory: int, once: Once
 ) -> Iterator[tuple[Peak, str]]:
     for precision in _PRECISIONS:
         engine = _engine(known, precision)
         if engine is None:
             continue
         try:
-            with _fp32_products(torch, "high" if precision == "tf32" else "highest"):
-                found = fastest_product(_cases(torch, backend, precision, memory), once, _PRODUCT_S)
+            with _fp32_matmuls(torch, "high" if precision == "tf32" else "highest"):
+                found = fastest_matmul(_cases(torch, backend, precision, memory), once, _MATMUL_S)
         except (RuntimeError, AttributeError, TypeError, ValueError):  # not this part's, or not this build's
             continue
         yield Peak(engine, precision, found.per_s), found.what
 
 
-def _engine(known: Part | None, precision: str) -> Engine | None:
+def _engine(known: DeviceSpec | None, precision: str) -> Engine | None:
     """Which engine multiplies; None where the table knows of none. The matrix engine where both do."""
     if known is not None:
         return next((engine for engine in reversed(ENGINES) if known.peak(engine, precision)), None)
@@ -164,8 +166,8 @@ def _fp8_square(torch: Any, width: int, backend: str) -> Case:
 
 
 @contextmanager
-def _fp32_products(torch: Any, how: str) -> Iterator[None]:
-    """`highest` is full fp32, `high` allows TF32; put back afterwards."""
+def _fp32_matmuls(torch: Any, how: str) -> Iterator[None]:
+    """`highest` is full fp32, `high` allows TF32; restored afterwards."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(how)
     try:
@@ -174,9 +176,9 @@ def _fp32_products(torch: Any, how: str) -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-def _without_useless_tf32(products: tuple[tuple[Peak, str], ...]) -> tuple[tuple[Peak, str], ...]:
-    full = next((p.flop_per_s for p, _ in products if p.precision == "fp32"), 0.0)
+def _without_useless_tf32(matmuls: tuple[tuple[Peak, str], ...]) -> tuple[tuple[Peak, str], ...]:
+    full = next((p.flop_per_s for p, _ in matmuls if p.precision == "fp32"), 0.0)
     return tuple(
-        (peak, what) for peak, what in products
+        (peak, what) for peak, what in matmuls
         if peak.precision != "tf32" or peak.flop_per_s > _TF32_GAIN * full
     )  # fmt: skip

@@ -1,7 +1,7 @@
-"""Which part of the table a trace ran on, from the name, memory and multiprocessors it records.
+"""Match a trace's device with the table, by the name, memory size and multiprocessor count that it records.
 
-A trace records no clock, bandwidth, cache size or MIG flag, so the name is matched whole and then
-confirmed. What cannot be told stays unknown: no default, and never the analysing machine's own device.
+A trace records no clock, bandwidth, cache size or MIG flag, so the name is matched whole and then confirmed
+by the rest. What does not match stays unknown: no default, and never the device of the analyzing machine.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from traceanalyzer.device.names import has_board_code, is_amd, normalised, telling_words, words_of
-from traceanalyzer.device.table import How, Part, parts
+from traceanalyzer.device.names import has_board_code, is_amd, normalized, product_words, words_of
+from traceanalyzer.device.table import DeviceSpec, How, device_specs
 from traceanalyzer.records import Device, Notice, Peak
 from traceanalyzer.records.trace import DeviceProperties
 from traceanalyzer.records.units import si
 
 # totalGlobalMem in GiB against the marketed GB: GDDR parts reserve up to 8 % for ECC, HBM parts up to 2 %.
 _MEMORY_RANGE = (0.90, 1.02)
-_SAME_SHARE = 0.10  # a slice shrinks "in proportion" if memory and multiprocessors shrink alike to so much
+_SLICE_TOLERANCE = (
+    0.10  # a slice shrinks "in proportion" if memory and multiprocessors shrink alike to so much
+)
 _OPTIONS = (
     "--device NAME (see `traceanalyze devices`), --device-file FILE.toml, or both --bandwidth 3.35TB/s "
     "and --peak bf16=989T --peak vector:fp32=67T with this device's own dense figures"
@@ -28,11 +30,11 @@ _OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class DeviceMatch:
-    """The device, and what a reader must know about how it was told."""
+    """The device of an analysis, and the notices about how it was found."""
 
     device: Device
     warnings: tuple[Notice, ...] = ()
-    launch_floor_ns: int | None = None  # measured on it; None: the trace's own short kernels tell
+    launch_floor_ns: int | None = None  # measured on the device; None: taken from the trace's short kernels
 
 
 def find(properties: DeviceProperties | None, *, amd: bool = False) -> DeviceMatch:
@@ -40,19 +42,19 @@ def find(properties: DeviceProperties | None, *, amd: bool = False) -> DeviceMat
     if properties is None:
         return _unknown(None, "the trace has no deviceProperties", ())
     theirs = amd or properties.warp_size == 64 or is_amd(properties.name)
-    table = [part for part in parts() if (part.vendor == "AMD") == theirs]
-    exact = [p for p in table if normalised(properties.name) in map(normalised, p.names)]
+    table = [spec for spec in device_specs() if (spec.vendor == "AMD") == theirs]
+    exact = [p for p in table if normalized(properties.name) in map(normalized, p.names)]
     named = exact or _longest_contained(properties.name, table)
-    for part in named:
-        if _agrees(part, properties):
-            return _found(part, properties, "trace" if exact else "inferred")
-    for part in named:
-        if _is_slice(part, properties):
-            return _slice(part, properties)
+    for spec in named:
+        if _agrees(spec, properties):
+            return _found(spec, properties, "trace" if exact else "inferred")
+    for spec in named:
+        if _is_slice(spec, properties):
+            return _slice(spec, properties)
     return _by_properties(properties, table)
 
 
-def _longest_contained(name: str, table: Sequence[Part]) -> list[Part]:
+def _longest_contained(name: str, table: Sequence[DeviceSpec]) -> list[DeviceSpec]:
     """The parts whose whole name stands in `name` among other words, the longest such names only."""
     words = words_of(name)
     sizes = {p.id: max((len(words_of(n)) for n in p.names if words_of(n) <= words), default=0) for p in table}
@@ -60,84 +62,86 @@ def _longest_contained(name: str, table: Sequence[Part]) -> list[Part]:
     return [p for p in table if longest and sizes[p.id] == longest]
 
 
-def _agrees(part: Part, properties: DeviceProperties) -> bool:
+def _agrees(spec: DeviceSpec, properties: DeviceProperties) -> bool:
     """Nothing recorded speaks against the part; a MIG slice has to show its size."""
     count = properties.multiprocessors
     if count is None and "mig" in words_of(properties.name):
         return False
-    return _memory_agrees(part, properties.memory_bytes) and count in (None, part.multiprocessors)
+    return _memory_agrees(spec, properties.memory_bytes) and count in (None, spec.multiprocessors)
 
 
-def _memory_agrees(part: Part, memory_bytes: int | None) -> bool:
-    if memory_bytes is None or not part.memory_gb:
+def _memory_agrees(spec: DeviceSpec, memory_bytes: int | None) -> bool:
+    if memory_bytes is None or not spec.memory_gb:
         return True
     low, high = _MEMORY_RANGE
-    return any(low <= memory_bytes / 2**30 / size <= high for size in part.memory_gb)
+    return any(low <= memory_bytes / 2**30 / size <= high for size in spec.memory_gb)
 
 
-def _is_slice(part: Part, properties: DeviceProperties) -> bool:
+def _is_slice(spec: DeviceSpec, properties: DeviceProperties) -> bool:
     """Fewer multiprocessors than the part has, and no more memory: MIG, a partition, a cut part."""
     count, memory = properties.multiprocessors, properties.memory_bytes
-    if count is None or part.multiprocessors is None or not 0 < count < part.multiprocessors:
+    if count is None or spec.multiprocessors is None or not 0 < count < spec.multiprocessors:
         return False
-    return memory is None or not part.memory_gb or memory / 2**30 <= _MEMORY_RANGE[1] * max(part.memory_gb)
+    return memory is None or not spec.memory_gb or memory / 2**30 <= _MEMORY_RANGE[1] * max(spec.memory_gb)
 
 
-def _found(part: Part, properties: DeviceProperties, how: How) -> DeviceMatch:
-    told = "by its name" if how == "trace" else f"by the words of its name {properties.name!r}"
+def _found(spec: DeviceSpec, properties: DeviceProperties, how: How) -> DeviceMatch:
+    evidence = "by its name" if how == "trace" else f"by the words of its name {properties.name!r}"
     recorded = {"memory": properties.memory_bytes, "multiprocessors": properties.multiprocessors}
     facts = [word for word, value in recorded.items() if value]
-    told += f", confirmed by {' and '.join(facts)}" if facts else ", not confirmed by anything else"
-    device = part.device(how=how, provenance=f"{part.id}, told {told}. {part.origin()}", name=properties.name)
+    evidence += f", confirmed by {' and '.join(facts)}" if facts else ", not confirmed by anything else"
+    device = spec.device(
+        how=how, provenance=f"{spec.id}, identified {evidence}. {spec.origin()}", name=properties.name
+    )
     warnings = []
     if how == "inferred":
-        message = f"{properties.name!r} is taken for a {part.id}; if it is not, give --device NAME"
+        message = f"{properties.name!r} is taken for a {spec.id}; if it is not, give --device NAME"
         warnings.append(Notice("device_inferred", message))
-    if part.bandwidth_bytes_per_s is None:
+    if spec.bandwidth_bytes_per_s is None:
         message = f"no bandwidth is published for {properties.name!r}: verdicts need --bandwidth"
         warnings.append(Notice("no_bandwidth", message))
     return DeviceMatch(device, tuple(warnings))
 
 
-def _slice(part: Part, properties: DeviceProperties) -> DeviceMatch:
+def _slice(spec: DeviceSpec, properties: DeviceProperties) -> DeviceMatch:
     """Compute by the share of multiprocessors; bandwidth only where memory shrank alike."""
-    assert properties.multiprocessors and part.multiprocessors  # _is_slice
-    share = properties.multiprocessors / part.multiprocessors
-    memory = _memory_share(part, properties.memory_bytes)
-    alike = memory is not None and math.isclose(memory, share, rel_tol=_SAME_SHARE)
+    assert properties.multiprocessors and spec.multiprocessors  # _is_slice
+    share = properties.multiprocessors / spec.multiprocessors
+    memory = _memory_share(spec, properties.memory_bytes)
+    alike = memory is not None and math.isclose(memory, share, rel_tol=_SLICE_TOLERANCE)
     scale = memory if alike and memory is not None else None
-    rate, cache = part.bandwidth_bytes_per_s, part.l2_bytes
+    rate, cache = spec.bandwidth_bytes_per_s, spec.l2_bytes
     scaled = replace(
-        part,
+        spec,
         multiprocessors=properties.multiprocessors,
-        peaks=tuple(Peak(p.engine, p.precision, p.flop_per_s * share) for p in part.peaks),
+        peaks=tuple(Peak(p.engine, p.precision, p.flop_per_s * share) for p in spec.peaks),
         bandwidth_bytes_per_s=rate * scale if rate and scale else None,
         l2_bytes=round(cache * scale) if cache and scale else None,
     )
-    what = f"{properties.multiprocessors} of the {part.multiprocessors} multiprocessors of a {part.id}"
+    what = f"{properties.multiprocessors} of the {spec.multiprocessors} multiprocessors of a {spec.id}"
     band = (
         f"bandwidth scaled to its {scale:.0%} of the memory"
         if scale
-        else "its bandwidth cannot be told from the trace: give --bandwidth"
+        else "its bandwidth is not in the trace: give --bandwidth"
     )
     device = scaled.device(
         how="inferred",
         name=properties.name,
-        provenance=f"{what}: peaks scaled by {share:.3f}, {band}. {part.origin()}",
+        provenance=f"{what}: peaks scaled by {share:.3f}, {band}. {spec.origin()}",
     )
     message = f"{properties.name!r} has {what}; compute is scaled, {band}"
     return DeviceMatch(device, (Notice("device_slice", message),))
 
 
-def _memory_share(part: Part, memory_bytes: int | None) -> float | None:
-    if memory_bytes is None or not part.memory_gb:
+def _memory_share(spec: DeviceSpec, memory_bytes: int | None) -> float | None:
+    if memory_bytes is None or not spec.memory_gb:
         return None
-    return memory_bytes / 2**30 / max(part.memory_gb)
+    return memory_bytes / 2**30 / max(spec.memory_gb)
 
 
-def _by_properties(properties: DeviceProperties, table: Sequence[Part]) -> DeviceMatch:
+def _by_properties(properties: DeviceProperties, table: Sequence[DeviceSpec]) -> DeviceMatch:
     """A name that says nothing or too little: everything else recorded must name the part."""
-    telling = telling_words(properties.name)
+    telling = product_words(properties.name)
     same = [p for p in table if _same_hardware(p, properties)]
     fits = [p for p in same if any(telling <= words_of(name) for name in p.names)]
     if not fits:
@@ -149,26 +153,28 @@ def _by_properties(properties: DeviceProperties, table: Sequence[Part]) -> Devic
     return _common(taken or fits, fits, properties)
 
 
-def _same_hardware(part: Part, properties: DeviceProperties) -> bool:
+def _same_hardware(spec: DeviceSpec, properties: DeviceProperties) -> bool:
     """Memory, multiprocessors and compute capability are all recorded and all agree."""
-    if properties.memory_bytes is None or properties.multiprocessors is None or not part.memory_gb:
+    if properties.memory_bytes is None or properties.multiprocessors is None or not spec.memory_gb:
         return False
-    theirs, ours = properties.compute_capability, part.compute_capability or ""
+    theirs, ours = properties.compute_capability, spec.compute_capability or ""
     if theirs is not None and ours.startswith("gfx"):
         theirs, ours = theirs.replace(".", ""), ours[3:5]  # ROCm reports gfx942 as 9.4
-    return theirs in (None, ours) and _agrees(part, properties)
+    return theirs in (None, ours) and _agrees(spec, properties)
 
 
-def _common(taken: Sequence[Part], fits: Sequence[Part], properties: DeviceProperties) -> DeviceMatch:
+def _common(
+    taken: Sequence[DeviceSpec], fits: Sequence[DeviceSpec], properties: DeviceProperties
+) -> DeviceMatch:
     """What all that are taken have in common; where they differ there is no figure."""
     first = taken[0]
     alike = [all(p.peak(k.engine, k.precision) == k.flop_per_s for p in taken) for k in first.peaks]
     peaks = tuple(peak for peak, same in zip(first.peaks, alike, strict=True) if same)
-    bands = {part.bandwidth_bytes_per_s for part in taken}
-    name = first.id if all(alike) and len(bands) == 1 else "/".join(part.id for part in taken)
+    bands = {spec.bandwidth_bytes_per_s for spec in taken}
+    name = first.id if all(alike) and len(bands) == 1 else "/".join(spec.id for spec in taken)
     rate = bands.pop() if len(bands) == 1 else None
     shared = replace(first, id=name, peaks=peaks, bandwidth_bytes_per_s=rate)
-    ids = ", ".join(part.id for part in fits)
+    ids = ", ".join(spec.id for spec in fits)
     said = properties.name or "no name"
     why = f"the trace says {said!r}; memory, multiprocessors and compute capability fit {ids}"
     provenance = f"{name}: {why}. {first.origin()}"
@@ -178,20 +184,20 @@ def _common(taken: Sequence[Part], fits: Sequence[Part], properties: DevicePrope
         return DeviceMatch(device)
     span = f"{si(rates[0], 'B/s')} to {si(rates[-1], 'B/s')} ({rates[-1] / rates[0] - 1:.0%} apart)"
     choice = f"{first.id} is taken" if device.bandwidth_bytes_per_s else "no bandwidth is taken"
-    message = f"{why}, whose bandwidths are {span}: {choice}; give --device NAME to say which it is"
+    message = f"{why}, whose bandwidths are {span}: {choice}; give --device NAME to choose one"
     return DeviceMatch(device, (Notice("device_inferred", message),))
 
 
-def _similar(name: str, table: Sequence[Part]) -> list[Part]:
-    known = {normalised(n): part for part in table for n in part.names}
-    close = difflib.get_close_matches(normalised(name), known, n=3, cutoff=0.5)
+def _similar(name: str, table: Sequence[DeviceSpec]) -> list[DeviceSpec]:
+    known = {normalized(n): spec for spec in table for n in spec.names}
+    close = difflib.get_close_matches(normalized(name), known, n=3, cutoff=0.5)
     return list({known[text].id: known[text] for text in close}.values())
 
 
-def _unknown(properties: DeviceProperties | None, why: str, near: Sequence[Part]) -> DeviceMatch:
+def _unknown(properties: DeviceProperties | None, why: str, near: Sequence[DeviceSpec]) -> DeviceMatch:
     """No device: times and intensities stay, verdicts need one of the options named here."""
     like = f" Nearest in the table: {', '.join(p.id for p in near[:4])}." if near else ""
-    message = f"{why}, so nothing is held against a roof.{like} Give {_OPTIONS}."
+    message = f"{why}, so nothing is compared with a roof.{like} Give {_OPTIONS}."
     device = Device(
         id="unknown",
         name=properties.name if properties else "",

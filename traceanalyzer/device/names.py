@@ -10,7 +10,7 @@ _OPTIONAL = ("nvidia", "tesla", "amd")
 _NAMELESS = frozenset({"", "radeon graphics", "graphics device"})
 
 
-def normalised(name: str) -> str:
+def normalized(name: str) -> str:
     """Lower case, single spaces, without the vendor words that some drivers put in front."""
     words = name.lower().replace("(r)", "").replace("(tm)", "").split()
     while words and words[0] in _OPTIONAL:
@@ -20,7 +20,7 @@ def normalised(name: str) -> str:
 
 def words_of(name: str) -> frozenset[str]:
     """The words of a name; hyphens separate words too."""
-    return frozenset(w for w in re.split(r"[\s\-/]+", normalised(name)) if w)
+    return frozenset(w for w in re.split(r"[\s\-/]+", normalized(name)) if w)
 
 
 def has_board_code(name: str) -> bool:
@@ -28,9 +28,9 @@ def has_board_code(name: str) -> bool:
     return _BOARD_CODE.search(name.lower()) is not None
 
 
-def telling_words(name: str) -> frozenset[str]:
+def product_words(name: str) -> frozenset[str]:
     """What a name says about the product: none where it is empty, generic or only a board code."""
-    text = _BOARD_CODE.sub(" ", normalised(name)).strip(" -")
+    text = _BOARD_CODE.sub(" ", normalized(name)).strip(" -")
     return frozenset() if text in _NAMELESS else words_of(text)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from traceanalyzer.device.names import normalised, words_of
-from traceanalyzer.device.table import ENGINES, PRECISIONS, Part, parse, parts
+from traceanalyzer.device.names import normalized, words_of
+from traceanalyzer.device.table import ENGINES, PRECISIONS, DeviceSpec, device_specs, parse
 from traceanalyzer.records import CpuRoofs, Device, Engine, Peak
 from traceanalyzer.records.errors import DeviceError
 from traceanalyzer.records.units import parse_quantity, si
@@ -19,20 +19,20 @@ _VECTOR_FIRST = ("fp32", "fp64")  # `--peak fp32=67T`: what is meant without an 
 
 def named(name: str) -> Device:
     """The device of `--device`; DeviceError lists what is close."""
-    part = part_named(name)
-    return part.device(how="flag", provenance=f"{part.id}, given with --device. {part.origin()}")
+    spec = spec_named(name)
+    return spec.device(how="flag", provenance=f"{spec.id}, given with --device. {spec.origin()}")
 
 
-def part_named(name: str) -> Part:
+def spec_named(name: str) -> DeviceSpec:
     """The part with this id or this whole name; case does not matter.
 
-    "NVIDIA H100" in a trace is one product, but who types it means any H100: a part whose bandwidth is
-    not known is taken by its id only.
+    "NVIDIA H100" in a trace is one product, but a user who types it means any H100: a part whose bandwidth is
+    not known is found by its id only.
     """
-    wanted = normalised(name)
-    for part in parts():
-        if wanted == part.id or (part.bandwidth_bytes_per_s and wanted in map(normalised, part.names)):
-            return part
+    wanted = normalized(name)
+    for spec in device_specs():
+        if wanted == spec.id or (spec.bandwidth_bytes_per_s and wanted in map(normalized, spec.names)):
+            return spec
     like = f"; close are {', '.join(_close(name))}" if _close(name) else ""
     raise DeviceError(
         f"device {name!r}: names no one device of the table{like}",
@@ -43,25 +43,25 @@ def part_named(name: str) -> Part:
 def _close(name: str) -> list[str]:
     """Ids of the parts with all words of `name`, then of those spelled alike; at most six."""
     wanted = words_of(name)
-    spoken = [p.id for p in parts() if wanted and any(wanted <= words_of(n) for n in (p.id, *p.names))]
-    known = {text: part.id for part in parts() for text in (part.id, *map(normalised, part.names))}
-    alike = [known[text] for text in difflib.get_close_matches(normalised(name), known, n=5, cutoff=0.5)]
+    spoken = [p.id for p in device_specs() if wanted and any(wanted <= words_of(n) for n in (p.id, *p.names))]
+    known = {text: spec.id for spec in device_specs() for text in (spec.id, *map(normalized, spec.names))}
+    alike = [known[text] for text in difflib.get_close_matches(normalized(name), known, n=5, cutoff=0.5)]
     return list(dict.fromkeys(spoken + alike))[:6]
 
 
 def from_file(path: str) -> Device:
     """The one device described in a TOML file with the keys of specs.toml."""
-    return described(part_from_file(path), path)
+    return described(spec_from_file(path), path)
 
 
-def described(part: Part, path: str) -> Device:
+def described(spec: DeviceSpec, path: str) -> Device:
     """The device of a part that the file `path` describes."""
-    told = "measured on it" if part.calibrated else "described"
-    provenance = f"{part.id}, {told} in {path}. {part.origin()}"
-    return part.device(how="calibrated" if part.calibrated else "file", provenance=provenance)
+    origin = "measured on it" if spec.calibrated else "described"
+    provenance = f"{spec.id}, {origin} in {path}. {spec.origin()}"
+    return spec.device(how="calibrated" if spec.calibrated else "file", provenance=provenance)
 
 
-def part_from_file(path: str) -> Part:
+def spec_from_file(path: str) -> DeviceSpec:
     """The one block of a device file; DeviceError where there is none or more."""
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -114,7 +114,7 @@ def _peak(text: str) -> Peak:
     return Peak(side, precision, _quantity(f"--peak {precision}", value))
 
 
-_LEAST_RATE = 1e6  # bytes or FLOPs a second
+_MIN_RATE = 1e6  # bytes or FLOPs a second
 
 
 def _quantity(option: str, text: str) -> float:
@@ -124,7 +124,7 @@ def _quantity(option: str, text: str) -> float:
         raise DeviceError(f"{option}: {error}", fix="write a rate such as 3.35TB/s or 989T") from None
     if not 0 < value < float("inf"):
         raise DeviceError(f"{option}: {text} is not above 0", fix="write a rate such as 3.35TB/s or 989T")
-    if value < _LEAST_RATE:
+    if value < _MIN_RATE:
         raise DeviceError(f"{option}: {text} is {value:g} a second, and no device is so slow",
                           fix="write the unit too, such as 3.35TB/s or 989T")  # fmt: skip
     return value
@@ -139,7 +139,7 @@ def cpu(roofs: CpuRoofs | None, name: str | None = None) -> Device:
             kind="cpu",
             how="unknown",
             confidence="unknown",
-            provenance="a CPU trace stores no roofs of its machine, so nothing is held against one: give "
+            provenance="a CPU trace stores no roofs of its machine, so nothing is compared with one: give "
             "what was measured there, as --bandwidth 50GB/s --peak fp32=2T, or as the --device-file that "
             "`traceanalyze calibrate` writes there",
         )
@@ -152,5 +152,5 @@ def cpu(roofs: CpuRoofs | None, name: str | None = None) -> Device:
         confidence="measured",
         bandwidth_bytes_per_s=roofs.bandwidth_bytes_per_s,
         peaks=roofs.peaks,
-        provenance=f"Measured on the recording machine{threads} by a memory copy and matrix products.",
+        provenance=f"Measured on the recording machine{threads} by memory streams and matmuls.",
     )

@@ -1,4 +1,4 @@
-"""The device of one analysis: what the user said, else what the trace records, else unknown."""
+"""The device of one analysis: what the user gives, else what the trace records, else unknown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from traceanalyzer.device.match import DeviceMatch, find
-from traceanalyzer.device.options import cpu, described, named, override, part_from_file
+from traceanalyzer.device.options import cpu, described, named, override, spec_from_file
 from traceanalyzer.records import Device, Notice
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.records.trace import DeviceProperties, Trace
@@ -24,20 +24,20 @@ def resolve(
     """The device number `index` of `trace`, with `--device`, `--device-file`, `--peak`, `--bandwidth`.
 
     DeviceError where an option cannot be used as given, UsageError where options contradict each other
-    or hold a CPU's time against a GPU's roofs.
+    or compare a CPU's time with a GPU's roofs.
     """
     if name is not None and file is not None:
         raise UsageError("--device and --device-file name two devices", fix="give one of them")
-    told = _recorded(trace, index)
+    recorded = _recorded(trace, index)
     chosen = _chosen(name, file)
     if chosen is not None:
         _same_kind(chosen.device, trace)
-        floor_ns = chosen.launch_floor_ns or told.launch_floor_ns
-        told = DeviceMatch(chosen.device, _contradiction(told.device, chosen.device), floor_ns)
-    device = override(told.device, peaks, bandwidth)
+        floor_ns = chosen.launch_floor_ns or recorded.launch_floor_ns
+        recorded = DeviceMatch(chosen.device, _contradiction(recorded.device, chosen.device), floor_ns)
+    device = override(recorded.device, peaks, bandwidth)
     if bandwidth is not None and device.peaks and chosen is None:
-        return replace(told, device=device, warnings=())  # the user has answered what they ask for
-    return replace(told, device=device)
+        return replace(recorded, device=device, warnings=())  # the user has answered what they ask for
+    return replace(recorded, device=device)
 
 
 def _recorded(trace: Trace, index: int) -> DeviceMatch:
@@ -48,7 +48,7 @@ def _recorded(trace: Trace, index: int) -> DeviceMatch:
 
 
 def properties_of(devices: Sequence[DeviceProperties], index: int) -> DeviceProperties | None:
-    """What is recorded of the device whose number the kernels carry; None where it cannot be told.
+    """What is recorded of the device whose number the kernels carry; None where it is unknown.
 
     ROCm numbers devices by HSA agent, CPUs among them, so that a kernel of the only GPU may carry 2 or
     9. All visible devices are listed: where they are alike, it is one of those, whatever its number.
@@ -63,8 +63,8 @@ def _chosen(name: str | None, file: str | None) -> DeviceMatch | None:
         return DeviceMatch(named(name))
     if file is None:
         return None
-    part = part_from_file(file)
-    return DeviceMatch(described(part, file), launch_floor_ns=part.launch_floor_ns)
+    spec = spec_from_file(file)
+    return DeviceMatch(described(spec, file), launch_floor_ns=spec.launch_floor_ns)
 
 
 def _same_kind(chosen: Device, trace: Trace) -> None:
@@ -77,8 +77,8 @@ def _same_kind(chosen: Device, trace: Trace) -> None:
 
 
 def _contradiction(recorded: Device, chosen: Device) -> tuple[Notice, ...]:
-    """The user is believed, but the reader is told what the trace says."""
+    """The option wins; a notice names what the trace records."""
     if recorded.how != "trace" or recorded.id == chosen.id:
         return ()
-    message = f"recorded on {recorded.name!r} ({recorded.id}), held against {chosen.id} as asked"
+    message = f"recorded on {recorded.name!r} ({recorded.id}), compared with {chosen.id} as requested"
     return (Notice("device_overridden", message),)

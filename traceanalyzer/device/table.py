@@ -1,4 +1,4 @@
-"""The table of devices: TOML blocks checked once and read as records, ours and the user's alike.
+"""The table of devices: TOML blocks of specs.toml and of the user's device files as checked records.
 
 Base units: FLOP/s and byte/s, dense, fp32 accumulation. `specs.toml` documents the keys.
 """
@@ -23,8 +23,8 @@ How = Literal["trace", "inferred", "flag", "file", "calibrated", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One block of the table: a product as its vendor sells it."""
+class DeviceSpec:
+    """One block of specs.toml or of a device file: dense peaks in FLOP/s, bandwidth in byte/s."""
 
     id: str
     names: tuple[str, ...] = ()  # deviceProperties[].name, whole
@@ -36,7 +36,7 @@ class Part:
     memory_gb: tuple[float, ...] = ()  # as marketed; one entry a variant
     bandwidth_bytes_per_s: float | None = None
     l2_bytes: int | None = None
-    launch_floor_ns: int | None = None  # what even a kernel or operator on one element takes
+    launch_floor_ns: int | None = None  # duration of a kernel or operator on one element
     peaks: tuple[Peak, ...] = ()
     confidence: str = "not stated"
     source: str = ""
@@ -73,36 +73,36 @@ class Part:
 
 
 @lru_cache(maxsize=1)
-def parts() -> tuple[Part, ...]:
+def device_specs() -> tuple[DeviceSpec, ...]:
     """Every part the tool knows, in the order of specs.toml."""
     text = resources.files("traceanalyzer.device").joinpath("specs.toml").read_text(encoding="utf-8")
     return parse(text, "specs.toml")
 
 
 @lru_cache(maxsize=1)
-def by_id() -> Mapping[str, Part]:
+def by_id() -> Mapping[str, DeviceSpec]:
     """The shipped parts by their id."""
-    return {part.id: part for part in parts()}
+    return {spec.id: spec for spec in device_specs()}
 
 
-def parse(text: str, file: str) -> tuple[Part, ...]:
+def parse(text: str, file: str) -> tuple[DeviceSpec, ...]:
     """The blocks of a device file; DeviceError names the file, the place and the fix."""
     try:
         blocks = tomllib.loads(text).get("device")
     except tomllib.TOMLDecodeError as error:
-        raise DeviceError(f"{file}: is not TOML ({error})", fix="mend the line it names") from None
+        raise DeviceError(f"{file}: is not TOML ({error})", fix="fix the line it names") from None
     if not isinstance(blocks, list) or not blocks:
         raise DeviceError(f"{file}: has no [[device]] block", fix=f"start it with [[device]]; {_FIX}")
-    return tuple(_part(block, f"{file}: device {row + 1}") for row, block in enumerate(blocks))
+    return tuple(_spec(block, f"{file}: device {row + 1}") for row, block in enumerate(blocks))
 
 
-def _part(block: Any, where: str) -> Part:
+def _spec(block: Any, where: str) -> DeviceSpec:
     if not isinstance(block, dict):
         raise DeviceError(f"{where}: is not a table", fix=f"write [[device]] in double brackets; {_FIX}")
     unknown = set(block) - _READERS.keys() - set(ENGINES)
     if unknown:
-        known = ", ".join((*_READERS, *ENGINES))
-        raise DeviceError(f"{where}: unknown key {min(unknown)!r}", fix=f"use one of {known}")
+        allowed = ", ".join((*_READERS, *ENGINES))
+        raise DeviceError(f"{where}: unknown key {min(unknown)!r}", fix=f"use one of {allowed}")
     if not isinstance(block.get("id"), str) or not block["id"].strip():
         raise DeviceError(f"{where}: has no id", fix='add id = "my-gpu"')
     where = f"{where} ({block['id']})"
@@ -114,7 +114,7 @@ def _part(block: Any, where: str) -> Part:
                 raise DeviceError(f"{where}: {key} = {value!r} is not {expected}", fix=f"give {expected}")
             fields[key] = convert(value)
     fields["peaks"] = tuple(p for engine in ENGINES for p in _peaks(block.get(engine, {}), engine, where))
-    return Part(**fields)
+    return DeviceSpec(**fields)
 
 
 def _peaks(table: Any, engine: Engine, where: str) -> list[Peak]:
@@ -155,7 +155,7 @@ def _sizes(value: object) -> bool:
     return isinstance(value, list) and all(_positive(entry) for entry in value)
 
 
-# Key -> what it must be in words, how that is told, and the conversion to the field's type.
+# Key -> what it must be in words, a check of that, and the conversion to the field's type.
 _READERS: dict[str, tuple[str, Any, Any]] = {
     "id": ("text", _text, str),
     "vendor": ("text", _text, str),

@@ -5,38 +5,38 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from traceanalyzer.device.table import ENGINES, Part
+from traceanalyzer.device.table import ENGINES, DeviceSpec
 
 
-def toml_block(part: Part) -> str:
+def toml_block(spec: DeviceSpec) -> str:
     """One [[device]] block; parsing it gives the same part again."""
-    return "\n".join(("[[device]]", *_lines(part))) + "\n"
+    return "\n".join(("[[device]]", *_lines(spec))) + "\n"
 
 
-def _lines(part: Part) -> Iterator[str]:
-    yield f"id = {_text(part.id)}"
-    yield f"kind = {_text(part.kind)}"
+def _lines(spec: DeviceSpec) -> Iterator[str]:
+    yield f"id = {_text(spec.id)}"
+    yield f"kind = {_text(spec.kind)}"
     for key in ("vendor", "generation", "compute_capability"):
-        if getattr(part, key):
-            yield f"{key} = {_text(getattr(part, key))}"
-    if part.names:
-        yield f"names = [{', '.join(map(_text, part.names))}]"
-    if part.memory_gb:
-        yield f"memory_gb = [{', '.join(f'{size:g}' for size in part.memory_gb)}]"
+        if getattr(spec, key):
+            yield f"{key} = {_text(getattr(spec, key))}"
+    if spec.names:
+        yield f"names = [{', '.join(map(_text, spec.names))}]"
+    if spec.memory_gb:
+        yield f"memory_gb = [{', '.join(f'{size:g}' for size in spec.memory_gb)}]"
     for key in ("multiprocessors", "bandwidth_bytes_per_s", "l2_bytes", "launch_floor_ns"):
-        if getattr(part, key) is not None:
-            yield f"{key} = {_number(getattr(part, key))}"
+        if getattr(spec, key) is not None:
+            yield f"{key} = {_number(getattr(spec, key))}"
     for engine in ENGINES:
-        peaks = [f"{p.precision} = {_number(p.flop_per_s)}" for p in part.peaks if p.engine == engine]
+        peaks = [f"{p.precision} = {_number(p.flop_per_s)}" for p in spec.peaks if p.engine == engine]
         if peaks:
             yield f"{engine} = {{ {', '.join(peaks)} }}"
-    yield f"confidence = {_text(part.confidence)}"
-    yield f"source = {_text(part.source)}"
-    if part.checked_with:
-        yield f"checked_with = [{', '.join(map(_text, part.checked_with))}]"
-    if part.note:
-        yield f"note = {_text(part.note)}"
-    if part.calibrated:
+    yield f"confidence = {_text(spec.confidence)}"
+    yield f"source = {_text(spec.source)}"
+    if spec.checked_with:
+        yield f"checked_with = [{', '.join(map(_text, spec.checked_with))}]"
+    if spec.note:
+        yield f"note = {_text(spec.note)}"
+    if spec.calibrated:
         yield "calibrated = true"
 
 

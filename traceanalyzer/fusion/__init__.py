@@ -1,1 +1,1 @@
-"""What operators hand to each other, and what fusing them would save."""
+"""Judged in, Suggestions out: evidence of producer-consumer edges, fusible regions, rules, savings."""

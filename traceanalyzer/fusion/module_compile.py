@@ -78,7 +78,7 @@ def _by_module(graph: StepGraph, rule: Rule) -> bool:
 
 
 def _less(graph: StepGraph, match: Match, traffic: _Traffic) -> Match:
-    """Without what its nodes need not move once their neighbours are compiled too."""
+    """Without what its nodes need not move once their neighbors are compiled too."""
     nodes = [node for node in match.nodes if node.cost is not None]
     own = region(graph, nodes)
     alone = _Traffic(own.read, own.written)

@@ -1,6 +1,6 @@
 """Which operators of a step would be one kernel, and what that kernel would still have to move.
 
-A region is a stretch of neighbours that a compiler can join, connected by tensors that one is known to hand
+A region is a stretch of neighbors that a compiler can join, connected by tensors that one is known to hand
 to the next, with one set of rows where anything is reduced (torch/_inductor/fx_passes/fusion_regions.py takes
 the same conservative view). It moves what its members move, less what never leaves it: a tensor that a later
 member reads need not be read again, and one that nobody else reads need not be written.
@@ -41,7 +41,7 @@ class Region:
 
     @property
     def share_after(self) -> float:
-        """Of the traffic before, weighed as a CPU feels it, what remains."""
+        """Of the traffic before, CPU-weighted, what remains."""
         before = sum(weight(n, n.cost.read_bytes, n.cost.write_bytes) for n in self.nodes if n.cost)
         after = sum(weight(n, self.read.get(n.place, 0), self.written.get(n.place, 0)) for n in self.nodes)
         return after / before if before else 1.0
@@ -110,7 +110,7 @@ def _regions_of(graph: StepGraph, part: list[Node]) -> tuple[Region, ...]:
 
 
 def weight(node: Node, read: int, written: int) -> float:
-    """Bytes as a CPU feels them: a line is read before it is written, unless it was read anyway; and the
+    """CPU-weighted bytes: a cache line is read before it is written, unless it was read anyway; and the
     system clears new pages. In reads, as measured: docs/savings.md."""
     if node.call.name.endswith("_"):
         return read + written

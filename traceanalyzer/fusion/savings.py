@@ -2,8 +2,8 @@
 
 saving = measured time of what is replaced - the longest of: bytes that remain by a realistic part of the
 bandwidth; FLOPs that remain by a realistic part of the peak; the launch floor. Unfused kernels run at 35 to
-90 % of the bandwidth, the strided ones slowest, so that dividing the saved bytes by the bandwidth would tell
-another story. Fractions on a GPU: 53 published measurements on A100 and H100 (median error 9 %); on a CPU:
+90 % of the bandwidth, the strided ones slowest, so that dividing the saved bytes by the bandwidth would
+overstate them. Fractions on a GPU: 53 published measurements on A100 and H100 (median error 9 %); on a CPU:
 docs/savings.md, half of whose regions chose them while the other half was held back.
 """
 
@@ -16,7 +16,7 @@ from traceanalyzer.records import Band, Device
 
 WIDEST = 2.5  # high by low, where the evidence is proof
 _CLOSEST = 0.15  # to its middle that the low end comes: nothing is known better
-_LEAST = 0.15  # of the measured time: less is within the error of any prediction
+_MIN_SAVED_SHARE = 0.15  # of the measured time: less is within the error of any prediction
 # An element that an operator in a generated loop works on, and one that a reduction adds up, likewise; and
 # reads and writes to which a write of a CPU amounts: fitted, docs/savings.md.
 LOOP_FLOPS, REDUCED_FLOPS = 10, 32
@@ -62,7 +62,7 @@ class Work:
     matrix: tuple[tuple[str, int], ...] = ()  # (precision, FLOPs) of products
     special_flops: int = 0  # by SPECIAL_FLOPS
     loop_flops: int = 0  # what a CPU spends on the elements of generated loops, likewise
-    share: float = 1.0  # of the traffic before, weighed as a CPU feels it
+    share: float = 1.0  # of the traffic before, CPU-weighted
 
 
 NOTHING = Work(0, 0, share=0.0)
@@ -125,7 +125,7 @@ def proved(band: Band, measured_ns: float) -> Band | None:
 
     `measured_ns`: of what is replaced; 0 where that is no operators.
     """
-    if band.low <= 0 or band.mid < _LEAST * measured_ns:
+    if band.low <= 0 or band.mid < _MIN_SAVED_SHARE * measured_ns:
         return None
     most = WIDEST**0.5  # as far above the middle as below it
     low = min(max(band.low, band.mid / most), (1 - _CLOSEST) * band.mid)

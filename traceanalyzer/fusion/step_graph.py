@@ -1,4 +1,4 @@
-"""One step as rules see it: what worked in it, what that cost and took, and who hands what to whom."""
+"""One step as rules see it: its operators with cost and time, and the producer-consumer edges."""
 
 from __future__ import annotations
 

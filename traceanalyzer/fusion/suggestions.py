@@ -1,4 +1,4 @@
-"""From what rules find to what a person reads: one suggestion for the same finding in every layer."""
+"""Suggestions from the matches of rules: one suggestion for the same match in every layer."""
 
 from __future__ import annotations
 
@@ -166,11 +166,11 @@ def _waits(graph: StepGraph) -> float:
 def _caveats(graph: StepGraph, group: Sequence[Match], band: Band | None, starved: bool) -> list[str]:
     told = []
     if any(match.compiled_with_neighbors for match in group):
-        told.append("the saving is that of compiling the model as a whole: what neighbours hand over stays "
-                    "in one kernel, and backward computes again what is cheap")  # fmt: skip
+        told.append("the saving is that of compiling the whole model: intermediate results of neighbors stay "
+                    "in one kernel, and backward recomputes what is cheap")  # fmt: skip
     if starved and band is not None:
         told.append("the device waits for launches much of the time: this saves kernel time, and the step "
-                    "gets shorter only where kernels are the longer of the two")  # fmt: skip
+                    "is shorter only where kernels take longer than launches")  # fmt: skip
     if not graph.has_steps:
         told.append("the trace names no steps: the saving is that of the whole trace")
     if graph.stretch.note:
@@ -215,10 +215,10 @@ def _evidence(match: Match, group: Sequence[Match], time_ns: int) -> str:
     if match.after is not None:
         told += f", {si(match.after.bytes, 'B')} would remain"
     kinds = len({tuple(node.name for node in other.nodes) for other in group})
-    places = f"{len(group)} such places take" if len(group) > 1 else "this takes"
+    places = f"{len(group)} such matches take" if len(group) > 1 else "this takes"
     if kinds > 1:
-        places = f"{len(group)} places of {kinds} kinds, of which this takes most, take"
-    return f"{told}; {places} {duration(time_ns)} a step"
+        places = f"{len(group)} matches of {kinds} kinds, of which this takes most, take"
+    return f"{told}; {places} {duration(time_ns)} per step"
 
 
 def _size(node: Node) -> str:

@@ -1,1 +1,1 @@
-"""What a trace does not record and other rows of it prove: shapes, types in lists, borrowed calls."""
+"""Inference: what a trace does not record and its other rows prove (shapes, dtypes, borrowed calls)."""

@@ -1,4 +1,4 @@
-"""Shapes for kernels whose own launch tells none: those of an identical kernel whose launch was recorded.
+"""Shapes for kernels without a recorded launch: those of an identical kernel whose launch was recorded.
 
 A kernel launched before the recording began borrows where every identical kernel (name, grid, block)
 belongs to one and the same call. A kernel replayed from a graph borrows where the same sequence of
@@ -46,11 +46,11 @@ class Borrowed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Offers:
-    """Kernels whose call is known, with what each can lend: the k-th kernel of a call's invocation."""
+    """Kernels whose call is known, with what each offers: the k-th kernel of a call's invocation."""
 
     kernels: Sequences
     duration_ns: Ints  # 0: the launch was recorded, the kernel was not
-    call: Ids  # row in the calls that can be borrowed; -1: this kernel has nothing to lend
+    call: Ids  # row in the calls that can be borrowed; -1: nothing to borrow from this kernel
     place: Ids  # k, from 0
     size: Ids  # kernels of the invocation
 
@@ -58,7 +58,7 @@ class _Offers:
 def borrow(mine: Donor, others: Sequence[Donor] = (), capture: str | None = None) -> Borrowed:
     """A call and an invocation for every unlinked kernel of `mine` that can borrow one.
 
-    `others`: further traces that may lend; `capture`: the file that the user named for it.
+    `others`: further traces to borrow from; `capture`: the file that the user named for it.
     O(kernels log kernels) in numpy.
     """
     found = _borrowed(mine, others)
@@ -95,12 +95,12 @@ def _notices(trace: Trace, call: Ids, capture: str | None) -> tuple[Notice, ...]
     if borrows.any():
         share = int(kernels.duration_ns[borrows].sum()) / max(int(kernels.duration_ns.sum()), 1)
         text = (
-            f"{percent(share)} of GPU time: kernels whose own launch tells no shapes are priced with those "
+            f"{percent(share)} of GPU time: kernels without a recorded launch are priced with the shapes "
             "of identical kernels whose launch was recorded"
         )
         found.append(Notice("borrowed_shapes", text, int(borrows.sum())))
     if capture and not borrows[kernels.unlinked == _GRAPH].any():
-        text = f"{capture} lends no shapes: it holds no sequence of kernels that a graph replayed"
+        text = f"{capture} provides no shapes: it holds no sequence of kernels that a graph replayed"
         found.append(Notice("capture_without_match", text))
     return tuple(found)
 
@@ -125,7 +125,7 @@ class _Calls:
 
 
 def _offers(donor: Donor, vocabulary: dict[str, int], calls: _Calls) -> _Offers:
-    """The linked kernels of one trace; what has no priced call lends nothing but still contradicts."""
+    """The linked kernels of one trace; one without a priced call offers nothing but still contradicts."""
     trace, kernels = donor.trace, donor.trace.kernels
     linked = sequences(trace, np.where(kernels.unlinked < 0, 0, -1), vocabulary)
     place, size = _places(trace, donor.op)
@@ -178,7 +178,7 @@ def _joined(offers: Sequence[_Offers]) -> _Offers:
 
 
 def _items(offers: _Offers) -> Ids:
-    """A number for each distinct (call, place, size) that can be lent; -1 where there is none."""
+    """A number for each distinct (call, place, size) that can be borrowed; -1 where there is none."""
     table = np.stack((offers.call, offers.place, offers.size))
     _, item = np.unique(table, axis=1, return_inverse=True)
     return np.where(offers.call >= 0, item.reshape(-1), -1).astype(np.int32)

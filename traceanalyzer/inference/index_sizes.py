@@ -1,4 +1,4 @@
-"""What advanced indexing touches: profilers leave out its index tensors, but not what it does with them.
+"""Sizes of advanced indexing: profilers leave out its index tensors, but not the views made of them.
 
 `x[i, :, j]` views x in the shape of its result and reshapes each index to go with it, both by operators
 of their own (torch/aten/src/ATen/native/TensorAdvancedIndexing.cpp: AdvancedIndex), whose sizes are

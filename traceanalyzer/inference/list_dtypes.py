@@ -1,4 +1,4 @@
-"""The dtype of tensors in a list, which is not recorded: from the kernels that read them, or from neighbours.
+"""The dtype of tensors in a list, which is not recorded: from the kernels that read them, or from neighbors.
 
 Kernels of one list instantiate a template with the item's type (aten/src/ATen/native/cuda/Shape.cu,
 MultiTensorApply.cuh). Copies of opaque bytes name only its size.
@@ -26,8 +26,8 @@ _LIST_KERNEL = re.compile(r"at::native::.*(?:CatArrayBatchedCopy\w*<|multi_tenso
 _TWO_TYPES = re.compile(r"CopyFunctor<([^,<>]+(?:<[^<>]*>)?), ([^,<>]+(?:<[^<>]*>)?),")
 _ELEMENTWISE = re.compile(r"gpu_kernel_impl_nocast<.*lambda\((?=[a-z])")
 _OPAQUE = {1: "uint8", 2: "uint16", 4: "uint32", 8: "uint64", 16: "complex128"}
-_SAMPLES = 16  # invocations of one call whose neighbours are asked
-_NEIGHBOURS = 8  # ops on either side
+_SAMPLES = 16  # invocations of one call whose neighbors are asked
+_NEIGHBORS = 8  # ops on either side
 _REACH = 64  # rows looked through for them
 
 
@@ -41,7 +41,7 @@ class ItemType:
 
 
 def item_type(kernel: str) -> ItemType | None:
-    """Item type in the name of a kernel that works on a list of tensors; None where it does not tell.
+    """Item type in the name of a kernel that works on a list of tensors; None where it names none.
 
     The first type of the functor or copy is the items'; those behind it are index and accumulator types.
     """
@@ -68,7 +68,7 @@ def list_dtypes(
 
     The second is that of what a copy reads, where it is another.
 
-    A kernel that names a type decides; then, for an op without a kernel that tells, the type that the
+    A kernel that names a type decides; then, for an op without a kernel that names one, the type that the
     kernels of all equal calls name; then the one type that ops around it have for tensors of the items'
     dims; and for a kernel that names only a size, an unsigned integer of that size.
     """
@@ -126,7 +126,7 @@ def _inside(ops: Ops, row: int) -> Iterator[int]:
 
 def _beside(ops: Ops, row: int, step: int) -> Iterator[int]:
     """Up to 8 ops with the same encloser, before (step -1) or behind."""
-    left = _NEIGHBOURS
+    left = _NEIGHBORS
     stop = min(max(row + step * _REACH, -1), len(ops))
     for other in range(row + step, stop, step):
         if ops.thread[other] != ops.thread[row] or not left:
@@ -137,7 +137,7 @@ def _beside(ops: Ops, row: int, step: int) -> Iterator[int]:
 
 
 def _by_kernels(names: Sequence[str], ops: Ops, kernels: Kernels, lists: Bools) -> dict[int, ItemType | None]:
-    """What the kernels of each op say together; None where they disagree or one does not tell."""
+    """What the kernels of each op say together; None where they disagree or one names none."""
     rows = np.flatnonzero((kernels.kind == RecordKind.KERNEL) & (kernels.op >= 0))
     rows = rows[lists[ops.call[kernels.op[rows]]]]
     said: dict[int, ItemType | None] = {}

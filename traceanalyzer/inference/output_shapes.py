@@ -64,7 +64,7 @@ def output_proofs(ops: Ops, calls: Sequence[OpCall]) -> dict[int, Proof]:
 
 
 def _families(calls: Sequence[OpCall]) -> Codes:
-    """How many inputs tell the family's ops apart; 0 for calls that need no proof. The last entry is 0."""
+    """How many inputs distinguish the family's ops; 0 for calls that need no proof. The last entry is 0."""
     of = np.zeros(len(calls) + 1, np.int8)
     facts = call_facts(calls)
     for row in np.flatnonzero(facts.named(_family_size) & facts.dims & ~facts.concrete).tolist():

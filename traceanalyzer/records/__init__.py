@@ -1,4 +1,8 @@
-"""The records that pass between the stages, and their parts."""
+"""The records that pass between the stages: Trace, Priced, Judged, Suggestions, Analysis, Job.
+
+Frozen dataclasses with numpy columns inside; msgspec structs for what is in the JSON. Times are integer
+nanoseconds, units are in the names.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The Analysis that every report shows, and its parts.
+"""The Analysis that every report shows, and its parts; the JSON report field by field.
 
-Units are in the names: `_ns`, `_bytes`, `_per_s`, `_share` (0 to 1). One fused multiply-add is
-2 FLOPs (torch's convention). Bytes are compulsory traffic: every distinct tensor read once, every
-output written once; a floor of what the memory really moved.
+Units are in the names: `_ns`, `_bytes`, `_per_s`, `_share` (0 to 1). One fused multiply-add is 2 FLOPs
+(torch's convention). Bytes are compulsory traffic: every distinct tensor read once, every output written
+once; a lower bound of the memory traffic.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ IDLE_CAUSES: tuple[IdleCause, ...] = (
 
 
 class Peak(msgspec.Struct, frozen=True):
-    """Dense throughput of one engine at one precision, fp32 accumulation."""
+    """Dense peak of one engine at one precision, in FLOP/s, with fp32 accumulation."""
 
     engine: Engine
     precision: str
@@ -61,7 +61,7 @@ class Peak(msgspec.Struct, frozen=True):
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
-    """The accelerator a trace was recorded on and the roofs it is held against."""
+    """The device a trace was recorded on, and the roofs that its rows are compared with."""
 
     id: str
     name: str
@@ -75,7 +75,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     provenance: str = ""
 
     def peak(self, engine: str, precision: str) -> float | None:
-        """FLOP/s of (engine, precision), or None: never another's."""
+        """FLOP/s of (engine, precision); None where unknown, never another precision's peak."""
         for entry in self.peaks:
             if entry.engine == engine and entry.precision == precision:
                 return entry.flop_per_s
@@ -83,11 +83,15 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tool(msgspec.Struct, frozen=True):
+    """The program that wrote a report."""
+
     name: str
     version: str
 
 
 class SourceFile(msgspec.Struct, frozen=True):
+    """One trace file, and the rank and device of it that is shown."""
+
     path: str
     bytes: int  # of decompressed text
     events: int
@@ -104,6 +108,8 @@ class Salvaged(msgspec.Struct, frozen=True):
 
 
 class Source(msgspec.Struct, frozen=True):
+    """Where an Analysis comes from, and every notice about it."""
+
     files: tuple[SourceFile, ...]
     dialect: str
     salvaged: Salvaged | None
@@ -121,11 +127,11 @@ class CpuRoofs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 MODULE_ANNOTATION = "nn.Module: "
-"""In front of a module's dotted name, where the collector annotates the call of a module."""
+"""Prefix of the collector's annotation of a module call; the module's dotted name follows."""
 
 
 class Recording(msgspec.Struct, frozen=True, kw_only=True):
-    """What the collector knew and the profiler did not write."""
+    """What the collector recorded beside the profiler's trace; None where unknown."""
 
     torch: str | None = None
     python: str | None = None
@@ -144,12 +150,16 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Spread(msgspec.Struct, frozen=True):
+    """Median (the lower one), minimum and maximum, in ns."""
+
     median: int
     min: int
     max: int
 
 
 class WindowInfo(msgspec.Struct, frozen=True):
+    """The window: its steps by name, its length, and the durations of its steps' annotations."""
+
     step_count: int | None
     steps: tuple[str, ...]
     window_ns: int
@@ -157,11 +167,15 @@ class WindowInfo(msgspec.Struct, frozen=True):
 
 
 class IdlePart(msgspec.Struct, frozen=True):
+    """Idle time of the window by cause; the parts add up to `TimeInfo.idle_ns`."""
+
     cause: IdleCause
     time_ns: int
 
 
 class TimeInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Times over the window, in ns: busy + idle = window; busy is the union of the device's activity."""
+
     busy_ns: int
     idle_ns: int
     kernel_sum_ns: int
@@ -172,6 +186,8 @@ class TimeInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VerdictPart(msgspec.Struct, frozen=True):
+    """Attributed time of all rows with one verdict; the six add up to busy time."""
+
     verdict: Verdict
     time_ns: int
     share_of_busy: float
@@ -180,6 +196,8 @@ class VerdictPart(msgspec.Struct, frozen=True):
 
 
 class MemoryBound(msgspec.Struct, frozen=True, kw_only=True):
+    """The headline: memory-bound time with its shares; each share names its denominator."""
+
     time_ns: int
     share_of_busy: float
     share_of_window: float
@@ -188,6 +206,8 @@ class MemoryBound(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Compute(msgspec.Struct, frozen=True, kw_only=True):
+    """FLOPs of the window, their rate over the window, and utilization of the peaks; None where unknown."""
+
     flops: int
     flop_per_s: float
     mfu_share: float | None
@@ -196,6 +216,8 @@ class Compute(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReasonPart(msgspec.Struct, frozen=True):
+    """Kernel time that is not modelled for one reason, with the largest example."""
+
     reason: Reason
     time_ns: int
     share: float
@@ -203,6 +225,8 @@ class ReasonPart(msgspec.Struct, frozen=True):
 
 
 class Coverage(msgspec.Struct, frozen=True, kw_only=True):
+    """Shares of kernel time (without communication and copies) that are linked, have shapes, are modelled."""
+
     modelled_share: float
     linked_share: float
     shaped_share: float
@@ -211,6 +235,8 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClassPart(msgspec.Struct, frozen=True):
+    """FLOPs and attributed time of one operator class; the six add up to all FLOPs and to busy time."""
+
     operator_class: OperatorClass
     flops: int
     flops_share: float
@@ -219,12 +245,17 @@ class ClassPart(msgspec.Struct, frozen=True):
 
 
 class KernelTime(msgspec.Struct, frozen=True):
+    """The time of all kernels of one name in a row, clipped to the window."""
+
     name: str
     time_ns: int
 
 
 class OpRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One distinct (name, dims, types, strides, concrete inputs, phase, module, device)."""
+    """One op row: a distinct (name, dims, types, strides, concrete inputs, phase, module) on one device.
+
+    Kernels without a priced op (unlinked, under a graph, communication, copies) have one row per kernel name.
+    """
 
     name: str
     input_dims: tuple[Any, ...] | None
@@ -255,6 +286,8 @@ class OpRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Projection(msgspec.Struct, frozen=True, kw_only=True):
+    """The step projected onto another device; see docs/what-if.md."""
+
     device: str
     busy_ns: int
     step_ns: int | None
@@ -262,7 +295,7 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AboveRoof(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows that appear to beat one roof for one reason."""
+    """Rows that exceed one roof for one reason."""
 
     roof: Literal["bandwidth", "compute"]
     reason: str
@@ -274,7 +307,7 @@ class AboveRoof(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FormulaText(msgspec.Struct, frozen=True):
-    """What prices an operator: its FLOPs, bytes and assumptions in words, and where to check them."""
+    """An operator's formula in words (FLOPs, bytes, assumptions), and its source."""
 
     op: str
     text: str
@@ -283,7 +316,7 @@ class FormulaText(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class KernelTable:
-    """Columns of the kernel records inside the window, in their order; `row` is a place in `rows`."""
+    """Columns of the kernel records inside the window, in their order; `row` is an index of `rows`."""
 
     names: Sequence[str]
     rows: Sequence[OpRow]
@@ -323,7 +356,7 @@ class KernelTable:
 
 
 class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op_rows": "ops"}, eq=True):
-    """One device of one process over its window: the object every report shows.
+    """One device of one process over its window: the object that every report shows.
 
     `ops` and `kernels` are pandas DataFrames (built on first access); everything else is
     the JSON report, field by field.

@@ -1,4 +1,4 @@
-"""One operator call and what it costs: what the cost room takes and gives."""
+"""One operator call and its cost: the input and output of a cost formula."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class OpCall:
     types: tuple[str, ...] = ()  # as recorded ("c10::BFloat16", "Scalar", "TensorList")
     input_strides: tuple[Dims, ...] = ()  # () where the trace has none: contiguous
     concrete: tuple[str, ...] = ()  # scalars and lists as text: "[1, 1]", "True", ""
-    list_dtype: str | None = None  # dtype of tensor-list items, from kernel names or neighbours
+    list_dtype: str | None = None  # dtype of tensor-list items, from kernel names or neighbors
     list_source: str | None = None  # of a copy between lists of two types: that of what is read
     triton: bool = False  # a launch of a Triton kernel, Inductor's or a user's
     stated_flops: int | None = None  # of a Triton kernel, where its compiler counted them
@@ -60,13 +60,13 @@ class OpCall:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The work of one invocation. `note` names an assumption a reader must know."""
+    """The cost of one invocation: FLOPs, compulsory bytes. `note`: an assumption that a reader must know."""
 
     flops: int
     read_bytes: int
     write_bytes: int
     engine: Engine = "vector"
-    precision: str = "fp32"  # of the peak it is held against: "fp32", "bf16", "fp8", ...
+    precision: str = "fp32"  # of the peak it is compared with: "fp32", "bf16", "fp8", ...
     special_functions: int = 0  # exp, erf, sqrt, ... among the FLOPs
     note: str = ""
 
@@ -77,7 +77,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Unpriced:
-    """Why a call has no cost; the bytes, where these alone are known."""
+    """Why a call has no cost; its bytes where only these are known."""
 
     reason: Reason
     detail: str = ""

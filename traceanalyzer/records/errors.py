@@ -1,8 +1,8 @@
-"""Every error a user can cause; each names the place and the fix.
+"""Every error that a user can cause; each says where and how to fix it.
 
 * TraceAnalyzerError        caught once, in cli; exit code 2
   - TraceFormatError        the file is not a PyTorch profiler trace, or damaged beyond salvage
-  - DeviceError             a device option names nothing we know, or a device file is wrong
+  - DeviceError             a device option names no known device, or a device file is wrong
   - UsageError              options that contradict each other or the input
 """
 

@@ -11,6 +11,8 @@ from traceanalyzer.records.notice import Notice
 
 
 class RankEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One device of one process, in a report of several; totals over its own window."""
+
     rank: int | None
     device_index: int
     device: str

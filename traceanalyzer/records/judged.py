@@ -1,4 +1,4 @@
-"""A priced trace held against its device: rows with verdicts, attributed times, the window."""
+"""Judged: a priced trace compared with its device's roofs; rows with verdicts, attributed times, window."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Thresholds:
 class RecordTimes:
     """Each record of the trace against the window; one entry a record."""
 
-    row: Ids  # place in Judged.table
+    row: Ids  # index in Judged.table
     duration_ns: Ints  # of its part inside the window
     inside: Bools  # it counts: some of it lies inside the window
     attributed_ns: Ints  # its share of busy time; adds up to it exactly
@@ -46,7 +46,7 @@ class RecordTimes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
-    """One device's records over the window, held against the device's roofs."""
+    """One device's records over the window, compared with the device's roofs."""
 
     priced: Priced
     device: Device

@@ -1,4 +1,4 @@
-"""What a reader of a report must know, beside its figures."""
+"""Notices: how a failure or an oddity of the input reaches the reader of a report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """One line about the input or the analysis; its code is explained in docs/warnings.md."""
+    """One line about the input or the analysis, shown under Warnings; docs/warnings.md explains its code."""
 
     code: str
     message: str

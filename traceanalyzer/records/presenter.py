@@ -1,4 +1,4 @@
-"""What shows an Analysis. It is declared here, and implemented to the right; the package joins the two."""
+"""The protocol that shows an Analysis: declared here, implemented in report/, joined by the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trace with its prices: what each distinct call costs, and which op each record's time belongs to."""
+"""Priced: a completed trace, the cost of each distinct call, and the priced op of each record."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Formula:
 
     @property
     def doc(self) -> str:
-        """What it states: FLOPs, Bytes, and what it assumes."""
+        """Its docstring: FLOPs, Bytes, assumptions."""
         return self.price.__doc__ or ""
 
 
 @dataclass(frozen=True, slots=True)
 class PricedCall:
-    """What one invocation of a distinct call costs, or why that is not known; and what says so."""
+    """One distinct call, its cost per invocation or the reason why it has none, and its formula."""
 
     call: OpCall
     cost: Cost | Unpriced
@@ -55,12 +55,12 @@ class PricedCall:
 
     @property
     def role(self) -> Role | None:
-        """None where no formula knows the op."""
+        """None where the op has no formula."""
         return self.formula.role if self.formula else None
 
     @property
     def fusible(self) -> Fusible:
-        """Whether a compiler joins it with its neighbors; what a compiler has made it leaves alone."""
+        """Whether a compiler fuses it with its neighbors; a compiled kernel is never fused again."""
         return self.formula.fusible if self.formula and not self.call.triton else "opaque"
 
 
@@ -79,6 +79,6 @@ class Priced:
     notices: tuple[Notice, ...] = ()
 
     def formula_text(self, op: str) -> FormulaText | None:
-        """What prices an op of this name, in words; None where nothing does."""
+        """The formula of an op of this name, in words; None where it has none."""
         formula = next((p.formula for p in self.prices.values() if p.call.name == op and p.formula), None)
         return FormulaText(op, formula.doc, formula.source) if formula else None

@@ -1,4 +1,4 @@
-"""What would save time: what fusion/ hands on, and what reports show."""
+"""Suggestions: the output of fusion/, shown by reports."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from traceanalyzer.records.notice import Notice
 
 
 class Band(msgspec.Struct, frozen=True):
+    """A predicted saving as low, middle and high, in ns per step."""
+
     low: float
     mid: float
     high: float
@@ -20,7 +22,7 @@ Tier = Literal["T0", "T1", "T2", "T3"]
 
 
 class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
-    """What would win time back; those of one analysis claim no kernel twice, so their savings add up."""
+    """One change that would save time. No two of one analysis claim the same kernel: savings add up."""
 
     rule: str
     title: str

@@ -1,4 +1,4 @@
-"""What `trace/` hands to the rest: a trace as numpy columns, in integer nanoseconds.
+"""Trace: one file, read and linked, as numpy columns in integer nanoseconds.
 
 A row index into another table is named after it (`op`, `launch`, `parent`, `call`, `name`);
 -1 there means none. Nothing outside `trace/` knows a Kineto field name.
@@ -95,7 +95,7 @@ class Ops:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Launches:
-    """Runtime and driver API calls on the host (launches, copies, synchronisations)."""
+    """Runtime and driver API calls on the host (launches, copies, synchronizations)."""
 
     start_ns: Ints
     end_ns: Ints
@@ -177,7 +177,7 @@ class DeviceProperties:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One ProfilerStep annotation."""
+    """One ProfilerStep annotation; times in ns, as on the host."""
 
     name: str  # "ProfilerStep#7"
     number: int
@@ -187,7 +187,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What is analysed: from the first start to the last end of activity launched in `steps`."""
+    """The analyzed window: from the first start to the last end of activity launched in `steps`, in ns."""
 
     start_ns: int
     end_ns: int
@@ -196,7 +196,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trace:
-    """One file, read and linked."""
+    """One file, read and linked; `inference` completes its calls, `cost` prices them."""
 
     path: str  # as the user gave it; "-" for stdin
     bytes: int  # of decompressed text
@@ -216,6 +216,6 @@ class Trace:
     amd: bool = False  # any sign of AMD: warpSize 64, hip_* or roctracer keys at top level
     recording: Recording | None = None
     memory: Memory | None = None
-    evidence: str | None = None  # JSON of collect/evidence.py: who read what whom wrote, in one more step
+    evidence: str | None = None  # JSON of collect/evidence.py: producer-consumer edges of one more step
     salvaged: Salvaged | None = None
     warnings: tuple[Notice, ...] = field(default=())

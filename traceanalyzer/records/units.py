@@ -1,11 +1,11 @@
-"""Units: dtypes to bytes, SI formatting and parsing. The only home of 1e9 and 1e12."""
+"""Units: dtypes to bytes, SI formatting and parsing. The only place with 1e9 and 1e12."""
 
 from __future__ import annotations
 
 import re
 
 # Spelling in a trace -> the name used everywhere else. Kineto writes C++ names (`c10::Half`),
-# short C names (`float`, `long int`) or, up to torch 1.10, capitalised ones.
+# short C names (`float`, `long int`) or, up to torch 1.10, capitalized ones.
 _SPELLINGS = {
     "fp64": "double float64 fp64 f64",
     "fp32": "float float32 fp32 f32 single",

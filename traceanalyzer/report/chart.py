@@ -1,6 +1,6 @@
 """The roofline chart as geometry: where roofs, ridges, ticks and points lie, in SVG user units.
 
-Both axes are logarithmic. Rows without FLOPs have no place on them: they stand in a strip at the left whose
+Both axes are logarithmic. Rows without FLOPs are drawn in a strip at the left whose
 height shows bandwidth alone, so that the distance to the roof means efficiency there too.
 """
 
@@ -19,8 +19,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 124.0, 892.0, 20.0, 500.0  # of the plot proper; 
 _STRIP = (44.0, 104.0)  # of the rows without FLOPs
 _SMALLEST, _LARGEST = 3.0, 26.0  # radius
 _DECADES = 9  # shown at most; lower points sit on the bottom edge
-_INKED = 16_000.0  # area of all marks together
-_MOST = 400  # points
+_MARKED_AREA = 16_000.0  # area of all marks together
+_POINTS = 400  # points
 OUTLINE_OF: dict[Verdict, str] = {
     "memory_bound": "circle", "compute_bound": "square", "latency_bound": "triangle", "unmodelled": "cross",
     "communication": "square", "copy": "square",
@@ -29,7 +29,7 @@ OUTLINE_OF: dict[Verdict, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A labelled grid line, `at` in SVG units."""
+    """A labeled grid line, `at` in SVG units."""
 
     at: float
     label: str
@@ -123,7 +123,7 @@ class _Mark:
 
 def chart(analysis: Analysis, rows: Sequence[OpRow], lines: Sequence[OpLine]) -> Chart:
     """`rows` and their `lines`, largest time first."""
-    marks = [m for row, line in zip(rows, lines, strict=True) if (m := _mark(row, line))][:_MOST]
+    marks = [m for row, line in zip(rows, lines, strict=True) if (m := _mark(row, line))][:_POINTS]
     device = analysis.device
     peaks = _peaks_used(device, marks)
     scale = _scale(device.bandwidth_bytes_per_s, [peak for peak, _ in peaks], marks)
@@ -146,7 +146,7 @@ def _area_per_ns(analysis: Analysis, marks: Sequence[_Mark]) -> float:
     """Area is time: no mark larger than the largest, all together a small part of the chart."""
     longest = max([analysis.time.busy_ns / 20, 1.0, *(m.row.attributed_ns for m in marks)])
     total = sum(m.row.attributed_ns for m in marks)
-    return min(math.pi * _LARGEST**2 / longest, _INKED / total if total else math.inf)
+    return min(math.pi * _LARGEST**2 / longest, _MARKED_AREA / total if total else math.inf)
 
 
 def _mark(row: OpRow, line: OpLine) -> _Mark | None:
@@ -159,15 +159,15 @@ def _mark(row: OpRow, line: OpLine) -> _Mark | None:
 
 
 def _peaks_used(device: Device, marks: Sequence[_Mark]) -> list[tuple[float, str]]:
-    """(FLOP/s, "matrix bf16, fp16"), highest first: those that points are held against."""
+    """(FLOP/s, "matrix bf16, fp16"), highest first: the peaks that points are compared with."""
     used = {(m.row.engine, m.row.precision) for m in marks if m.intensity and m.row.verdict != "unmodelled"}
     engines: dict[tuple[float, str], list[str]] = {}
     for peak in device.peaks:
         if (peak.engine, peak.precision) in used:
             engines.setdefault((peak.flop_per_s, peak.precision), []).append(peak.engine)
     names: dict[float, dict[str, list[str]]] = {}
-    for (value, precision), known in engines.items():
-        engine = known[0] if len(known) == 1 else ""  # a CPU has one roof for both
+    for (value, precision), with_peak in engines.items():
+        engine = with_peak[0] if len(with_peak) == 1 else ""  # a CPU has one roof for both
         names.setdefault(value, {}).setdefault(engine, []).append(precision)
     return [
         (value, " ".join(f"{e} {'/'.join(p)}".strip() for e, p in names[value].items()))
@@ -237,7 +237,7 @@ def _point(mark: _Mark, scale: _Scale, area: float, index: int) -> tuple[Point, 
     if mark.intensity:
         x, y = scale.at_x(mark.intensity), scale.at_y(mark.rate)
     else:
-        # Golden-ratio steps keep neighbours apart, and are the same every time.
+        # Golden-ratio steps keep neighbors apart, and are the same every time.
         x = _STRIP[0] + 10 + (index * 0.618034) % 1 * (_STRIP[1] - _STRIP[0] - 20)
         y = scale.at_y(mark.rate * 10.0 ** scale.x[0])
     inside_x, inside_y = min(max(x, _STRIP[0]), _RIGHT), min(max(y, _TOP), _BOTTOM)

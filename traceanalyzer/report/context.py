@@ -1,4 +1,4 @@
-"""What the figures rest on: the device and its roofs, the recording, other ranks; and what was suggested."""
+"""Method and inputs of a report: device, roofs, recording, ranks, what-if; and the suggestions as text."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Finding:
     title: str
     tier: str
     tier_meaning: str
-    saving: str  # "1.1 to 1.9 ms a step", or that no time is predicted
+    saving: str  # "1.1 to 1.9 ms per step", or that no time is predicted
     share: str
     evidence: str
     action: str
@@ -44,12 +44,12 @@ class Finding:
 
 
 def device(analysis: Analysis) -> Iterable[Fact]:
-    """What the rows were held against, and how that is known."""
+    """The device whose roofs the rows are compared with, and the origin of its figures."""
     d = analysis.device
-    yield Fact("Device", visible(d.name or "not named by the trace"), visible(d.id))
+    yield Fact("Device", visible(d.name or "unnamed"), visible(d.id))
     yield Fact("Roofs", HOW[d.how], visible(f"confidence: {d.confidence}") if d.confidence else "")
     yield Fact(
-        "Memory bandwidth", si(d.bandwidth_bytes_per_s, "B/s") if d.bandwidth_bytes_per_s else "not known"
+        "Memory bandwidth", si(d.bandwidth_bytes_per_s, "B/s") if d.bandwidth_bytes_per_s else "unknown"
     )
     if d.l2_bytes:
         yield Fact("L2 cache", si(d.l2_bytes, "B"))
@@ -70,7 +70,7 @@ def peaks(analysis: Analysis) -> Iterable[PeakLine]:
 def finding(s: Suggestion) -> Finding:
     """One suggestion as text."""
     band = s.saving_per_step_ns
-    saving = f"{span(band.low, band.high)} a step" if band else "no time predicted"
+    saving = f"{span(band.low, band.high)} per step" if band else "no time predicted"
     return Finding(
         rule=visible(s.rule), title=_text(s.title),
         tier=s.tier, tier_meaning=TIER_MEANING[s.tier], saving=saving,
@@ -78,7 +78,7 @@ def finding(s: Suggestion) -> Finding:
         evidence=_text(s.evidence), action=_text(s.action),
         snippet=cut("\n".join(map(visible, s.snippet.rstrip().splitlines())), 3 * TEXT), where=_text(s.where),
         count=f"{s.count:,}",
-        bytes=f"{si(s.bytes_saved_per_step, 'B')} a step" if s.bytes_saved_per_step else "",
+        bytes=f"{si(s.bytes_saved_per_step, 'B')} per step" if s.bytes_saved_per_step else "",
         caveats=tuple(map(_text, s.caveats)), docs=_text(s.docs),
     )  # fmt: skip
 
@@ -107,7 +107,7 @@ def what_if(analysis: Analysis) -> Iterable[tuple[str, ...]]:
 
 
 def recording(analysis: Analysis) -> Iterable[Fact]:
-    """The file, its steps, and what the collector knew."""
+    """The file, its steps, and what the collector recorded."""
     file = analysis.source.files[0]
     yield Fact("File", visible(file.path), f"{si(file.bytes, 'B')} of text, {file.events:,} events")
     yield Fact("Format", visible(analysis.source.dialect))
@@ -116,7 +116,7 @@ def recording(analysis: Analysis) -> Iterable[Fact]:
         yield Fact("Steps", visible(names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"))
     r = analysis.recording
     if r is None:
-        yield Fact("Recorded with", "not told by the trace")
+        yield Fact("Recorded with", "unknown")
         return
     texts = (("PyTorch", r.torch), ("CUDA or ROCm", r.cuda), ("Python", r.python), ("Script", r.script),
              ("Command", r.command))  # fmt: skip
@@ -124,7 +124,7 @@ def recording(analysis: Analysis) -> Iterable[Fact]:
         if text:
             yield Fact(name, cut(visible(text), TEXT))
     if r.tf32 is not None:
-        yield Fact("TF32", "allowed for fp32 products" if r.tf32 else "off")
+        yield Fact("TF32", "allowed for fp32 matmuls" if r.tf32 else "off")
     if r.active is not None:
         yield Fact("Schedule", f"wait {r.wait}, warm up {r.warmup}, record {r.active} steps")
     if r.unprofiled_step_ns is not None and r.profiled_step_ns is not None:

@@ -17,7 +17,7 @@ from traceanalyzer.report.labels import METHOD, VERDICT_LABELS
 from traceanalyzer.report.notebook import notebook
 from traceanalyzer.report.published import TRANSFORMER_2021, PublishedTable
 from traceanalyzer.report.report_marker import mark
-from traceanalyzer.report.rows import made_small
+from traceanalyzer.report.rows import shortened
 from traceanalyzer.report.sanitize import ABSENT
 from traceanalyzer.report.sentence import per_step, with_saving
 from traceanalyzer.report.summary import ClassLine
@@ -42,7 +42,7 @@ def render(analysis: Job, top: int | None = None) -> str:
 def _page(analysis: Job, rows: int) -> str:
     from markupsafe import Markup
 
-    small, view = made_small(analysis, rows), view_of(analysis, rows)
+    small, view = shortened(analysis, rows), view_of(analysis, rows)
     drawn = chart(analysis, view.rows, view.lines)
     style, script = asset("report.css") + asset("chart.css"), asset("report.js")
     return templates().get_template("report.html.j2").render(
@@ -58,8 +58,8 @@ def _page(analysis: Job, rows: int) -> str:
 
 def _keys(drawn: Chart) -> list[tuple[str, str, str]]:
     """(verdict, label, shape) of the verdicts on the chart."""
-    there = {point.verdict for point in drawn.points}
-    return [(v, VERDICT_LABELS[v], OUTLINE_OF[v]) for v in VERDICTS if v in there]
+    present = {point.verdict for point in drawn.points}
+    return [(v, VERDICT_LABELS[v], OUTLINE_OF[v]) for v in VERDICTS if v in present]
 
 
 def _headings(analysis: Analysis, view: View) -> dict[str, Any]:
@@ -69,14 +69,14 @@ def _headings(analysis: Analysis, view: View) -> dict[str, Any]:
     whole = duration(analysis.window.window_ns)
     outlines = {shape: outline(shape, 0, 0, 4.5) for shape in ("circle", "square", "triangle", "cross")}
     return {
-        "per": "Time a step" if steps else "Time",
+        "per": "Time per step" if steps else "Time",
         "window_time": duration(per_step(analysis, analysis.window.window_ns)),
         "window_about": f"{counted}, {whole} in all" if steps else "of the trace: it records no steps",
         "kernels": f"{sum(p.kernels for p in analysis.verdicts):,}",
         "best": _best(analysis, view),
         "outlines": outlines,
         "outline_of": OUTLINE_OF,
-        "formula_of": {one.op: one.number for one in view.formulas},
+        "formula_of": {formula.op: formula.number for formula in view.formulas},
         "largest": max((line.share.value or 0 for line in view.lines), default=0) or 1,
         "hidden_rows": view.total_rows - sum(not line.is_sum for line in view.lines),
     }  # fmt: skip
@@ -84,22 +84,22 @@ def _headings(analysis: Analysis, view: View) -> dict[str, Any]:
 
 def _best(analysis: Analysis, view: View) -> list[tuple[int, Finding]]:
     """The three suggestions that save most time, by their number in the list."""
-    told = list(analysis.suggestions or ())
-    numbers = [told.index(s) for s in with_saving(analysis)[:3]]
+    listed = list(analysis.suggestions or ())
+    numbers = [listed.index(s) for s in with_saving(analysis)[:3]]
     return [(n + 1, view.findings[n]) for n in numbers if view.findings]
 
 
 def _published(view: View, table: PublishedTable) -> dict[str, Any]:
     """The classes of this trace, each beside its published line."""
-    theirs = {c.operator_class: (percent(c.flops_share, 2), percent(c.time_share)) for c in table.classes}
+    published = {c.operator_class: (percent(c.flops_share, 2), percent(c.time_share)) for c in table.classes}
     return {
         "published": table,
-        "classes": [(line, _beside(line, theirs)) for line in view.classes],
+        "classes": [(line, _beside(line, published)) for line in view.classes],
     }
 
 
-def _beside(line: ClassLine, theirs: dict[Any, tuple[str, str]]) -> tuple[str, str]:
-    return theirs.get(line.key, (ABSENT, ABSENT))
+def _beside(line: ClassLine, published: dict[Any, tuple[str, str]]) -> tuple[str, str]:
+    return published.get(line.key, (ABSENT, ABSENT))
 
 
 def _embedded(analysis: Analysis) -> str:

@@ -1,4 +1,4 @@
-"""The words of a report: a label and one sentence for every verdict, class, flag, reason and idle cause."""
+"""Texts of a report: a label and one sentence for every verdict, class, flag, reason and idle cause."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VERDICT_MEANING: Final[Mapping[Verdict, str]] = {
     "latency_bound": "too short or too few blocks to reach either roof",
     "communication": "collectives while no compute kernel runs",
     "copy": "memcpy and memset while nothing else runs",
-    "unmodelled": "FLOPs, bytes or roofs are not known",
+    "unmodelled": "FLOPs, bytes or roofs are unknown",
 }
 
 CLASS_LABELS: Final[Mapping[OperatorClass, str]] = {
@@ -38,20 +38,20 @@ FLAG_MEANING: Final[Mapping[Flag, str]] = {
     "inefficient": "reaches less of its roof than the efficiency limit, although it is large enough to",
     "balanced": "compute and memory time are nearly equal: the verdict could go either way",
     "cache_resident": "moves its bytes faster than the memory could: some of them came from a cache",
-    "over_roof": "more FLOP/s than the peak: fewer products than counted (Winograd, FFT), or our mistake",
-    "bytes_only": "the FLOPs or their peak are not known, but the bytes alone explain the time",
+    "over_roof": "more FLOP/s than the peak: fewer multiplications than counted (Winograd, FFT), or an error",
+    "bytes_only": "the FLOPs or their peak are unknown, but the bytes alone explain the time",
     "tf32_assumed": "faster than the vector peak, so the matrix engine at TF32 is assumed",
-    "special_function_heavy": "exp, tanh and the like explain the time; no roof here counts their issue rate",
+    "special_function_heavy": "exp, tanh and the like explain the time; no roof includes their issue rate",
     "borrowed_shapes": "shapes are taken from an identical kernel whose launch was recorded",
     "zero_duration": "the profiler's clock gives it no duration",
 }
 
 REASON_MEANING: Final[Mapping[Reason, str]] = {
-    "no_device": "no roofs: the device is not known",
-    "no_peak": "the device's bandwidth, or its peak for this engine and precision, is not known",
+    "no_device": "no roofs: the device is unknown",
+    "no_peak": "the device's bandwidth, or its peak for this engine and precision, is unknown",
     "no_formula": "no formula for this operator",
     "no_shapes": "the trace has no input shapes",
-    "no_dtype": "the trace does not tell the data type",
+    "no_dtype": "the trace does not record the data type",
     "no_concrete_inputs": "the trace lacks scalar arguments that decide the work",
     "data_dependent": "the work depends on the data, which no trace holds",
     "no_launch": "the launch of the kernel was not recorded",
@@ -66,7 +66,7 @@ REASON_MEANING: Final[Mapping[Reason, str]] = {
 REASON_REMEDY: Final[Mapping[Reason, str]] = {
     "no_device": "give --device NAME or --device-file F.toml",
     "no_peak": "give --bandwidth BYTES and --peak PREC=FLOPS, or --device-file F.toml",
-    "no_formula": "its time counts, its work is not known",
+    "no_formula": "its time counts, its work is unknown",
     "no_shapes": "record with record_shapes=True",
     "no_dtype": "record with record_shapes=True and a newer PyTorch",
     "no_concrete_inputs": "record with record_shapes=True and a newer PyTorch",
@@ -78,44 +78,44 @@ REASON_REMEDY: Final[Mapping[Reason, str]] = {
 
 CAUSE_LABELS: Final[Mapping[IdleCause, str]] = {
     "launch_gap": "launch gap",
-    "synchronisation": "synchronisation",
+    "synchronisation": "synchronization",
     "host_to_device_copy": "host-to-device copy",
     "data_loading": "data loading",
-    "unknown": "cause not told",
+    "unknown": "unknown",
 }
 
 CAUSE_MEANING: Final[Mapping[IdleCause, str]] = {
     "launch_gap": "the host had not launched the next kernel yet",
-    "synchronisation": "the host waited for the device before launching on",
-    "host_to_device_copy": "input was on its way to the device",
+    "synchronisation": "the host waited for the device before it launched more",
+    "host_to_device_copy": "input was being copied to the device",
     "data_loading": "the host was fetching the next batch",
-    "unknown": "nothing in the trace says why",
+    "unknown": "nothing in the trace shows the cause",
 }
 
 HOW: Final[Mapping[str, str]] = {
-    "trace": "told by the trace",
+    "trace": "from the trace",
     "inferred": "inferred from the trace",
     "flag": "given on the command line",
     "file": "described in a device file",
     "calibrated": "measured on the recording machine",
-    "unknown": "not known",
+    "unknown": "unknown",
 }
 
 TIER_MEANING: Final[Mapping[str, str]] = {
     "T0": "certain: scopes, composite operators, counts and kernel names of the trace",
     "T1": "proved by tensor identities in an execution trace",
     "T2": "proved by sizes and by when memory is freed",
-    "T3": "likely, or the most that there is to win; the saving may be nothing",
+    "T3": "likely, or an upper limit; the saving may be zero",
 }
 
-# Every figure rests on these; a report says them once.
+# The method behind every figure; a report states it once.
 METHOD: Final[tuple[str, ...]] = (
     "One fused multiply-add counts as 2 FLOPs.",
     "Bytes are compulsory traffic: every distinct tensor read once, every output written once. The memory "
     "may have moved more, so efficiency and bandwidth are lower bounds of what hardware counters would show.",
-    "Intensity is FLOPs by bytes; the ridge is peak by bandwidth. Roof time is the larger of FLOPs by peak "
-    "and bytes by bandwidth; efficiency is roof time by measured time.",
+    "Intensity is FLOPs / bytes; the ridge is peak / bandwidth. Roof time is the larger of FLOPs / peak and "
+    "bytes / bandwidth; efficiency is roof time / measured time.",
     "Peaks are dense, looked up by engine and precision, never taken from another precision.",
-    "While compute kernels run they own the time, else communication, else copies; time of several owners "
-    "is split between them. So rows add up to busy time, and with idle to the window, exactly.",
+    "Time in which compute kernels run is attributed to them, else to communication, else to copies; kernels "
+    "that overlap share it. So rows add up to busy time, and with idle time to the window, exactly.",
 )

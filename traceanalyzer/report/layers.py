@@ -14,11 +14,11 @@ import msgspec
 
 from traceanalyzer.records import Analysis, KernelTime, OpRow
 from traceanalyzer.records.units import duration, percent
-from traceanalyzer.report.rows import held_against_roofs, is_sum
+from traceanalyzer.report.rows import is_sum, joint_efficiency
 from traceanalyzer.report.sanitize import ABSENT, visible
-from traceanalyzer.report.sentence import anything_known, per_step
+from traceanalyzer.report.sentence import has_verdicts, per_step
 
-_MOST = 40  # kinds of layers in a table
+_LAYERS = 40  # kinds of layers in a table
 _NUMBER = re.compile(r"(?:(?<=\.)|^)\d+(?=\.|$)")
 
 
@@ -28,7 +28,7 @@ class LayerLine:
 
     label: str
     modules: str  # how many of it
-    time: str  # attributed; a step where there are steps
+    time: str  # attributed; per step where there are steps
     of_busy: str
     share: float
     memory_bound: str  # of the layer's own time
@@ -42,9 +42,9 @@ def layer_of(module: str) -> str:
 def merged(analysis: Analysis) -> Analysis:
     """With one row for those that differ by the layer's number alone; every sum is what it was."""
     groups: dict[object, list[OpRow]] = {}
-    for place, row in enumerate(analysis.op_rows):
+    for index, row in enumerate(analysis.op_rows):
         alone = row.module is None or is_sum(row)
-        groups.setdefault(place if alone else _key(row, row.module or ""), []).append(row)
+        groups.setdefault(index if alone else _key(row, row.module or ""), []).append(row)
     if len(groups) == len(analysis.op_rows):
         return analysis
     rows = sorted(map(_merged, groups.values()), key=lambda row: -row.attributed_ns)
@@ -53,15 +53,15 @@ def merged(analysis: Analysis) -> Analysis:
 
 def _key(row: OpRow, module: str) -> tuple[object, ...]:
     shapes = (row.input_dims, row.input_types, row.input_strides, row.concrete_inputs)
-    judged = (row.verdict, row.bound, row.engine, row.precision, row.operator_class, row.reason)
-    return (row.name, shapes, row.phase, layer_of(module), judged)
+    verdict = (row.verdict, row.bound, row.engine, row.precision, row.operator_class, row.reason)
+    return (row.name, shapes, row.phase, layer_of(module), verdict)
 
 
 def _merged(rows: Sequence[OpRow]) -> OpRow:
     first = rows[0]
     if len(rows) == 1:
         return first
-    roof_ns, efficiency = held_against_roofs(rows)
+    roof_ns, efficiency = joint_efficiency(rows)
     times: dict[str, int] = {}
     for kernel in (k for row in rows for k in row.kernel_names):
         times[kernel.name] = times.get(kernel.name, 0) + kernel.time_ns
@@ -80,20 +80,20 @@ def _merged(rows: Sequence[OpRow]) -> OpRow:
 
 
 def _sum(values: Iterable[int | None]) -> int | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
+    numbers = [value for value in values if value is not None]
+    return sum(numbers) if numbers else None
 
 
 def layers(analysis: Analysis) -> Iterable[LayerLine]:
-    """By time, the largest first; nothing where the trace tells no modules."""
+    """By time, the largest first; nothing where no module is known."""
     busy = analysis.time.busy_ns
     members: dict[str, list[OpRow]] = {}
     for row in analysis.op_rows:
         if row.module is not None:
             members.setdefault(layer_of(row.module), []).append(row)
-    known = anything_known(analysis)
+    known = has_verdicts(analysis)
     by_time = sorted(members.items(), key=lambda item: -sum(r.attributed_ns for r in item[1]))
-    for label, rows in by_time[:_MOST] if busy else ():
+    for label, rows in by_time[:_LAYERS] if busy else ():
         time = sum(r.attributed_ns for r in rows)
         bound = sum(r.attributed_ns for r in rows if r.verdict == "memory_bound")
         yield LayerLine(

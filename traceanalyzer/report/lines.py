@@ -39,7 +39,7 @@ class OpLine:
     phase: str
     module: str
     calls: Cell
-    time: Cell  # attributed; a step where there are steps
+    time: Cell  # attributed; per step where there are steps
     share: Cell  # of busy time
     intensity: Cell  # FLOP/B
     flop_rate: Cell  # achieved FLOP/s
@@ -63,7 +63,7 @@ class OpLine:
 
     @property
     def about(self) -> tuple[str, ...]:
-        """What tells the line from others of its name."""
+        """What distinguishes the line from others of its name."""
         if self.is_sum:
             return tuple(filter(None, (self.operator_class, self.phase, self.reason)))
         return tuple(filter(None, (self.inputs, self.phase, self.module)))
@@ -105,7 +105,7 @@ def bytes_of(row: OpRow) -> int | None:
 
 
 def measured_ns(row: OpRow) -> float:
-    """The time its rates are taken over: that of its efficiency, else the sum of its kernels'."""
+    """The time (ns) that its rates are divided by: that of its efficiency, else the sum of its kernels'."""
     return row.roof_ns / row.efficiency if row.roof_ns and row.efficiency else float(row.time_ns)
 
 
@@ -122,10 +122,10 @@ def inputs(row: OpRow, limit: int = _INPUTS) -> str:
             shown.append((text, canonical_dtype(kind) or ("" if "TensorList" in kind else visible(kind))))
     kinds = {kind for _, kind in shown}
     if len(kinds) == 1:
-        told = f"{' × '.join(_counted([text for text, _ in shown]))} {kinds.pop()}"
+        joined = f"{' × '.join(_counted([text for text, _ in shown]))} {kinds.pop()}"
     else:
-        told = " × ".join(_counted([f"{text} {kind}".strip() for text, kind in shown]))
-    return cut(told.strip(), limit)
+        joined = " × ".join(_counted([f"{text} {kind}".strip() for text, kind in shown]))
+    return cut(joined.strip(), limit)
 
 
 def _dims(dims: Any) -> str:
@@ -151,49 +151,49 @@ def _counted(texts: list[str]) -> list[str]:
 
 def computed(row: OpRow, analysis: Analysis) -> list[str]:
     """The arithmetic behind a line, each step with its numbers."""
-    told = [_time_told(row, "kernel" if analysis.device.kind == "gpu" else "record")]
+    lines = [_time_text(row, "kernel" if analysis.device.kind == "gpu" else "record")]
     moved = bytes_of(row)
     if row.flops is not None:
-        told.append(f"FLOPs: {si(row.flops, 'FLOP')}{_a_call(row, row.flops, 'FLOP')}")
+        lines.append(f"FLOPs: {si(row.flops, 'FLOP')}{_per_call(row, row.flops, 'FLOP')}")
     if moved is not None and row.read_bytes is not None and row.write_bytes is not None:
-        told.append(f"Bytes: {si(row.read_bytes, 'B')} read + {si(row.write_bytes, 'B')} written = "
-                    f"{si(moved, 'B')}{_a_call(row, moved, 'B')}")  # fmt: skip
-    told += _roof_told(row, analysis.device)
+        lines.append(f"Bytes: {si(row.read_bytes, 'B')} read + {si(row.write_bytes, 'B')} written = "
+                    f"{si(moved, 'B')}{_per_call(row, moved, 'B')}")  # fmt: skip
+    lines += _roof_lines(row, analysis.device)
     if row.reason:
-        told.append(f"Not modelled: {REASON_MEANING[row.reason]}")
+        lines.append(f"Not modelled: {REASON_MEANING[row.reason]}")
     for name, values in (("Strides", row.input_strides), ("Scalar arguments", row.concrete_inputs)):
         text = ", ".join(_dims(v) or visible(str(v)) for v in values or () if v not in ((), ""))
         if text:
-            told.append(f"{name}: {cut(text, 300)}")
+            lines.append(f"{name}: {cut(text, 300)}")
     if row.note:
-        told.append(f"Note: {cut(visible(row.note), TEXT)}")
-    return told
+        lines.append(f"Note: {cut(visible(row.note), TEXT)}")
+    return lines
 
 
-def _time_told(row: OpRow, unit: str) -> str:
+def _time_text(row: OpRow, unit: str) -> str:
     text = f"Time: {row.kernels:,} {unit}{'s' if row.kernels != 1 else ''} in {row.calls:,} "
     text += f"call{'s' if row.calls != 1 else ''}, {duration(row.time_ns)} together"
     if row.attributed_ns != row.time_ns:
-        text += f"; {duration(row.attributed_ns)} of it owned, the rest overlaps with others"
+        text += f"; {duration(row.attributed_ns)} of it attributed, the rest overlaps with other kernels"
     return text
 
 
-def _a_call(row: OpRow, total: int, unit: str) -> str:
-    return f" ({si(total / row.calls, unit)} a call)" if row.calls > 1 and total and not is_sum(row) else ""
+def _per_call(row: OpRow, total: int, unit: str) -> str:
+    return f" ({si(total / row.calls, unit)} per call)" if row.calls > 1 and total and not is_sum(row) else ""
 
 
-def _roof_told(row: OpRow, device: Device) -> list[str]:
+def _roof_lines(row: OpRow, device: Device) -> list[str]:
     """Intensity against the ridge, both roof times, and the efficiency."""
     moved, bandwidth = bytes_of(row), device.bandwidth_bytes_per_s
     peak = device.peak(row.engine, row.precision) if row.engine and row.precision else None
-    told = []
+    lines = []
     if row.intensity is not None and not is_sum(row):
         ridge = (
             f"; ridge {digits(peak / bandwidth)} FLOP/B ({row.engine} {row.precision})"
             if peak and bandwidth
             else ""
         )
-        told.append(f"Intensity: {digits(row.intensity)} FLOP/B{ridge}")
+        lines.append(f"Intensity: {digits(row.intensity)} FLOP/B{ridge}")
     if row.roof_ns is not None and row.efficiency is not None:
         parts = []
         if row.flops and peak and not is_sum(row):
@@ -205,6 +205,6 @@ def _roof_told(row: OpRow, device: Device) -> list[str]:
         larger = (
             f"the larger of {' and '.join(parts)}; " if len(parts) == 2 else "".join(f"{p}; " for p in parts)
         )
-        told.append(f"Roof time: {larger}{duration(row.roof_ns)} of {duration(measured_ns(row))} measured = "
+        lines.append(f"Roof time: {larger}{duration(row.roof_ns)} of {duration(measured_ns(row))} measured = "
                     f"{percent(row.efficiency, 0)}")  # fmt: skip
-    return told
+    return lines

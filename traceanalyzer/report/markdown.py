@@ -1,4 +1,4 @@
-"""The report as Markdown for a pull request: under 60,000 characters, and nothing from a trace acts in it."""
+"""The report as Markdown for a pull request: under 60,000 characters, no markup from a trace takes effect."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from traceanalyzer.report.view import View, view_of
 
 LIMIT = 60_000  # a GitHub comment holds 65,536 characters
 _TOP = 10
-_LEFT_OUT = "\n*Left out to stay short; the page and the JSON report hold it.*\n"
+_OMITTED = "\n*Left out to stay short; the page and the JSON report hold it.*\n"
 
 
 def render(analysis: Analysis, top: int | None = None) -> str:
     """Summary and the `top` largest rows; the rest folded. Sections that no longer fit are left out."""
     view = view_of(analysis, _TOP if top is None else top)
-    told = f"<!-- {mark(analysis)} -->\n"
-    room = LIMIT - len(_LEFT_OUT)
+    text = f"<!-- {mark(analysis)} -->\n"
+    available = LIMIT - len(_OMITTED)
     for section in _sections(analysis, view):
-        if len(told) + len(section) > room:
-            return told + _LEFT_OUT
-        told += section
-    return told
+        if len(text) + len(section) > available:
+            return text + _OMITTED
+        text += section
+    return text
 
 
 def code(value: str) -> str:
@@ -86,7 +86,7 @@ def _folded(title: str, body: str) -> str:
 
 
 def _per(view: View) -> str:
-    return " time a step" if view.by_step else " time"
+    return " time per step" if view.by_step else " time"
 
 
 def _window(view: View) -> str:
@@ -108,18 +108,18 @@ def _findings(view: View) -> str:
         return "\nSuggestions were not looked for.\n"
     if not view.findings:
         return "\nNo suggestions.\n"
-    told = "\n**Suggestions**\n\n"
+    text = "\n**Suggestions**\n\n"
     for f in view.findings[:10]:
         basis = f"{prose(f.rule)}, {f.tier}: {f.tier_meaning}"
         where = f" in `{cell(f.where)}`" if f.where else ""
-        told += f"* {prose(f.title)}{where}: {f.saving} ({basis}); {prose(f.evidence)}. {prose(f.action)}\n"
-    return told
+        text += f"* {prose(f.title)}{where}: {f.saving} ({basis}); {prose(f.evidence)}. {prose(f.action)}\n"
+    return text
 
 
 def _what_if(view: View) -> str:
     """A projection of each other device that was asked for."""
     rows = [[cell(text) for text in line] for line in view.what_if]
-    heads = ["projected onto", " busy a step", " step", " memory-bound of busy"]
+    heads = ["projected onto", " busy per step", " step", " memory-bound of busy"]
     return "\n" + _table(heads, rows) if rows else ""
 
 
@@ -141,16 +141,16 @@ def _operators(view: View) -> str:
 
 
 def _coverage(analysis: Analysis, view: View) -> str:
-    told = "".join(f"* {prose(f'{f.text} {f.name}: {f.about}')}\n" for f in view.coverage)
+    text = "".join(f"* {prose(f'{f.text} {f.name}: {f.about}')}\n" for f in view.coverage)
     if view.reasons:
         rows = ([r.meaning, r.share, r.time, cell(r.example), prose(r.remedy)] for r in view.reasons)
         heads = ["not modelled", f" of {view.whole}", _per(view), "largest", "what helps"]
-        told += "\n" + _table(heads, rows)
-    told += "\n" + "".join(f"* {prose(f'{f.name}: {f.text} {f.about}')}\n" for f in view.device)
+        text += "\n" + _table(heads, rows)
+    text += "\n" + "".join(f"* {prose(f'{f.name}: {f.text} {f.about}')}\n" for f in view.device)
     if not analysis.device.peaks:
-        return told
+        return text
     rows = ([p.engine, prose(p.precision), p.rate, p.ridge] for p in view.peaks[:40])
-    return told + "\n" + _table(["engine", "precision", " dense peak", " ridge"], rows)
+    return text + "\n" + _table(["engine", "precision", " dense peak", " ridge"], rows)
 
 
 def _classes(view: View) -> str:
@@ -158,29 +158,29 @@ def _classes(view: View) -> str:
     theirs = {c.operator_class: c for c in table.classes}
     rows = []
     for line in view.classes:
-        known = next((c for key, c in theirs.items() if key == line.key), None)
-        published = [percent(known.flops_share, 2), percent(known.time_share)] if known else [ABSENT, ABSENT]
+        match = next((c for key, c in theirs.items() if key == line.key), None)
+        published = [percent(match.flops_share, 2), percent(match.time_share)] if match else [ABSENT, ABSENT]
         rows.append([line.label, line.flops_share, line.time, line.time_share, *published])
     theirs_heads = [f" {table.year}: of FLOPs", f" {table.year}: of runtime"]
-    told = _table(["class", " of FLOPs", _per(view), " of busy", *theirs_heads], rows)
+    text = _table(["class", " of FLOPs", _per(view), " of busy", *theirs_heads], rows)
     notes = "".join(f"* {caveat}\n" for caveat in table.caveats)
-    return f"{told}\n{table.source}: {table.workload}, {table.device}.\n{notes}"
+    return f"{text}\n{table.source}: {table.workload}, {table.device}.\n{notes}"
 
 
 def _phases(view: View) -> str:
-    told = ""
+    text = ""
     if view.phases:
         rows = ([p.label, p.time, p.of_busy, p.memory_bound, p.flops] for p in view.phases)
         heads = ["phase", _per(view), " of busy", " memory-bound, of the phase", " FLOPs"]
-        told += _table(heads, rows) + "\n"
+        text += _table(heads, rows) + "\n"
     if view.layers:
         by_layer = (
             [cell(p.label), p.modules, *map(prose, (p.time, p.of_busy, p.memory_bound))] for p in view.layers
         )
         heads = ["module", " modules", _per(view), " of busy", " memory-bound, of the layer"]
-        told += _table(heads, by_layer) + "\n"
+        text += _table(heads, by_layer) + "\n"
     idle = ([p.label, p.time, p.of_window, p.meaning] for p in view.idle)
-    return told + _table(["idle", _per(view), " of window", "meaning"], idle)
+    return text + _table(["idle", _per(view), " of window", "meaning"], idle)
 
 
 def _ranks(view: View) -> str:
@@ -192,19 +192,19 @@ def _ranks(view: View) -> str:
 
 
 def _checks(view: View) -> str:
-    told = f"{prose(view.check)}\n"
+    text = f"{prose(view.check)}\n"
     if view.above:
         rows = (
             [a.roof, prose(a.reason), a.rows, a.time, a.of_busy, a.highest, cell(a.example)]
             for a in view.above
         )
-        heads = ["roof", "why that can be", " rows", _per(view), " of busy", " at most, of roof", "there"]
-        told += "\n" + _table(heads, rows)
-    for one in view.formulas:
-        told += f"\n{code(one.op)}\n" + "".join(f"* {prose(line)}\n" for line in one.lines)
-    return told
+        heads = ["roof", "reason", " rows", _per(view), " of busy", " at most, of roof", "example"]
+        text += "\n" + _table(heads, rows)
+    for formula in view.formulas:
+        text += f"\n{code(formula.op)}\n" + "".join(f"* {prose(line)}\n" for line in formula.lines)
+    return text
 
 
 def _recording(view: View) -> str:
-    told = "".join(f"* {prose(f.name)}: {code(f.text)} {prose(f.about)}\n" for f in view.recording)
-    return told + "* Thresholds: " + ", ".join(f"{prose(f.name)} {f.text}" for f in view.thresholds) + "\n"
+    text = "".join(f"* {prose(f.name)}: {code(f.text)} {prose(f.about)}\n" for f in view.recording)
+    return text + "* Thresholds: " + ", ".join(f"{prose(f.name)} {f.text}" for f in view.thresholds) + "\n"

@@ -1,4 +1,4 @@
-"""An Analysis made small enough to be shown: the largest rows, the rest added up, every total unchanged."""
+"""An Analysis short enough to be shown: the largest rows, the rest added up, every total unchanged."""
 
 from __future__ import annotations
 
@@ -39,26 +39,26 @@ def count_of(row: OpRow) -> int:
     return int(row.name[len(_SUM) :].split(" ")[0].replace(",", "")) if is_sum(row) else 1
 
 
-def made_small(analysis: Job, top: int) -> Job:
+def shortened(analysis: Job, top: int) -> Job:
     """The same report with `top_rows`, long names cut and long lists shortened; a warning says so."""
     rows = top_rows(analysis, top)
-    told = [w for w in analysis.source.warnings if w.code not in (AGGREGATED, SHORTENED)]
+    notices = [w for w in analysis.source.warnings if w.code not in (AGGREGATED, SHORTENED)]
     hidden = sum(count_of(row) for row in rows if is_sum(row))
     if hidden:
         text = (
             f"of the {sum(map(count_of, rows)):,} rows are added up by verdict, class, phase and reason; "
             "-o report.json lists every one"
         )
-        told.append(Notice(AGGREGATED, text, hidden))
-    ranks, suggestions = _telling_ranks(analysis.ranks), analysis.suggestions
+        notices.append(Notice(AGGREGATED, text, hidden))
+    ranks, suggestions = _extreme_ranks(analysis.ranks), analysis.suggestions
     left_out = len(analysis.ranks or ()) - len(ranks or ()) + max(0, len(suggestions or ()) - _SUGGESTIONS)
     if left_out:
-        told.append(
+        notices.append(
             Notice(SHORTENED, "ranks or suggestions are left out; -o report.json lists all", left_out)
         )
     source = msgspec.structs.replace(
         analysis.source,
-        warnings=tuple(msgspec.structs.replace(w, message=cut(w.message, 4 * TEXT)) for w in told),
+        warnings=tuple(msgspec.structs.replace(w, message=cut(w.message, 4 * TEXT)) for w in notices),
     )
     steps = analysis.window.steps
     return msgspec.structs.replace(
@@ -95,7 +95,7 @@ def _sum(rows: Sequence[OpRow]) -> OpRow:
     )
     uncounted = sum(r.flops is None or r.read_bytes is None for r in rows)
     moved = (read or 0) + (write or 0)
-    roof_ns, efficiency = held_against_roofs(rows)
+    roof_ns, efficiency = joint_efficiency(rows)
     return OpRow(
         name=f"{_SUM}{count:,} row{'s' if count > 1 else ''})",
         input_dims=None, input_types=None, input_strides=None, concrete_inputs=None,
@@ -109,16 +109,16 @@ def _sum(rows: Sequence[OpRow]) -> OpRow:
         roof_ns=roof_ns, efficiency=efficiency,
         bound=first.bound, verdict=first.verdict, operator_class=first.operator_class,
         flags=(), reason=first.reason, kernel_names=_kernels([k for r in rows for k in r.kernel_names]),
-        note=f"FLOPs or bytes of {uncounted:,} of them are not known" if uncounted and flops else "",
+        note=f"FLOPs or bytes of {uncounted:,} of them are unknown" if uncounted and flops else "",
     )  # fmt: skip
 
 
 def _total(values: Sequence[int | None]) -> int | None:
-    known = [v for v in values if v is not None]
-    return sum(known) if known else None
+    numbers = [v for v in values if v is not None]
+    return sum(numbers) if numbers else None
 
 
-def held_against_roofs(rows: Sequence[OpRow]) -> tuple[float | None, float | None]:
+def joint_efficiency(rows: Sequence[OpRow]) -> tuple[float | None, float | None]:
     """Roof time and efficiency of all together, where each has its own."""
     roof = measured = 0.0
     for row in rows:
@@ -160,7 +160,7 @@ def _short(row: OpRow) -> OpRow:
     return msgspec.structs.replace(row, **changes)
 
 
-def _telling_ranks(ranks: tuple[RankEntry, ...] | None) -> tuple[RankEntry, ...] | None:
+def _extreme_ranks(ranks: tuple[RankEntry, ...] | None) -> tuple[RankEntry, ...] | None:
     """The busiest and the least busy, in their order."""
     if ranks is None or len(ranks) <= _RANKS:
         return ranks

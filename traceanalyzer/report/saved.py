@@ -1,4 +1,4 @@
-"""A saved `report.json`, recognised and read back."""
+"""A saved `report.json`, recognized and read back."""
 
 from __future__ import annotations
 

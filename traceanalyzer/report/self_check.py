@@ -1,4 +1,4 @@
-"""What lets a reader check the figures: rows that appear to beat a roof, and the formulas behind rows."""
+"""The self-check as text: rows that exceed a roof, and the formulas behind the largest rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class RoofLine:
     roof: str
     reason: str
     rows: str
-    time: str  # a step where there are steps
+    time: str  # per step where there are steps
     of_busy: str
     highest: str  # "110 % of the roof"
     example: str
@@ -37,37 +37,37 @@ class FormulaLine:
 
 
 def above_roofs(analysis: Analysis) -> tuple[RoofLine, ...]:
-    """The self-check's table; empty where no row beats a roof."""
+    """The self-check's table; empty where no row exceeds a roof."""
     return tuple(
         RoofLine(
-            roof=_ROOFS[one.roof], reason=cut(visible(one.reason), TEXT), rows=f"{one.rows:,}",
-            time=duration(per_step(analysis, one.time_ns)), of_busy=percent(one.share_of_busy),
-            highest=percent(one.highest_efficiency, 0), example=cut(visible(one.example), TEXT),
+            roof=_ROOFS[entry.roof], reason=cut(visible(entry.reason), TEXT), rows=f"{entry.rows:,}",
+            time=duration(per_step(analysis, entry.time_ns)), of_busy=percent(entry.share_of_busy),
+            highest=percent(entry.highest_efficiency, 0), example=cut(visible(entry.example), TEXT),
         )
-        for one in analysis.self_check[:20]
+        for entry in analysis.self_check[:20]
     )  # fmt: skip
 
 
 def verdict_of_check(analysis: Analysis) -> str:
     """The self-check in one sentence."""
-    held = sum(count_of(row) for row in analysis.op_rows if row.efficiency is not None or is_sum(row))
-    if not held:
-        return "No row could be held against a roof."
-    above = sum(one.rows for one in analysis.self_check)
+    compared = sum(count_of(row) for row in analysis.op_rows if row.efficiency is not None or is_sum(row))
+    if not compared:
+        return "No row could be compared with a roof."
+    above = sum(entry.rows for entry in analysis.self_check)
     if not above:
-        return f"None of the {held:,} rows held against a roof appears to beat it."
-    share = sum(one.share_of_busy for one in analysis.self_check)
-    are = "row appears" if above == 1 else "rows appear"
-    return f"{above:,} {are} to beat a roof, with {percent(share)} of busy time."
+        return f"None of the {compared:,} rows compared with a roof exceeds it."
+    share = sum(entry.share_of_busy for entry in analysis.self_check)
+    exceed = "row exceeds its roof" if above == 1 else "rows exceed their roof"
+    return f"{above:,} {exceed}, with {percent(share)} of busy time."
 
 
 def formula_lines(analysis: Analysis) -> tuple[FormulaLine, ...]:
     """The formulas of the largest priced rows, each operator once."""
     return tuple(
         FormulaLine(
-            number, cut(visible(one.op), TEXT),
-            tuple(cut(visible(line), TEXT) for line in one.text.splitlines() if line.strip()),
-            cut(visible(one.source), TEXT),
+            number, cut(visible(entry.op), TEXT),
+            tuple(cut(visible(line), TEXT) for line in entry.text.splitlines() if line.strip()),
+            cut(visible(entry.source), TEXT),
         )
-        for number, one in enumerate(analysis.formulas[:20], 1)
+        for number, entry in enumerate(analysis.formulas[:20], 1)
     )  # fmt: skip

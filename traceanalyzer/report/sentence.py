@@ -1,7 +1,6 @@
-"""The answer in words: what share is memory-bound, of what, and what is not known.
+"""The verdict in sentences: the memory-bound share, its denominator, and what is unknown.
 
-Lower bounds are called that, a share nobody can know is not given, and a GPU that mostly waits is said to
-wait before anything else.
+A lower bound is called one, an unknown share is not given, and where the GPU is mostly idle that comes first.
 """
 
 from __future__ import annotations
@@ -14,15 +13,15 @@ from traceanalyzer.records.units import duration
 from traceanalyzer.report.labels import REASON_MEANING, REASON_REMEDY, VERDICT_LABELS
 from traceanalyzer.report.sanitize import visible
 
-_IDLE_LEADS = 0.5  # of the window: above it, idle is the answer
+_MOSTLY_IDLE = 0.5  # of the window: above it, idle is the answer
 _EXACT = 0.005  # of busy time not modelled: below it, a whole percent is the same either way
 _INTERVAL = 0.25  # of busy time not modelled: above it, a lower bound alone would mislead
-_NOT_KNOWN = 0.05  # of kernel time modelled: below it, there is nothing to say about the rest
-_WORTH_A_WORD = 0.01
+_LEAST_MODELLED = 0.05  # of kernel time modelled: below it, there is nothing to say about the rest
+_REPORTED_SHARE = 0.01
 _MORE = ("", "one more", "two more")
 _NUMERALS = ("No", "One change", "Two changes", "Three changes")
 
-# How a verdict other than memory-bound is told when it takes the largest part.
+# The sentence for a verdict other than memory-bound that takes the largest part.
 _LEADS: dict[Verdict, str] = {
     "latency_bound": "goes to kernels too small to use the device (latency-bound)",
     "communication": "is communication that no compute hides",
@@ -32,7 +31,7 @@ _LEADS: dict[Verdict, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """`lead` is the answer; `more` what must be read with it; `notes` what is beside it."""
+    """`lead`: the verdict; `more`: its qualifications and the savings; `notes`: further facts."""
 
     lead: str
     more: tuple[str, ...] = ()
@@ -40,9 +39,9 @@ class Headline:
 
 
 def verdict_sentence(analysis: Analysis) -> str:
-    """One or a few sentences: the answer without its side notes."""
-    told = headline(analysis)
-    return " ".join((told.lead, *told.more))
+    """One or a few sentences: the headline without its notes."""
+    words = headline(analysis)
+    return " ".join((words.lead, *words.more))
 
 
 def headline(analysis: Analysis) -> Headline:
@@ -50,11 +49,11 @@ def headline(analysis: Analysis) -> Headline:
     notes = _notes(analysis)
     if not analysis.time.busy_ns:
         where = "in the window" if analysis.window.step_count else "in the trace"
-        return Headline(_placed(analysis, f"The {_device(analysis)} did no work {where}."), (), notes)
-    told = [*_leading(analysis), *_memory(analysis), *_known_otherwise(analysis), *_changes(analysis)]
+        return Headline(_with_rank(analysis, f"The {_device(analysis)} did no work {where}."), (), notes)
+    sentences = [*_leading(analysis), *_memory(analysis), *_other_facts(analysis), *_changes(analysis)]
     if _warned(analysis, "gpu_not_captured"):
-        told.insert(0, "The trace lists a GPU but holds none of its work: this is the CPU side.")
-    return Headline(_placed(analysis, told[0]), tuple(told[1:]), notes)
+        sentences.insert(0, "The trace lists a GPU but holds none of its work: this is the CPU side.")
+    return Headline(_with_rank(analysis, sentences[0]), tuple(sentences[1:]), notes)
 
 
 def whole_percent(share: float) -> str:
@@ -67,7 +66,7 @@ def whole_percent(share: float) -> str:
 
 
 def per_step(analysis: Analysis, ns: float) -> float:
-    """`ns` of the window as ns a step; as it is where there are no steps."""
+    """`ns` of the window as ns per step; unchanged where the trace has no steps."""
     return ns / (analysis.window.step_count or 1)
 
 
@@ -125,10 +124,10 @@ def _largest(analysis: Analysis) -> Verdict:
 
 
 def _idles(analysis: Analysis) -> bool:
-    return analysis.time.idle_ns > _IDLE_LEADS * analysis.window.window_ns
+    return analysis.time.idle_ns > _MOSTLY_IDLE * analysis.window.window_ns
 
 
-def anything_known(analysis: Analysis) -> bool:
+def has_verdicts(analysis: Analysis) -> bool:
     """Whether a share of 0 means none, and not that nothing could be judged."""
     return analysis.coverage.modelled_share > 0 or _time_of(analysis, "unmodelled") == 0
 
@@ -140,11 +139,11 @@ def is_lower_bound(analysis: Analysis) -> bool:
 
 def _judged(analysis: Analysis) -> bool:
     """Whether enough is modelled to say anything, or there is nothing to model."""
-    return analysis.coverage.modelled_share >= _NOT_KNOWN or _time_of(analysis, "unmodelled") == 0
+    return analysis.coverage.modelled_share >= _LEAST_MODELLED or _time_of(analysis, "unmodelled") == 0
 
 
 def _leading(analysis: Analysis) -> list[str]:
-    """What comes before the memory-bound share where that is not the story."""
+    """What precedes the memory-bound share where idle time or another verdict is larger."""
     if _idles(analysis):
         share = whole_percent(analysis.time.idle_ns / analysis.window.window_ns)
         what = "is idle" if analysis.device.kind == "gpu" else "runs no operator for"
@@ -161,7 +160,7 @@ def _leading(analysis: Analysis) -> list[str]:
 def _memory(analysis: Analysis) -> list[str]:
     """The memory-bound share as exactly as it is known, and why not better."""
     if not _judged(analysis):
-        return _not_known(analysis)
+        return _unknown_share(analysis)
     known, open_ = analysis.memory_bound.share_of_busy, _share_of(analysis, "unmodelled")
     spent = f"of {_busy_time(analysis)} is spent in memory-bound operations"
     if not is_lower_bound(analysis):
@@ -172,11 +171,11 @@ def _memory(analysis: Analysis) -> list[str]:
     least = f"{math.floor(round(100 * known, 9))} %"
     most = f"{math.ceil(round(100 * min(known + open_, 1.0), 9))} %"
     why = f"{whole_percent(open_)} of that time could not be judged ({_main_reason(analysis)})"
-    if open_ < _INTERVAL and known >= _WORTH_A_WORD:
+    if open_ < _INTERVAL and known >= _REPORTED_SHARE:
         return [f"At least {least} {spent}: "
                 f"{amount(analysis, analysis.memory_bound.time_ns)}.", f"A further {why}."]  # fmt: skip
     help_ = remedy(analysis, analysis.coverage.reasons[0].reason) if analysis.coverage.reasons else ""
-    between = f"Between {least} and {most}" if known >= _WORTH_A_WORD else f"At most {most}"
+    between = f"Between {least} and {most}" if known >= _REPORTED_SHARE else f"At most {most}"
     return [f"{between} {spent}.", f"{why}{f': {help_}' if help_ else ''}."]
 
 
@@ -188,7 +187,7 @@ def _main_reason(analysis: Analysis) -> str:
     return mostly + REASON_MEANING[reasons[0].reason]
 
 
-def _not_known(analysis: Analysis) -> list[str]:
+def _unknown_share(analysis: Analysis) -> list[str]:
     """Why there is no share at all, and the option that would help."""
     device, reasons = analysis.device, analysis.coverage.reasons
     reason = reasons[0].reason if reasons else "no_device"
@@ -197,15 +196,15 @@ def _not_known(analysis: Analysis) -> list[str]:
         why = "the CPU's roofs were not measured"
     elif reason == "no_device":
         why = (f"the device table does not hold “{visible(device.name)}”" if device.name
-               else "the trace does not say which GPU it was recorded on")  # fmt: skip
+               else "the trace does not name the GPU")  # fmt: skip
     elif reason == "no_peak" and device.bandwidth_bytes_per_s is None:
-        why = f"the memory bandwidth of {visible(device.name or device.id)} is not known"
+        why = f"the memory bandwidth of {visible(device.name or device.id)} is unknown"
     help_ = remedy(analysis, reason)
     fix = [f"{help_[0].upper()}{help_[1:]}."] if help_ else []
-    return [f"How much of {_busy_time(analysis)} is memory-bound is not known: {why}.", *fix]
+    return [f"How much of {_busy_time(analysis)} is memory-bound is unknown: {why}.", *fix]
 
 
-def _known_otherwise(analysis: Analysis) -> list[str]:
+def _other_facts(analysis: Analysis) -> list[str]:
     """Without verdicts: the times and classes that hold all the same. With them: the largest part."""
     busy, window = analysis.time.busy_ns, analysis.window.window_ns
     if _judged(analysis):
@@ -216,21 +215,21 @@ def _known_otherwise(analysis: Analysis) -> list[str]:
         return [
             f"The largest part, {whole_percent(_share_of(analysis, largest))}, is {VERDICT_LABELS[largest]}."
         ]
-    told = []
+    sentences = []
     if not _idles(analysis):
-        told.append(f"The {_device(analysis)} is busy {whole_percent(busy / window)} of the window: "
+        sentences.append(f"The {_device(analysis)} is busy {whole_percent(busy / window)} of the window: "
                     f"{amount(analysis, busy)}.")  # fmt: skip
     outside = analysis.memory_bound.non_contraction_share_of_busy
     if outside:
-        told.append(
+        sentences.append(
             f"By their names, normalization and element-wise operators take {whole_percent(outside)} of "
             f"{_busy_time(analysis)}; that is a class, not a limit."
         )
-    return told
+    return sentences
 
 
 def _changes(analysis: Analysis) -> list[str]:
-    """What the best suggestions would win back, a step; what may be nothing is told apart."""
+    """What the best suggestions would save per step; savings that may be zero are stated apart."""
     best = with_saving(analysis)[:3]
     if not best or analysis.window.step_count is None:
         return []
@@ -238,10 +237,10 @@ def _changes(analysis: Analysis) -> list[str]:
     sure, likely = [b for b in bands if b.low], [b for b in bands if not b.low]
     most = duration(sum(b.high for b in likely), 2)
     if not sure:
-        return [f"{_NUMERALS[len(best)]} could win back up to {most} a step, or nothing."]
+        return [f"{_NUMERALS[len(best)]} could save up to {most} per step, or nothing."]
     low, high = sum(b.low for b in sure), sum(b.high for b in sure)
-    more = f"; {_MORE[len(likely)]} could win up to {most}, or nothing" if likely else ""
-    return [f"{_NUMERALS[len(sure)]} would win back {span(low, high)} a step{more}."]
+    more = f"; {_MORE[len(likely)]} could save up to {most}, or nothing" if likely else ""
+    return [f"{_NUMERALS[len(sure)]} would save {span(low, high)} per step{more}."]
 
 
 def with_saving(analysis: Analysis) -> list[Suggestion]:
@@ -250,7 +249,7 @@ def with_saving(analysis: Analysis) -> list[Suggestion]:
     return sorted(timed, key=lambda s: -(s.saving_per_step_ns.mid if s.saving_per_step_ns else 0))
 
 
-def _placed(analysis: Analysis, sentence: str) -> str:
+def _with_rank(analysis: Analysis, sentence: str) -> str:
     """Which device of several it is about."""
     where = which(analysis)
     if not where:
@@ -281,22 +280,22 @@ def _warned(analysis: Analysis, code: str) -> bool:
 
 def _notes(analysis: Analysis) -> tuple[str, ...]:
     """What is true beside the headline and would change how it is read."""
-    time, told = analysis.time, []
+    time, sentences = analysis.time, []
     everything = time.busy_ns + time.outside_window_ns
-    if time.outside_window_ns > _WORTH_A_WORD * everything:
+    if time.outside_window_ns > _REPORTED_SHARE * everything:
         share = whole_percent(time.outside_window_ns / everything)
-        told.append(
+        sentences.append(
             f"{duration(time.outside_window_ns)} of activity, {share} of the trace's busy time, lies outside "
             "the window."
         )
-    if time.hidden_communication_ns > _WORTH_A_WORD * time.busy_ns > 0:
-        told.append(
+    if time.hidden_communication_ns > _REPORTED_SHARE * time.busy_ns > 0:
+        sentences.append(
             f"A further {duration(per_step(analysis, time.hidden_communication_ns))} of communication"
-            f"{' a step' if analysis.window.step_count else ''} runs behind compute and costs no time."
+            f"{' per step' if analysis.window.step_count else ''} is hidden behind compute."
         )
     if analysis.source.salvaged is not None:
         lost = analysis.source.salvaged
-        told.append(
+        sentences.append(
             f"The file is damaged: {lost.kept_events:,} events were kept, {lost.dropped_events:,} lost."
         )
-    return tuple(told)
+    return tuple(sentences)

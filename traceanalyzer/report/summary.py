@@ -16,7 +16,7 @@ from traceanalyzer.report.labels import (
     VERDICT_MEANING,
 )
 from traceanalyzer.report.sanitize import ABSENT, cut, visible
-from traceanalyzer.report.sentence import anything_known, is_lower_bound, kernel_time, per_step, remedy
+from traceanalyzer.report.sentence import has_verdicts, is_lower_bound, kernel_time, per_step, remedy
 
 _PHASES = ("forward", "backward", "recompute", "optimizer", None)
 
@@ -31,13 +31,13 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One part of a whole: of the window, of idle time, of a phase."""
+class TimePart:
+    """One part of the window or of its idle time."""
 
     key: str
     label: str
     meaning: str
-    time: str  # a step where there are steps
+    time: str  # per step where there are steps
     time_ns: int
     of_busy: str
     of_window: str
@@ -85,19 +85,21 @@ def facts(analysis: Analysis) -> Iterable[Fact]:
     """The shares, each under its own name with its denominator; the first six are the headline's."""
     bound, window = analysis.memory_bound, analysis.window
     busy = "of busy time" if analysis.device.kind == "gpu" else "of the CPU's time in operators"
-    each = "a step" if window.step_count else "of the trace"
-    known = anything_known(analysis)
+    each = "per step" if window.step_count else "of the trace"
+    known = has_verdicts(analysis)
     least = "≥ " if is_lower_bound(analysis) else ""
 
-    def told(share: float) -> str:
-        return least + percent(share) if known else "not known"
+    def bound_share(share: float) -> str:
+        return least + percent(share) if known else "unknown"
 
-    yield Fact("Memory-bound", told(bound.share_of_busy), busy)
-    yield Fact("Memory-bound", told(bound.share_of_window), "of the window, idle included")
+    yield Fact("Memory-bound", bound_share(bound.share_of_busy), busy)
+    yield Fact("Memory-bound", bound_share(bound.share_of_window), "of the window, idle included")
     time = least + duration(per_step(analysis, bound.time_ns))
-    yield Fact("Memory-bound", time if known else "not known", each)
+    yield Fact("Memory-bound", time if known else "unknown", each)
     yield Fact(
-        "Memory side", told(bound.memory_side_share_of_busy), f"{busy}, whatever the verdict: below the ridge"
+        "Memory side",
+        bound_share(bound.memory_side_share_of_busy),
+        f"{busy}, whatever the verdict: below the ridge",
     )
     yield Fact("Outside contractions", percent(bound.non_contraction_share_of_busy),
                f"{busy}: normalization and element-wise classes")  # fmt: skip
@@ -109,57 +111,57 @@ def facts(analysis: Analysis) -> Iterable[Fact]:
     yield Fact("Compute", si(compute.flop_per_s, "FLOP/s"), "over the window, idle included")
     if compute.hardware_utilisation_share is not None:
         yield Fact(
-            "Hardware utilisation",
+            "Hardware utilization",
             percent(compute.hardware_utilisation_share),
             "of the peaks, over the window",
         )
     if compute.mfu_share is not None:
-        yield Fact("Model FLOPs utilisation", percent(compute.mfu_share), "of the peak, over the window")
+        yield Fact("Model FLOPs utilization", percent(compute.mfu_share), "of the peak, over the window")
     if compute.recompute_share:
         yield Fact("Recomputed", percent(compute.recompute_share), "of FLOPs")
 
 
 def times(analysis: Analysis) -> Iterable[Fact]:
-    """Over the window, not a step: what adds up, and what lies beside it."""
+    """Times over the whole window, not per step."""
     t = analysis.time
     yield Fact("Busy", duration(t.busy_ns), "union of activity in the window")
     yield Fact("Idle", duration(t.idle_ns), "window less busy")
     yield Fact("Sum of durations", duration(t.kernel_sum_ns), "more than busy where streams overlap")
     yield Fact("Outside the window", duration(t.outside_window_ns), "not counted anywhere")
-    yield Fact("Hidden communication", duration(t.hidden_communication_ns), "behind compute")
-    yield Fact("Hidden copies", duration(t.hidden_copy_ns), "behind compute or communication")
+    yield Fact("Hidden communication", duration(t.hidden_communication_ns), "overlapped by compute")
+    yield Fact("Hidden copies", duration(t.hidden_copy_ns), "overlapped by compute or communication")
 
 
-def parts(analysis: Analysis) -> Iterable[Part]:
+def parts(analysis: Analysis) -> Iterable[TimePart]:
     """The six verdicts and idle: they add up to the window."""
-    known = anything_known(analysis)
+    known = has_verdicts(analysis)
     for p in analysis.verdicts:
-        told = known or p.time_ns > 0 or p.verdict in ("communication", "copy")
-        yield Part(
+        shown = known or p.time_ns > 0 or p.verdict in ("communication", "copy")
+        yield TimePart(
             key=p.verdict,
             label=VERDICT_LABELS[p.verdict],
             meaning=VERDICT_MEANING[p.verdict],
-            time=duration(per_step(analysis, p.time_ns)) if told else ABSENT,
+            time=duration(per_step(analysis, p.time_ns)) if shown else ABSENT,
             time_ns=p.time_ns,
-            of_busy=percent(p.share_of_busy) if told else ABSENT,
-            of_window=percent(p.share_of_window) if told else ABSENT,
+            of_busy=percent(p.share_of_busy) if shown else ABSENT,
+            of_window=percent(p.share_of_window) if shown else ABSENT,
             window_share=p.share_of_window,
-            kernels=f"{p.kernels:,}" if told else ABSENT,
+            kernels=f"{p.kernels:,}" if shown else ABSENT,
         )
     idle = analysis.time.idle_ns
     share = idle / analysis.window.window_ns if analysis.window.window_ns else 0.0
     meaning = "nothing runs on the device" if analysis.device.kind == "gpu" else "no operator runs"
-    yield Part(
+    yield TimePart(
         "idle", "idle", meaning, duration(per_step(analysis, idle)), idle, ABSENT, percent(share), share, ""
     )
 
 
-def idle(analysis: Analysis) -> Iterable[Part]:
+def idle(analysis: Analysis) -> Iterable[TimePart]:
     """Idle time by cause."""
     window = analysis.window.window_ns
     for part in analysis.time.idle_by_cause:
         share = part.time_ns / window if window else 0.0
-        yield Part(
+        yield TimePart(
             part.cause, CAUSE_LABELS[part.cause], CAUSE_MEANING[part.cause],
             duration(per_step(analysis, part.time_ns)), part.time_ns, ABSENT, percent(share), share, "",
         )  # fmt: skip
@@ -195,11 +197,11 @@ def classes(analysis: Analysis) -> Iterable[ClassLine]:
 
 
 def phases(analysis: Analysis) -> Iterable[PhaseLine]:
-    """Nothing where the trace tells no phases."""
+    """Nothing where no phase is known."""
     busy = analysis.time.busy_ns
     if not busy or all(row.phase is None for row in analysis.op_rows):
         return
-    known = anything_known(analysis)
+    known = has_verdicts(analysis)
     for phase in _PHASES:
         members = [r for r in analysis.op_rows if r.phase == phase]
         time = sum(r.attributed_ns for r in members)

@@ -1,4 +1,4 @@
-"""The roofline alone as an SVG image that follows the reader's colour scheme."""
+"""The roofline alone as an SVG image that follows the reader's color scheme."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The summary on a terminal: the sentence, the window as bars, the largest rows; plain without colour."""
+"""The summary on a terminal: the sentence, the window as bars, the largest rows; plain without color."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-_COLOURS = {
+_COLORS = {
     "memory_bound": "red", "compute_bound": "blue", "latency_bound": "yellow", "communication": "cyan",
     "copy": "magenta", "unmodelled": "bright_black", "idle": "bright_black",
 }  # fmt: skip
@@ -33,7 +33,7 @@ _WARNING_TEXT = 480  # characters: the options that would help must not be cut o
 
 
 def summary(analysis: Analysis, *, width: int = 80, color: bool = False, top: int = 5) -> str:
-    """Some twenty lines, none longer than `width`; ends with a newline."""
+    """About twenty lines, none longer than `width`; ends with a newline."""
     from rich.console import Console
 
     out = StringIO()
@@ -87,12 +87,12 @@ def _window(view: View) -> Table:
     dim = "dim"
     table.add_row(
         Text(view.subject if len(view.subject) < 24 else "", style=dim), "",
-        *(Text(t, style=dim) for t in ("a step" if view.by_step else "time", "of busy", "of window")),
+        *(Text(t, style=dim) for t in ("per step" if view.by_step else "time", "of busy", "of window")),
     )  # fmt: skip
     for part in view.parts:
         if not part.time_ns and part.key not in ("memory_bound", "idle"):
             continue
-        bar = Text(_bar(part.window_share), style=_COLOURS[part.key])
+        bar = Text(_bar(part.window_share), style=_COLORS[part.key])
         table.add_row(Text(part.label), bar, Text(part.time), Text(part.of_busy), Text(part.of_window))
     return table
 
@@ -108,12 +108,12 @@ def _operators(view: View, top: int, width: int) -> Table:
     from rich.text import Text
 
     table = _grid(True, True, True, False, False)
-    heads = ("of busy", "a step" if view.by_step else "time", "of roof", "verdict", "operator")
+    heads = ("of busy", "per step" if view.by_step else "time", "of roof", "verdict", "operator")
     table.add_row(*(Text(t, style="dim") for t in heads))
     for line in [line for line in view.lines if not line.is_sum][:top]:
         table.add_row(
             Text(line.share.text), Text(line.time.text), Text(line.efficiency.text),
-            Text(line.verdict_label, style=_COLOURS[line.verdict]),
+            Text(line.verdict_label, style=_COLORS[line.verdict]),
             Text(_name(line, width - _BEFORE_NAME)),
         )  # fmt: skip
     return table
@@ -133,7 +133,7 @@ def _changes(console: Console, analysis: Analysis) -> None:
         band = s.saving_per_step_ns
         if band is not None:
             where = f" in {cut(visible(s.where), _WHERE)}" if s.where else ""
-            _line(console, "change", f"{visible(s.rule)}{where}: {span(band.low, band.high)} a step")
+            _line(console, "change", f"{visible(s.rule)}{where}: {span(band.low, band.high)} per step")
 
 
 def _line(console: Console, label: str, text: str) -> None:
@@ -147,8 +147,8 @@ def _line(console: Console, label: str, text: str) -> None:
 
 def _projected(console: Console, view: View) -> None:
     if view.what_if:
-        told = ", ".join(f"{busy} on {device}" for device, busy, *_ in view.what_if)
-        _line(console, "what-if", f"busy{' a step' if view.by_step else ''}: {told}")
+        projections = ", ".join(f"{busy} on {device}" for device, busy, *_ in view.what_if)
+        _line(console, "what-if", f"busy{' per step' if view.by_step else ''}: {projections}")
 
 
 def _basis(console: Console, analysis: Analysis, view: View) -> None:
@@ -158,7 +158,7 @@ def _basis(console: Console, analysis: Analysis, view: View) -> None:
     _line(console, "coverage", f"{modelled}{f'; not: {missing}' if missing else ''}")
     device = analysis.device
     bandwidth = device.bandwidth_bytes_per_s
-    memory = si(bandwidth, "B/s") if bandwidth else "bandwidth not known"
+    memory = si(bandwidth, "B/s") if bandwidth else "bandwidth unknown"
     _line(console, "device", f"{visible(device.name or device.id)}, {memory} ({HOW[device.how]})")
     recorded = analysis.recording
     if recorded is not None and recorded.unprofiled_step_ns and recorded.profiled_step_ns:

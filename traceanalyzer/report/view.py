@@ -1,4 +1,4 @@
-"""What a report shows, as finished text: one View of one Analysis, the same for every format people read."""
+"""What a report shows, as finished text: one View of one Analysis, shared by all formats for people."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from traceanalyzer.report.self_check import (
     verdict_of_check,
 )
 from traceanalyzer.report.sentence import Headline, headline, kernel_time, verdict_sentence, which
-from traceanalyzer.report.summary import ClassLine, Fact, Part, PhaseLine, ReasonLine
+from traceanalyzer.report.summary import ClassLine, Fact, PhaseLine, ReasonLine, TimePart
 
 __all__ = ["View", "file_name", "verdict_sentence", "view_of"]
 
@@ -34,8 +34,8 @@ class View:
     headline: Headline
     facts: tuple[Fact, ...]
     times: tuple[Fact, ...]
-    parts: tuple[Part, ...]  # six verdicts and idle: the window
-    idle: tuple[Part, ...]
+    parts: tuple[TimePart, ...]  # six verdicts and idle: the window
+    idle: tuple[TimePart, ...]
     coverage: tuple[Fact, ...]
     reasons: tuple[ReasonLine, ...]
     warnings: tuple[tuple[str, str, int], ...]  # (code, message, count)
@@ -103,8 +103,8 @@ def file_name(analysis: Analysis) -> str:
 
 
 def _visible_headline(analysis: Analysis) -> Headline:
-    told = headline(analysis)
-    return Headline(visible(told.lead), tuple(map(visible, told.more)), tuple(map(visible, told.notes)))
+    raw = headline(analysis)
+    return Headline(visible(raw.lead), tuple(map(visible, raw.more)), tuple(map(visible, raw.notes)))
 
 
 def _subject(analysis: Analysis) -> str:

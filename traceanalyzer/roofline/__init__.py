@@ -1,1 +1,1 @@
-"""Verdicts on rows, and which row owns which nanosecond."""
+"""Priced and a device in, Judged out: verdicts of rows, attributed times, idle time by cause."""

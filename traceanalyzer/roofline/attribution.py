@@ -1,4 +1,4 @@
-"""Who owns which instant of the window: busy time split among the records that run in it, to the nanosecond.
+"""Attribution: busy time of the window split among the records that run in it, exact to the nanosecond.
 
 Intervals are half open, [start, end), int64 ns. A record may run in several intervals (a host op is cut
 by its children); `record` says which record an interval belongs to, and a record's number is its place
@@ -79,10 +79,10 @@ def end_to_end(group: Ids, start: Ints, end: Ints) -> tuple[Ints, Ints]:
 def attribute(
     start_ns: Ints, end_ns: Ints, record: Ids, work_class: Codes, n_records: int, window: tuple[int, int]
 ) -> Ints:
-    """Nanoseconds of busy time each record owns; shape (n_records,). They add up to the union exactly.
+    """Busy time attributed to each record, in ns; shape (n_records,). It adds up to the union exactly.
 
     The window is cut where the set of running records changes. `work_class`, one entry a record, is
-    0 compute, 1 communication, 2 copy: the lowest class that runs owns the segment. A segment of n ns
+    0 compute, 1 communication, 2 copy: the segment goes to the lowest class that runs. A segment of n ns
     with k owners gives n // k to each and the remaining ns, one each, to the first of them in the order.
     Base shares are prefix sums over segments, so no loop runs over owners; O(n log n).
     """
@@ -118,7 +118,7 @@ def attribute(
 def hidden_ns(
     start_ns: Ints, end_ns: Ints, record: Ids, attributed_ns: Ints, members: Bools, window: tuple[int, int]
 ) -> int:
-    """How long `members` (one entry a record) ran behind others: their union less what they own."""
+    """Hidden time (ns) of `members` (one entry a record): their union less their attributed time."""
     chosen = members[record]
     covered = union_ns(*clip(start_ns[chosen], end_ns[chosen], window))
     return covered - int(attributed_ns[members].sum())

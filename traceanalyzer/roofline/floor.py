@@ -1,4 +1,4 @@
-"""The launch floor: what even an empty kernel takes, below which a duration says nothing of bandwidth."""
+"""The launch floor: the duration (ns) of a nearly empty kernel, below which bandwidth cannot be judged."""
 
 from __future__ import annotations
 

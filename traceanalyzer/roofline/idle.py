@@ -1,6 +1,6 @@
-"""Why the device waited: each idle nanosecond of the window gets one cause that the trace can show.
+"""Idle time by cause: each idle nanosecond of the window gets one cause that the trace shows.
 
-In the order in which they are asked, instant by instant:
+Instant by instant, the first of these that holds:
 
 * data_loading         the host is inside the DataLoader's `__next__`: no batch, no work
 * host_to_device_copy  the host is inside the call of a copy from pageable memory, which it stages itself

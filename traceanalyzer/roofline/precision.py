@@ -1,6 +1,6 @@
-"""Which peak a row is held against: engine and precision, from its op, its kernels' names, the device.
+"""The peak a row is compared with: engine and precision, from its op, its kernels' names, the device.
 
-The trace does not record whether an fp32 product ran in TF32. Kernel names sometimes say so; else the
+The trace does not record whether an fp32 matmul ran in TF32. Kernel names sometimes say so; else the
 recording; else a rate above the vector peak proves it, and the row says that this was assumed.
 """
 
@@ -17,7 +17,7 @@ from traceanalyzer.records import Device, Engine
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The peak a row is held against; `peak` None: the device has none that applies."""
+    """The peak a row is compared with; `peak` None: the device has none that applies."""
 
     engine: Engine
     precision: str
@@ -47,7 +47,7 @@ def choose(
 ) -> Choice:
     """Peak of a row whose formula says (`engine`, `precision`).
 
-    `kernels`: (name, time_ns); the longest whose name tells decides. `tf32`: what the recording says.
+    `kernels`: (name, time_ns); the longest whose name says so decides. `tf32`: what the recording says.
     `flop_per_s`: the row's measured rate, None where there is none.
     """
     by_time = sorted(kernels, key=lambda k: (-k[1], k[0]))
@@ -58,7 +58,7 @@ def choose(
     if precision not in ("fp32", "tf32"):
         return _matrix(precision, device)
     said = next((w.tf32 for w in words if w.tf32 is not None), None)
-    choice = _fp32_product(said, device, tf32)
+    choice = _fp32_matmul(said, device, tf32)
     if said is None and choice.engine == "vector" and not any(w.winograd for w in words):
         return _upgraded(choice, device, flop_per_s)
     return choice
@@ -69,8 +69,8 @@ def _vector(precision: str, device: Device) -> Choice:
     precision = "fp64" if precision in ("fp64", "complex128") else "fp32"
     peak = device.peak("vector", precision)
     if peak is None and device.kind == "cpu":
-        product = device.peak("matrix", precision)  # a CPU multiplies matrices on its vector units
-        return Choice("matrix" if product else "vector", precision, product)
+        matmul = device.peak("matrix", precision)  # a CPU multiplies matrices on its vector units
+        return Choice("matrix" if matmul else "vector", precision, matmul)
     return Choice("vector", precision, peak)
 
 
@@ -82,8 +82,8 @@ def _matrix(precision: str, device: Device) -> Choice:
     return Choice("matrix", precision, peak)
 
 
-def _fp32_product(said: bool | None, device: Device, recorded: bool | None) -> Choice:
-    """An fp32 product: TF32 if the name says so, or says nothing and the recording does."""
+def _fp32_matmul(said: bool | None, device: Device, recorded: bool | None) -> Choice:
+    """An fp32 matmul: TF32 if the name says so, or says nothing and the recording does."""
     fast, full = device.peak("matrix", "tf32"), device.peak("matrix", "fp32")
     if fast is not None and (said or (said is None and recorded and full is None)):
         return Choice("matrix", "tf32", fast)

@@ -13,7 +13,7 @@ from traceanalyzer.records.priced import Priced, PricedCall
 from traceanalyzer.records.trace import PHASES, UNLINKED, Bools, Codes, RecordKind, Trace
 from traceanalyzer.roofline.invocations import COMPUTE, COPY, Groups
 
-_NODE = "what an autograd node does with its gradients is not recorded"
+_NODE = "what an autograd node computes is not recorded"
 
 
 @dataclass(frozen=True, slots=True)

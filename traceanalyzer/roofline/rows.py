@@ -1,4 +1,4 @@
-"""Op rows: what each distinct call cost, what it took, and its verdict."""
+"""Op rows: cost (FLOPs, bytes), time (ns) and verdict of each distinct call."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from traceanalyzer.roofline.invocations import COMMUNICATION, COMPUTE, COPY
 from traceanalyzer.roofline.measure import Measured
 from traceanalyzer.roofline.occupancy import Floats
 from traceanalyzer.roofline.row_keys import RowHead
-from traceanalyzer.roofline.verdicts import Judgement, RowFacts
+from traceanalyzer.roofline.verdicts import Judgment, RowFacts
 
 Names = tuple[tuple[str, int], ...]  # a row's kernels: (name, time_ns), longest first
 _WORK: dict[int, Literal["compute", "communication", "copy"]] = {
     COMPUTE: "compute", COMMUNICATION: "communication", COPY: "copy",
 }  # fmt: skip
-_OVERHEAD = "its work is priced in the ops it calls; this is its own dispatch time"
+_OVERHEAD = "its work is priced in the ops it calls; this is its dispatch time"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shown:
-    """Whether a row has to show its strides and its concrete inputs to be told from others."""
+    """Whether a row has to show its strides and its concrete inputs to be distinguished from others."""
 
     strides: bool
     concrete: bool
@@ -36,7 +36,7 @@ class Shown:
 def row_facts(
     trace: Trace, heads: Sequence[RowHead], m: Measured, waves: Floats, names: Sequence[Names]
 ) -> Iterable[RowFacts]:
-    """What the verdict of each row may rest on. `waves`: of each row's longest kernel."""
+    """The facts behind the verdict of each row. `waves`: of each row's longest kernel."""
     blocks = np.where(m.longest_record >= 0, trace.kernels.blocks[m.longest_record], -1)
     return (
         _facts(head, row, m, int(blocks[row]), float(waves[row]), names[row])
@@ -67,7 +67,7 @@ def _facts(head: RowHead, row: int, m: Measured, blocks: int, waves: float, name
 
 
 def op_rows(
-    heads: Sequence[RowHead], m: Measured, verdicts: Sequence[Judgement], names: Sequence[Names]
+    heads: Sequence[RowHead], m: Measured, verdicts: Sequence[Judgment], names: Sequence[Names]
 ) -> list[OpRow]:
     """One row a head, in the same order."""
     return [
@@ -85,7 +85,7 @@ def in_order(rows: Iterable[OpRow]) -> tuple[OpRow, ...]:
 
 
 def _shown(heads: Sequence[RowHead]) -> list[Shown]:
-    """Strides, and concrete inputs, only where they tell rows apart."""
+    """Strides, and concrete inputs, only where rows differ in them."""
     loose = [_key(head) for head in heads]
     twins = Counter(loose)
     strided = Counter((key, h.call and h.call.input_strides) for key, h in zip(loose, heads, strict=True))
@@ -104,7 +104,7 @@ def _key(head: RowHead) -> Hashable:
     return (head.name, call and (call.shapes, call.types), head.phase, head.module, head.work)
 
 
-def _op_row(head: RowHead, row: int, m: Measured, v: Judgement, names: Names, shown: Shown) -> OpRow:
+def _op_row(head: RowHead, row: int, m: Measured, v: Judgment, names: Names, shown: Shown) -> OpRow:
     call, calls = head.call, int(m.calls[row])
     priced = int(m.priced_calls[row])
     flops, read, written = _totals(head, priced)

@@ -1,4 +1,4 @@
-"""One row's verdict: which roof it is under, how near it comes, and what keeps it away.
+"""The verdict of one row: its bound, its efficiency, and why it does not reach its roof.
 
 roof time = max(FLOPs / peak, bytes / bandwidth); efficiency = roof time / time. Bytes are compulsory
 traffic, so efficiency is a lower bound of what hardware counters would show. Nothing here guesses:
@@ -31,7 +31,7 @@ _FLOPS_PER_SPECIAL = {
 
 @dataclass(frozen=True, slots=True)
 class Roofs:
-    """What every row of one analysis is held against."""
+    """The roofs and limits that every row of one analysis is compared with."""
 
     device: Device
     floor_ns: int
@@ -79,7 +79,7 @@ class RowFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgment:
     """The verdict columns of a row."""
 
     verdict: Verdict
@@ -93,10 +93,10 @@ class Judgement:
     reason: Reason | None = None  # exactly where the verdict is `unmodelled`
 
 
-def judge_row(row: RowFacts, roofs: Roofs) -> Judgement:
-    """The verdict of one row; a pure function of what is known and what it is held against."""
+def judge_row(row: RowFacts, roofs: Roofs) -> Judgment:
+    """The verdict of one row; a pure function of its facts and the roofs."""
     if row.work != "compute":
-        return Judgement(row.work, flags=_recorded_flags(row))
+        return Judgment(row.work, flags=_recorded_flags(row))
     if row.flops is None or row.bytes is None:
         return _by_bytes(row, roofs, row.unpriced or "no_formula", None)
     rate = row.flops * 1e9 / row.time_ns if row.time_ns else None
@@ -115,14 +115,14 @@ def judge_row(row: RowFacts, roofs: Roofs) -> Judgement:
     return _by_bytes(row, roofs, "no_peak", choice)
 
 
-def _without_work(row: RowFacts, roofs: Roofs, choice: Choice) -> Judgement:
+def _without_work(row: RowFacts, roofs: Roofs, choice: Choice) -> Judgment:
     """A view, an allocation, an op that only calls others: dispatch, or time that no model explains."""
     if row.median_call_ns > roofs.limits.latency_floors * roofs.floor_ns:
         return _unmodelled(row, "no_formula", choice)
-    return Judgement("latency_bound", "memory", _recorded_flags(row), choice.engine, choice.precision, 0.0)
+    return Judgment("latency_bound", "memory", _recorded_flags(row), choice.engine, choice.precision, 0.0)
 
 
-def _modelled(row: RowFacts, roofs: Roofs, choice: Choice, compute_ns: float, memory_ns: float) -> Judgement:
+def _modelled(row: RowFacts, roofs: Roofs, choice: Choice, compute_ns: float, memory_ns: float) -> Judgment:
     """Bytes, FLOPs and both roofs are known."""
     assert row.flops is not None and row.bytes is not None
     bound: Bound = "compute" if row.flops > 0 and compute_ns >= memory_ns else "memory"
@@ -147,7 +147,7 @@ def _modelled(row: RowFacts, roofs: Roofs, choice: Choice, compute_ns: float, me
             flags.append("cache_resident")
         if compute_ns > row.time_ns:
             flags.append("over_roof")
-    return Judgement(
+    return Judgment(
         verdict,
         bound,
         tuple(flags),
@@ -175,14 +175,14 @@ def _is_latency(row: RowFacts, roofs: Roofs) -> bool:
 
 
 def _special_functions_explain(row: RowFacts, roofs: Roofs, roof_ns: float) -> bool:
-    """Held against the issue rate of special functions the row would not count as inefficient."""
+    """Whether the issue rate of special functions explains the row's time."""
     if not roofs.special_per_s or not row.time_ns:
         return False
     issue_ns = row.special_functions / roofs.special_per_s * 1e9
     return issue_ns > roof_ns and issue_ns >= roofs.limits.efficiency * row.time_ns
 
 
-def _by_bytes(row: RowFacts, roofs: Roofs, reason: Reason, choice: Choice | None) -> Judgement:
+def _by_bytes(row: RowFacts, roofs: Roofs, reason: Reason, choice: Choice | None) -> Judgment:
     """FLOPs or their peak are unknown: memory-bound only where bytes alone explain the time."""
     bandwidth = roofs.device.bandwidth_bytes_per_s
     if row.bytes is None or bandwidth is None or not row.time_ns:
@@ -191,7 +191,7 @@ def _by_bytes(row: RowFacts, roofs: Roofs, reason: Reason, choice: Choice | None
     if roof_ns < roofs.limits.bytes_only * row.time_ns or row.bytes == 0:
         return _unmodelled(row, reason, choice)
     over: tuple[Flag, ...] = ("cache_resident",) if roof_ns > row.time_ns else ()
-    return Judgement(
+    return Judgment(
         "memory_bound",
         "memory",
         (*_recorded_flags(row), "bytes_only", *over),
@@ -203,8 +203,8 @@ def _by_bytes(row: RowFacts, roofs: Roofs, reason: Reason, choice: Choice | None
     )
 
 
-def _unmodelled(row: RowFacts, reason: Reason, choice: Choice | None) -> Judgement:
-    return Judgement(
+def _unmodelled(row: RowFacts, reason: Reason, choice: Choice | None) -> Judgment:
+    return Judgment(
         "unmodelled",
         flags=_recorded_flags(row),
         engine=choice.engine if choice else None,

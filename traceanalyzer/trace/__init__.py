@@ -1,4 +1,4 @@
-"""Bytes of a profiler file in, linked columns out."""
+"""Bytes of a profiler file in, linked columns (`records.trace.Trace`) out."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Whether a suggestion keeps its promise: the region rebuilt from recorded shapes, run both ways, here."""
+"""Suggestions verified: a region rebuilt from recorded shapes, timed before and after the change, here."""

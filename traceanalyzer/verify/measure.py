@@ -1,4 +1,4 @@
-"""Two programs timed against each other, turn by turn, so that what disturbs one disturbs the other."""
+"""Two programs timed in alternation, so that disturbances affect both."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from typing import Any
 
 from traceanalyzer.verify.replay import Replay
 
-_LEAST_S = 0.002  # of one measurement: shorter ones are run several times in a row
+_MIN_SPAN_S = 0.002  # of one measurement: shorter ones are run several times in a row
 
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """Medians over turns, in ns a run."""
+    """Medians over turns, in ns per run."""
 
     eager_ns: float
-    instead_ns: float
+    replacement_ns: float
 
     @property
     def saved_ns(self) -> float:
-        return self.eager_ns - self.instead_ns
+        return self.eager_ns - self.replacement_ns
 
 
-def timed(eager: Replay, instead: Replay, turns: int = 15) -> Timed:
+def timed(eager: Replay, replacement: Replay, turns: int = 15) -> Timed:
     """Both are warmed up first, which compiles what has to be compiled."""
     import torch
 
     with torch.no_grad():
-        count = [_calls(program) for program in (eager, instead)]
+        count = [_calls(program) for program in (eager, replacement)]
         spans: tuple[list[float], list[float]] = ([], [])
         for _ in range(turns):
-            for program, calls, found in zip((eager, instead), count, spans, strict=True):
-                found.append(_once(torch, program, calls))
+            for program, calls, times in zip((eager, replacement), count, spans, strict=True):
+                times.append(_once(torch, program, calls))
     return Timed(median(spans[0]) * 1e9, median(spans[1]) * 1e9)
 
 
@@ -44,11 +44,11 @@ def _calls(program: Replay) -> int:
 
     for _ in range(3):
         program.run(*program.inputs)
-    return max(1, round(_LEAST_S / max(_once(torch, program, 1), 1e-7)))
+    return max(1, round(_MIN_SPAN_S / max(_once(torch, program, 1), 1e-7)))
 
 
 def _once(torch: Any, program: Replay, calls: int) -> float:
-    """Seconds a run."""
+    """Seconds per run."""
     wait: Callable[[], Any] = torch.cuda.synchronize if _on_gpu(program.inputs) else _nothing
     wait()
     begin = time.perf_counter()

@@ -9,7 +9,7 @@ from traceanalyzer.records import OpCall
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.verify.replay import Replay
 
-_WRITING = (
+_PARAMETER_WRITERS = (
     "aten::_foreach_addcdiv_", "aten::addcdiv_", "aten::_foreach_mul_", "aten::mul_", "aten::mul",
     "aten::_foreach_add_", "aten::add_",
 )  # fmt: skip
@@ -20,27 +20,27 @@ def optimizers(where: str, calls: Sequence[OpCall], device: str) -> tuple[Replay
     import torch
 
     name = where.split()[-1]
-    shapes = _parameters(calls)
+    shapes = _shapes(calls)
     kind: Any = getattr(torch.optim, name, None)
     if kind is None or not shapes:
-        raise UsageError(f"{where}: the trace does not tell its parameters", fix="verify another rule")
+        raise UsageError(f"{where}: the trace does not record its parameters", fix="verify another rule")
     options = {"momentum": 0.9} if name == "SGD" and any("mul" in call.name for call in calls) else {}
     lists = any(call.name.startswith("aten::_foreach") for call in calls)
     return (
-        _step(kind(_made(torch, shapes, device), foreach=lists, **options)),
-        _step(kind(_made(torch, shapes, device), fused=True, **options)),
+        _step(kind(_parameters_of(torch, shapes, device), foreach=lists, **options)),
+        _step(kind(_parameters_of(torch, shapes, device), fused=True, **options)),
     )
 
 
-def _parameters(calls: Sequence[OpCall]) -> list[tuple[int, ...]]:
+def _shapes(calls: Sequence[OpCall]) -> list[tuple[int, ...]]:
     """Dims of what the operator that writes the parameters, or SGD's momentum, is given first."""
-    for name in _WRITING:
-        found: list[tuple[int, ...]] = []
+    for name in _PARAMETER_WRITERS:
+        shapes: list[tuple[int, ...]] = []
         for call in calls:
             if call.name == name and call.shapes[0]:
-                found += _each(call.shapes[0])
-        if found:
-            return found
+                shapes += _each(call.shapes[0])
+        if shapes:
+            return shapes
     return []
 
 
@@ -48,11 +48,11 @@ def _each(dims: Sequence[Any]) -> list[tuple[int, ...]]:
     return [tuple(d) for d in dims] if isinstance(dims[0], tuple) else [tuple(dims)]
 
 
-def _made(torch: Any, shapes: Sequence[tuple[int, ...]], device: str) -> list[Any]:
-    found = [torch.nn.Parameter(torch.rand(shape, device=device)) for shape in shapes]
-    for parameter in found:
+def _parameters_of(torch: Any, shapes: Sequence[tuple[int, ...]], device: str) -> list[Any]:
+    parameters = [torch.nn.Parameter(torch.rand(shape, device=device)) for shape in shapes]
+    for parameter in parameters:
         parameter.grad = torch.rand_like(parameter)
-    return found
+    return parameters
 
 
 def _step(optimizer: Any) -> Replay:

@@ -1,8 +1,7 @@
 """A region of a trace as a program: its operators called again, on tensors of the recorded sizes and types.
 
-What one operator makes is given to the next one that takes such a tensor; all else is filled with random
-numbers. Operators that work in place are called in the form that does not: a region that is run again and
-again would otherwise work on its own results.
+The output of one operator is passed to the next one that takes such a tensor; other inputs are random.
+In-place operators are called in their out-of-place form, so that repeated runs have the same inputs.
 """
 
 from __future__ import annotations
@@ -70,25 +69,25 @@ class _Builder:
                 node = value = argument
             nodes.append(node)
             values.append(value)
-        made = overload(*values)
+        result = overload(*values)
         node = self._graph.call_function(overload, tuple(nodes))
-        if isinstance(made, tuple | list):
-            made, node = made[0], self._graph.call_function(_first, (node,))
+        if isinstance(result, tuple | list):
+            result, node = result[0], self._graph.call_function(_first, (node,))
         self.nodes.append(node)
-        self._values.append(made)
+        self._values.append(result)
 
     def _given(self, wanted: _Tensor, left: list[int]) -> tuple[Any, Any]:
         """An earlier result that fits, once; else a new input."""
         for source in left:
-            made = self._values[source]
-            if made.dtype == wanted.dtype(self._torch) and made.numel() == wanted.count > 0:
+            result = self._values[source]
+            if result.dtype == wanted.dtype(self._torch) and result.numel() == wanted.count > 0:
                 left.remove(source)
                 node = self.nodes[source]
-                if tuple(made.shape) != wanted.dims:
+                if tuple(result.shape) != wanted.dims:
                     reshape = self._torch.ops.aten.reshape.default
                     node = self._graph.call_function(reshape, (node, wanted.dims))
-                    made = made.reshape(wanted.dims)
-                return node, made
+                    result = result.reshape(wanted.dims)
+                return node, result
         value = wanted.filled(self._torch, self._device)
         self.inputs.append(value)
         return self._graph.placeholder(f"x{len(self.inputs)}"), value
@@ -101,7 +100,7 @@ def _first(results: Any) -> Any:
 @dataclass(frozen=True, slots=True)
 class _Tensor:
     dims: tuple[int, ...]
-    kind: str
+    dtype_name: str
     strides: tuple[int, ...] | None
 
     @property
@@ -112,20 +111,20 @@ class _Tensor:
         return total
 
     def dtype(self, torch: Any) -> Any:
-        return getattr(torch, _TYPES[self.kind])
+        return getattr(torch, _TYPES[self.dtype_name])
 
     def filled(self, torch: Any, device: str) -> Any:
         """Positive numbers, so that no root and no logarithm fails; valid classes and masks."""
         dtype = self.dtype(torch)
-        if self.kind == "bool":
+        if self.dtype_name == "bool":
             return torch.rand(self.dims, device=device) < 0.5
         if not dtype.is_floating_point:
             return torch.zeros(self.dims, dtype=dtype, device=device)
         value = torch.rand(self.dims, device=device).add_(0.1).to(dtype)
         if self.strides is None or 0 in self.dims:
             return value
-        room = 1 + sum((size - 1) * stride for size, stride in zip(self.dims, self.strides, strict=True))
-        return torch.rand(room, device=device).add_(0.1).to(dtype).as_strided(self.dims, self.strides)
+        span = 1 + sum((size - 1) * stride for size, stride in zip(self.dims, self.strides, strict=True))
+        return torch.rand(span, device=device).add_(0.1).to(dtype).as_strided(self.dims, self.strides)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +152,7 @@ def _bound(torch: Any, call: OpCall) -> tuple[Any, list[Any]]:
 def _copied(torch: Any, call: OpCall) -> tuple[Any, list[Any]]:
     """A copy into another type or layout, as one that makes its result."""
     into, source = _tensor(call, 0), _tensor(call, 1)
-    if into.kind != source.kind:
+    if into.dtype_name != source.dtype_name:
         return _cast, [source, into.dtype(torch)]
     return torch.ops.aten.clone.default, [source]
 
@@ -164,17 +163,17 @@ def _cast(value: Any, dtype: Any) -> Any:
 
 def _arguments(torch: Any, call: OpCall, wanted: Sequence[Any]) -> list[Any]:
     """ValueError where one does not fit its type."""
-    found: list[Any] = []
+    arguments: list[Any] = []
     positional = [argument for argument in wanted if not argument.kwarg_only]
     if any(argument.is_out for argument in wanted):
         raise ValueError("writes to an argument")
-    least = len([argument for argument in positional if not argument.has_default_value()])
+    required = len([argument for argument in positional if not argument.has_default_value()])
     more = call.shapes[len(wanted) :]  # what it writes to, of a call with out=
-    if len(call.shapes) < least or len(more) > 1 or not all(more):
+    if len(call.shapes) < required or len(more) > 1 or not all(more):
         raise ValueError("takes fewer arguments, or more")
-    for place, argument in enumerate(positional[: len(call.shapes)]):
-        found.append(_argument(torch, call, place, str(argument.type), argument))
-    return found
+    for i, argument in enumerate(positional[: len(call.shapes)]):
+        arguments.append(_argument(torch, call, i, str(argument.type), argument))
+    return arguments
 
 
 def _argument(torch: Any, call: OpCall, place: int, kind: str, argument: Any) -> Any:

@@ -1,4 +1,4 @@
-"""One place where a rule applies, run as it was and as the rule has it; predicted against measured."""
+"""One match of a rule, timed before and after the suggested change: predicted against measured saving."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from traceanalyzer.verify.replay import Replay, replay
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """Of one place, a run: what was measured here, and what had been predicted from the time as it was."""
+    """One match: measured times (ns per run) and the predicted saving (ns per run)."""
 
     rule: str
     replacement: str  # how the replacement was built: Rule.replacement
@@ -33,18 +33,18 @@ class Verified:
 
 
 def verified(graph: StepGraph, rule: Rule, match: Match, device: Device, floor_ns: float) -> Verified:
-    """`device`, `floor_ns`: of this machine. UsageError where the place cannot be rebuilt."""
+    """`device`, `floor_ns`: of this machine. UsageError where the match cannot be rebuilt."""
     where = "cuda" if device.kind == "gpu" else "cpu"
-    eager, instead = _programs(graph, rule, match, where)
-    found = timed(eager, instead)
-    band = saving(found.eager_ns, match.after, device, floor_ns) if match.after is not None else None
-    told = proved(band, found.eager_ns) if band is not None else None
-    return Verified(rule.name, rule.replacement, tuple(node.name for node in match.nodes), found, told)
+    eager, replacement = _programs(graph, rule, match, where)
+    times = timed(eager, replacement)
+    band = saving(times.eager_ns, match.after, device, floor_ns) if match.after is not None else None
+    promised = proved(band, times.eager_ns) if band is not None else None
+    return Verified(rule.name, rule.replacement, tuple(node.name for node in match.nodes), times, promised)
 
 
 def _programs(graph: StepGraph, rule: Rule, match: Match, where: str) -> tuple[Replay, Replay]:
     if rule.replacement == "nothing" or not match.nodes:
-        raise UsageError(f"{rule.name}: what it suggests cannot be tried on a region alone",
+        raise UsageError(f"{rule.name}: its change cannot be verified on a region alone",
                          fix="verify a rule that replaces operators, such as pointwise_chain")  # fmt: skip
     if rule.replacement == "optimizer":
         return optimizers(match.where, [node.call for node in match.nodes], where)
@@ -53,12 +53,12 @@ def _programs(graph: StepGraph, rule: Rule, match: Match, where: str) -> tuple[R
 
 
 def _rebuilt(graph: StepGraph, nodes: Sequence[Node], where: str) -> Replay:
-    found = region(graph, nodes)
-    place = {node.place: number for number, node in enumerate(nodes)}
+    joined = region(graph, nodes)
+    number_of = {node.place: number for number, node in enumerate(nodes)}
     fed: list[list[int]] = [[] for _ in nodes]
-    for edge in found.edges:
-        fed[place[edge.consumer]].append(place[edge.producer])
-    needed = [node.place not in found.inside for node in nodes]
+    for edge in joined.edges:
+        fed[number_of[edge.consumer]].append(number_of[edge.producer])
+    needed = [node.place not in joined.inside for node in nodes]
     return replay([node.call for node in nodes], fed, needed, where)
 
 
@@ -69,14 +69,14 @@ def _compiled(eager: Replay) -> Replay:
 
 
 def _attention(nodes: Sequence[Node], where: str) -> Replay:
-    """From the operands of both products of a forward pass."""
+    """Scaled dot product attention on the operands of both matmuls of a forward pass."""
     import torch
 
-    products = [node.call for node in nodes if node.name in ("bmm", "baddbmm")]
-    if len(products) != 2 or products[0].dtypes[-1] not in ("fp32", "fp16", "bf16"):
-        raise UsageError("unfused_attention: only a forward pass can be tried", fix="verify another rule")
-    shapes: list[Any] = [products[0].shapes[-2], products[0].shapes[-1], products[1].shapes[-1]]
-    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[products[0].dtypes[-1]]
+    matmuls = [node.call for node in nodes if node.name in ("bmm", "baddbmm")]
+    if len(matmuls) != 2 or matmuls[0].dtypes[-1] not in ("fp32", "fp16", "bf16"):
+        raise UsageError("unfused_attention: only a forward pass can be verified", fix="verify another rule")
+    shapes: list[Any] = [matmuls[0].shapes[-2], matmuls[0].shapes[-1], matmuls[1].shapes[-1]]
+    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[matmuls[0].dtypes[-1]]
     q, k, v = (torch.rand(1, *shape, dtype=dtype, device=where) for shape in shapes)
     k = k.transpose(-2, -1).contiguous()
     run: Any = torch.nn.functional.scaled_dot_product_attention

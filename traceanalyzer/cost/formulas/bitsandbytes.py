@@ -64,7 +64,7 @@ def quantize(call: OpCall) -> Cost:
 
 @op_cost("bitsandbytes::gemv_4bit", "bitsandbytes::gemm_4bit", source=_SOURCE)
 def packed_product(call: OpCall) -> Cost:
-    """Y[.., n] = X[.., k] @ dequantised W of n*k elements in 4 bits
+    """Y[.., n] = X[.., k] @ dequantized W of n*k elements in 4 bits
 
     FLOPs = 2*rows*n*k
     Bytes = X, the packed weight, scales, code and bias read, Y written

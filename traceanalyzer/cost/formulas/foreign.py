@@ -79,7 +79,7 @@ def transformer_engine(call: OpCall) -> Cost:
     """A module of Transformer Engine
 
     FLOPs = not known
-    Bytes = not known: it may quantise its operands first
+    Bytes = not known: it may quantize its operands first
     Assumes nothing.
     """
     raise Missing("no_formula", "whether it computes in 8 bits is not recorded")

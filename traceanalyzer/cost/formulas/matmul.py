@@ -217,7 +217,7 @@ def integer_product(call: OpCall) -> Cost:
     source="pytorch/aten/src/ATen/native/cuda/int4mm.cu: layouts of the packed weight",
 )
 def packed_weight_product(call: OpCall) -> Cost:
-    """C[m,n] = A[m,k] @ dequantised W[k,n]
+    """C[m,n] = A[m,k] @ dequantized W[k,n]
 
     FLOPs = 2*m*n*k, against the peak of A's type
     Bytes = A, the packed weight, scales and zeros read, C written

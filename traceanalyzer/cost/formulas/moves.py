@@ -154,7 +154,7 @@ def concatenate(call: OpCall) -> Cost:
 
     FLOPs = 0
     Bytes = every input read (expanded dimensions once), all of them written; block_diag: zeros too
-    Assumes the items have one type, which a trace does not record: from kernel names or neighbours.
+    Assumes the items have one type, which a trace does not record: from kernel names or neighbors.
     """
     read = list_bytes_read(call, 0)
     if call.name == "aten::block_diag":
@@ -292,7 +292,7 @@ def chunk_cat(call: OpCall) -> Cost:
 
     FLOPs = 0
     Bytes = every tensor read, and written with zeros to chunks of equal length
-    Assumes the items have one type, which a trace does not record: from kernel names or neighbours.
+    Assumes the items have one type, which a trace does not record: from kernel names or neighbors.
     """
     along, chunks = integers(call, 1)[0], integers(call, 2)[0]
     padded = (numel(d) // max(d[along], 1) * -(-d[along] // chunks) * chunks for d in shapes_in(call, 0))

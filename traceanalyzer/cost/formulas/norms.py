@@ -254,7 +254,7 @@ def batch_norm_backward(call: OpCall) -> Cost:
     source=_SOURCE,
 )
 def sync_batch_norm(call: OpCall) -> Cost:
-    """The parts of a synchronised batch normalization
+    """The parts of a synchronized batch normalization
 
     FLOPs = 3 an element (statistics), 4 (apply), 5 (backward)
     Bytes = tensors read; y or dX written, or statistics of the channels

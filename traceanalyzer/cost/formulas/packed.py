@@ -1,4 +1,4 @@
-"""Products of other packages: quantised weights, 8- and 4-bit matrices, experts."""
+"""Products of other packages: quantized weights, 8- and 4-bit matrices, experts."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def of_tensorrt_llm(call: OpCall) -> Cost:
 
 
 @op_cost("vllm::rocm_unquantized_gemm*", "vllm::cpu_unquantized_gemm", role="composite", source=_VLLM)
-def unquantised(call: OpCall) -> Cost:
+def unquantized(call: OpCall) -> Cost:
     """Y[.., n] = X[.., k] @ W[n,k]^T + bias, where it launches the product itself
 
     FLOPs = 2*rows*n*k
@@ -157,7 +157,7 @@ def _linear(call: OpCall, size: int) -> Cost:
     source=_VLLM,
 )
 def packed_weights(call: OpCall) -> Cost:
-    """Y[m,n] = X[m,k] @ dequantised W, several weights packed in an integer, scales [k / group, n]
+    """Y[m,n] = X[m,k] @ dequantized W, several weights packed in an integer, scales [k / group, n]
 
     FLOPs = 2*m*n*k, against the peak of X's type
     Bytes = X, packed weights, scales and zeros read, Y written

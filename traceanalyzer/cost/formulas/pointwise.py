@@ -100,7 +100,7 @@ _NAMES = [name for name in _TABLE if name not in _NOT_HERE]
 
 
 def _in_place(name: str) -> str | None:
-    """`add` -> `add_`; operators spelt with underscores have none."""
+    """`add` -> `add_`; operators spelled with underscores have none."""
     return None if name.startswith("__") or name.endswith("_backward") else f"{name}_"
 
 
@@ -184,7 +184,7 @@ def _kind_of_text(text: str) -> str:
 
 
 def _by_default(kind: str, beside: str) -> str:
-    """The type that a number of a kind takes: the default one, and a complex one of its neighbour's width."""
+    """The type that a number of a kind takes: the default one, and a complex one of its neighbor's width."""
     if kind.startswith("complex"):
         return {"fp64": "complex128", "fp16": "complex32"}.get(beside, "complex64")
     return "fp32" if kind == "fp64" else kind

@@ -46,7 +46,7 @@ def fake_quantize(call: OpCall) -> Cost:
     source=_SOURCE,
 )
 def learnable_quantize(call: OpCall) -> Cost:
-    """Elements rounded to the levels of a scale that is learnt, or the gradients of x, scale and zero point
+    """Elements rounded to the levels of a scale that is learned, or the gradients of x, scale and zero point
 
     FLOPs = 4 an element, 10 of the gradients
     Bytes = inputs read; y, or three gradients of x's size, written
@@ -60,7 +60,7 @@ def learnable_quantize(call: OpCall) -> Cost:
 
 @op_cost("aten::_weight_int4pack_mm_for_cpu", source="torch/aten/src/ATen/native/cpu/int4mm_kernel.cpp")
 def packed_bytes_product(call: OpCall) -> Cost:
-    """C[m,n] = A[m,k] @ dequantised W, two weights a byte in [n, k/2]
+    """C[m,n] = A[m,k] @ dequantized W, two weights a byte in [n, k/2]
 
     FLOPs = 2*m*n*k, against the peak of A's type
     Bytes = A, the packed weight, scales and zeros read, C written
@@ -71,7 +71,7 @@ def packed_bytes_product(call: OpCall) -> Cost:
 
 @op_cost("aten::_dyn_quant_matmul_4bit", source="torch/aten/src/ATen/native/cpu/int4mm_kernel.cpp")
 def dynamic_product(call: OpCall) -> Cost:
-    """C[m,n] = A[m,k] @ dequantised W, A quantised as it is read
+    """C[m,n] = A[m,k] @ dequantized W, A quantized as it is read
 
     FLOPs = 2*m*n*k, against the peak of A's type
     Bytes = A and the packed weight with its scales read, C written
@@ -82,7 +82,7 @@ def dynamic_product(call: OpCall) -> Cost:
 
 @op_cost("aten::_mixed_dtypes_linear", source="torch/aten/src/ATen/native/cuda/MixedDtypesLinear.cu")
 def mixed_types_linear(call: OpCall) -> Cost:
-    """Y[.., n] = X[.., k] @ dequantised W, a scale for each of n columns
+    """Y[.., n] = X[.., k] @ dequantized W, a scale for each of n columns
 
     FLOPs = 2*rows*n*k, against the peak of X's type
     Bytes = X, W, scales and bias read, Y written

@@ -43,7 +43,7 @@ def resample_backward(call: OpCall) -> Cost:
 
 
 def _corners(rank: int) -> int:
-    """Neighbours that a linear interpolation weighs in 2 or 3 dimensions."""
+    """Neighbors that a linear interpolation weighs in 2 or 3 dimensions."""
     return 1 << (rank - 2)
 
 

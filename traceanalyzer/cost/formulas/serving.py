@@ -31,9 +31,9 @@ class Signature:
 _NORM = Signature((1, 2), (0,), flops=4, of=1)
 _ADD_NORM = Signature((0, 1, 2), (0, 1), flops=5)
 _GATED = Signature((1,), (0,), flops=5, special=1)
-_QUANTISED = Signature((1, 2, 3), (0,), flops=1, of=1)
-_QUANTISED_BY_ROW = Signature((1,), (0, 2, 3), flops=2, of=1)
-_QUANTISED_BY_GROUP = Signature((0,), (1, 2), flops=2)
+_QUANTIZED = Signature((1, 2, 3), (0,), flops=1, of=1)
+_QUANTIZED_BY_ROW = Signature((1,), (0, 2, 3), flops=2, of=1)
+_QUANTIZED_BY_GROUP = Signature((0,), (1, 2), flops=2)
 SERVING = {
     "_C::rms_norm": _NORM,
     "_C::fused_add_rms_norm": _ADD_NORM,
@@ -49,12 +49,12 @@ SERVING = {
     "_C::gelu_new": Signature((1,), (0,), flops=8, special=1),
     "_C::gelu_fast": Signature((1,), (0,), flops=8, special=1),
     "_C::gelu_quick": Signature((1,), (0,), flops=4, special=1),
-    "_C::static_scaled_fp8_quant": _QUANTISED, "_C::static_scaled_int8_quant": _QUANTISED,
-    "_C::dynamic_scaled_fp8_quant": _QUANTISED_BY_ROW,
+    "_C::static_scaled_fp8_quant": _QUANTIZED, "_C::static_scaled_int8_quant": _QUANTIZED,
+    "_C::dynamic_scaled_fp8_quant": _QUANTIZED_BY_ROW,
     "_C::dynamic_per_token_scaled_fp8_quant": Signature((1, 3), (0, 2), flops=2, of=1),
-    "_C::dynamic_scaled_int8_quant": _QUANTISED_BY_ROW,
-    "_C::per_token_group_fp8_quant": _QUANTISED_BY_GROUP,
-    "_C::per_token_group_quant_int8": _QUANTISED_BY_GROUP,
+    "_C::dynamic_scaled_int8_quant": _QUANTIZED_BY_ROW,
+    "_C::per_token_group_fp8_quant": _QUANTIZED_BY_GROUP,
+    "_C::per_token_group_quant_int8": _QUANTIZED_BY_GROUP,
     "_moe_C::topk_softmax": Signature((3,), (0, 1, 2), flops=5, special=1, of=3),
     "_moe_C::moe_sum": Signature((0,), (1,), flops=1),
 }  # fmt: skip
@@ -66,11 +66,11 @@ SGLANG = {
         "gelu_and_mul": Signature((1,), (0,), flops=6, special=1),
         "gelu_tanh_and_mul": Signature((1,), (0,), flops=9, special=1),
     }.items()},
-    "sgl_kernel::sgl_per_token_group_quant_fp8": _QUANTISED_BY_GROUP,
-    "sgl_kernel::sgl_per_token_group_quant_int8": _QUANTISED_BY_GROUP,
-    "sgl_kernel::sgl_per_token_group_quant_8bit": _QUANTISED_BY_GROUP,
-    "sgl_kernel::sgl_per_token_quant_fp8": _QUANTISED_BY_GROUP,
-    "sgl_kernel::sgl_per_tensor_quant_fp8": _QUANTISED_BY_GROUP,
+    "sgl_kernel::sgl_per_token_group_quant_fp8": _QUANTIZED_BY_GROUP,
+    "sgl_kernel::sgl_per_token_group_quant_int8": _QUANTIZED_BY_GROUP,
+    "sgl_kernel::sgl_per_token_group_quant_8bit": _QUANTIZED_BY_GROUP,
+    "sgl_kernel::sgl_per_token_quant_fp8": _QUANTIZED_BY_GROUP,
+    "sgl_kernel::sgl_per_tensor_quant_fp8": _QUANTIZED_BY_GROUP,
     "sgl_kernel::topk_softmax": Signature((2,), (0, 1), flops=5, special=1, of=2),
 }  # fmt: skip
 APEX = {  # autograd Functions, recorded with the tensors given to `apply`
@@ -116,9 +116,9 @@ def _moved(call: OpCall) -> Cost:
 
 @op_cost(*SERVING, source=_VLLM)
 def served(call: OpCall) -> Cost:
-    """Norms, gates, quantisation and routing of vLLM
+    """Norms, gates, quantization and routing of vLLM
 
-    FLOPs = nominal operations an element: RMS norm 4, its added residual 1, a gate 5 to 9, quantisation 1
+    FLOPs = nominal operations an element: RMS norm 4, its added residual 1, a gate 5 to 9, quantization 1
     or 2
     Bytes = the arguments it reads and those it writes, by its signature
     Assumes each is touched once; a scale that is looked for first takes a second pass.
@@ -128,9 +128,9 @@ def served(call: OpCall) -> Cost:
 
 @op_cost(*SGLANG, source=_SGLANG)
 def served_by_sglang(call: OpCall) -> Cost:
-    """Norms, gates, quantisation and routing of SGLang and FlashInfer
+    """Norms, gates, quantization and routing of SGLang and FlashInfer
 
-    FLOPs = nominal operations an element: RMS norm 4, its added residual 1, a gate 5 to 9, quantisation 2
+    FLOPs = nominal operations an element: RMS norm 4, its added residual 1, a gate 5 to 9, quantization 2
     Bytes = the arguments it reads and those it writes, by its signature
     Assumes each is touched once.
     """

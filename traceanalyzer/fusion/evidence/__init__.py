@@ -1,1 +1,1 @@
-"""Which operator reads what another wrote, and what proves it."""
+"""Evidence of producer-consumer edges between the operators of a step."""

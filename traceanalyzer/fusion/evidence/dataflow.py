@@ -1,7 +1,7 @@
-"""Which operators of one step hand a tensor to which, and how surely that is known.
+"""Producer-consumer edges between the operators of one step, each with its tier of evidence.
 
 T1: an executed step proves it, storage by storage. T2: the tensor is freed while only its reader can have
-held it, or it is the only one of its size in use. T3: neighbours in one module, of which the second takes a
+held it, or it is the only one of its size in use. T3: neighbors in one module, of which the second takes a
 tensor of the size, shape and type that the first makes; true of four in five, so that nothing but a
 possibility follows from it. Less is silent.
 """
@@ -57,7 +57,7 @@ class Dataflow:
 
     step_ops: StepOps
     edges: tuple[Edge, ...]
-    executed: bool  # every edge between units is known, not only those of neighbours
+    executed: bool  # every edge between units is known, not only those of neighbors
     external_reads: tuple[ExternalRead, ...] = ()
     argument_tensors: Mapping[tuple[int, int], Tensor] = field(
         default_factory=dict
@@ -195,7 +195,7 @@ def _neighbors(priced: Priced, working: StepOps) -> list[tuple[int, int]]:
 def _fits(maker: PricedCall, taker: OpCall) -> bool:
     """Whether `taker` is given a tensor as `maker` makes one, of its own dims and type and of no other's.
 
-    Loops over a list call one operator again and again: such neighbours have nothing to do with each other.
+    Loops over a list call one operator again and again: such neighbors have nothing to do with each other.
     """
     made = maker.known
     if made is None or maker.call.name == taker.name:

@@ -1,4 +1,4 @@
-"""Who reads what whom wrote, as one executed step proves it: storages, in the order of time.
+"""Producer-consumer edges proved by one executed step (tier T1): storages, in the order of time.
 
 The collector stores the operators of one step with the storage of every tensor (collect/evidence.py). A
 storage's number is used again after a free, so only the last writer before a read is its source; and

@@ -1,4 +1,4 @@
-"""Who reads what whom wrote, as the frees of tensors prove it (tier T2).
+"""Producer-consumer edges proved by frees of tensors (tier T2).
 
 An operator makes a tensor; the next one is given one of its shape and type; and what the first had
 allocated is freed between the start of the second and the start of the third. Nobody else held it, so
@@ -24,7 +24,7 @@ ROUNDING = 512  # bytes to which CUDA's allocator rounds up: c10/cuda/CUDACachin
 
 
 def proved(trace: Trace, units: StepOps) -> list[tuple[int, int]]:
-    """(producer, consumer) of neighbours among `units`, as places there.
+    """(producer, consumer) of neighbors among `units`, as places there.
 
     The last two prove nothing: with the step everything ends that nobody has read.
     """

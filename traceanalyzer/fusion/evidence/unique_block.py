@@ -1,4 +1,4 @@
-"""Who reads what whom wrote, at any distance, by which blocks of memory are in use (tier T2).
+"""Producer-consumer edges at any distance, proved by the memory blocks in use (tier T2).
 
 An operator is given a tensor, whole and without gaps. Of all the blocks that can hold it and are in use at
 that moment there is one, and an operator of the step has filled it. Blocks from before the recording are not
@@ -41,11 +41,11 @@ class _Seen:
 
 
 def only_one(
-    priced: Priced, units: StepOps, neighbours: Collection[tuple[int, int]], begin_ns: int
+    priced: Priced, units: StepOps, neighbors: Collection[tuple[int, int]], begin_ns: int
 ) -> list[tuple[int, int]]:
     """(producer, consumer) among the step's `units`, as places there, of a step that begins then.
 
-    `neighbours`: what freed.py has proved.
+    `neighbors`: what freed.py has proved.
     """
     trace = priced.trace
     if trace.memory is None or not len(units.op):
@@ -67,7 +67,7 @@ def only_one(
         blocks.change(call, place)
     readers = _Readers(calls, starts)
     others = {
-        (second, size): first for first, second in neighbours for size in _whole(calls[second])
+        (second, size): first for first, second in neighbors for size in _whole(calls[second])
         if blocks.leaves(first, size, starts[second], starts[second + 1])
     }  # fmt: skip
     return sorted(_proved(seen, blocks, readers, starts, others))

@@ -1,4 +1,4 @@
-"""Rows of one file, linked: `Raw` in, `Trace` out."""
+"""Linking: the rows of one file (`Raw`) in, the linked columns (`Trace`) out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from traceanalyzer.records.trace import Ids, Memory, OpKind, Ops, Pieces, Trace,
 from traceanalyzer.trace.linking.cpu_records import host_records
 from traceanalyzer.trace.linking.kinds import kinds
 from traceanalyzer.trace.linking.link import link, linked_kernels, sorted_launches
-from traceanalyzer.trace.linking.link_warnings import oddities
+from traceanalyzer.trace.linking.link_warnings import link_warnings
 from traceanalyzer.trace.linking.phases import Host, forward_ops, phases
 from traceanalyzer.trace.linking.steps import step_warnings, steps_of
 from traceanalyzer.trace.linking.tree import nest, order
@@ -24,7 +24,7 @@ _COARSE = ("integer_us", "integer_us_capitalised", "float_epoch")
 def trace_of(raw: Raw) -> Trace:
     """Nest the ops, link the records to them, find phases and steps.
 
-    Without GPU activity the operators' own times are the records. Raises TraceFormatError where there
+    Without GPU activity the self times of operators are the records. Raises TraceFormatError where there
     are no operators either.
     """
     tolerance_ns = _RESOLUTION_NS if raw.integer_us or raw.dialect in _COARSE else 0
@@ -50,7 +50,7 @@ def trace_of(raw: Raw) -> Trace:
         devices=raw.devices, rank=raw.rank, on_cpu=on_cpu, base_ns=raw.base_ns, amd=raw.amd,
         recording=raw.recording, memory=_memory(raw), evidence=raw.evidence, salvaged=raw.salvaged,
     )  # fmt: skip
-    warnings = (*raw.warnings, *oddities(trace, gpu_listed=raw.gpu_listed), *step_warnings(steps))
+    warnings = (*raw.warnings, *link_warnings(trace, gpu_listed=raw.gpu_listed), *step_warnings(steps))
     return replace(trace, warnings=warnings)
 
 
@@ -99,14 +99,14 @@ def _ops(raw: Raw, tolerance_ns: int) -> Ops:
 
 
 def _modules(module: Ids, parent: Ids, forward: Ids) -> Ids:
-    """Dotted module names, handed down to the ops inside; a backward node has its forward op's."""
+    """Dotted module names, inherited by the ops inside; a backward node has its forward op's."""
     if not (module >= 0).any():
         return module
-    module = _handed_down(module, parent)
-    answers = (module < 0) & (forward >= 0)
-    module[answers] = module[forward[answers]]
-    return _handed_down(module, parent)
+    module = _inherited(module, parent)
+    unnamed = (module < 0) & (forward >= 0)
+    module[unnamed] = module[forward[unnamed]]
+    return _inherited(module, parent)
 
 
-def _handed_down(value: Ids, parent: Ids) -> Ids:
+def _inherited(value: Ids, parent: Ids) -> Ids:
     return np.append(value, np.int32(-1))[nearest(parent, value >= 0)]

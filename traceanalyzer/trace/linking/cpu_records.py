@@ -1,4 +1,4 @@
-"""A trace without GPU activity: each operator's time of its own takes a kernel's place."""
+"""CPU traces: the self time of each operator invocation as a record, in place of kernels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a host interval is, from its name: operator, annotation, autograd node, compiled region."""
+"""The kind of a host interval, by its name: operator, annotation, autograd node, compiled region."""
 
 from __future__ import annotations
 

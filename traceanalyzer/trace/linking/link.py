@@ -1,7 +1,7 @@
-"""Kernel -> launch -> operator: whose time a GPU record is. No Python loop runs over rows.
+"""Links kernel -> launch -> operator: the link op of each GPU record, in numpy.
 
 The launch of a record is the runtime or driver call with its correlation; its link op is the innermost
-operator open on the launching thread at that moment. The External id is asked last: up to torch 2.3 it
+operator open on the launching thread at that moment. The External id is used last: up to torch 2.3 it
 repeats the correlation (kineto/libkineto/src/CuptiActivity.cpp), which as an op's id names a wrong op.
 """
 
@@ -39,8 +39,8 @@ def link(
     rows = used[known]
     at_launch[known] = ops_open_at(ops, launches.thread[rows], launches.start_ns[rows], tolerance_ns)
     op = at_launch[back]
-    told_apart = (kernels.external >= 0) & (kernels.external != kernels.correlation)
-    lost = np.flatnonzero((op < 0) & (kernels.correlation >= 0) & told_apart)
+    distinct_external = (kernels.external >= 0) & (kernels.external != kernels.correlation)
+    lost = np.flatnonzero((op < 0) & (kernels.correlation >= 0) & distinct_external)
     op[lost] = _enclosing_operator(ops, rows_of(kernels.external[lost], external))
     graph = passes(names, np.append(launches.name, np.int32(-1))[launch], is_graph_launch)
     unlinked = np.full(len(op), -1, np.int8)

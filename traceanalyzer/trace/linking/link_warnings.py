@@ -1,4 +1,4 @@
-"""What a reader of the report must know about how a trace was linked, as warnings with codes."""
+"""Notices about how a trace was linked: unlinked time, lost records, clocks that differ."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from traceanalyzer.records.units import duration, percent
 from traceanalyzer.trace.linking.kinds import passes
 from traceanalyzer.trace.linking.steps import within
 
-_WORTH_A_WORD = 0.05  # share of GPU time, or of launches
+_REPORTED_SHARE = 0.05  # share of GPU time, or of launches
 _SLOWED = 1.3  # times the step without the profiler
-_FEW = 20  # launches without a record that are not worth a word
+_FEW = 20  # launches without a record that are not reported
 _UNLINKED_TEXT = {
-    "no_correlation": "records carry no correlation id; nothing says what launched them",
-    "no_launch": "records were queued before the recording began; what launched them is not known",
+    "no_correlation": "records carry no correlation id; their launches are unknown",
+    "no_launch": "records were queued before the recording began; their launches are unknown",
     "no_op": "records were launched outside of any recorded operator",
-    "cuda_graph": "records were launched by replaying a captured graph, which knows no operators",
+    "cuda_graph": "records were launched by replaying a captured graph, which records no operators",
     "compiled_region": "records were launched by a compiled region without an operator of their own",
 }
 
 
-def oddities(trace: Trace, *, gpu_listed: bool) -> tuple[Notice, ...]:
+def link_warnings(trace: Trace, *, gpu_listed: bool) -> tuple[Notice, ...]:
     """Warnings of one trace, in a fixed order."""
     if trace.on_cpu:
         if not gpu_listed and not _starts_kernels(trace).any():
@@ -34,14 +34,14 @@ def oddities(trace: Trace, *, gpu_listed: bool) -> tuple[Notice, ...]:
 
 
 def _slowed(trace: Trace) -> tuple[Notice, ...]:
-    """The collector's own record of what measuring did to the steps."""
-    known = trace.recording
-    if known is None or not known.profiled_step_ns or not known.unprofiled_step_ns:
+    """Steps that the profiler slowed, by the collector's own timings."""
+    recording = trace.recording
+    if recording is None or not recording.profiled_step_ns or not recording.unprofiled_step_ns:
         return ()
-    if known.profiled_step_ns <= _SLOWED * known.unprofiled_step_ns:
+    if recording.profiled_step_ns <= _SLOWED * recording.unprofiled_step_ns:
         return ()
-    within, without = duration(known.profiled_step_ns), duration(known.unprofiled_step_ns)
-    text = f"a step took {within} under the profiler, {without} without it: what it slows looks too large"
+    within, without = duration(recording.profiled_step_ns), duration(recording.unprofiled_step_ns)
+    text = f"a step took {within} under the profiler, {without} without it: slowed operators look too large"
     return (Notice("slowed_by_profiler", text),)
 
 
@@ -53,7 +53,7 @@ def _unlinked(trace: Trace) -> list[Notice]:
     for code, reason in enumerate(UNLINKED):
         rows = kernels.unlinked == code
         time = int(kernels.duration_ns[rows].sum())
-        if total and time > _WORTH_A_WORD * total:
+        if total and time > _REPORTED_SHARE * total:
             text = f"{percent(time / total)} of GPU time: {_UNLINKED_TEXT[reason]}"
             found.append(Notice(f"unlinked_{reason}", text, int(rows.sum())))
     return found
@@ -71,9 +71,9 @@ def _lost(trace: Trace) -> list[Notice]:
     count = int(starts.sum())
     starts[trace.kernels.launch[trace.kernels.launch >= 0]] = False
     lost = int(starts.sum())
-    if lost <= max(_FEW, _WORTH_A_WORD * count):
+    if lost <= max(_FEW, _REPORTED_SHARE * count):
         return []
-    text = f"of {count} launches {lost} have no GPU record: busy time is too low by what they did"
+    text = f"of {count} launches {lost} have no GPU record: busy time is too low by their durations"
     return [Notice("launches_without_kernels", text, lost)]
 
 
@@ -90,5 +90,5 @@ def _early(trace: Trace) -> list[Notice]:
 def _idle_steps(trace: Trace) -> list[Notice]:
     if not trace.steps or within(trace.kernels.launch_ns, trace.steps).any():
         return []
-    text = "no GPU activity was launched inside the annotated steps: the whole trace is taken instead"
+    text = "no GPU activity was launched inside the annotated steps: the whole trace is used instead"
     return [Notice("steps_without_launches", text, len(trace.steps))]

@@ -1,4 +1,4 @@
-"""Which part of a training step each operator belongs to, and which forward op a backward node answers.
+"""The phase of each operator in a training step, and the forward op that a backward node differentiates.
 
 A number ("Sequence number" with "Fwd thread id" 0) is recorded for an operator that runs with
 gradients on; autograd nodes repeat the number of the forward op they differentiate.
@@ -10,7 +10,7 @@ gradients on; autograd nodes repeat the number of the forward op they differenti
 * optimizer   under the optimizer's annotation, not inside the forward op of a backward node
 * forward     numbered operators elsewhere, and what else follows them before the next backward;
               where the trace numbers nothing, all the rest
-* null        neither can be told: no backward and no optimizer in the trace, data loading, gradient
+* null        unknown: no backward and no optimizer in the trace, data loading, gradient
               clipping or metrics between a backward and the next forward
 """
 

@@ -1,4 +1,4 @@
-"""Steps of a recording, and the window that is analysed."""
+"""Steps of a recording, and the window that is analyzed (ns)."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def steps_of(names: Sequence[str], ops: RawOps) -> tuple[Step, ...]:
 
 
 def step_warnings(steps: Sequence[Step]) -> tuple[Notice, ...]:
-    """What is odd about the numbering: repeated numbers, several recordings in one file."""
+    """Notices about the numbering: repeated numbers, several recordings in one file."""
     found = []
     numbers = [step.number for step in steps]
     repeated = len(numbers) - len(set(numbers))
     if repeated:
-        text = "steps bear a number that another step bears too; a range selects all of that number"
+        text = "steps share their number with another step; a range selects all of that number"
         found.append(Notice("repeated_steps", text, repeated))
     breaks = [(a, b) for a, b in zip(steps, steps[1:], strict=False) if b.number != a.number + 1]
     if breaks:
@@ -104,7 +104,7 @@ def within(moment_ns: Ints, steps: Sequence[Step]) -> Bools:
 def _complete(trace: Trace) -> tuple[Step, ...]:
     """All steps but a last stub: without launches though others have some, or under 10 % of their median.
 
-    None where whoever recorded them says that these are all it wanted.
+    All of them where the recording says that it is complete.
     """
     *others, last = trace.steps
     recording = trace.recording

@@ -30,7 +30,7 @@ def nest(thread: Ids, start_ns: Ints, end_ns: Ints, annotation: Bools, tolerance
 
     Operators of a thread nest by construction, so one that ends after its encloser has been cut by
     the clock and ends with it. Two exceptions: annotations are opened and closed at will, and one
-    that is outlived does not enclose; and of two neighbours that overlap by no more than
+    that is outlived does not enclose; and of two neighbors that overlap by no more than
     `tolerance_ns`, the resolution of the clock, the second is not inside the first.
     """
     parent = np.empty(len(start_ns), np.int32)

@@ -1,4 +1,4 @@
-"""Fused C++ loops whose name carries what they touch, as our collector has the compiler write it.
+"""Fused C++ loops whose names carry their buffers, as the collector has the compiler write them.
 
 `graph_0_cpp_fused_gelu_2(float32[512,1024] -> float32[512,1024] @524288)` becomes the operator
 `graph_0_cpp_fused_gelu_2` with dims, types and, as concrete inputs, "in", "out" and the elements of the

@@ -1,7 +1,7 @@
 """The rows of `traceEvents`, typed: the only file that knows what Kineto calls their fields and categories.
 
 Spellings are those of `output_json.cpp` in Kineto and of `torch/profiler/_chrome_trace_export.py`,
-with the capitalised ones of torch 1.8 to 1.10 beside them.
+with the capitalized ones of torch 1.8 to 1.10 beside them.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Event(msgspec.Struct, gc=False):
 
 
 NO_ARGS = Args()
-MEMORY = "[memory]"  # the name of a row that tells of an allocation or of a free
+MEMORY = "[memory]"  # the name of a row about an allocation or a free
 decode_batch = msgspec.json.Decoder(list[Event]).decode
 
 
@@ -103,7 +103,7 @@ class RowOf(dict[str, int]):
         return int(row)
 
     @property
-    def capitalised(self) -> bool:
+    def capitalized(self) -> bool:
         """Written by torch 1.8 to 1.10."""
         return any(cat != cat.lower() and row < Row.BARE for cat, row in self.items())
 

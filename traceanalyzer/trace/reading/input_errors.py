@@ -1,4 +1,4 @@
-"""Input that is no PyTorch profiler trace: said in one line, with what to give instead."""
+"""Errors for input that is no PyTorch profiler trace: one line each, with what to give instead."""
 
 from __future__ import annotations
 

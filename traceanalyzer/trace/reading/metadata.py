@@ -1,4 +1,4 @@
-"""What stands beside the events at the top level: devices, rank, clock base, our own record of the run."""
+"""Top-level metadata of a trace: devices, rank, clock base, the collector's recording."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from traceanalyzer.records import Recording
 from traceanalyzer.records.trace import DeviceProperties
 
 EVENTS_KEY = "traceEvents"
-EVIDENCE_KEY = "traceanalyzeEvidence"  # of the collector: large, kept as text until somebody asks
+EVIDENCE_KEY = "traceanalyzeEvidence"  # of the collector: large, kept as text until needed
 KEPT_KEYS = frozenset({"deviceProperties", "distributedInfo", "baseTimeNanoseconds", "traceanalyze"})
 # Top-level key -> what a file without `traceEvents` is then.
 FOREIGN_KEYS = {
@@ -51,7 +51,7 @@ def _device(entry: Mapping[str, Any], place: int) -> DeviceProperties:
         compute_capability=None if major is None else f"{major}.{minor or 0}",
         warp_size=whole("warpSize", "waveSize"),
         # Where numSms is missing, torch's own exporter wrote the number of multiprocessors here
-        # (torch/profiler/_chrome_trace_export.py, 2.13), so that neither can be told.
+        # (torch/profiler/_chrome_trace_export.py, 2.13), so that neither is known.
         max_threads_per_multiprocessor=(
             None if multiprocessors is None else whole("maxThreadsPerMultiprocessor")
         ),
@@ -89,7 +89,7 @@ def is_amd(keys: frozenset[str], listed: tuple[DeviceProperties, ...]) -> bool:
 
 
 def recording(value: Any) -> Recording | None:
-    """Our collector's record; a field of another type than expected counts as not recorded."""
+    """The collector's recording; a field of another type than expected counts as not recorded."""
     if isinstance(value, str):
         try:
             value = json.loads(value)

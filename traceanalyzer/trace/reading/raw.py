@@ -1,4 +1,4 @@
-"""What the reader hands to the linker: the rows of one file as columns, nothing resolved yet."""
+"""`Raw`: the rows of one file as numpy columns in file order, times in ns, not linked yet."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class RawKernels:
     start_ns: Ints
     end_ns: Ints
     name: Ids
-    kind: Codes  # columns.RecordKind
+    kind: Codes  # RecordKind
     device: Ids
     stream: Ints
     correlation: Ints  # -1: missing, 0 or negative
@@ -71,7 +71,7 @@ class RawKernels:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Raw:
-    """One file, decoded."""
+    """One file, decoded: what reading/ produces and linking/ links."""
 
     path: str
     bytes: int

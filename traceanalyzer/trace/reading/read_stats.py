@@ -1,4 +1,4 @@
-"""Counts of what the reader dropped or repaired: coverage is part of the result."""
+"""Counts of what the reader dropped or repaired, and the notices about it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from traceanalyzer.records import Notice, Salvaged
 
-# Code -> what a reader of the report is told.
+# Notice code -> message.
 MESSAGES = {
     "truncated": "the file ends before the trace does; rows after the end are missing",
     "corrupt_gzip": "the compressed stream is damaged; what follows the damage is missing",
@@ -24,7 +24,7 @@ MESSAGES = {
     "negative_duration": "rows with a negative duration were left out",
     "clamped_rows": "rows whose ts and dur were both set to 0 by the profiler were left out",
     "unfinished_rows": "operators that had not ended when the recording did were left out",
-    "unnamed_ops": "operators or annotations are called 'unknown': the profiler drops other than ASCII",
+    "unnamed_ops": "operators or annotations are called 'unknown': the profiler drops non-ASCII names",
     "quantised_time": "GPU records last 0 whole microseconds: this trace's clock does not resolve them",
     "uncategorised_rows": "rows come from the profiler before Kineto: no shapes, no links to operators",
 }

@@ -1,4 +1,4 @@
-"""A file as a stream of decompressed text: plain or gzip, told apart by content and not by name.
+"""A file as a stream of decompressed text: plain or gzip, recognized by content and not by name.
 
 A stream that breaks off keeps what came before; `Source.damage` then says how it ended.
 """

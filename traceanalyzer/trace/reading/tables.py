@@ -77,7 +77,7 @@ def finish(rows: Rows, tally: Tally, *, based: bool) -> Tables:
 def _dialect(rows: Rows, *, whole_us: bool, based: bool) -> str:
     if based:
         return "nanosecond"
-    if rows.row_of.capitalised:
+    if rows.row_of.capitalized:
         return "integer_us_capitalised"
     if whole_us:
         return "integer_us"
