@@ -94,7 +94,8 @@ def shapes_in(call: OpCall, i: int) -> list[Shape]:
 def listed(call: OpCall, i: int) -> list[Shape]:
     """Dims of the tensors in list `i`, which must be recorded."""
     if not is_list(call, i):
-        raise Missing("no_shapes", f"the dims of list {i} of {call.name} are not recorded")
+        dtype(call, i)  # which knows why
+        raise Missing("no_shapes", f"input {i} of {call.name} is not recorded as a list")
     return shapes_in(call, i)
 
 
@@ -242,7 +243,7 @@ def integers(call: OpCall, i: int) -> list[int]:
     numbers = [whole(word) for word in _WORD.findall(text) if word != "None"]
     known = [number for number in numbers if number is not None]
     if not text.strip() or len(known) < len(numbers):
-        raise Missing("no_concrete_inputs", f"argument {i} of {call.name} is recorded without its numbers")
+        raise Missing("no_concrete_inputs", f"argument {i} of {call.name} is recorded without its value")
     return known
 
 
@@ -250,7 +251,7 @@ def integer(call: OpCall, i: int) -> int:
     """The first number of an argument; Missing where there is none."""
     numbers = integers(call, i)
     if not numbers:
-        raise Missing("no_concrete_inputs", f"argument {i} of {call.name} is recorded without its number")
+        raise Missing("no_concrete_inputs", f"argument {i} of {call.name} is recorded without its value")
     return numbers[0]
 
 
@@ -284,7 +285,7 @@ def sizes(call: OpCall, i: int) -> Sizes:
     """Dims given as argument `i`; Missing where its text is blank, for "[]" is a scalar and "" is unknown."""
     found = Sizes(integers(call, i))
     if argument(call, i).strip() == "None" or not _may_be(found):
-        raise Missing("no_concrete_inputs", f"argument {i} of {call.name} is recorded without its sizes")
+        raise Missing("no_concrete_inputs", f"argument {i} of {call.name} is recorded without its value")
     return found
 
 
