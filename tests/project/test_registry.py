@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.cost.odd_calls import odd_calls, plausible
 from traceanalyzer.cost import FORMULAS, price_call
+from traceanalyzer.cost.catalog import BUILT_IN
+from traceanalyzer.cost.fusible import elements, reduced
 from traceanalyzer.records import Cost, Dims, OpCall, Unpriced
 from traceanalyzer.records.units import ITEMSIZE
 
@@ -58,22 +61,65 @@ def test_formulas_state_what_they_count(name: str) -> None:
     assert FORMULAS[name].source.strip()
 
 
+MOST = 2**63 - 1  # sizes and counts are int64
+TRUE_REASONS = {"no_shapes", "no_dtype", "no_concrete_inputs", "no_formula", "data_dependent"}
+
+
 def holds(result: Cost | Unpriced) -> None:
     """What every answer must satisfy, whatever was asked."""
     if isinstance(result, Unpriced):
         sizes = [result.read_bytes, result.write_bytes]
-        assert result.reason
-        assert all(s is None or type(s) is int and s >= 0 for s in sizes)
+        assert result.reason in TRUE_REASONS, result
+        assert all(s is None or type(s) is int and 0 <= s <= MOST for s in sizes)
         return
-    counts = (result.flops, result.read_bytes, result.write_bytes, result.special_functions)
-    assert all(type(c) is int and c >= 0 for c in counts), counts
+    counts = (result.flops, result.read_bytes, result.write_bytes, result.special_functions, result.bytes)
+    assert all(type(c) is int and 0 <= c <= MOST for c in counts), counts
     assert result.precision
 
 
-@settings(max_examples=1500)
+def fuses_or_not(call: OpCall) -> None:
+    """How it fuses is known, or said not to be."""
+    priced = BUILT_IN.price(call)
+    holds(priced.cost)
+    assert 0 <= elements(priced) <= MOST
+    length = reduced(priced)
+    assert length is None or priced.fusible == "reduction" and 0 <= length <= MOST
+
+
+@settings(max_examples=300, derandomize=True)
 @given(calls())
 def test_no_input_makes_a_formula_fail(call: OpCall) -> None:
     holds(price_call(call))
+
+
+@pytest.mark.slow
+@settings(max_examples=30_000)
+@given(calls())
+def test_no_input_at_all_makes_a_formula_fail(call: OpCall) -> None:
+    holds(price_call(call))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_change_of_a_plausible_call_makes_its_formula_fail(name: str) -> None:
+    for call in odd_calls(name, 40):
+        fuses_or_not(call)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_thousands_of_changes_make_no_formula_fail(name: str) -> None:
+    for call in odd_calls(name, 2000):
+        fuses_or_not(call)
+
+
+PRICED = sorted({f.price.__name__: name for name, f in FORMULAS.items()
+                 if "FLOPs = not known" not in f.doc}.values())  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PRICED)
+def test_what_is_changed_was_priced(name: str) -> None:
+    alike = [other for other in NAMES if FORMULAS[other].price is FORMULAS[name].price]
+    assert any(isinstance(price_call(call), Cost) for other in alike for call in plausible(other))
 
 
 WITHOUT = {  # what a trace leaves of the inputs without record_shapes, and of nested tensors
@@ -108,6 +154,47 @@ def test_a_copy_from_a_nested_tensor_is_not_half_priced() -> None:
     assert price_call(number) == Cost(0, 0, 256)
 
 
-def test_negative_counts_are_refused() -> None:
-    call = OpCall("aten::mm", ((4, -8), (-8, 4)), ("fp32", "fp32"), ("float", "float"))
-    assert isinstance(price_call(call), Unpriced)
+FP32 = ("fp32",) * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes", "concrete", "reason"),
+    [
+        ("aten::mm", ((4, -8), (-8, 4)), (), "no_shapes"),
+        ("aten::mm", ((4, 8), (7, 4)), (), "no_shapes"),
+        ("aten::mm", ((4, 8),), (), "no_shapes"),
+        ("aten::mm", (((4, 8),), (8, 4)), (), "no_shapes"),
+        ("aten::bmm", ((2, 4, 8), (3, 8, 4)), (), "no_shapes"),
+        ("aten::addbmm", ((4, 4), (4, 8), (8, 4)), (), "no_shapes"),
+        ("aten::mm", ((2**40, 2**20), (2**20, 2**40)), (), "no_shapes"),  # 2**101 FLOPs
+        ("aten::add", ((2**62, 4), (2**62, 4)), ("", "", "1"), "no_shapes"),
+        ("aten::add", ((3, 4), (3, 5)), ("", "", "1"), "no_shapes"),
+        ("aten::sum", ((3, 4),), ("", "[7]", "False", ""), "no_shapes"),
+        ("aten::convolution", ((2, 4, 2, 2), (8, 4, 5, 5)), ("", "", "", *["[1, 1]", "[0, 0]", "[1, 1]"],
+                                                             "False", "[0, 0]", "1"), "no_shapes"),
+        ("aten::topk", ((3, 4),), ("", "", "-1", "True", "True"), "no_concrete_inputs"),
+        ("aten::topk", ((3, 4),), ("", "9" * 5000, "-1", "True", "True"), "no_concrete_inputs"),
+        ("aten::repeat", ((3, 4),), ("", "[2]"), "no_shapes"),
+        ("aten::cat", ((3, 4),), ("", "0"), "no_shapes"),
+        ("aten::zeros", ((),), ("[-1]", "6"), "no_concrete_inputs"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_unpriced_with_its_reason(
+    name: str, shapes: tuple[Any, ...], concrete: tuple[str, ...], reason: str
+) -> None:
+    result = price_call(OpCall(name, shapes, FP32[: len(shapes)], ("float",) * len(shapes), (), concrete))
+    assert isinstance(result, Unpriced) and result.reason == reason, result
+
+
+def test_no_elements_are_no_work_and_not_unknown() -> None:
+    call = OpCall("aten::mm", ((0, 8), (8, 4)), FP32[:2], ("float", "float"))
+    assert price_call(call) == Cost(0, 4 * 32, 0, "matrix")
+    assert price_call(OpCall("aten::add", ((0, 8), (0, 8)), FP32[:2])) == Cost(0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "strides", [(), ((8,),), ((-1,), (-8, 1)), (((8, 1),), (8, 1)), ((8, 1), (8, 1), (1,))]
+)
+def test_strides_that_tell_nothing_are_those_of_a_whole_tensor(strides: tuple[Any, ...]) -> None:
+    call = OpCall("aten::copy_", ((4, 8), (4, 8)), FP32[:2], ("float", "float"), strides)
+    assert price_call(call) == Cost(0, 128, 128)

@@ -6,24 +6,30 @@ whatever precedes or follows it, and reductions join where they reduce the same 
 
 from __future__ import annotations
 
-from math import prod
-
 from traceanalyzer.cost.registry import Missing
-from traceanalyzer.cost.tensors import has, integers, shape
+from traceanalyzer.cost.tensors import integer, itemsize, numel, shape, sizes, tensors
 from traceanalyzer.records import Cost, OpCall
 from traceanalyzer.records.priced import PricedCall
 from traceanalyzer.records.units import ITEMSIZE
 
 
 def elements(priced: PricedCall) -> int:
-    """Of the largest tensor that is read or written; a reduction writes no larger one than it reads."""
+    """Of the largest tensor that is read or written, 0 where that is not known.
+
+    A reduction writes no larger one than it reads.
+    """
     call, cost = priced.call, priced.known
-    sizes = [prod(shape(call, i)) for i in range(len(call.shapes)) if has(call, i)]
+    if cost is None:
+        return 0
+    try:
+        read = [numel(shape(call, i)) for i in tensors(call)]
+    except Missing:
+        return 0
     sizes_of_one = [ITEMSIZE[name] for name in call.dtypes if name]
     written = 0
-    if cost is not None and sizes_of_one and priced.fusible == "element":
+    if sizes_of_one and priced.fusible == "element":
         written = cost.write_bytes // max(sizes_of_one)
-    return max([*sizes, written], default=0)
+    return max([*read, written], default=0)
 
 
 def reduced(priced: PricedCall) -> int | None:
@@ -32,21 +38,19 @@ def reduced(priced: PricedCall) -> int | None:
         return None
     try:
         return _reduced(priced.call, priced.known)
-    except (Missing, ValueError, IndexError, ZeroDivisionError):
+    except Missing:
         return None
 
 
 def _reduced(call: OpCall, cost: Cost) -> int:
     name = call.name.removeprefix("aten::")
-    if "softmax" in name:
-        backward = "backward" in name
-        return shape(call, 0)[integers(call, 2 if backward else 1)[0]]
-    if "layer_norm" in name or "rms_norm" in name:
-        return prod(integers(call, 2 if "backward" in name else 1))
     dims = shape(call, 0)
+    if "softmax" in name:
+        return dims[integer(call, 2 if "backward" in name else 1)]
+    if "layer_norm" in name or "rms_norm" in name:
+        return numel(sizes(call, 2 if "backward" in name else 1))
     if "batch_norm" in name:
-        return prod(dims) // dims[1]
+        return numel(dims) // max(dims[1], 1)
     if "group_norm" in name:
-        return prod(dims[1:])  # of one sample; its groups are parts of it
-    size = ITEMSIZE[call.dtypes[0] or "fp32"]
-    return prod(dims) // max(cost.write_bytes // size, 1)
+        return numel(dims[1:])  # of one sample; its groups are parts of it
+    return numel(dims) // max(cost.write_bytes // itemsize(call, 0), 1)

@@ -14,6 +14,7 @@ from traceanalyzer.records import Cost, OpCall, Reason, Unpriced
 from traceanalyzer.records.priced import Formula, Fusible, Role
 
 Function = Callable[[OpCall], Cost]
+INT64_MAX = 2**63 - 1  # sizes are int64, and so are the counts that are added up of them
 
 
 class Missing(Exception):
@@ -88,26 +89,36 @@ def price_with(formula: Formula | None, call: OpCall) -> Cost | Unpriced:
     try:
         cost = formula.price(_of_numbers(call))
     except Missing as missing:
-        return missing.unpriced
+        return _with_known_bytes(missing.unpriced)
     except Exception as error:  # a user's formula may raise anything
         return Unpriced("formula_failed", f"{type(error).__name__}: {error}")
     if not isinstance(cost, Cost):
         return Unpriced("formula_failed", f"the formula gives {type(cost).__name__}, no Cost")
     counts = (cost.flops, cost.read_bytes, cost.write_bytes, cost.special_functions)
     if not all(isinstance(count, int) for count in counts):
-        return Unpriced("formula_failed", f"the formula gives {counts}, which are not all whole numbers")
+        kinds = ", ".join(type(count).__name__ for count in counts)
+        return Unpriced("formula_failed", f"the formula gives {kinds}, which are not all whole numbers")
+    if max(*counts, cost.bytes) > INT64_MAX:
+        return Unpriced("no_shapes", f"the recorded sizes of {call.name} cannot be")
     if min(counts) < 0:
-        return Unpriced("formula_failed", f"the recorded sizes {call.shapes} give a negative count")
+        return Unpriced("formula_failed", "the formula gives a negative count")
     if not cost.flops and not cost.bytes and formula.role != "free" and not _describes_a_tensor(call):
         return Unpriced("no_shapes", f"no input of {call.name} is recorded as a tensor")
     return cost
+
+
+def _with_known_bytes(unpriced: Unpriced) -> Unpriced:
+    """Bytes that cannot be are no better known than the rest."""
+    if (unpriced.read_bytes or 0) + (unpriced.write_bytes or 0) > INT64_MAX:
+        return Unpriced("no_shapes", unpriced.detail)
+    return unpriced
 
 
 def _of_numbers(call: OpCall) -> OpCall:
     """A call on tensors without dimensions alone, as a step counter is, is one on tensors of one element."""
     if any(call.shapes) or not any(call.dtypes):
         return call
-    shapes = tuple((1,) if kind else () for kind in call.dtypes)
+    shapes = tuple((1,) if call.dtype(place) else () for place in range(len(call.shapes)))
     return replace(call, shapes=shapes, input_strides=())
 
 

@@ -1,22 +1,30 @@
-"""What formulas read from an OpCall: sizes, elements really read, bytes, arguments given as text."""
+"""What formulas read from an OpCall: sizes, elements really read, bytes, arguments given as text.
+
+Every reader raises Missing, with the reason, where what it is asked for is not recorded or cannot be: a
+negative size, a dimension beyond the rank, shapes that do not fit. So a formula that reads with them
+never fails, and never counts what is not there.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from math import prod
+from typing import SupportsIndex, overload
 
-from traceanalyzer.cost.registry import Missing
+from traceanalyzer.cost.registry import INT64_MAX, Missing
 from traceanalyzer.records import Dims, OpCall, Shape
 from traceanalyzer.records.units import ITEMSIZE
 
 _ORDER = (
     "bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64",
-    "fp8_e8m0", "fp8_e5m2", "fp8_e4m3", "bf16", "fp16", "fp32", "fp64", "complex32", "complex64",
+    "fp4", "fp8_e8m0", "fp8_e5m2", "fp8_e4m3", "bf16", "fp16", "fp32", "fp64", "complex32", "complex64",
     "complex128",
 )  # fmt: skip
 _RANK = {name: place for place, name in enumerate(_ORDER)}
 _TRUE = ("True", "true", "1")
+_WORD = re.compile(r"[^\[\](),\s'\"]+")
+_WHOLE = re.compile(r"-?[0-9]{1,19}")  # no int64 is longer
 
 
 def is_true(text: str) -> bool:
@@ -24,35 +32,84 @@ def is_true(text: str) -> bool:
     return text.strip() in _TRUE
 
 
-def shape(call: OpCall, i: int) -> Shape:
+class Sizes(tuple[int, ...]):
+    """Dims of a tensor; one beyond its rank is Missing: the formula is about tensors of more dimensions."""
+
+    __slots__ = ()
+
+    @overload
+    def __getitem__(self, key: SupportsIndex) -> int: ...
+    @overload
+    def __getitem__(self, key: slice) -> Sizes: ...
+    def __getitem__(self, key: SupportsIndex | slice) -> int | Sizes:
+        if isinstance(key, slice):
+            return Sizes(super().__getitem__(key))
+        try:
+            return super().__getitem__(key)
+        except IndexError:
+            detail = f"a tensor of {len(self)} dimensions is recorded where more are expected"
+            raise Missing("no_shapes", detail) from None
+
+
+def shape(call: OpCall, i: int) -> Sizes:
     """Dims of input `i`, which must be a tensor of at least one dimension."""
-    dims = call.shapes[i] if i < len(call.shapes) else ()
-    if dims == () or isinstance(dims[0], tuple):
+    if not has(call, i):
         raise Missing("no_shapes", f"input {i} of {call.name} has no dims")
-    return tuple(int(d) for d in dims if not isinstance(d, tuple))
+    return _possible(call, i, call.shapes[i])
+
+
+def ranked(call: OpCall, i: int, rank: int) -> Sizes:
+    """Dims of input `i`, which must be a tensor of `rank` dimensions."""
+    dims = shape(call, i)
+    if len(dims) != rank:
+        raise Missing("no_shapes", f"input {i} of {call.name} has {len(dims)} dimensions, not {rank}")
+    return dims
+
+
+def _possible(call: OpCall, i: int, dims: Dims) -> Sizes:
+    found = Sizes(size for size in dims if isinstance(size, int))
+    if len(found) < len(dims) or not _may_be(found):
+        raise Missing("no_shapes", f"the recorded dims of input {i} of {call.name} cannot be")
+    return found
+
+
+def _may_be(dims: Shape) -> bool:
+    """Whether a tensor may have these dims: none is negative, and its elements can be counted."""
+    return all(0 <= size <= INT64_MAX for size in dims) and prod(dims) <= INT64_MAX
 
 
 def has(call: OpCall, i: int) -> bool:
     """Input `i` is a tensor of at least one dimension."""
-    return 0 <= i < len(call.shapes) and call.shapes[i] != () and not isinstance(call.shapes[i][0], tuple)
+    dims = call.dims(i)
+    return dims != () and not isinstance(dims[0], tuple)
 
 
 def shapes_in(call: OpCall, i: int) -> list[Shape]:
-    """Dims of the tensors in list `i`; those of zero dimensions are ()."""
-    dims = call.shapes[i] if i < len(call.shapes) else ()
-    return [tuple(d) for d in dims if isinstance(d, tuple)]
+    """Dims of the tensors in list `i`, which may be absent; those of zero dimensions are ()."""
+    if has(call, i):
+        raise Missing("no_shapes", f"input {i} of {call.name} is recorded as one tensor, not as a list")
+    return [_possible(call, i, dims if isinstance(dims, tuple) else (-1,)) for dims in call.dims(i)]
+
+
+def listed(call: OpCall, i: int) -> list[Shape]:
+    """Dims of the tensors in list `i`, which must be recorded."""
+    if not is_list(call, i):
+        dtype(call, i)  # which knows why
+        raise Missing("no_shapes", f"input {i} of {call.name} is not recorded as a list")
+    return shapes_in(call, i)
 
 
 def is_list(call: OpCall, i: int) -> bool:
     """Input `i` is a list of tensors."""
-    return i < len(call.shapes) and call.shapes[i] != () and isinstance(call.shapes[i][0], tuple)
+    dims = call.dims(i)
+    return dims != () and isinstance(dims[0], tuple)
 
 
 def dtype(call: OpCall, i: int) -> str:
     """Canonical dtype of input `i`; of its items where it is a list."""
     if i < len(call.types) and call.types[i] == "TensorList" and not is_list(call, i):
         raise Missing("no_shapes", f"the dims of list {i} of {call.name} were left out by the profiler")
-    found = call.list_dtype if is_list(call, i) else (call.dtypes[i] if i < len(call.dtypes) else None)
+    found = call.list_dtype if is_list(call, i) else call.dtype(i)
     if found is None:
         raise Missing("no_dtype", f"the type of input {i} of {call.name} is not recorded")
     return found
@@ -64,17 +121,32 @@ def itemsize(call: OpCall, i: int) -> int:
 
 
 def numel(dims: Shape) -> int:
-    """Elements of a tensor; 1 for one of zero dimensions."""
+    """Elements of a tensor, recorded or made; 1 for one of zero dimensions; Missing where it cannot be."""
+    if not _may_be(dims):
+        raise Missing("no_shapes", "the recorded sizes give a tensor that cannot be")
     return prod(dims)
+
+
+def quotient(size: int, by: int) -> int:
+    """How many parts of `by` there are in `size`, rounded up; Missing where parts have no size."""
+    if by < 1:
+        raise Missing("no_shapes", "the recorded sizes do not tell those of the result")
+    return -(-size // by)
+
+
+def agree(call: OpCall, *sizes: int) -> None:
+    """Missing where sizes that an operator wants to be equal are not: its inputs are not those recorded."""
+    if len(set(sizes)) > 1:
+        raise Missing("no_shapes", f"the recorded dims of the inputs of {call.name} do not fit each other")
 
 
 def elements_read(call: OpCall, i: int) -> int:
     """Distinct elements of input `i`: an expanded dimension once, and no more than the strides span."""
-    return _distinct(shape(call, i), call.input_strides[i] if i < len(call.input_strides) else ())
+    return _distinct(shape(call, i), call.strides(i))
 
 
 def _distinct(dims: Shape, strides: Dims) -> int:
-    if len(strides) != len(dims):
+    if len(strides) != len(dims) or any(isinstance(stride, tuple) for stride in strides):
         return numel(dims)
     if 0 in dims:
         return 0
@@ -82,7 +154,7 @@ def _distinct(dims: Shape, strides: Dims) -> int:
     for size, stride in zip(dims, strides, strict=True):
         if isinstance(stride, int) and stride:
             count *= size
-            span += (size - 1) * stride
+            span += (size - 1) * abs(stride)
     return min(count, span)  # windows that overlap, as unfold makes them, share places
 
 
@@ -108,12 +180,11 @@ def list_bytes_read(call: OpCall, i: int) -> int:
 
 def list_elements_read(call: OpCall, i: int) -> int:
     """Distinct elements of the tensors in list `i`."""
-    items = call.shapes[i] if i < len(call.shapes) else ()
-    strides = call.input_strides[i] if i < len(call.input_strides) else ()
+    items, strides = shapes_in(call, i), call.strides(i)
     if len(strides) != len(items):
-        return sum(map(numel, shapes_in(call, i)))
-    pairs = [(d, s) for d, s in zip(items, strides, strict=True) if isinstance(d, tuple)]
-    return sum(_distinct(d, s if isinstance(s, tuple) else ()) for d, s in pairs)
+        return sum(map(numel, items))
+    pairs = zip(items, strides, strict=True)
+    return sum(_distinct(dims, given if isinstance(given, tuple) else ()) for dims, given in pairs)
 
 
 def tensors(call: OpCall) -> list[int]:
@@ -122,13 +193,13 @@ def tensors(call: OpCall) -> list[int]:
 
 
 def broadcast(*dims: Sequence[int]) -> Shape:
-    """Shape of an element-wise result; ValueError where the shapes do not fit."""
+    """Shape of an element-wise result; Missing where the shapes do not fit."""
     rank = max(map(len, dims), default=0)
     result = []
     for column in zip(*((1,) * (rank - len(d)) + tuple(d) for d in dims), strict=True):
         sizes = {c for c in column if c != 1}
         if len(sizes) > 1:
-            raise ValueError(f"shapes {dims} do not broadcast")
+            raise Missing("no_shapes", "the recorded shapes do not broadcast")
         result.append(sizes.pop() if sizes else 1)
     return tuple(result)
 
@@ -147,7 +218,7 @@ def promote(names: Sequence[str]) -> str:
 
 def is_floating(name: str) -> bool:
     """Whether a canonical dtype is a floating-point or complex one."""
-    return _RANK[name] >= _RANK["fp8_e8m0"]
+    return _RANK[name] >= _RANK["fp4"]
 
 
 def argument(call: OpCall, i: int) -> str:
@@ -157,21 +228,73 @@ def argument(call: OpCall, i: int) -> str:
     return call.concrete[i]
 
 
+def whole(text: str) -> int | None:
+    """The number that a text is, where it is one that torch can be given: an int64."""
+    text = text.strip()
+    if not _WHOLE.fullmatch(text):
+        return None
+    number = int(text)
+    return number if -INT64_MAX <= number <= INT64_MAX else None
+
+
 def integers(call: OpCall, i: int) -> list[int]:
-    """A list argument such as "[1, 1]", or one integer."""
-    return [int(text) for text in re.findall(r"-?\d+", argument(call, i))]
-
-
-def sizes(call: OpCall, i: int) -> Shape:
-    """Dims given as argument `i`; Missing where its text is blank, for "[]" is a scalar and "" is unknown."""
-    if argument(call, i).strip() in ("", "None"):
+    """A list argument such as "[1, 1]", or one integer; Missing where its text is blank or anything else."""
+    text = argument(call, i)
+    numbers = [whole(word) for word in _WORD.findall(text) if word != "None"]
+    known = [number for number in numbers if number is not None]
+    if not text.strip() or len(known) < len(numbers):
         raise Missing("no_concrete_inputs", f"argument {i} of {call.name} is recorded without its value")
-    return tuple(integers(call, i))
+    return known
+
+
+def integer(call: OpCall, i: int) -> int:
+    """The first number of an argument; Missing where there is none."""
+    numbers = integers(call, i)
+    if not numbers:
+        raise Missing("no_concrete_inputs", f"argument {i} of {call.name} is recorded without its value")
+    return numbers[0]
+
+
+def count(call: OpCall, i: int) -> int:
+    """An argument that says how many; Missing where it is negative."""
+    number = integer(call, i)
+    if number < 0:
+        raise Missing("no_concrete_inputs", f"argument {i} of {call.name} is recorded as less than none")
+    return number
+
+
+def each(call: OpCall, i: int, rank: int, default: Sequence[int] = ()) -> list[int]:
+    """One number for each of `rank` dimensions: none is the default, one stands for all; Missing else."""
+    numbers = integers(call, i) or list(default)
+    numbers = numbers * rank if len(numbers) == 1 else numbers
+    if len(numbers) != rank:
+        raise Missing("no_concrete_inputs", f"argument {i} of {call.name} has not a number a dimension")
+    return numbers
+
+
+def axes(call: OpCall, i: int, dims: Shape) -> list[int]:
+    """The dimensions that argument `i` names, counted from the first; Missing where it names others."""
+    rank = len(dims)
+    named = integers(call, i)
+    if not all(-rank <= axis < rank for axis in named):
+        raise Missing("no_shapes", f"argument {i} of {call.name} names a dimension that is not recorded")
+    return [axis % rank for axis in named]
+
+
+def sizes(call: OpCall, i: int) -> Sizes:
+    """Dims given as argument `i`; Missing where its text is blank, for "[]" is a scalar and "" is unknown."""
+    found = Sizes(integers(call, i))
+    if argument(call, i).strip() == "None" or not _may_be(found):
+        raise Missing("no_concrete_inputs", f"argument {i} of {call.name} is recorded without its value")
+    return found
 
 
 def flag(call: OpCall, i: int) -> bool:
-    """A boolean argument; Missing where it is not recorded."""
-    return is_true(argument(call, i))
+    """A boolean argument; Missing where it is not recorded, or without its value."""
+    text = argument(call, i)
+    if not text.strip():
+        raise Missing("no_concrete_inputs", f"argument {i} of {call.name} is recorded without its value")
+    return is_true(text)
 
 
 def vector_precision(name: str) -> str:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from traceanalyzer.cost.registry import Missing, op_cost
-from traceanalyzer.cost.tensors import bytes_of, bytes_read, dtype, has, matrix_precision, numel, shape
+from traceanalyzer.cost.tensors import (
+    Sizes,
+    bytes_of,
+    bytes_read,
+    dtype,
+    has,
+    itemsize,
+    matrix_precision,
+    ranked,
+    shape,
+    whole,
+)
 from traceanalyzer.records import Cost, OpCall
 
 _SOURCE = (
@@ -90,10 +99,18 @@ def pairs(
     A causal mask is `right=0`. Query i stands at key i, or, counted from the bottom right, the last query
     at the last key.
     """
-    here = np.arange(queries, dtype=np.int64) + (keys - queries if bottom_right else 0)
-    first = np.zeros(queries, np.int64) if left is None else np.maximum(here - left, 0)
-    last = np.full(queries, keys - 1) if right is None else np.minimum(here + right, keys - 1)
-    return int(np.maximum(last - first + 1, 0).sum())
+    shift = keys - queries if bottom_right else 0
+    up_to_last = queries * keys if right is None else _keys_up_to(queries, keys, shift + right)
+    before_first = 0 if left is None else _keys_up_to(queries, keys, shift - left - 1)
+    return up_to_last - before_first
+
+
+def _keys_up_to(queries: int, keys: int, place: int) -> int:
+    """Keys up to `place`, counted from each query's own, of all queries: the sum of a clipped ramp."""
+    first = min(max(-place, 0), queries)  # the first query that has one
+    full = min(max(keys - place - 1, first), queries)  # the first that has them all
+    ramp = (full - first) * (place + 1) + (full * (full - 1) - first * (first - 1)) // 2
+    return ramp + (queries - full) * keys
 
 
 def _text(call: OpCall, place: int) -> str:
@@ -102,9 +119,8 @@ def _text(call: OpCall, place: int) -> str:
 
 def _cost(call: OpCall, at: Layout, backward: bool) -> Cost:
     q, k, v = at.first, at.first + 1, at.first + 2
-    queries, keys, values = shape(call, q), shape(call, k), shape(call, v)
-    if len(queries) == 3:
-        queries, keys, values = (1, *queries), (1, *keys), (1, *values)
+    rank = max(len(shape(call, q)), 3)
+    queries, keys, values = (_with_batch(ranked(call, place, rank)) for place in (q, k, v))
     reads = sum(bytes_read(call, i) for i in (q, k, v, *at.reads))
     written = sum(bytes_of(call, i) for i in (q, k, v)) if backward else 0
     _refuse(call, at, reads, written or bytes_of(call, q))
@@ -113,25 +129,35 @@ def _cost(call: OpCall, at: Layout, backward: bool) -> Cost:
     worth = batch * heads * _pairs(call, at, length, keys[t])
     flops = 2 * worth * ((3 * dim + 2 * values[-1]) if backward else (dim + values[-1]))
     if not backward:
-        each = bytes_of(call, q) // max(numel(queries), 1)
-        written = batch * heads * length * (values[-1] * each + 4)
+        written = batch * heads * length * (values[-1] * itemsize(call, q) + 4)
     note = "" if call.concrete else "no mask assumed: whether it is causal was not recorded"
     return Cost(flops, reads, written, "matrix", matrix_precision(dtype(call, q)),
                 special_functions=worth, note=note)  # fmt: skip
+
+
+def _with_batch(dims: Sizes) -> Sizes:
+    if len(dims) > 4:
+        raise Missing("no_shapes", f"attention of tensors of {len(dims)} dimensions is recorded")
+    return dims if len(dims) == 4 else Sizes((1, *dims))
 
 
 def _pairs(call: OpCall, at: Layout, queries: int, keys: int) -> int:
     """Under the causal mask and the sliding window that the call asks for."""
     kind = _text(call, at.mask_type)
     causal = kind in ("1", "2") or _text(call, at.causal) in ("True", "true", "1")
-    left, right = (int(side) if side.isdecimal() else None
-                   for side in (_text(call, i) for i in at.window or (-1, -1)))  # fmt: skip
+    left, right = (_side(_text(call, place)) for place in at.window or (-1, -1))
     return pairs(queries, keys, left, 0 if causal else right, at.bottom_right or kind == "2")
+
+
+def _side(text: str) -> int | None:
+    """How far a window reaches; None where it has no end."""
+    far = whole(text)
+    return None if far is None or far < 0 else far
 
 
 def _refuse(call: OpCall, at: Layout, reads: int, written: int) -> None:
     """Where the pairs are data only the bytes are known."""
-    if any(has(call, i) for i in at.lengths):
+    if "varlen" in call.name or any(has(call, i) for i in at.lengths):
         raise Missing("data_dependent", "lengths of the packed sequences are data", reads, written)
 
 

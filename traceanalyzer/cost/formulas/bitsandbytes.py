@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from traceanalyzer.cost.registry import op_cost
 from traceanalyzer.cost.tensors import (
+    agree,
     bytes_of,
     bytes_read,
+    count,
     dtype,
     has,
-    integers,
     itemsize,
     matrix_precision,
     numel,
+    quotient,
     shape,
     tensors,
 )
@@ -57,9 +59,9 @@ def quantize(call: OpCall) -> Cost:
     Assumes nothing.
     """
     four = call.name.endswith("4bit")
-    size, block = numel(shape(call, 0)), integers(call, 1 if four else 2)[0]
-    codes = -(-size // 2) if four else size
-    return Cost(2 * size, _read(call), codes - -size // block * _SCALE, "vector", "fp32")
+    size, block = numel(shape(call, 0)), count(call, 1 if four else 2)
+    codes = quotient(size, 2) if four else size
+    return Cost(2 * size, _read(call), codes + quotient(size, block) * _SCALE, "vector", "fp32")
 
 
 @op_cost("bitsandbytes::gemv_4bit", "bitsandbytes::gemm_4bit", source=_SOURCE)
@@ -72,7 +74,7 @@ def packed_product(call: OpCall) -> Cost:
     """
     x = shape(call, 0)
     rows, inner = numel(x[:-1]), x[-1]
-    columns = 2 * bytes_of(call, 1) // inner
+    columns = quotient(2 * numel(shape(call, 1)) * itemsize(call, 1), inner)
     vector = call.name.endswith("gemv_4bit")
     given = [i for i in tensors(call) if not (vector and i == 6)]  # the result, where it is given
     read = sum(bytes_read(call, i) for i in given)
@@ -92,6 +94,7 @@ def integer_product(call: OpCall) -> Cost:
     Assumes fp16 where none is asked for.
     """
     x, w = shape(call, 0), shape(call, 1)
+    agree(call, x[-1], w[-1])
     size = numel(x[:-1]) * w[0]
     scaled = call.name.endswith("scaled_mm")
     read = sum(bytes_read(call, i) for i in tensors(call) if scaled or i < 2)

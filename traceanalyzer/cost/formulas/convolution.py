@@ -6,24 +6,27 @@ shape may be proved by another op's recorded input (OpCall.output), or the op st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 
+from traceanalyzer.cost.formulas.pooling import windows
 from traceanalyzer.cost.registry import Missing, op_cost
 from traceanalyzer.cost.tensors import (
+    agree,
     argument,
     bytes_of,
     bytes_read,
+    count,
     dtype,
+    each,
     flag,
     has,
-    integers,
     is_true,
     itemsize,
     matrix_precision,
     numel,
+    quotient,
     shape,
+    sizes,
 )  # fmt: skip
 from traceanalyzer.records import Cost, Engine, OpCall, Shape
 
@@ -136,34 +139,29 @@ def _output(call: OpCall, layout: Layout, x: Shape, w: Shape, transposed: bool) 
         if call.output is not None:
             return call.output, f"stride was not recorded; output shape proved by {call.output_from}"
         raise Missing("no_concrete_inputs", "stride and padding are not recorded (torch before 2.1)")
-    dims = len(x) - 2
-    stride = _each(integers(call, layout.stride), dims, 1)
-    dilation = _each(integers(call, layout.dilation) if layout.dilation >= 0 else [], dims, 1)
+    agree(call, len(x), len(w))
+    rank = len(x) - 2
+    stride = each(call, layout.stride, rank, [1])
+    dilation = each(call, layout.dilation, rank, [1]) if layout.dilation >= 0 else [1] * rank
     text = argument(call, layout.padding).strip("'\" ")
     if text in ("same", "valid"):
-        spatial = tuple(-(-i // s) if text == "same" else (i - d * (k - 1) - 1) // s + 1
+        spatial = tuple(quotient(i, s) if text == "same" else windows(i, k, s, dilation=d)
                         for i, k, s, d in zip(x[2:], w[2:], stride, dilation, strict=True))  # fmt: skip
         return (x[0], w[0], *spatial), ""
-    padding = _each(integers(call, layout.padding), dims, 0)
+    padding = each(call, layout.padding, rank, [0])
     if not transposed:
         spatial = tuple(
-            (i + 2 * p - d * (k - 1) - 1) // s + 1
+            windows(i, k, s, p, d)
             for i, k, s, p, d in zip(x[2:], w[2:], stride, padding, dilation, strict=True)
         )
         return (x[0], w[0], *spatial), ""
-    extra = _each(integers(call, layout.output_padding), dims, 0)
-    groups = integers(call, layout.groups)[0] if layout.groups >= 0 else 1
+    extra = each(call, layout.output_padding, rank, [0])
+    groups = count(call, layout.groups) if layout.groups >= 0 else 1
     spatial = tuple(
         (i - 1) * s - 2 * p + d * (k - 1) + e + 1
         for i, k, s, p, d, e in zip(x[2:], w[2:], stride, padding, dilation, extra, strict=True)
     )
     return (x[0], w[1] * groups, *spatial), ""
-
-
-def _each(values: Sequence[int], dims: int, default: int) -> list[int]:
-    """One value for each dimension: absent is the default, one stands for all."""
-    given = list(values) or [default]
-    return given * dims if len(given) == 1 else given
 
 
 @op_cost(
@@ -245,13 +243,13 @@ def convolution_gradient(call: OpCall) -> Cost:
     Assumes the gradient's sizes, its first argument, are recorded or proved by another op.
     """
     dy = shape(call, 1)
-    sizes = tuple(integers(call, 0)) if call.concrete else call.output
-    if not sizes:
+    made = sizes(call, 0) if call.concrete else call.output
+    if not made:
         raise Missing("no_concrete_inputs", "the size of the gradient is not recorded (torch before 2.1)")
-    weight = shape(call, 2) if call.name.endswith("input") else sizes
-    flops = 2 * dy[0] * prod(dy[2:]) * numel(weight)
+    weight = shape(call, 2) if call.name.endswith("input") else made
+    flops = 2 * dy[0] * numel(dy[2:]) * numel(weight)
     read = bytes_read(call, 1) + bytes_read(call, 2)
-    return Cost(flops, read, numel(sizes) * itemsize(call, 1), "matrix", matrix_precision(dtype(call, 1)))
+    return Cost(flops, read, numel(made) * itemsize(call, 1), "matrix", matrix_precision(dtype(call, 1)))
 
 
 @op_cost(

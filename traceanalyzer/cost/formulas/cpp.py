@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from traceanalyzer.cost.formulas.triton import fused_flops
 from traceanalyzer.cost.registry import Missing, op_cost
-from traceanalyzer.cost.tensors import itemsize, numel, shape
+from traceanalyzer.cost.tensors import itemsize, numel, shape, whole
 from traceanalyzer.records import Cost, OpCall
 
 
@@ -18,10 +18,10 @@ def compiled_loop(call: OpCall) -> Cost:
     collector's record of the buffers nothing is known.
     """
     *marks, elements = call.concrete or ("",)
-    if not marks or not elements.isdecimal():
+    size = whole(elements)
+    if not marks or size is None or size < 0:
         raise Missing("no_shapes", "only `traceanalyze profile` records the buffers of compiled C++ kernels")
     sizes = [numel(shape(call, i)) * itemsize(call, i) for i in range(len(marks))]
-    read = sum(size for size, mark in zip(sizes, marks, strict=True) if mark == "in")
+    read = sum(bytes_ for bytes_, mark in zip(sizes, marks, strict=True) if mark == "in")
     flops, special = fused_flops(call.name)
-    count = int(elements)
-    return Cost(flops * count, read, sum(sizes) - read, "vector", "fp32", special_functions=special * count)
+    return Cost(flops * size, read, sum(sizes) - read, "vector", "fp32", special_functions=special * size)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from traceanalyzer.cost.registry import Missing, op_cost
 from traceanalyzer.cost.tensors import (
+    Sizes,
     broadcast,
     bytes_of,
     bytes_read,
+    count,
     flag,
     has,
-    integers,
+    integer,
     is_true,
     itemsize,
     numel,
@@ -17,7 +19,7 @@ from traceanalyzer.cost.tensors import (
     shapes_in,
     tensors,
 )
-from traceanalyzer.records import Cost, OpCall
+from traceanalyzer.records import Cost, OpCall, Shape
 
 _SOURCE = "definition of the operator (nn.functional.embedding, torch.gather, torch.Tensor.scatter_add_)"
 
@@ -30,8 +32,7 @@ def embedding(call: OpCall) -> Cost:
     Bytes = a row of the table read for each index, but no more than the table; the indices; out written
     Assumes no row is asked for twice while there are others.
     """
-    dim, count = shape(call, 0)[-1], numel(shape(call, 1))
-    rows = count * dim * itemsize(call, 0)
+    rows = numel(shape(call, 1)) * shape(call, 0)[-1] * itemsize(call, 0)
     return Cost(0, min(rows, bytes_of(call, 0)) + bytes_read(call, 1), rows)
 
 
@@ -45,7 +46,7 @@ def embedding_backward(call: OpCall) -> Cost:
     """
     grad = shape(call, 0)
     each = itemsize(call, 0)
-    table = integers(call, 2)[0] * grad[-1] * each if call.concrete else 0
+    table = count(call, 2) * grad[-1] * each if call.concrete else 0
     touched = min(numel(grad) * each, table) if call.concrete else numel(grad) * each
     note = "" if call.concrete else "size of the table not recorded: its zeros are left out"
     return Cost(numel(grad), bytes_read(call, 0) + bytes_read(call, 1) + touched, table + touched, note=note)
@@ -60,11 +61,11 @@ def embedding_bag(call: OpCall) -> Cost:
     Assumes no row is asked for twice while there are others; one bag an offset, one fewer where the last
     offset is the end. What it keeps for the gradient is left out: it differs from device to device.
     """
-    dim, count, bags = shape(call, 0)[-1], numel(shape(call, 1)), numel(shape(call, 2))
+    dim, rows, bags = shape(call, 0)[-1], numel(shape(call, 1)), numel(shape(call, 2))
     bags -= len(call.concrete) > 7 and flag(call, 7)
-    rows = min(count * dim * itemsize(call, 0), bytes_of(call, 0))
-    read = rows + bytes_read(call, 1) + bytes_read(call, 2) + bytes_read(call, 6)
-    return Cost(count * dim, read, bags * dim * itemsize(call, 0))
+    table = min(rows * dim * itemsize(call, 0), bytes_of(call, 0))
+    read = table + bytes_read(call, 1) + bytes_read(call, 2) + bytes_read(call, 6)
+    return Cost(rows * dim, read, numel((bags, dim)) * itemsize(call, 0))
 
 
 @op_cost("aten::index_select", "aten::gather", "aten::take", "aten::take_along_dim", source=_SOURCE)
@@ -81,12 +82,19 @@ def gather(call: OpCall) -> Cost:
     if call.name == "aten::index_select":
         if not call.concrete and len(dims) > 1:
             raise Missing("no_concrete_inputs", "the dimension to select in is not recorded")
-        size *= numel(dims) // max(dims[integers(call, 1)[0] if len(dims) > 1 else 0], 1)
+        size *= numel(dims) // max(dims[integer(call, 1) if len(dims) > 1 else 0], 1)
     moved = size * itemsize(call, 0)
     return Cost(0, min(moved, bytes_of(call, 0)) + bytes_read(call, index), moved)
 
 
 _PROVED = "the index tensors are not recorded; how much is touched is proved by {}"
+
+
+def _touched(dims: Sizes, indices: list[Shape]) -> int:
+    """Elements that index tensors for the leading dimensions name."""
+    if len(indices) > len(dims):
+        raise Missing("no_shapes", "more index tensors are recorded than dimensions")
+    return numel(broadcast(*indices)) * numel(dims[len(indices) :])
 
 
 @op_cost("aten::index", "aten::_index", "aten::_unsafe_index", source=_SOURCE)
@@ -108,7 +116,7 @@ def advanced_index(call: OpCall) -> Cost:
     as_large = any(numel(s) == numel(dims) and len(s) == len(dims) > 1 for s in indices)
     if call.list_dtype in ("bool", "uint8") or as_large:
         raise Missing("data_dependent", "a mask chooses as many elements as are true")
-    size = numel(broadcast(*indices)) * numel(dims[len(indices) :])
+    size = _touched(dims, indices)
     moved = size * itemsize(call, 0)
     return Cost(0, min(moved, bytes_of(call, 0)) + 8 * sum(map(numel, indices)), moved)
 
@@ -132,7 +140,7 @@ def index_put(call: OpCall) -> Cost:
     elif call.list_dtype in ("bool", "uint8"):
         raise Missing("data_dependent", "a mask chooses as many elements as are true")
     elif indices:
-        size = numel(broadcast(*indices)) * numel(dims[len(indices) :])
+        size = _touched(dims, indices)
     elif has(call, 2) and numel(shape(call, 2)) > 1:
         size, note = numel(shape(call, 2)), "index tensors not recorded: as many elements as there are values"
     else:
@@ -175,7 +183,7 @@ def scatter(call: OpCall) -> Cost:
         size = numel(shape(call, source))
     elif "index_" in call.name:
         dims = shape(call, 0)
-        size = numel(shape(call, index)) * (numel(dims) // max(dims[integers(call, 1)[0]], 1))
+        size = numel(shape(call, index)) * (numel(dims) // max(dims[integer(call, 1)], 1))
     else:
         size = numel(shape(call, index))
     touched = min(size * itemsize(call, 0), bytes_of(call, 0))
@@ -204,7 +212,7 @@ def embedding_bag_backward(call: OpCall) -> Cost:
     """
     dim, each = shape(call, 0)[-1], itemsize(call, 0)
     size = numel(shape(call, 1)) * dim
-    table = integers(call, 5)[0] * dim * each
+    table = count(call, 5) * dim * each
     touched = min(size * each, table)
     read = sum(bytes_read(call, i) for i in (0, 1, 2, 3, 8))
     return Cost(size, read + touched, table + touched)

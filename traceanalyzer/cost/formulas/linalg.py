@@ -9,16 +9,19 @@ from math import log2, prod
 
 from traceanalyzer.cost.registry import Missing, op_cost
 from traceanalyzer.cost.tensors import (
+    agree,
     argument,
+    axes,
     broadcast,
     bytes_of,
     bytes_read,
+    count,
     dtype,
     has,
-    integers,
     is_true,
     itemsize,
     numel,
+    ranked,
     shape,
     vector_precision,
 )  # fmt: skip
@@ -35,6 +38,21 @@ def _parts(call: OpCall, i: int = 0) -> tuple[int, int, int]:
     """(matrices, rows, columns) of input `i`."""
     dims = shape(call, i)
     return numel(dims[:-2]), dims[-2], dims[-1]
+
+
+def _square(call: OpCall, i: int = 0) -> tuple[int, int]:
+    """(matrices, rows) of input `i`, whose matrices are square."""
+    matrices, rows, columns = _parts(call, i)
+    agree(call, rows, columns)
+    return matrices, rows
+
+
+def _reflectors(call: OpCall, limit: int) -> int:
+    """How many reflectors input 1 has the factors of: no more than the matrices that they make have rows."""
+    found = shape(call, 1)[-1]
+    if found > limit:
+        raise Missing("no_shapes", f"more reflectors are recorded than {call.name} can have")
+    return found
 
 
 def _cost(call: OpCall, flops: float, read: int, written: int, note: str = "") -> Cost:
@@ -69,7 +87,7 @@ def cholesky(call: OpCall) -> Cost:
     Bytes = A read, L and an int32 of success written
     Assumes the whole of A is read, of which one triangle is used.
     """
-    count, n, _ = _parts(call)
+    count, n = _square(call)
     success = _INT32 * count if call.name.endswith("_ex") else 0
     return _cost(call, count * n**3 / 3, bytes_read(call, 0), bytes_of(call, 0) + success)
 
@@ -96,7 +114,7 @@ def determinant(call: OpCall) -> Cost:
     Bytes = A read; both factors in one matrix, int32 pivots and the result written
     Assumes the product of n elements is nothing beside the factorization.
     """
-    count, n, _ = _parts(call)
+    count, n = _square(call)
     each = itemsize(call, 0)
     if call.name == "aten::_linalg_slogdet":
         each += ITEMSIZE[_REAL.get(dtype(call, 0), dtype(call, 0))]
@@ -112,7 +130,7 @@ def inverse(call: OpCall) -> Cost:
     Bytes = A read, its inverse (and an int32 of success) written
     Assumes an LU factorization, 2/3 of n^3, and 4/3 for the inverse of it.
     """
-    count, n, _ = _parts(call)
+    count, n = _square(call)
     factored = call.name == "aten::cholesky_inverse"
     written = bytes_of(call, 0) + (0 if factored else count * _INT32)
     return _cost(call, count * n**3 * (2 / 3 if factored else 2), bytes_read(call, 0), written)
@@ -126,7 +144,7 @@ def solve(call: OpCall) -> Cost:
     Bytes = A and B read; X, both factors, int32 pivots and an int32 of success written
     Assumes B's batch dims are A's.
     """
-    count, n, _ = _parts(call)
+    count, n = _square(call)
     written = bytes_of(call, 1) + bytes_of(call, 0) + count * (n + 1) * _INT32
     flops = count * _lu(n, n) + 2 * n * numel(shape(call, 1))
     return _cost(call, flops, bytes_read(call, 0) + bytes_read(call, 1), written)
@@ -196,7 +214,7 @@ def solve_triangular(call: OpCall) -> Cost:
     Bytes = A and B read, X written
     Assumes the whole of A is read, of which one triangle is used.
     """
-    (_, n, _), b = _parts(call), shape(call, 1)
+    (_, n), b = _square(call), shape(call, 1)
     batch = max(numel(shape(call, 0)[:-2]), numel(b[:-2]))
     size = batch * b[-2] * b[-1]
     return _cost(call, n * size, bytes_read(call, 0) + bytes_read(call, 1), size * itemsize(call, 1))
@@ -229,7 +247,8 @@ def reflectors_product(call: OpCall) -> Cost:
     Bytes = reflectors and their factors read, Q written
     Assumes nothing.
     """
-    (count, m, n), k = _parts(call), shape(call, 1)[-1]
+    count, m, n = _parts(call)
+    k = _reflectors(call, min(m, n))
     read = bytes_read(call, 0) + bytes_read(call, 1)
     return _cost(call, count * _reflected(m, n, k), read, bytes_of(call, 0))
 
@@ -242,8 +261,9 @@ def reflectors_applied(call: OpCall) -> Cost:
     Bytes = reflectors, their factors and C read, the product written
     Assumes from the left where the side is not recorded.
     """
-    (count, m, n), k = _parts(call, 2), shape(call, 1)[-1]
+    count, m, n = _parts(call, 2)
     left = len(call.concrete) <= 3 or is_true(call.concrete[3])
+    k = _reflectors(call, m if left else n)
     flops = 4 * m * n * k - 2 * (n if left else m) * k * k
     return _cost(call, count * flops, sum(bytes_read(call, i) for i in range(3)), bytes_of(call, 2))
 
@@ -281,10 +301,12 @@ def fourier(call: OpCall) -> Cost:
     Assumes one pass; long or several dimensions take more.
     """
     dims, kind = shape(call, 0), dtype(call, 0)
-    along = [d % len(dims) for d in integers(call, 1)]
+    along = axes(call, 1, dims)
+    if not along:
+        raise Missing("no_concrete_inputs", "the dimensions to transform are recorded as none")
     out = list(dims)
     if call.name == "aten::_fft_c2r":
-        out[along[-1]] = integers(call, 3)[0]
+        out[along[-1]] = count(call, 3)
     elif call.name == "aten::_fft_r2c" and is_true(argument(call, 3)):
         out[along[-1]] = dims[along[-1]] // 2 + 1
     changed = {"aten::_fft_c2r": _REAL, "aten::_fft_r2c": _COMPLEX}.get(call.name, {})
@@ -329,7 +351,7 @@ def own_distances(call: OpCall) -> Cost:
     Assumes each is read once.
     """
     backward = call.name.endswith("_backward")
-    rows, k = shape(call, 1 if backward else 0)
+    rows, k = ranked(call, 1 if backward else 0, 2)
     pairs = rows * (rows - 1) // 2
     read = sum(bytes_read(call, i) for i in range(len(call.shapes)) if has(call, i))
     written = bytes_of(call, 1) if backward else pairs * itemsize(call, 0)

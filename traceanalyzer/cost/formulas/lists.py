@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from traceanalyzer.cost.formulas.pointwise import base_name
 from traceanalyzer.cost.registry import Missing, op_cost
-from traceanalyzer.cost.tensors import bytes_read, dtype, has, is_list, numel, shapes_in, vector_precision
+from traceanalyzer.cost.tensors import (
+    bytes_read,
+    dtype,
+    has,
+    is_list,
+    listed,
+    numel,
+    shapes_in,
+    vector_precision,
+)
 from traceanalyzer.records import Cost, OpCall
 from traceanalyzer.records.units import ITEMSIZE
 
@@ -18,6 +27,11 @@ _SPECIAL = {
 
 
 def _elements(call: OpCall, i: int) -> int:
+    return sum(map(numel, listed(call, i)))
+
+
+def _optional(call: OpCall, i: int) -> int:
+    """Elements of a list that may be empty."""
     return sum(map(numel, shapes_in(call, i)))
 
 
@@ -60,7 +74,7 @@ def fused_adam(call: OpCall) -> Cost:
     Assumes one type for all lists.
     """
     each = ITEMSIZE[dtype(call, 0)]
-    p, g, m, v, peak = (_elements(call, i) for i in range(5))
+    p, g, m, v, peak = (*(_elements(call, i) for i in range(4)), _optional(call, 4))
     return Cost(14 * p, (p + g + m + v + peak) * each, (p + m + v + peak) * each, "vector", "fp32",
                 special_functions=p)  # fmt: skip
 
@@ -74,7 +88,7 @@ def fused_sgd(call: OpCall) -> Cost:
     Assumes one type for all lists.
     """
     each = ITEMSIZE[dtype(call, 0)]
-    p, g, buffers = (_elements(call, i) for i in range(3))
+    p, g, buffers = _elements(call, 0), _elements(call, 1), _optional(call, 2)
     return Cost(4 * p, (p + g + buffers) * each, (p + buffers) * each, "vector", "fp32")
 
 
@@ -112,4 +126,6 @@ def foreach_norm(call: OpCall) -> Cost:
     Assumes one type for the list.
     """
     each = ITEMSIZE[dtype(call, 0)]
-    return Cost(2 * _elements(call, 0), _elements(call, 0) * each, len(shapes_in(call, 0)) * each)
+    items = listed(call, 0)
+    size = sum(map(numel, items))
+    return Cost(2 * size, size * each, len(items) * each)

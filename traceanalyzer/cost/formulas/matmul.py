@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from traceanalyzer.cost.registry import op_cost
+from traceanalyzer.cost.registry import Missing, op_cost
 from traceanalyzer.cost.tensors import (
+    Sizes,
+    agree,
     broadcast,
     bytes_read,
     dtype,
@@ -12,10 +14,12 @@ from traceanalyzer.cost.tensors import (
     itemsize,
     matrix_precision,
     numel,
+    quotient,
+    ranked,
     shape,
     shapes_in,
 )  # fmt: skip
-from traceanalyzer.records import Cost, Engine, OpCall, Shape
+from traceanalyzer.records import Cost, Engine, OpCall
 from traceanalyzer.records.units import ITEMSIZE, SCALAR_TYPES, canonical_dtype
 
 _TORCH = "torch/utils/flop_counter.py"
@@ -27,8 +31,7 @@ def _product(
 ) -> Cost:
     """A[.., m, k] @ B[.., k, n] with batch dims broadcast; `extra` inputs are read once more each."""
     left, right = shape(call, a), shape(call, b)
-    if left[-1] != right[-2]:
-        raise ValueError(f"inner sizes differ: {left} @ {right}")
+    agree(call, left[-1], right[-2])
     batch = broadcast(left[:-2], right[:-2])
     size = numel(batch) * left[-2] * right[-1]
     written = size * (out if out is not None else itemsize(call, a))
@@ -95,18 +98,18 @@ def linear(call: OpCall) -> Cost:
     x, w = shape(call, 0), shape(call, 1)
     if call.name == "aten::matmul":
         return _matmul(call, x, w)
+    agree(call, x[-1], w[-1])
     size = numel(x[:-1]) * w[0]
-    if x[-1] != w[-1]:
-        raise ValueError(f"inner sizes differ: {x}, {w}")
     read = bytes_read(call, 0) + bytes_read(call, 1) + (bytes_read(call, 2) if has(call, 2) else 0)
     return Cost(2 * size * x[-1], read, size * itemsize(call, 0), "matrix", matrix_precision(dtype(call, 0)))
 
 
-def _matmul(call: OpCall, x: Shape, w: Shape) -> Cost:
+def _matmul(call: OpCall, x: Sizes, w: Sizes) -> Cost:
     if len(x) >= 2 and len(w) >= 2:
         return _product(call, 0, 1)
     inner = x[-1]
-    outer = numel(x[:-1]) if len(w) == 1 else numel(w) // inner
+    agree(call, inner, w[-1] if len(w) == 1 else w[-2])
+    outer = numel(x[:-1]) if len(w) == 1 else numel(w[:-2]) * w[-1]
     read = bytes_read(call, 0) + bytes_read(call, 1)
     written = outer * itemsize(call, 0)
     return Cost(2 * outer * inner, read, written, "vector", matrix_precision(dtype(call, 0)))
@@ -171,7 +174,8 @@ def scaled_product(call: OpCall) -> Cost:
 
 
 def _scaled(call: OpCall, read: int, size: int) -> Cost:
-    (m, k), (_, n) = shape(call, 0), shape(call, 1)
+    (m, k), (inner, n) = ranked(call, 0, 2), ranked(call, 1, 2)
+    agree(call, k, inner)
     four_bit = dtype(call, 0) == "fp4"
     flops = 2 * m * n * k * (2 if four_bit else 1)
     return Cost(flops, read, m * n * size, "matrix", "fp4" if four_bit else "fp8")
@@ -197,7 +201,9 @@ def scaled_product_of_recipes(call: OpCall) -> Cost:
 def _scale_bytes(call: OpCall, scales: int, recipes: int) -> int:
     """Bytes of a list of scales, whose types a trace leaves out, by their recipes."""
     sizes = [1 if recipe in _BYTE_SCALES else 4 for recipe in integers(call, recipes)]
-    return sum(s * numel(dims) for s, dims in zip(sizes, shapes_in(call, scales), strict=True))
+    items = shapes_in(call, scales)
+    agree(call, len(sizes), len(items))
+    return sum(s * numel(dims) for s, dims in zip(sizes, items, strict=True))
 
 
 @op_cost("aten::_int_mm", source=f"{_TORCH}: mm_flop; output is int32")
@@ -223,9 +229,9 @@ def packed_weight_product(call: OpCall) -> Cost:
     Bytes = A, the packed weight, scales and zeros read, C written
     Assumes packed int4 weights of [n/8, k/(16*inner), 32, inner/2] int32, int8 weights of [n, k].
     """
-    m, k = shape(call, 0)
+    m, k = ranked(call, 0, 2)
     weight = shape(call, 1)
-    n = weight[0] if "int8" in call.name else numel(weight) * 8 // k
+    n = weight[0] if "int8" in call.name else quotient(numel(weight) * 8, k)
     read = sum(bytes_read(call, i) for i in range(len(call.shapes)) if has(call, i))
     return Cost(2 * m * n * k, read, m * n * itemsize(call, 0), "matrix", matrix_precision(dtype(call, 0)))
 
@@ -248,7 +254,9 @@ def grouped_product(call: OpCall) -> Cost:
     out = {
         (2, 3): a[0] * b[-1], (3, 3): a[0] * a[1] * b[-1], (3, 2): a[1] * b[-1],
         (2, 2): groups * a[0] * b[-1],
-    }[len(a), len(b)]  # fmt: skip
+    }.get((len(a), len(b)))  # fmt: skip
+    if out is None:
+        raise Missing("no_shapes", f"operands of {len(a)} and {len(b)} dimensions are recorded")
     terms = a[-1] * (a[0] * b[-1] if (len(a), len(b)) == (2, 2) else out)
     scaled = call.name == "aten::_scaled_grouped_mm"  # scales before the offsets, bf16 where no type is asked
     size = _asked_size(call, 7 if scaled else 4) or (2 if scaled else itemsize(call, 0))
@@ -265,7 +273,9 @@ def summed_batch_product(call: OpCall) -> Cost:
     Bytes = S, A and B read, C written
     Assumes beta is not 0.
     """
-    (b, m, k), (_, _, n) = shape(call, 1), shape(call, 2)
+    (b, m, k), (count, inner, n) = ranked(call, 1, 3), ranked(call, 2, 3)
+    agree(call, b, count)
+    agree(call, k, inner)
     read = sum(bytes_read(call, i) for i in range(3))
     written = m * n * itemsize(call, 1)
     return Cost(2 * b * m * n * k, read, written, "matrix", matrix_precision(dtype(call, 1)))

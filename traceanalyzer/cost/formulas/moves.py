@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from traceanalyzer.cost.registry import Missing, op_cost
 from traceanalyzer.cost.tensors import (
+    Sizes,
+    agree,
     bytes_of,
     bytes_read,
     dtype,
     has,
+    integer,
     integers,
     is_list,
     itemsize,
     list_bytes,
     list_bytes_read,
+    listed,
     numel,
+    quotient,
     shape,
-    shapes_in,
     sizes,
 )
 from traceanalyzer.records import Cost, OpCall
@@ -130,9 +134,10 @@ def duplicate(call: OpCall) -> Cost:
     """
     size, kind = numel(shape(call, 0)), dtype(call, 0)
     if call.name == "aten::repeat":
-        factors = integers(call, 1)
+        factors = sizes(call, 1)
         dims = (1,) * (len(factors) - len(shape(call, 0))) + shape(call, 0)
-        size = numel(tuple(d * f for d, f in zip(dims, factors, strict=False)))
+        agree(call, len(factors), len(dims))
+        size = numel(tuple(d * f for d, f in zip(dims, factors, strict=True)))
     if call.name == "aten::repeat_interleave":
         raise Missing("data_dependent", "the repeats are data")
     if call.name == "aten::_to_copy" and len(call.concrete) > 1:
@@ -156,9 +161,9 @@ def concatenate(call: OpCall) -> Cost:
     Bytes = every input read (expanded dimensions once), all of them written; block_diag: zeros too
     Assumes the items have one type, which a trace does not record: from kernel names or neighbors.
     """
-    read = list_bytes_read(call, 0)
+    items, read = listed(call, 0), list_bytes_read(call, 0)
     if call.name == "aten::block_diag":
-        blocks = [((1, 1) + dims)[-2:] for dims in shapes_in(call, 0)]
+        blocks = [((1, 1) + dims)[-2:] for dims in items]
         size = sum(rows for rows, _ in blocks) * sum(columns for _, columns in blocks)
         return Cost(0, read, size * itemsize(call, 0))
     return Cost(0, read, list_bytes(call, 0))
@@ -184,6 +189,8 @@ def pad(call: OpCall) -> Cost:
     Assumes padding given from the last dimension backwards, as pairs.
     """
     dims, widths = list(shape(call, 0)), integers(call, 1)
+    if len(widths) > 2 * len(dims):
+        raise Missing("no_shapes", f"{call.name} pads more dimensions than are recorded")
     for pair in range(len(widths) // 2):
         dims[-1 - pair] += widths[2 * pair] + widths[2 * pair + 1]
     return Cost(0, bytes_read(call, 0), numel(tuple(dims)) * itemsize(call, 0))
@@ -229,7 +236,9 @@ def fill(call: OpCall) -> Cost:
     Assumes the result is as large as the first input, and of its type, unless others are given.
     """
     place = len(call.concrete) - 5 if call.name == "aten::randint_like" else _FILL_TYPES.get(call.name)
-    asked = SCALAR_TYPES.get(call.concrete[place].strip()) if place and place < len(call.concrete) else None
+    asked = (
+        SCALAR_TYPES.get(call.concrete[place].strip()) if place and 0 < place < len(call.concrete) else None
+    )
     each = ITEMSIZE[asked] if asked else itemsize(call, 0)
     if call.name.startswith("aten::new_"):
         return Cost(0, 0, numel(sizes(call, 1)) * each)
@@ -294,8 +303,8 @@ def chunk_cat(call: OpCall) -> Cost:
     Bytes = every tensor read, and written with zeros to chunks of equal length
     Assumes the items have one type, which a trace does not record: from kernel names or neighbors.
     """
-    along, chunks = integers(call, 1)[0], integers(call, 2)[0]
-    padded = (numel(d) // max(d[along], 1) * -(-d[along] // chunks) * chunks for d in shapes_in(call, 0))
+    along, chunks, items = integer(call, 1), integer(call, 2), [Sizes(dims) for dims in listed(call, 0)]
+    padded = (numel(d) // max(d[along], 1) * quotient(d[along], chunks) * chunks for d in items)
     return Cost(0, list_bytes_read(call, 0), sum(padded) * itemsize(call, 0))
 
 
@@ -360,7 +369,7 @@ def copy_lists(call: OpCall) -> Cost:
     Bytes = sources read, destinations written
     Assumes one type for both lists, unless the kernel's name tells two.
     """
-    count = sum(map(numel, shapes_in(call, 0)))
+    count = sum(map(numel, listed(call, 0)))
     into = ITEMSIZE[dtype(call, 0)]
     source = ITEMSIZE[call.list_source] if call.list_source else into
     return Cost(0, count * source, count * into)

@@ -9,9 +9,9 @@ from traceanalyzer.cost.registry import Missing, op_cost
 from traceanalyzer.cost.tensors import (
     bytes_of,
     bytes_read,
+    count,
     dtype,
     has,
-    integers,
     is_true,
     itemsize,
     numel,
@@ -277,7 +277,7 @@ def group_norm(call: OpCall) -> Cost:
     Assumes one pass; the statistics need a second where a group does not stay on chip.
     """
     dims = shape(call, 0)
-    groups = integers(call, 6)[0] if len(call.concrete) > 6 else 1
+    groups = count(call, 6) if len(call.concrete) > 6 else 1
     read = bytes_read(call, 0) + _parameters(call, 1, 2)
     return Cost(7 * numel(dims), read, bytes_of(call, 0) + 2 * dims[0] * groups * itemsize(call, 0),
                 note=_in_practice(call, 0, 3, _STATISTICS))  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from traceanalyzer.cost.registry import Missing, op_cost
 from traceanalyzer.cost.tensors import (
+    agree,
     bytes_of,
     bytes_read,
     dtype,
@@ -12,6 +13,8 @@ from traceanalyzer.cost.tensors import (
     itemsize,
     matrix_precision,
     numel,
+    quotient,
+    ranked,
     shape,
     tensors,
 )
@@ -35,7 +38,8 @@ def scaled_into(call: OpCall) -> Cost:
     Bytes = A, B, scales and bias read, C written
     Assumes every operand is read once.
     """
-    (m, k), (_, n) = shape(call, 1), shape(call, 2)
+    (m, k), (inner, n) = ranked(call, 1, 2), ranked(call, 2, 2)
+    agree(call, k, inner)
     read = sum(bytes_read(call, i) for i in tensors(call) if i > 0)
     return Cost(2 * m * n * k, read, bytes_of(call, 0), "matrix", matrix_precision(dtype(call, 1)))
 
@@ -48,7 +52,8 @@ def scaled_in_four_bits(call: OpCall) -> Cost:
     Bytes = A, B and scales read, C written
     Assumes every operand is read once.
     """
-    (m, half), (n, _) = shape(call, 1), shape(call, 2)
+    (m, half), (n, inner) = ranked(call, 1, 2), ranked(call, 2, 2)
+    agree(call, half, inner)
     read = sum(bytes_read(call, i) for i in tensors(call) if i > 0)
     return Cost(2 * m * n * 2 * half, read, bytes_of(call, 0), "matrix", "fp4")
 
@@ -66,7 +71,8 @@ def scaled_of_sglang(call: OpCall) -> Cost:
     Bytes = A, B, scales and bias read, C of the type asked for written
     Assumes bf16 where that type is not recorded.
     """
-    (m, k), (_, n) = shape(call, 0), shape(call, 1)
+    (m, k), (inner, n) = ranked(call, 0, 2), ranked(call, 1, 2)
+    agree(call, k, inner)
     asked = SCALAR_TYPES.get(call.concrete[4].strip(), "bf16") if len(call.concrete) > 4 else "bf16"
     read = sum(bytes_read(call, i) for i in tensors(call))
     return Cost(2 * m * n * k, read, m * n * ITEMSIZE[asked], "matrix", matrix_precision(dtype(call, 0)))
@@ -117,9 +123,9 @@ def of_tensorrt_llm(call: OpCall) -> Cost:
     Bytes = A, B, scales and bias read, C in 16 bits written
     Assumes every operand is read once; B lies in either order.
     """
-    (m, inner), size = shape(call, 0), numel(shape(call, 1))
+    (m, inner), size = ranked(call, 0, 2), numel(shape(call, 1))
     four = "fp4" in call.name
-    columns = size // inner
+    columns = quotient(size, inner)
     flops = 2 * m * size * (2 if four else 1)
     read = sum(bytes_read(call, i) for i in tensors(call))
     precision = "fp4" if four else matrix_precision(dtype(call, 0))
@@ -141,8 +147,7 @@ def _linear(call: OpCall, size: int) -> Cost:
     """X[.., k] @ W[n, k]^T with `size` bytes an element; an argument of the result's size is the result."""
     x, w = shape(call, 0), shape(call, 1)
     rows, n, k = numel(x[:-1]), w[0], x[-1]
-    if w[-1] != k:
-        raise ValueError(f"inner sizes differ: {x}, {w}")
+    agree(call, k, w[-1])
     result = next((i for i in tensors(call) if i > 1 and numel(shape(call, i)) == rows * n and n > 1), -1)
     read = sum(bytes_read(call, i) for i in tensors(call) if i != result)
     return Cost(2 * rows * n * k, read, rows * n * size, "matrix", matrix_precision(dtype(call, 0)))
@@ -194,7 +199,8 @@ def experts(call: OpCall) -> Cost:
     Assumes that all experts are in use; where a handful of tokens leaves that to the data, the bytes are
     those of the fewest possible.
     """
-    (m, hidden), (count, double, _) = shape(call, 0), shape(call, 1)
+    (m, hidden), (count, double, inner) = ranked(call, 0, 2), ranked(call, 1, 3)
+    agree(call, hidden, inner)
     if not has(call, 3):
         raise Missing("no_shapes", "the weights of the chosen experts are not recorded")
     chosen = shape(call, 3)[-1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from traceanalyzer.cost.registry import op_cost
+from traceanalyzer.cost.registry import Missing, op_cost
 from traceanalyzer.cost.tensors import (
     broadcast,
     bytes_of,
@@ -134,6 +134,8 @@ def elementwise(call: OpCall, flops: int, special: int) -> Cost:
     """Cost of an element-wise op with so many FLOPs, of them special functions, an element."""
     name = base_name(call.name)
     inputs = [i for i in tensors(call) if i < _ARGUMENTS.get(name, 2 if name.startswith("__") else 1)]
+    if not inputs:
+        raise Missing("no_shapes", f"no input of {call.name} is recorded as a tensor")
     in_place = call.name.endswith("_") and not call.name.endswith("__")
     dims = shape(call, 0) if in_place else broadcast(*(shape(call, i) for i in inputs))
     kinds = [dtype(call, i) for i in inputs]
@@ -165,7 +167,7 @@ def _with_numbers(call: OpCall, name: str, common: str) -> str:
     """
     found = common
     for i, dims in enumerate(call.shapes):
-        kind, text = call.dtypes[i], call.concrete[i].strip() if i < len(call.concrete) else ""
+        kind, text = call.dtype(i), (call.value(i) or "").strip()
         factor = i == 2 and name in ("add", "sub", "rsub", "subtract")  # alpha
         if dims or factor or (kind is None and not text):
             continue
@@ -233,6 +235,8 @@ def where(call: OpCall) -> Cost:
     Assumes the result has the type of a and b, not of the condition.
     """
     inputs = tensors(call)
+    if not inputs:
+        raise Missing("no_shapes", f"no input of {call.name} is recorded as a tensor")
     dims = broadcast(*(shape(call, i) for i in inputs))
     values = [dtype(call, i) for i in inputs if i > 0] or [d for d in call.dtypes[1:] if d]
     size, kind = numel(dims), promote(values)

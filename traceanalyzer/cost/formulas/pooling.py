@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from traceanalyzer.cost.registry import op_cost
-from traceanalyzer.cost.tensors import bytes_of, bytes_read, flag, integers, itemsize, numel, shape
+from traceanalyzer.cost.registry import Missing, op_cost
+from traceanalyzer.cost.tensors import (
+    agree,
+    bytes_of,
+    bytes_read,
+    each,
+    flag,
+    itemsize,
+    numel,
+    quotient,
+    shape,
+)
 from traceanalyzer.records import Cost, OpCall, Shape
 
 _SOURCE = "torch/aten/src/ATen/native/Pool.h: shapes of the results"
@@ -14,22 +24,32 @@ _POOLS = ("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", 
 def _pooled(call: OpCall, dims: Shape, rank: int) -> tuple[int, int]:
     """(elements of the output, taps an output element)."""
 
-    def each(i: int, default: list[int]) -> list[int]:
-        found = integers(call, i) or default
-        return found * rank if len(found) == 1 else found
-
-    kernel = each(1, [])
-    stride = each(2, kernel)
-    padding = each(3, [0])
+    kernel = each(call, 1, rank)
+    stride = each(call, 2, rank, kernel)
+    padding = each(call, 3, rank, [0])
     average = "avg" in call.name
-    dilation = [1] * rank if average else each(4, [1])
+    dilation = [1] * rank if average else each(call, 4, rank, [1])
     ceil = flag(call, 4 if average else 5)
+    agree(call, rank, len(dims[-rank:]))
     out = 1
     for i, k, s, p, d in zip(dims[-rank:], kernel, stride, padding, dilation, strict=True):
-        span = i + 2 * p - d * (k - 1) - 1
-        size = -(-span // s) + 1 if ceil else span // s + 1
-        out *= size - 1 if ceil and (size - 1) * s >= i + p else size
+        out *= windows(i, k, s, p, d, ceil)
     return numel(dims[:-rank]) * out, numel(tuple(kernel))
+
+
+def windows(
+    size: int, kernel: int, stride: int, padding: int = 0, dilation: int = 1, ceil: bool = False
+) -> int:
+    """Windows along one dimension; with `ceil` also one that reaches beyond the end, if it starts inside."""
+    room = size + 2 * padding - dilation * (kernel - 1) - 1
+    if min(kernel, stride, dilation) < 1 or padding < 0:
+        raise Missing("no_concrete_inputs", "the recorded windows have no size, or do not move")
+    if room < 0:
+        raise Missing("no_shapes", "a window is recorded that is larger than the input")
+    if not ceil:
+        return room // stride + 1
+    found = quotient(room, stride) + 1
+    return found - 1 if (found - 1) * stride >= size + padding else found
 
 
 @op_cost(
@@ -53,8 +73,8 @@ def pool(call: OpCall) -> Cost:
         note = f"window was not recorded; output shape proved by {call.output_from}"
     else:
         (size, taps), note = _pooled(call, dims, rank), ""
-    each = itemsize(call, 0) + (8 if "indices" in call.name else 0)
-    return Cost(size * taps, bytes_read(call, 0), size * each, note=note)
+    written = size * (itemsize(call, 0) + (8 if "indices" in call.name else 0))
+    return Cost(size * taps, bytes_read(call, 0), written, note=note)
 
 
 @op_cost(
@@ -97,11 +117,9 @@ def adaptive_pool(call: OpCall) -> Cost:
 
 
 def _adaptive(call: OpCall, dims: Shape, rank: int) -> Cost:
-    wanted = integers(call, 1)
-    wanted = wanted * rank if len(wanted) == 1 else wanted
-    size = numel(dims[:-rank]) * numel(tuple(wanted))
-    each = itemsize(call, 0) + (8 if "max" in call.name else 0)
-    return Cost(numel(dims), bytes_read(call, 0), size * each)
+    size = numel(dims[:-rank]) * numel(tuple(each(call, 1, rank)))
+    written = size * (itemsize(call, 0) + (8 if "max" in call.name else 0))
+    return Cost(numel(dims), bytes_read(call, 0), written)
 
 
 @op_cost(
@@ -138,8 +156,7 @@ def fractional_pool(call: OpCall) -> Cost:
     Assumes every input element is in some window.
     """
     dims, rank = shape(call, 0), int(call.name[-2])
-    wanted = integers(call, 2)
-    size = numel(dims[:-rank]) * numel(tuple(wanted * rank if len(wanted) == 1 else wanted))
+    size = numel(dims[:-rank]) * numel(tuple(each(call, 2, rank)))
     return Cost(numel(dims), bytes_read(call, 0) + bytes_read(call, 3), size * (itemsize(call, 0) + 8))
 
 
@@ -152,5 +169,5 @@ def unpool(call: OpCall) -> Cost:
     Assumes the zeros are written by the op.
     """
     dims, rank = shape(call, 0), int(call.name[-2])
-    size = numel(dims[:-rank]) * numel(tuple(integers(call, 2)))
+    size = numel(dims[:-rank]) * numel(tuple(each(call, 2, rank)))
     return Cost(0, bytes_read(call, 0) + bytes_read(call, 1), size * itemsize(call, 0))

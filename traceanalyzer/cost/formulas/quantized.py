@@ -6,8 +6,8 @@ from traceanalyzer.cost.registry import op_cost
 from traceanalyzer.cost.tensors import (
     bytes_of,
     bytes_read,
+    count,
     dtype,
-    integers,
     itemsize,
     matrix_precision,
     numel,
@@ -77,7 +77,7 @@ def dynamic_product(call: OpCall) -> Cost:
     Bytes = A and the packed weight with its scales read, C written
     Assumes every operand is read once.
     """
-    return _product(call, integers(call, 4)[0])
+    return _product(call, count(call, 4))
 
 
 @op_cost("aten::_mixed_dtypes_linear", source="torch/aten/src/ATen/native/cuda/MixedDtypesLinear.cu")

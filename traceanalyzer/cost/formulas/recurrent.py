@@ -6,10 +6,11 @@ from traceanalyzer.cost.registry import Missing, op_cost
 from traceanalyzer.cost.tensors import (
     bytes_of,
     bytes_read,
+    count,
     dtype,
     flag,
     has,
-    integers,
+    integer,
     itemsize,
     matrix_precision,
     numel,
@@ -82,10 +83,10 @@ def layer(call: OpCall) -> Cost:
     Bytes = input, weights and first states read; output and last states written
     Assumes a weight is read once, not at every step; the workspace that training keeps is left out.
     """
-    x, hidden = shape(call, 0), integers(call, 10)[0]
+    x, hidden = shape(call, 0), count(call, 10)
     matrices = numel(shape(call, 1)) + numel(shape(call, 2))
     read = sum(bytes_read(call, i) for i in range(7))
-    states = bytes_of(call, 5) + (bytes_of(call, 6) if integers(call, 9)[0] == _MODE_LSTM else 0)
+    states = bytes_of(call, 5) + (bytes_of(call, 6) if integer(call, 9) == _MODE_LSTM else 0)
     written = _tokens(x) * hidden * itemsize(call, 0) + states
     return Cost(2 * _tokens(x) * matrices, read, written, "matrix", matrix_precision(dtype(call, 0)))
 

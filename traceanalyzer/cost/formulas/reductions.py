@@ -5,15 +5,18 @@ from __future__ import annotations
 from traceanalyzer.cost.registry import Missing, op_cost
 from traceanalyzer.cost.tensors import (
     argument,
+    axes,
     broadcast,
     bytes_of,
     bytes_read,
+    count,
     dtype,
     has,
-    integers,
+    integer,
     is_floating,
     itemsize,
     numel,
+    ranked,
     shape,
     tensors,
     vector_precision,
@@ -48,7 +51,7 @@ def reduced(call: OpCall, dims: Shape, place: int) -> int:
     text = argument(call, place).strip() if place < len(call.concrete) else ""
     if text in ("", "[]", "None", "True", "False"):  # var(x, unbiased) has a flag there
         return 1
-    chosen = {d % len(dims) for d in integers(call, place)}
+    chosen = set(axes(call, place, dims))
     return numel(tuple(d for i, d in enumerate(dims) if i not in chosen))
 
 
@@ -191,9 +194,9 @@ def topk(call: OpCall) -> Cost:
     Bytes = input read, k values and positions a row written
     Assumes one pass; radix selection reads the input two to four times.
     """
-    dims, k = shape(call, 0), integers(call, 1)[0]
-    along = integers(call, 2) if len(call.concrete) > 2 else []
-    rows = numel(dims) // max(dims[along[0] if along else -1], 1)
+    dims, k = shape(call, 0), count(call, 1)
+    along = integer(call, 2) if len(call.concrete) > 2 else -1
+    rows = numel(dims) // max(dims[along], 1)
     return Cost(numel(dims), bytes_read(call, 0), rows * k * (itemsize(call, 0) + 8),
                 note="one pass; radix selection takes two to four")  # fmt: skip
 
@@ -302,7 +305,7 @@ def histogram(call: OpCall) -> Cost:
     Bytes = input read, a count an interval written
     Assumes one pass; 100 intervals where their number is not recorded (the default).
     """
-    intervals = integers(call, 1)[0] if len(call.concrete) > 1 else 100
+    intervals = count(call, 1) if len(call.concrete) > 1 else 100
     return Cost(numel(shape(call, 0)), bytes_read(call, 0), intervals * itemsize(call, 0))
 
 
@@ -315,7 +318,7 @@ def multinomial(call: OpCall) -> Cost:
     Assumes one pass.
     """
     dims = shape(call, 0)
-    return Cost(numel(dims), bytes_read(call, 0), 8 * numel(dims[:-1]) * integers(call, 1)[0])
+    return Cost(numel(dims), bytes_read(call, 0), 8 * numel(dims[:-1]) * count(call, 1))
 
 
 @op_cost("aten::trace", source=_SOURCE)
@@ -326,7 +329,7 @@ def trace(call: OpCall) -> Cost:
     Bytes = diagonal read, one element written
     Assumes whole sectors cost nothing: a floor.
     """
-    size = min(shape(call, 0))
+    size = min(ranked(call, 0, 2))
     return Cost(size, size * itemsize(call, 0), itemsize(call, 0))
 
 

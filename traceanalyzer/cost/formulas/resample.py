@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from math import prod
 
-from traceanalyzer.cost.registry import op_cost
-from traceanalyzer.cost.tensors import bytes_of, bytes_read, integers, is_true, itemsize, numel, shape, sizes
+from traceanalyzer.cost.formulas.pooling import windows
+from traceanalyzer.cost.registry import Missing, op_cost
+from traceanalyzer.cost.tensors import bytes_of, bytes_read, each, is_true, itemsize, numel, shape, sizes
 from traceanalyzer.records import Cost, OpCall
 
 _SOURCE = "torch/aten/src/ATen/native/UpSample.h, GridSamplerUtils.h, im2col_shape_check.h, PadNd.cpp"
@@ -43,7 +44,9 @@ def resample_backward(call: OpCall) -> Cost:
 
 
 def _corners(rank: int) -> int:
-    """Neighbors that a linear interpolation weighs in 2 or 3 dimensions."""
+    """Neighbors that a linear interpolation weighs in images of 2 or 3 dimensions, samples and channels."""
+    if rank not in (4, 5):
+        raise Missing("no_shapes", f"images of {rank} dimensions are recorded")
     return 1 << (rank - 2)
 
 
@@ -85,12 +88,10 @@ def grid_sample_backward(call: OpCall) -> Cost:
 
 def _windows(call: OpCall, extent: tuple[int, ...], first: int) -> tuple[int, int]:
     """(windows, elements of one) over `extent`; kernel, dilation, padding, stride from argument `first`."""
-    kernel, dilation, padding, stride = (integers(call, first + i) for i in range(4))
-    counts = (
-        (n + 2 * p - d * (k - 1) - 1) // s + 1
-        for n, k, d, p, s in zip(extent, kernel, dilation, padding, stride, strict=True)
-    )
-    return prod(counts), prod(kernel)
+    rank = len(extent)
+    kernel, dilation, padding, stride = (each(call, first + i, rank) for i in range(4))
+    columns = zip(extent, kernel, stride, padding, dilation, strict=True)
+    return prod(windows(*column) for column in columns), prod(kernel)
 
 
 @op_cost("aten::im2col", source=_SOURCE)
@@ -102,8 +103,8 @@ def columns(call: OpCall) -> Cost:
     Assumes every input element is in some patch.
     """
     dims = shape(call, 0)
-    windows, each = _windows(call, dims[-2:], 1)
-    return Cost(0, bytes_read(call, 0), numel(dims[:-2]) * windows * each * itemsize(call, 0))
+    places, taps = _windows(call, dims[-2:], 1)
+    return Cost(0, bytes_read(call, 0), numel(dims[:-2]) * places * taps * itemsize(call, 0))
 
 
 @op_cost("aten::col2im", source=_SOURCE)
@@ -115,8 +116,8 @@ def image_of_columns(call: OpCall) -> Cost:
     Assumes the patches of a pixel are added before it is written.
     """
     dims, extent = shape(call, 0), sizes(call, 1)
-    _, each = _windows(call, extent, 2)
-    size = numel(dims[:-1]) // each * numel(extent)
+    _, taps = _windows(call, extent, 2)
+    size = numel(dims[:-1]) // taps * numel(extent)
     return Cost(numel(dims), bytes_read(call, 0), size * itemsize(call, 0))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from traceanalyzer.cost.registry import op_cost
-from traceanalyzer.cost.tensors import bytes_of, bytes_read, has, integers, itemsize, numel, shape
+from traceanalyzer.cost.tensors import bytes_of, bytes_read, count, has, itemsize, numel, shape
 from traceanalyzer.records import Cost, OpCall
 
 _VLLM = "vllm-project/vllm: csrc/torch_bindings.cpp, csrc/moe/torch_bindings.cpp"
@@ -205,7 +205,7 @@ def rotary(call: OpCall) -> Cost:
     Bytes = the rotated part of Q and K read and written, positions, and a row of the cache a position
     Assumes no row of the cache is read twice.
     """
-    head, width = integers(call, 3)[0], shape(call, 4)[-1]
+    head, width = max(count(call, 3), 1), shape(call, 4)[-1]
     places = numel(shape(call, 0))
     part = [(bytes_of(call, i) * width // head, numel(shape(call, i)) * width // head)
             for i in (1, 2) if has(call, i)]  # fmt: skip

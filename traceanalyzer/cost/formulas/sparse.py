@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from traceanalyzer.cost.registry import op_cost
-from traceanalyzer.cost.tensors import bytes_of, bytes_read, dtype, matrix_precision, numel, shape, tensors
+from traceanalyzer.cost.registry import Missing, op_cost
+from traceanalyzer.cost.tensors import (
+    bytes_of,
+    bytes_read,
+    dtype,
+    itemsize,
+    matrix_precision,
+    numel,
+    quotient,
+    ranked,
+    shape,
+    tensors,
+)
 from traceanalyzer.records import Cost, OpCall
 from traceanalyzer.records.units import ITEMSIZE, SCALAR_TYPES
 
@@ -11,6 +22,13 @@ _CUTLASS = "torch/aten/src/ATen/native/sparse/cuda/SparseSemiStructuredOps.cu"
 _CUSPARSELT = "torch/aten/src/ATen/native/sparse/cuda/cuSPARSELtOps.cpp"
 # Sixteen dense elements are kept in eight, and two bits each in the place of one (of two, in 8 bits).
 _PER_16 = {1: 10, 2: 9, 4: 9}
+
+
+def _per_16(call: OpCall) -> int:
+    found = _PER_16.get(itemsize(call, 0))
+    if found is None:
+        raise Missing("no_dtype", f"cuSPARSELt compresses no {dtype(call, 0)}, which is recorded")
+    return found
 
 
 def _cost(call: OpCall, place: int, rows: int, columns: int, inner: int, asked: int) -> Cost:
@@ -31,7 +49,7 @@ def semi_structured_product(call: OpCall) -> Cost:
     Assumes every operand is read once.
     """
     first = 1 if "addmm" in call.name else 0
-    (rows, half), columns = shape(call, first), shape(call, first + 2)[-1]
+    (rows, half), columns = ranked(call, first, 2), shape(call, first + 2)[-1]
     return _cost(call, first + 2, rows, columns, 2 * half, 6 if first else 3)
 
 
@@ -55,8 +73,8 @@ def compressed_product(call: OpCall) -> Cost:
     Bytes = A's kept elements with their places, B and the bias read, C written
     Assumes 9/16 of A's elements in 16 bits, 10/16 in 8, as the library lays them out.
     """
-    (inner, columns), kept = shape(call, 1), numel(shape(call, 0))
-    rows = kept * 16 // (_PER_16[ITEMSIZE[dtype(call, 0)]] * inner)
+    (inner, columns), kept = ranked(call, 1, 2), numel(shape(call, 0))
+    rows = quotient(kept * 16, _per_16(call) * inner)
     return _cost(call, 1, rows, columns, inner, 4)
 
 
@@ -68,8 +86,7 @@ def compress(call: OpCall) -> Cost:
     Bytes = tensor read; 9/16 of its elements in 16 bits, 10/16 in 8, written
     Assumes the layout of cuSPARSELt.
     """
-    each = ITEMSIZE[dtype(call, 0)]
-    return Cost(0, bytes_read(call, 0), bytes_of(call, 0) * _PER_16[each] // 16)
+    return Cost(0, bytes_read(call, 0), bytes_of(call, 0) * _per_16(call) // 16)
 
 
 @op_cost("aten::_sparse_semi_structured_tile", source=_CUTLASS)

@@ -20,6 +20,7 @@ from traceanalyzer.cost.tensors import (
     numel,
     shape,
     tensors,
+    whole,
 )  # fmt: skip
 from traceanalyzer.records import Cost, OpCall
 
@@ -128,16 +129,17 @@ def _last_integers(call: OpCall) -> list[int]:
     """The integers that end the arguments, the last of them first."""
     found: list[int] = []
     for i, text in reversed(list(enumerate(call.concrete))):
-        if not text.strip().isdecimal() or has(call, i):
+        size = whole(text)
+        if size is None or size < 0 or has(call, i):
             break
-        found.append(int(text))
+        found.append(size)
     return found
 
 
 def _last_pointer(call: OpCall) -> int:
-    """The last argument that is a tensor, of zero dimensions or more; its index counts from 0."""
+    """The last argument that is a tensor, of zero dimensions or more; its index counts from 0, -1: none."""
     before = len(call.shapes) - len(_last_integers(call))
-    return max(i for i in range(before) if call.dtypes[i] is not None or has(call, i))
+    return max((i for i in range(before) if call.dtype(i) is not None or has(call, i)), default=-1)
 
 
 def fused_flops(name: str) -> tuple[int, int]:
