@@ -7,6 +7,7 @@ import inspect
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,13 +73,12 @@ def user_formulas(files: Sequence[str]) -> UserFormulas:
     """
     found: dict[str, Formula] = {}
     notices = []
-    for group in GROUPS:
-        for entry in importlib.metadata.entry_points(group=group):
-            try:
-                found |= {formula.name: formula for formula in _of_package(entry)}
-            except Exception as error:  # of somebody else's package: said, not fatal
-                text = f"formulas of {entry.value} are not used: {type(error).__name__}: {error}"
-                notices.append(Notice("broken_cost_package", text))
+    for entry in _entry_points():
+        try:
+            found |= {formula.name: formula for formula in _of_package(entry)}
+        except Exception as error:  # of somebody else's package: said, not fatal
+            text = f"formulas of {entry.value} are not used: {type(error).__name__}: {error}"
+            notices.append(Notice("broken_cost_package", text))
     found |= {formula.name: formula for formula in _registered}
     for file in files:
         found |= {formula.name: formula for formula in _of_file(Path(file))}
@@ -94,6 +94,17 @@ def used(formulas: Sequence[Formula], names: Iterable[str]) -> tuple[Notice, ...
     told = ", ".join(f"{name} ({source})" for name, source in sorted(priced.items())[:_NAMED])
     more = f" and {len(priced) - _NAMED} more" if len(priced) > _NAMED else ""
     return (Notice("user_formulas", f"priced by formulas of the user's own: {told}{more}", len(priced)),)
+
+
+def _entry_points() -> list[importlib.metadata.EntryPoint]:
+    """What installed packages offer; a package may stand in both groups, for both versions of this one."""
+    current, older = (list(importlib.metadata.entry_points(group=group)) for group in GROUPS)
+    known = {entry.value for entry in current}
+    late = [entry for entry in older if entry.value not in known]
+    for entry in late:
+        text = f"{entry.value}: entry points of {GROUPS[1]!r} belong to the group {GROUPS[0]!r} now"
+        warnings.warn(text, DeprecationWarning, stacklevel=3)
+    return [*late, *current]
 
 
 def _of_package(entry: importlib.metadata.EntryPoint) -> tuple[Formula, ...]:
