@@ -13,6 +13,8 @@ from click.testing import CliRunner, Result
 
 from tests.pipeline.kineto import Kineto
 from traceanalyzer.cli import main
+from traceanalyzer.records.notice import DAMAGE
+from traceanalyzer.trace.reading.read_stats import MESSAGES
 
 HALF = "c10::BFloat16"
 
@@ -90,6 +92,51 @@ def test_a_cut_off_file_is_reported_with_a_warning(tmp_path: Path, packed: bool)
     assert 0 < kept < 150
     assert "damaged" in result.stderr
     assert str(kept) in (tmp_path / "r.html").read_text()
+
+
+def damaged(kind: str) -> bytes:
+    text = json.dumps(example().document()).encode()
+    match kind:
+        case "truncated":
+            return text[: len(text) * 2 // 3]
+        case "corrupt_gzip":
+            packed = bytearray(gzip.compress(text))
+            packed[len(packed) * 2 // 3] ^= 0xFF
+            return bytes(packed)
+        case "unreadable_rows":
+            return text.replace(b'"dur": 100', b'"dur": 1oo', 1)
+        case "wrong_types":
+            return text.replace(b'"dur": 100', b'"dur": {"a": []}', 1)
+        case _:
+            return text
+
+
+@pytest.mark.parametrize("kind", ["truncated", "corrupt_gzip", "unreadable_rows", "wrong_types"])
+def test_a_quiet_report_still_says_what_is_wrong_with_the_file(tmp_path: Path, kind: str) -> None:
+    path = saved(tmp_path, "t.json", damaged(kind))
+    out = tmp_path / "r.json"
+    result = run("report", path, "-q", "-o", out)
+    assert result.exit_code == 0, result.output
+    source = json.loads(out.read_text())["source"]
+    codes = [notice["code"] for notice in source["warnings"]]
+    assert kind in codes
+    lines = result.stderr.splitlines()
+    assert sum(line.startswith(f"traceanalyze: warning: {kind}: ") for line in lines) == 1, result.stderr
+    salvage = [line for line in lines if f"{path}: is damaged: " in line]
+    assert len(salvage) == (source["salvaged"] is not None)
+    assert len(lines) == len(salvage) + len([code for code in codes if code in DAMAGE])
+    again = run("report", out, "-q", "-o", tmp_path / "again.md")
+    assert again.stderr == result.stderr, "a saved report says the same of its trace"
+
+
+def test_a_quiet_report_of_a_whole_file_says_nothing(tmp_path: Path) -> None:
+    result = run("report", saved(tmp_path, "t.json", damaged("none")), "-q", "-o", tmp_path / "r.json")
+    assert result.exit_code == 0 and result.stderr == ""
+
+
+def test_every_code_of_damage_is_one_that_the_reader_gives() -> None:
+    assert set(MESSAGES) >= DAMAGE - {"rank_failed"}
+    assert {code for code in MESSAGES if code.startswith(("truncated", "corrupt", "unreadable"))} <= DAMAGE
 
 
 def test_gpu_listed_but_not_captured_is_never_presented_as_the_gpus(tmp_path: Path) -> None:

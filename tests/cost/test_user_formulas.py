@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from traceanalyzer import UsageError
 from traceanalyzer.cli import main
 from traceanalyzer.cost import formula_of, user
 from traceanalyzer.pipeline import AnalyzeOptions
+from traceanalyzer.records import Cost, OpCall
 
 N = 1 << 24
 FILE = '''
@@ -84,6 +86,52 @@ def test_a_cost_file_may_hold_a_dataclass_and_later_annotations(tmp_path: Path) 
     assert user.user_formulas([file(tmp_path, text)]).catalog().of("my::op") is not None
 
 
+def test_a_cost_file_imports_what_lies_beside_it(tmp_path: Path) -> None:
+    for number in (1, 2):
+        folder = tmp_path / str(number)
+        (folder / "inside").mkdir(parents=True)
+        (folder / "beside.py").write_text(f"from inside.deeper import FACTOR\nNAME = 'my::op{number}'\n")
+        (folder / "inside" / "__init__.py").write_text("")
+        (folder / "inside" / "deeper.py").write_text(f"FACTOR = {number}\n")
+        text = FILE.replace('"my::op", "my::other_*"', "beside.NAME").replace("7 * numel", "FACTOR * numel")
+        file(folder, "import beside\nfrom inside.deeper import FACTOR\n" + text)
+    before = set(sys.modules)
+    files = [str(tmp_path / number / "costs.py") for number in "12"]
+    catalog = user.user_formulas(files).catalog()
+    for number in (1, 2):
+        cost = catalog.price(OpCall(f"my::op{number}", ((N,),), ("fp32",))).cost
+        assert isinstance(cost, Cost) and cost.flops == number * N, "each file has its own `beside`"
+    assert not {name for name in set(sys.modules) - before if "beside" in name or "inside" in name}
+    assert not [finder for finder in sys.meta_path if type(finder) is user._Folder]
+
+
+def test_two_files_may_use_the_same_names(tmp_path: Path) -> None:
+    files = []
+    for number in (1, 2):
+        text = FILE.replace("my::op", f"my::op{number}").replace("Cost(7", "Cost(FACTOR")
+        (tmp_path / str(number)).mkdir()
+        files.append(file(tmp_path / str(number), f"FACTOR = {number}\n" + text))
+    catalog = user.user_formulas(files).catalog()
+    for number, name in ((1, "my::op1"), (2, "my::op2"), (2, "my::other_x")):
+        cost = catalog.price(OpCall(name, ((N,),), ("fp32",))).cost
+        assert isinstance(cost, Cost) and cost.flops == number * N, (
+            "of two for one operator, the later file's"
+        )
+
+
+def test_what_an_editor_writes_in_front_of_a_file_is_no_error(tmp_path: Path) -> None:
+    path = tmp_path / "costs.py"
+    path.write_bytes(b"\xef\xbb\xbf" + FILE.encode())
+    assert user.user_formulas([str(path)]).catalog().of("my::op") is not None
+
+
+def test_ctrl_c_is_no_fault_of_the_file(tmp_path: Path) -> None:
+    broken = file(tmp_path, FILE + "\n\nraise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        user.user_formulas([broken])
+    assert user.user_formulas([]).catalog().of("my::op") is None, "what it registered before is gone"
+
+
 @pytest.fixture
 def session() -> Iterator[None]:
     yield
@@ -112,7 +160,9 @@ class Entry:
         exec(self.text, {})
 
 
-@pytest.mark.parametrize(("text", "priced"), [(FILE, True), ("import not_there_at_all", False)])
+@pytest.mark.parametrize(
+    ("text", "priced"), [(FILE, True), ("import not_there_at_all", False), ("raise SystemExit", False)]
+)
 def test_packages_bring_formulas_and_a_broken_one_is_told(
     text: str, priced: bool, trace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,7 +201,14 @@ def test_what_a_formula_lacks_is_its_reason(trace: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("def broken(:\n", "costs.py:1: SyntaxError"),
+        ("x = 1\ndef broken(:\n", "costs.py:2: SyntaxError"),
+        ("\n\nimport sys\nsys.exit(3)\n", "costs.py:4: SystemExit: 3"),
+        ("raise ValueError('one\\n\\n  two')\n", "costs.py:1: ValueError: one two"),
+        ("def f():\n    return {}['x']\n\n\nf()\n", "costs.py:2: KeyError: 'x'"),
+        ("import json\n\njson.loads('{')\n", "costs.py:3: JSONDecodeError"),
+        ("import not_there_at_all\n", "costs.py:1: ModuleNotFoundError"),
+        ("x = 1\n\nimport beside_and_broken\n", "costs.py:3: SyntaxError"),
+        ("x = '\0'\n", "costs.py"),
         ("x = 1\ny = x / 0\n", "costs.py:2: ZeroDivisionError"),
         ("x = 1\n", "defines no formula"),
         (FILE.replace("Assumes", "Takes"), "its docstring lacks `Assumes`"),
@@ -161,6 +218,7 @@ def test_what_a_formula_lacks_is_its_reason(trace: Path, tmp_path: Path) -> None
 def test_a_file_that_is_wrong_is_refused_in_one_line(
     text: str, words: str, trace: Path, tmp_path: Path
 ) -> None:
+    (tmp_path / "beside_and_broken.py").write_text("1\n2\n3\n4\nx = (\n")
     with pytest.raises(UsageError, match="Fix: ") as refused:
         traceanalyzer.analyze(trace, options=AnalyzeOptions(cost_files=(file(tmp_path, text),)))
     assert words in str(refused.value) and "\n" not in str(refused.value)

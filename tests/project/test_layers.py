@@ -1,13 +1,13 @@
-"""Imports point inwards only, and heavy packages stay where they are needed."""
+"""Imports run left to right and never back, and heavy packages stay where they are needed."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.project.imports import NAMES, Import, Unreadable, cycle, graph, imports, inner
 from tests.project.tree import MODULES, PACKAGE, name_of, syntax
 
 ALLOWED = {  # not listed: pipeline, cli, __init__ and __main__, which may import everything
@@ -30,6 +30,19 @@ ALLOWED = {  # not listed: pipeline, cli, __init__ and __main__, which may impor
     "ranks": "records trace",
 }
 FREE = {"pipeline", "analyze", "cli", "__init__", "__main__"}
+
+# Inside a room, from left to right: each part imports only those before it.
+ROOMS = {
+    "trace": "reading linking __init__",
+    "inference": "__init__ output_shapes index_sizes list_dtypes complete kernel_sequences borrowed_shapes",
+    "cost": "registry tensors kernel_names classes fusible formulas catalog __init__ user price",
+    "device": "table names toml match options resolve __init__ calibrate calibrate_gpu",
+    "roofline": "__init__ thresholds attribution floor idle occupancy precision verdicts invocations measure "
+    "row_keys rows judge",
+    "fusion": "__init__ step_ops evidence step_graph regions savings rules module_compile suggestions",
+    "assembly": "__init__ totals self_check provenance what_if assemble",
+}
+
 ONLY = {
     "torch": ("collect/", "device/calibrate", "verify/"),
     "transformers": ("collect/huggingface",),
@@ -38,59 +51,65 @@ ONLY = {
     "distributed": ("ranks/",),
     "hta": ("ranks/",),
     "traceinsight": ("ranks/",),
+    "fsspec": ("trace/reading/source",),
     "jinja2": ("report/",),
+    "markupsafe": ("report/",),
     "rich": ("report/terminal", "cli/"),
     "click": ("cli/",),
+    "pandas": ("records/analysis",),
 }
-LATE = {"dask", "distributed", "hta", "jinja2", "pandas", "rich", "torch", "traceinsight"}
-
-
-def imported(node: ast.AST) -> Iterator[str]:
-    """Modules that one statement imports, `traceanalyzer.x` for `from traceanalyzer import x` as well."""
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom):
-        assert node.level == 0 and node.module, "imports are absolute"
-        whole = node.module == "traceanalyzer"
-        yield from (f"{node.module}.{a.name}" if whole else node.module for a in node.names)
-
-
-def imports(tree: ast.AST) -> set[str]:
-    return {name for node in ast.walk(tree) for name in imported(node)}
-
-
-def imports_on_load(node: ast.AST) -> Iterator[str]:
-    """Modules imported when the module is: not those in functions or under TYPE_CHECKING."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            continue
-        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-            continue
-        yield from imported(child)
-        yield from imports_on_load(child)
+LATE = {"dask", "distributed", "fsspec", "hta", "jinja2", "pandas", "rich", "torch", "traceinsight"}
 
 
 def layer(path: Path) -> str:
     return name_of(path).split("/")[0]
 
 
+def within(name: str) -> tuple[str, str]:
+    """(`cost`, `formulas`) of `traceanalyzer.cost.formulas.matmul`; (`cost`, `__init__`) of the room."""
+    _, room, *rest = name.split(".")
+    return room, rest[0] if rest else "__init__"
+
+
 def test_every_layer_is_in_the_table() -> None:
     assert {layer(path) for path in MODULES} <= set(ALLOWED) | FREE
 
 
+def test_layers_are_in_an_order() -> None:
+    assert not cycle({name: set(may.split()) for name, may in ALLOWED.items()})
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_imports_point_inwards(path: Path) -> None:
-    own = layer(path)
+    own, found = layer(path), inner(syntax(path))
     if own in FREE:
         return
+    assert "traceanalyzer" not in found, "import the module, not the package"
     may = {own, *ALLOWED[own].split()}
-    inner = {name.split(".")[1] for name in imports(syntax(path)) if name.startswith("traceanalyzer.")}
-    assert inner <= may, f"{own} must not import {sorted(inner - may)}"
+    rooms = {name.split(".")[1] for name in found}
+    assert rooms <= may, f"{own} must not import {sorted(rooms - may)}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_inside_a_room_point_left(room: str) -> None:
+    order = ROOMS[room].split()
+    there = {within(name)[1] for name in NAMES if name.startswith(f"traceanalyzer.{room}.")}
+    assert there | {"__init__"} == set(order), "each part of a room has its place in the order"
+    for name, imported in graph(typing=True).items():
+        if name.split(".")[1:2] != [room]:
+            continue
+        place = order.index(within(name)[1])
+        parts = {within(other)[1] for other in imported if other.split(".")[1] == room}
+        assert parts <= set(order[: place + 1]), f"{name} imports {sorted(parts - set(order[: place + 1]))}"
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    assert not cycle(graph(typing=False))
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_packages_stay_where_they_are_needed(path: Path) -> None:
-    used = {name.split(".")[0] for name in imports(syntax(path))}
+    used = {one.package for one in imports(syntax(path))}
     # `report/__init__` starts with "report/" as well.
     stray = [name for name in sorted(used & set(ONLY)) if not name_of(path).startswith(ONLY[name])]
     assert not stray, f"{name_of(path)} must not import {stray}"
@@ -98,7 +117,7 @@ def test_packages_stay_where_they_are_needed(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_slow_packages_are_imported_when_used(path: Path) -> None:
-    early = {name.split(".")[0] for name in imports_on_load(syntax(path))} & LATE
+    early = {one.package for one in imports(syntax(path)) if one.when == "load"} & LATE
     assert not early, f"import {sorted(early)} inside the function that needs it"
 
 
@@ -110,3 +129,35 @@ def test_only_the_command_line_prints_or_ends_the_process(path: Path) -> None:
 
 def test_the_package_is_found() -> None:
     assert PACKAGE.is_dir() and len(MODULES) > 50
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("import torch.nn", {Import("torch.nn", "load")}),
+        ("from traceanalyzer.cost import price", {Import("traceanalyzer.cost.price", "load")}),
+        ("from traceanalyzer.cost import FORMULAS", {Import("traceanalyzer.cost", "load")}),
+        ("from traceanalyzer import cost", {Import("traceanalyzer.cost", "load")}),
+        ("def f():\n    def g():\n        import rich", {Import("rich", "call")}),
+        ("class A:\n    import rich", {Import("rich", "load")}),
+        ("if TYPE_CHECKING:\n    import torch\nelse:\n    import rich",
+         {Import("torch", "typing"), Import("rich", "load")}),
+        ("f = lambda: __import__('dask')", {Import("dask", "call")}),
+        ("importlib.import_module('traceanalyzer.files')", {Import("traceanalyzer.files", "load")}),
+        ("def f(x):\n    return import_module(f'traceanalyzer.ranks.{x}')",
+         {Import("traceanalyzer.ranks.job", "call")}),
+        ("sys.modules['traceanalyzer.report']", {Import("traceanalyzer.report", "load")}),
+        ("sys.modules.get('torch')", {Import("torch", "load")}),
+        ("x: 'traceanalyzer.cli.main'", set()),
+    ],
+)  # fmt: skip
+def test_every_way_to_import_is_seen(text: str, found: set[Import]) -> None:
+    assert imports(ast.parse(text)) == found
+
+
+@pytest.mark.parametrize(
+    "text", ["import_module(name)", "__import__('a' + b)", "importlib.import_module(f'{x}.y')"]
+)
+def test_a_name_that_cannot_be_read_is_refused(text: str) -> None:
+    with pytest.raises(Unreadable):
+        imports(ast.parse(text))

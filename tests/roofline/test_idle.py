@@ -77,6 +77,7 @@ def trace(kernels, launches=(), ops=()):
             long,
             long,
             np.zeros(n, bool),
+            ints([k[1] - k[0] for k in kernels]),
         ),
         pieces=None,
         steps=(),

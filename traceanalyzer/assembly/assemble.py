@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from msgspec import UNSET
+
 from traceanalyzer.assembly import totals
 from traceanalyzer.assembly.provenance import coverage, kernel_table, source, window_info
 from traceanalyzer.assembly.self_check import explained, formulas, self_check
@@ -47,5 +49,5 @@ def assemble(
         what_if=projections(rows, judged.device, time, len(judged.window.steps), others) if others else None,
         self_check=self_check(rows, judged.device, time.busy_ns, whole_microseconds=coarse),
         formulas=formulas(rows, judged.priced.formula_text),
-        kernel_table=kernel_table(judged) if keep_kernels else None,
+        kernel_table=kernel_table(judged) if keep_kernels else UNSET,
     )

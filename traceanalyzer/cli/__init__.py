@@ -2,18 +2,66 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import platform
 import sys
 import traceback
+from collections.abc import Callable
 
 import click
 
 from traceanalyzer import __version__
 from traceanalyzer.records.errors import TraceAnalyzerError
 
-COMMANDS = ("report", "profile", "devices", "explain", "verify", "calibrate", "demo")
+# A command is imported when it is named: each takes what only it needs.
+
+
+def _report() -> click.Command:
+    from traceanalyzer.cli.report import command
+
+    return command
+
+
+def _profile() -> click.Command:
+    from traceanalyzer.cli.profile import command
+
+    return command
+
+
+def _devices() -> click.Command:
+    from traceanalyzer.cli.devices import command
+
+    return command
+
+
+def _explain() -> click.Command:
+    from traceanalyzer.cli.explain import command
+
+    return command
+
+
+def _verify() -> click.Command:
+    from traceanalyzer.cli.verify import command
+
+    return command
+
+
+def _calibrate() -> click.Command:
+    from traceanalyzer.cli.calibrate import command
+
+    return command
+
+
+def _demo() -> click.Command:
+    from traceanalyzer.cli.demo import command
+
+    return command
+
+
+COMMANDS: dict[str, Callable[[], click.Command]] = {
+    "report": _report, "profile": _profile, "devices": _devices, "explain": _explain, "verify": _verify,
+    "calibrate": _calibrate, "demo": _demo,
+}  # fmt: skip
 
 
 class Commands(click.Group):
@@ -23,10 +71,7 @@ class Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f"traceanalyzer.cli.{name}").command
-        return command
+        return COMMANDS[name]() if name in COMMANDS else None
 
     def invoke(self, ctx: click.Context) -> object:
         try:

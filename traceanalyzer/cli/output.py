@@ -91,5 +91,11 @@ def write(target: Target, text: str) -> None:
     if target.path is None:
         click.echo(text, nl=not text.endswith("\n"))
         return
-    with replacing(target.path) as file:
-        file.write(text.encode())
+    try:
+        with replacing(target.path) as file:
+            file.write(text.encode())
+    except OSError as error:
+        raise UsageError(
+            f"{target.path}: cannot be written ({error.strerror or error})",
+            fix="give -o a file in a folder that can be written",
+        ) from error

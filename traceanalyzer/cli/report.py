@@ -15,6 +15,7 @@ import click
 from traceanalyzer.cli.output import FORMATS, refuse_overwrite, targets, write
 from traceanalyzer.pipeline import AnalyzeOptions
 from traceanalyzer.records import Job
+from traceanalyzer.records.notice import DAMAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ class ReportRequest:
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
 @click.option("--force", is_flag=True, help="Replace existing files.")
 @click.option("-v", "--verbose", is_flag=True, help="More rows in the summary.")
-@click.option("-q", "--quiet", is_flag=True, help="No summary.")
+@click.option("-q", "--quiet", is_flag=True, help="No summary; only what is wrong with the input.")
 def command(
     traces: tuple[str, ...], outputs: tuple[str, ...], format_name: str | None, steps: str,
     device: str | None, device_file: str | None, peaks: tuple[str, ...], bandwidth: str | None,
@@ -127,7 +128,6 @@ def command(
 def run(request: ReportRequest) -> None:
     """Analyze, render, write, summarize. Errors: TraceAnalyzerError."""
     from traceanalyzer.report import redacted, render
-    from traceanalyzer.report.terminal import summary
 
     wanted = targets(request.outputs, request.format, request.traces[0], request.default_page)
     refuse_overwrite(wanted, request.traces, force=request.force)
@@ -136,21 +136,38 @@ def run(request: ReportRequest) -> None:
         analysis = redacted(analysis)
     for target in wanted:
         write(target, render(analysis, target.format, top=request.top))
-    if request.verbosity >= 0:
-        rows = request.top or (20 if request.verbosity else 5)
-        color = sys.stderr.isatty() and "NO_COLOR" not in os.environ or bool(os.environ.get("FORCE_COLOR"))
-        click.echo(summary(analysis, width=_width(), color=color, top=rows), err=True, color=color)
+    if request.verbosity < 0:
+        _say_damage(analysis)
+    else:
+        _summarize(analysis, request)
         for target in wanted:
             if target.path is not None:
                 click.echo(f"traceanalyze: wrote {target.path}", err=True)
-    else:
-        for warning in analysis.source.warnings:
-            if warning.code == "salvaged":
-                click.echo(f"traceanalyze: warning: {warning.message}", err=True)
     if request.open:
         page = next((t.path for t in wanted if t.format == "html" and t.path is not None), None)
         if page is not None:
             webbrowser.open(page.resolve().as_uri())
+
+
+def _summarize(analysis: Job, request: ReportRequest) -> None:
+    from traceanalyzer.report.terminal import summary
+
+    rows = request.top or (20 if request.verbosity else 5)
+    color = sys.stderr.isatty() and "NO_COLOR" not in os.environ or bool(os.environ.get("FORCE_COLOR"))
+    click.echo(summary(analysis, width=_width(), color=color, top=rows), err=True, color=color)
+
+
+def _say_damage(analysis: Job) -> None:
+    """A line for each thing that is wrong with the input, also where no summary is wanted."""
+    source = analysis.source
+    if source.salvaged is not None:
+        kept, dropped = source.salvaged.kept_events, source.salvaged.dropped_events
+        click.echo(f"traceanalyze: warning: {source.files[0].path}: is damaged: {kept:,} events were kept, "
+                   f"{dropped:,} lost", err=True)  # fmt: skip
+    for notice in source.warnings:
+        if notice.code in DAMAGE:
+            message = " ".join(notice.message.split())
+            click.echo(f"traceanalyze: warning: {notice.code}: {message}", err=True)
 
 
 def _analysis(request: ReportRequest) -> Job:

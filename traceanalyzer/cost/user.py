@@ -7,8 +7,12 @@ import inspect
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
@@ -72,13 +76,12 @@ def user_formulas(files: Sequence[str]) -> UserFormulas:
     """
     found: dict[str, Formula] = {}
     notices = []
-    for group in GROUPS:
-        for entry in importlib.metadata.entry_points(group=group):
-            try:
-                found |= {formula.name: formula for formula in _of_package(entry)}
-            except Exception as error:  # of somebody else's package: said, not fatal
-                text = f"formulas of {entry.value} are not used: {type(error).__name__}: {error}"
-                notices.append(Notice("broken_cost_package", text))
+    for entry in _entry_points():
+        try:
+            found |= {formula.name: formula for formula in _of_package(entry)}
+        except (Exception, SystemExit) as error:  # of somebody else's package: said, not fatal
+            text = f"formulas of {entry.value} are not used: {_said(error)}"
+            notices.append(Notice("broken_cost_package", text))
     found |= {formula.name: formula for formula in _registered}
     for file in files:
         found |= {formula.name: formula for formula in _of_file(Path(file))}
@@ -96,6 +99,17 @@ def used(formulas: Sequence[Formula], names: Iterable[str]) -> tuple[Notice, ...
     return (Notice("user_formulas", f"priced by formulas of the user's own: {shown}{more}", len(priced)),)
 
 
+def _entry_points() -> list[importlib.metadata.EntryPoint]:
+    """What installed packages offer; a package may stand in both groups, for both versions of this one."""
+    current, older = (list(importlib.metadata.entry_points(group=group)) for group in GROUPS)
+    known = {entry.value for entry in current}
+    late = [entry for entry in older if entry.value not in known]
+    for entry in late:
+        text = f"{entry.value}: entry points of {GROUPS[1]!r} belong to the group {GROUPS[0]!r} now"
+        warnings.warn(text, DeprecationWarning, stacklevel=3)
+    return [*late, *current]
+
+
 def _of_package(entry: importlib.metadata.EntryPoint) -> tuple[Formula, ...]:
     if entry.value not in _of_packages:
         _of_packages[entry.value] = tuple(_registered_by(entry.load))
@@ -104,18 +118,16 @@ def _of_package(entry: importlib.metadata.EntryPoint) -> tuple[Formula, ...]:
 
 def _of_file(path: Path) -> list[Formula]:
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        content = path.read_bytes()
+    except OSError as error:
+        why = error.strerror or str(error)
         raise UsageError(f"{path}: cannot be read ({why})", fix="give --cost-file a Python file") from None
     try:
-        found = _registered_by(lambda: _run(path, text))
+        found = _registered_by(lambda: _run(path, content))
     except UsageError:
         raise
-    except Exception as error:
-        raise UsageError(
-            f"{path}{_line(error, str(path))}: {type(error).__name__}: {error}", fix="fix the file"
-        ) from None
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"{path}{_line(error, str(path))}: {_said(error)}", fix="fix the file") from None
     if not found:
         raise UsageError(
             f"{path}: defines no formula", fix='decorate a function with @traceanalyzer.op_cost("my::op")'
@@ -123,15 +135,50 @@ def _of_file(path: Path) -> list[Formula]:
     return found
 
 
-def _run(path: Path, text: str) -> None:
+def _run(path: Path, content: bytes) -> None:
     """Run a file as a module of its own. dataclasses and others look it up in sys.modules by its name."""
     module = ModuleType(f"traceanalyzer_cost_file_{abs(hash(str(path)))}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module
     try:
-        exec(compile(text, str(path), "exec", dont_inherit=True), module.__dict__)
+        with _importing_from(path.resolve().parent):
+            exec(compile(content, str(path), "exec", dont_inherit=True), module.__dict__)
     finally:
         del sys.modules[module.__name__]
+
+
+@contextmanager
+def _importing_from(folder: Path) -> Iterator[None]:
+    """Files in `folder` can be imported, after everything that is installed.
+
+    Modules from there are forgotten at the end: another cost file's folder may have some of the same names.
+    """
+    before, finder = set(sys.modules), _Folder(folder)
+    sys.meta_path.append(finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        for name in sys.modules.keys() - before:
+            if name.partition(".")[0] in finder.found:
+                del sys.modules[name]
+
+
+class _Folder(MetaPathFinder):
+    """Finds modules beside a cost file, and those inside packages that lie there."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = str(folder)
+        self.found: set[str] = set()
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """None where it is not there; submodules are found by Python itself, through their package."""
+        spec = PathFinder.find_spec(fullname, [self._folder]) if path is None else None
+        if spec is not None:
+            self.found.add(fullname)
+        return spec
 
 
 def _registered_by(load: Callable[[], object]) -> list[Formula]:
@@ -145,9 +192,14 @@ def _registered_by(load: Callable[[], object]) -> list[Formula]:
             del _registered[before:]
 
 
-def _line(error: Exception, file: str) -> str:
-    """`:12`, where in the file it went wrong."""
-    if isinstance(error, SyntaxError):
-        return f":{error.lineno}"
-    lines = [frame.lineno for frame in traceback.extract_tb(sys.exc_info()[2]) if frame.filename == file]
+def _said(error: BaseException) -> str:
+    """`KeyError: 'x'`, in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _line(error: BaseException, file: str) -> str:
+    """`:12`, where in the file it went wrong, also where something that the file imports did."""
+    if isinstance(error, SyntaxError) and error.filename == file:
+        return f":{error.lineno}" if error.lineno else ""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     return f":{lines[-1]}" if lines else ""

@@ -11,3 +11,9 @@ class Notice(msgspec.Struct, frozen=True):
     code: str
     message: str
     count: int = 1
+
+
+DAMAGE = frozenset({
+    "truncated", "corrupt_gzip", "unreadable_rows", "wrong_types", "repaired_metadata", "rank_failed",
+})  # fmt: skip
+"""Codes that say that the input is damaged and something of it is missing; `-q` leaves them."""

@@ -130,12 +130,7 @@ class Kernels:
     shared_bytes: Ints  # shared memory a block; -1
     copied_bytes: Ints  # memcpy and memset: the `bytes` argument; -1
     collective: Bools  # the record carries collective arguments
-    # Time of its own: the sum of its pieces for a HOST record; left out, it is end - start.
-    duration_ns: Ints = field(default_factory=lambda: np.empty(0, np.int64))
-
-    def __post_init__(self) -> None:
-        if len(self.duration_ns) != len(self.start_ns):
-            object.__setattr__(self, "duration_ns", self.end_ns - self.start_ns)
+    duration_ns: Ints  # end - start; the sum of its pieces for a HOST record
 
     def __len__(self) -> int:
         return len(self.start_ns)

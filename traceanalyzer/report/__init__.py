@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 
 from traceanalyzer.records import Analysis, Job
 from traceanalyzer.report.json import read_back
@@ -13,23 +12,48 @@ from traceanalyzer.report.report_marker import GENERATOR_MARK, is_own_report
 __all__ = ["GENERATOR_MARK", "RENDERERS", "is_own_report", "read_back", "redacted", "render"]
 
 
-def _lazily(module: str) -> Callable[..., str]:
-    """The `render` of a module that is imported when it is called: jinja2 and rich are slow to import."""
+# A format is imported when it is asked for: jinja2 and rich are slow to import.
 
-    def run(analysis: Analysis, top: int | None = None) -> str:
-        return str(import_module(f"traceanalyzer.report.{module}").render(analysis, top))
 
-    return run
+def _html(analysis: Job, top: int | None = None) -> str:
+    from traceanalyzer.report.html import render
+
+    return render(analysis, top)
+
+
+def _markdown(analysis: Job, top: int | None = None) -> str:
+    from traceanalyzer.report.markdown import render
+
+    return render(analysis, top)
+
+
+def _json(analysis: Job, top: int | None = None) -> str:
+    from traceanalyzer.report.json import render
+
+    return render(analysis, top)
+
+
+def _csv(analysis: Job, top: int | None = None) -> str:
+    from traceanalyzer.report.csv import render
+
+    return render(analysis, top)
+
+
+def _svg(analysis: Job, top: int | None = None) -> str:
+    from traceanalyzer.report.svg import render
+
+    return render(analysis, top)
+
+
+def _terminal(analysis: Job, top: int | None = None) -> str:
+    from traceanalyzer.report.terminal import render
+
+    return render(analysis, top)
 
 
 RENDERERS: dict[str, Callable[..., str]] = {
-    "html": _lazily("html"),
-    "md": _lazily("markdown"),
-    "json": _lazily("json"),
-    "csv": _lazily("csv"),
-    "svg": _lazily("svg"),
-    "txt": _lazily("terminal"),
-}
+    "html": _html, "md": _markdown, "json": _json, "csv": _csv, "svg": _svg, "txt": _terminal,
+}  # fmt: skip
 
 
 def render(analysis: Analysis, format: str, top: int | None = None) -> str:

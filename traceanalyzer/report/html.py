@@ -104,7 +104,8 @@ def _beside(line: ClassLine, published: dict[Any, tuple[str, str]]) -> tuple[str
 
 def _embedded(analysis: Analysis) -> str:
     """JSON that no browser takes for markup."""
-    return msgspec.json.encode(analysis).decode().replace("<", "\\u003c").replace(">", "\\u003e")
+    shown = msgspec.structs.replace(analysis, kernel_table=msgspec.UNSET)
+    return msgspec.json.encode(shown).decode().replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _hash(text: str) -> str:

@@ -32,13 +32,22 @@ class ReportPresenter:
 
     def save(self, analysis: Analysis, path: str | PathLike[str], *, force: bool) -> None:
         """Write it to `path`, whose suffix is the format."""
-        target, text = Path(path), render(analysis, format_of(path))
+        target, name = Path(path), format_of(path)
+        if target.is_dir():
+            raise UsageError(f"{target}: is a folder", fix="name a file, such as report.html")
         if target.exists() and not force:
             raise UsageError(
                 f"{target}: exists and would be replaced", fix="give force=True, or another name"
             )
-        with replacing(target) as file:
-            file.write(text.encode())
+        text = render(analysis, name)
+        try:
+            with replacing(target) as file:
+                file.write(text.encode())
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise UsageError(
+                f"{target}: cannot be written ({why})", fix="give a file in a folder that can be written"
+            ) from error
 
     def notebook(self, analysis: Analysis) -> str:
         """A fragment of HTML for a notebook's cell."""

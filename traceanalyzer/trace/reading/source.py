@@ -6,7 +6,6 @@ A stream that breaks off keeps what came before; `Source.damage` then says how i
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import sys
 import zlib
@@ -144,7 +143,7 @@ def _open(path: str) -> BinaryIO:
 
 def _open_remote(url: str) -> BinaryIO:
     try:
-        fsspec = importlib.import_module("fsspec")
+        import fsspec
     except ImportError as error:
         raise UsageError(
             f"{url}: reading from a URL needs fsspec", fix="pip install 'torch-traceanalyzer[remote]'"
