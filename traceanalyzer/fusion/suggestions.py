@@ -63,7 +63,7 @@ def applied(graph: StepGraph, notices: list[Notice] | None = None) -> Iterator[t
                 raise
             notices.append(_failed("rule", rule.name, error))
             matches = []
-        taken |= {node.place for match in matches for node in match.nodes}
+        taken |= {node.place for match in matches if match.claims for node in match.nodes}
         yield rule, matches
 
 
@@ -120,8 +120,8 @@ def _suggestion(graph: StepGraph, rule: Rule, group: Sequence[Match]) -> Suggest
         rule=rule.name,
         title=rule.title,
         tier=tier,
-        action=rule.action,
-        snippet=_snippet(rule, group, where),
+        action=largest.action or rule.action,
+        snippet=largest.snippet or _snippet(rule, group, where),
         where=_where(group, where),
         count=round(len(group) * repeats),
         evidence=largest.evidence or _evidence(largest, group, time_ns),
