@@ -67,7 +67,8 @@ def _match(graph: StepGraph, nodes: Sequence[Node], kind: str, action: str, snip
         return
     largest = max(nodes, key=lambda node: node.time_ns)
     told = f"{len(nodes)} {kind} per step in fp32 on the vector engine, {duration(time_ns(nodes))}; the "
-    told += f"largest: {largest.call.name} {largest.call.shapes}"
+    shapes = " × ".join(str(list(dims)) for _, dims, _, _ in largest.call.tensors())
+    told += f"largest: {largest.call.name} {shapes}"
     yield Match(
         tuple(nodes), "T0", saved=added(known), evidence=told, where=f"the {kind}", action=action,
         snippet=snippet,
