@@ -54,8 +54,10 @@ def applied(graph: StepGraph, notices: list[Notice] | None = None) -> Iterator[t
 
     A rule that fails finds nothing, and `notices` says so.
     """
-    taken = {node.place for node in graph.nodes if graph.compiled(node)}
+    compiled = {node.place for node in graph.nodes if graph.compiled(node)}
+    claimed: set[int] = set()
     for rule in RULES:
+        taken = claimed if rule.concerns_compiled else claimed | compiled
         try:
             matches = list(rule.find(graph, partial(_free, frozenset(taken))))
         except Exception as error:
@@ -63,7 +65,7 @@ def applied(graph: StepGraph, notices: list[Notice] | None = None) -> Iterator[t
                 raise
             notices.append(_failed("rule", rule.name, error))
             matches = []
-        taken |= {node.place for match in matches for node in match.nodes}
+        claimed |= {node.place for match in matches if match.claims for node in match.nodes}
         yield rule, matches
 
 
@@ -120,8 +122,8 @@ def _suggestion(graph: StepGraph, rule: Rule, group: Sequence[Match]) -> Suggest
         rule=rule.name,
         title=rule.title,
         tier=tier,
-        action=rule.action,
-        snippet=_snippet(rule, group, where),
+        action=largest.action or rule.action,
+        snippet=largest.snippet or _snippet(rule, group, where),
         where=_where(group, where),
         count=round(len(group) * repeats),
         evidence=largest.evidence or _evidence(largest, group, time_ns),

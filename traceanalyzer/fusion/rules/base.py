@@ -22,13 +22,16 @@ COMPILE_DOCS = "https://docs.pytorch.org/docs/stable/generated/torch.compile.htm
 class Match:
     """One place where a rule applies."""
 
-    nodes: tuple[Node, ...]  # whose time the replacement takes the place of; no other rule's
+    nodes: tuple[Node, ...]  # whose time the replacement takes the place of; no other rule's, if claimed
     tier: Tier
     after: Work | None = None  # None: no time is predicted from what it would move
     saved: Band | None = None  # where it does not follow from `after`
     bytes_saved: int | None = None
     evidence: str = ""  # instead of the operators in their order
     where: str = ""  # instead of the module that holds them
+    action: str = ""  # instead of the rule's, where the remedy depends on what was found
+    snippet: str = ""  # likewise
+    claims: bool = True  # False: later rules may claim the same nodes; only where no time is predicted
     compiled_with_neighbors: bool = False  # `after` counts that its neighbours are compiled with it
 
 
@@ -52,6 +55,7 @@ class Rule:
     caveats: tuple[str, ...] = field(default=())
     replacement: Replacement = "nothing"
     fixed_by_compiling_module: bool = False  # compiling the module that holds it is all of its remedy
+    concerns_compiled: bool = False  # applies to kernels of libraries too that compiled code calls
 
     def part(self, heading: str) -> str:
         """The text of one paragraph of `doc`."""
