@@ -7,14 +7,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+
 from traceanalyzer.fusion.evidence.dataflow import Tier as EdgeTier
 from traceanalyzer.fusion.regions import Region, region, regions
 from traceanalyzer.fusion.savings import LOOP_FLOPS, REDUCED_FLOPS, SPECIAL_FLOPS, Work
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 from traceanalyzer.records import Band, IdleCause, Tier
-from traceanalyzer.records.units import duration
+from traceanalyzer.records.trace import OpKind
+from traceanalyzer.records.units import duration, percent
 
-_UNSURE = ("masked_fill", "where", "native_group_norm", "native_group_norm_backward")
+_UNTIMED_ON_CPU = ("masked_fill", "where", "native_group_norm", "native_group_norm_backward")
+# A namespace of PyTorch's own; the compiler calls an operator of any other as a whole.
+_OF_A_LIBRARY = re.compile(
+    r"(?!(?:aten|at|prims?|autograd|torch|profiler|inductor|std|c10d|_c10d_functional\w*)::)\w+::\w"
+)
 COMPILE_DOCS = "https://docs.pytorch.org/docs/stable/generated/torch.compile.html"
 
 
@@ -136,24 +143,59 @@ def _flops(node: Node) -> int:
     return SPECIAL_FLOPS.get("gelu_tanh" if by_tanh else name, SPECIAL_FLOPS["exp"])
 
 
+def compilable(graph: StepGraph, free: Free) -> Free:
+    """Of the free nodes those that `torch.compile` of a module reaches, and generates code for.
+
+    Not the optimizer's, nor what a training step does between backward and the next forward pass: clipping,
+    averages of weights, metrics. Not complex numbers. Not what an operator of a library does inside.
+    """
+    trained = any(node.phase == "backward" for node in graph.nodes)
+    outside = ("optimizer", None) if trained else ("optimizer",)
+    hidden = _inside_library_operators(graph)
+
+    def reached(node: Node) -> bool:
+        kinds = node.call.dtypes
+        return (
+            free(node) and node.phase not in outside and node.place not in hidden
+            and not any(kind is not None and kind.startswith("complex") for kind in kinds)
+        )  # fmt: skip
+
+    return reached
+
+
+def _inside_library_operators(graph: StepGraph) -> frozenset[int]:
+    """Places of nodes below an operator that a library registered with PyTorch."""
+    names, ops = graph.trace.names, graph.trace.ops
+    rows = [row for row, name in enumerate(names) if _OF_A_LIBRARY.match(name)]
+    library = np.isin(ops.name, rows) & (ops.kind == OpKind.OP)
+    if not library.any():
+        return frozenset()
+    above = ops.parent[np.array([node.row for node in graph.nodes], np.int64)]
+    inside = np.zeros(len(above), bool)
+    while (above >= 0).any():
+        inside |= (above >= 0) & library[above]
+        above = np.where(above >= 0, ops.parent[above], -1)
+    return frozenset(np.flatnonzero(inside).tolist())
+
+
 def chains(graph: StepGraph, free: Free, wanted: Callable[[Region], bool]) -> Iterator[Match]:
     """Regions that a compiler would make one kernel of, where that moves less than its parts do."""
-    for found in regions(graph, free):
-        saves = found.bytes_before - found.bytes_after
-        if saves > 0 and wanted(found):
-            yield replaced(graph, found)
+    for each in regions(graph, compilable(graph, free)):
+        saves = each.bytes_before - each.bytes_after
+        if saves > 0 and wanted(each):
+            yield one_kernel(graph, each)
 
 
-def replaced(graph: StepGraph, found: Region) -> Match:
+def one_kernel(graph: StepGraph, joined: Region) -> Match:
     """One generated kernel in the place of a region.
 
     No time is predicted on a CPU for masks and group normalizations: the code that the compiler makes of
     them there is often slower than the operators (docs/savings.md).
     """
-    after = generated(graph, found.nodes, found.bytes_after)
-    saves = found.bytes_before - found.bytes_after
-    known = not (graph.trace.on_cpu and any(name in _UNSURE for name in found.names))
-    return Match(found.nodes, found.tier, after if known else None, bytes_saved=saves)
+    after = generated(graph, joined.nodes, joined.bytes_after)
+    saves = joined.bytes_before - joined.bytes_after
+    timed = not (graph.trace.on_cpu and any(name in _UNTIMED_ON_CPU for name in joined.names))
+    return Match(joined.nodes, joined.tier, after if timed else None, bytes_saved=saves)
 
 
 def steps(graph: StepGraph) -> int:
@@ -161,11 +203,12 @@ def steps(graph: StepGraph) -> int:
     return graph.step_count
 
 
-def waited(graph: StepGraph, cause: IdleCause) -> tuple[float, float]:
-    """(ns a step, share of the window) in which the device waits for `cause`."""
+def idle_per_step(graph: StepGraph, cause: IdleCause) -> tuple[float, float]:
+    """(ns per step, share of the window) in which the device waits for `cause`."""
     idle = graph.idle_ns(cause)
     return idle / graph.step_count, idle / max(1, graph.window_ns)
 
 
-def told_wait(ns: float, share: float) -> str:
-    return f"the device waits {duration(ns)} a step for this, {100 * share:.2g} % of the window"
+def wait_evidence(ns: float, share: float) -> str:
+    """What the device waits, as a suggestion states it."""
+    return f"the device waits {duration(ns)} per step for this, {percent(share)} of the window"
