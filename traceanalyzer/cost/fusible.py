@@ -14,6 +14,8 @@ from traceanalyzer.records import Cost, OpCall
 from traceanalyzer.records.priced import PricedCall
 from traceanalyzer.records.units import ITEMSIZE
 
+_TWO_RESULTS = ("aten::native_dropout", "aten::_fused_dropout")  # a tensor like the first input, and a mask
+
 
 def elements(priced: PricedCall) -> int:
     """Of the largest tensor that is read or written; a reduction writes no larger one than it reads."""
@@ -21,7 +23,7 @@ def elements(priced: PricedCall) -> int:
     sizes = [prod(shape(call, i)) for i in range(len(call.shapes)) if has(call, i)]
     sizes_of_one = [ITEMSIZE[name] for name in call.dtypes if name]
     written = 0
-    if cost is not None and sizes_of_one and priced.fusible == "element":
+    if cost is not None and sizes_of_one and priced.fusible == "element" and call.name not in _TWO_RESULTS:
         written = cost.write_bytes // max(sizes_of_one)
     return max([*sizes, written], default=0)
 

@@ -21,7 +21,7 @@ from traceanalyzer.records.trace import UNLINKED, RecordKind
 from traceanalyzer.records.units import duration
 from traceanalyzer.roofline.idle import gaps
 
-_SHARE = 0.3  # of the window
+_SHARE = 0.3  # of the window without long gaps
 _LEAST_BUSY = 0.05
 _LONGEST_GAP_NS = 1_000_000  # the host launches dozens of kernels in this time, also under the profiler
 _BY_GRAPHS = 0.5  # of the kernels, from which on the step runs as graphs
@@ -31,14 +31,14 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where launch gaps are a large part of the window."""
     if not graph.on_gpu or _hardly_works(graph) or _replayed(graph):
         return
-    ns, share = idle_per_step(graph, "launch_gap")
-    launching = min(ns, _in_short_gaps_ns(graph) / graph.step_count)
-    share *= launching / max(1.0, ns)
+    waited, _ = idle_per_step(graph, "launch_gap")
+    launching = min(waited, _in_short_gaps_ns(graph) / graph.step_count)
+    share = launching / max(1.0, graph.step_ns - (waited - launching))
     if share < _SHARE:
         return
     evidence = wait_evidence(launching, share)
-    if launching < ns:
-        evidence += f"; gaps of over {duration(_LONGEST_GAP_NS)}, which no launch explains, are left out"
+    if launching < waited:
+        evidence += f" without gaps of over {duration(_LONGEST_GAP_NS)}, which launches do not explain"
     yield Match((), "T0", saved=_saved(graph, launching), evidence=evidence, where="the whole step")
 
 
