@@ -44,7 +44,7 @@ def applied(found: StepGraph) -> Iterator[tuple[Rule, list[Match]]]:
     taken = {node.place for node in found.nodes if found.compiled(node)}
     for rule in RULES:
         matches = list(rule.find(found, partial(_free, frozenset(taken))))
-        taken |= {node.place for match in matches for node in match.nodes}
+        taken |= {node.place for match in matches if match.claims for node in match.nodes}
         yield rule, matches
 
 
@@ -93,8 +93,8 @@ def _told(found: StepGraph, rule: Rule, group: Sequence[Match]) -> Suggestion | 
         rule=rule.name,
         title=rule.title,
         tier=tier,
-        action=rule.action,
-        snippet=_snippet(rule, group, place),
+        action=largest.action or rule.action,
+        snippet=largest.snippet or _snippet(rule, group, place),
         where=_where(group, place),
         count=len(group),
         evidence=largest.evidence or _evidence(largest, group, time),

@@ -1,5 +1,9 @@
 """The rules, one file each, in the order in which they claim operators: the special before the general.
 
+First what replaces several operators at once (attention, optimizers, losses, norms); then what changes how
+single ones run (TF32, layouts); those that predict no time claim nothing that a later one counts; the chains
+that a compiler makes one kernel of take what is left, and recomputation counts only what nobody else does.
+
 A new rule is a new file with a RULE in it, imported and listed here.
 """
 
@@ -62,17 +66,17 @@ RULES: tuple[Rule, ...] = (
     gated_activation.RULE,
     batch_norm_activation.RULE,
     tf32_products.RULE,
-    fp8_matmul.RULE,
-    unaligned_gemm.RULE,
     channels_last.RULE,
     embedding_backward.RULE,
-    recomputation.RULE,
+    fp8_matmul.RULE,
+    unaligned_gemm.RULE,
+    sparse_weights.RULE,
     merged_linear.RULE,
     quantized_weights.RULE,
-    sparse_weights.RULE,
     layout_copies.RULE,
     pointwise_chain.RULE,
     activation_epilogue.RULE,
+    recomputation.RULE,
     launch_bound.RULE,
     synchronisation.RULE,
     exposed_communication.RULE,

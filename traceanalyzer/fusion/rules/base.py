@@ -29,13 +29,16 @@ COMPILE_DOCS = "https://docs.pytorch.org/docs/stable/generated/torch.compile.htm
 class Match:
     """One place where a rule applies."""
 
-    nodes: tuple[Node, ...]  # whose time the replacement takes the place of; no other rule's
+    nodes: tuple[Node, ...]  # whose time the replacement takes the place of; no other rule's, if claimed
     tier: Tier
     after: Work | None = None  # None: no time is predicted from what it would move
     saved: Band | None = None  # where it does not follow from `after`
     bytes_saved: int | None = None
     evidence: str = ""  # instead of the operators in their order
     where: str = ""  # instead of the module that holds them
+    action: str = ""  # instead of the rule's, where the remedy depends on what was found
+    snippet: str = ""  # likewise
+    claims: bool = True  # False: later rules may claim the same nodes; only where no time is predicted
     compiled_with_neighbors: bool = False  # `after` counts that its neighbours are compiled with it
 
 

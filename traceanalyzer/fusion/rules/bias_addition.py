@@ -1,11 +1,12 @@
-"""Seen: a matrix product, and an addition of a vector to what it has just written.
+"""Seen: a matmul, and an addition of a vector to what it has just written.
 
-Instead: `torch.nn.functional.linear(x, weight, bias)` or `torch.addmm`: the product's kernel adds the bias
+Instead: `torch.nn.functional.linear(x, weight, bias)` or `torch.addmm`: the matmul's kernel adds the bias
 before it writes.
 
-Saves: the addition: a read and a write of the product's result.
+Saves: the addition: a read and a write of the matmul's result.
 
-When not: the product's result is needed without the bias as well.
+When not: the matmul's result is needed without the bias as well; the bias is of another type, which the
+matmul does not take, or is scaled before it is added.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from traceanalyzer.fusion.rules.base import Match, Rule
+from traceanalyzer.fusion.rules.matmuls import shape_of
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 from traceanalyzer.records import Band
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
-    """Each addition of a vector that is known, or likely, to be all that a product's result is for."""
+    """Each addition of a vector that is known, or likely, to be all that a matmul's result is for."""
     for node in graph.nodes:
         if not (free(node) and node.name == "add" and node.phase != "backward" and _adds_a_vector(node)):
             continue
@@ -32,9 +34,10 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
 
 
 def _adds_a_vector(node: Node) -> bool:
-    """A tensor of several dims, and one that has its last alone."""
-    sizes = [tuple(dims) for dims in node.call.shapes[:2]]
-    if len(sizes) < 2 or not all(sizes):
+    """A tensor of several dims, and one of the same type that has its last alone."""
+    sizes = [shape_of(node, 0), shape_of(node, 1)]
+    scaled = (node.call.value(2) or "1").strip() not in ("1", "1.", "1.0")
+    if not all(sizes) or scaled or node.call.dtype(0) != node.call.dtype(1):
         return False
     large, small = sorted(sizes, key=len, reverse=True)
     return len(large) > 1 and len(small) == 1 and small[0] == large[-1] != 1
@@ -43,7 +46,7 @@ def _adds_a_vector(node: Node) -> bool:
 RULE = Rule(
     "bias_addition", __doc__ or "", find,
     title="Biases are added by kernels of their own",
-    action="Give the bias to the product: F.linear, nn.Linear or addmm.",
+    action="Give the bias to the matmul: F.linear, nn.Linear or addmm.",
     snippet="y = torch.nn.functional.linear(x, weight, bias)",
     caveats=("where the result without the bias is needed too, the addition stays",),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.linear.html",

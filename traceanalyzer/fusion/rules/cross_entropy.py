@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator
 
 from traceanalyzer.fusion.rules.base import Match, Rule, generated, sequences, surest
+from traceanalyzer.fusion.rules.matmuls import shape_of
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 
 _CLASSES = 1000
@@ -29,7 +30,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     for pattern in (_FORWARD, _BACKWARD):
         for nodes in sequences(graph, free, pattern):
             softmax = next(node for node in nodes if "log_softmax" in node.name)
-            dims = [size for size in softmax.call.shapes[0] if isinstance(size, int)]
+            dims = shape_of(softmax, 0)
             if len(dims) < 2 or dims[1] < _CLASSES or softmax.cost is None:
                 continue
             first, last = nodes[0].cost, nodes[-1].cost

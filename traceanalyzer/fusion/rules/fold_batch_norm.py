@@ -6,17 +6,23 @@ Instead: fold it into the convolution's weight and bias, once (`torch.nn.utils.f
 Saves: the normalization altogether: a read and a write of the activation.
 
 When not: in training, where its statistics are those of the batch; where another operator stands in
-between.
+between, or reads the convolution's result too.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
+from traceanalyzer.cost.tensors import is_true
 from traceanalyzer.fusion.rules.base import Match, Rule
+from traceanalyzer.fusion.rules.convolutions import is_convolution
+from traceanalyzer.fusion.rules.matmuls import is_trained
 from traceanalyzer.fusion.savings import NOTHING
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
+_MEAN, _TRAINING = 3, 5  # arguments of batch normalizations
+_COLLECTS = re.compile(r"collect_statistics|bn_fw_tr|fw_train", re.IGNORECASE)  # kernels of training
 _NORMS = (
     "native_batch_norm", "cudnn_batch_norm", "miopen_batch_norm", "_native_batch_norm_legit_no_training",
 )  # fmt: skip
@@ -24,18 +30,32 @@ _NORMS = (
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """Each normalization that reads what the convolution before it makes; none where anything is trained."""
-    if any(node.phase in ("backward", "optimizer") for node in graph.nodes):
+    if is_trained(graph):
         return
     for node in graph.nodes:
-        if free(node) and node.name in _NORMS and not _training(node):
+        if free(node) and node.name in _NORMS and not _of_the_batch(graph, node):
             for edge in graph.into.get(node.place, ()):
-                if "conv" in graph.nodes[edge.producer].name:
+                alone = len(graph.out_of[edge.producer]) == 1
+                if alone and _convolves(graph, graph.nodes[edge.producer]):
                     yield Match((node,), edge.tier, NOTHING, bytes_saved=node.bytes)
                     break
 
 
-def _training(node: Node) -> bool:
-    return len(node.call.concrete) > 5 and node.call.concrete[5] in ("True", "true", "1")
+def _convolves(graph: StepGraph, node: Node) -> bool:
+    """A convolution, or the addition of its bias by a kernel of its own."""
+    return is_convolution(node) or "aten::_convolution" in graph.scopes(node)
+
+
+def _of_the_batch(graph: StepGraph, node: Node) -> bool:
+    """Whether its statistics are those of the batch, as in training and of a norm that keeps none."""
+    if node.name == "_native_batch_norm_legit_no_training":
+        return False
+    said = node.call.value(_TRAINING)
+    if said:
+        return is_true(said) or bool(node.call.shapes) and not node.call.dims(_MEAN)
+    row = graph.row_of(node)
+    kernels = row.kernel_names if row is not None else ()
+    return any(_COLLECTS.search(kernel.name) for kernel in kernels)
 
 
 RULE = Rule(

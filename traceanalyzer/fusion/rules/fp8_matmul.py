@@ -1,44 +1,75 @@
-"""Seen: large products in bf16 or fp16, limited by arithmetic, on a device with FP8 peaks.
+"""Seen: large matmuls in bf16 or fp16, limited by arithmetic, on a device with FP8 peaks.
 
-Instead: FP8 products, by torchao, TransformerEngine or `torch._scaled_mm`.
+Instead: FP8 matmuls, by torchao, TransformerEngine or `torch._scaled_mm`.
 
 Saves: at most half of their time, less the casts and the search for scales. No time is predicted.
 
-When not: training that does not converge in FP8; dims that 16 does not divide; small products.
+When not: training that does not converge in FP8; dims that 16 does not divide; matmuls so small that the
+casts take as long as is saved; a model whose matmuls are FP8 already, where the rest was left out on purpose.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 
-from traceanalyzer.fusion.rules.base import Match, Rule, steps
-from traceanalyzer.fusion.step_graph import Free, StepGraph
-from traceanalyzer.records import OpRow
-from traceanalyzer.records.units import duration
+from traceanalyzer.fusion.rules.base import Match, Rule
+from traceanalyzer.fusion.rules.matmuls import (
+    half_matmuls,
+    has_narrow_weights,
+    is_trained,
+    operand_shapes,
+    share_of_busy,
+    time_and_share,
+    time_ns,
+)
+from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
 _SHARE = 0.3  # of busy time: below, converting a model is not worth the trouble
+_ALIGNED = 16  # torch/aten/src/ATen/native/cuda/ScaledBlas.cpp: trailing dims of what _scaled_mm takes
+_CAST_BYTES = 5  # an element: read for its scale, read again, written in FP8
+_NAMES = ("mm", "addmm", "_grouped_mm")
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
-    """One match, without a time, where such products are a large part of busy time."""
-    if not graph.device.peak("matrix", "fp8"):
+    """One match, without a time, where such matmuls are a large part of busy time."""
+    if not graph.device.peak("matrix", "fp8") or has_narrow_weights(graph):
         return
-    rows = [row for row in graph.rows if _large(row)]
-    time = sum(row.attributed_ns for row in rows)
-    if rows and time >= _SHARE * graph.busy_ns:
-        told = f"compute-bound products in half precision take {duration(time / steps(graph))} a step, "
-        told += f"{100 * time / graph.busy_ns:.2g} % of busy time"
-        yield Match((), "T0", evidence=told, where="the whole model")
+    trained = is_trained(graph)
+    large = [
+        node for node, _ in half_matmuls(graph, free, _NAMES, "compute_bound")
+        if _aligned(node, trained) and _worth_casting(graph, node, trained)
+    ]  # fmt: skip
+    if large and share_of_busy(graph, time_ns(large)) >= _SHARE:
+        told = f"compute-bound matmuls in half precision take {time_and_share(graph, large)}"
+        yield Match(tuple(large), "T0", evidence=told, where="the whole model", claims=False)
 
 
-def _large(row: OpRow) -> bool:
-    half = row.precision in ("bf16", "fp16") and row.name in ("aten::mm", "aten::addmm", "aten::_grouped_mm")
-    return half and row.verdict == "compute_bound"
+def _aligned(node: Node, trained: bool) -> bool:
+    """In training every dim is the inner one of some matmul; else the tokens are of none."""
+    shapes = operand_shapes(node)
+    if shapes is None:
+        return False
+    left, right = shapes
+    dims = (*left[-2:], *right[-2:]) if trained else right[-2:]
+    return all(size % _ALIGNED == 0 for size in dims)
+
+
+def _worth_casting(graph: StepGraph, node: Node, trained: bool) -> bool:
+    """Whether the faster arithmetic saves more than the casts take, at the roofs; weights are cast once
+    where they are not trained."""
+    shapes, cost, device = operand_shapes(node), node.cost, graph.device
+    half = device.peak("matrix", cost.precision) if cost else None
+    fp8, bandwidth = device.peak("matrix", "fp8"), device.bandwidth_bytes_per_s
+    if shapes is None or cost is None or not half or not fp8 or not bandwidth:
+        return False
+    cast = prod(shapes[0]) + (prod(shapes[1]) if trained else 0)
+    return cost.flops * (1 / half - 1 / fp8) > _CAST_BYTES * cast / bandwidth
 
 
 RULE = Rule(
     "fp8_matmul", __doc__ or "", find,
-    title="Products in half precision could be FP8",
+    title="Matmuls in half precision could be FP8",
     action="Try FP8 for the large linear layers, with torchao's float8 training or TransformerEngine.",
     snippet="from torchao.float8 import convert_to_float8_training\nconvert_to_float8_training(model)",
     caveats=("convergence must be checked", "no time is predicted: casts and scales take a part of the gain"),

@@ -1,49 +1,59 @@
-"""Seen: several products of one input with weights of their own, as the projections to queries, keys and
+"""Seen: several matmuls of one input with weights of their own, as the projections to queries, keys and
 values are written.
 
-Instead: one product with the weights side by side, its result split.
+Instead: one matmul with the weights side by side, its result split.
 
-Saves: reading the input again for every product but one, a launch each, and more: one larger product fills
-the device better than several small ones. How much of that there is to win no roof tells: no time is
+Saves: reading the input again for every matmul but one, a launch each, and more: one larger matmul fills
+the device better than several small ones. How much of that there is to save no roof tells: no time is
 predicted.
 
-When not: the products are large enough to fill the device, the weights are quantized or shared out over
+When not: the matmuls are large enough to fill the device, the weights are quantized or shared out over
 devices apart, or only some of them are trained.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from math import prod
 
-from traceanalyzer.cost.tensors import itemsize, numel, shape
 from traceanalyzer.fusion.evidence.dataflow import Tensor
 from traceanalyzer.fusion.rules.base import Match, Rule
+from traceanalyzer.fusion.rules.matmuls import OPERANDS, operand_shapes, sizes
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
+from traceanalyzer.records.units import ITEMSIZE
 
-_INPUT = {"mm": 0, "addmm": 1}  # which argument the input is
+_NAMES = ("mm", "addmm")
 _LATER = ("backward", "optimizer", "recompute")
-_FULL = 0.6  # of its roof: a product that reaches so much has nothing to win
-_SHARE = 0.02  # of the step, that such products take
+_FULL = 0.6  # of its roof: a matmul that reaches so much has nothing to save
+_SHARE = 0.02  # of the step, that such matmuls take
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
-    """Each tensor that is proved to be the input of several such products outside of backward."""
+    """Each tensor that is proved to be the input of several such matmuls outside of backward."""
     groups: dict[Tensor, list[Node]] = {}
     for node in graph.nodes:
-        if free(node) and node.name in _INPUT and node.phase not in _LATER and not _fills(graph, node):
-            given = graph.argument_tensors.get((node.place, _INPUT[node.name]))
+        if free(node) and node.name in _NAMES and node.phase not in _LATER and not _fills(graph, node):
+            given = graph.argument_tensors.get((node.place, OPERANDS[node.name][0]))
             if given is not None:
                 groups.setdefault(given, []).append(node)
-    found = [nodes for nodes in groups.values() if len(nodes) > 1]
+    found = [nodes for nodes in groups.values() if _have_own_weights(graph, nodes)]
     if sum(node.time_ns for nodes in found for node in nodes) >= _SHARE * graph.step_ns:
         for nodes in found:
             again = (len(nodes) - 1) * _bytes(nodes[0])
-            told = " and ".join(_said(node) for node in nodes) + " read the same tensor"
-            yield Match(tuple(nodes), "T1", bytes_saved=again, evidence=told)
+            told = " and ".join(sizes(node) for node in nodes) + " read the same tensor"
+            yield Match(tuple(nodes), "T1", bytes_saved=again, evidence=told, claims=False)
+
+
+def _have_own_weights(graph: StepGraph, nodes: Sequence[Node]) -> bool:
+    """Several of one type, of which no two are known to be the same."""
+    weights = [graph.argument_tensors.get((node.place, OPERANDS[node.name][1])) for node in nodes]
+    known = [weight for weight in weights if weight is not None]
+    kinds = {node.call.dtype(OPERANDS[node.name][1]) for node in nodes}
+    return len(nodes) > 1 and len(set(known)) == len(known) and len(kinds) == 1
 
 
 def _fills(graph: StepGraph, node: Node) -> bool:
-    """Whether it reaches so much of its roof that a larger product would reach no more."""
+    """Whether it reaches so much of its roof that a larger matmul would reach no more."""
     device, cost = graph.device, node.cost
     peak = device.peak(cost.engine, cost.precision) if cost else None
     if cost is None or not peak or not device.bandwidth_bytes_per_s:
@@ -53,20 +63,16 @@ def _fills(graph: StepGraph, node: Node) -> bool:
 
 
 def _bytes(node: Node) -> int:
-    return numel(shape(node.call, _INPUT[node.name])) * itemsize(node.call, _INPUT[node.name])
-
-
-def _said(node: Node) -> str:
-    first = _INPUT[node.name]
-    return f"{node.name} {list(shape(node.call, first))} × {list(shape(node.call, first + 1))}"
+    shapes, kind = operand_shapes(node), node.call.dtype(OPERANDS[node.name][0])
+    return prod(shapes[0]) * ITEMSIZE.get(kind or "", 0) if shapes else 0
 
 
 RULE = Rule(
     "merged_linear", __doc__ or "", find,
-    title="Several products of one input run one by one",
-    action="Make one product of them: one linear layer with the weights side by side, its result split.",
+    title="Several matmuls of one input run one by one",
+    action="Make one matmul of them: one linear layer with the weights side by side, its result split.",
     snippet="a, b = both(x).split(widths, dim=-1)  # both: one linear layer, its weights below each other",
-    caveats=("no time is predicted: what a larger product reaches of the peak no roof tells",
+    caveats=("no time is predicted: what a larger matmul reaches of the peak no roof tells",
              "weights of a checkpoint have to be joined once, when it is loaded"),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.Linear.html",
 )  # fmt: skip

@@ -5,7 +5,8 @@ Instead: keep what is expensive to compute and compute again only what is cheap
 
 Saves: at most the time of what is computed again. It costs the memory of what is then kept.
 
-When not: memory is short, and the batch size that checkpointing makes possible is worth more.
+When not: memory is short, and the batch size that checkpointing makes possible is worth more; a selective
+policy keeps what is expensive already, so that no matmul, convolution or attention runs again.
 """
 
 from __future__ import annotations
@@ -23,19 +24,25 @@ _SHARE = 0.01  # of the step
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
-    """One match, without operators: other rules may speed up what is computed again."""
+    """One match; of operators that other rules speed up nothing is counted again."""
     again = [node for node in graph.nodes if node.phase == "recompute"]
-    time = graph.undisturbed_ns(again)
-    if not again or time < _SHARE * graph.step_ns:
+    expensive = [node for node in again if _expensive(node)]
+    if not expensive or graph.undisturbed_ns(again) < _SHARE * graph.step_ns:
         return
-    expensive = graph.undisturbed_ns([node for node in again if _expensive(node)])
     kept = sum(node.cost.write_bytes for node in again if node.cost)
     told = f"{len(again)} operators of the forward pass run again in the backward pass, "
-    told += f"{duration(time)} a step, {duration(expensive)} of it products, convolutions and "
-    told += f"attention; to keep all that they make would take up to {si(kept, 'B')} of memory"
-    low = max(expensive, time / WIDEST)
+    told += f"{duration(graph.undisturbed_ns(again))} per step, {duration(graph.undisturbed_ns(expensive))} "
+    told += "of it matmuls, convolutions and attention; to keep all that they make would take up to "
+    told += f"{si(kept, 'B')} of memory"
+    left = [node for node in again if free(node)]
+    if not left:
+        return
+    time = graph.undisturbed_ns(left)
+    if len(left) < len(again):
+        told += f"; the saving counts {duration(time)} of it, which no other suggestion speeds up"
+    low = max(graph.undisturbed_ns([node for node in left if _expensive(node)]), time / WIDEST)
     saved = Band(low, (low + time) / 2, time)
-    yield Match((), "T0", evidence=told, where="checkpointed modules", saved=saved)
+    yield Match(tuple(left), "T0", evidence=told, where="checkpointed modules", saved=saved)
 
 
 def _expensive(node: Node) -> bool:
@@ -46,12 +53,12 @@ def _expensive(node: Node) -> bool:
 RULE = Rule(
     "recomputation", __doc__ or "", find,
     title="The forward pass is computed a second time",
-    action="Checkpoint only as much as memory asks for: keep products and attention, compute the rest again.",
+    action="Checkpoint only as much as memory asks for: keep matmuls and attention, compute the rest again.",
     snippet="kept = [torch.ops.aten.mm.default, torch.ops.aten.addmm.default, torch.ops.aten.bmm.default,\n"
     "        torch.ops.aten._scaled_dot_product_flash_attention.default]\n"
     "checkpoint(block, x, use_reentrant=False,\n"
     "           context_fn=functools.partial(create_selective_checkpoint_contexts, kept))",
-    caveats=("costs memory: the low end keeps products and attention, the high end everything",
-             "faster kernels in checkpointed modules save a part of the same time"),
+    caveats=("costs memory: the low end keeps matmuls and attention, the high end everything",
+             "what other suggestions save in checkpointed modules is not counted here"),
     docs="https://docs.pytorch.org/docs/stable/checkpoint.html",
 )  # fmt: skip

@@ -1,59 +1,93 @@
-"""Seen: products of fp32 matrices on the vector engine of a device whose matrix engine takes TF32.
+"""Seen: matmuls or convolutions in fp32 on the vector engine of a device whose matrix engine takes TF32.
 
-Instead: `torch.set_float32_matmul_precision("high")`; or half precision under `torch.autocast`.
+Instead: for matmuls `torch.set_float32_matmul_precision("high")`; for convolutions, which that does not
+reach, `torch.backends.cudnn.allow_tf32 = True`, its default; for both half precision under `torch.autocast`.
 
 Saves: most of their time: the matrix engine's TF32 peak is several times the vector peak.
 
-When not: products need more than TF32's 10 bits of mantissa, as in solvers and some losses.
+When not: more than TF32's 10 bits of mantissa are needed, as in solvers and some losses; TF32 is allowed
+already, and the library chose otherwise; depthwise and grouped convolutions, which use no matrix engine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from traceanalyzer.fusion.rules.base import Match, Rule, steps
-from traceanalyzer.fusion.savings import Work, saving
-from traceanalyzer.fusion.step_graph import Free, StepGraph
-from traceanalyzer.records import Band, OpRow
+from traceanalyzer.cost.kernel_names import tf32_of
+from traceanalyzer.fusion.rules.base import Match, Rule
+from traceanalyzer.fusion.rules.convolutions import allows_tf32, is_convolution, is_grouped
+from traceanalyzer.fusion.rules.matmuls import OPERANDS, share_of_busy, time_ns
+from traceanalyzer.fusion.savings import Work, added, saving
+from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
+from traceanalyzer.records import Band
 from traceanalyzer.records.units import duration
 
 _SHARE = 0.02  # of busy time
+_FLOATS = ("fp64", "bf16", "fp16", "complex64", "complex128")
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
-    """One match for all such rows that arithmetic limits."""
-    device = graph.device
-    if device.kind != "gpu" or not device.peak("matrix", "tf32"):
+    """One match for all such matmuls and one for all such convolutions, where arithmetic limits them."""
+    if not graph.on_gpu or not graph.device.peak("matrix", "tf32"):
         return
-    rows = [row for row in graph.rows if _slow(row)]
-    time = sum(row.attributed_ns for row in rows)
-    if time < _SHARE * graph.busy_ns:
+    slow = [node for node in graph.nodes if free(node) and _slow(graph, node)]
+    matmuls = [node for node in slow if node.name in OPERANDS]
+    if not _matmuls_allowed(graph):
+        yield from _match(graph, matmuls, "matmuls", _MATMULS, "")
+    convolutions = [node for node in slow if is_convolution(node) and not is_grouped(node)]
+    if allows_tf32(graph) is False:
+        yield from _match(graph, convolutions, "convolutions", _CONVOLUTIONS, _ALLOW)
+
+
+def _slow(graph: StepGraph, node: Node) -> bool:
+    """In fp32 throughout, and limited by the vector engine."""
+    row = graph.row_of(node)
+    kinds = [kind for _, _, kind, _ in node.call.tensors() if kind is not None]
+    if row is None or node.cost is None or "fp32" not in kinds or any(kind in _FLOATS for kind in kinds):
+        return False
+    on_vector = row.engine == "vector" and row.precision == "fp32" and node.cost.engine == "matrix"
+    return on_vector and row.verdict == "compute_bound"
+
+
+def _matmuls_allowed(graph: StepGraph) -> bool:
+    """Whether the recording says that TF32 is on, or a matmul ran in it: the setting holds for all."""
+    if graph.recording is not None and graph.recording.tf32:
+        return True
+    rows = (graph.row_of(node) for node in graph.nodes if node.name in OPERANDS)
+    kernels = {kernel.name for row in rows if row is not None for kernel in row.kernel_names}
+    return any(tf32_of(name) for name in kernels)
+
+
+def _match(graph: StepGraph, nodes: Sequence[Node], kind: str, action: str, snippet: str) -> Iterator[Match]:
+    if not nodes or share_of_busy(graph, time_ns(nodes)) < _SHARE:
         return
-    count = steps(graph)
-    parts = []
-    for row in rows:
-        moved = (row.read_bytes or 0) + (row.write_bytes or 0)
-        after = Work(moved // count, matrix=(("tf32", (row.flops or 0) // count),))
-        parts.append(saving(row.attributed_ns / count, after, device, graph.floor_ns))
-    known = [part for part in parts if part is not None]
-    low, mid, high = (sum(getattr(part, end) for part in known) for end in ("low", "mid", "high"))
-    calls = sum(row.calls for row in rows)
-    largest = max(rows, key=lambda row: row.attributed_ns)
-    told = f"{calls // count} products a step in fp32 on the vector engine, {duration(time / count)}; the "
-    told += f"largest: {largest.name} {largest.input_dims}"
-    yield Match((), "T0", saved=Band(low, mid, high), evidence=told, where="the whole model")
+    bands = [_saving(graph, node) for node in nodes]
+    known = [band for band in bands if band is not None]
+    if len(known) < len(bands):
+        return
+    largest = max(nodes, key=lambda node: node.time_ns)
+    told = f"{len(nodes)} {kind} per step in fp32 on the vector engine, {duration(time_ns(nodes))}; the "
+    told += f"largest: {largest.call.name} {largest.call.shapes}"
+    yield Match(
+        tuple(nodes), "T0", saved=added(known), evidence=told, where=f"the {kind}", action=action,
+        snippet=snippet,
+    )  # fmt: skip
 
 
-def _slow(row: OpRow) -> bool:
-    vector = row.engine == "vector" and row.precision == "fp32"
-    return vector and row.operator_class == "tensor_contraction" and row.verdict == "compute_bound"
+def _saving(graph: StepGraph, node: Node) -> Band | None:
+    after = Work(node.bytes, matrix=(("tf32", node.cost.flops if node.cost else 0),))
+    return saving(node.time_ns, after, graph.device, graph.floor_ns)
 
+
+_MATMULS = "Allow TF32 for matmuls, or run them in bf16 under autocast."
+_CONVOLUTIONS = "Allow TF32 for convolutions, which is the default, or run them in bf16 under autocast."
+_ALLOW = "torch.backends.cudnn.allow_tf32 = True"
 
 RULE = Rule(
     "tf32_products", __doc__ or "", find,
-    title="fp32 products do not use the matrix engine",
-    action="Allow TF32 for them, or run them in bf16 under autocast.",
+    title="fp32 matmuls or convolutions do not use the matrix engine",
+    action=_MATMULS,
     snippet="torch.set_float32_matmul_precision(\"high\")",
     caveats=("TF32 keeps 10 bits of the mantissa: check the loss curve",),
-    docs="https://docs.pytorch.org/docs/stable/generated/torch.set_float32_matmul_precision.html",
+    docs="https://docs.pytorch.org/docs/stable/notes/cuda.html",
 )  # fmt: skip

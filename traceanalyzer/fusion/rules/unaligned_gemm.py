@@ -1,10 +1,12 @@
-"""Seen: product kernels for operands whose rows do not start at multiples of 16 bytes (`align1`, `align2`).
+"""Seen: matmul kernels for operands whose rows do not start at multiples of 16 bytes (`align1`, `align2`),
+because a dimension is odd.
 
 Instead: pad the odd dimension to a multiple of 8 elements: vocabulary, heads, tokens.
 
 Saves: nothing in bytes; aligned kernels load wider and run faster. No time is predicted.
 
-When not: padding adds more work than alignment saves, or changes results that nobody masks.
+When not: padding adds more work than alignment saves, or changes results that nobody masks; every dimension
+is a multiple already, and the tensor begins at an odd place.
 """
 
 from __future__ import annotations
@@ -12,40 +14,70 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from traceanalyzer.fusion.rules.base import Match, Rule, steps
-from traceanalyzer.fusion.step_graph import Free, StepGraph
-from traceanalyzer.records import OpRow
-from traceanalyzer.records.units import duration
+from traceanalyzer.fusion.rules.base import Match, Rule
+from traceanalyzer.fusion.rules.matmuls import OPERANDS, operand_shapes, sizes, time_ns
+from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
+from traceanalyzer.records.units import ITEMSIZE, duration, percent
 
-_ODD = re.compile(r"align[124](?!\d)")
-_SHARE = 0.02  # of the window
+_ALIGN = re.compile(r"align(\d+)")
+_VECTOR = re.compile(r"simt", re.IGNORECASE)  # loads elements one by one, whatever the rows
+_ACCESS = 16  # bytes of the widest load
+_SHARE = 0.02  # of the step
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
-    """One match, without a time, for all such products that no other suggestion replaces."""
-    replaced = {(node.call.name, node.call.shapes) for node in graph.nodes if not free(node)}
-    odd = [row for row in graph.rows if _odd(row)]
-    rows = [row for row in odd if (row.name, row.input_dims) not in replaced]
-    time = sum(row.attributed_ns for row in rows)
-    if rows and time >= _SHARE * graph.window_ns:
-        largest = max(rows, key=lambda row: row.attributed_ns)
-        told = f"{duration(time / steps(graph))} a step in such kernels; the largest: {largest.name} "
-        told += f"{largest.input_dims}"
-        if largest.efficiency is not None:
-            told += f" at {100 * largest.efficiency:.2g} % of its roof"
-        yield Match((), "T0", evidence=told, where=largest.module or largest.name)
+    """One match, without a time, for all such matmuls that no other suggestion replaces."""
+    nodes = [node for node in graph.nodes if free(node) and node.name in OPERANDS and _unaligned(graph, node)]
+    time = time_ns(nodes)
+    if nodes and time >= _SHARE * graph.step_ns:
+        largest = max(nodes, key=lambda node: node.time_ns)
+        row = graph.row_of(largest)
+        told = f"{duration(time)} per step in such kernels; the largest: {sizes(largest)}, of which "
+        told += f"{' and '.join(map(str, _odd(largest)))} is no multiple of {_elements(largest)}"
+        if row is not None and row.efficiency is not None:
+            told += f", at {percent(row.efficiency)} of its roof"
+        where = largest.module or largest.call.name
+        yield Match(tuple(nodes), "T0", evidence=told, where=where, claims=False)
 
 
-def _odd(row: OpRow) -> bool:
-    contraction = row.operator_class == "tensor_contraction"
-    longest = row.kernel_names[0].name if row.kernel_names else ""
-    wide = row.input_types is not None and not any(kind == "float" for kind in row.input_types)
-    return contraction and wide and _ODD.search(longest) is not None
+def _unaligned(graph: StepGraph, node: Node) -> bool:
+    """Whether its longest kernel is made for such rows, and one of its sizes is why."""
+    row, full = graph.row_of(node), _elements(node)
+    longest = row.kernel_names[0].name if row is not None and row.kernel_names else ""
+    made_for = _ALIGN.search(longest)
+    if made_for is None or full is None or _VECTOR.search(longest):
+        return False
+    return int(made_for[1]) < full and bool(_odd(node))
+
+
+def _elements(node: Node) -> int | None:
+    """How many of them the widest load takes; None of fp32 and fp64."""
+    kind = node.call.dtype(OPERANDS[node.name][0])
+    size = ITEMSIZE.get(kind or "", 4)
+    return _ACCESS // size if size < 4 else None
+
+
+def _odd(node: Node) -> list[int]:
+    """Sizes of the dimensions along which memory runs that are no multiple of what a load takes."""
+    shapes, full = operand_shapes(node), _elements(node)
+    if shapes is None or full is None:
+        return []
+    left, right = shapes
+    along = [
+        dims[-1] if _by_rows(node, argument) else dims[-2]
+        for dims, argument in zip(shapes, OPERANDS[node.name], strict=True)
+    ]
+    return sorted({size for size in (*along, right[-1]) if size % full})
+
+
+def _by_rows(node: Node, argument: int) -> bool:
+    strides = node.call.strides(argument)
+    return len(strides) < 2 or strides[-1] == 1 or strides[-2] != 1
 
 
 RULE = Rule(
     "unaligned_gemm", __doc__ or "", find,
-    title="Products run on kernels for misaligned rows",
+    title="Matmuls run on kernels for misaligned rows",
     action="Pad the odd dimension to a multiple of 8 elements.",
     snippet="",
     caveats=("padded rows need a mask, and add work of their own",),

@@ -1,109 +1,151 @@
-"""Seen: attention written out: a batched product, scaling and masking, softmax, dropout, a second product.
+"""Seen: attention written out: a batched matmul, scaling and masking, softmax, dropout, a second matmul; and
+the backward pass of such a one.
 
 Instead: `torch.nn.functional.scaled_dot_product_attention`, whose kernel never writes the scores to
 memory.
 
 Saves: every pass over the scores, tokens by tokens for each head; backward too, where it is recorded.
 
-When not: the attention weights themselves are returned, or changed in a way the function has no argument
-for: FlexAttention takes such changes; in fp32 without TF32, or with more than 256 channels a head, the
-fast kernels do not apply; for up to about 128 tokens the scores fit a cache, and there is little to save.
+When not: the attention weights themselves are returned, used elsewhere, or changed in a way the function has
+no argument for: FlexAttention takes such changes; in fp32 without TF32, in fp64 or with more than 256
+channels a head, the fast kernels do not apply; for up to about 128 tokens the scores fit a cache, and there is
+little to save.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from math import prod
 
-from traceanalyzer.cost.tensors import itemsize, numel, shape
 from traceanalyzer.fusion.regions import RANDOM
 from traceanalyzer.fusion.rules.base import Match, Rule, runs, surest
+from traceanalyzer.fusion.rules.differentiated import forward_of
+from traceanalyzer.fusion.rules.matmuls import OPERANDS, operand_shapes, shape_of
 from traceanalyzer.fusion.savings import SPECIAL_FLOPS, Work
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
+from traceanalyzer.records.units import ITEMSIZE
 
-_PRODUCTS = ("bmm", "baddbmm")
-_NEAR = 12  # operators between a product and the softmax: scaling, a mask and how it is made, dropout, casts
+_MATMULS = ("bmm", "baddbmm")
+_NEAR = 12  # operators between a matmul and the softmax: scaling, a mask and how it is made, dropout, casts
+_CHANNELS = 256  # a head: torch/aten/src/ATen/native/transformers/cuda/sdp_utils.cpp
+_FUNCTIONS = ("scaled_dot_product", "multi_head_attention", "transformer_encoder_layer")
+"""Operators whose attention is the library's, whatever they make of it."""
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
-    """Forward and backward passes, each a match, where softmax works on what a product makes."""
+    """Forward passes, where softmax works on what a matmul makes; and the backward pass of each."""
+    forward = [found for found in softmaxes(graph, free, backward=False) if _is_written_out(graph, *found)]
+    matches = {softmax.row: attention(graph, nodes, False) for softmax, nodes in forward}
+    known = {row: match for row, match in matches.items() if match is not None}
+    yield from known.values()
+    yield from backward_of(graph, free, known)
+
+
+def softmaxes(graph: StepGraph, free: Free, *, backward: bool) -> Iterator[tuple[Node, Sequence[Node]]]:
+    """Each softmax between matmuls, with all from the first of these to the last."""
+    names = ("_softmax_backward_data",) if backward else ("_softmax", "_safe_softmax")
     for run in runs(graph, free):
         for at, node in enumerate(run):
-            backward = node.name == "_softmax_backward_data"
-            if not backward and node.name not in ("_softmax", "_safe_softmax"):
-                continue
-            nodes = _around(run, at, products=2 if backward else 1)
-            called = any("scaled_dot_product" in scope for scope in graph.scopes(node))
-            found = attention(graph, nodes, backward) if nodes and not called else None
-            if found is not None:
-                yield found
+            if node.name in names:
+                nodes = _around(run, at, matmuls=2 if backward else 1)
+                if nodes:
+                    yield node, nodes
 
 
-def _around(run: Sequence[Node], at: int, products: int) -> Sequence[Node]:
-    """From so many products before the softmax to as many behind it; nothing else opaque may lie between."""
-    before = _products(run[max(0, at - _NEAR) : at][::-1], products)
-    behind = _products(run[at + 1 : at + 1 + _NEAR], products)
+def backward_of(graph: StepGraph, free: Free, forward: Mapping[int, Match]) -> Iterator[Match]:
+    """The backward passes of matches, which are by the row of their softmax in Trace.ops.
+
+    By itself a backward pass does not tell who wrote it: the scope of the function and the dropout are in
+    the forward pass.
+    """
+    parent = graph.trace.ops.parent
+    rows = {
+        row: node.row for node in graph.nodes if node.row in forward for row in (parent[node.row], node.row)
+    }
+    for softmax, nodes in softmaxes(graph, free, backward=True):
+        row = forward_of(graph, softmax)
+        match = forward.get(rows.get(row, -1)) if row is not None else None
+        found = attention(graph, nodes, True) if match is not None else None
+        if match is not None and found is not None:
+            yield replace(found, tier="T0" if match.tier == "T0" else max(found.tier, match.tier))
+
+
+def _is_written_out(graph: StepGraph, softmax: Node, nodes: Sequence[Node]) -> bool:
+    """Whether no library's attention called it, and nobody else needs its weights."""
+    called = any(word in scope for scope in graph.scopes(softmax) for word in _FUNCTIONS)
+    inside = {node.place for node in nodes}
+    readers = [
+        graph.nodes[edge.consumer] for node in nodes[nodes.index(softmax) : -1]
+        for edge in graph.out_of.get(node.place, ())
+    ]  # fmt: skip
+    return not called and all(each.place in inside or each.phase == "backward" for each in readers)
+
+
+def _around(run: Sequence[Node], at: int, matmuls: int) -> Sequence[Node]:
+    """From so many matmuls before the softmax to as many behind it; nothing else opaque may lie between."""
+    before = _reach(run[max(0, at - _NEAR) : at][::-1], matmuls)
+    behind = _reach(run[at + 1 : at + 1 + _NEAR], matmuls)
     return run[at - before : at + behind + 1] if before and behind else ()
 
 
-def _products(nodes: Sequence[Node], wanted: int) -> int:
-    """How many nodes it takes to have met so many products; 0 where another opaque operator comes first."""
+def _reach(nodes: Sequence[Node], wanted: int) -> int:
+    """How many nodes it takes to have met so many matmuls; 0 where another opaque operator comes first."""
     met = 0
     for count, node in enumerate(nodes, 1):
-        met += node.name in _PRODUCTS
+        met += node.name in _MATMULS
         if met == wanted:
             return count
-        if node.name not in _PRODUCTS and node.fusible == "opaque":
+        if node.name not in _MATMULS and node.fusible == "opaque":
             return 0
     return 0
 
 
 def attention(graph: StepGraph, nodes: Sequence[Node], is_backward: bool) -> Match | None:
-    """None where the sizes do not tell of attention."""
-    products = [node for node in nodes if node.name in _PRODUCTS]
+    """None where the sizes do not tell of attention, or no fast kernel takes it."""
+    matmuls = [node for node in nodes if node.name in _MATMULS]
     softmax = next(node for node in nodes if "softmax" in node.name)
-    scores = _elements(softmax)
+    scores = prod(shape_of(softmax, 0) or (0,))
     if graph.trace.on_cpu and any(node.name in RANDOM for node in nodes):
         return None  # its kernel for CPUs takes no dropout: ATen/native/transformers/sdp_utils_cpp.cpp
-    if not scores or any(node.cost is None or _parts(node).count(scores) != 1 for node in products):
+    parts = [_parts(node) for node in matmuls]
+    if not scores or any(sizes.count(scores) != 1 for sizes in parts):
         return None
-    once = sum(node.cost.flops for node in products if node.cost)
-    # Every product reads or writes the scores once; what else it moves are queries, keys, values, results
-    # and their gradients: products over tokens and channels, known from the sizes of the other operands.
-    outer = sum(_not_scores(node, scores) for node in products)
-    precision = products[0].cost.precision if products[0].cost else "fp32"
-    flops = once * 5 // 4 if is_backward else once  # the scores are computed again
+    if graph.on_gpu and not all(_is_taken(node, shape_of(softmax, 0)) for node in matmuls):
+        return None
+    # Every matmul reads or writes the scores once; what else it moves are queries, keys, values, results
+    # and their gradients: tensors over tokens and channels, known from the sizes of the other operands.
+    outer = sum(
+        size * ITEMSIZE.get(node.call.dtype(OPERANDS[node.name][0]) or "", 4)
+        for node, sizes in zip(matmuls, parts, strict=True) for size in sizes if size != scores
+    )  # fmt: skip
     before = sum(node.bytes for node in nodes)
+    if outer >= before:
+        return None
+    once = sum(node.cost.flops for node in matmuls if node.cost)
+    flops = once * 5 // 4 if is_backward else once  # the scores are computed again
+    precision = matmuls[0].cost.precision if matmuls[0].cost else "fp32"
     after = Work(
         outer, 2 if is_backward else 1, is_backward, ((precision, flops),), scores * SPECIAL_FLOPS["exp"],
         share=outer / before,
     )  # fmt: skip  # gradients need the exponentials again
-    if outer >= before:
-        return None
     return Match(tuple(nodes), surest(graph, nodes), after, bytes_saved=before - outer)
 
 
-def _elements(node: Node) -> int:
-    dims = node.call.shapes[0] if node.call.shapes else ()
-    count = 1
-    for size in dims:
-        count *= size if isinstance(size, int) else 0
-    return count if dims else 0
-
-
-def _not_scores(node: Node, scores: int) -> int:
-    """Bytes of a product's operands and result that are not the scores."""
-    return sum(size for size in _parts(node) if size != scores) * itemsize(node.call, _first(node))
-
-
 def _parts(node: Node) -> list[int]:
-    """Elements of both operands and of the result."""
-    a, b = shape(node.call, _first(node)), shape(node.call, _first(node) + 1)
-    return [numel(a), numel(b), a[0] * a[1] * b[2]]
+    """Elements of both operands and of the result; none of a matmul without sizes or a price."""
+    shapes = operand_shapes(node)
+    if shapes is None or node.cost is None or len(shapes[0]) != 3 or len(shapes[1]) != 3:
+        return []
+    (batch, rows, inner), (_, _, columns) = shapes
+    return [batch * rows * inner, batch * inner * columns, batch * rows * columns]
 
 
-def _first(node: Node) -> int:
-    """Which argument is the left operand."""
-    return 1 if node.name == "baddbmm" else 0
+def _is_taken(node: Node, scores: Sequence[int]) -> bool:
+    """Whether a fast kernel for GPUs takes the type, and as many channels: what is left of its sizes."""
+    (_, rows, inner), (_, _, columns) = operand_shapes(node) or ((0, 0, 0), (0, 0, 0))
+    channels = rows * inner * columns // max(1, prod(scores[-2:]))
+    return channels <= _CHANNELS and node.call.dtype(OPERANDS[node.name][0]) != "fp64"
 
 
 RULE = Rule(
