@@ -41,10 +41,12 @@ def suggestions(found: StepGraph) -> tuple[Suggestion, ...]:
 
 def applied(found: StepGraph) -> Iterator[tuple[Rule, list[Match]]]:
     """Each rule with the places where it applies; none claims an operator of another's."""
-    taken = {node.place for node in found.nodes if found.compiled(node)}
+    compiled = {node.place for node in found.nodes if found.compiled(node)}
+    claimed: set[int] = set()
     for rule in RULES:
+        taken = claimed if rule.concerns_compiled else claimed | compiled
         matches = list(rule.find(found, partial(_free, frozenset(taken))))
-        taken |= {node.place for match in matches if match.claims for node in match.nodes}
+        claimed |= {node.place for match in matches if match.claims for node in match.nodes}
         yield rule, matches
 
 

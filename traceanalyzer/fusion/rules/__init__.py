@@ -2,7 +2,7 @@
 
 First what replaces several operators at once (attention, optimizers, losses, norms); then what changes how
 single ones run (TF32, layouts); those that predict no time claim nothing that a later one counts; the chains
-that a compiler makes one kernel of take what is left, and recomputation counts only what nobody else does.
+that a compiler makes one kernel of take what is left; recomputation counts what none of these speeds up.
 
 A new rule is a new file with a RULE in it, imported and listed here.
 """
@@ -75,8 +75,8 @@ RULES: tuple[Rule, ...] = (
     quantized_weights.RULE,
     layout_copies.RULE,
     pointwise_chain.RULE,
-    activation_epilogue.RULE,
     recomputation.RULE,
+    activation_epilogue.RULE,
     launch_bound.RULE,
     synchronisation.RULE,
     exposed_communication.RULE,

@@ -62,6 +62,7 @@ class Rule:
     caveats: tuple[str, ...] = field(default=())
     replacement: Replacement = "nothing"
     fixed_by_compiling_module: bool = False  # compiling the module that holds it is all of its remedy
+    concerns_compiled: bool = False  # applies to kernels of libraries too that compiled code calls
 
     def part(self, heading: str) -> str:
         """The text of one paragraph of `doc`."""

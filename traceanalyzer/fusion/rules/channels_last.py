@@ -73,4 +73,5 @@ RULE = Rule(
     "x = x.to(memory_format=torch.channels_last)",
     caveats=("every operator in between must support the layout",),
     docs="https://docs.pytorch.org/tutorials/intermediate/memory_format_tutorial.html",
+    concerns_compiled=True,
 )  # fmt: skip

@@ -74,4 +74,5 @@ RULE = Rule(
     snippet="from torchao.float8 import convert_to_float8_training\nconvert_to_float8_training(model)",
     caveats=("convergence must be checked", "no time is predicted: casts and scales take a part of the gain"),
     docs="https://docs.pytorch.org/ao/stable/",
+    concerns_compiled=True,
 )  # fmt: skip

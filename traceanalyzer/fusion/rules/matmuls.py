@@ -8,6 +8,7 @@ from math import prod
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 from traceanalyzer.records import OpRow, Shape, Verdict
 from traceanalyzer.records.units import duration, percent
+from traceanalyzer.roofline.attribution import union_ns
 
 OPERANDS = {
     "mm": (0, 1), "addmm": (1, 2), "_addmm_activation": (1, 2), "bmm": (0, 1), "baddbmm": (1, 2),
@@ -85,9 +86,18 @@ def time_ns(nodes: Sequence[Node]) -> int:
 
 
 def share_of_busy(graph: StepGraph, ns: float) -> float:
-    """Of a step's busy time; kernels that run side by side take more than there is."""
-    busy = graph.busy_ns / graph.step_count
+    """Of the busy time of the step that the graph is of; kernels that run side by side take more."""
+    busy = _busy_ns(graph)
     return min(1.0, ns / busy) if busy else 0.0
+
+
+def _busy_ns(graph: StepGraph) -> float:
+    """In which anything runs that this step launched; on a CPU that of an average step."""
+    kernels = graph.trace.kernels
+    mine = (kernels.launch_ns >= graph.step.start_ns) & (kernels.launch_ns < graph.step.end_ns)
+    if graph.trace.on_cpu or not mine.any():
+        return graph.busy_ns / graph.step_count
+    return union_ns(kernels.start_ns[mine], kernels.end_ns[mine])
 
 
 def time_and_share(graph: StepGraph, nodes: Sequence[Node]) -> str:

@@ -70,4 +70,5 @@ RULE = Rule(
     "quantize_(model, Int8WeightOnlyConfig())\nmodel = torch.compile(model)",
     caveats=("accuracy must be checked", "kernels for small batches decide how much of the half is won"),
     docs="https://docs.pytorch.org/ao/stable/",
+    concerns_compiled=True,
 )  # fmt: skip

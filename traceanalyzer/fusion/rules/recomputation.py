@@ -61,4 +61,5 @@ RULE = Rule(
     caveats=("costs memory: the low end keeps matmuls and attention, the high end everything",
              "what other suggestions save in checkpointed modules is not counted here"),
     docs="https://docs.pytorch.org/docs/stable/checkpoint.html",
+    concerns_compiled=True,
 )  # fmt: skip

@@ -62,4 +62,5 @@ RULE = Rule(
     snippet="layer.weight = torch.nn.Parameter(torch.sparse.to_sparse_semi_structured(layer.weight))",
     caveats=("accuracy must be checked", "no time is predicted: the gain depends on sizes and kernels"),
     docs="https://docs.pytorch.org/docs/stable/sparse.html",
+    concerns_compiled=True,
 )  # fmt: skip

@@ -90,4 +90,5 @@ RULE = Rule(
     snippet="torch.set_float32_matmul_precision(\"high\")",
     caveats=("TF32 keeps 10 bits of the mantissa: check the loss curve",),
     docs="https://docs.pytorch.org/docs/stable/notes/cuda.html",
+    concerns_compiled=True,
 )  # fmt: skip

@@ -82,4 +82,5 @@ RULE = Rule(
     snippet="",
     caveats=("padded rows need a mask, and add work of their own",),
     docs="https://docs.nvidia.com/deeplearning/performance/dl-performance-matrix-multiplication/",
+    concerns_compiled=True,
 )  # fmt: skip

@@ -8,8 +8,8 @@ Saves: every pass over the scores, tokens by tokens for each head; backward too,
 
 When not: the attention weights themselves are returned, used elsewhere, or changed in a way the function has
 no argument for: FlexAttention takes such changes; in fp32 without TF32, in fp64 or with more than 256
-channels a head, the fast kernels do not apply; for up to about 128 tokens the scores fit a cache, and there is
-little to save.
+channels a head, the fast kernels do not apply; for up to about 128 tokens the scores fit a cache, and there
+is little to save.
 """
 
 from __future__ import annotations
