@@ -54,6 +54,7 @@ def test_amsgrad_has_one_state_more() -> None:
 def test_sgd_has_a_state_with_momentum_only(items: tuple[Item, ...], passes: int) -> None:
     (match,) = fused(step("SGD", *items))
     assert match.after is not None and match.after.bytes == passes * P
+    assert "torch.optim.SGD(" in match.snippet and "fused=True" in match.snippet
 
 
 @pytest.mark.parametrize("item", [

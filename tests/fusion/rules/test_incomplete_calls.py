@@ -18,19 +18,24 @@ from traceanalyzer.records import OpCall
 from traceanalyzer.roofline.judge import judge
 from traceanalyzer.trace import select_window
 
-X, W, BATCHED, IMAGES = (2048, 1024), (1024, 1024), (16, 512, 512), (8, 64, 32, 32)
+X, W, IMAGES, SCORES = (2048, 1024), (1024, 1024), (8, 64, 32, 32), (16, 512, 512)
+ATTENTION = (
+    op("bmm", (16, 512, 64), (16, 64, 512)), op("div", SCORES, ()),
+    op("_softmax", SCORES, (), (), concrete=("", "-1", "False")), op("bmm", SCORES, (16, 512, 64)),
+)  # fmt: skip
 FLAT = (524288, 64, 32768, 1)
 PARAMETERS = (W, W)
 ITEMS = (
-    # a layer of many kinds
-    inside("scaled_dot_product_attention", op("bmm", BATCHED, BATCHED), op("_softmax", BATCHED, (), ())),
-    op("bmm", BATCHED, BATCHED), op("div", BATCHED, ()), op("_softmax", BATCHED, (), ()),
-    op("bmm", BATCHED, BATCHED),
+    # a forward pass of many kinds of layers, which begins with the one that is numbered
+    forward(op("mm", X, W), 3),
+    inside("scaled_dot_product_attention", *ATTENTION), *ATTENTION,
     op("mm", X, W, dtypes="bf16"), op("mm", X, W, dtypes="bf16"), op("add", X, (1024,), ()),
     op("mm", X, W, kernel="sgemm_align1"), op("silu", X), op("mm", X, W), op("mul", X, X), op("gelu", X),
-    op("copy_", X, X, (), dtypes=("fp32", "bf16", None)), op("pow", X, ()), op("mean", X, (), (), ()),
-    op("add", (2048, 1), (), ()), op("rsqrt", (2048, 1)), op("mul", X, (2048, 1)),
-    op("mul", X, W), op("neg", (2048, 512)), op("cat", ((2048, 512), (2048, 512)), ()), op("mul", X, W),
+    *(op("copy_", X, X, (), dtypes=("fp32", "bf16", None)) for _ in range(2)), op("pow", X, ()),
+    op("mean", X, (), (), (), concrete=("", "[-1]", "True", "")), op("add", (2048, 1), (), ()),
+    op("rsqrt", (2048, 1)), op("mul", X, (2048, 1)), op("mul", X, (1024,)), op("mul", X, (1024,)),
+    op("neg", (2048, 512)), op("cat", ((2048, 512), (2048, 512)), (), concrete=("", "-1")),
+    op("mul", X, (1024,)),
     op("add", X, X, ()), op("native_layer_norm", X, (), (1024,), (1024,), ()),
     op("native_dropout", X, (), ()), op("relu", X),
     inside("contiguous", op("clone", (8, 512, 16, 64), (), strides=(FLAT, ()), concrete=("", "0"))),
@@ -107,9 +112,9 @@ def everything_free(node: Node) -> bool:
     return True
 
 
-def test_the_step_gives_most_rules_something_to_find() -> None:
+def test_the_step_gives_many_rules_something_to_find() -> None:
     found = [rule.name for rule in RULES if list(rule.find(whole(True), everything_free))]
-    assert len(found) > len(RULES) / 2, found
+    assert len(found) > len(RULES) / 2, set(rule.name for rule in RULES) - set(found)
 
 
 @pytest.mark.parametrize("field", STRIPPED)

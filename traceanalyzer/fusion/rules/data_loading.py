@@ -18,34 +18,31 @@ from traceanalyzer.fusion.step_graph import Free, StepGraph
 from traceanalyzer.records import Band
 
 _SHARE = 0.02  # of the window
-# Names that torch/utils/data/dataloader.py gives to fetching a batch.
-_LOADERS = {
-    "enumerate(DataLoader)#_SingleProcessDataLoaderIter": "the loader has no workers",
-    "enumerate(DataLoader)#_MultiProcessingDataLoaderIter": "the loader has workers already, too few or too "
-    "slow ones",
-}
+_LOADER = "enumerate(DataLoader)#"  # torch/utils/data/dataloader.py names the fetching of a batch so
+_WITHOUT_WORKERS = f"{_LOADER}_SingleProcess"
+_MORE = "Give the DataLoader more workers, or make what they do cheaper: the loader has some already."
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where the wait is a visible part of the window."""
     ns, share = idle_per_step(graph, "data_loading")
-    if share >= _SHARE:
-        evidence = "; ".join([wait_evidence(ns, share), *_workers(graph)])
-        yield Match((), "T3", saved=Band(0.0, ns, ns), evidence=evidence, where="the whole step")
-
-
-def _workers(graph: StepGraph) -> list[str]:
-    """What the names of the loaders say; nothing where they differ."""
-    said = {
-        words for name in graph.trace.names for loader, words in _LOADERS.items() if name.startswith(loader)
-    }  # fmt: skip
-    return list(said) if len(said) == 1 else []
+    if share < _SHARE:
+        return
+    evidence, action, snippet = wait_evidence(ns, share), "", ""
+    loaders = [name for name in graph.trace.names if name.startswith(_LOADER)]
+    if all(name.startswith(_WITHOUT_WORKERS) for name in loaders):
+        evidence += "; the loader has no workers"
+    elif all("_MultiProcessing" in name for name in loaders):
+        evidence += "; the loader has workers already"
+        action, snippet = _MORE, "loader = DataLoader(data, num_workers=16, prefetch_factor=4)"
+    yield Match((), "T3", saved=Band(0.0, ns, ns), evidence=evidence, where="the whole step",
+                action=action, snippet=snippet)  # fmt: skip
 
 
 RULE = Rule(
     "data_loading", __doc__ or "", find,
     title="The device waits for the next batch",
-    action="Load batches in worker processes, or in more of them, and keep the workers between epochs.",
+    action="Give the DataLoader workers, and keep them between epochs.",
     snippet="loader = DataLoader(data, num_workers=8, persistent_workers=True)",
     caveats=("as many workers as the host has cores to spare",),
     docs="https://docs.pytorch.org/docs/stable/data.html",

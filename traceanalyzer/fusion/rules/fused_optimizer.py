@@ -22,6 +22,7 @@ from traceanalyzer.fusion.rules.base import Match, Rule
 from traceanalyzer.fusion.savings import Work
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
+_SNIPPET = "optimizer = torch.optim.{name}(model.parameters(), lr=lr, fused=True)"
 _STEP = re.compile(r"Optimizer\.step#(\w+)\.step")
 # Tensors read and written per parameter: torch/optim: adamw, sgd with and without momentum, adagrad.
 _PASSES = {"Adam": 7, "AdamW": 7, "SGD": 5, "Adagrad": 5}
@@ -82,7 +83,8 @@ def _match(name: str, nodes: Sequence[Node]) -> Iterator[Match]:
     before = sum(node.bytes for node in nodes)
     after = Work(passes * parameters, share=passes * parameters / max(_traffic(nodes), 1))
     if before > after.bytes:
-        yield Match(tuple(nodes), "T0", after, bytes_saved=before - after.bytes, where=f"optimizer {name}")
+        yield Match(tuple(nodes), "T0", after, bytes_saved=before - after.bytes, where=f"optimizer {name}",
+                    snippet=_SNIPPET.format(name=name))  # fmt: skip
 
 
 def _traffic(nodes: Sequence[Node]) -> int:
@@ -109,7 +111,7 @@ RULE = Rule(
     "fused_optimizer", __doc__ or "", find,
     title="The optimizer reads and writes its states in many passes",
     action="Pass fused=True to the optimizer.",
-    snippet="optimizer = torch.optim.AdamW(model.parameters(), lr=lr, fused=True)",
+    snippet=_SNIPPET.format(name="AdamW"),
     caveats=("all parameters must be floating-point tensors and all gradients dense",
              "a GradScaler passes its scale to the fused kernel: unscale before clipping as before"),
     docs="https://docs.pytorch.org/docs/stable/optim.html",
