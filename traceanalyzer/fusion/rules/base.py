@@ -39,7 +39,7 @@ class Match:
     action: str = ""  # instead of the rule's, where the remedy depends on what was found
     snippet: str = ""  # likewise
     claims: bool = True  # False: later rules may claim the same nodes; only where no time is predicted
-    compiled_with_neighbors: bool = False  # `after` counts that its neighbours are compiled with it
+    compiled_with_neighbors: bool = False  # `after` counts that its neighbors are compiled with it
 
 
 Replacement = Literal["compiled", "attention", "optimizer", "nothing"]
@@ -50,7 +50,7 @@ Find = Callable[[StepGraph, Free], Iterator[Match]]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`doc` has four paragraphs: Seen, Replacement, Saves, When not."""
+    """`doc` has four paragraphs: Seen, Instead, Saves, When not."""
 
     name: str
     doc: str
@@ -70,18 +70,18 @@ class Rule:
 
 
 def sequences(graph: StepGraph, free: Free, pattern: re.Pattern[str]) -> Iterator[list[Node]]:
-    """Neighbours of one thread and one phase whose names, each with a blank behind it, match `pattern`."""
+    """Neighbors of one thread and one phase whose names, each followed by a blank, match `pattern`."""
     for run in runs(graph, free):
         text = "".join(f"{node.name} " for node in run)
-        starts = {}
-        at = 0
-        for place, node in enumerate(run):
-            starts[at] = place
-            at += len(node.name) + 1
-        starts[at] = len(run)
-        for found in pattern.finditer(text):
-            if found.start() in starts and found.end() in starts:
-                yield run[starts[found.start()] : starts[found.end()]]
+        index_at = {}  # of the node whose name begins at this place of the text
+        offset = 0
+        for index, node in enumerate(run):
+            index_at[offset] = index
+            offset += len(node.name) + 1
+        index_at[offset] = len(run)
+        for match in pattern.finditer(text):
+            if match.start() in index_at and match.end() in index_at:
+                yield run[index_at[match.start()] : index_at[match.end()]]
 
 
 def runs(graph: StepGraph, free: Free) -> Iterator[list[Node]]:
@@ -99,26 +99,26 @@ def runs(graph: StepGraph, free: Free) -> Iterator[list[Node]]:
 
 
 def surest(graph: StepGraph, nodes: Sequence[Node]) -> EdgeTier:
-    """The surest tier whose edges alone hold all of `nodes` together; T3 where none does.
+    """The surest tier whose edges alone connect all of `nodes`; T3 where none does.
 
-    Two that read one tensor of a third are held together too.
+    Two nodes that read one tensor of a third are connected too.
     """
     tiers: tuple[EdgeTier, ...] = ("T1", "T2")
     return next((tier for tier in tiers if _connected(graph, nodes, tier)), "T3")
 
 
-def _connected(graph: StepGraph, nodes: Sequence[Node], least: EdgeTier) -> bool:
-    """Whether edges of tier `least` or surer make one of all `nodes`."""
+def _connected(graph: StepGraph, nodes: Sequence[Node], weakest: EdgeTier) -> bool:
+    """Whether edges of tier `weakest` or surer connect all of `nodes`."""
     places = {node.place for node in nodes}
-    near: dict[int, set[int]] = {}
+    neighbors: dict[int, set[int]] = {}
     for node in nodes:
         for edge in graph.into.get(node.place, ()):
-            if edge.tier <= least and (edge.producer in places or edge.tier == "T1"):
-                near.setdefault(edge.producer, set()).add(node.place)
-                near.setdefault(node.place, set()).add(edge.producer)
+            if edge.tier <= weakest and (edge.producer in places or edge.tier == "T1"):
+                neighbors.setdefault(edge.producer, set()).add(node.place)
+                neighbors.setdefault(node.place, set()).add(edge.producer)
     reached, ahead = {nodes[0].place}, [nodes[0].place]
     while ahead:
-        new = near.get(ahead.pop(), set()) - reached
+        new = neighbors.get(ahead.pop(), set()) - reached
         reached |= new
         ahead += new
     return places <= reached
