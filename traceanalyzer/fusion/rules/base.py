@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Literal
 
 import numpy as np
@@ -150,21 +151,35 @@ def _flops(node: Node) -> int:
 def compilable(graph: StepGraph, free: Free) -> Free:
     """Of the free nodes those that `torch.compile` of a module reaches, and generates code for.
 
-    Not the optimizer's, nor what a training step does between backward and the next forward pass: clipping,
-    averages of weights, metrics. Not complex numbers. Not what an operator of a library does inside.
+    Not the optimizer's step, clipping, averages of weights or metrics. Not complex numbers. Not what an
+    operator of a library does inside.
     """
-    trained = any(node.phase == "backward" for node in graph.nodes)
-    outside = ("optimizer", None) if trained else ("optimizer",)
-    hidden = _inside_library_operators(graph)
+    hidden = _outside_of_models(graph) | _inside_library_operators(graph)
 
     def reached(node: Node) -> bool:
-        kinds = node.call.dtypes
-        return (
-            free(node) and node.phase not in outside and node.place not in hidden
-            and not any(kind is not None and kind.startswith("complex") for kind in kinds)
-        )  # fmt: skip
+        dtypes = node.call.dtypes
+        complex_numbers = any(dtype is not None and dtype.startswith("complex") for dtype in dtypes)
+        return free(node) and node.place not in hidden and not complex_numbers
 
     return reached
+
+
+def _outside_of_models(graph: StepGraph) -> frozenset[int]:
+    """Places of the optimizer's nodes, and of what a training step does beside its passes.
+
+    A stretch without a phase that multiplies matrices is a model too, one that runs without gradients.
+    """
+    trained = any(node.phase == "backward" for node in graph.nodes)
+    outside = {node.place for node in graph.nodes if node.phase == "optimizer"}
+    for phase, stretch in groupby(graph.nodes, key=lambda node: node.phase):
+        nodes = list(stretch)
+        if (
+            trained
+            and phase is None
+            and not any(node.cost and node.cost.engine == "matrix" for node in nodes)
+        ):
+            outside |= {node.place for node in nodes}
+    return frozenset(outside)
 
 
 def _inside_library_operators(graph: StepGraph) -> frozenset[int]:
