@@ -30,6 +30,7 @@ from traceanalyzer.roofline.judge import judge
 from traceanalyzer.trace import select_window
 
 SLOW = 120_000  # ns that an operator takes where a scene names no time
+_BLOCKS = 4096  # of a kernel: enough to fill any device
 _TYPES = {
     "bf16": "c10::BFloat16", "fp16": "c10::Half", "fp32": "float", "fp64": "double", "int64": "long int",
     "int32": "int", "int8": "signed char", "uint8": "unsigned char", "bool": "bool",
@@ -209,7 +210,7 @@ class _Layout:
                 self.rows.launch(self.launched, self.now, thread=thread)
                 start = max(self.now + 2, self.device_free)
                 self.device_free = start + ns
-                self.rows.kernel(name, start, start + ns, self.launched)
+                self.rows.kernel(name, start, start + ns, self.launched, blocks=_BLOCKS)
             self.now += ns
 
     def _exchange(self, item: Item, thread: int) -> None:

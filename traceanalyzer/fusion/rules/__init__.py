@@ -1,8 +1,9 @@
 """The rules, one file each, in the order in which they claim operators: the special before the general.
 
 First what replaces several operators at once (attention, optimizers, losses, norms); then what changes how
-single ones run (TF32, layouts); those that predict no time claim nothing that a later one counts; the chains
-that a compiler makes one kernel of take what is left; recomputation counts what none of these speeds up.
+single ones run (TF32, types of weights), of which those that predict no time claim nothing; then chains that
+a compiler makes one kernel of, from what is left; recomputation, which counts what none of these speeds up;
+and last what may save nothing (layouts, epilogues).
 
 A new rule is a new file with a RULE in it, imported and listed here.
 """
@@ -66,7 +67,6 @@ RULES: tuple[Rule, ...] = (
     gated_activation.RULE,
     batch_norm_activation.RULE,
     tf32_products.RULE,
-    channels_last.RULE,
     embedding_backward.RULE,
     fp8_matmul.RULE,
     unaligned_gemm.RULE,
@@ -76,6 +76,7 @@ RULES: tuple[Rule, ...] = (
     layout_copies.RULE,
     pointwise_chain.RULE,
     recomputation.RULE,
+    channels_last.RULE,
     activation_epilogue.RULE,
     launch_bound.RULE,
     synchronisation.RULE,
