@@ -34,6 +34,7 @@ _BLOCKS = 4096  # of a kernel: enough to fill any device
 _TYPES = {
     "bf16": "c10::BFloat16", "fp16": "c10::Half", "fp32": "float", "fp64": "double", "int64": "long int",
     "int32": "int", "int8": "signed char", "uint8": "unsigned char", "bool": "bool",
+    "complex64": "c10::complex<float>",
     "fp8_e4m3": "c10::Float8_e4m3fn", "fp8_e5m2": "c10::Float8_e5m2",
 }  # fmt: skip
 CPU = Device(

@@ -12,6 +12,8 @@ from traceanalyzer.records import Cost, OpCall
 from traceanalyzer.records.priced import PricedCall
 from traceanalyzer.records.units import ITEMSIZE
 
+_TWO_RESULTS = ("aten::native_dropout", "aten::_fused_dropout")  # a tensor like the first input, and a mask
+
 
 def elements(priced: PricedCall) -> int:
     """Of the largest tensor that is read or written, 0 where that is not known.
@@ -27,7 +29,7 @@ def elements(priced: PricedCall) -> int:
         return 0
     sizes_of_one = [ITEMSIZE[name] for name in call.dtypes if name]
     written = 0
-    if sizes_of_one and priced.fusible == "element":
+    if sizes_of_one and priced.fusible == "element" and call.name not in _TWO_RESULTS:
         written = cost.write_bytes // max(sizes_of_one)
     return max([*read, written], default=0)
 

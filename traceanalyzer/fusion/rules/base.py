@@ -5,16 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Literal
+
+import numpy as np
 
 from traceanalyzer.fusion.evidence.dataflow import Tier as EdgeTier
 from traceanalyzer.fusion.regions import Region, region, regions
 from traceanalyzer.fusion.savings import LOOP_FLOPS, REDUCED_FLOPS, SPECIAL_FLOPS, Work
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 from traceanalyzer.records import Band, IdleCause, Tier
-from traceanalyzer.records.units import duration
+from traceanalyzer.records.trace import OpKind
+from traceanalyzer.records.units import duration, percent
 
-_UNSURE = ("masked_fill", "where", "native_group_norm", "native_group_norm_backward")
+_UNTIMED_ON_CPU = ("masked_fill", "where", "native_group_norm", "native_group_norm_backward")
+# A namespace of PyTorch's own; the compiler calls an operator of any other as a whole.
+_OF_A_LIBRARY = re.compile(
+    r"(?!(?:aten|at|prims?|autograd|torch|profiler|inductor|std|c10d|_c10d_functional\w*)::)\w+::\w"
+)
 COMPILE_DOCS = "https://docs.pytorch.org/docs/stable/generated/torch.compile.html"
 
 
@@ -32,7 +40,7 @@ class Match:
     action: str = ""  # instead of the rule's, where the remedy depends on what was found
     snippet: str = ""  # likewise
     claims: bool = True  # False: later rules may claim the same nodes; only where no time is predicted
-    compiled_with_neighbors: bool = False  # `after` counts that its neighbours are compiled with it
+    compiled_with_neighbors: bool = False  # `after` counts that its neighbors are compiled with it
 
 
 Replacement = Literal["compiled", "attention", "optimizer", "nothing"]
@@ -43,7 +51,7 @@ Find = Callable[[StepGraph, Free], Iterator[Match]]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`doc` has four paragraphs: Seen, Replacement, Saves, When not."""
+    """`doc` has four paragraphs: Seen, Instead, Saves, When not."""
 
     name: str
     doc: str
@@ -63,18 +71,18 @@ class Rule:
 
 
 def sequences(graph: StepGraph, free: Free, pattern: re.Pattern[str]) -> Iterator[list[Node]]:
-    """Neighbours of one thread and one phase whose names, each with a blank behind it, match `pattern`."""
+    """Neighbors of one thread and one phase whose names, each followed by a blank, match `pattern`."""
     for run in runs(graph, free):
         text = "".join(f"{node.name} " for node in run)
-        starts = {}
-        at = 0
-        for place, node in enumerate(run):
-            starts[at] = place
-            at += len(node.name) + 1
-        starts[at] = len(run)
-        for found in pattern.finditer(text):
-            if found.start() in starts and found.end() in starts:
-                yield run[starts[found.start()] : starts[found.end()]]
+        index_at = {}  # of the node whose name begins at this place of the text
+        offset = 0
+        for index, node in enumerate(run):
+            index_at[offset] = index
+            offset += len(node.name) + 1
+        index_at[offset] = len(run)
+        for match in pattern.finditer(text):
+            if match.start() in index_at and match.end() in index_at:
+                yield run[index_at[match.start()] : index_at[match.end()]]
 
 
 def runs(graph: StepGraph, free: Free) -> Iterator[list[Node]]:
@@ -95,26 +103,26 @@ def runs(graph: StepGraph, free: Free) -> Iterator[list[Node]]:
 
 
 def surest(graph: StepGraph, nodes: Sequence[Node]) -> EdgeTier:
-    """The surest tier whose edges alone hold all of `nodes` together; T3 where none does.
+    """The surest tier whose edges alone connect all of `nodes`; T3 where none does.
 
-    Two that read one tensor of a third are held together too.
+    Two nodes that read one tensor of a third are connected too.
     """
     tiers: tuple[EdgeTier, ...] = ("T1", "T2")
     return next((tier for tier in tiers if _connected(graph, nodes, tier)), "T3")
 
 
-def _connected(graph: StepGraph, nodes: Sequence[Node], least: EdgeTier) -> bool:
-    """Whether edges of tier `least` or surer make one of all `nodes`."""
+def _connected(graph: StepGraph, nodes: Sequence[Node], weakest: EdgeTier) -> bool:
+    """Whether edges of tier `weakest` or surer connect all of `nodes`."""
     places = {node.place for node in nodes}
-    near: dict[int, set[int]] = {}
+    neighbors: dict[int, set[int]] = {}
     for node in nodes:
         for edge in graph.into.get(node.place, ()):
-            if edge.tier <= least and (edge.producer in places or edge.tier == "T1"):
-                near.setdefault(edge.producer, set()).add(node.place)
-                near.setdefault(node.place, set()).add(edge.producer)
+            if edge.tier <= weakest and (edge.producer in places or edge.tier == "T1"):
+                neighbors.setdefault(edge.producer, set()).add(node.place)
+                neighbors.setdefault(node.place, set()).add(edge.producer)
     reached, ahead = {nodes[0].place}, [nodes[0].place]
     while ahead:
-        new = near.get(ahead.pop(), set()) - reached
+        new = neighbors.get(ahead.pop(), set()) - reached
         reached |= new
         ahead += new
     return places <= reached
@@ -143,24 +151,73 @@ def _flops(node: Node) -> int:
     return SPECIAL_FLOPS.get("gelu_tanh" if by_tanh else name, SPECIAL_FLOPS["exp"])
 
 
+def compilable(graph: StepGraph, free: Free) -> Free:
+    """Of the free nodes those that `torch.compile` of a module reaches, and generates code for.
+
+    Not the optimizer's step, clipping, averages of weights or metrics. Not complex numbers. Not what an
+    operator of a library does inside.
+    """
+    hidden = _outside_of_models(graph) | _inside_library_operators(graph)
+
+    def reached(node: Node) -> bool:
+        dtypes = node.call.dtypes
+        complex_numbers = any(dtype is not None and dtype.startswith("complex") for dtype in dtypes)
+        return free(node) and node.place not in hidden and not complex_numbers
+
+    return reached
+
+
+def _outside_of_models(graph: StepGraph) -> frozenset[int]:
+    """Places of the optimizer's nodes, and of what a training step does beside its passes.
+
+    A stretch without a phase that multiplies matrices is a model too, one that runs without gradients.
+    """
+    trained = any(node.phase == "backward" for node in graph.nodes)
+    outside = {node.place for node in graph.nodes if node.phase == "optimizer"}
+    for phase, stretch in groupby(graph.nodes, key=lambda node: node.phase):
+        nodes = list(stretch)
+        if (
+            trained
+            and phase is None
+            and not any(node.cost and node.cost.engine == "matrix" for node in nodes)
+        ):
+            outside |= {node.place for node in nodes}
+    return frozenset(outside)
+
+
+def _inside_library_operators(graph: StepGraph) -> frozenset[int]:
+    """Places of nodes below an operator that a library registered with PyTorch."""
+    names, ops = graph.trace.names, graph.trace.ops
+    rows = [row for row, name in enumerate(names) if _OF_A_LIBRARY.match(name)]
+    library = np.isin(ops.name, rows) & (ops.kind == OpKind.OP)
+    if not library.any():
+        return frozenset()
+    above = ops.parent[np.array([node.row for node in graph.nodes], np.int64)]
+    inside = np.zeros(len(above), bool)
+    while (above >= 0).any():
+        inside |= (above >= 0) & library[above]
+        above = np.where(above >= 0, ops.parent[above], -1)
+    return frozenset(np.flatnonzero(inside).tolist())
+
+
 def chains(graph: StepGraph, free: Free, wanted: Callable[[Region], bool]) -> Iterator[Match]:
     """Regions that a compiler would make one kernel of, where that moves less than its parts do."""
-    for found in regions(graph, free):
-        saves = found.bytes_before - found.bytes_after
-        if saves > 0 and wanted(found):
-            yield replaced(graph, found)
+    for each in regions(graph, compilable(graph, free)):
+        saves = each.bytes_before - each.bytes_after
+        if saves > 0 and wanted(each):
+            yield one_kernel(graph, each)
 
 
-def replaced(graph: StepGraph, found: Region) -> Match:
+def one_kernel(graph: StepGraph, joined: Region) -> Match:
     """One generated kernel in the place of a region.
 
     No time is predicted on a CPU for masks and group normalizations: the code that the compiler makes of
     them there is often slower than the operators (docs/savings.md).
     """
-    after = generated(graph, found.nodes, found.bytes_after)
-    saves = found.bytes_before - found.bytes_after
-    known = not (graph.trace.on_cpu and any(name in _UNSURE for name in found.names))
-    return Match(found.nodes, found.tier, after if known else None, bytes_saved=saves)
+    after = generated(graph, joined.nodes, joined.bytes_after)
+    saves = joined.bytes_before - joined.bytes_after
+    timed = not (graph.trace.on_cpu and any(name in _UNTIMED_ON_CPU for name in joined.names))
+    return Match(joined.nodes, joined.tier, after if timed else None, bytes_saved=saves)
 
 
 def steps(graph: StepGraph) -> float:
@@ -168,11 +225,12 @@ def steps(graph: StepGraph) -> float:
     return graph.step_count
 
 
-def waited(graph: StepGraph, cause: IdleCause) -> tuple[float, float]:
-    """(ns a step, share of the window) in which the device waits for `cause`."""
+def idle_per_step(graph: StepGraph, cause: IdleCause) -> tuple[float, float]:
+    """(ns per step, share of the window) in which the device waits for `cause`."""
     idle = graph.idle_ns(cause)
     return idle / graph.step_count, idle / max(1, graph.window_ns)
 
 
-def told_wait(ns: float, share: float) -> str:
-    return f"the device waits {duration(ns)} a step for this, {100 * share:.2g} % of the window"
+def wait_evidence(ns: float, share: float) -> str:
+    """What the device waits, as a suggestion states it."""
+    return f"the device waits {duration(ns)} per step for this, {percent(share)} of the window"

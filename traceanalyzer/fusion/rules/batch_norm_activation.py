@@ -1,34 +1,48 @@
-"""Seen: in training, a batch or group normalization followed by an activation, and perhaps an addition.
+"""Seen: in training, a batch normalization followed by an activation, and perhaps an addition; or a group
+normalization followed by them.
 
 Instead: `torch.compile` for the block: activation and addition join the pass that normalizes.
 
-Saves: a read and a write of the activation for each operator that joins.
+Saves: one read and one write of the activation for each operator that joins.
 
-When not: in inference, where batch normalization is folded into the convolution altogether.
+When not: a batch normalization that uses stored statistics (inference): it is folded into the convolution
+altogether, and not looked for here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from traceanalyzer.cost.tensors import is_true
 from traceanalyzer.fusion.regions import Region
 from traceanalyzer.fusion.rules.base import COMPILE_DOCS, Match, Rule, chains
-from traceanalyzer.fusion.step_graph import Free, StepGraph
+from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
 _JOINING = (
     "clamp_min", "relu", "silu", "gelu", "add", "threshold", "hardswish", "sigmoid", "mul", "leaky_relu",
 )  # fmt: skip
+_TRAINING = 5  # argument of native_batch_norm, cudnn_batch_norm and miopen_batch_norm
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """Regions of such a normalization and element-wise operators, forward or backward."""
-    yield from chains(graph, free, _wanted)
+    yield from chains(graph, free, _norm_and_activation)
 
 
-def _wanted(region: Region) -> bool:
+def _norm_and_activation(region: Region) -> bool:
     names = [name.removesuffix("_backward") for name in region.names]
     norms = [name for name in names if "batch_norm" in name or "group_norm" in name]
-    return bool(norms) and all(name in _JOINING or name in norms for name in names)
+    others = [name for name in names if name not in norms]
+    joining = bool(others) and all(name in _JOINING for name in others)
+    return bool(norms) and joining and not any(_stored_statistics(node) for node in region.nodes)
+
+
+def _stored_statistics(node: Node) -> bool:
+    """Whether it normalizes by statistics from before, as in inference."""
+    if "batch_norm" not in node.name or node.name.endswith("_backward"):
+        return False
+    training = node.call.value(_TRAINING)
+    return "no_training" in node.name or bool(training) and not is_true(training or "")
 
 
 RULE = Rule(

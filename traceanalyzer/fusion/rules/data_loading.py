@@ -1,34 +1,48 @@
 """Seen: the device waits while the host is inside the DataLoader.
 
-Instead: more workers (`num_workers`), `persistent_workers=True`, cheaper or earlier preprocessing.
+Instead: worker processes (`num_workers`), or more of them; `persistent_workers=True`; cheaper or earlier
+preprocessing.
 
 Saves: at most the time in which the device waits for batches.
 
-When not: the host has no cores left, or the storage gives no more.
+When not: the host has no cores left, or the storage delivers no more. The trace names the iterator, and so
+says whether the loader has workers already.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from traceanalyzer.fusion.rules.base import Match, Rule, told_wait, waited
+from traceanalyzer.fusion.rules.base import Match, Rule, idle_per_step, wait_evidence
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 from traceanalyzer.records import Band
 
 _SHARE = 0.02  # of the window
+_LOADER = "enumerate(DataLoader)#"  # torch/utils/data/dataloader.py names the fetching of a batch so
+_WITHOUT_WORKERS = f"{_LOADER}_SingleProcess"
+_MORE = "Give the DataLoader more workers, or make what they do cheaper: the loader has some already."
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where the wait is a visible part of the window."""
-    ns, share = waited(graph, "data_loading")
-    if share >= _SHARE:
-        yield Match((), "T3", saved=Band(0.0, ns, ns), evidence=told_wait(ns, share), where="the whole step")
+    ns, share = idle_per_step(graph, "data_loading")
+    if share < _SHARE:
+        return
+    evidence, action, snippet = wait_evidence(ns, share), "", ""
+    loaders = [name for name in graph.trace.names if name.startswith(_LOADER)]
+    if all(name.startswith(_WITHOUT_WORKERS) for name in loaders):
+        evidence += "; the loader has no workers"
+    elif all("_MultiProcessing" in name for name in loaders):
+        evidence += "; the loader has workers already"
+        action, snippet = _MORE, "loader = DataLoader(data, num_workers=16, prefetch_factor=4)"
+    yield Match((), "T3", saved=Band(0.0, ns, ns), evidence=evidence, where="the whole step",
+                action=action, snippet=snippet)  # fmt: skip
 
 
 RULE = Rule(
     "data_loading", __doc__ or "", find,
     title="The device waits for the next batch",
-    action="Give the DataLoader workers, and keep them.",
+    action="Give the DataLoader workers, and keep them between epochs.",
     snippet="loader = DataLoader(data, num_workers=8, persistent_workers=True)",
     caveats=("as many workers as the host has cores to spare",),
     docs="https://docs.pytorch.org/docs/stable/data.html",

@@ -1,12 +1,14 @@
-"""Seen: an optimizer's step made of operators over single parameters, or over lists of them (foreach).
+"""Seen: an optimizer's step that runs as operators over single parameters, or over lists of them (foreach).
 
 Instead: the same optimizer with `fused=True`: one kernel reads parameters, gradients and states once.
 
-Saves: all passes but one. AdamW reads four values a parameter and writes three; as single operators or
+Saves: all passes but one. AdamW reads four values per parameter and writes three; as single operators or
 lists it moves about three times as much.
 
-When not: parameters that are not floating-point, or an optimizer without the argument: Adam, AdamW, SGD
-and Adagrad have it. Where the step waits for the host, it is launches that are saved, not kernel time.
+When not: the optimizer has no such argument (Adam, AdamW, SGD and Adagrad have it), or is fused already.
+Gradients are sparse or parameters complex, which the fused kernels refuse. Where the step waits for the host,
+it is launches that are saved, not kernel time. An optimizer that works on CPU tensors while a GPU is looked
+at has no kernels to save.
 """
 
 from __future__ import annotations
@@ -20,53 +22,82 @@ from traceanalyzer.fusion.rules.base import Match, Rule
 from traceanalyzer.fusion.savings import Work
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
+_SNIPPET = "optimizer = torch.optim.{name}(model.parameters(), lr=lr, fused=True)"
 _STEP = re.compile(r"Optimizer\.step#(\w+)\.step")
-# Tensors read and written a parameter: torch/optim: adamw, sgd with and without momentum, adagrad.
+# Tensors read and written per parameter: torch/optim: adamw, sgd with and without momentum, adagrad.
 _PASSES = {"Adam": 7, "AdamW": 7, "SGD": 5, "Adagrad": 5}
-_ADDING = ("_foreach_addcdiv", "addcdiv", "_foreach_add", "add")  # what writes the parameters
-_SCALING = ("_foreach_mul", "mul")  # and the momentum of SGD
+_SGD_WITHOUT_MOMENTUM, _AMSGRAD = 3, 2  # the latter in addition: its maximum is read and written
+_ADDING = (("_foreach_addcdiv", "addcdiv"), ("_foreach_add", "add"))  # what writes the parameters
+_SCALING = (("_foreach_mul", "mul"),)  # and the momentum of SGD
+# Operators of sparse gradients and of complex parameters.
+_NOT_DENSE = re.compile(r"sparse|coalesce|aten::_(?:indices|values)$|view_as_(?:real|complex)")
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match for each kind of optimizer that has a fused form, and does not use it."""
-    steps: dict[str, list[Node]] = {}
+    working: dict[str, list[Node]] = {}
+    scopes: dict[str, set[int]] = {}
     for node in graph.nodes:
-        name = _optimizer(graph, node) if free(node) else None
+        row = _step_above(graph, node) if free(node) else -1
+        name = _optimizer(graph, row)
         if name in _PASSES:
-            steps.setdefault(name, []).append(node)
-    for name, nodes in steps.items():
-        if not any("fused" in node.name for node in nodes):
+            working.setdefault(name, []).append(node)
+            scopes.setdefault(name, set()).add(row)
+    for name, nodes in working.items():
+        if not any("fused" in node.name for node in nodes) and not _not_dense(graph, scopes[name]):
             yield from _match(name, nodes)
 
 
-def _optimizer(graph: StepGraph, node: Node) -> str | None:
-    found = next((match for scope in graph.scopes(node) if (match := _STEP.search(scope))), None)
-    return found[1] if found else None
+def _step_above(graph: StepGraph, node: Node) -> int:
+    """Row of the innermost annotation of an optimizer's step; -1."""
+    return next((row for row in graph.above(node) if _optimizer(graph, row)), -1)
+
+
+def _optimizer(graph: StepGraph, row: int) -> str:
+    """The class that an annotation names; "" where it is no optimizer's."""
+    found = _STEP.search(graph.trace.names[graph.trace.ops.name[row]]) if row >= 0 else None
+    return found[1] if found else ""
+
+
+def _not_dense(graph: StepGraph, scopes: set[int]) -> bool:
+    """Whether the steps handle sparse gradients or complex parameters, working or not."""
+    ops, names = graph.trace.ops, graph.trace.names
+    odd = [row for row, name in enumerate(names) if _NOT_DENSE.search(name)]
+    for row in scopes if odd else ():
+        first, last = ops.start_ns[row], ops.end_ns[row]
+        inside = (ops.thread == ops.thread[row]) & (ops.start_ns >= first) & (ops.start_ns < last)
+        if set(odd) & set(ops.name[inside].tolist()):
+            return True
+    return False
 
 
 def _match(name: str, nodes: Sequence[Node]) -> Iterator[Match]:
     parameters, passes = _parameter_bytes(nodes, _ADDING), _PASSES[name]
     if name == "SGD":
         momentum = _parameter_bytes(nodes, _SCALING)
-        parameters, passes = (momentum, passes) if momentum else (parameters, 3)
+        parameters, passes = (momentum, passes) if momentum else (parameters, _SGD_WITHOUT_MOMENTUM)
+    elif any("maximum" in node.name for node in nodes):
+        passes += _AMSGRAD
     if not parameters:
         return
     before = sum(node.bytes for node in nodes)
     after = Work(passes * parameters, share=passes * parameters / max(_traffic(nodes), 1))
     if before > after.bytes:
-        yield Match(tuple(nodes), "T0", after, bytes_saved=before - after.bytes, where=f"optimizer {name}")
+        yield Match(tuple(nodes), "T0", after, bytes_saved=before - after.bytes, where=f"optimizer {name}",
+                    snippet=_SNIPPET.format(name=name))  # fmt: skip
 
 
 def _traffic(nodes: Sequence[Node]) -> int:
-    """As a CPU feels it: what is not written in place is read before."""
+    """CPU-weighted: what is not written in place is read before."""
     elsewhere = (node.cost.write_bytes for node in nodes if node.cost and not node.call.name.endswith("_"))
     return sum(node.bytes for node in nodes) + sum(elsewhere)
 
 
-def _parameter_bytes(nodes: Sequence[Node], writing: Sequence[str]) -> int:
-    """Bytes of all parameters: what the first of these operators that is used at all is given first."""
-    amounts = {name: sum(_first_argument(node) for node in nodes if node.name == name) for name in writing}
-    return next((amount for amount in amounts.values() if amount), 0)
+def _parameter_bytes(nodes: Sequence[Node], writing: Sequence[tuple[str, ...]]) -> int:
+    """Bytes of all parameters: what the first of these operators that is used at all changes in place."""
+    in_place = [node for node in nodes if node.call.name.endswith("_")]
+    amounts = (sum(_first_argument(node) for node in in_place if node.name in names) for names in writing)
+    return next((amount for amount in amounts if amount), 0)
 
 
 def _first_argument(node: Node) -> int:
@@ -79,10 +110,10 @@ def _first_argument(node: Node) -> int:
 RULE = Rule(
     "fused_optimizer", __doc__ or "", find,
     title="The optimizer reads and writes its states in many passes",
-    action="Give the optimizer fused=True.",
-    snippet="optimizer = torch.optim.AdamW(model.parameters(), lr=lr, fused=True)",
-    caveats=("all parameters must be floating-point tensors",
-             "a GradScaler hands its scale over to the fused kernel: unscale before clipping as before"),
+    action="Pass fused=True to the optimizer.",
+    snippet=_SNIPPET.format(name="AdamW"),
+    caveats=("all parameters must be floating-point tensors and all gradients dense",
+             "a GradScaler passes its scale to the fused kernel: unscale before clipping as before"),
     docs="https://docs.pytorch.org/docs/stable/optim.html",
     replacement="optimizer",
 )  # fmt: skip

@@ -1,11 +1,14 @@
-"""Seen: a gated feed-forward layer (SwiGLU, GeGLU): an activation of one product, multiplied with another.
+"""Seen: a gated feed-forward layer (SwiGLU, GeGLU): the activation of one matmul's result, multiplied by the
+result of another matmul.
 
-Instead: `torch.compile`, or Liger's SwiGLU; and one product for gate and input together.
+Instead: `torch.compile`, or Liger's SwiGLU; and one matmul for gate and input together.
 
-Saves: forward two of five passes over the wide activation, backward four of nine. Beside the products this
-is one or two percent of the layer: its worth is memory more than time.
+Saves: forward two of five passes over the wide activation, backward four of nine. Beside the matmuls this is
+one or two percent of the layer: it saves memory more than time.
 
-When not: the two products are shared out over several devices; the weights are quantized apart.
+When not: the two matmuls are distributed over several devices; their weights are quantized separately. An
+activation that is multiplied by its own input is no gate, and a sigmoid next to a multiplication may be one
+of those: it counts only where it is known which tensors are multiplied.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from collections.abc import Iterator
 
 from traceanalyzer.fusion.evidence.dataflow import Tier
 from traceanalyzer.fusion.regions import Region, region
-from traceanalyzer.fusion.rules.base import COMPILE_DOCS, Match, Rule, chains, generated
+from traceanalyzer.fusion.rules.base import COMPILE_DOCS, Match, Rule, chains, compilable, generated
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
 _ACTIVATIONS = ("silu", "gelu", "sigmoid", "relu")
@@ -22,41 +25,73 @@ _LAYERS = ("mm", "addmm")
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
-    """An activation and a product of its result, and nothing else; a layer may lie in between."""
+    """An activation and a multiplication of its result, and nothing else; a layer may lie in between."""
     claimed: set[int] = set()
-    for match in chains(graph, free, _wanted):
+    for match in chains(graph, free, lambda joined: _gated(graph, joined)):
         claimed |= {node.place for node in match.nodes}
         yield match
+    reached = compilable(graph, free)
     for node in graph.nodes:
-        if free(node) and node.place not in claimed and node.name == "mul" and node.phase != "backward":
+        if node.name == "mul" and reached(node) and node.place not in claimed and node.phase != "backward":
             gate = _gate(graph, node)
-            if gate is not None and free(gate[0]) and gate[0].place not in claimed:
+            if gate is not None and reached(gate[0]) and gate[0].place not in claimed:
                 yield _apart(graph, gate[0], node, gate[1])
 
 
-def _gate(graph: StepGraph, product: Node) -> tuple[Node, Tier] | None:
-    """The activation whose result is one factor: as is known, or as the order of operators tells.
+def _gated(graph: StepGraph, joined: Region) -> bool:
+    """Neighbors: an activation first, then nothing but multiplications, one of them of two tensors."""
+    names = [name.removesuffix("_backward") for name in joined.names]
+    if names[0] not in _ACTIVATIONS or not set(names) <= {*_ACTIVATIONS, "mul"}:
+        return False
+    activation = joined.nodes[0]
+    products = [node for node in joined.nodes if node.name == "mul" and _same_size(activation, node)]
+    known = [product for product in products if _factors_known(graph, activation, product)]
+    if activation.name == "sigmoid" and not known:
+        return False
+    return bool(products) and not any(_by_its_own_input(graph, activation, product) for product in known)
 
-    Only where a layer lies in between: neighbours are a chain, which may have more members.
+
+def _same_size(activation: Node, product: Node) -> bool:
+    """Whether both factors have the activation's dims."""
+    dims = activation.call.dims(0)
+    return bool(dims) and dims == product.call.dims(0) == product.call.dims(1)
+
+
+def _factors_known(graph: StepGraph, activation: Node, product: Node) -> bool:
+    arguments = [(activation.place, 0), (product.place, 0), (product.place, 1)]
+    return all(argument in graph.argument_tensors for argument in arguments)
+
+
+def _by_its_own_input(graph: StepGraph, activation: Node, product: Node) -> bool:
+    """Whether `x * f(x)` is multiplied: an activation written out, and no gate."""
+    given = graph.argument_tensors.get((activation.place, 0))
+    factors = [graph.argument_tensors.get((product.place, i)) for i in (0, 1)]
+    return given is not None and given in factors
+
+
+def _gate(graph: StepGraph, product: Node) -> tuple[Node, Tier] | None:
+    """The activation whose result is one factor: as is known, or as the order of operators suggests.
+
+    Only where a layer lies in between: neighbors are a chain, which may have more members.
     """
     for edge in graph.into.get(product.place, ()):
         maker = graph.nodes[edge.producer]
         between = graph.nodes[maker.place + 1 : product.place]
         layer = any(node.name in _LAYERS for node in between)
-        if layer and maker.name in _ACTIVATIONS and maker.phase == product.phase:
+        gates = maker.name in _ACTIVATIONS and maker.phase == product.phase and _same_size(maker, product)
+        if layer and gates and not _by_its_own_input(graph, maker, product):
             return maker, edge.tier
     before = [graph.nodes[at] for at in (product.place - 2, product.place - 1) if at >= 0]
     if graph.executed or len(before) < 2 or before[1].name not in _LAYERS:
         return None
-    alike = before[0].name in _ACTIVATIONS and before[0].call.shapes[:1] == product.call.shapes[:1]
+    alike = before[0].name in _ACTIVATIONS and _same_size(before[0], product)
     return (before[0], "T3") if alike and before[0].phase == product.phase else None
 
 
 def _apart(graph: StepGraph, gate: Node, product: Node, tier: Tier) -> Match:
     """One kernel for both, where the product is; the gate's result is kept for a backward pass."""
     nodes = (gate, product)
-    found = region(graph, nodes)
-    moved = found.bytes_after
+    moved = region(graph, nodes).bytes_after
     if tier != "T1" and gate.cost is not None:
         trained = any(node.phase == "backward" for node in graph.nodes)
         written = gate.cost.write_bytes
@@ -65,18 +100,13 @@ def _apart(graph: StepGraph, gate: Node, product: Node, tier: Tier) -> Match:
     return Match(nodes, tier, after, bytes_saved=sum(node.bytes for node in nodes) - moved)
 
 
-def _wanted(found: Region) -> bool:
-    names = [name.removesuffix("_backward") for name in found.names]
-    return names[0] in _ACTIVATIONS and "mul" in names and set(names) <= {*_ACTIVATIONS, "mul"}
-
-
 RULE = Rule(
     "gated_activation", __doc__ or "", find,
     title="A gated activation runs as separate kernels",
-    action="Compile the feed-forward module, or take a fused SwiGLU; one product for gate and input together "
+    action="Compile the feed-forward module, or use a fused SwiGLU; one matmul for gate and input together "
     "saves a pass over their input too.",
     snippet="{module} = torch.compile({module})",
-    caveats=("a small part of a layer's time: its worth is memory as much as time",),
+    caveats=("a small part of a layer's time: it saves memory as much as time",),
     docs=COMPILE_DOCS,
     replacement="compiled",
     fixed_by_compiling_module=True,

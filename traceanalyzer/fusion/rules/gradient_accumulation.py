@@ -3,9 +3,10 @@ gradient is read, added to and written once more for every pass but the first.
 
 Instead: fewer, larger micro-batches where memory allows; of several losses their sum, and one backward pass.
 
-Saves: three passes over all gradients for each backward pass fewer, and the launches of a smaller batch.
+Saves: three passes over all gradients for each backward pass less, and the launches of a smaller batch.
 
-When not: the batch is as large as memory allows; this is then the price of the batch size, and a small one.
+When not: the batch is as large as memory allows; this is then the cost of the batch size, and a small one.
+Pipeline parallelism needs its micro-batches: nothing is suggested where stages send tensors to each other.
 """
 
 from __future__ import annotations
@@ -18,15 +19,18 @@ from traceanalyzer.records import Band
 from traceanalyzer.records.units import duration
 
 _SCOPE = "AccumulateGrad"
+_BETWEEN_STAGES = ("c10d::send", "c10d::recv_", "c10d::recv_any_source_", "nccl:send", "nccl:recv")
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match for all additions behind the first backward pass since the optimizer last stepped."""
+    if any(name.startswith(_BETWEEN_STAGES) for name in graph.trace.names):
+        return
     added = tuple(node for node in _later_passes(graph) if free(node) and into_gradient(graph, node))
     if added:
         time = graph.undisturbed_ns(added)
-        told = f"{len(added)} additions to gradients a step, {duration(time)}"
-        yield Match(added, "T3", saved=Band(0.0, time, time), evidence=told,
+        evidence = f"{len(added)} additions to gradients per step, {duration(time)}"
+        yield Match(added, "T3", saved=Band(0.0, time, time), evidence=evidence,
                     bytes_saved=sum(node.bytes for node in added), where="gradients")  # fmt: skip
 
 
@@ -51,8 +55,8 @@ def into_gradient(graph: StepGraph, node: Node) -> bool:
 RULE = Rule(
     "gradient_accumulation", __doc__ or "", find,
     title="Gradients of several backward passes are added up",
-    action="Take fewer, larger micro-batches where memory allows; add up several losses before backward().",
+    action="Use fewer, larger micro-batches where memory allows; add up several losses before backward().",
     snippet="(loss_a + loss_b).backward()",
-    caveats=("where memory is what limits the micro-batch, this is its price, and nothing is to be saved",),
+    caveats=("where memory limits the micro-batch, this is its cost, and there is nothing to save",),
     docs="https://docs.pytorch.org/docs/stable/notes/autograd.html",
 )  # fmt: skip

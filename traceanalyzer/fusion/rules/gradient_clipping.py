@@ -1,35 +1,55 @@
-"""Seen: the norm of every gradient by a kernel of its own, and as many products to scale them.
+"""Seen: after backward, the norm of every gradient by a kernel of its own, and as many multiplications to
+scale them.
 
-Instead: `torch.nn.utils.clip_grad_norm_(parameters, limit, foreach=True)`: lists of gradients a kernel.
+Instead: `torch.nn.utils.clip_grad_norm_(parameters, limit, foreach=True)`: one kernel for a list of
+gradients.
 
 Saves: launches. The gradients are read and written as before, so no kernel time is predicted.
 
-When not: gradients lie on several devices or are sparse.
+When not: gradients lie on several devices or are sparse. Norms that an optimizer takes of its parameters, and
+norms that only a log reads, clip nothing and are left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from traceanalyzer.fusion.rules.base import Match, Rule
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 from traceanalyzer.records.units import duration
 
-_MANY = 16
+_FEWEST_NORMS = 16
 _NORMS = ("linalg_vector_norm", "norm")
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
-    """One match for all norms outside of modules and backward, where they are many and no list's."""
-    norms = [node for node in graph.nodes if free(node) and node.name in _NORMS and not _of_a_layer(node)]
-    if graph.on_gpu and len(norms) >= _MANY:
+    """One match for all norms between backward and the optimizer, where they are many and scale something."""
+    if not graph.on_gpu or not any(node.phase == "backward" for node in graph.nodes):
+        return
+    outside = [node for node in graph.nodes if free(node) and _outside_of_passes(node)]
+    norms = [node for node in outside if node.name in _NORMS and not _of_a_list(graph, node)]
+    if len(norms) >= _FEWEST_NORMS and _scaled(norms, outside):
         time = sum(node.time_ns for node in norms)
-        told = f"{len(norms)} norms a step, one launch each, {duration(time)}"
-        yield Match(tuple(norms), "T0", evidence=told, where="gradient clipping")
+        evidence = f"{len(norms)} norms per step, one launch each, {duration(time)}"
+        yield Match(tuple(norms), "T0", evidence=evidence, where="gradient clipping")
 
 
-def _of_a_layer(node: Node) -> bool:
-    return node.module is not None or node.phase in ("forward", "backward", "recompute")
+def _outside_of_passes(node: Node) -> bool:
+    return node.module is None and node.phase is None
+
+
+def _of_a_list(graph: StepGraph, node: Node) -> bool:
+    """Whether an operator for lists (foreach) calls it."""
+    return any(scope.startswith("aten::_foreach") for scope in graph.scopes(node))
+
+
+def _scaled(norms: Sequence[Node], outside: Sequence[Node]) -> bool:
+    """Whether most of the tensors that the norms are of are multiplied in place afterwards."""
+    later = [node for node in outside if node.place > norms[0].place and node.call.name == "aten::mul_"]
+    measured = Counter(node.call.dims(0) for node in norms)
+    multiplied = Counter(node.call.dims(0) for node in later)
+    return 2 * (measured & multiplied).total() > len(norms)
 
 
 RULE = Rule(

@@ -5,47 +5,78 @@ kernels; a larger batch.
 
 Saves: the gaps between kernels. Faster kernels would only make them longer.
 
-When not: shapes change from step to step, or the step looks at results on the host; the profiler itself
-slows the host, so that a run without it has shorter gaps.
+When not: most kernels are launched by CUDA graphs already; shapes change from step to step, or the step
+reads results on the host. A gap of over 1 ms is not counted: the host did something else than launching. The
+profiler itself slows the host, so that a run without it has shorter gaps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from traceanalyzer.fusion.rules.base import Match, Rule, steps, told_wait, waited
+from traceanalyzer.fusion.rules.base import Match, Rule, idle_per_step, wait_evidence
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 from traceanalyzer.records import Band
+from traceanalyzer.records.trace import UNLINKED, RecordKind
+from traceanalyzer.records.units import duration
+from traceanalyzer.roofline.idle import gaps
 
-_SHARE = 0.3  # of the window
+_SHARE = 0.3  # of the window without long gaps
 _LEAST_BUSY = 0.05
+_LONGEST_GAP_NS = 1_000_000  # the host launches dozens of kernels in this time, also under the profiler
+_BY_GRAPHS = 0.5  # of the kernels, from which on the step runs as graphs
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where launch gaps are a large part of the window."""
-    ns, share = waited(graph, "launch_gap")
-    if not graph.on_gpu or share < _SHARE or _hardly_works(graph):
+    if not graph.on_gpu or _hardly_works(graph) or _replayed(graph):
         return
-    saved = None
-    if graph.has_steps:  # else the time between steps would count as gaps
-        saved = Band(0.4 * ns, 0.7 * ns, 0.95 * ns)
-        recording = graph.recording
-        if recording and recording.unprofiled_step_ns:
-            busy = graph.busy_ns / steps(graph)
-            most = max(0.0, recording.unprofiled_step_ns - busy)
-            saved = Band(min(saved.low, 0.4 * most), min(saved.mid, 0.7 * most), min(saved.high, 0.95 * most))
-    yield Match((), "T0", saved=saved, evidence=told_wait(ns, share), where="the whole step")
+    waited, _ = idle_per_step(graph, "launch_gap")
+    launching = min(waited, _in_short_gaps_ns(graph) / graph.step_count)
+    share = launching / max(1.0, graph.step_ns - (waited - launching))
+    if share < _SHARE:
+        return
+    evidence = wait_evidence(launching, share)
+    if launching < waited:
+        evidence += f" without gaps of over {duration(_LONGEST_GAP_NS)}, which launches do not explain"
+    yield Match((), "T0", saved=_saved(graph, launching), evidence=evidence, where="the whole step")
+
+
+def _saved(graph: StepGraph, ns: float) -> Band | None:
+    """What graphs leave out of the gaps; None where the time between steps would count as gaps."""
+    if not graph.has_steps:
+        return None
+    recording = graph.recording
+    if recording and recording.unprofiled_step_ns:
+        ns = min(ns, max(0.0, recording.unprofiled_step_ns - graph.busy_ns / graph.step_count))
+    return Band(0.4 * ns, 0.7 * ns, 0.95 * ns)
 
 
 def _hardly_works(graph: StepGraph) -> bool:
-    """A trace without steps that shows a start-up, or a few kernels on their own, tells nothing of a step."""
+    """A trace without steps that shows a start-up, or a few kernels on their own, says nothing of a step."""
     return not graph.has_steps and graph.busy_ns < _LEAST_BUSY * graph.window_ns
+
+
+def _replayed(graph: StepGraph) -> bool:
+    """Whether graphs launch most of the kernels."""
+    kernels = graph.trace.kernels
+    counted = graph.judged.times.inside & (kernels.kind == RecordKind.KERNEL)
+    by_graphs = counted & (kernels.unlinked == UNLINKED.index("cuda_graph"))
+    return bool(by_graphs.sum() > _BY_GRAPHS * counted.sum())
+
+
+def _in_short_gaps_ns(graph: StepGraph) -> int:
+    """Idle time of the window in gaps that are short enough to be launches."""
+    kernels, window = graph.trace.kernels, graph.judged.window
+    start, end = gaps(kernels.start_ns, kernels.end_ns, (window.start_ns, window.end_ns))
+    length = end - start
+    return int(length[length <= _LONGEST_GAP_NS].sum())
 
 
 RULE = Rule(
     "launch_bound", __doc__ or "", find,
     title="The device waits for the host to launch kernels",
-    action="Capture the step in a graph: compile with mode=\"reduce-overhead\", or a larger batch.",
+    action="Capture the step in a graph: compile with mode=\"reduce-overhead\", or use a larger batch.",
     snippet="model = torch.compile(model, mode=\"reduce-overhead\")",
     caveats=("shapes must not change, and nothing in the step may wait for results on the host",
              "the profiler slows the host: without it the gaps are shorter"),

@@ -1,11 +1,14 @@
-"""Seen: element-wise operators and reductions that hand each other tensors, each a kernel of its own.
+"""Seen: element-wise operators and reductions, each a kernel of its own, where each reads what one before
+it has written.
 
 Instead: one kernel for all of them, as `torch.compile` generates it for the module that holds them.
 
-Saves: writing every tensor in between and reading it again; and a launch for each operator but one.
+Saves: writing every tensor in between and reading it again; and one launch for each operator but one.
 
-When not: the shapes change with every batch, and each set of them is compiled anew; the tensors are so
-small that a cache holds them; the step waits for the host rather than for kernels.
+When not: the shapes change with every batch, and each new set of shapes is compiled anew; the tensors are so
+small that a cache holds them; the step waits for the host rather than for kernels. Not looked for in code
+that is compiled already, in the optimizer's step and other work outside of the model, inside operators of
+other libraries, and in complex numbers, for which the compiler generates no code.
 """
 
 from __future__ import annotations
@@ -18,11 +21,11 @@ from traceanalyzer.fusion.step_graph import Free, StepGraph
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
-    """Every region that no other rule has a better word for."""
-    yield from chains(graph, free, _wanted)
+    """Every region that no other rule describes better."""
+    yield from chains(graph, free, _two_read)
 
 
-def _wanted(region: Region) -> bool:
+def _two_read(region: Region) -> bool:
     """At least two that read something: zeros that an operator fills its result with are its own."""
     return sum(node.cost is not None and node.cost.read_bytes > 0 for node in region.nodes) > 1
 

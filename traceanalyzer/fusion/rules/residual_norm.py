@@ -3,9 +3,11 @@
 Instead: one kernel that adds and normalizes, as `torch.compile` generates it, or a fused layer of Liger,
 Apex or TransformerEngine.
 
-Saves: reading the sum again. The sum itself is still written, for the next residual needs it.
+Saves: reading the sum again. The sum itself is still written, because the next residual addition reads it.
 
-When not: the sum does not fit the normalization's rows; the library's layer rounds differently.
+When not: the sum does not have the normalization's rows; the library's layer rounds differently. Adding a
+vector or a scalar to a normalized tensor is no residual addition; a library's operator that adds and
+normalizes does so already.
 """
 
 from __future__ import annotations
@@ -14,19 +16,23 @@ from collections.abc import Iterator
 
 from traceanalyzer.fusion.regions import Region
 from traceanalyzer.fusion.rules.base import COMPILE_DOCS, Match, Rule, chains
-from traceanalyzer.fusion.step_graph import Free, StepGraph
+from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
 _NORMS = ("native_layer_norm", "native_group_norm", "_fused_rms_norm")
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
-    """Regions with a normalization in them and an addition, and nothing beside but casts and dropout."""
-    yield from chains(graph, free, _wanted)
+    """Regions with a normalization in them and an addition of two tensors of one size."""
+    yield from chains(graph, free, _norm_and_residual)
 
 
-def _wanted(region: Region) -> bool:
+def _norm_and_residual(region: Region) -> bool:
     norms = [name for name in region.names if name.removesuffix("_backward") in _NORMS]
-    return bool(norms) and "add" in region.names
+    return bool(norms) and any(_of_two_tensors(node) for node in region.nodes)
+
+
+def _of_two_tensors(node: Node) -> bool:
+    return node.name == "add" and bool(node.call.dims(0)) and node.call.dims(0) == node.call.dims(1)
 
 
 RULE = Rule(

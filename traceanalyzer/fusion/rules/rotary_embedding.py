@@ -1,29 +1,39 @@
-"""Seen: rotary position embeddings written out: products, slices, a negation, a concatenation, a sum.
+"""Seen: rotary position embeddings written out: multiplications, slices, a negation, a concatenation, an
+addition.
 
 Instead: `torch.compile` for the function that rotates, or Liger's or Apex's rotary kernel.
 
 Saves: eight of ten passes over queries and keys.
 
-When not: the angles themselves are computed anew in every layer: then compute them once before.
+When not: the angles themselves are computed anew in every layer: then compute them once before. Rotations
+written with complex numbers are not looked for: the compiler generates no code for those.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from traceanalyzer.fusion.rules.base import COMPILE_DOCS, Match, Rule, generated, sequences, surest
-from traceanalyzer.fusion.step_graph import Free, StepGraph
+from traceanalyzer.fusion.rules.base import (
+    COMPILE_DOCS,
+    Match,
+    Rule,
+    compilable,
+    generated,
+    sequences,
+    surest,
+)
+from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
-_TENSOR = r"(?:mul )?neg cat mul (?:mul )?add "
+_TENSOR = r"(?:mul )?neg (?:cat|stack) mul (?:mul )?add "
 _WRITTEN_OUT = re.compile(rf"(?<!\S)(?:{_TENSOR}){{1,2}}")
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """The sequence as most models write it, for queries or for queries and keys."""
-    for nodes in sequences(graph, free, _WRITTEN_OUT):
+    for nodes in sequences(graph, compilable(graph, free), _WRITTEN_OUT):
         sums = [node.cost for node in nodes if node.name == "add" and node.cost]
-        if not sums or any(node.cost is None for node in nodes):
+        if not sums or any(node.cost is None for node in nodes) or not _halves(nodes):
             continue
         after = generated(graph, nodes, 2 * sum(cost.write_bytes for cost in sums))
         saved = sum(node.bytes for node in nodes) - after.bytes
@@ -31,10 +41,17 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
             yield Match(tuple(nodes), surest(graph, nodes), after, bytes_saved=saved)
 
 
+def _halves(nodes: Sequence[Node]) -> bool:
+    """Whether each negation is of half of what is concatenated and multiplied behind it."""
+    pairs = zip(nodes, nodes[1:], nodes[2:], strict=False)
+    found = [(neg, mul) for neg, _, mul in pairs if neg.name == "neg"]
+    return all(2 * neg.elements == mul.elements for neg, mul in found)
+
+
 RULE = Rule(
     "rotary_embedding", __doc__ or "", find,
     title="Rotary embeddings are written out",
-    action="Compile the function that applies them, or take a fused rotary kernel.",
+    action="Compile the function that applies them, or use a fused rotary kernel.",
     snippet="apply_rotary = torch.compile(apply_rotary)",
     caveats=("sines and cosines that are computed in every layer are a saving of their own",),
     docs=COMPILE_DOCS,

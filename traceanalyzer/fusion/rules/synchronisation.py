@@ -2,11 +2,12 @@
 device then waits for the host.
 
 Instead: leave the value on the device; print or test it every so many steps; copy with
-`non_blocking=True`.
+`non_blocking=True`; drop `torch.cuda.synchronize()`.
 
 Saves: at most the time in which the device has nothing to do after such a wait.
 
-When not: the value decides what is computed next.
+When not: the value decides what is computed next. `.item()` of a tensor on the CPU waits for nothing and is
+not named.
 """
 
 from __future__ import annotations
@@ -14,39 +15,60 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from traceanalyzer.fusion.rules.base import Match, Rule, told_wait, waited
+import numpy as np
+
+from traceanalyzer.fusion.rules.base import Match, Rule, idle_per_step, wait_evidence
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 from traceanalyzer.records import Band
+from traceanalyzer.records.trace import OpKind
 
 _SHARE = 0.02  # of the window
-_WAITING = ("aten::item", "aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero", "aten::equal")
+_NAMED = 3
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where waits are a visible part of the window."""
-    ns, share = waited(graph, "synchronisation")
+    ns, share = idle_per_step(graph, "synchronisation")
     if not graph.on_gpu or share < _SHARE:
         return
-    told = told_wait(ns, share)
-    called = _called(graph)
-    if called:
-        told += "; in a step are " + ", ".join(f"{count} {name}" for name, count in called.most_common(3))
-    yield Match((), "T3", saved=Band(0.0, ns, ns), evidence=told, where="the whole step")
+    evidence = wait_evidence(ns, share)
+    callers = _waiting(graph).most_common(_NAMED)
+    if callers:
+        evidence += "; per step: " + ", ".join(f"{count} {name}" for name, count in callers)
+    yield Match((), "T3", saved=Band(0.0, ns, ns), evidence=evidence, where="the whole step")
 
 
-def _called(graph: StepGraph) -> Counter[str]:
-    ops, step = graph.trace.ops, graph.step
-    first, last = step.start_ns, step.end_ns
-    inside = (ops.start_ns >= first) & (ops.start_ns < last)
-    names = [graph.trace.names[row] for row in ops.name[inside].tolist()]
-    return Counter(name for name in names if name in _WAITING)
+def _waiting(graph: StepGraph) -> Counter[str]:
+    """Outermost operators of the step that wait for the device; the call itself where no operator does."""
+    trace, step = graph.trace, graph.step
+    launches = trace.launches
+    inside = (launches.start_ns >= step.start_ns) & (launches.start_ns < step.end_ns)
+    found: Counter[str] = Counter()
+    for row in np.flatnonzero(inside).tolist():
+        name = trace.names[launches.name[row]]
+        if "Synchronize" in name:
+            found[_outermost(graph, int(launches.thread[row]), int(launches.start_ns[row])) or name] += 1
+    return found
+
+
+def _outermost(graph: StepGraph, thread: int, moment_ns: int) -> str:
+    """Name of the outermost operator that is open at this moment; "" where none is."""
+    ops = graph.trace.ops  # by thread and start
+    first, last = np.searchsorted(ops.thread, [thread, thread + 1])
+    row = int(first + np.searchsorted(ops.start_ns[first:last], moment_ns, side="right")) - 1
+    outermost = ""
+    while row >= first:
+        if ops.kind[row] == OpKind.OP and ops.end_ns[row] > moment_ns:
+            outermost = graph.trace.names[ops.name[row]]
+        row = int(ops.parent[row])
+    return outermost
 
 
 RULE = Rule(
     "synchronisation", __doc__ or "", find,
     title="The host waits for the device inside the step",
-    action="Keep values on the device; look at the loss every so many steps only.",
+    action="Keep values on the device; read the loss every so many steps only.",
     snippet="total += loss.detach()  # instead of loss.item()",
-    caveats=("where the value decides what is computed next, the wait cannot go",),
+    caveats=("where the value decides what is computed next, the wait must stay",),
     docs="https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html",
 )  # fmt: skip

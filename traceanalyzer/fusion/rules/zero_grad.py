@@ -5,7 +5,9 @@ gradients, instead of reading the zeros and adding to them.
 
 Saves: filling every gradient, and adding to it: what backward computes becomes the gradient as it is.
 
-When not: code reads `.grad` of a parameter that took no part in a step; gradients are views of a bucket.
+When not: code reads `.grad` of a parameter that took no part in a step; gradients are views of a bucket;
+backward runs inside a CUDA graph, which writes to the same gradients each time. Where gradients are set to
+None already, no zeros are filled in, and nothing is found.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
-    """All fills below `zero_grad`, and as many additions to what they filled, together."""
+    """All fills below `zero_grad`, and as many additions to what they filled, as one match."""
     filled = [
         node for node in graph.nodes
         if free(node) and node.name in ("zero", "_foreach_zero", "fill")
@@ -34,13 +36,13 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
 
 
 def _tensors(node: Node) -> int:
-    return len(node.call.shapes[0]) if is_list(node.call, 0) else 1
+    return len(node.call.dims(0)) if is_list(node.call, 0) else 1
 
 
 RULE = Rule(
     "zero_grad", __doc__ or "", find,
-    title="Gradients are filled with zeros instead of being dropped",
-    action="Drop them: set_to_none=True is the default since torch 2.0.",
+    title="Gradients are filled with zeros instead of being set to None",
+    action="Set them to None: set_to_none=True is the default since torch 2.0.",
     snippet="optimizer.zero_grad(set_to_none=True)",
     caveats=("code that reads .grad of an unused parameter finds None",),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.optim.Optimizer.zero_grad.html",

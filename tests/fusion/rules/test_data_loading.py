@@ -1,0 +1,33 @@
+"""Waiting for a batch, with workers and without."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fusion.rules.waits import held_up
+from tests.fusion.scenes import claims, found_by
+
+WAIT = 2_000_000
+SINGLE = "enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__"
+MULTI = "enumerate(DataLoader)#_MultiProcessingDataLoaderIter.__next__"
+
+
+@pytest.mark.parametrize("loader, said, more", [
+    (SINGLE, "; the loader has no workers", False),
+    (MULTI, "; the loader has workers already", True),
+    ("enumerate(DataLoader)#MyIter.__next__", "of the window", False),
+])  # fmt: skip
+def test_the_wait_is_the_most_that_is_saved_and_workers_are_named(
+    loader: str, said: str, more: bool
+) -> None:  # fmt: skip
+    graph = held_up("", WAIT, annotated=loader)
+    (match,) = found_by(graph, "data_loading")
+    assert match.tier == "T3" and match.saved is not None and match.saved.low == 0
+    assert match.saved.high == graph.idle_ns("data_loading") == pytest.approx(WAIT, rel=0.01)
+    assert match.evidence.endswith(said)
+    assert ("more workers" in match.action) is more
+
+
+@pytest.mark.parametrize("wait, annotated", [(400, SINGLE), (WAIT, "next_batch")])
+def test_a_short_wait_or_another_scope_is_none(wait: int, annotated: str) -> None:
+    assert "data_loading" not in claims(held_up("", wait, annotated=annotated, busy=100_000))

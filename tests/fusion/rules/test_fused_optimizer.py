@@ -1,0 +1,82 @@
+"""Optimizers in many passes, and those that fusing does not help."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.fusion.scenes import Item, annotation, claims, found_by, op, scene
+from traceanalyzer.fusion.rules import Match
+
+X = (4096, 4096)
+P = 4 * 4096 * 4096
+ADAMW = (
+    op("mul_", X, ()), op("lerp_", X, X, ()), op("mul_", X, ()), op("addcmul_", X, X, X, ()), op("sqrt", X),
+    op("div_", X, ()), op("add_", X, (), ()), op("addcdiv_", X, X, X, ()),
+)  # fmt: skip
+ADAMW_PASSES = 2 + 3 + 2 + 4 + 2 + 2 + 2 + 4
+
+
+def step(name: str, *items: Item) -> Item:
+    return annotation(f"Optimizer.step#{name}.step", *items)
+
+
+def fused(*items: Item) -> list[Match]:
+    return found_by(scene(*items), "fused_optimizer")
+
+
+def test_adamw_reads_four_values_and_writes_three() -> None:
+    (match,) = fused(step("AdamW", *ADAMW))
+    assert match.after is not None and match.after.bytes == 7 * P
+    assert match.bytes_saved == (ADAMW_PASSES - 7) * P
+    assert len(match.nodes) == 8 and match.tier == "T0" and match.where == "optimizer AdamW"
+
+
+def test_lists_are_passes_too() -> None:
+    lists = [op(f"_foreach_{name}", ((4096, 4096), (64,)), *more) for name, more in (
+        ("lerp_", (((4096, 4096), (64,)), ())), ("mul_", ((),)),
+        ("addcdiv_", (((4096, 4096), (64,)), ((4096, 4096), (64,)), ())),
+    )]  # fmt: skip
+    (match,) = fused(step("Adam", *lists))
+    assert match.after is not None and match.after.bytes == 7 * (P + 4 * 64)
+
+
+def test_amsgrad_has_one_state_more() -> None:
+    (match,) = fused(step("Adam", *ADAMW, op("maximum", X, X)))
+    assert match.after is not None and match.after.bytes == 9 * P
+
+
+@pytest.mark.parametrize("items, passes", [
+    ((op("mul_", X, ()), op("add_", X, X, ()), op("add_", X, X, ())), 5),  # momentum: buffer, then parameter
+    ((op("add", X, X, ()), op("add_", X, X, ())), 3),                      # weight decay: gradient, parameter
+])  # fmt: skip
+def test_sgd_has_a_state_with_momentum_only(items: tuple[Item, ...], passes: int) -> None:
+    (match,) = fused(step("SGD", *items))
+    assert match.after is not None and match.after.bytes == passes * P
+    assert "torch.optim.SGD(" in match.snippet and "fused=True" in match.snippet
+
+
+@pytest.mark.parametrize("item", [
+    step("AdamW", op("_fused_adamw_", (X,), (X,), (X,), (X,))),   # fused already
+    step("NAdam", *ADAMW), step("SparseAdam", *ADAMW),            # has no fused form
+    step("FusedAdam", *ADAMW),                                    # a library's: fused by itself
+    annotation("optimizer", *ADAMW),                              # of no known class
+    step("Adagrad", op("coalesce"), *ADAMW),                      # sparse gradients
+    step("SGD", op("_indices", kernels=()), op("add_", X, X, ())),
+    step("Adam", op("view_as_real", kernels=()), *ADAMW),         # complex parameters
+    step("AdamW", *(replace(each, kernels=()) for each in ADAMW)),  # on CPU tensors, beside a GPU
+], ids=[
+    "fused", "nadam", "sparse_adam", "library", "unnamed", "coalesce", "indices", "complex", "cpu",
+])  # fmt: skip
+def test_what_fusing_does_not_help(item: Item) -> None:
+    assert "fused_optimizer" not in claims(scene(item, op("mm", X, X)))
+
+
+def test_sparse_gradients_of_another_optimizer_do_not_count() -> None:
+    (match,) = fused(step("SGD", op("coalesce")), step("AdamW", *ADAMW))
+    assert match.where == "optimizer AdamW"
+
+
+def test_without_dims_nothing_is_claimed() -> None:
+    assert not fused(step("AdamW", *(op(each.name) for each in ADAMW)))

@@ -1,0 +1,58 @@
+"""Gaps that launches explain, gaps that they do not, and steps that graphs launch already."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fusion.rules.waits import BUSY, launched
+from tests.fusion.scenes import claims, found_by
+from traceanalyzer.fusion.step_graph import StepGraph
+from traceanalyzer.records import Recording
+from traceanalyzer.records.units import percent
+
+GAP = 20_000
+MANY = [GAP] * 100
+
+
+def test_short_gaps_are_saved_in_part() -> None:
+    graph = launched([GAP] * 100, steps=3)
+    (match,) = found_by(graph, "launch_bound")
+    waited = graph.idle_ns("launch_gap") / 3
+    assert waited == pytest.approx(100 * GAP, rel=0.02)
+    assert match.tier == "T0" and not match.nodes and match.saved is not None
+    assert match.saved.low == pytest.approx(0.4 * waited)
+    assert match.saved.high == pytest.approx(0.95 * waited)
+    assert "per step" in match.evidence and " % of the window" in match.evidence
+    assert "without gaps" not in match.evidence
+
+
+@pytest.mark.parametrize("graph", [
+    launched([2_100] * 100, steps=3),                           # a host that is hardly late
+    launched([30_000_000], steps=3),                            # it does something else than launching
+    launched(MANY, steps=3, launch="cudaGraphLaunch"),          # graphs already
+    launched(MANY, steps=3, launch="hipGraphLaunch"),
+], ids=["busy", "long", "graphs", "graphs_of_amd"])  # fmt: skip
+def test_what_graphs_do_not_help(graph: StepGraph) -> None:
+    shares = graph.idle_ns("launch_gap") / graph.window_ns
+    assert "launch_bound" not in claims(graph), f"{shares} of the window"
+
+
+def test_long_gaps_count_neither_as_launches_nor_as_time_to_save() -> None:
+    graph = launched([*MANY, 400_000_000])
+    (match,) = found_by(graph, "launch_bound")
+    assert match.saved is not None and match.saved.high == pytest.approx(0.95 * 100 * GAP, rel=0.02)
+    assert "without gaps of over 1.00 ms" in match.evidence
+    launching = match.saved.high / 0.95
+    assert percent(launching / (launching + graph.busy_ns)) in match.evidence
+
+
+def test_without_the_profiler_the_gaps_are_shorter() -> None:
+    unprofiled = 100 * BUSY + 300_000
+    graph = launched(MANY, recording=Recording(unprofiled_step_ns=unprofiled, profiled_step_ns=2_500_000))
+    (match,) = found_by(graph, "launch_bound")
+    assert match.saved is not None and match.saved.high == pytest.approx(0.95 * 300_000)
+
+
+def test_without_steps_nothing_is_promised() -> None:
+    (match,) = found_by(launched(MANY, steps=0), "launch_bound")
+    assert match.saved is None
