@@ -6,8 +6,6 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from tests.project.tree import MODULES, PACKAGE, name_of, syntax
 
 ALLOWED = {  # not listed: pipeline, cli, __init__ and __main__, which may import everything
@@ -78,34 +76,38 @@ def test_every_layer_is_in_the_table() -> None:
     assert {layer(path) for path in MODULES} <= set(ALLOWED) | FREE
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_imports_point_inwards(path: Path) -> None:
+def outward(path: Path) -> list[str]:
+    """Layers that a module imports and must not."""
     own = layer(path)
-    if own in FREE:
-        return
-    may = {own, *ALLOWED[own].split()}
     inner = {name.split(".")[1] for name in imports(syntax(path)) if name.startswith("traceanalyzer.")}
-    assert inner <= may, f"{own} must not import {sorted(inner - may)}"
+    return [] if own in FREE else sorted(inner - {own, *ALLOWED[own].split()})
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_packages_stay_where_they_are_needed(path: Path) -> None:
+def test_imports_point_inwards() -> None:
+    assert {name_of(path): found for path in MODULES if (found := outward(path))} == {}
+
+
+def stray(path: Path) -> list[str]:
+    """Packages that a module imports and must not."""
     used = {name.split(".")[0] for name in imports(syntax(path))}
     # `report/__init__` starts with "report/" as well.
-    stray = [name for name in sorted(used & set(ONLY)) if not name_of(path).startswith(ONLY[name])]
-    assert not stray, f"{name_of(path)} must not import {stray}"
+    return [name for name in sorted(used & set(ONLY)) if not name_of(path).startswith(ONLY[name])]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_slow_packages_are_imported_when_used(path: Path) -> None:
-    early = {name.split(".")[0] for name in imports_on_load(syntax(path))} & LATE
-    assert not early, f"import {sorted(early)} inside the function that needs it"
+def test_packages_stay_where_they_are_needed() -> None:
+    assert {name_of(path): found for path in MODULES if (found := stray(path))} == {}
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if layer(p) not in ("cli", "__main__")], ids=name_of)
-def test_only_the_command_line_prints_or_ends_the_process(path: Path) -> None:
-    calls = [ast.unparse(n.func) for n in ast.walk(syntax(path)) if isinstance(n, ast.Call)]
-    assert not {"print", "exit", "quit", "sys.exit", "os._exit"} & set(calls)
+def test_slow_packages_are_imported_inside_the_functions_that_need_them() -> None:
+    early = {name_of(p): {n.split(".")[0] for n in imports_on_load(syntax(p))} & LATE for p in MODULES}
+    assert {module: names for module, names in early.items() if names} == {}
+
+
+def test_only_the_command_line_prints_or_ends_the_process() -> None:
+    inner = [path for path in MODULES if layer(path) not in ("cli", "__main__")]
+    calls = [(p, ast.unparse(n.func)) for p in inner for n in ast.walk(syntax(p)) if isinstance(n, ast.Call)]
+    ends = {"print", "exit", "quit", "sys.exit", "os._exit"}
+    assert [(name_of(path), called) for path, called in calls if called in ends] == []
 
 
 def test_the_package_is_found() -> None:

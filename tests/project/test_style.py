@@ -6,24 +6,21 @@ import ast
 from pathlib import Path
 from statistics import quantiles
 
-import pytest
-
 import traceanalyzer
 from tests.project.tree import MODULES, Function, functions, length, name_of, syntax
 
 DOCUMENTED = ("trace", "cost", "device", "roofline", "report", "collect")
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_files_are_short_and_state_their_contract(path: Path) -> None:
-    assert ast.get_docstring(syntax(path)), "a module says what it promises"
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+def test_files_are_short_and_state_their_contract() -> None:
+    assert [name_of(path) for path in MODULES if not ast.get_docstring(syntax(path))] == []
+    lengths = {name_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    assert {name: lines for name, lines in lengths.items() if lines > 400} == {}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_functions_are_short(path: Path) -> None:
-    long = {f.name: length(f) for f in functions(syntax(path)) if length(f) > 60}
-    assert not long
+def test_functions_are_short() -> None:
+    lengths = {(name_of(path), f.name): length(f) for path in MODULES for f in functions(syntax(path))}
+    assert {place: lines for place, lines in lengths.items() if lines > 60} == {}
 
 
 def test_nine_functions_in_ten_are_under_forty_lines() -> None:
@@ -37,9 +34,9 @@ def undocumented(path: Path) -> list[str]:
     return [n.name for n in named if not n.name.startswith("_") and not ast.get_docstring(n)]
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if name_of(p).split("/")[0] in DOCUMENTED], ids=name_of)
-def test_public_names_are_documented(path: Path) -> None:
-    assert not undocumented(path)
+def test_public_names_are_documented() -> None:
+    public = [path for path in MODULES if name_of(path).split("/")[0] in DOCUMENTED]
+    assert {name_of(path): names for path in public if (names := undocumented(path))} == {}
 
 
 # What a script raises is anything, and so is what a user's formula or somebody's package does; and whatever
@@ -48,11 +45,11 @@ CATCHES_ALL = ("cli/", "collect/inductor", "collect/modules", "collect/run", "co
                "collect/session", "cost/registry", "cost/user")  # fmt: skip
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if not name_of(p).startswith(CATCHES_ALL)], ids=name_of)
-def test_errors_are_caught_by_name(path: Path) -> None:
-    handlers = [n for n in ast.walk(syntax(path)) if isinstance(n, ast.ExceptHandler)]
-    caught = [ast.unparse(h.type) if h.type else "everything" for h in handlers]
-    assert not {"everything", "Exception", "BaseException"} & set(caught)
+def test_errors_are_caught_by_name() -> None:
+    careful = [path for path in MODULES if not name_of(path).startswith(CATCHES_ALL)]
+    handlers = [(p, n) for p in careful for n in ast.walk(syntax(p)) if isinstance(n, ast.ExceptHandler)]
+    caught = [(name_of(path), ast.unparse(h.type) if h.type else "everything") for path, h in handlers]
+    assert [one for one in caught if one[1] in ("everything", "Exception", "BaseException")] == []
 
 
 def test_the_public_face_is_complete_and_sorted() -> None:
