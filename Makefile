@@ -4,6 +4,10 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --constraint constraints.txt
 SOURCES := pyproject.toml constraints.txt
+JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest
+# A file's tests stay together, so that what they share is made once; long ones stand before short ones.
+SPREAD := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo test test-slow check bench screenshots docs samples constraints clean
 
@@ -14,17 +18,18 @@ demo: .venv/.profile  ## profile a small GPT, eager and compiled; leaves demo.re
 	$(BIN)/traceanalyze profile --force -o demo.json.gz examples/gpt.py
 	$(BIN)/traceanalyze profile --force -o demo-compiled.json.gz examples/gpt.py --compile
 
-test: .venv/.dev  ## the tests, under five minutes
-	$(BIN)/python -m pytest -m "not slow and not browser"
+test: .venv/.dev  ## the tests: two to three minutes on two cores, JOBS=N for more
+	$(PYTEST) $(SPREAD) -m "not slow and not browser and not alone"
 
 test-slow: .venv/.dev  ## what needs minutes for itself: browsers, wheels, large files, fuzzing
-	$(BIN)/python -m pytest -m "slow or browser"
+	$(PYTEST) $(SPREAD) -m "(slow or browser) and not alone"
+	$(PYTEST) -m alone
 
 check: .venv/.dev  ## ruff, mypy --strict, layers and lengths
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest tests/project/test_layers.py tests/project/test_style.py
+	$(PYTEST) tests/project/test_layers.py tests/project/test_style.py
 
 bench: .venv/.dev  ## speed and memory, as ratios within one run
 	$(BIN)/python benchmarks/run.py

@@ -1,4 +1,4 @@
-"""What all tests share: where real traces are, and that nothing is skipped unnoticed."""
+"""What all tests share: where real traces are, that nothing is skipped unnoticed, one thread a worker."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ import pytest
 from hypothesis import settings
 
 ALLOWED_SKIPS = Path(__file__).parent / "allowed_skips.txt"
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # There are as many workers as processors: second threads, here or in processes started here, would only
+    # wait for each other. PyTorch reads this when it is loaded, which is later.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile("default", deadline=None)  # no test measures seconds
 settings.load_profile("default")
@@ -64,5 +69,6 @@ class SkipGuard:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if os.environ.get("CI"):
+    """Workers tell the process that started them of what they skip, so that one counts it."""
+    if os.environ.get("CI") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(SkipGuard())

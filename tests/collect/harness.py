@@ -64,6 +64,12 @@ def profiled(folder: Path, *words: str, options: Sequence[str] = (), **environme
     return finished(command, folder, **environment)
 
 
+def left_alone(alone: Run, ours: Run) -> None:
+    """Under the profiler a script prints and says what it does without."""
+    assert ours.stdout == alone.stdout and alone.stdout
+    assert ours.others_said == alone.others_said
+
+
 def document(trace: Path) -> dict[str, Any]:
     with gzip.open(trace) as file:
         found: dict[str, Any] = json.load(file)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.collect.harness import SCRIPTS, bare, document, profiled, steps
+from tests.collect.harness import SCRIPTS, Run, bare, document, left_alone, profiled, steps
 
 slow = pytest.mark.slow
 needs_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler")
@@ -15,9 +16,8 @@ needs_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="no C++ comp
 WHOLE = [5, 6, 7]  # wait 3, warm-up 2, active 3
 
 KINDS = [
-    pytest.param(("plain.py",), id="plain loop"),
     pytest.param(("arguments.py", "-o", "x", "-m", "--lr", "0.1", "a", "b"), id="argparse"),
-    pytest.param(("ending.py", "exit7"), id="sys.exit(7)"),
+    pytest.param(("ending.py", "exit7"), id="sys.exit(7)", marks=slow),
     pytest.param(("ending.py", "exception"), id="an exception in step 9"),
     pytest.param(("inference.py",), id="inference only", marks=slow),
     pytest.param(("scaler.py",), id="GradScaler", marks=slow),
@@ -36,28 +36,43 @@ KINDS = [
 ]
 
 
+Profiled = Callable[..., tuple[Run, Path]]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Profiled:
+    """A script under `profile`, and the folder of its trace; what several tests look at is run once."""
+    known: dict[tuple[str, ...], tuple[Run, Path]] = {}
+
+    def once(*words: str) -> tuple[Run, Path]:
+        if words not in known:
+            folder = tmp_path_factory.mktemp("run")
+            known[words] = profiled(folder, str(SCRIPTS / words[0]), *words[1:]), folder
+        return known[words]
+
+    return once
+
+
 @pytest.mark.parametrize("words", KINDS)
-def test_a_script_is_captured_and_left_alone(words: tuple[str, ...], tmp_path: Path) -> None:
-    words = (str(SCRIPTS / words[0]), *words[1:])
-    alone = bare(tmp_path, *words)
-    ours = profiled(tmp_path, *words)
-    assert ours.stdout == alone.stdout and alone.stdout
+def test_a_script_is_captured_and_left_alone(words: tuple[str, ...], run: Profiled, tmp_path: Path) -> None:
+    alone = bare(tmp_path, str(SCRIPTS / words[0]), *words[1:])
+    ours, folder = run(*words)
+    left_alone(alone, ours)
     if words[-1] == "interrupt":  # Python dies of the signal, 130 in a shell; we return 130
         assert (alone.code, ours.code) == (-2, 130)
     else:
         assert ours.code == alone.code
-    assert steps(tmp_path / "t.trace.json.gz") == WHOLE
-    assert ours.others_said == alone.others_said
-    assert document(tmp_path / "t.trace.json.gz")["traceanalyze"]["complete"] is True
+    assert steps(folder / "t.trace.json.gz") == WHOLE
+    assert document(folder / "t.trace.json.gz")["traceanalyze"]["complete"] is True
 
 
 @pytest.mark.parametrize(
     "how, code, when, whole",
     [
-        ("exception", 1, 6, [5]),
+        pytest.param("exception", 1, 6, [5], marks=slow),
         ("terminate", -15, 7, [5, 6]),
         ("interrupt", 130, 5, []),
-        ("exit7", 7, 7, [5, 6]),
+        pytest.param("exit7", 7, 7, [5, 6], marks=slow),
     ],
 )
 def test_what_was_captured_before_an_end_is_kept(
@@ -74,8 +89,8 @@ def test_what_was_captured_before_an_end_is_kept(
     assert any("t.trace.json.gz" in line for line in ours.said)
 
 
-def test_a_traceback_shows_the_script_and_not_us(tmp_path: Path) -> None:
-    ours = profiled(tmp_path, str(SCRIPTS / "ending.py"), "exception")
+def test_a_traceback_shows_the_script_and_not_us(run: Profiled) -> None:
+    ours, _ = run("ending.py", "exception")
     assert "ValueError: step 9 is bad" in ours.stderr and "ending.py" in ours.stderr
     assert "traceanalyzer" not in "".join(ours.others_said)
 
@@ -89,14 +104,14 @@ def test_a_traceback_shows_the_script_and_not_us(tmp_path: Path) -> None:
         (("no_steps.py",), "no optimizer stepped and no module was called"),
     ],
 )
-def test_nothing_captured_is_said_with_the_fix(words: tuple[str, ...], expected: str, tmp_path: Path) -> None:
-    ours = profiled(tmp_path, str(SCRIPTS / words[0]), *words[1:])
+def test_nothing_captured_is_said_with_the_fix(words: tuple[str, ...], expected: str, run: Profiled) -> None:
+    ours, folder = run(*words)
     assert [expected in line and "Fix: " in line for line in ours.said] == [True]
-    assert not list(tmp_path.iterdir())
+    assert not list(folder.iterdir())
 
 
-def test_the_shorter_schedule_that_is_proposed_captures(tmp_path: Path) -> None:
-    short = profiled(tmp_path, str(SCRIPTS / "ending.py"), "exit7", "4")
+def test_the_shorter_schedule_that_is_proposed_captures(run: Profiled, tmp_path: Path) -> None:
+    short, _ = run("ending.py", "exit7", "4")
     options = short.said[0].partition("longer, or ")[2].split()
     ours = profiled(tmp_path, str(SCRIPTS / "ending.py"), "exit7", "4", options=options)
     assert steps(tmp_path / "t.trace.json.gz") == [1, 2, 3] and ours.code == 7

@@ -24,14 +24,13 @@ def test_the_page_is_what_the_formulas_say() -> None:
     assert (DOCS / "rules.md").read_text(encoding="utf-8") == build.rules_page(), "run `make docs`"
 
 
-@pytest.mark.parametrize("name", FORMULAS)
-def test_a_formula_has_its_lines_and_a_source(name: str) -> None:
-    formula = FORMULAS[name]
-    first, blank, *lines = inspect.cleandoc(formula.doc).splitlines()
-    assert first and not blank and len(formula.source) > 8
-    starts = [line for line in lines if line.startswith(("FLOPs =", "Bytes =", "Assumes"))]
-    assert [line.partition(" ")[0] for line in starts] == ["FLOPs", "Bytes", "Assumes"]
-    assert lines[-1].endswith("."), "an assumption is a sentence"
+def test_every_formula_has_its_lines_and_a_source() -> None:
+    for name, formula in FORMULAS.items():
+        first, blank, *lines = inspect.cleandoc(formula.doc).splitlines()
+        assert first and not blank and len(formula.source) > 8, name
+        starts = [line for line in lines if line.startswith(("FLOPs =", "Bytes =", "Assumes"))]
+        assert [line.partition(" ")[0] for line in starts] == ["FLOPs", "Bytes", "Assumes"], name
+        assert lines[-1].endswith("."), f"an assumption of {name} is no sentence"
 
 
 @pytest.mark.parametrize("name", ["aten::mm", "aten::_softmax", "user Triton kernel", "_C::rms_norm"])

@@ -39,7 +39,8 @@ ROOMS = {
     "device": "table names toml match options resolve __init__ calibrate calibrate_gpu",
     "roofline": "__init__ thresholds attribution floor idle occupancy precision verdicts invocations measure "
     "row_keys rows judge",
-    "fusion": "__init__ step_ops stretch evidence step_graph regions savings rules module_compile suggestions",
+    "fusion": "__init__ step_ops stretch evidence step_graph regions savings rules module_compile "
+    "suggestions",
     "assembly": "__init__ totals self_check provenance what_if assemble",
 }
 

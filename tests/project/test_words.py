@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
 import traceanalyzer
 from tests.project.tree import ROOT, tracked
 
@@ -18,19 +16,21 @@ BINARY = {".gz", ".png", ".jpg", ".whl", ".zip", ".ico", ".woff2"}
 TEXTS = [name for name in tracked() if Path(name).suffix not in BINARY]
 
 
-@pytest.mark.parametrize("name", TEXTS)
-def test_no_file_names_a_place_on_a_machine_or_a_registry(name: str) -> None:
+def places(name: str) -> list[str]:
+    """What a file says of machines and registries."""
     text = (ROOT / name).read_text(encoding="utf-8")
     patterns = [HOSTS] if name.startswith("tests/") else [HOSTS, HOMES, SCRATCH]
-    found = [match.group() for pattern in patterns for match in pattern.finditer(text)]
-    assert not found
+    return [match.group() for pattern in patterns for match in pattern.finditer(text)]
 
 
-@pytest.mark.parametrize("name", TEXTS)
-def test_texts_end_their_lines(name: str) -> None:
-    content = (ROOT / name).read_bytes()
-    assert b"\r\n" not in content
-    assert not content or content.endswith(b"\n")
+def test_no_file_names_a_place_on_a_machine_or_a_registry() -> None:
+    assert {name: found for name in TEXTS if (found := places(name))} == {}
+
+
+def test_texts_end_their_lines() -> None:
+    contents = {name: (ROOT / name).read_bytes() for name in TEXTS}
+    assert [name for name, content in contents.items() if b"\r\n" in content] == []
+    assert [name for name, content in contents.items() if content and not content.endswith(b"\n")] == []
 
 
 def test_the_changelog_begins_with_this_version() -> None:
