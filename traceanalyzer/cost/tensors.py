@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 from typing import SupportsIndex, overload
 
@@ -67,15 +68,25 @@ def ranked(call: OpCall, i: int, rank: int) -> Sizes:
 
 
 def _possible(call: OpCall, i: int, dims: Dims) -> Sizes:
-    found = Sizes(size for size in dims if isinstance(size, int))
-    if len(found) < len(dims) or not _may_be(found):
+    found = _sizes(dims)
+    if found is None:
         raise Missing("no_shapes", f"the recorded dims of input {i} of {call.name} cannot be")
     return found
 
 
-def _may_be(dims: Shape) -> bool:
-    """Whether a tensor may have these dims: none is negative, and its elements can be counted."""
-    return all(0 <= size <= INT64_MAX for size in dims) and prod(dims) <= INT64_MAX
+# Calls repeat their dims, and a formula asks for them several times.
+@lru_cache(maxsize=65536)
+def _sizes(dims: Dims) -> Sizes | None:
+    """None where no tensor has such dims: one is negative or no size, or its elements cannot be counted."""
+    found = Sizes(size for size in dims if isinstance(size, int))
+    return found if len(found) == len(dims) and _elements(found) is not None else None
+
+
+@lru_cache(maxsize=65536)
+def _elements(dims: Shape) -> int | None:
+    """Elements of a tensor of these dims; None where there is no such tensor."""
+    count = prod(dims)
+    return count if all(0 <= size <= INT64_MAX for size in dims) and count <= INT64_MAX else None
 
 
 def has(call: OpCall, i: int) -> bool:
@@ -122,9 +133,10 @@ def itemsize(call: OpCall, i: int) -> int:
 
 def numel(dims: Shape) -> int:
     """Elements of a tensor, recorded or made; 1 for one of zero dimensions; Missing where it cannot be."""
-    if not _may_be(dims):
+    count = _elements(dims)
+    if count is None:
         raise Missing("no_shapes", "the recorded sizes give a tensor that cannot be")
-    return prod(dims)
+    return count
 
 
 def quotient(size: int, by: int) -> int:
@@ -284,7 +296,7 @@ def axes(call: OpCall, i: int, dims: Shape) -> list[int]:
 def sizes(call: OpCall, i: int) -> Sizes:
     """Dims given as argument `i`; Missing where its text is blank, for "[]" is a scalar and "" is unknown."""
     found = Sizes(integers(call, i))
-    if argument(call, i).strip() == "None" or not _may_be(found):
+    if argument(call, i).strip() == "None" or _elements(found) is None:
         raise Missing("no_concrete_inputs", f"argument {i} of {call.name} is recorded without its value")
     return found
 

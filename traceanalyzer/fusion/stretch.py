@@ -6,6 +6,7 @@ does not grow with the trace.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +14,14 @@ import numpy as np
 from traceanalyzer.fusion.step_ops import StepOps, step_ops
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.priced import Priced
-from traceanalyzer.records.trace import Ids, Step, Window
+from traceanalyzer.records.trace import Ids, Ints, Step, Window
 
 _OPERATORS = 20_000  # without steps, a trace of more operators that work is looked at in part
 _SHORTEST = 2_000  # operators of a period; shorter ones are taken several at once
 _ALIKE = 0.98  # share of operators that are the same one period later
 _CANDIDATES = 8  # rare calls whose distances are tried as the period
+_TIMES = 256  # that such a call may be made in one period
+_REGULAR = 0.9  # share of its places that are as far apart as the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +74,22 @@ def _part(priced: Priced, operators: StepOps) -> Stretch:
 
 
 def period_of(calls: Ids) -> int | None:
-    """After how many entries the sequence repeats itself, but for one in fifty; None where it does not."""
+    """After how many entries the sequence repeats itself, but for one in fifty; None where it does not.
+
+    A call that is made r times in a period stands as far from the r-th next one everywhere; the rarest calls
+    tell by the fewest places.
+    """
     names, counts = np.unique(calls, return_counts=True)
     rare = names[counts >= 2][np.argsort(counts[counts >= 2], kind="stable")[:_CANDIDATES]]
-    periods = set()
-    for name in rare.tolist():
-        apart, times = np.unique(np.diff(np.flatnonzero(calls == name)), return_counts=True)
-        periods.add(int(apart[np.argmax(times)]))
+    periods = {period for name in rare.tolist() for period in _distances(np.flatnonzero(calls == name))}
     fitting = [period for period in periods if np.mean(calls[:-period] == calls[period:]) >= _ALIKE]
     return min(fitting, default=None)
+
+
+def _distances(places: Ints) -> Iterator[int]:
+    """The distance to the next occurrence, or the r-th next, where it is the same nearly everywhere."""
+    for times in range(1, min(len(places) // 2, _TIMES) + 1):
+        apart, count = np.unique(places[times:] - places[:-times], return_counts=True)
+        if count.max() >= _REGULAR * count.sum():
+            yield int(apart[np.argmax(count)])
+            return

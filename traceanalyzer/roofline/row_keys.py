@@ -35,12 +35,12 @@ def row_heads(priced: Priced, groups: Groups, work_class: Codes, inside: Bools) 
     borrows = np.zeros(len(groups.first_record), bool)
     borrows[groups.row[inside & (priced.borrowed_call >= 0)]] = True
     return [
-        replace(_head(priced, record, int(work_class[record])), borrowed=bool(borrows[row]))
+        _head(priced, record, int(work_class[record]), bool(borrows[row]))
         for row, record in enumerate(groups.first_record.tolist())
     ]
 
 
-def _head(priced: Priced, record: int, work: int) -> RowHead:
+def _head(priced: Priced, record: int, work: int, borrows: bool) -> RowHead:
     trace = priced.trace
     ops, kernels = trace.ops, trace.kernels
     priced_op = int(priced.priced_op[record])
@@ -49,15 +49,16 @@ def _head(priced: Priced, record: int, work: int) -> RowHead:
     borrowed = int(priced.borrowed_call[record])
     if work == COMPUTE and borrowed >= 0:
         known = priced.prices[borrowed]
-        return RowHead(known.call.name, known.call, None, None, work, known.cost)
+        return RowHead(known.call.name, known.call, None, None, work, known.cost, borrowed=borrows)
     if work != COMPUTE or unlinked >= 0 or op < 0 or ops.call[op] < 0:
         reason = cast(Reason, UNLINKED[unlinked] if unlinked >= 0 else "no_op")
-        return RowHead(trace.names[kernels.name[record]], None, None, None, work, Unpriced(reason))
+        name = trace.names[kernels.name[record]]
+        return RowHead(name, None, None, None, work, Unpriced(reason), borrowed=borrows)
     known = priced.prices[int(ops.call[op])]
     cost = known.cost if priced_op >= 0 else _without_a_price(known, bool(priced.shaped[record]))
     phase = cast(Phase, PHASES[ops.phase[op]]) if ops.phase[op] >= 0 else None
     module = trace.names[ops.module[op]] if ops.module[op] >= 0 else None
-    return RowHead(known.call.name, known.call, phase, module, work, cost)
+    return RowHead(known.call.name, known.call, phase, module, work, cost, borrowed=borrows)
 
 
 def _without_a_price(known: PricedCall, shaped: bool) -> Cost | Unpriced:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import groupby
+from math import isnan
 from typing import Literal
 
 import numpy as np
@@ -22,6 +24,7 @@ Names = tuple[tuple[str, int], ...]  # a row's kernels: (name, time_ns), longest
 _WORK: dict[int, Literal["compute", "communication", "copy"]] = {
     COMPUTE: "compute", COMMUNICATION: "communication", COPY: "copy",
 }  # fmt: skip
+_NO_WORK = Cost(0, 0, 0)
 _OVERHEAD = "its work is priced in the ops it calls; this is its dispatch time"
 
 
@@ -47,23 +50,25 @@ def row_facts(
 def _facts(head: RowHead, row: int, m: Measured, blocks: int, waves: float, names: Names) -> RowFacts:
     complete = int(m.complete_calls[row])
     calls = int(m.complete_priced_calls[row] if complete else m.priced_calls[row])
-    facts = RowFacts(
+    flops, read, written = _totals(head, calls)
+    cost = head.price
+    known = cost if isinstance(cost, Cost) else _NO_WORK
+    return RowFacts(
         work=_WORK[head.work],
         time_ns=int(m.complete_time_ns[row]) if complete else None,
         median_call_ns=int(m.median_call_ns[row]),
         blocks=blocks,
-        waves=None if np.isnan(waves) else waves,
+        waves=None if isnan(waves) else waves,
         kernels=names,
         borrowed_shapes=head.borrowed,
+        flops=flops if isinstance(cost, Cost) else None,
+        read_bytes=read,
+        write_bytes=written,
+        engine=known.engine,
+        precision=known.precision,
+        special_functions=known.special_functions * calls,
+        unpriced=cost.reason if isinstance(cost, Unpriced) else None,
     )
-    flops, read, written = _totals(head, calls)
-    cost = head.price
-    if isinstance(cost, Unpriced):
-        return replace(facts, unpriced=cost.reason, read_bytes=read, write_bytes=written)
-    return replace(
-        facts, flops=flops, read_bytes=read, write_bytes=written, engine=cost.engine,
-        precision=cost.precision, special_functions=cost.special_functions * calls,
-    )  # fmt: skip
 
 
 def op_rows(
@@ -78,10 +83,21 @@ def op_rows(
 
 def in_order(rows: Iterable[OpRow]) -> tuple[OpRow, ...]:
     """Largest attributed time first; the order does not depend on that of the trace."""
-    return tuple(sorted(rows, key=lambda r: (
-        -r.attributed_ns, -r.time_ns, r.name, str(r.input_dims), str(r.input_types), str(r.input_strides),
-        str(r.concrete_inputs), r.phase or "", r.module or "", r.reason or "",
-    )))  # fmt: skip
+    by_time = sorted(rows, key=_time_and_name)
+    ordered: list[OpRow] = []
+    for _, equals in groupby(by_time, key=_time_and_name):
+        ordered += sorted(equals, key=_details)
+    return tuple(ordered)
+
+
+def _time_and_name(row: OpRow) -> tuple[int, int, str]:
+    return -row.attributed_ns, -row.time_ns, row.name
+
+
+def _details(row: OpRow) -> tuple[str, ...]:
+    """What tells rows of equal time and name apart; long texts, made of few rows only."""
+    recorded = (row.input_dims, row.input_types, row.input_strides, row.concrete_inputs)
+    return (*map(str, recorded), row.phase or "", row.module or "", row.reason or "")
 
 
 def _shown(heads: Sequence[RowHead]) -> list[Shown]:
