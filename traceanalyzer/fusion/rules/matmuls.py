@@ -61,12 +61,15 @@ def is_trained(graph: StepGraph) -> bool:
 def has_narrow_weights(graph: StepGraph) -> bool:
     """Whether any matmul, or any matrix that is read, has 8 or 4 bits an element: some weights at least are
     quantized."""
-    return any(
-        _multiplies_narrow(node) or _packed(node.call.name) or any(
-            kind in _NARROW and len(dims) == 2 and prod(s for s in dims if isinstance(s, int)) >= _LEAST
-            for _, dims, kind, _ in node.call.tensors()
-        )
-        for node in graph.nodes
+    if has_narrow_weights not in graph.memo:
+        graph.memo[has_narrow_weights] = any(map(_is_narrow, graph.nodes))
+    return bool(graph.memo[has_narrow_weights])
+
+
+def _is_narrow(node: Node) -> bool:
+    return _multiplies_narrow(node) or _packed(node.call.name) or any(
+        kind in _NARROW and len(dims) == 2 and prod(size for size in dims if isinstance(size, int)) >= _LEAST
+        for _, dims, kind, _ in node.call.tensors()
     )  # fmt: skip
 
 
