@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import torch
 
+from traceanalyzer.collect.capture import CaptureResult
 from traceanalyzer.collect.schedule import Schedule
-from traceanalyzer.collect.session import CapturePhase, CaptureResult, Session
+from traceanalyzer.collect.session import CapturePhase, Session
 
 
 def test_one_call_a_step_and_no_tensor_is_left(tmp_path: Path) -> None:

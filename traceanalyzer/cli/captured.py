@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from traceanalyzer.collect.capture import CaptureResult
 from traceanalyzer.collect.run import Outcome
 from traceanalyzer.collect.schedule import Schedule
 from traceanalyzer.collect.script import exit_status
-from traceanalyzer.collect.session import CaptureResult
 
 _STEP = "ProfilerStep#"
 

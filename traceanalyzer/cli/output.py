@@ -10,8 +10,9 @@ import click
 
 from traceanalyzer.files import replacing
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.report import RENDERERS
 
-FORMATS = ("html", "md", "json", "csv", "svg", "txt")
+FORMATS = tuple(RENDERERS)
 
 
 @dataclass(frozen=True, slots=True)

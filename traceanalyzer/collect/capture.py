@@ -6,6 +6,7 @@ step is begun at the end, so that there is no stub.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,20 @@ from traceanalyzer.collect.disable_user_profiler import real_profilers
 from traceanalyzer.collect.memory import trim_heap
 from traceanalyzer.collect.schedule import Schedule
 from traceanalyzer.collect.stderr_filter import stderr_filtered
+
+
+@dataclass(slots=True)
+class CaptureResult:
+    """What has been captured so far; times in ns."""
+
+    raw: Path  # the trace, as the profiler wrote it
+    steps: list[str] = field(default_factory=list)  # whole steps in it
+    unfinished: str | None = None  # the annotation of a step that the end cut off
+    step_ns: list[int] = field(default_factory=list)
+    unprofiled_ns: list[int] = field(default_factory=list)
+    structure: tuple[Path, Path] | None = None  # trace and execution trace of the evidence step
+    autocast: str | None = None
+    peak_memory_bytes: int | None = None  # before the profiler used any
 
 
 class Capture:

@@ -12,11 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from traceanalyzer.collect.capture import CaptureResult
 from traceanalyzer.collect.roofs import measured
 from traceanalyzer.collect.run import ProfileRequest, TraceSaver, require_torch, scratch_folder
 from traceanalyzer.collect.schedule import Schedule
 from traceanalyzer.collect.script import Script
-from traceanalyzer.collect.session import CaptureResult, Session
+from traceanalyzer.collect.session import Session
 from traceanalyzer.records.errors import UsageError
 
 

@@ -9,8 +9,8 @@ from statistics import median
 from typing import Any
 
 from traceanalyzer.collect.accelerator import in_use
+from traceanalyzer.collect.capture import CaptureResult
 from traceanalyzer.collect.schedule import Schedule
-from traceanalyzer.collect.session import CaptureResult
 
 
 def recording_fields(

@@ -18,6 +18,7 @@ from typing import Any
 
 from traceanalyzer.collect import inductor
 from traceanalyzer.collect.accelerator import in_use
+from traceanalyzer.collect.capture import CaptureResult
 from traceanalyzer.collect.disable_user_profiler import disable_user_profilers
 from traceanalyzer.collect.evidence import evidence
 from traceanalyzer.collect.imports import AfterImport
@@ -26,13 +27,12 @@ from traceanalyzer.collect.modules import exclude_from_dynamo
 from traceanalyzer.collect.recording import recording_fields
 from traceanalyzer.collect.schedule import Schedule
 from traceanalyzer.collect.script import Code, Script, exit_code, perform
-from traceanalyzer.collect.session import CaptureResult, Session
+from traceanalyzer.collect.session import Say, Session
 from traceanalyzer.collect.trace_writer import write
 from traceanalyzer.records.errors import UsageError
 
 OLDEST_TORCH = (2, 1)
 _SCRATCH = "traceanalyze-"
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

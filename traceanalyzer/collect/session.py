@@ -12,19 +12,20 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
 from time import perf_counter_ns
 from typing import ClassVar
 
-from traceanalyzer.collect.capture import Capture
+from traceanalyzer.collect.capture import Capture, CaptureResult
 from traceanalyzer.collect.memory import fills_memory, peak_memory_bytes, resident_bytes
 from traceanalyzer.collect.modules import ModuleCalls
 from traceanalyzer.collect.optimizers import OptimizerSteps
 from traceanalyzer.collect.schedule import LONGEST_CAPTURE_NS, LONGEST_WAIT, Schedule
 from traceanalyzer.collect.step_detector import StepDetector, Tick
 from traceanalyzer.collect.step_timer import StepTimer
+
+Say = Callable[[str], None]
 
 _TIMED_AFTER = 5  # steps timed after the capture
 _END_TIMEOUT_S = 10.0  # waited for the thread that trains to end its step
@@ -40,20 +41,6 @@ class CapturePhase(Enum):
     EVIDENCE = auto()  # one step for the execution trace, which slows it down
     AFTER = auto()  # a few steps are timed without the profiler
     DONE = auto()
-
-
-@dataclass(slots=True)
-class CaptureResult:
-    """What has been captured so far; times in ns."""
-
-    raw: Path  # the trace, as the profiler wrote it
-    steps: list[str] = field(default_factory=list)  # whole steps in it
-    unfinished: str | None = None  # the annotation of a step that the end cut off
-    step_ns: list[int] = field(default_factory=list)
-    unprofiled_ns: list[int] = field(default_factory=list)
-    structure: tuple[Path, Path] | None = None  # trace and execution trace of the evidence step
-    autocast: str | None = None
-    peak_memory_bytes: int | None = None  # before the profiler used any
 
 
 class _AtThreadEnd:
@@ -72,11 +59,7 @@ class Session:
     current: ClassVar[Session | None] = None  # the one that watches this process
 
     def __init__(
-        self,
-        schedule: Schedule,
-        folder: Path,
-        keep: Callable[[CaptureResult], None],
-        say: Callable[[str], None],
+        self, schedule: Schedule, folder: Path, keep: Callable[[CaptureResult], None], say: Say
     ) -> None:
         """`keep` is called with the result as soon as there is one; `say` with a line for the user."""
         self.schedule = schedule

@@ -24,7 +24,6 @@ from traceanalyzer.records.analysis import (
     FormulaText,
     IdleCause,
     IdlePart,
-    KernelTable,
     KernelTime,
     MemoryBound,
     OperatorClass,
@@ -46,6 +45,7 @@ from traceanalyzer.records.analysis import (
 )
 from traceanalyzer.records.calls import Cost, Dims, Engine, OpCall, Reason, Shape, Unpriced
 from traceanalyzer.records.job import Job, RankEntry, ranks_of
+from traceanalyzer.records.kernel_table import KernelTable
 from traceanalyzer.records.notice import Notice
 from traceanalyzer.records.suggestion import Band, Suggestion, Tier
 

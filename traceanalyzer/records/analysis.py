@@ -7,8 +7,6 @@ once; a lower bound of the memory traffic.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,16 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from traceanalyzer.records.calls import Engine, Reason
+from traceanalyzer.records.kernel_table import KernelTable
 from traceanalyzer.records.notice import Notice
 from traceanalyzer.records.presenter import presenter
 from traceanalyzer.records.suggestion import Suggestion
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import pandas as pd
-
-    Column = npt.NDArray[np.integer[Any]]
 
 SCHEMA_VERSION = "1.0"
 
@@ -314,49 +309,8 @@ class FormulaText(msgspec.Struct, frozen=True):
     source: str
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class KernelTable:
-    """Columns of the kernel records inside the window, in their order; `row` is an index of `rows`."""
-
-    names: Sequence[str]
-    rows: Sequence[OpRow]
-    name: Column
-    row: Column
-    start_ns: Column
-    time_ns: Column
-    attributed_ns: Column
-    stream: Column
-    correlation: Column
-    blocks: Column
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, KernelTable) and self._values() == other._values()
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def _values(self) -> list[list[Any]]:
-        return [list(column) for column in self.columns().values()]
-
-    def columns(self) -> dict[str, Any]:
-        """Those of the DataFrame, by their names."""
-        rows = [self.rows[row] for row in self.row.tolist()]
-        return {
-            "name": [self.names[i] for i in self.name.tolist()],
-            "start_ns": self.start_ns,
-            "time_ns": self.time_ns,
-            "attributed_ns": self.attributed_ns,
-            "stream": self.stream,
-            "correlation": self.correlation,
-            "blocks": self.blocks,
-            "op": [row.name for row in rows],
-            "phase": [row.phase for row in rows],
-            "verdict": [row.verdict for row in rows],
-            "operator_class": [row.operator_class for row in rows],
-        }
-
-
 class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op_rows": "ops"}, eq=True):
-    """One device of one process over its window: the object that every report shows.
+    """One device of one process over its window: the object every report shows.
 
     `ops` and `kernels` are pandas DataFrames (built on first access); everything else is
     the JSON report, field by field.

@@ -1,6 +1,6 @@
 """Cost formulas, one file a family of operators; importing this package registers all of them."""
 
-from traceanalyzer.cost.formulas import (
+from traceanalyzer.cost.formulas import (  # noqa: F401 - importing a family registers its formulas
     attention,
     bitsandbytes,
     convolution,
@@ -23,27 +23,3 @@ from traceanalyzer.cost.formulas import (
     sparse,
     triton,
 )
-
-__all__ = [
-    "attention",
-    "bitsandbytes",
-    "convolution",
-    "cpp",
-    "foreign",
-    "indexing",
-    "linalg",
-    "lists",
-    "matmul",
-    "moves",
-    "norms",
-    "packed",
-    "pointwise",
-    "pooling",
-    "quantized",
-    "recurrent",
-    "reductions",
-    "resample",
-    "serving",
-    "sparse",
-    "triton",
-]
