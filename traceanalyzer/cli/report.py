@@ -42,7 +42,7 @@ class ReportRequest:
     "outputs",
     multiple=True,
     metavar="OUT",
-    help="Write here (repeats); the suffix is the format: .html .md .json .csv .svg .txt; - is stdout.",
+    help=f"Write here (repeats); the suffix is the format: .{' .'.join(FORMATS)}; - is stdout.",
 )
 @click.option("--format", "format_name", type=click.Choice(FORMATS), help="Format where no suffix gives it.")
 @click.option(
