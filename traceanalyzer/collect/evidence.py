@@ -2,7 +2,7 @@
 
 An execution trace knows storages but no times, the profiler's trace of the same step knows times; both
 carry the number of each recorded function (`rf_id`; "Record function id"). Storage numbers are used again
-after a free, so that only the order of time tells what a number means: the last writer before a read.
+after a free, so that only the order of time gives a number its meaning: the last writer before a read.
 Format: torch/csrc/profiler/standalone/execution_trace_observer.cpp.
 """
 

@@ -16,7 +16,7 @@ class ProfileCallback(TrainerCallback):
         self.profile = profile(*args, **kwargs)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.profile.close()  # of a training that an exception ended: no event tells of that
+        self.profile.close()  # of a training that an exception ended: no event reports that
         if state.is_world_process_zero:
             self.profile.__enter__()
 

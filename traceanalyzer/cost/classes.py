@@ -1,6 +1,6 @@
 """The operator classes of the published table, whatever the bound: by op name, else by kernel name.
 
-Contractions are products, convolutions, fused attention and recurrent networks; statistical normalization is
+Contractions are matmuls, convolutions, fused attention and recurrent networks; statistical normalization is
 anything with a reduction, forward or backward (bias-gradient sums belong here: only so do the published FLOP
 shares come out); transforms and decompositions are none of the three; the rest of ATen is element-wise.
 """
@@ -123,7 +123,7 @@ _BY_KERNEL: tuple[tuple[re.Pattern[str], OperatorClass], ...] = (
     (_NORMALIZATION_KERNEL, "statistical_normalization"),
     (_ELEMENT_KERNEL, "element_wise"),
 )
-# Loops over elements that are a step of a norm, as their template arguments tell.
+# Loops over elements that are a step of a norm, by their template arguments.
 _STEP_OF_NORM = re.compile(r"softmax|(?:layer|batch|group|rms)_?norm|(?:Lp|L2|Max)NormFunctor", re.IGNORECASE)
 
 

@@ -29,7 +29,7 @@ def price(
 ) -> Priced:
     """The completed `trace` of one device with its prices; each distinct call is priced once.
 
-    `donors`: further traces whose kernels may lend their shapes; `capture`: the file that the user named.
+    `donors`: further traces to borrow shapes from; `capture`: the file that the user named.
     """
     links = link_prices(trace, formulas)
     others = [Donor(other, link_prices(other, formulas).working_op) for other in donors]

@@ -142,7 +142,7 @@ def numel(dims: Shape) -> int:
 def quotient(size: int, by: int) -> int:
     """How many parts of `by` there are in `size`, rounded up; Missing where parts have no size."""
     if by < 1:
-        raise Missing("no_shapes", "the recorded sizes do not tell those of the result")
+        raise Missing("no_shapes", "the recorded sizes do not determine those of the result")
     return -(-size // by)
 
 

@@ -92,7 +92,7 @@ def _on_cpu(measured_ns: float, after: Work, arithmetic: Fractions) -> Iterator[
     """Arithmetic, then traffic at the speed it had before, and a call, in ns.
 
     What a CPU makes of its bandwidth depends on whose pages are new and whose are in a cache, which a roof
-    does not tell and the time before does: the replacement reads and writes tensors of the same sizes.
+    does not show and the time before does: the replacement reads and writes tensors of the same sizes.
     """
     for stays, slower, call in zip(arithmetic, _TRAFFIC, _CALL_NS, strict=True):
         yield stays + after.share * slower * max(0.0, measured_ns - stays) + after.launches * call

@@ -166,18 +166,18 @@ def _waits(graph: StepGraph) -> float:
 
 
 def _caveats(graph: StepGraph, group: Sequence[Match], band: Band | None, starved: bool) -> list[str]:
-    told = []
+    caveats = []
     if any(match.compiled_with_neighbors for match in group):
-        told.append("the saving is that of compiling the whole model: intermediate results of neighbors stay "
-                    "in one kernel, and backward recomputes what is cheap")  # fmt: skip
+        caveats.append("the saving is that of compiling the whole model: intermediate results of neighbors "
+                    "stay in one kernel, and backward recomputes what is cheap")  # fmt: skip
     if starved and band is not None:
-        told.append("the device waits for launches much of the time: this saves kernel time, and the step "
+        caveats.append("the device waits for launches much of the time: this saves kernel time, and the step "
                     "is shorter only where kernels take longer than launches")  # fmt: skip
     if not graph.has_steps:
-        told.append("the trace names no steps: the saving is that of the whole trace")
+        caveats.append("the trace names no steps: the saving is that of the whole trace")
     if graph.stretch.note:
-        told.append(graph.stretch.note)
-    return told
+        caveats.append(graph.stretch.note)
+    return caveats
 
 
 def _where(group: Sequence[Match], place: str) -> str:
@@ -211,16 +211,16 @@ def _evidence(match: Match, group: Sequence[Match], time_ns: int) -> str:
     shown = " → ".join(names[:_SHOWN]) + (f" → {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
     moved = sum(node.bytes for node in match.nodes)
     records = sum(node.records for node in match.nodes)
-    told = f"{shown}: {records} kernels move {si(moved, 'B')}" if records != 1 else (
+    text = f"{shown}: {records} kernels move {si(moved, 'B')}" if records != 1 else (
         f"{shown}: one kernel moves {si(moved, 'B')}"
     )  # fmt: skip
     if match.after is not None:
-        told += f", {si(match.after.bytes, 'B')} would remain"
+        text += f", {si(match.after.bytes, 'B')} would remain"
     kinds = len({tuple(node.name for node in other.nodes) for other in group})
     places = f"{len(group)} such matches take" if len(group) > 1 else "this takes"
     if kinds > 1:
         places = f"{len(group)} matches of {kinds} kinds, of which this takes most, take"
-    return f"{told}; {places} {duration(time_ns)} per step"
+    return f"{text}; {places} {duration(time_ns)} per step"
 
 
 def _size(node: Node) -> str:

@@ -74,7 +74,7 @@ def _families(calls: Sequence[OpCall]) -> Codes:
 
 
 def _family_size(name: str) -> int:
-    """How many inputs tell ops of the family apart; 0 for a name of none."""
+    """How many inputs distinguish ops of the family; 0 for a name of none."""
     if "backward" in name:
         return 0
     return next((size for pattern, size in _FAMILIES.items() if pattern.match(name)), 0)

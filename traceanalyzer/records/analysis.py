@@ -255,8 +255,8 @@ class OpRow(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     input_dims: tuple[Any, ...] | None
     input_types: tuple[str, ...] | None
-    input_strides: tuple[Any, ...] | None  # only where they tell rows apart
-    concrete_inputs: tuple[str, ...] | None  # only where they tell rows apart
+    input_strides: tuple[Any, ...] | None  # only where rows differ in them
+    concrete_inputs: tuple[str, ...] | None  # only where rows differ in them
     phase: Phase | None
     module: str | None
     calls: int

@@ -34,7 +34,7 @@ class CallFacts:
 
 @runtime_checkable
 class KnowsFacts(Protocol):
-    """A sequence of calls that can tell their facts without parsing them."""
+    """A sequence of calls that knows these facts without parsing the calls."""
 
     @property
     def facts(self) -> CallFacts:

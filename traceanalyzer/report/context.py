@@ -24,7 +24,7 @@ class PeakLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class SuggestionText:
     """One suggestion."""
 
     rule: str
@@ -67,11 +67,16 @@ def peaks(analysis: Analysis) -> Iterable[PeakLine]:
         yield PeakLine(p.engine, visible(p.precision), si(p.flop_per_s, "FLOP/s"), ridge)
 
 
-def finding(s: Suggestion) -> Finding:
+def suggestion_texts(analysis: Analysis) -> tuple[SuggestionText, ...] | None:
+    """All suggestions as text; None where they were not looked for."""
+    return None if analysis.suggestions is None else tuple(map(_suggestion_text, analysis.suggestions))
+
+
+def _suggestion_text(s: Suggestion) -> SuggestionText:
     """One suggestion as text."""
     band = s.saving_per_step_ns
     saving = f"{span(band.low, band.high)} per step" if band else "no time predicted"
-    return Finding(
+    return SuggestionText(
         rule=visible(s.rule), title=_text(s.title),
         tier=s.tier, tier_meaning=TIER_MEANING[s.tier], saving=saving,
         share=f"{percent(s.share_of_step)} of the step" if s.share_of_step is not None else "",

@@ -12,7 +12,7 @@ from traceanalyzer.records import VERDICTS, Analysis, Job
 from traceanalyzer.records.units import duration, percent
 from traceanalyzer.report.assets import asset, templates
 from traceanalyzer.report.chart import OUTLINE_OF, Chart, chart, outline
-from traceanalyzer.report.context import Finding
+from traceanalyzer.report.context import SuggestionText
 from traceanalyzer.report.labels import METHOD, VERDICT_LABELS
 from traceanalyzer.report.notebook import notebook
 from traceanalyzer.report.published import TRANSFORMER_2021, PublishedTable
@@ -82,11 +82,11 @@ def _headings(analysis: Analysis, view: View) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _best(analysis: Analysis, view: View) -> list[tuple[int, Finding]]:
+def _best(analysis: Analysis, view: View) -> list[tuple[int, SuggestionText]]:
     """The three suggestions that save most time, by their number in the list."""
     listed = list(analysis.suggestions or ())
     numbers = [listed.index(s) for s in with_saving(analysis)[:3]]
-    return [(n + 1, view.findings[n]) for n in numbers if view.findings]
+    return [(n + 1, view.suggestions[n]) for n in numbers if view.suggestions]
 
 
 def _published(view: View, table: PublishedTable) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class OpLine:
 
     @property
     def title(self) -> str:
-        """Its name as far as a table has room; the whole is among the kernels."""
+        """Its name, cut to the width of a table; the kernels have theirs in full."""
         return cut(self.name, _NAME)
 
     @property

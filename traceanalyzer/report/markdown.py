@@ -60,7 +60,7 @@ def _sections(analysis: Analysis, view: View) -> Iterator[str]:
     yield f"{code(view.file)} · {prose(view.subject)}\n\n"
     yield _window(view)
     yield _warnings(view)
-    yield _findings(view)
+    yield _suggestions(view)
     yield _what_if(view)
     yield _operators(view)
     yield _folded("Coverage and device", _coverage(analysis, view))
@@ -103,13 +103,13 @@ def _warnings(view: View) -> str:
     return "\n" + "".join(lines)
 
 
-def _findings(view: View) -> str:
-    if view.findings is None:
+def _suggestions(view: View) -> str:
+    if view.suggestions is None:
         return "\nSuggestions were not looked for.\n"
-    if not view.findings:
+    if not view.suggestions:
         return "\nNo suggestions.\n"
     text = "\n**Suggestions**\n\n"
-    for f in view.findings[:10]:
+    for f in view.suggestions[:10]:
         basis = f"{prose(f.rule)}, {f.tier}: {f.tier_meaning}"
         where = f" in `{cell(f.where)}`" if f.where else ""
         text += f"* {prose(f.title)}{where}: {f.saving} ({basis}); {prose(f.evidence)}. {prose(f.action)}\n"

@@ -26,7 +26,7 @@ _COLORS = {
 _BAR = 22
 _BEFORE_NAME = 44  # columns of a row before the operator
 _WARNINGS = 4
-_LEAST_INPUTS = 14  # characters that still tell something
+_MIN_INPUTS = 14  # characters; fewer are not worth showing
 _LABEL = 10  # characters before what a line says
 _WHERE = 30
 _WARNING_TEXT = 480  # characters: the options that would help must not be cut out of a message
@@ -119,13 +119,13 @@ def _operators(view: View, top: int, width: int) -> Table:
     return table
 
 
-def _name(line: OpLine, room: int) -> str:
+def _name(line: OpLine, width: int) -> str:
     """Where the module is known it says more than the inputs, which then take what is left."""
     if not line.module:
-        return cut(" ".join(filter(None, (cut(line.name, 48), line.inputs, line.phase))), room)
-    text = cut(" ".join(filter(None, (cut(line.name, 32), line.module, line.phase))), room)
-    left = room - len(text) - 1
-    return f"{text} {cut(line.inputs, left)}" if line.inputs and left >= _LEAST_INPUTS else text
+        return cut(" ".join(filter(None, (cut(line.name, 48), line.inputs, line.phase))), width)
+    text = cut(" ".join(filter(None, (cut(line.name, 32), line.module, line.phase))), width)
+    left = width - len(text) - 1
+    return f"{text} {cut(line.inputs, left)}" if line.inputs and left >= _MIN_INPUTS else text
 
 
 def _changes(console: Console, analysis: Analysis) -> None:
@@ -140,8 +140,8 @@ def _line(console: Console, label: str, text: str) -> None:
     """Under its label, wrapped behind it."""
     from rich.text import Text
 
-    room = console.width - _LABEL
-    for number, part in enumerate(wrap(text, room, break_on_hyphens=False) or [""]):
+    width = console.width - _LABEL
+    for number, part in enumerate(wrap(text, width, break_on_hyphens=False) or [""]):
         console.print(Text(f"{label if number == 0 else '':{_LABEL}}{part}"))
 
 

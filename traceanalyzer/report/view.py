@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from traceanalyzer.records import Analysis, OpRow
 from traceanalyzer.records.units import duration
 from traceanalyzer.report import context, summary
-from traceanalyzer.report.context import Finding, PeakLine
+from traceanalyzer.report.context import PeakLine, SuggestionText
 from traceanalyzer.report.layers import LayerLine, layers, merged
 from traceanalyzer.report.lines import OpLine, op_line
 from traceanalyzer.report.rows import count_of, top_rows
@@ -47,7 +47,7 @@ class View:
     rows: tuple[OpRow, ...]
     lines: tuple[OpLine, ...]
     total_rows: int
-    findings: tuple[Finding, ...] | None
+    suggestions: tuple[SuggestionText, ...] | None
     ranks: tuple[tuple[str, ...], ...]
     what_if: tuple[tuple[str, ...], ...]
     recording: tuple[Fact, ...]
@@ -83,7 +83,7 @@ def view_of(analysis: Analysis, top: int) -> View:
         rows=rows,
         lines=tuple(op_line(row, i, analysis) for i, row in enumerate(rows, 1)),
         total_rows=sum(map(count_of, rows)),
-        findings=None if analysis.suggestions is None else tuple(map(context.finding, analysis.suggestions)),
+        suggestions=context.suggestion_texts(analysis),
         ranks=tuple(context.ranks(analysis)),
         what_if=tuple(context.what_if(analysis)),
         recording=tuple(context.recording(analysis)),

@@ -52,7 +52,7 @@ class Roofs:
 class RowFacts:
     """What is known of a row. Totals are over its complete calls, those that lie inside the window.
 
-    Without a complete call `time_ns` is None and the totals are over all calls: they still tell the
+    Without a complete call `time_ns` is None and the totals are over all calls: they still give the
     bound, but nothing was measured.
     """
 

@@ -47,7 +47,7 @@ def replay(
 
 
 class _Builder:
-    """One graph, with real tensors beside its nodes: they tell which argument fits which result."""
+    """One graph, with real tensors beside its nodes: they show which argument fits which result."""
 
     def __init__(self, torch: Any, graph: Any, device: str) -> None:
         self._torch, self._graph, self._device = torch, graph, device

@@ -16,7 +16,7 @@ import numpy as np
 
 from traceanalyzer.fusion.evidence.align_steps import matched
 from traceanalyzer.fusion.evidence.execution_trace import UNREAD, Range, executed, flows
-from traceanalyzer.fusion.evidence.free_events import dying, proved, room
+from traceanalyzer.fusion.evidence.free_events import freed_in_step, proved, tensor_bytes
 from traceanalyzer.fusion.evidence.unique_block import only_one
 from traceanalyzer.fusion.step_ops import StepOps, step_ops
 from traceanalyzer.records import Notice, OpCall
@@ -83,7 +83,7 @@ def dataflow(priced: Priced, step: Step) -> Dataflow:
     found |= dict.fromkeys(by_execution.bytes if by_execution else (), "T1")
     known = by_execution.bytes if by_execution else {}
     gone: frozenset[int] = frozenset()
-    gone = _try("frees of memory", lambda: dying(trace, working, step.end_ns), gone, notices)
+    gone = _try("frees of memory", lambda: freed_in_step(trace, working, step.end_ns), gone, notices)
     costs = _Costs(priced, working)
     return Dataflow(
         step_ops=working,
@@ -144,7 +144,7 @@ class _Costs:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What an executed step tells of the timed one's units."""
+    """What an executed step proves of the operators of the timed one."""
 
     bytes: dict[tuple[int, int], int]  # that each consumer reads of each producer's
     given: dict[tuple[int, int], Tensor]  # arguments of units that one unit wrote, or none
@@ -203,6 +203,6 @@ def _fits(maker: PricedCall, taker: OpCall) -> bool:
     unread = UNREAD.get(taker.name, ())
     shapes = maker.call.shapes
     return any(
-        place not in unread and dims in shapes and room(dims, kind) == made.write_bytes
+        place not in unread and dims in shapes and tensor_bytes(dims, kind) == made.write_bytes
         for place, dims, kind, _ in taker.tensors()
     )  # fmt: skip

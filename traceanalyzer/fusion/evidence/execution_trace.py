@@ -132,7 +132,7 @@ class _Memory:
         self._written[storage] = [*kept, (begin, end, writer)]
 
     def read(self, storage: int, begin: int, end: int) -> Iterator[tuple[int, int]]:
-        """(writer, bytes) of each part of a range; what nobody wrote is told apart by the range."""
+        """(writer, bytes) of each part of a range; unwritten parts are distinguished by their range."""
         left = end - begin
         for first, last, by in self._written.get(storage, ()):
             amount = min(last, end) - max(first, begin)

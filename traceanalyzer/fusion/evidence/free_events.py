@@ -44,7 +44,7 @@ def proved(trace: Trace, units: StepOps) -> list[tuple[int, int]]:
     return found
 
 
-def dying(trace: Trace, units: StepOps, end_ns: int) -> frozenset[int]:
+def freed_in_step(trace: Trace, units: StepOps, end_ns: int) -> frozenset[int]:
     """Places of units that allocate something, and nothing that is not freed before `end_ns`."""
     if trace.memory is None:
         return frozenset()
@@ -96,13 +96,13 @@ def _takes(call: OpCall, sizes: Sequence[int]) -> bool:
     """Whether an argument that `call` reads can have been one of the freed tensors."""
     unread = UNREAD.get(call.name, ())
     return any(
-        place not in unread and (least := room(dims, kind)) is not None
+        place not in unread and (least := tensor_bytes(dims, kind)) is not None
         and any(least <= size < least + ROUNDING for size in sizes)
         for place, dims, kind, _ in call.tensors()
     )  # fmt: skip
 
 
-def room(dims: Dims, kind: str | None) -> int | None:
+def tensor_bytes(dims: Dims, kind: str | None) -> int | None:
     """Bytes of a tensor; None of what is none."""
     sizes = [size for size in dims if isinstance(size, int)]
     return prod(sizes) * ITEMSIZE[kind] if kind and sizes and len(sizes) == len(dims) else None

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from traceanalyzer.fusion.evidence.execution_trace import UNREAD
-from traceanalyzer.fusion.evidence.free_events import ROUNDING, allocators, lifetimes, room
+from traceanalyzer.fusion.evidence.free_events import ROUNDING, allocators, lifetimes, tensor_bytes
 from traceanalyzer.fusion.step_ops import StepOps
 from traceanalyzer.records import Dims, OpCall
 from traceanalyzer.records.priced import Priced, PricedCall
@@ -181,7 +181,7 @@ class _Blocks:
         """Unit `place` writes to what it is given first: to one block that is known, or to any."""
         if not call.name.endswith("_") or not call.shapes:
             return
-        least = room(call.dims(0), call.dtype(0))
+        least = tensor_bytes(call.dims(0), call.dtype(0))
         if least is None or not _dense(call.dims(0), call.strides(0)):
             self._doubted_all = place  # a list, or a part of something larger
             return
@@ -216,7 +216,7 @@ class _Readers:
         self._lists: list[int] = []  # that are given lists, of whatever sizes
         for place, call in enumerate(calls):
             for _, dims, dtype, _ in call.tensors():
-                size = room(dims, dtype)
+                size = tensor_bytes(dims, dtype)
                 if size is not None:
                     self._count[place, size] = self._count.get((place, size), 0) + 1
                     if self._count[place, size] == 1:
@@ -247,8 +247,8 @@ def _whole(call: OpCall) -> set[int]:
     """Bytes of each tensor that `call` reads from end to end, where it writes to none of that size."""
     unread = UNREAD.get(call.name, ())
     given = [*call.tensors()]
-    written = {room(dims, kind) for place, dims, kind, _ in given if place in unread}
-    read = {room(dims, kind) for place, dims, kind, strides in given
+    written = {tensor_bytes(dims, kind) for place, dims, kind, _ in given if place in unread}
+    read = {tensor_bytes(dims, kind) for place, dims, kind, strides in given
             if place not in unread and _dense(dims, strides)}  # fmt: skip
     return {size for size in read - written if size is not None and size >= _LEAST}
 

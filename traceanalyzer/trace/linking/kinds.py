@@ -11,7 +11,7 @@ from traceanalyzer.records.trace import Bools, Codes, Ids, OpKind
 
 EVALUATE = "autograd::engine::evaluate_function: "  # opened by the engine round each node
 # A node bears the name of its C++ class or that of the Python Function with `Backward` behind it;
-# digits tell overloads apart (torch/csrc/autograd/function.h, name()).
+# digits distinguish overloads (torch/csrc/autograd/function.h, name()).
 _NODE = re.compile(rf"{EVALUATE}|torch::autograd::|.*Backward\d*$")
 # torch/_dynamo/eval_frame.py, torch/_functorch/_aot_autograd, torch/_inductor/output_code.py
 _COMPILED = re.compile(

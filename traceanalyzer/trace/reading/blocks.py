@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from traceanalyzer.trace.reading.events import UNDECODABLE, Event, decode_batch
-from traceanalyzer.trace.reading.read_stats import Tally
+from traceanalyzer.trace.reading.read_stats import ReadStats
 from traceanalyzer.trace.reading.repair import decode_rows
 from traceanalyzer.trace.reading.scan import BORDER, CLOSING
-from traceanalyzer.trace.reading.source import BLOCK, Window
+from traceanalyzer.trace.reading.source import BLOCK, TextWindow
 
 _EMPTY = re.compile(rb"\s*\]")
 _SEARCHED = 1 << 14  # bytes at a block's end in which a border is looked for first
@@ -31,10 +31,10 @@ class Cut(NamedTuple):
     closed: bool
 
 
-def event_batches(window: Window, tally: Tally) -> Iterator[list[Event]]:
+def event_batches(window: TextWindow, stats: ReadStats) -> Iterator[list[Event]]:
     """Events from behind the list's `[`; leaves the window behind its `]`, or at the end of the text.
 
-    A list that is never closed is noted in `tally` as truncated.
+    A list that is never closed is noted in `stats` as truncated.
     """
     wanted = BLOCK
     while True:
@@ -44,31 +44,31 @@ def event_batches(window: Window, tally: Tally) -> Iterator[list[Event]]:
         if cut is None and patient:
             wanted = 2 * len(window.text)
             continue
-        events, cut = _decode(window, cut, tally)
+        events, cut = _decode(window, cut, stats)
         if patient and not (cut.next or cut.closed):
             wanted = 2 * len(window.text)
             continue
-        tally.events += len(events)
+        stats.events += len(events)
         yield events
         window.drop(cut.next)
         if cut.closed:
             return
         if cut.next == 0 or (window.ended and not window.text):
-            _give_up(window, tally)
+            _give_up(window, stats)
             return
         wanted = BLOCK
 
 
-def _give_up(window: Window, tally: Tally) -> None:
+def _give_up(window: TextWindow, stats: ReadStats) -> None:
     """At the end of a text that breaks off, or in front of what holds no row for as far as we look."""
-    tally.cut_off(window.start + len(window.text))
+    stats.cut_off(window.start + len(window.text))
     if window.text.strip():
-        tally.lose(window.start)
+        stats.lose(window.start)
     window.drop(len(window.text))
     window.ended = True
 
 
-def _guess(window: Window) -> Cut | None:
+def _guess(window: TextWindow) -> Cut | None:
     text = window.text
     empty = _EMPTY.match(text)
     if empty:
@@ -84,7 +84,7 @@ def _guess(window: Window) -> Cut | None:
     return None
 
 
-def _decode(window: Window, cut: Cut | None, tally: Tally) -> tuple[list[Event], Cut]:
+def _decode(window: TextWindow, cut: Cut | None, stats: ReadStats) -> tuple[list[Event], Cut]:
     text = window.text
     if cut is not None:
         try:
@@ -99,5 +99,5 @@ def _decode(window: Window, cut: Cut | None, tally: Tally) -> tuple[list[Event],
             return decode_batch(b"[" + text[:end] + b"]"), Cut(end, closing.end(), True)
         except UNDECODABLE:
             continue
-    rows = decode_rows(text, whole=window.ended, at=window.start, tally=tally)
+    rows = decode_rows(text, whole=window.ended, at=window.start, stats=stats)
     return rows.events, Cut(rows.consumed, rows.consumed, rows.closed)

@@ -26,7 +26,7 @@ _SPACE = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")|\s+', re.DOTALL)
 
 
 def call_keys(args: list[Args]) -> Iterator[bytes]:
-    """For each call, everything that tells it apart from others of its operator, as recorded."""
+    """For each call, everything that distinguishes it from others of its operator, as recorded."""
     parts = [
         (each.dims, each.types, each.strides, each.concrete, each.legacy_dims, each.backend, each.flops)
         for each in args

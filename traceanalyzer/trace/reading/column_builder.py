@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from traceanalyzer.records.trace import Ids, Ints
-from traceanalyzer.trace.reading.read_stats import Tally
+from traceanalyzer.trace.reading.read_stats import ReadStats
 
 Array = npt.NDArray[Any]
-_ROOM = 1 << 14  # rows that a column has room for at first
+_INITIAL_ROWS = 1 << 14  # rows that a column can hold at first
 _PACKED = 64  # batches kept apart before their arrays are joined
 _LATEST_US = 9.2e15  # beyond it, nanoseconds leave 63 bits
 _DIGITS = re.compile(r"-?\d{1,400}", re.ASCII)
@@ -47,10 +47,10 @@ class Columns:
     `whole_us` stays true while every ts and dur is a whole number of microseconds.
     """
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, stats: ReadStats) -> None:
         self.whole_us = True
         self.latest_us = 0.0
-        self._tally = tally
+        self._stats = stats
         self._packed: dict[str, Array] = {}  # longer than `_count`
         self._count = 0
         self._loose: dict[str, list[Array]] = {}
@@ -76,8 +76,8 @@ class Columns:
         usable = (np.abs(ts) + np.abs(dur) < _LATEST_US) & (joined["name"] >= 0)  # false for NaN
         backwards = usable & (dur < 0)
         if not usable.all() or backwards.any():
-            self._tally.add("missing_fields", np.count_nonzero(~usable))
-            self._tally.add("negative_duration", np.count_nonzero(backwards))
+            self._stats.add("missing_fields", np.count_nonzero(~usable))
+            self._stats.add("negative_duration", np.count_nonzero(backwards))
             kept = usable & ~backwards
             joined = {name: values[kept] for name, values in joined.items()}
         ts, dur = joined.pop("ts"), joined.pop("dur")
@@ -91,7 +91,7 @@ class Columns:
         """Behind the rows so far. Resizing in place lets the system move pages instead of copying."""
         end = self._count + len(joined["start_ns"])
         for name, values in joined.items():
-            column = self._packed.setdefault(name, np.empty(_ROOM, values.dtype))
+            column = self._packed.setdefault(name, np.empty(_INITIAL_ROWS, values.dtype))
             if end > len(column):
                 column.resize(max(end, len(column) * 5 // 4), refcheck=False)
             column[self._count : end] = values

@@ -15,9 +15,9 @@ from traceanalyzer.records.errors import TraceFormatError
 from traceanalyzer.trace.reading.blocks import event_batches
 from traceanalyzer.trace.reading.events import Event
 from traceanalyzer.trace.reading.metadata import EVENTS_KEY, EVIDENCE_KEY, KEPT_KEYS
-from traceanalyzer.trace.reading.read_stats import Tally
+from traceanalyzer.trace.reading.read_stats import ReadStats
 from traceanalyzer.trace.reading.scan import BROKEN, value_end
-from traceanalyzer.trace.reading.source import Source, Window
+from traceanalyzer.trace.reading.source import TextWindow, TraceSource
 
 _BOM = b"\xef\xbb\xbf"
 _SPACE = re.compile(rb"\s*")
@@ -33,8 +33,8 @@ _RESCUED = 1 << 22  # bytes of unreadable text in which wanted members are searc
 class Document:
     """What the walk has met so far; complete once `batches` is exhausted."""
 
-    source: Source
-    tally: Tally
+    source: TraceSource
+    stats: ReadStats
     kept: dict[str, Any] = field(default_factory=dict)
     keys: set[str] = field(default_factory=set)
     evidence: str | None = None
@@ -43,22 +43,22 @@ class Document:
 
     def batches(self) -> Iterator[list[Event]]:
         """Decoded events in file order, a block at a time. Raises TraceFormatError on what is no JSON."""
-        window = Window(self.source)
+        window = TextWindow(self.source)
         opening = self._opening(window)
         window.drop(opening + 1)
         if self.bare_list:
             self.has_events = True
-            yield from event_batches(window, self.tally)
+            yield from event_batches(window, self.stats)
             return
         while True:
             state = self._next_member(window)
             if state == "events":
                 self.has_events = True
-                yield from event_batches(window, self.tally)
+                yield from event_batches(window, self.stats)
             elif state == "done" or (state == "lost" and not self._resume(window)):
                 return
 
-    def _opening(self, window: Window) -> int:
+    def _opening(self, window: TextWindow) -> int:
         while window.grow():
             text = window.text
             found = _SPACE.match(text, len(_BOM) if text.startswith(_BOM) else 0)
@@ -93,7 +93,7 @@ class Document:
             fix="give a trace that torch.profiler's export_chrome_trace wrote",
         )
 
-    def _next_member(self, window: Window) -> str:
+    def _next_member(self, window: TextWindow) -> str:
         """Step over one member: 'events' in front of their list, 'member', 'done', or 'lost'."""
         while True:
             if _DONE.match(window.text):
@@ -118,11 +118,11 @@ class Document:
         window.drop(end)
         return "member"
 
-    def _ended(self, window: Window) -> str:
-        self.tally.cut_off(window.start + len(window.text))
+    def _ended(self, window: TextWindow) -> str:
+        self.stats.cut_off(window.start + len(window.text))
         return "done"
 
-    def _value_end(self, window: Window, begin: int) -> int | None:
+    def _value_end(self, window: TextWindow, begin: int) -> int | None:
         while (end := value_end(window.text, begin)) is None:
             if len(window.text) > _LONGEST_VALUE or not window.grow(2 * len(window.text)):
                 return None
@@ -132,9 +132,9 @@ class Document:
         try:
             self.kept[name] = json.loads(text.decode(errors="replace"), strict=False)
         except (ValueError, RecursionError):
-            self.tally.add("repaired_metadata")
+            self.stats.add("repaired_metadata")
 
-    def _resume(self, window: Window) -> bool:
+    def _resume(self, window: TextWindow) -> bool:
         """Behind unreadable text: go on at the events if they are still to come; False at the end."""
         skipped = b""
         while True:
@@ -153,8 +153,8 @@ class Document:
         return bool(events)
 
     def _rescue(self, text: bytes) -> None:
-        if not self.tally.counts.get("truncated"):
-            self.tally.add("repaired_metadata")
+        if not self.stats.counts.get("truncated"):
+            self.stats.add("repaired_metadata")
         readable = text.decode(errors="replace")
         for name in KEPT_KEYS - self.kept.keys():
             for found in re.finditer(rf'"{name}"\s*:\s*', readable):

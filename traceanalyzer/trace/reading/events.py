@@ -138,7 +138,7 @@ def event_of(row: dict[str, Any]) -> tuple[Event, bool]:
     """The event of a row that the typed decoder refused, and whether it is whole.
 
     An argument of the wrong type counts as absent; a wrong `ts`, `dur`, `name` or `args`, without
-    which a row says nothing, makes it unusable (False).
+    which a row is useless, makes it unusable (False).
     """
     event = Event(pid=_ident(row.get("pid", "")), tid=_ident(row.get("tid", "")))
     for key in _TEXT_KEYS:

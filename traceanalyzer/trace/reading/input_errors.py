@@ -14,24 +14,24 @@ _RECORD = "record at least one step, with activities=[ProfilerActivity.CPU, Prof
 
 def refuse_unless_trace(document: Document, tables: Tables) -> None:
     """Raise TraceFormatError unless the document holds operators or GPU rows of a PyTorch trace."""
-    path, read, tally = document.source.path, document.source.total, document.tally
+    path, read, stats = document.source.path, document.source.total, document.stats
     if not document.has_events:
         raise _without_events(document)
-    if not tally.events:
+    if not stats.events:
         where = f"0 complete events in {read:,} bytes of text"
         if document.bare_list:
             raise TraceFormatError(f"{path}: is a JSON list without trace events ({where})", fix=_GIVE)
         raise TraceFormatError(f"{path}: holds no events ({where})", fix=_RECORD)
     if len(tables.kernels.name) or not tables.ops.annotation.all():
         return
-    if not (len(tables.launches.name) or len(tables.ops.name) or tally.counts.keys() & ROW_LOSSES):
+    if not (len(tables.launches.name) or len(tables.ops.name) or stats.counts.keys() & ROW_LOSSES):
         raise TraceFormatError(
             f"{path}: is a trace of another tool, not of the PyTorch profiler "
-            f"(none of {tally.events:,} events is an operator, a launch or GPU work)",
+            f"(none of {stats.events:,} events is an operator, a launch or GPU work)",
             fix=_GIVE,
         )
     raise TraceFormatError(
-        f"{path}: has no operators and no GPU work (among {tally.events:,} events)", fix=_RECORD
+        f"{path}: has no operators and no GPU work (among {stats.events:,} events)", fix=_RECORD
     )
 
 
@@ -40,7 +40,7 @@ def _without_events(document: Document) -> TraceFormatError:
     for key, what in FOREIGN_KEYS.items():
         if key in document.keys:
             return TraceFormatError(f'{path}: {what} (top-level key "{key}")', fix=_GIVE)
-    if document.tally.counts:
+    if document.stats.counts:
         return TraceFormatError(
             f"{path}: is not JSON, or ends before its {EVENTS_KEY} (at byte {document.source.total})",
             fix=_GIVE,

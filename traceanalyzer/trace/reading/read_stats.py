@@ -33,8 +33,8 @@ ROW_LOSSES = frozenset({"missing_fields", "negative_duration", "clamped_rows", "
 
 
 @dataclass(slots=True)
-class Tally:
-    """Mutable while one file is read."""
+class ReadStats:
+    """Counts by notice code, and rows read and lost; filled while one file is read."""
 
     counts: dict[str, int] = field(default_factory=dict)
     events: int = 0  # rows decoded

@@ -13,9 +13,9 @@ from traceanalyzer.trace.reading import metadata
 from traceanalyzer.trace.reading.document import Document
 from traceanalyzer.trace.reading.input_errors import refuse_unless_trace
 from traceanalyzer.trace.reading.raw import Raw
-from traceanalyzer.trace.reading.read_stats import Tally
+from traceanalyzer.trace.reading.read_stats import ReadStats
 from traceanalyzer.trace.reading.rows import Rows
-from traceanalyzer.trace.reading.source import Source
+from traceanalyzer.trace.reading.source import TraceSource
 from traceanalyzer.trace.reading.tables import finish
 
 __all__ = ["read"]
@@ -28,16 +28,16 @@ def read(path: str, *, progress: Callable[[int], None] | None = None) -> Raw:
     Raises TraceFormatError for whatever is no PyTorch profiler trace; what is damaged but holds
     complete rows is read as far as it goes, with `salvaged` and `warnings` saying how far.
     """
-    tally = Tally()
-    rows = Rows(tally)
-    with Source(path, progress) as source, _collector_off():
-        document = Document(source, tally)
+    stats = ReadStats()
+    rows = Rows(stats)
+    with TraceSource(path, progress) as source, _collector_off():
+        document = Document(source, stats)
         for events in document.batches():
             rows.add(events)
             events.clear()
         if source.damage == "corrupt_gzip":
-            tally.add("corrupt_gzip")
-            tally.lose(source.total, 0)
+            stats.add("corrupt_gzip")
+            stats.lose(source.total, 0)
     return _raw(document, rows)
 
 
@@ -54,15 +54,15 @@ def _collector_off() -> Iterator[None]:
 
 
 def _raw(document: Document, rows: Rows) -> Raw:
-    tally, kept, path = document.tally, document.kept, document.source.path
+    stats, kept, path = document.stats, document.kept, document.source.path
     base = metadata.base_ns(kept.get("baseTimeNanoseconds"))
     listed = metadata.devices(kept.get("deviceProperties"))
-    tables = finish(rows, tally, based=base is not None)
+    tables = finish(rows, stats, based=base is not None)
     refuse_unless_trace(document, tables)
     return Raw(
         path=path,
         bytes=document.source.total,
-        events=tally.events + tally.dropped,
+        events=stats.events + stats.dropped,
         dialect=tables.dialect,
         integer_us=tables.integer_us,
         names=tables.names,
@@ -78,6 +78,6 @@ def _raw(document: Document, rows: Rows) -> Raw:
         gpu_listed=bool(listed),
         recording=metadata.recording(kept.get("traceanalyze")),
         evidence=document.evidence,
-        salvaged=tally.salvaged(),
-        warnings=tally.warnings(),
+        salvaged=stats.salvaged(),
+        warnings=stats.warnings(),
     )

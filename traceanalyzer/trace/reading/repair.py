@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from traceanalyzer.trace.reading.events import UNDECODABLE, Event, decode_batch, event_of
-from traceanalyzer.trace.reading.read_stats import Tally
+from traceanalyzer.trace.reading.read_stats import ReadStats
 from traceanalyzer.trace.reading.scan import BORDER, BROKEN, CLOSING, FINAL, value_end
 
 _CLOSINGS_TRIED = 4
@@ -20,7 +20,7 @@ _FEW_LOST = 16
 _REACH, _SHORT_REACH = 1 << 22, 1 << 16  # bytes waited for before a row that does not end is given up
 
 
-class Rows(NamedTuple):
+class DecodedRows(NamedTuple):
     """`consumed` bytes of text gave `events`; closed: the list ends there."""
 
     events: list[Event]
@@ -42,10 +42,10 @@ class _Place(NamedTuple):
     closed: bool
 
 
-_Decode = Callable[[bytes, Tally], list[Event] | None]
+_Decode = Callable[[bytes, ReadStats], list[Event] | None]
 
 
-def decode_rows(text: bytes, *, whole: bool, at: int, tally: Tally) -> Rows:
+def decode_rows(text: bytes, *, whole: bool, at: int, stats: ReadStats) -> DecodedRows:
     """Events of `text`, which starts with a row at byte `at` of the file.
 
     Unless `whole`, the last row may go on behind the text and is left to the next call.
@@ -55,20 +55,20 @@ def decode_rows(text: bytes, *, whole: bool, at: int, tally: Tally) -> Rows:
     while begin < len(text):
         border = BORDER.search(text, begin)
         if border is None and not whole:
-            return Rows(events, begin, False)
+            return DecodedRows(events, begin, False)
         piece_end = border.start() + 1 if border else len(text)
-        patience = 0 if whole else _REACH if tally.dropped < _FEW_LOST else _SHORT_REACH
-        row = _row(text, begin, piece_end, patience=patience, tally=tally)
+        patience = 0 if whole else _REACH if stats.dropped < _FEW_LOST else _SHORT_REACH
+        row = _row(text, begin, piece_end, patience=patience, stats=stats)
         if row is None:
-            return Rows(events, begin, False)
+            return DecodedRows(events, begin, False)
         if row.events is None:
-            _lose(text[begin:piece_end], at + begin, cut_off=border is None, tally=tally)
+            _lose(text[begin:piece_end], at + begin, cut_off=border is None, stats=stats)
         events += row.events or []
         if row.closed:
-            return Rows(events, row.behind, True)
+            return DecodedRows(events, row.behind, True)
         border = BORDER.match(text, row.behind - 1)
         begin = border.end() if border else _skip(text, row.behind)
-    return Rows(events, begin, False)
+    return DecodedRows(events, begin, False)
 
 
 def _skip(text: bytes, begin: int) -> int:
@@ -76,15 +76,15 @@ def _skip(text: bytes, begin: int) -> int:
     return len(text) - len(text[begin:].lstrip(b", \t\r\n"))
 
 
-def _lose(piece: bytes, at: int, *, cut_off: bool, tally: Tally) -> None:
+def _lose(piece: bytes, at: int, *, cut_off: bool, stats: ReadStats) -> None:
     if not piece.strip():
         return
-    tally.lose(at)
+    stats.lose(at)
     if not cut_off:  # of a file that breaks off, the last row is missing rather than unreadable
-        tally.add("unreadable_rows")
+        stats.add("unreadable_rows")
 
 
-def _row(text: bytes, begin: int, piece_end: int, *, patience: int, tally: Tally) -> _Row | None:
+def _row(text: bytes, begin: int, piece_end: int, *, patience: int, stats: ReadStats) -> _Row | None:
     """The row at `begin`, by the first reading that works, from the plainest to the boldest.
 
     What looks like a border may stand in a nested object or in a string: before a row is rewritten,
@@ -93,7 +93,7 @@ def _row(text: bytes, begin: int, piece_end: int, *, patience: int, tally: Tally
     places = [_Place(piece_end, piece_end, False)]
     for closing, _ in zip(CLOSING.finditer(text, begin, piece_end), range(_CLOSINGS_TRIED), strict=False):
         places.append(_Place(closing.start() + 1, closing.end(), True))
-    row = _first((_strict, _tolerant), text, begin, places, tally)
+    row = _first((_strict, _tolerant), text, begin, places, stats)
     if row:
         return row
     end = value_end(text, max(text.find(b"{", begin), begin))
@@ -101,18 +101,18 @@ def _row(text: bytes, begin: int, piece_end: int, *, patience: int, tally: Tally
     if not scanned and end != BROKEN and len(text) - begin < patience:
         return None
     return (
-        _first((_strict, _tolerant), text, begin, scanned, tally)
-        or _first((_rewritten,), text, begin, places + scanned, tally)
+        _first((_strict, _tolerant), text, begin, scanned, stats)
+        or _first((_rewritten,), text, begin, places + scanned, stats)
         or _Row(None, piece_end, False)
     )
 
 
 def _first(
-    ways: tuple[_Decode, ...], text: bytes, begin: int, places: list[_Place], tally: Tally
+    ways: tuple[_Decode, ...], text: bytes, begin: int, places: list[_Place], stats: ReadStats
 ) -> _Row | None:
     for decode in ways:
         for place in places:
-            events = decode(text[begin : place.end], tally)
+            events = decode(text[begin : place.end], stats)
             if events is not None:
                 return _Row(events, place.behind, place.closed)
     return None
@@ -129,24 +129,24 @@ def _scanned(text: bytes, end: int | None, *, final: bool) -> list[_Place]:
     return [_Place(end, end, False)] if goes_on else []
 
 
-def _strict(piece: bytes, _: Tally) -> list[Event] | None:
+def _strict(piece: bytes, _: ReadStats) -> list[Event] | None:
     try:
         return decode_batch(b"[" + piece + b"]")
     except UNDECODABLE:
         return None
 
 
-def _tolerant(piece: bytes, tally: Tally) -> list[Event] | None:
+def _tolerant(piece: bytes, stats: ReadStats) -> list[Event] | None:
     """JSON but for control characters, bytes that are not UTF-8, and bare NaN or infinity."""
-    return _loaded(_plain_texts(piece), tally)
+    return _loaded(_plain_texts(piece), stats)
 
 
-def _rewritten(piece: bytes, tally: Tally) -> list[Event] | None:
+def _rewritten(piece: bytes, stats: ReadStats) -> list[Event] | None:
     """The text with its escapes and quotes put right as best they can."""
-    return _loaded(_repaired_texts(piece), tally)
+    return _loaded(_repaired_texts(piece), stats)
 
 
-def _loaded(texts: Iterator[tuple[str, str]], tally: Tally) -> list[Event] | None:
+def _loaded(texts: Iterator[tuple[str, str]], stats: ReadStats) -> list[Event] | None:
     constants: list[str] = []
     for code, text in texts:
         constants.clear()
@@ -155,23 +155,23 @@ def _loaded(texts: Iterator[tuple[str, str]], tally: Tally) -> list[Event] | Non
         except (ValueError, RecursionError):
             continue
         if code:
-            tally.add(code)
+            stats.add(code)
         elif constants:
-            tally.add("nonfinite_values")
-        return _events_of(rows, tally)
+            stats.add("nonfinite_values")
+        return _events_of(rows, stats)
     return None
 
 
-def _events_of(rows: list[Any], tally: Tally) -> list[Event]:
+def _events_of(rows: list[Any], stats: ReadStats) -> list[Event]:
     events = []
     for row in rows:
         if not isinstance(row, dict):
-            tally.add("wrong_types")
+            stats.add("wrong_types")
             continue
         event, usable = event_of(row)
-        tally.lenient += 1
+        stats.lenient += 1
         if not usable and event.ph == "X":
-            tally.add("wrong_types")
+            stats.add("wrong_types")
             event.ph = ""  # counts as an event, is read no further
         events.append(event)
     return events

@@ -16,7 +16,7 @@ from traceanalyzer.trace.reading.calls import call_keys
 from traceanalyzer.trace.reading.column_builder import Array, Columns, Interned, rows_of, whole_numbers
 from traceanalyzer.trace.reading.cpp_kernels import annotated
 from traceanalyzer.trace.reading.events import MEMORY, NO_ARGS, Args, Event, Row, RowOf, adopt_bare
-from traceanalyzer.trace.reading.read_stats import Tally
+from traceanalyzer.trace.reading.read_stats import ReadStats
 
 _DIGITS = re.compile(r"\d{1,9}", re.ASCII)
 _INSTANCE = re.compile(r"(\w+)\([^()]*\)")
@@ -28,16 +28,16 @@ _KINDS: dict[int, int] = {
 class Rows:
     """The tables of one file while it is read: `ops` (with annotations), `launches`, `kernels`."""
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, stats: ReadStats) -> None:
         self.row_of = RowOf()
         self.names = Interned()
         self.names[None] = -1
         self.threads = Interned(same_thread)
         self.calls: Interned = Interned()
-        self.ops, self.launches, self.kernels = Columns(tally), Columns(tally), Columns(tally)
-        self.memory = Columns(tally)
+        self.ops, self.launches, self.kernels = Columns(stats), Columns(stats), Columns(stats)
+        self.memory = Columns(stats)
         self.bare = 0  # rows without a category that were adopted
-        self._tally = tally
+        self._stats = stats
         self._volumes = _Volumes()
         self._geometries = _Geometries()
 
@@ -82,7 +82,7 @@ class Rows:
         args = [event.args or NO_ARGS for event in events]
         if False in {each.finished for each in args}:
             annotations = _without_unfinished(events, args, annotations)
-            self._tally.add("unfinished_rows", len(args) - len(events))
+            self._stats.add("unfinished_rows", len(args) - len(events))
             args = [event.args or NO_ARGS for event in events]
         common = self._common(events, args)
         keys = zip(common["name"].tolist(), call_keys(args), strict=True)

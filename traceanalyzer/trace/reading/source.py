@@ -33,7 +33,7 @@ _FOREIGN = (
 )  # fmt: skip
 
 
-class Source:
+class TraceSource:
     """Sequential reader of one input; `read` gives decompressed bytes, b"" at the end."""
 
     def __init__(self, path: str, progress: Callable[[int], None] | None = None) -> None:
@@ -48,7 +48,7 @@ class Source:
         if self._inflate is None:
             self._refuse_foreign(self._pending)
 
-    def __enter__(self) -> Source:
+    def __enter__(self) -> TraceSource:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -155,13 +155,13 @@ def _open_remote(url: str) -> BinaryIO:
         raise TraceFormatError(what, fix="check the URL") from error
 
 
-class Window:
+class TextWindow:
     """A stretch of the text held in memory; it moves forward only.
 
     `text` starts at byte `start` of the file; `ended` says that no more will come.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: TraceSource) -> None:
         self._source = source
         self.text = b""
         self.start = 0

@@ -12,7 +12,7 @@ from traceanalyzer.trace.reading.calls import CallKey, Calls, compact, has_empty
 from traceanalyzer.trace.reading.column_builder import Array, Columns
 from traceanalyzer.trace.reading.events import ANNOTATION_NAMES, UNREADABLE_NAME
 from traceanalyzer.trace.reading.raw import RawKernels, RawLaunches, RawMemory, RawOps
-from traceanalyzer.trace.reading.read_stats import Tally
+from traceanalyzer.trace.reading.read_stats import ReadStats
 from traceanalyzer.trace.reading.rows import Rows
 
 _EPOCH_US = 1e15  # a microsecond count this large starts in 1970; relative ones stay below 7.9e12
@@ -51,7 +51,7 @@ class Tables:
     hip: bool  # a call of AMD's runtime is among the launches
 
 
-def finish(rows: Rows, tally: Tally, *, based: bool) -> Tables:
+def finish(rows: Rows, stats: ReadStats, *, based: bool) -> Tables:
     """Empty `rows` into tables; `based`: the file has baseTimeNanoseconds."""
     builders = (rows.ops, rows.launches, rows.kernels)
     for builder in (*builders, rows.memory):
@@ -59,14 +59,14 @@ def finish(rows: Rows, tally: Tally, *, based: bool) -> Tables:
     whole_us = all(builder.whole_us for builder in builders)
     dialect = _dialect(rows, whole_us=whole_us, based=based)
     names: list[str] = rows.names.values_seen
-    launches = RawLaunches(**_columns(rows.launches, _LAUNCHES, dialect, tally))
+    launches = RawLaunches(**_columns(rows.launches, _LAUNCHES, dialect, stats))
     memory = RawMemory(**{name: rows.memory.take(name, dtype) for name, dtype in _MEMORY.items()})
-    kernels = RawKernels(**_columns(rows.kernels, _KERNELS, dialect, tally))
-    ops = _with_named_annotations(RawOps(**_columns(rows.ops, _OPS, dialect, tally)), names)
-    ops, keys = _distinct_calls(ops, rows.calls.values_seen, merge=tally.lenient > 0)
+    kernels = RawKernels(**_columns(rows.kernels, _KERNELS, dialect, stats))
+    ops = _with_named_annotations(RawOps(**_columns(rows.ops, _OPS, dialect, stats)), names)
+    ops, keys = _distinct_calls(ops, rows.calls.values_seen, merge=stats.lenient > 0)
     integer_us = whole_us and not based
-    _note_oddities(ops, kernels, names, integer_us=integer_us, tally=tally)
-    tally.add("uncategorised_rows", rows.bare)
+    _count_oddities(ops, kernels, names, integer_us=integer_us, stats=stats)
+    stats.add("uncategorised_rows", rows.bare)
     called = np.unique(launches.name).tolist()
     return Tables(
         dialect, integer_us, names, Calls(names, keys), ops, launches, kernels, memory,
@@ -85,13 +85,13 @@ def _dialect(rows: Rows, *, whole_us: bool, based: bool) -> str:
     return "float_epoch" if latest > _EPOCH_US else "nanosecond"
 
 
-def _columns(builder: Columns, dtypes: Mapping[str, type], dialect: str, tally: Tally) -> dict[str, Any]:
+def _columns(builder: Columns, dtypes: Mapping[str, type], dialect: str, stats: ReadStats) -> dict[str, Any]:
     columns: dict[str, Array] = {name: builder.take(name, dtype) for name, dtype in dtypes.items()}
     if dialect == "nanosecond":
         # Kineto sets a time in front of its base to 0: of such a row neither place nor length is known.
         clamped = (columns["start_ns"] == 0) & (columns["end_ns"] == 0)
         if clamped.any():
-            tally.add("clamped_rows", np.count_nonzero(clamped))
+            stats.add("clamped_rows", np.count_nonzero(clamped))
             columns = {name: values[~clamped] for name, values in columns.items()}
     return columns
 
@@ -120,10 +120,10 @@ def _distinct_calls(ops: RawOps, keys: list[CallKey], *, merge: bool) -> tuple[R
     return replace(ops, call=new_rows[ops.call]), list(places)
 
 
-def _note_oddities(
-    ops: RawOps, kernels: RawKernels, names: list[str], *, integer_us: bool, tally: Tally
+def _count_oddities(
+    ops: RawOps, kernels: RawKernels, names: list[str], *, integer_us: bool, stats: ReadStats
 ) -> None:
     if UNREADABLE_NAME in names:
-        tally.add("unnamed_ops", np.count_nonzero(ops.name == names.index(UNREADABLE_NAME)))
+        stats.add("unnamed_ops", np.count_nonzero(ops.name == names.index(UNREADABLE_NAME)))
     if integer_us:
-        tally.add("quantised_time", np.count_nonzero(kernels.start_ns == kernels.end_ns))
+        stats.add("quantised_time", np.count_nonzero(kernels.start_ns == kernels.end_ns))
