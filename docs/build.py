@@ -17,29 +17,29 @@ HEAD = Path(__file__).with_name("cost-model.head.md")
 RULES_PAGE = Path(__file__).with_name("rules.md")
 RULES_HEAD = """# Rules: what a report suggests, and when not
 
-`traceanalyze explain RULE` prints a rule. How savings are predicted, and how true that is:
+`traceanalyze explain RULE` prints a rule. How savings are predicted, and how accurate that is:
 [savings](savings.md). How sure a suggestion is of what it saw is its tier:
 
 * T0: parts of one scope or composite operator, by construction.
 * T1: tensor identities of an executed step, which `traceanalyze profile` records beside the timed ones.
-  Exact: the same pairs as a second observer sees that holds every tensor in its hands.
+  Exact: the same pairs as a second observer sees that keeps every tensor alive.
 * T2: sizes and lifetimes of memory. A tensor is freed while only its reader can have held it; or one block
   alone can hold what an operator is given, and nobody else can have read that.
-* T3: neighbors of one shape in one module, or the most that there is to win. The saving may be nothing.
+* T3: neighbors of one shape in one module, or an upper limit. The saving may be zero.
 
 On six kinds of models, trained and in inference on a CPU, 637 of 637 edges of T2 are true (above 0.994 with
-95 %, Wilson) and 308 of 347 of T3 (above 0.85); T2 tells 17 % of all edges. Layers repeat, so that these
+95 %, Wilson) and 308 of 347 of T3 (above 0.85); T2 finds 17 % of all edges. Layers repeat, so that these
 edges are not independent of each other; on CUDA, whose allocator hands out larger blocks than are asked for,
-T2 has not been held against the truth yet.
+T2 has not been verified yet.
 
-`pytest -m slow tests/fusion/test_precision.py` holds the tiers against what really read what.
+`pytest -m slow tests/fusion/test_precision.py` compares the tiers with the true edges.
 """
 _TITLES = {
     "attention": "Attention", "convolution": "Convolutions", "cpp": "Compiled loops on a CPU",
     "foreign": "Decided by data, in other packages", "indexing": "Embedding, gathering, scattering",
-    "lists": "Lists of tensors and optimizers", "matmul": "Matrix products",
+    "lists": "Lists of tensors and optimizers", "matmul": "Matmuls",
     "moves": "Copies, filling, views",
-    "norms": "Softmax and normalization", "packed": "Products of other packages",
+    "norms": "Softmax and normalization", "packed": "Matmuls of other packages",
     "pointwise": "Element-wise operators", "reductions": "Reductions, scans, sorting, losses, pooling",
     "serving": "Norms, gates and quantization of other packages", "triton": "Triton kernels",
 }  # fmt: skip
@@ -56,7 +56,7 @@ def page() -> str:
         parts.append(f"\n## {_title(family)}\n")
         for members in sorted(functions.values(), key=lambda one: min(f.name for f in one)):
             parts.extend(_section(members))
-    parts.append("\n## Decided by data\n\nNothing in a trace tells the work of these.\n\n")
+    parts.append("\n## Decided by data\n\nTheir work is not in a trace.\n\n")
     decided = sorted((DATA_DEPENDENT_OPERATORS | DATA_DEPENDENT).items())
     parts.extend(f"* `{name}`: {why}\n" for name, why in decided)
     return "".join(parts)
@@ -79,8 +79,8 @@ def rules_page() -> str:
     parts = [RULES_HEAD]
     for rule in sorted(RULES, key=lambda one: one.name):
         paragraphs = (" ".join(part.split()) for part in rule.doc.strip().split("\n\n"))
-        told = "\n\n".join("**{}:**{}".format(*part.partition(":")[::2]) for part in paragraphs)
-        parts.append(f"\n## {rule.name}\n\n{rule.title}.\n\n{told}\n\n[More]({rule.docs})\n")
+        paragraph_text = "\n\n".join("**{}:**{}".format(*part.partition(":")[::2]) for part in paragraphs)
+        parts.append(f"\n## {rule.name}\n\n{rule.title}.\n\n{paragraph_text}\n\n[More]({rule.docs})\n")
     return "".join(parts)
 
 

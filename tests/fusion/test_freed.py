@@ -9,7 +9,7 @@ import pytest
 
 from tests.trace.build import Rows
 from traceanalyzer.cost.price import price
-from traceanalyzer.fusion.evidence.free_events import dying, proved
+from traceanalyzer.fusion.evidence.free_events import freed_in_step, proved
 from traceanalyzer.fusion.step_ops import step_ops
 from traceanalyzer.records import Dims, OpCall
 from traceanalyzer.records.trace import Step, Trace
@@ -103,7 +103,9 @@ def test_memory_events_are_read_in_the_order_of_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("freed", "gone"), [(60, True), (900, True), (1000, False), (20_000, False)])
 def test_a_result_dies_when_it_is_freed_before_the_step_ends(freed: int, gone: bool) -> None:
     trace = three(MUL, freed=freed)
-    assert dying(trace, step_ops(price(trace), WHOLE), 1000) == (frozenset({0}) if gone else frozenset())
+    assert freed_in_step(trace, step_ops(price(trace), WHOLE), 1000) == (
+        frozenset({0}) if gone else frozenset()
+    )
 
 
 def test_a_copy_dies_with_what_its_caller_allocated() -> None:
@@ -115,5 +117,5 @@ def test_a_copy_dies_with_what_its_caller_allocated() -> None:
     trace = rows.trace()
     working = step_ops(price(trace), WHOLE)
     assert [trace.calls[trace.ops.call[row]].name for row in working.op] == ["aten::copy_"]
-    assert dying(trace, working, 1000) == frozenset({0})
-    assert dying(trace, working, 150) == frozenset()
+    assert freed_in_step(trace, working, 1000) == frozenset({0})
+    assert freed_in_step(trace, working, 150) == frozenset()

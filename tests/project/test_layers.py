@@ -31,8 +31,8 @@ ALLOWED = {  # not listed: pipeline, cli, __init__ and __main__, which may impor
 }
 FREE = {"pipeline", "analyze", "cli", "__init__", "__main__"}
 
-# Inside a room, from left to right: each part imports only those before it.
-ROOMS = {
+# Inside a package, from left to right: each part imports only those before it.
+PACKAGES = {
     "trace": "reading linking __init__",
     "inference": "__init__ output_shapes index_sizes list_dtypes complete kernel_sequences borrowed_shapes",
     "cost": "registry tensors kernel_names classes fusible formulas catalog __init__ user price",
@@ -67,9 +67,9 @@ def layer(path: Path) -> str:
 
 
 def within(name: str) -> tuple[str, str]:
-    """(`cost`, `formulas`) of `traceanalyzer.cost.formulas.matmul`; (`cost`, `__init__`) of the room."""
-    _, room, *rest = name.split(".")
-    return room, rest[0] if rest else "__init__"
+    """(`cost`, `formulas`) of `traceanalyzer.cost.formulas.matmul`; (`cost`, `__init__`) of the package."""
+    _, package, *rest = name.split(".")
+    return package, rest[0] if rest else "__init__"
 
 
 def test_every_layer_is_in_the_table() -> None:
@@ -87,20 +87,20 @@ def test_imports_point_inwards(path: Path) -> None:
         return
     assert "traceanalyzer" not in found, "import the module, not the package"
     may = {own, *ALLOWED[own].split()}
-    rooms = {name.split(".")[1] for name in found}
-    assert rooms <= may, f"{own} must not import {sorted(rooms - may)}"
+    packages = {name.split(".")[1] for name in found}
+    assert packages <= may, f"{own} must not import {sorted(packages - may)}"
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_imports_inside_a_room_point_left(room: str) -> None:
-    order = ROOMS[room].split()
-    there = {within(name)[1] for name in NAMES if name.startswith(f"traceanalyzer.{room}.")}
-    assert there | {"__init__"} == set(order), "each part of a room has its place in the order"
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_inside_a_package_point_left(package: str) -> None:
+    order = PACKAGES[package].split()
+    there = {within(name)[1] for name in NAMES if name.startswith(f"traceanalyzer.{package}.")}
+    assert there | {"__init__"} == set(order), "each part of a package has its place in the order"
     for name, imported in graph(typing=True).items():
-        if name.split(".")[1:2] != [room]:
+        if name.split(".")[1:2] != [package]:
             continue
         place = order.index(within(name)[1])
-        parts = {within(other)[1] for other in imported if other.split(".")[1] == room}
+        parts = {within(other)[1] for other in imported if other.split(".")[1] == package}
         assert parts <= set(order[: place + 1]), f"{name} imports {sorted(parts - set(order[: place + 1]))}"
 
 

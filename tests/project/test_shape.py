@@ -56,7 +56,7 @@ def test_only_one_stage_asks_for_prices(path: Path) -> None:
     assert not asked and not named
 
 
-def test_inside_the_room_of_costs_one_stage_asks_too() -> None:
+def test_inside_cost_one_module_asks_too() -> None:
     asking = {name for name in modules_that_call("formulas.price") if name.startswith("cost/")}
     assert asking == {"cost/price", "cost/catalog"}, (
         "catalog: price_call, of one call, for whoever tries formulas"
