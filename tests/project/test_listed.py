@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md says to list is listed: a formula family, a rule, a format or a command nobody forgets."""
+"""What CONTRIBUTING.md says to list is listed: formula families, rules, formats, commands."""
 
 from __future__ import annotations
 
