@@ -99,7 +99,7 @@ def test_a_traceback_shows_the_script_and_not_us(run: Profiled) -> None:
     "words, expected",
     [
         (("ending.py", "exception", "0"), "before its first step. Fix: fix it"),
-        (("ending.py", "exit7", "4"), "the script made 4 steps; 3 go by and 2 warm up"),
+        (("ending.py", "exit7", "4"), "the script made 4 steps; 3 are waited for and 2 warm up"),
         (("sibling.py",), "never imported torch"),
         (("no_steps.py",), "no optimizer stepped and no module was called"),
     ],
