@@ -400,7 +400,7 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op
 
     @cached_property
     def kernels(self) -> pd.DataFrame:
-        """One line a kernel record in the window: name, start_ns, time_ns, attributed_ns, stream, correlation,
+        """One line a kernel in the window: name, start_ns, time_ns, attributed_ns, stream, correlation,
         blocks; op, phase, verdict and operator_class of its row.
 
         In the order of their starts; `attributed_ns` adds up to `time.busy_ns`. Empty where the analysis was
