@@ -21,7 +21,11 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalyzeOptions:
-    """What a user may choose about an analysis; the defaults are those of `traceanalyze report`."""
+    """What a user may choose about an analysis; the defaults are those of `traceanalyze report`.
+
+    Sizes and rates are texts with units. Of a saved report, which is not analyzed again, only `what_if` can
+    be chosen.
+    """
 
     steps: str = "complete"  # "complete", "all", "A-B"
     device: str | None = None  # name in the table
@@ -52,9 +56,12 @@ def analyze(
 ) -> Job:
     """Read, complete, price and judge one trace, or one trace a rank; or read a saved report.json back.
 
-    `path` is a file, a folder of traces or several; with several devices or files the busiest is chosen
-    and each has an entry in `ranks`. Options are given one by one or together as `options`, never both.
-    Errors: TraceAnalyzerError, one line with its fix.
+    `path` is a file (.json, .json.gz, a URL, "-"), a folder of traces or several; with several devices or
+    files the busiest is chosen and each has an entry in `ranks`. Options are given one by one or together
+    as `options`, never both. `progress` is called with the bytes of a file that are read so far.
+    Times of the result are integer nanoseconds over its window, `window.step_count` is what to divide by.
+    Errors, one line with the fix: TraceFormatError for what is no trace, DeviceError, UsageError for
+    options that contradict each other, the input or a saved report; all are a TraceAnalyzerError.
     """
     from traceanalyzer.cost.user import user_formulas
     from traceanalyzer.ranks.job import job_of

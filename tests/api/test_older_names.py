@@ -16,6 +16,7 @@ from traceanalyzer.cost import user
 
 FORMULA = '''
 import traceanalyzer
+from traceanalyzer.formulas import Cost
 
 
 @traceanalyzer.op_cost("{name}")
@@ -26,7 +27,7 @@ def mine(call):
     Bytes = 4 read, 5 written
     Assumes nothing.
     """
-    return traceanalyzer.formulas.Cost(3, 4, 5)
+    return Cost(3, 4, 5)
 '''
 
 

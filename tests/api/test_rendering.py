@@ -112,6 +112,20 @@ def test_pickling_keeps_all_of_an_analysis_and_of_a_job(tmp_path: Path) -> None:
             assert twin.to_markdown() == one.to_markdown()
 
 
+def test_the_readme_s_python_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    block = text.partition("## In Python")[2].partition("```python\n")[2].partition("```")[0]
+    t = Kineto()
+    t.run("aten::add", 0, "add_kernel", 100, 300, ([4096], "float"), ([4096], "float"))
+    t.write(tmp_path / "trace.json.gz")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, traceanalyzer.Job] = {}
+    exec(block, names)
+    assert (tmp_path / "report.html").is_file()
+    assert [other.device for other in names["again"].what_if or ()] == ["NVIDIA B200", "NVIDIA H200"]
+    assert names["again"].kernels.empty and len(names["analysis"].kernels) == 1
+
+
 def test_a_frame_that_was_built_is_not_pickled_twice(analysis: traceanalyzer.Job) -> None:
     before = len(pickle.dumps(traceanalyzer.analyze(SAMPLE)))
     analysis.ops  # noqa: B018 - built on first access

@@ -189,6 +189,7 @@ def test_the_key_in_a_url_is_no_part_of_a_file_s_name() -> None:
 
 COSTS = '''
 import traceanalyzer
+from traceanalyzer.formulas import Cost
 
 
 @traceanalyzer.op_cost("my::op")
@@ -197,9 +198,9 @@ def mine(call):
 
     FLOPs = 3
     Bytes = 4 read, 5 written
-    Assumes nothing of {folder}.
+    Assumes nothing of {folder}/table.csv.
     """
-    return traceanalyzer.formulas.Cost(3, 4, 5)
+    return Cost(3, 4, 5)
 
 
 @traceanalyzer.op_cost("my::broken")
@@ -230,7 +231,7 @@ def test_the_command_line_hides_what_a_trace_and_its_cost_file_hold(tmp_path: Pa
     given += [word for path in outputs for word in ("-o", str(path))]
     assert CliRunner().invoke(main, given).exit_code == 0
     before = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
-    assert hidden(json.dumps(before))
+    assert hidden(json.dumps(before)) and [one["op"] for one in before["formulas"]] == ["my::op"]
     said = CliRunner().invoke(main, [*given, "--redact", "--force"])
     assert said.exit_code == 0 and not hidden(said.stderr)
     for path in outputs:

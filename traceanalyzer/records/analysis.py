@@ -312,8 +312,9 @@ class FormulaText(msgspec.Struct, frozen=True):
 class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op_rows": "ops"}, eq=True):
     """One device of one process over its window: the object every report shows.
 
-    `ops` and `kernels` are pandas DataFrames (built on first access); everything else is
-    the JSON report, field by field.
+    `ops` and `kernels` are pandas DataFrames (built on first access); everything else is the JSON report,
+    field by field: times in ns over the window, bytes, FLOPs, shares from 0 to 1. It is a value: it cannot be
+    changed, two of the same trace are equal, and it can be pickled.
     """
 
     schema_version: str
@@ -340,7 +341,10 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op
 
     @cached_property
     def ops(self) -> pd.DataFrame:
-        """One line a row of the JSON's `ops`, largest attributed time first."""
+        """One line a row of the JSON's `ops` with its names, largest attributed time first.
+
+        `attributed_ns` adds up to `time.busy_ns`; what is not known is None or NaN, with its `reason`.
+        """
         import pandas as pd
 
         return pd.DataFrame(
@@ -350,23 +354,29 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op
 
     @cached_property
     def kernels(self) -> pd.DataFrame:
-        """One line a kernel record; empty where the analysis was read back from JSON."""
+        """One line a kernel in the window: name, start_ns, time_ns, attributed_ns, stream, correlation,
+        blocks; op, phase, verdict and operator_class of its row.
+
+        In the order of their starts; `attributed_ns` adds up to `time.busy_ns`. Empty where the analysis was
+        read back from JSON, or made with `AnalyzeOptions(kernels=False)`.
+        """
         import pandas as pd
 
         return pd.DataFrame(self.kernel_table.columns() if isinstance(self.kernel_table, KernelTable) else {})
 
     def to_html(self) -> str:
-        """The page: one file without a network request."""
+        """The page: one file under a megabyte, without a network request."""
         return presenter().text(self, "html")
 
     def to_markdown(self) -> str:
-        """For a comment on a pull request."""
+        """The report for a comment on a pull request."""
         return presenter().text(self, "md")
 
     def save(self, path: str | PathLike[str], *, force: bool = False) -> None:
         """Write it where the suffix is a format: .html .md .json .csv .svg .txt.
 
-        UsageError where the suffix is none, or a file is there and `force` is not given.
+        UsageError where the suffix is none of them, the file exists and `force` is not given, or it cannot
+        be written; what was there then stays.
         """
         presenter().save(self, path, force=force)
 
