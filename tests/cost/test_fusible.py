@@ -16,8 +16,8 @@ from traceanalyzer.records.priced import Fusible
 KINDS = {
     "element": """add add_ mul div sub neg exp tanh sigmoid relu_ gelu gelu_backward silu silu_backward where
         masked_fill threshold_backward copy_ _to_copy clone cat stack fill_ zeros ones_like constant_pad_nd
-        tril embedding native_dropout native_dropout_backward mse_loss_backward nll_loss_backward contiguous to
-        bernoulli_ rand_like eq lt logical_not pow sqrt lerp addcmul""",
+        tril embedding native_dropout native_dropout_backward mse_loss_backward nll_loss_backward contiguous
+        to bernoulli_ rand_like eq lt logical_not pow sqrt lerp addcmul""",
     "reduction": """_softmax _log_softmax _softmax_backward_data native_layer_norm native_layer_norm_backward
         native_batch_norm native_batch_norm_backward native_group_norm _fused_rms_norm sum mean amax argmax
         var var_mean norm linalg_vector_norm logsumexp prod any mse_loss binary_cross_entropy""",
