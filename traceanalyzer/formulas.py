@@ -14,7 +14,8 @@
         return Cost(5 * numel(shape(call, 0)), bytes_read(call, 0), bytes_read(call, 0))
 
 Arguments are counted from 0 as in the operator's schema. Each accessor raises Missing, with the reason,
-where the trace does not record what it needs; the operator is then unpriced, and the report says why.
+where the trace does not hold what it needs, and so does an index into the dims of a tensor of fewer; the
+operator is then unpriced, and the report says why.
 """
 
 from traceanalyzer.cost.registry import Missing
@@ -25,12 +26,14 @@ from traceanalyzer.cost.tensors import (
     dtype,
     flag,
     has,
+    integer,
     integers,
     itemsize,
     list_bytes,
     list_bytes_read,
     matrix_precision,
     numel,
+    ranked,
     shape,
     shapes_in,
     vector_precision,
@@ -47,12 +50,14 @@ __all__ = [
     "dtype",
     "flag",
     "has",
+    "integer",
     "integers",
     "itemsize",
     "list_bytes",
     "list_bytes_read",
     "matrix_precision",
     "numel",
+    "ranked",
     "shape",
     "shapes_in",
     "vector_precision",

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import get_args
 
-from traceanalyzer.cost.kernel_names import engine_of, is_communication, tf32_of
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from traceanalyzer.cost import operator_class
+from traceanalyzer.cost.kernel_names import (
+    dtype_of_template,
+    engine_of,
+    is_communication,
+    is_communication_op,
+    is_winograd_or_fft,
+    tf32_of,
+)
+from traceanalyzer.records import Engine, OperatorClass
+from traceanalyzer.records.units import ITEMSIZE
 
 
 @pytest.mark.parametrize("name", [
@@ -75,3 +89,23 @@ def test_local_kernels_are_not(name: str) -> None:
 def test_engine_and_tf32_by_name(name: str, engine: str | None, is_tf32: bool) -> None:
     assert engine_of(name) == engine
     assert (tf32_of(name) is True) == is_tf32
+
+
+WORDS = st.sampled_from(
+    ["cutlass", "gemm", "cub::", "Reduce", "<unnamed>::", "triton_", "triton_poi_", "<", ">", "float",
+     "c10::Half", "nccl", "xmma", "s1688", "tf32", "_", " ", "", "\n", "\0", "\ud800", "é", "conv", "softmax",
+     "nhwcTo", "::"]
+)  # fmt: skip
+NAMES = st.lists(WORDS | st.text(max_size=5), max_size=12).map("".join)
+
+
+@settings(max_examples=300, derandomize=True)
+@given(NAMES, NAMES)
+def test_any_text_is_a_name(op: str, kernel: str) -> None:
+    """Whatever a trace calls them, each has a class, and what their names say is on a closed list."""
+    for name in (op, f"aten::{op}", None):
+        assert operator_class(name, kernel) in get_args(OperatorClass)
+    assert engine_of(kernel) in (*get_args(Engine), None)
+    assert tf32_of(kernel) in (True, False, None)
+    assert dtype_of_template(kernel) in (*ITEMSIZE, None)
+    assert {is_communication(kernel), is_communication_op(op), is_winograd_or_fft(kernel)} <= {True, False}

@@ -181,6 +181,9 @@ def test_packages_bring_formulas_and_a_broken_one_is_told(
         ("return 5", "no Cost"),
         ("return Cost(0.5, 1, 1)", "whole numbers"),
         ("return Cost(-1, 1, 1)", "negative"),
+        ("return Cost(10**5000, 0.5, 1)", "whole numbers"),
+        ("return numel(shape(call, 0)) // 0", "ZeroDivisionError"),
+        ("return shape(call, 0) + [5]", "TypeError"),
     ],
 )
 def test_a_formula_that_fails_is_told_and_prices_nothing(
@@ -190,6 +193,23 @@ def test_a_formula_that_fails_is_told_and_prices_nothing(
     found = row(traceanalyzer.analyze(trace, cost_files=[file(tmp_path, text)]), "my::op")
     assert (found.verdict, found.reason) == ("unmodelled", "formula_failed")
     assert words in found.note
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("return Cost(shape(call, 0)[3], 4, 4)", "no_shapes"),
+        ("return Cost(numel(shape(call, 1)), 4, 4)", "no_shapes"),
+        ("return Cost(int(argument(call, 2)), 4, 4)", "no_concrete_inputs"),
+        ("return Cost(2**63, 4, 4)", "no_shapes"),
+    ],
+)
+def test_what_a_formula_reads_and_the_trace_lacks_is_told(
+    body: str, reason: str, trace: Path, tmp_path: Path
+) -> None:
+    text = FILE.partition("    return")[0] + f"    {body}\n"
+    found = row(traceanalyzer.analyze(trace, cost_files=[file(tmp_path, text)]), "my::op")
+    assert (found.verdict, found.reason) == ("unmodelled", reason)
 
 
 def test_what_a_formula_lacks_is_its_reason(trace: Path, tmp_path: Path) -> None:
@@ -213,6 +233,11 @@ def test_what_a_formula_lacks_is_its_reason(trace: Path, tmp_path: Path) -> None
         ("x = 1\n", "defines no formula"),
         (FILE.replace("Assumes", "Takes"), "its docstring lacks `Assumes`"),
         (FILE.replace('"my::op", "my::other_*"', ""), "it names no operator"),
+        (FILE.replace('"my::op", "my::other_*"', "5"), "it names no operator"),
+        (FILE.replace('("my::op", "my::other_*")', ""), "defines no formula"),
+        (FILE.replace('"my::other_*"', 'fusible="elements"'), "fusible is 'elements'"),
+        ("x = 1\nraise SystemExit(3)\n", "costs.py:2: SystemExit: 3"),
+        ("x = '\0'\n", "costs.py: SyntaxError"),
     ],
 )
 def test_a_file_that_is_wrong_is_refused_in_one_line(

@@ -96,19 +96,21 @@ _BY_LIBRARY: tuple[tuple[re.Pattern[str], OperatorClass], ...] = (
     (_LIBRARY_ELEMENTS, "element_wise"),
 )
 
+# Distances are bounded: without, a long name that repeats the first word of a pattern takes the square of
+# its length to search.
 _LAYOUT_KERNEL = re.compile(
-    r"(?:nchw|nhwc)To\w*(?:nchw|nhwc)|im2(?:d2)?col|col2im|reshape_and_cache|dequant_mm", re.IGNORECASE
+    r"(?:nchw|nhwc)To\w{0,200}(?:nchw|nhwc)|im2(?:d2)?col|col2im|reshape_and_cache|dequant_mm", re.IGNORECASE
 )
 _CONTRACTION_KERNEL = re.compile(
-    r"(?<!fb)gemm|fbgemm(?!_gpu|::)|marlin|(?<!finalize_)matmul|nvjet|xmma|cutlass.*(?:tensorop|simt)|conv(?!er[ts])|scudnn|dgrad|wgrad|fprop|winograd"
+    r"(?<!fb)gemm|fbgemm(?!_gpu|::)|marlin|(?<!finalize_)matmul|nvjet|xmma|cutlass.{0,2000}(?:tensorop|simt)|conv(?!er[ts])|scudnn|dgrad|wgrad|fprop|winograd"
     r"|flash(?!infer)|fmha|fmoe|fused_moe_kernel|Batch(?:Prefill|Decode)With|attention|attn|Cijk_|wvSplitK|gemv"
-    r"|splitKreduce|dot_kernel|reduce_1block_kernel|mfma|cudnn::.*engine|bmm",
+    r"|splitKreduce|dot_kernel|reduce_1block_kernel|mfma|cudnn::.{0,2000}engine|bmm",
     re.IGNORECASE,
 )
 _NORMALIZATION_KERNEL = re.compile(
     r"softmax|layer_?norm|batch_?norm|\bbn_|group_?norm|rms_?norm|reduce_kernel|norm_kernel|RowwiseMoments"
     r"|GammaBeta|welford|ComputeInternalGradients|Compute(?:Backward)?FusedParams|pool|nll_loss|topk|RadixSort"
-    r"|\bln_(?:fwd|bwd)|cross_entropy|Top[PK](?![a-z])|sampling|bitonicSort|kernel_scan_|kernelHistogram|cub::.*(?:Reduce|Scan)|wrapped_(?:scan|reduce|\w*sort)_config",
+    r"|\bln_(?:fwd|bwd)|cross_entropy|Top[PK](?![a-z])|sampling|bitonicSort|kernel_scan_|kernelHistogram|cub::.{0,2000}(?:Reduce|Scan)|wrapped_(?:scan|reduce|\w{0,200}sort)_config",
     re.IGNORECASE,
 )
 _ELEMENT_KERNEL = re.compile(

@@ -26,7 +26,7 @@ _COMMUNICATION_OP = re.compile(
 )
 # Products on the vector engine: cuBLAS SGEMM and SIMT, gemv, dot; cuDNN's non-tensor convolutions.
 _VECTOR = re.compile(
-    r"sgemm|simt|gemv|gemmsn|dot_kernel|depthwise|dwconv|implicit_convolve_sgemm|scudnn|dgemm(?!.*tensorop)"
+    r"sgemm|simt|gemv|gemmsn|dot_kernel|depthwise|dwconv|implicit_convolve_sgemm|scudnn|dgemm(?!.{0,2000}tensorop)"
     r"|conv2d_c1_k1|reduce_1block_kernel|_ffma_|(?<!t)f32f32_f32f32_f32",
     re.IGNORECASE,
 )

@@ -1,6 +1,6 @@
 """What formulas read from an OpCall: sizes, elements really read, bytes, arguments given as text.
 
-Every reader raises Missing, with the reason, where what it is asked for is not recorded or cannot be: a
+Every accessor raises Missing, with the reason, where what it is asked for is not recorded or cannot be: a
 negative size, a dimension beyond the rank, shapes that do not fit. So a formula that reads with them
 never fails, and never counts what is not there.
 """
@@ -93,6 +93,17 @@ def has(call: OpCall, i: int) -> bool:
     """Input `i` is a tensor of at least one dimension."""
     dims = call.dims(i)
     return dims != () and not isinstance(dims[0], tuple)
+
+
+def recorded(call: OpCall, *places: int) -> None:
+    """Missing where one of these inputs, tensors all, is recorded neither with dims nor with a type.
+
+    What the operator may be called without is no more than left out of the bytes; what it always has is not
+    zero for not being known.
+    """
+    for i in places:
+        if not call.dims(i) and call.dtype(i) is None:
+            raise Missing("no_shapes", f"input {i} of {call.name} is not recorded as a tensor")
 
 
 def shapes_in(call: OpCall, i: int) -> list[Shape]:

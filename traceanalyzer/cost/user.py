@@ -15,6 +15,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 from traceanalyzer.cost.catalog import Formulas
 from traceanalyzer.cost.registry import Function, matching
@@ -55,18 +56,31 @@ def op_cost(*names: str, source: str = "", fusible: Fusible = "opaque") -> Calla
     """
 
     def register(function: Function) -> Function:
-        place = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
-        doc = inspect.getdoc(function) or ""
-        missing = [line for line in LINES if not any(x.strip().startswith(line) for x in doc.splitlines())]
-        if missing or not names:
-            lacks = " and ".join(f"`{line}`" for line in missing)
-            what = f"its docstring lacks {lacks}" if names else "it names no operator"
-            raise UsageError(f"{place}: the formula {function.__name__}: {what}", fix=f"give it {_EXAMPLE}")
+        code = getattr(function, "__code__", None)
+        place = f"{code.co_filename}:{code.co_firstlineno}" if code else "a formula that is no function"
+        wrong = _wrong(names, fusible, inspect.getdoc(function) or "")
+        if wrong:
+            what, fix = wrong
+            name = getattr(function, "__name__", type(function).__name__)
+            raise UsageError(f"{place}: the formula {name}: {what}", fix=fix)
         with _LOADING:
             _registered.extend(Formula(name, function, source or place, "work", fusible) for name in names)
         return function
 
     return register
+
+
+def _wrong(names: Sequence[object], fusible: object, doc: str) -> tuple[str, str] | None:
+    """What is wrong with a formula that is to be registered, and what to do; None where nothing is."""
+    lines = [line.strip() for line in doc.splitlines()]
+    missing = [wanted for wanted in LINES if not any(line.startswith(wanted) for line in lines)]
+    if not names or not all(isinstance(name, str) and name for name in names):
+        return "it names no operator", 'decorate it with @traceanalyzer.op_cost("my::op")'
+    if fusible not in get_args(Fusible):
+        return f"fusible is {fusible!r}", f"give one of {', '.join(map(repr, get_args(Fusible)))}"
+    if missing:
+        return f"its docstring lacks {' and '.join(f'`{line}`' for line in missing)}", f"give it {_EXAMPLE}"
+    return None
 
 
 def user_formulas(files: Sequence[str]) -> UserFormulas:

@@ -14,6 +14,7 @@ from traceanalyzer.cost.tensors import (
     itemsize,
     matrix_precision,
     ranked,
+    recorded,
     shape,
     whole,
 )
@@ -35,6 +36,7 @@ class Layout:
     window: tuple[int, ...] = ()  # sliding window, left and right; negative or absent: none
     first: int = 0  # q; k and v follow
     heads_first: bool = True  # (B, H, T, d), else (B, T, H, d)
+    results: tuple[int, int] = (4, 5)  # of a gradient: the output and the log-sum-exp, which are always given
     bottom_right: bool = False  # a causal mask ends at the last key (the flash-attn package)
 
 
@@ -65,14 +67,15 @@ FORWARD = {
 BACKWARD = {
     "aten::_scaled_dot_product_flash_attention_backward": Layout((0, 4, 5), causal=11, first=1),
     "aten::_scaled_dot_product_flash_attention_for_cpu_backward": Layout((0, 4, 5, 8), causal=7, first=1),
-    "aten::_scaled_dot_product_efficient_attention_backward": Layout((0, 4, 5, 6), causal=11, first=1),
+    "aten::_scaled_dot_product_efficient_attention_backward": Layout(
+        (0, 4, 5, 6), causal=11, first=1, results=(5, 6)),
     "aten::_scaled_dot_product_cudnn_attention_backward": Layout((0, 4, 5, 8), causal=14, first=1),
     "aten::_scaled_dot_product_fused_attention_overrideable_backward": Layout(
-        (0, 4, 6, 7), causal=13, first=1),
+        (0, 4, 6, 7), causal=13, first=1, results=(6, 7)),
     "aten::_flash_attention_backward": Layout(
         (0, 4, 5), causal=11, lengths=(6, 7), window=(15, 16), first=1, heads_first=False),
     "aten::_efficient_attention_backward": Layout(
-        (0, 4, 5, 10), mask_type=14, lengths=(6, 7), first=1, heads_first=False),
+        (0, 4, 5, 10), mask_type=14, lengths=(6, 7), first=1, results=(5, 10), heads_first=False),
     "aten::_cudnn_attention_backward": Layout((0, 4, 5, 8), causal=14, lengths=(9, 10), first=1),
     "flash_attn::_flash_attn_backward": Layout(
         (0, 4, 5), causal=11, window=(12, 13), first=1, heads_first=False, bottom_right=True),
@@ -119,6 +122,7 @@ def _text(call: OpCall, place: int) -> str:
 
 def _cost(call: OpCall, at: Layout, backward: bool) -> Cost:
     q, k, v = at.first, at.first + 1, at.first + 2
+    recorded(call, *((0, *at.results) if backward else ()))
     rank = max(len(shape(call, q)), 3)
     queries, keys, values = (_with_batch(ranked(call, place, rank)) for place in (q, k, v))
     reads = sum(bytes_read(call, i) for i in (q, k, v, *at.reads))

@@ -25,6 +25,7 @@ from traceanalyzer.cost.tensors import (
     matrix_precision,
     numel,
     quotient,
+    recorded,
     shape,
     sizes,
 )  # fmt: skip
@@ -112,6 +113,7 @@ def convolution_kernel(call: OpCall) -> Cost:
 
 def _forward(call: OpCall) -> Cost:
     layout = FORWARD[call.name]
+    recorded(call, 0, *range(1, layout.weight + 1), *((2,) if "add_relu" in call.name else ()))
     x, w = shape(call, 0), shape(call, layout.weight)
     transposed = layout.always_transposed or (layout.transposed >= 0 and bool(call.concrete)
                                               and flag(call, layout.transposed))  # fmt: skip

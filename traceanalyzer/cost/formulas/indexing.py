@@ -15,6 +15,7 @@ from traceanalyzer.cost.tensors import (
     is_true,
     itemsize,
     numel,
+    recorded,
     shape,
     shapes_in,
     tensors,
@@ -44,6 +45,7 @@ def embedding_backward(call: OpCall) -> Cost:
     Bytes = gradient and indices read, the whole table written, touched rows read
     Assumes the size of the table, an argument, is recorded; else only the gradient's rows count.
     """
+    recorded(call, 0, 1)
     grad = shape(call, 0)
     each = itemsize(call, 0)
     table = count(call, 2) * grad[-1] * each if call.concrete else 0
@@ -150,6 +152,12 @@ def index_put(call: OpCall) -> Cost:
     return Cost(size * accumulates, read + touched * accumulates, touched, note=note)
 
 
+# The tensors that each always has, where it does not take a source as the third after `dim`.
+_SCATTERED = {
+    "aten::scatter": (0, 2), "aten::scatter_": (0, 2), "aten::index_fill_": (0, 2), "aten::put_": (0, 1, 2),
+}  # fmt: skip
+
+
 @op_cost(
     "aten::scatter_add_",
     "aten::scatter_add",
@@ -175,6 +183,7 @@ def scatter(call: OpCall) -> Cost:
     Assumes no element is touched twice while there are others; atomics move whole sectors: a floor. Out of
     place, x is copied by an op that this one calls (torch/aten/src/ATen/native/TensorAdvancedIndexing.cpp).
     """
+    recorded(call, *_SCATTERED.get(call.name, (0, 2, 3)))
     # scatter(..., reduce) has a fifth argument, whose text profilers leave out; `out` has dims.
     reduces = call.name in ("aten::scatter", "aten::scatter_") and len(call.concrete) > 4 and not has(call, 4)
     adds = "add" in call.name or "reduce" in call.name or reduces
@@ -210,12 +219,20 @@ def embedding_bag_backward(call: OpCall) -> Cost:
     Bytes = gradient, indices, their bags and sizes read; the whole table written, touched rows read
     Assumes no row is asked for twice while there are others.
     """
+    recorded(call, 0, 1, 2, 3)
     dim, each = shape(call, 0)[-1], itemsize(call, 0)
     size = numel(shape(call, 1)) * dim
     table = count(call, 5) * dim * each
     touched = min(size * each, table)
     read = sum(bytes_read(call, i) for i in (0, 1, 2, 3, 8))
     return Cost(size, read + touched, table + touched)
+
+
+_GRADIENTS = {  # the tensors of each: the gradient, the input where only its size counts, the index
+    "aten::gather_backward": (0, 1, 3),
+    "aten::index_select_backward": (0, 3),
+    "aten::value_selecting_reduction_backward": (0, 2),
+}
 
 
 @op_cost(
@@ -234,6 +251,7 @@ def index_backward(call: OpCall) -> Cost:
     Bytes = inputs read, as much written
     Assumes the zeros are written by another op.
     """
+    recorded(call, *_GRADIENTS.get(call.name, (0,)))
     read = sum(bytes_read(call, i) for i in tensors(call))
     return Cost(numel(shape(call, 0)), read, bytes_of(call, 0))
 
@@ -246,6 +264,7 @@ def search(call: OpCall) -> Cost:
     Bytes = values and borders read, places written: int64, or int32 where asked for
     Assumes borders are read once.
     """
+    recorded(call, 1 if call.name == "aten::bucketize" else 0)
     values = 1 if call.name == "aten::searchsorted" else 0
     sorter = bytes_read(call, 5) if call.name == "aten::searchsorted" and len(call.shapes) <= 6 else 0
     read = bytes_read(call, 0) + bytes_read(call, 1) + sorter

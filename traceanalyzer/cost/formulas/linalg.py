@@ -22,6 +22,7 @@ from traceanalyzer.cost.tensors import (
     itemsize,
     numel,
     ranked,
+    recorded,
     shape,
     vector_precision,
 )  # fmt: skip
@@ -158,6 +159,7 @@ def solve_factored(call: OpCall) -> Cost:
     Bytes = factors, pivots and B read, X written
     Assumes every operand is read once.
     """
+    recorded(call, *range(2 if call.name == "aten::cholesky_solve" else 3))
     first = call.name == "aten::cholesky_solve"  # B comes first
     places, b = ((0, 1), 0) if first else ((0, 1, 2), 2)
     factors, given = shape(call, 1 if first else 0), shape(call, b)
@@ -199,6 +201,7 @@ def unpack(call: OpCall) -> Cost:
     Bytes = factors and pivots, or A, read; P [m, m], L [m, k] and U [k, n] written
     Assumes all three are wanted.
     """
+    recorded(call, *range(2 if call.name == "aten::lu_unpack" else 1))
     count, m, n = _parts(call)
     k = min(m, n)
     read = bytes_read(call, 0) + (bytes_read(call, 1) if call.name == "aten::lu_unpack" else 0)
@@ -338,6 +341,7 @@ def distances_backward(call: OpCall) -> Cost:
     Bytes = gradient, both tensors and the distances read, a gradient of the first written
     Assumes each is read once.
     """
+    recorded(call, 0, 1, 2, 4)
     read = sum(bytes_read(call, i) for i in (0, 1, 2, 4))
     return Cost(4 * numel(shape(call, 0)) * shape(call, 1)[-1], read, bytes_of(call, 1))
 
@@ -351,6 +355,7 @@ def own_distances(call: OpCall) -> Cost:
     Assumes each is read once.
     """
     backward = call.name.endswith("_backward")
+    recorded(call, *((0, 1, 3) if backward else (0,)))
     rows, k = ranked(call, 1 if backward else 0, 2)
     pairs = rows * (rows - 1) // 2
     read = sum(bytes_read(call, i) for i in range(len(call.shapes)) if has(call, i))

@@ -16,6 +16,7 @@ from traceanalyzer.cost.tensors import (
     numel,
     quotient,
     ranked,
+    recorded,
     shape,
     shapes_in,
 )  # fmt: skip
@@ -71,6 +72,7 @@ def product_plus(call: OpCall) -> Cost:
     Bytes = S, A and B read, C written
     Assumes beta is not 0 where the trace does not say.
     """
+    recorded(call, 0)
     with_out = has(call, len(call.shapes) - 1)
     typed = call.name != "aten::_addmm_activation" and len(call.concrete) - with_out == 6
     place = 4 if typed else 3  # the overload with `out_dtype` has it before beta
@@ -125,6 +127,7 @@ def matrix_vector(call: OpCall) -> Cost:
     Bytes = A and x read, y written
     Assumes the vector engine: no matrix instruction has a dimension of one.
     """
+    recorded(call, 0, 1)
     a = shape(call, 0)
     out = a[0] if len(a) == 2 else 1
     read = bytes_read(call, 0) + bytes_read(call, 1)
@@ -139,6 +142,7 @@ def matrix_vector_plus(call: OpCall) -> Cost:
     Bytes = s, A and x read, y written
     Assumes beta is not 0.
     """
+    recorded(call, 0, 1, 2)
     a = shape(call, 1)
     read = bytes_read(call, 0) + bytes_read(call, 1) + bytes_read(call, 2)
     return Cost(2 * numel(a), read, a[0] * itemsize(call, 1), "vector", matrix_precision(dtype(call, 1)))
@@ -153,6 +157,7 @@ def outer_product(call: OpCall) -> Cost:
     Assumes the vector engine.
     """
     first = 1 if call.name.startswith("aten::addr") else 0
+    recorded(call, 0)
     m, n = shape(call, first)[0], shape(call, first + 1)[0]
     read = sum(bytes_read(call, i) for i in range(first + 2))
     return Cost((1 + first) * m * n, read, m * n * itemsize(call, first), "vector", "fp32")
@@ -166,6 +171,7 @@ def scaled_product(call: OpCall) -> Cost:
     Bytes = A, B, their scales and the bias read, C written
     Assumes bf16 output where its type is not recorded; A's type where none was asked for.
     """
+    recorded(call, 0, 1, 2, 3)
     read = sum(bytes_read(call, i) for i in range(min(len(call.shapes), 6)) if has(call, i))
     named = [canonical_dtype(call.types[i]) for i in range(len(call.types)) if i >= 6]
     out = next((t for t in named if t), None)
@@ -229,6 +235,7 @@ def packed_weight_product(call: OpCall) -> Cost:
     Bytes = A, the packed weight, scales and zeros read, C written
     Assumes packed int4 weights of [n/8, k/(16*inner), 32, inner/2] int32, int8 weights of [n, k].
     """
+    recorded(call, 0, 1, 2 if "int8" in call.name else 3)
     m, k = ranked(call, 0, 2)
     weight = shape(call, 1)
     n = weight[0] if "int8" in call.name else quotient(numel(weight) * 8, k)
@@ -248,6 +255,7 @@ def grouped_product(call: OpCall) -> Cost:
     Bytes = both operands, offsets, scales and bias read, the product written
     Assumes every row belongs to a group; group sizes are not in the trace, so this is an upper bound.
     """
+    recorded(call, *range(4 if "scaled" in call.name else 2))
     a, b = shape(call, 0), shape(call, 1)
     groups = max((shape(call, i)[0] for i in range(2, len(call.shapes)) if has(call, i)
                   and dtype(call, i) == "int32"), default=1)  # fmt: skip
@@ -273,6 +281,7 @@ def summed_batch_product(call: OpCall) -> Cost:
     Bytes = S, A and B read, C written
     Assumes beta is not 0.
     """
+    recorded(call, 0, 1, 2)
     (b, m, k), (count, inner, n) = ranked(call, 1, 3), ranked(call, 2, 3)
     agree(call, b, count)
     agree(call, k, inner)

@@ -19,6 +19,7 @@ from traceanalyzer.cost.tensors import (
     listed,
     numel,
     quotient,
+    recorded,
     shape,
     sizes,
 )
@@ -292,6 +293,7 @@ def triangle(call: OpCall) -> Cost:
     Bytes = input read, output written
     Assumes the whole input is read.
     """
+    recorded(call, 0)
     return Cost(0, bytes_read(call, 0), bytes_of(call, 0))
 
 
@@ -329,6 +331,7 @@ def scatter_view(call: OpCall) -> Cost:
     Bytes = inputs read, the result written
     Assumes the sizes of the larger tensor where they are recorded.
     """
+    recorded(call, *range(2 if call.name.endswith("_scatter") else 1))
     if is_list(call, 0):
         moved = list_bytes(call, 0)
         return Cost(0, moved, moved)
@@ -358,6 +361,7 @@ def to_host(call: OpCall) -> Cost:
     Bytes = inputs read
     Assumes one element where the tensor has no dimension.
     """
+    recorded(call, *range(2 if call.name == "aten::equal" else 1))
     return Cost(0, sum(bytes_read(call, i) for i in range(len(call.shapes)) if has(call, i)), 0)
 
 

@@ -15,6 +15,7 @@ from traceanalyzer.cost.tensors import (
     is_true,
     itemsize,
     numel,
+    recorded,
     shape,
     sizes,
     tensors,
@@ -48,6 +49,7 @@ def softmax(call: OpCall) -> Cost:
     Bytes = x read, y written (in fp32 where a half input is converted)
     Assumes a row stays on chip: longer rows are read again.
     """
+    recorded(call, *range(2 if call.name == "aten::_masked_softmax" else 1))
     size = numel(shape(call, 0))
     to_float = len(call.concrete) > 2 and is_true(call.concrete[2])
     each = 4 if to_float and itemsize(call, 0) == 2 else itemsize(call, 0)
@@ -81,6 +83,7 @@ def softmax_backward(call: OpCall) -> Cost:
     Bytes = dY and Y read, dX written
     Assumes a row stays on chip.
     """
+    recorded(call, 0, 1)
     size = numel(shape(call, 0))
     special = size if "log" in call.name else 0
     read = bytes_read(call, 0) + bytes_read(call, 1)
@@ -130,6 +133,7 @@ def layer_norm_backward(call: OpCall) -> Cost:
     Assumes one pass; a second kernel reads dY and X again for dW and dB (5 passes in practice). All are
     wanted where the mask is not recorded.
     """
+    recorded(call, 0, 1, 3, 4)
     size = numel(shape(call, 1))
     read = sum(bytes_read(call, i) for i in tensors(call) if i < 6)
     row = max(_parameters(call, 5), _parameters(call, 6))
@@ -161,6 +165,7 @@ def rms_norm_backward(call: OpCall) -> Cost:
     Bytes = dY, X, statistics and W read, dX and dW written
     Assumes one pass.
     """
+    recorded(call, 0, 1, 3)
     read = sum(bytes_read(call, i) for i in tensors(call))
     return Cost(11 * numel(shape(call, 1)), read, bytes_of(call, 1) + _parameters(call, 4),
                 note=_in_practice(call, 1, 5, _PARAMETERS))  # fmt: skip
@@ -193,6 +198,20 @@ _BATCH_NORMS = ("aten::native_batch_norm", "aten::cudnn_batch_norm", "aten::miop
                 "aten::_native_batch_norm_legit_no_training")  # fmt: skip
 
 
+# Tensors that each always has, besides those whose dims it cannot be priced without.
+_ALWAYS = {
+    "aten::cudnn_batch_norm": (1,), "aten::miopen_batch_norm": (1,),
+    "aten::_batch_norm_with_update": (3, 4), "aten::_native_batch_norm_legit_functional": (3, 4),
+    "aten::_native_batch_norm_legit_no_training": (3, 4),
+    "aten::cudnn_batch_norm_backward": (2,), "aten::miopen_batch_norm_backward": (2,),
+    "aten::batch_norm_backward": (2,),
+    "aten::batch_norm_stats": (0,), "aten::batch_norm_elemt": (0, 3, 4),
+    "aten::batch_norm_backward_reduce": (0, 1, 2, 3),
+    "aten::batch_norm_backward_elemt": (0, 1, 2, 3, 5, 6, 7),
+    "aten::batch_norm_gather_stats_with_counts": (0, 1, 2, 7),
+}  # fmt: skip
+
+
 @op_cost(*_BATCH_NORMS, source=_SOURCE, fusible="reduction")
 def batch_norm(call: OpCall) -> Cost:
     """(x - mean) / std * w + b over all but the channels
@@ -202,6 +221,7 @@ def batch_norm(call: OpCall) -> Cost:
     Assumes one pass: in training the statistics need a second where x exceeds the cache. Training is
     assumed where the argument is not recorded.
     """
+    recorded(call, *_ALWAYS.get(call.name, ()))
     size = numel(shape(call, 0))
     legit = "no_training" in call.name or "no_update" in call.name
     evaluates = len(call.concrete) > 5 and call.concrete[5].strip() in ("False", "false", "0")
@@ -233,6 +253,7 @@ def batch_norm_backward(call: OpCall) -> Cost:
     Assumes one pass; reductions over dY and X come first and read both again (5 passes in practice). All
     are wanted where no mask is recorded.
     """
+    recorded(call, *_ALWAYS.get(call.name, ()))
     big = [i for i in tensors(call) if len(shape(call, i)) > 1 and dtype(call, i) != "uint8"][:2]
     vectors = [i for i in tensors(call) if len(shape(call, i)) == 1 and dtype(call, i) != "uint8"]
     if len(big) < 2:
@@ -260,6 +281,7 @@ def sync_batch_norm(call: OpCall) -> Cost:
     Bytes = tensors read; y or dX written, or statistics of the channels
     Assumes one pass each.
     """
+    recorded(call, *_ALWAYS[call.name])
     inputs = tensors(call)
     first = shape(call, 0)
     read = sum(bytes_read(call, i) for i in inputs)
@@ -291,6 +313,7 @@ def group_norm_backward(call: OpCall) -> Cost:
     Bytes = inputs read, dX, dW, dB written
     Assumes one pass.
     """
+    recorded(call, 0, 1, 2, 3)
     read = sum(bytes_read(call, i) for i in tensors(call))
     return Cost(13 * numel(shape(call, 0)), read, bytes_of(call, 1) + 2 * _parameters(call, 4),
                 note=_in_practice(call, 0, 5, _STATISTICS))  # fmt: skip
@@ -304,5 +327,6 @@ def weight_norm(call: OpCall) -> Cost:
     Bytes = v and g read, w and the norms written
     Assumes one pass.
     """
+    recorded(call, *range(1 if call.name == "aten::renorm" else 2))
     read = sum(bytes_read(call, i) for i in tensors(call))
     return Cost(4 * numel(shape(call, 0)), read, bytes_of(call, 0) + bytes_of(call, 1))

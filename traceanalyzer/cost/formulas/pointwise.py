@@ -14,6 +14,7 @@ from traceanalyzer.cost.tensors import (
     is_floating,
     numel,
     promote,
+    recorded,
     shape,
     tensors,
     vector_precision,
@@ -78,6 +79,23 @@ _ARGUMENTS = {
         (6, "elu_backward"),
     ) for name in names.split()
 }  # fmt: skip
+# Places that hold a tensor in every overload of the schema, where that is not the first alone.
+_TENSORS: dict[str, tuple[int, ...]] = {
+    name: places for places, names in (
+        ((0, 1),
+         "minimum maximum fmin fmax logical_and logical_or logical_xor gcd lcm nextafter heaviside hypot "
+         "atan2 ldexp logaddexp logaddexp2 igamma igammac lerp prelu _prelu_kernel threshold_backward "
+         "gelu_backward hardtanh_backward leaky_relu_backward native_dropout_backward _masked_scale "
+         "hardsigmoid_backward softshrink_backward hardshrink_backward hardswish_backward sigmoid_backward "
+         "logit_backward "
+         "tanh_backward softplus_backward silu_backward mish_backward"),
+        ((0, 1, 2), "addcmul addcdiv log_sigmoid_backward"),
+        ((0, 5), "elu_backward"),
+        ((),
+         "pow float_power remainder xlogy polygamma bitwise_and bitwise_or bitwise_xor bitwise_left_shift "
+         "bitwise_right_shift"),
+    ) for name in names.split()
+}  # fmt: skip
 _COMPARISONS = frozenset({
     "eq", "ne", "lt", "le", "gt", "ge", "greater", "less", "logical_and", "logical_or", "logical_xor",
     "logical_not", "isnan", "isinf", "isfinite", "isposinf", "isneginf", "signbit",
@@ -133,6 +151,7 @@ def pointwise(call: OpCall) -> Cost:
 def elementwise(call: OpCall, flops: int, special: int) -> Cost:
     """Cost of an element-wise op with so many FLOPs, of them special functions, an element."""
     name = base_name(call.name)
+    recorded(call, *_TENSORS.get(name, () if name.startswith("special_") else (0,)))
     inputs = [i for i in tensors(call) if i < _ARGUMENTS.get(name, 2 if name.startswith("__") else 1)]
     if not inputs:
         raise Missing("no_shapes", f"no input of {call.name} is recorded as a tensor")
@@ -222,6 +241,7 @@ def prelu_backward(call: OpCall) -> Cost:
     Bytes = gradient, x and slopes read, two tensors of x's size written
     Assumes the sum over the slope's gradient is an op of its own.
     """
+    recorded(call, 0, 1, 2)
     read = sum(bytes_read(call, i) for i in tensors(call))
     return Cost(2 * numel(shape(call, 1)), read, 2 * bytes_of(call, 1), "vector", "fp32")
 
@@ -234,6 +254,7 @@ def where(call: OpCall) -> Cost:
     Bytes = condition, a and b read, out written
     Assumes the result has the type of a and b, not of the condition.
     """
+    recorded(call, 0)
     inputs = tensors(call)
     if not inputs:
         raise Missing("no_shapes", f"no input of {call.name} is recorded as a tensor")
@@ -251,6 +272,7 @@ def masked_fill(call: OpCall) -> Cost:
     Bytes = x read, the mask read before broadcasting, out written
     Assumes the whole result is written, in place too.
     """
+    recorded(call, 0, 1)
     mask = [shape(call, 1)] if has(call, 1) else []
     dims = shape(call, 0) if call.name.endswith("_") else broadcast(shape(call, 0), *mask)
     size = numel(dims)
@@ -279,6 +301,7 @@ def gated(call: OpCall) -> Cost:
     Bytes = inputs read; output half the input (backward: the whole gradient) written
     Assumes the halves are read once.
     """
+    recorded(call, *range(2 if call.name.endswith("_backward") else 1))
     backward = call.name.endswith("_backward")
     whole = bytes_of(call, 1 if backward else 0)
     size = numel(shape(call, 1 if backward else 0)) // 2

@@ -12,6 +12,7 @@ from traceanalyzer.cost.tensors import (
     itemsize,
     numel,
     quotient,
+    recorded,
     shape,
 )
 from traceanalyzer.records import Cost, OpCall, Shape
@@ -142,6 +143,7 @@ def pool_backward(call: OpCall) -> Cost:
     Bytes = gradient (and positions, 8 bytes each) read, a gradient of the input's size written
     Assumes the input itself is not read.
     """
+    recorded(call, 0, 1)
     grad = shape(call, 0)
     positions = 8 * numel(grad) if "max" in call.name else 0
     return Cost(numel(grad), bytes_read(call, 0) + positions, bytes_of(call, 1))
@@ -155,6 +157,7 @@ def fractional_pool(call: OpCall) -> Cost:
     Bytes = input and random samples read, output and positions written
     Assumes every input element is in some window.
     """
+    recorded(call, 0, 3)
     dims, rank = shape(call, 0), int(call.name[-2])
     size = numel(dims[:-rank]) * numel(tuple(each(call, 2, rank)))
     return Cost(numel(dims), bytes_read(call, 0) + bytes_read(call, 3), size * (itemsize(call, 0) + 8))
@@ -168,6 +171,7 @@ def unpool(call: OpCall) -> Cost:
     Bytes = values and int64 positions read, the larger result written
     Assumes the zeros are written by the op.
     """
+    recorded(call, 0, 1)
     dims, rank = shape(call, 0), int(call.name[-2])
     size = numel(dims[:-rank]) * numel(tuple(each(call, 2, rank)))
     return Cost(0, bytes_read(call, 0) + bytes_read(call, 1), size * itemsize(call, 0))

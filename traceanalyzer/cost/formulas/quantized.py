@@ -11,12 +11,21 @@ from traceanalyzer.cost.tensors import (
     itemsize,
     matrix_precision,
     numel,
+    recorded,
     shape,
     tensors,
 )
 from traceanalyzer.records import Cost, OpCall
 
 _SOURCE = "torch/aten/src/ATen/native/quantized: FakeQuantPerTensorAffine.cpp, FakeQuantPerChannelAffine.cpp"
+
+
+_TENSORS = {  # how many inputs of each are tensors
+    "aten::fake_quantize_per_tensor_affine_cachemask": 1,
+    "aten::_fused_moving_avg_obs_fq_helper": 7,
+    "aten::_fake_quantize_per_tensor_affine_cachemask_tensor_qparams": 4,
+    "aten::fake_quantize_per_channel_affine_cachemask": 3,
+}
 
 
 @op_cost(
@@ -33,6 +42,7 @@ def fake_quantize(call: OpCall) -> Cost:
     Bytes = x, scales and zero points read; y and a byte an element of mask written
     Assumes what observes the range is an op of its own.
     """
+    recorded(call, *range(_TENSORS[call.name]))
     size = numel(shape(call, 0))
     read = sum(bytes_read(call, i) for i in tensors(call))
     return Cost(4 * size, read, bytes_of(call, 0) + size, "vector", "fp32")
@@ -52,6 +62,7 @@ def learnable_quantize(call: OpCall) -> Cost:
     Bytes = inputs read; y, or three gradients of x's size, written
     Assumes the sums of the scale's gradients are ops of their own.
     """
+    recorded(call, *range(4 if call.name.endswith("_backward") else 3))
     backward = call.name.endswith("_backward")
     read = sum(bytes_read(call, i) for i in tensors(call))
     written = bytes_of(call, 0) * (3 if backward else 1)
@@ -66,6 +77,7 @@ def packed_bytes_product(call: OpCall) -> Cost:
     Bytes = A, the packed weight, scales and zeros read, C written
     Assumes every operand is read once.
     """
+    recorded(call, 0, 1, 3)
     return _product(call, shape(call, 1)[0])
 
 
@@ -77,6 +89,7 @@ def dynamic_product(call: OpCall) -> Cost:
     Bytes = A and the packed weight with its scales read, C written
     Assumes every operand is read once.
     """
+    recorded(call, 0, 1)
     return _product(call, count(call, 4))
 
 
@@ -88,6 +101,7 @@ def mixed_types_linear(call: OpCall) -> Cost:
     Bytes = X, W, scales and bias read, Y written
     Assumes every operand is read once.
     """
+    recorded(call, 0, 1, 2)
     return _product(call, numel(shape(call, 2)))
 
 

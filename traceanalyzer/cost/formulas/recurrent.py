@@ -14,6 +14,7 @@ from traceanalyzer.cost.tensors import (
     itemsize,
     matrix_precision,
     numel,
+    recorded,
     shape,
     shapes_in,
     tensors,
@@ -66,6 +67,7 @@ def recurrent_backward(call: OpCall) -> Cost:
     Bytes = input, weights, output, gradients of the output and states read; those of the rest written
     Assumes that all are wanted and a weight is read once; what training kept is left out.
     """
+    recorded(call, 0, *((4, 6) if call.name == "aten::_cudnn_rnn_backward" else (4,)))
     matrices, whole = _weights(call)
     each = itemsize(call, 0)
     states = sum(bytes_of(call, i) for i in (4, 5))
@@ -83,6 +85,7 @@ def layer(call: OpCall) -> Cost:
     Bytes = input, weights and first states read; output and last states written
     Assumes a weight is read once, not at every step; the workspace that training keeps is left out.
     """
+    recorded(call, *range(7))
     x, hidden = shape(call, 0), count(call, 10)
     matrices = numel(shape(call, 1)) + numel(shape(call, 2))
     read = sum(bytes_read(call, i) for i in range(7))
@@ -99,6 +102,7 @@ def layer_backward(call: OpCall) -> Cost:
     Bytes = input, weights, output, states and their gradients read; gradients of the rest written
     Assumes that all are wanted and a weight is read once; the workspace is left out.
     """
+    recorded(call, *range(10))
     matrices = numel(shape(call, 1)) + numel(shape(call, 2))
     read = sum(bytes_read(call, i) for i in range(13))
     written = sum(bytes_of(call, i) for i in range(7))
@@ -134,6 +138,7 @@ def cell(call: OpCall) -> Cost:
     gradient needs (LSTM: the gates, GRU: five vectors a row) written
     Assumes nothing.
     """
+    recorded(call, 0, 1, 2)
     gates, state = numel(shape(call, 0)), shape(call, 2)
     read = sum(bytes_read(call, i) for i in tensors(call))
     lstm = "lstm" in call.name
@@ -151,6 +156,7 @@ def cell_backward(call: OpCall) -> Cost:
     state written; those of the biases are sums by another op
     Assumes nothing.
     """
+    recorded(call, *((2, 3, 4) if "lstm" in call.name else (0, 1)))
     read = sum(bytes_read(call, i) for i in tensors(call))
     if "lstm" in call.name:
         gates, state = numel(shape(call, 4)), bytes_of(call, 2)
@@ -169,5 +175,6 @@ def split_heads(call: OpCall) -> Cost:
     """
     if not has(call, 0):
         raise Missing("data_dependent", "the lengths of a nested tensor are data")
+    recorded(call, 1)
     size = numel(shape(call, 0))
     return Cost(size + size // 3, bytes_read(call, 0) + bytes_read(call, 1), bytes_of(call, 0))

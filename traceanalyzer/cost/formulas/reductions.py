@@ -17,6 +17,7 @@ from traceanalyzer.cost.tensors import (
     itemsize,
     numel,
     ranked,
+    recorded,
     shape,
     tensors,
     vector_precision,
@@ -230,6 +231,7 @@ def nll_loss_backward(call: OpCall) -> Cost:
     Bytes = targets, class weights and, without a reduction, a gradient each read; the whole gradient written
     Assumes the zeros are written by the op.
     """
+    recorded(call, 0, 1, 2)
     targets = numel(shape(call, 2))
     read = bytes_read(call, 0) + bytes_read(call, 2) + bytes_read(call, 3)
     return Cost(targets, read, bytes_of(call, 1))
@@ -278,6 +280,7 @@ def pair_loss_backward(call: OpCall) -> Cost:
     Bytes = gradient, x and target read, a gradient of x's size written
     Assumes the incoming gradient is a scalar unless it has dims.
     """
+    recorded(call, 0, 1, 2)
     read = sum(bytes_read(call, i) for i in _given(call))
     return Cost(3 * numel(shape(call, 1)), read, bytes_of(call, 1))
 
@@ -348,13 +351,13 @@ def margin_loss(call: OpCall) -> Cost:
     of the scores' size, written
     Assumes a mean or a sum where the reduction is not recorded.
     """
-    backward = call.name.endswith("_backward")
+    backward, multilabel = call.name.endswith("_backward"), "multilabel" in call.name
+    recorded(call, 0, 1, *((2,) if backward else ()), *((4,) if backward and multilabel else ()))
     scores = 1 if backward else 0
     dims = shape(call, scores)
     read = sum(bytes_read(call, i) for i in tensors(call))
     if backward:
         return Cost(3 * numel(dims), read, bytes_of(call, scores))
-    multilabel = "multilabel" in call.name
     place = 2 if multilabel else 5
     each = len(call.concrete) > place and call.concrete[place].strip() == "0"
     losses = numel(dims[:-1]) if each else 1

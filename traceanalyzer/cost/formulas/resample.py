@@ -6,7 +6,17 @@ from math import prod
 
 from traceanalyzer.cost.formulas.pooling import windows
 from traceanalyzer.cost.registry import Missing, op_cost
-from traceanalyzer.cost.tensors import bytes_of, bytes_read, each, is_true, itemsize, numel, shape, sizes
+from traceanalyzer.cost.tensors import (
+    bytes_of,
+    bytes_read,
+    each,
+    is_true,
+    itemsize,
+    numel,
+    recorded,
+    shape,
+    sizes,
+)
 from traceanalyzer.records import Cost, OpCall
 
 _SOURCE = "torch/aten/src/ATen/native/UpSample.h, GridSamplerUtils.h, im2col_shape_check.h, PadNd.cpp"
@@ -77,6 +87,7 @@ def grid_sample_backward(call: OpCall) -> Cost:
     Bytes = gradient, input and grid read, both gradients written
     Assumes both are wanted where the mask is not recorded.
     """
+    recorded(call, 0, 1, 2)
     source = 0 if "cudnn" in call.name else 1
     grad = 2 if "cudnn" in call.name else 0
     mask = call.concrete[6] if len(call.concrete) > 6 else ""
@@ -137,4 +148,5 @@ def pad_backward(call: OpCall) -> Cost:
     Bytes = gradient read, a gradient of the input's size written
     Assumes the input itself is not read.
     """
+    recorded(call, 0, 1)
     return Cost(numel(shape(call, 0)), bytes_read(call, 0), bytes_of(call, 1))

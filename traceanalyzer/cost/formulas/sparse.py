@@ -12,6 +12,7 @@ from traceanalyzer.cost.tensors import (
     numel,
     quotient,
     ranked,
+    recorded,
     shape,
     tensors,
 )
@@ -48,6 +49,7 @@ def semi_structured_product(call: OpCall) -> Cost:
     Bytes = A's kept elements and their places, B and what is added read, C written
     Assumes every operand is read once.
     """
+    recorded(call, *range(4 if "addmm" in call.name else 3))
     first = 1 if "addmm" in call.name else 0
     (rows, half), columns = ranked(call, first, 2), shape(call, first + 2)[-1]
     return _cost(call, first + 2, rows, columns, 2 * half, 6 if first else 3)
@@ -61,6 +63,7 @@ def semi_structured_linear(call: OpCall) -> Cost:
     Bytes = X, W's kept elements and their places, and the bias read, Y written
     Assumes every operand is read once.
     """
+    recorded(call, 0, 1, 2)
     x, columns = shape(call, 0), shape(call, 1)[0]
     return _cost(call, 0, numel(x[:-1]), columns, x[-1], 5)
 
