@@ -46,10 +46,15 @@ def _figures(job: Job) -> list[str | None]:
         _unless(sum(part.time_ns for part in time.idle_by_cause) == time.idle_ns, "causes are not idle"),
         _unless(all(-1e-9 <= share <= 1 + 1e-9 for share in shares), f"a share out of 0 to 1: {shares}"),
         _unless(min(sizes, default=0) >= 0, "bytes or FLOPs below 0"),
-        _unless("rule_failed" not in codes, "a rule failed"),
+        _unless(not codes & {"rule_failed", "suggestions_failed"}, _failures(job)),
         _unless("formula_failed" not in reasons, "a formula failed"),
         *(_of_suggestion(one, job) for one in job.suggestions or ()),
     ]  # fmt: skip
+
+
+def _failures(job: Job) -> str:
+    """What failed of itself, though the report stands."""
+    return "; ".join(notice.message for notice in job.source.warnings if notice.code.endswith("_failed"))
 
 
 def _of_suggestion(one: Suggestion, job: Job) -> str | None:
