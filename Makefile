@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest
 # A file's tests stay together, so that what they share is made once; long ones stand before short ones.
 SPREAD := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test test-slow check bench screenshots docs samples constraints clean
+.PHONY: help demo test test-slow mutate check bench screenshots docs samples constraints clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,9 @@ test: .venv/.dev  ## the tests: two to three minutes on two cores, JOBS=N for mo
 test-slow: .venv/.dev  ## what needs minutes: browsers, wheels, frameworks, fuzzing; what measures runs last, alone
 	$(PYTEST) $(SPREAD) -m "(slow or browser) and not alone"
 	$(PYTEST) -m alone
+
+mutate: .venv/.dev  ## every mutation of traces and of saved reports; the tests take a part of them
+	TRACEANALYZER_MUTATIONS=all $(BIN)/python -m pytest tests/robustness
 
 check: .venv/.dev  ## ruff, mypy --strict, layers and lengths
 	$(BIN)/ruff check .

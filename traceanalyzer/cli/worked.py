@@ -13,7 +13,8 @@ from traceanalyzer.records.errors import UsageError
 from traceanalyzer.records.units import ITEMSIZE, canonical_dtype, digits, duration, si
 
 _INPUT = re.compile(r"\[[^\]]*\]|[^,]+")  # a list of tensors, or one
-_SIZES = re.compile(r"\d+(?:x\d+)*")
+_SIZES = re.compile(r"\d{1,18}(?:x\d{1,18})*", re.ASCII)
+_NUMBER = re.compile(r"\s*(\d{1,2})\s*", re.ASCII)  # of an argument
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +73,12 @@ def _values(given: Sequence[str], count: int) -> tuple[str, ...]:
     """The texts of scalar arguments by their number; () where none is given."""
     values = {}
     for text in given:
-        number, equals, value = text.partition("=")
-        if not equals or not number.strip().isdecimal():
+        place, equals, value = text.partition("=")
+        number = _NUMBER.fullmatch(place)
+        if not equals or number is None:
             raise UsageError(f"--value {text}: names no argument",
                              fix='write its number, as in --value "3=[1, 1]"')  # fmt: skip
-        values[int(number)] = value
+        values[int(number[1])] = value
     if not values:
         return ()
     return tuple(values.get(i, "") for i in range(max(count, max(values) + 1)))
@@ -112,14 +114,14 @@ def worked(call: OpCall, cost: Cost | Unpriced, device: Device | None) -> Iterat
 
 
 def _input(call: OpCall, i: int) -> str:
-    dims = call.shapes[i]
+    dims = call.dims(i)
     if _is_list(dims):
         text = ", ".join("x".join(map(str, each)) for each in dims if isinstance(each, tuple))
         return f"  {i}  {{{text}}} {call.list_dtype}  {si(list_bytes_read(call, i), 'B')}"
     sizes = [int(size) for size in dims if not isinstance(size, tuple)]
     read = bytes_read(call, i) if has(call, i) else 0
-    kind = call.dtypes[i] or ""
-    whole = prod(sizes) * ITEMSIZE[kind]
+    kind = call.dtype(i) or ""
+    whole = prod(sizes) * ITEMSIZE.get(kind, 0)
     distinct = f" of {si(whole, 'B')}, the rest being repeated" if read < whole else ""
     return f"  {i}  {sizes} {kind}  {si(read, 'B')}{distinct}"
 

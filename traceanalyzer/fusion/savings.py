@@ -117,7 +117,8 @@ def _peak(device: Device, precision: str) -> float | None:
 
 def added(bands: Sequence[Band]) -> Band:
     """Of parts that exclude each other's time."""
-    return Band(sum(b.low for b in bands), sum(b.mid for b in bands), sum(b.high for b in bands))
+    low, mid, high = sum(b.low for b in bands), sum(b.mid for b in bands), sum(b.high for b in bands)
+    return Band(float(low), float(mid), float(high))
 
 
 def proved(band: Band, measured_ns: float) -> Band | None:

@@ -24,6 +24,8 @@ _VIEW, _RESHAPE = "aten::as_strided", "aten::reshape"
 _NONZERO = "aten::nonzero"
 _SIZING = ("aten::as_strided_", "aten::set_")  # give a tensor a size, that of an argument or of a tensor
 
+_DIGITS = 19  # more than a size has
+
 
 def index_proofs(names: Sequence[str], ops: Ops, calls: Sequence[OpCall]) -> dict[int, Proof]:
     """Row in `ops` -> dims of what it reads (or, of an assignment, writes), and of its index tensors."""
@@ -61,13 +63,15 @@ def _inside(ops: Ops, name: int, wanted: Sequence[int]) -> Ids:
 def _view_of_input(view: OpCall, indexed: OpCall) -> Shape | None:
     """Sizes of the view, if it is one of the indexed tensor, whose dimensions may have changed places."""
     given, whole = _flat(view), _flat(indexed)
-    if given is None or whole is None or sorted(given) != sorted(whole) or len(view.concrete) < 2:
+    if given is None or whole is None or sorted(given) != sorted(whole):
         return None
-    return _sizes(view.concrete[1])
+    return _sizes(view.value(1))
 
 
-def _sizes(text: str) -> Shape | None:
-    return tuple(map(int, re.findall(r"\d+", text))) if text.startswith("[") and text != "[]" else None
+def _sizes(text: str | None) -> Shape | None:
+    """`[2, 3]` -> (2, 3); None where it is no list of sizes."""
+    sizes = re.findall(r"\d+", text, re.ASCII) if text and text.startswith("[") else []
+    return tuple(map(int, sizes)) if sizes and max(map(len, sizes)) < _DIGITS else None
 
 
 def _counted(ids: Mapping[str, int], ops: Ops, calls: Sequence[OpCall]) -> Iterator[tuple[int, Proof]]:
@@ -76,13 +80,13 @@ def _counted(ids: Mapping[str, int], ops: Ops, calls: Sequence[OpCall]) -> Itera
         for row in _inside(ops, ids.get(name, -1), [ids[_NONZERO]]).tolist():
             above, sizing = int(ops.parent[row]), calls[ops.call[row]]
             given = _flat(calls[ops.call[above]])
-            sizes = _flat(sizing, 1) or (_sizes(sizing.concrete[1]) if len(sizing.concrete) > 1 else None)
+            sizes = _flat(sizing, 1) or _sizes(sizing.value(1))
             if sizes is not None and given is not None and len(sizes) == 2 and sizes[1] == len(given):
                 yield above, Proof(sizes, FROM_SIZE)
 
 
 def _flat(call: OpCall, place: int = 0) -> Shape | None:
     """Dims of an input, where it is one tensor with some."""
-    dims = call.shapes[place] if place < len(call.shapes) else ()
+    dims = call.dims(place)
     flat = tuple(size for size in dims if isinstance(size, int))
     return flat if flat and len(flat) == len(dims) else None

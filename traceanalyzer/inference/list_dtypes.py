@@ -18,7 +18,7 @@ from traceanalyzer.records.trace import Bools, Kernels, Ops, RecordKind, distinc
 from traceanalyzer.records.units import ITEMSIZE, canonical_dtype
 
 _TYPE = re.compile(
-    r"OpaqueType<(?P<size>\d+)u?l?>|(?<![\w:])(?P<name>(?:c10::|at::)?(?:BFloat16|Half|Float8_\w+|"
+    r"OpaqueType<(?P<size>\d{1,4})u?l?>|(?<![\w:])(?P<name>(?:c10::|at::)?(?:BFloat16|Half|Float8_\w+|"
     r"complex<(?:c10::Half|float|double)>)|(?:un)?signed char|double|float|long|int|short|char|bool)"
     r"(?=[ ,>)*])"
 )

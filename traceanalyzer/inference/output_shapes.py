@@ -108,8 +108,8 @@ def _same_name(node: str, op: str) -> bool:
 
 
 def _first(call: OpCall) -> set[Shape]:
-    shape = call.shapes[0] if call.shapes else ()
-    return {_flat(shape)} if shape and _flat(shape) else set()
+    shape = _flat(call.dims(0))
+    return {shape} if shape else set()
 
 
 def _flat(shape: object) -> Shape:
@@ -132,7 +132,7 @@ def _gradient(backward: OpCall, op: OpCall) -> set[Shape]:
     order = (1, 0, 2) if match and match[1] else (0, 1, 2)
     if len(backward.shapes) < 3 or len(op.shapes) < 2:
         return set()
-    gradient, given, weight = (backward.shapes[place] for place in order)
+    gradient, given, weight = map(backward.dims, order)
     if (given, weight) != op.shapes[:2] or not _flat(gradient):
         return set()
     return {_flat(gradient)}
@@ -157,9 +157,9 @@ def _gradient_parts(ops: Ops, calls: Sequence[OpCall]) -> Iterator[tuple[int, Pr
         at = int(place[ops.call[row]])
         is_whole = part.name.rpartition("_")[0] == whole.name and len(whole.shapes) > 2
         # The gradient, second in both, must be the same one.
-        same = is_whole and len(part.shapes) > 1 and part.shapes[1] == whole.shapes[1]
-        if same and _flat(whole.shapes[at]):
-            yield row, Proof(_flat(whole.shapes[at]), FROM_WHOLE)
+        same = is_whole and len(part.shapes) > 1 and part.dims(1) == whole.dims(1)
+        if same and _flat(whole.dims(at)):
+            yield row, Proof(_flat(whole.dims(at)), FROM_WHOLE)
 
 
 def _chains(ops: Ops, calls: Sequence[OpCall], family: Codes) -> dict[int, list[int]]:
@@ -225,7 +225,7 @@ def _bias_added(ops: Ops, calls: Sequence[OpCall], head: int, call: OpCall) -> S
     while row < len(ops) and ops.thread[row] == ops.thread[head] and ops.start_ns[row] < ops.end_ns[head]:
         inner = calls[ops.call[row]] if ops.call[row] >= 0 else None
         if inner and inner.name == "aten::add_" and len(inner.shapes) >= 2:
-            shape, bias = _flat(inner.shapes[0]), inner.shapes[1]
+            shape, bias = _flat(inner.dims(0)), inner.dims(1)
             if _could_be(shape, call) and bias == (1, shape[1], *(1 for _ in shape[2:])):
                 return shape
         row += 1
@@ -239,7 +239,7 @@ def _normed(ops: Ops, calls: Sequence[OpCall], head: int, call: OpCall) -> Shape
         following = calls[ops.call[row]] if ops.call[row] >= 0 else None
         if following is None or not any(following.shapes):
             continue
-        shape = _flat(following.shapes[0])
+        shape = _flat(following.dims(0))
         return shape if following.name in _NORMS and _could_be(shape, call) else None
     return None
 
@@ -258,15 +258,15 @@ def _siblings_after(ops: Ops, row: int) -> Iterator[int]:
 
 def _could_be(shape: Shape, call: OpCall) -> bool:
     """Whether a convolution with these inputs has such an output under one stride and its own paddings."""
-    if len(call.shapes) < 2:
-        return False
-    given, weight = _flat(call.shapes[0]), _flat(call.shapes[1])
+    given, weight = _flat(call.dims(0)), _flat(call.dims(1))
     if not len(shape) == len(given) == len(weight) >= 3 or shape[:2] != (given[0], weight[0]):
         return False
-    return any(
-        all(
-            any((size + 2 * pad - taps) // stride + 1 == made for pad in range(taps))
-            for size, taps, made in zip(given[2:], weight[2:], shape[2:], strict=True)
-        )
-        for stride in _STRIDES
-    )
+    sizes = list(zip(given[2:], weight[2:], shape[2:], strict=True))
+    return any(all(_some_padding(*each, stride) for each in sizes) for stride in _STRIDES)
+
+
+def _some_padding(size: int, taps: int, made: int, stride: int) -> bool:
+    """Whether (size + 2 * padding - taps) // stride + 1 is `made` for some padding below `taps`."""
+    least = max(-((size - taps - (made - 1) * stride) // 2), 0)
+    most = min((made * stride - 1 + taps - size) // 2, taps - 1)
+    return least <= most

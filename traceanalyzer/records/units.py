@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 # Spelling in a trace -> the name used everywhere else. Kineto writes C++ names (`c10::Half`),
@@ -67,6 +68,8 @@ def digits(value: float, significant: int = 3) -> str:
     """Fixed-point text of `value` to so many significant digits: 0.0123, 1.23, 123, 12,345."""
     if value == 0:
         return "0"
+    if not math.isfinite(value):
+        return "∞"
     magnitude = len(str(int(abs(value)))) if abs(value) >= 1 else 0
     if magnitude == 0:
         text = f"{value:.{significant}g}"

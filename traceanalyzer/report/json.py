@@ -9,7 +9,11 @@ from typing import Any
 import msgspec
 
 from traceanalyzer.records import OPERATOR_CLASSES, SCHEMA_VERSION, VERDICTS, Analysis, Job, OpRow
+from traceanalyzer.report.sanitize import cut, visible
 
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_SLOWEST = 1.0  # bytes or FLOPs a second
+_LARGEST = 1e120  # FLOPs of tensors that 62 bits can count stay below
 _DATA = re.compile(rb'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
 
 
@@ -46,13 +50,16 @@ def read_back(content: bytes) -> Job:
     text = inside.group(1) if inside else content
     try:
         version = msgspec.json.decode(text, type=_Version).schema_version
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        _check_numbers(msgspec.json.decode(text))
+    except _UNREADABLE as error:
         raise ValueError(f"no report of traceanalyze: {error}") from None
     if version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
-        raise ValueError(f"its schema version is {version}, this program reads {SCHEMA_VERSION}")
+        raise ValueError(
+            f"its schema version is {cut(visible(version), 20)}, this program reads {SCHEMA_VERSION}"
+        )
     try:
         analysis = msgspec.json.decode(text, type=Job)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise ValueError(f"not a report of schema version {SCHEMA_VERSION}: {error}") from None
     _check(analysis)
     return msgspec.structs.replace(analysis, op_rows=tuple(map(_as_made, analysis.op_rows)))
@@ -60,6 +67,19 @@ def read_back(content: bytes) -> Job:
 
 class _Version(msgspec.Struct):
     schema_version: str
+
+
+def _check_numbers(value: Any) -> None:
+    """No number of a report is below 0, or larger than any that could be meant."""
+    left = [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, list):
+            left += item
+        elif isinstance(item, dict):
+            left += item.values()
+        elif isinstance(item, int | float) and not 0 <= item <= _LARGEST:
+            raise ValueError(f"it holds {float(item):g}, which is no figure of a report")
 
 
 def _check(analysis: Analysis) -> None:
@@ -70,6 +90,17 @@ def _check(analysis: Analysis) -> None:
         raise ValueError("its operator classes are not the six in their order")
     if not analysis.source.files:
         raise ValueError("it names no source file")
+    time, window_ns = analysis.time, analysis.window.window_ns
+    if time.busy_ns + time.idle_ns != window_ns or sum(p.time_ns for p in analysis.verdicts) != time.busy_ns:
+        raise ValueError("its times do not add up to its window")
+    if max(share for p in analysis.verdicts for share in (p.share_of_busy, p.share_of_window)) > 1 + 1e-9:
+        raise ValueError("a verdict has more than all of its time")
+    if max((row.attributed_ns for row in analysis.op_rows), default=0) > time.busy_ns:
+        raise ValueError("a row takes more than its busy time")
+    device = analysis.device
+    rates = [device.bandwidth_bytes_per_s or _SLOWEST, *(peak.flop_per_s for peak in device.peaks)]
+    if min(rates) < _SLOWEST:
+        raise ValueError("it has a roof that no device has")
 
 
 def _as_made(row: OpRow) -> OpRow:

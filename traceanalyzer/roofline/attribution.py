@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from traceanalyzer.records.errors import TraceFormatError
 from traceanalyzer.records.trace import Bools, Codes, Ids, Ints, distinct
 
 _PAIRS_AT_ONCE = 4_000_000  # (segment, owner) pairs held in memory at a time
@@ -67,12 +68,15 @@ def end_to_end(group: Ids, start: Ints, end: Ints) -> tuple[Ints, Ints]:
     """Where each group opens, and the shift that lays them one behind the other with a gap between.
 
     For intervals in order of (group, start), one or more: shifted so, one running maximum serves all
-    groups. OverflowError where they reach over 2**62 ns in all, which takes 146 years.
+    groups. TraceFormatError where they reach over 2**62 ns in all, which takes 146 years.
     """
     opens = np.flatnonzero(np.append(True, group[1:] != group[:-1]))
     reach = np.maximum.reduceat(end, opens) - start[opens] + 2
     if reach.sum(dtype=np.float64) >= 2**62:
-        raise OverflowError("the trace's records last over 4.6e18 ns in all")
+        raise TraceFormatError(
+            "the trace: what its rows last is over 146 years in all (sums of ts and dur)",
+            fix="record it again: its clock was wrong",
+        )
     return opens, np.cumsum(reach) - reach - start[opens]
 
 

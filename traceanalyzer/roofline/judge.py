@@ -111,7 +111,7 @@ def _floor_ns(
         return cpu_floor_ns(match.launch_floor_ns, limits)
     if match.launch_floor_ns is not None:
         return match.launch_floor_ns
-    cost = [h.price.bytes if isinstance(h.price, Cost) else -1 for h in heads]
+    cost = [min(h.price.bytes, 2**62) if isinstance(h.price, Cost) else -1 for h in heads]
     of_record = np.array(cost, np.int64)[groups.row] if heads else np.zeros(0, np.int64)
     kernels = trace.kernels.kind == RecordKind.KERNEL
     return gpu_floor_ns(trace.kernels.duration_ns[kernels], of_record[kernels], limits)

@@ -37,8 +37,8 @@ def _shapes(calls: Sequence[OpCall]) -> list[tuple[int, ...]]:
     for name in _PARAMETER_WRITERS:
         shapes: list[tuple[int, ...]] = []
         for call in calls:
-            if call.name == name and call.shapes[0]:
-                shapes += _each(call.shapes[0])
+            if call.name == name and call.dims(0):
+                shapes += _each(call.dims(0))
         if shapes:
             return shapes
     return []

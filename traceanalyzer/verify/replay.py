@@ -177,8 +177,7 @@ def _arguments(torch: Any, call: OpCall, wanted: Sequence[Any]) -> list[Any]:
 
 
 def _argument(torch: Any, call: OpCall, place: int, kind: str, argument: Any) -> Any:
-    recorded = call.dtypes[place] if place < len(call.dtypes) else None
-    tensor = recorded is not None or call.shapes[place] != ()
+    tensor = call.dtype(place) is not None or call.dims(place) != ()
     if "Tensor" in kind:
         if tensor and "List" in kind:
             return _tensors(call, place)
@@ -189,7 +188,7 @@ def _argument(torch: Any, call: OpCall, place: int, kind: str, argument: Any) ->
         raise ValueError("no tensor")
     if tensor:
         raise ValueError("a tensor")
-    return _value(torch, call.concrete[place] if place < len(call.concrete) else "", kind, argument)
+    return _value(torch, call.value(place) or "", kind, argument)
 
 
 def _value(torch: Any, text: str, kind: str, argument: Any) -> Any:
@@ -212,10 +211,10 @@ def _value(torch: Any, text: str, kind: str, argument: Any) -> Any:
 
 def _tensors(call: OpCall, place: int) -> _Tensors:
     """Of a list whose type is not recorded, single-precision numbers."""
-    items = [dims for dims in call.shapes[place] if isinstance(dims, tuple)]
-    strides = call.input_strides[place] if place < len(call.input_strides) else ()
+    items = [dims for dims in call.dims(place) if isinstance(dims, tuple)]
+    strides = call.strides(place)
     plain = [stride if isinstance(stride, tuple) else None for stride in strides] or [None] * len(items)
-    if len(items) != len(call.shapes[place]) or len(plain) != len(items):
+    if len(items) != len(call.dims(place)) or len(plain) != len(items):
         raise ValueError("no list of tensors")
     kind = call.list_dtype or "fp32"
     pairs = zip(items, plain, strict=True)
@@ -223,10 +222,10 @@ def _tensors(call: OpCall, place: int) -> _Tensors:
 
 
 def _tensor(call: OpCall, place: int) -> _Tensor:
-    dims = tuple(size for size in call.shapes[place] if isinstance(size, int))
-    kind = call.dtypes[place]
-    if kind not in _TYPES or len(dims) != len(call.shapes[place]):
+    dims = tuple(size for size in call.dims(place) if isinstance(size, int))
+    kind = call.dtype(place)
+    if kind not in _TYPES or len(dims) != len(call.dims(place)):
         raise ValueError("no plain tensor")
-    strides = call.input_strides[place] if place < len(call.input_strides) else ()
+    strides = call.strides(place)
     plain = tuple(stride for stride in strides if isinstance(stride, int))
     return _Tensor(dims, kind, plain if len(plain) == len(dims) else None)

@@ -16,6 +16,8 @@ from traceanalyzer.verify.measure import Timed, timed
 from traceanalyzer.verify.optimizers import optimizers
 from traceanalyzer.verify.replay import Replay, replay
 
+_DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}  # attention that is tried
+
 
 @dataclass(frozen=True, slots=True)
 class Verified:
@@ -73,10 +75,12 @@ def _attention(nodes: Sequence[Node], where: str) -> Replay:
     import torch
 
     matmuls = [node.call for node in nodes if node.name in ("bmm", "baddbmm")]
-    if len(matmuls) != 2 or matmuls[0].dtypes[-1] not in ("fp32", "fp16", "bf16"):
+    operands = [[dims for _, dims, *_ in call.tensors()][-2:] for call in matmuls]
+    kind = next((kind for call in matmuls for *_, kind, _ in reversed(list(call.tensors()))), None)
+    if [len(dims) for dims in operands] != [2, 2] or kind not in _DTYPES:
         raise UsageError("unfused_attention: only a forward pass can be verified", fix="verify another rule")
-    shapes: list[Any] = [matmuls[0].shapes[-2], matmuls[0].shapes[-1], matmuls[1].shapes[-1]]
-    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[matmuls[0].dtypes[-1]]
+    shapes: list[Any] = [*operands[0], operands[1][1]]
+    dtype = getattr(torch, _DTYPES[kind])
     q, k, v = (torch.rand(1, *shape, dtype=dtype, device=where) for shape in shapes)
     k = k.transpose(-2, -1).contiguous()
     run: Any = torch.nn.functional.scaled_dot_product_attention

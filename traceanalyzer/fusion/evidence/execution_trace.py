@@ -63,10 +63,15 @@ def executed(text: str) -> Executed | None:
         return None
     found = msgspec.json.decode(text, type=Executed)
     columns = (found.thread, found.parent, found.ended, found.inputs, found.outputs, found.mutated)
-    if any(len(column) != len(found.name) for column in columns):
+    count = len(found.name)
+    if any(len(column) != count for column in columns):
         raise ValueError("its columns differ in length")
     if found.name and not 0 <= min(found.name) <= max(found.name) < len(found.names):
         raise ValueError("it names operators that it does not list")
+    if not all(-1 <= parent < count for parent in found.parent):
+        raise ValueError("it has operators inside of others that it does not list")
+    if not all(row < end <= count for row, end in enumerate(found.ended)):
+        raise ValueError("it has operators that end before they start, or after the last")
     return found
 
 

@@ -15,8 +15,8 @@ from traceanalyzer.records.units import duration
 from traceanalyzer.trace.linking.kinds import passes
 from traceanalyzer.trace.reading.raw import RawOps
 
-_STEP = re.compile(r"ProfilerStep#(\d+)$")
-_RANGE = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?")
+_STEP = re.compile(r"ProfilerStep#(\d{1,18})$", re.ASCII)
+_RANGE = re.compile(r"\s*(\d{1,18})\s*(?:-\s*(\d{1,18})\s*)?", re.ASCII)
 _STUB = 0.1  # a last step shorter than this part of the median is what `profiler.step()` left open
 _LAUNCH = re.compile(r"launch|memcpy|memset", re.IGNORECASE)
 

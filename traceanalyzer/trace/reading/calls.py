@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from typing import Any, overload
 
 import numpy as np
 
-from traceanalyzer.records import Dims, OpCall
+from traceanalyzer.records import Dims, OpCall, Shape
 from traceanalyzer.records.call_facts import CallFacts
 from traceanalyzer.records.units import canonical_dtype
-from traceanalyzer.trace.reading.events import Args
+from traceanalyzer.trace.reading.events import Args, clean
 
 CallKey = tuple[int, bytes]  # name id, and one of `call_keys`
 _SEPARATOR = b"\0"  # cannot stand in JSON text
@@ -22,6 +23,7 @@ _TRITON = b'"triton"'
 _NOTHING = (b"", b"[]")  # an argument list that is left out, and an empty one
 _BLANKS = b" \n\r\t"
 _DIGIT = re.compile(rb"\d")
+_ELEMENTS = 2**62  # more than any tensor has
 _SPACE = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")|\s+', re.DOTALL)
 
 
@@ -101,7 +103,7 @@ def _parse(name: str, key: bytes) -> OpCall:
         shapes=shapes,
         dtypes=dtypes,
         types=types,
-        input_strides=tuple(map(_dims, _list_in(strides))),
+        input_strides=tuple(map(_strides, _list_in(strides))),
         concrete=_texts(concrete),
         triton=backend == _TRITON,
         stated_flops=_count(flops),
@@ -112,14 +114,14 @@ def _parse(name: str, key: bytes) -> OpCall:
 @lru_cache(maxsize=4096)
 def _types(text: bytes, count: int) -> tuple[tuple[str, ...], tuple[str | None, ...]]:
     """As recorded, and by this project's names; at least `count` of them."""
-    types = tuple(item if isinstance(item, str) else "" for item in _list_in(text))
+    types = tuple(clean(item) if isinstance(item, str) else "" for item in _list_in(text))
     types += ("",) * (count - len(types))  # torch 1.8 writes dims and leaves the types out
     return types, tuple(map(canonical_dtype, types))
 
 
 @lru_cache(maxsize=4096)
 def _texts(text: bytes) -> tuple[str, ...]:
-    return tuple(item if isinstance(item, str) else json.dumps(item) for item in _list_in(text))
+    return tuple(clean(item) if isinstance(item, str) else json.dumps(item) for item in _list_in(text))
 
 
 def _count(text: bytes) -> int | None:
@@ -136,21 +138,34 @@ def _list_in(text: bytes) -> list[Any]:
         return []
     try:
         value = _DECODER.decode(text.decode("utf-8", "surrogatepass"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     return value if isinstance(value, list) else []
 
 
 def _dims(item: Any) -> Dims:
     """Dims of one tensor, or of each tensor of a list; () for whatever is neither."""
-    if not isinstance(item, list):
-        return ()
-    if any(isinstance(part, list) for part in item):
-        return tuple(_shape(part) for part in item)
-    return _shape(item)
+    return _of_each(item, _shape)
 
 
-def _shape(item: Any) -> tuple[int, ...]:
-    if isinstance(item, list) and all(type(size) is int for size in item):
+def _strides(item: Any) -> Dims:
+    return _of_each(item, _numbers)
+
+
+def _of_each(item: Any, read: Callable[[Any], Shape]) -> Dims:
+    if isinstance(item, list) and any(isinstance(part, list) for part in item):
+        return tuple(map(read, item))
+    return read(item)
+
+
+def _shape(item: Any) -> Shape:
+    """Dims that a tensor can have."""
+    sizes = _numbers(item)
+    return sizes if min(sizes, default=0) >= 0 and math.prod(sizes) < _ELEMENTS else ()
+
+
+def _numbers(item: Any) -> Shape:
+    """Whole numbers of 64 bits; () where it is anything else."""
+    if isinstance(item, list) and all(type(size) is int and -_ELEMENTS < size < _ELEMENTS for size in item):
         return tuple(item)
     return ()

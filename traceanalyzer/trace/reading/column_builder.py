@@ -16,6 +16,7 @@ Array = npt.NDArray[Any]
 _INITIAL_ROWS = 1 << 14  # rows that a column can hold at first
 _PACKED = 64  # batches kept apart before their arrays are joined
 _LATEST_US = 9.2e15  # beyond it, nanoseconds leave 63 bits
+_LONGEST_US = 1e12  # over 11 days: no row of a recording lasts so long
 _DIGITS = re.compile(r"-?\d{1,400}", re.ASCII)
 
 
@@ -75,10 +76,12 @@ class Columns:
         ts, dur = joined["ts"], joined["dur"]
         usable = (np.abs(ts) + np.abs(dur) < _LATEST_US) & (joined["name"] >= 0)  # false for NaN
         backwards = usable & (dur < 0)
-        if not usable.all() or backwards.any():
+        endless = usable & (dur > _LONGEST_US)
+        if not usable.all() or backwards.any() or endless.any():
             self._stats.add("missing_fields", np.count_nonzero(~usable))
             self._stats.add("negative_duration", np.count_nonzero(backwards))
-            kept = usable & ~backwards
+            self._stats.add("impossible_times", np.count_nonzero(endless))
+            kept = usable & ~backwards & ~endless
             joined = {name: values[kept] for name, values in joined.items()}
         ts, dur = joined.pop("ts"), joined.pop("dur")
         self.whole_us = self.whole_us and bool((ts == np.floor(ts)).all() and (dur == np.floor(dur)).all())

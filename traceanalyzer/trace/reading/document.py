@@ -14,7 +14,7 @@ from typing import Any
 from traceanalyzer.records.errors import TraceFormatError
 from traceanalyzer.trace.reading.blocks import event_batches
 from traceanalyzer.trace.reading.events import Event
-from traceanalyzer.trace.reading.metadata import EVENTS_KEY, EVIDENCE_KEY, KEPT_KEYS
+from traceanalyzer.trace.reading.metadata import EVENTS_KEY, EVIDENCE_KEY, KEPT_KEYS, loaded
 from traceanalyzer.trace.reading.read_stats import ReadStats
 from traceanalyzer.trace.reading.scan import BROKEN, value_end
 from traceanalyzer.trace.reading.source import TextWindow, TraceSource
@@ -83,7 +83,7 @@ class Document:
         path = self.source.path
         try:
             json.loads(text[place:])
-        except ValueError:
+        except (ValueError, RecursionError):
             return TraceFormatError(
                 f"{path}: is not JSON (byte {place})",
                 fix="give the .json or .json.gz that torch.profiler's export_chrome_trace wrote",
@@ -130,7 +130,7 @@ class Document:
 
     def _keep(self, name: str, text: bytes) -> None:
         try:
-            self.kept[name] = json.loads(text.decode(errors="replace"), strict=False)
+            self.kept[name] = loaded(text.decode(errors="replace"))
         except (ValueError, RecursionError):
             self.stats.add("repaired_metadata")
 
@@ -159,7 +159,8 @@ class Document:
         for name in KEPT_KEYS - self.kept.keys():
             for found in re.finditer(rf'"{name}"\s*:\s*', readable):
                 try:
-                    self.kept[name] = json.JSONDecoder(strict=False).raw_decode(readable, found.end())[0]
+                    end = json.JSONDecoder(strict=False).raw_decode(readable, found.end())[1]
+                    self.kept[name] = loaded(readable[found.end() : end])
                     break
                 except (ValueError, RecursionError):
                     continue

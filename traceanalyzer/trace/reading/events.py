@@ -6,6 +6,7 @@ with the capitalized ones of torch 1.8 to 1.10 beside them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from enum import IntEnum
@@ -165,7 +166,8 @@ def _args_of(row: dict[str, Any]) -> Args:
         elif key in ("stream", "bytes") and isinstance(value, str):
             setattr(args, key, value)
         elif key in _RAW_ARGS and value is not None:
-            setattr(args, _RAW_ARGS[key], Raw(json.dumps(value).encode()))
+            with contextlib.suppress(RecursionError):  # a list that deep is no list of sizes
+                setattr(args, _RAW_ARGS[key], Raw(json.dumps(value).encode()))
     for key, name in (("module", "module"), ("Module Hierarchy", "hierarchy")):
         if isinstance(row.get(key), str):
             setattr(args, name, clean(row[key]))
@@ -176,7 +178,7 @@ def _args_of(row: dict[str, Any]) -> Args:
 
 def clean(text: str) -> str:
     """Text that can be written as UTF-8: lone surrogates become `?`."""
-    return text.encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _ident(value: Any) -> int | str:
@@ -184,6 +186,8 @@ def _ident(value: Any) -> int | str:
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
+    if isinstance(value, list | dict):
+        return ""
     return clean(value) if isinstance(value, str) else str(value)
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
-from traceanalyzer.records import Recording
+from traceanalyzer.records import CpuRoofs, Recording
 from traceanalyzer.records.trace import DeviceProperties
+from traceanalyzer.trace.reading.events import clean
+from traceanalyzer.trace.reading.read_stats import ReadStats
 
 EVENTS_KEY = "traceEvents"
 EVIDENCE_KEY = "traceanalyzeEvidence"  # of the collector: large, kept as text until needed
@@ -26,7 +28,18 @@ FOREIGN_KEYS = {
 }
 _AMD_KEYS = ("hip_", "roctracer", "rocprofiler")
 _AMD_NAMES = re.compile(r"\b(?:AMD|Radeon|Instinct)\b", re.IGNORECASE)
-_RANK = re.compile(r"(?<![a-z])rank[-_.]?(\d+)", re.IGNORECASE)
+_RANK = re.compile(r"(?<![a-z])rank[-_.]?(\d{1,9})(?!\d)", re.IGNORECASE | re.ASCII)
+_NANOSECONDS = re.compile(r"\d{1,18}", re.ASCII)
+_COUNTS = range(2**63)  # what a count, a size or a time can be
+_RATES = (1e6, 1e21)  # bytes and FLOPs a second, of whatever computes
+
+
+def loaded(text: str) -> Any:
+    """The value of a member, lone surrogates in its texts replaced. Errors: ValueError, RecursionError."""
+    value = json.loads(text, strict=False)
+    if "\\ud" not in text.lower():
+        return value
+    return json.loads(clean(json.dumps(value, ensure_ascii=False)))
 
 
 def devices(value: Any) -> tuple[DeviceProperties, ...]:
@@ -38,7 +51,7 @@ def devices(value: Any) -> tuple[DeviceProperties, ...]:
 
 def _device(entry: Mapping[str, Any], place: int) -> DeviceProperties:
     def whole(*keys: str) -> int | None:
-        found = (entry[key] for key in keys if type(entry.get(key)) is int)
+        found = (entry[key] for key in keys if _is_count(entry.get(key)))
         return next(found, None)
 
     major, minor = whole("computeMajor"), whole("computeMinor")
@@ -67,17 +80,22 @@ def rank(distributed: Any, path: str) -> int | None:
     """From `distributedInfo`, else from a file name such as `rank3.json` or `rank-34.Jul_15.json.gz`."""
     if isinstance(distributed, dict):
         recorded = distributed.get("rank")
-        if type(recorded) is int and recorded >= 0:
+        if _is_count(recorded):
             return recorded
     named = _RANK.search(PurePath(path).name)
     return int(named[1]) if named else None
 
 
 def base_ns(value: Any) -> int | None:
-    """`baseTimeNanoseconds`; None where it is absent or no number."""
-    if isinstance(value, str) and value.strip().isdigit():
+    """`baseTimeNanoseconds`; None where it is absent or no number of nanoseconds."""
+    if isinstance(value, str) and _NANOSECONDS.fullmatch(value.strip()):
         return int(value)
-    return value if type(value) is int else None
+    return value if _is_count(value) else None
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    """A whole number from 0 on that 63 bits hold."""
+    return type(value) is int and value in _COUNTS
 
 
 def is_amd(keys: frozenset[str], listed: tuple[DeviceProperties, ...]) -> bool:
@@ -89,12 +107,15 @@ def is_amd(keys: frozenset[str], listed: tuple[DeviceProperties, ...]) -> bool:
     )
 
 
-def recording(value: Any) -> Recording | None:
-    """The collector's recording; a field of another type than expected counts as not recorded."""
+def recording(value: Any, stats: ReadStats) -> Recording | None:
+    """The collector's recording; a field of another type than expected counts as not recorded.
+
+    So does one whose numbers cannot be: below 0, beyond 63 bits, rates that nothing computes at.
+    """
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except ValueError:
+            value = loaded(value)
+        except (ValueError, RecursionError):
             return None
     if not isinstance(value, dict):
         return None
@@ -103,6 +124,22 @@ def recording(value: Any) -> Recording | None:
         if field.name in value:
             try:
                 facts[field.name] = msgspec.convert(value[field.name], field.type)
-            except msgspec.ValidationError:
+            except (msgspec.ValidationError, RecursionError):
                 continue
-    return Recording(**facts)
+    possible = {name: fact for name, fact in facts.items() if _is_possible(fact)}
+    stats.add("impossible_facts", len(facts) - len(possible))
+    return Recording(**possible)
+
+
+def _is_possible(fact: Any) -> bool:
+    """Whether a recorded fact can be true, as far as its numbers say."""
+    if isinstance(fact, CpuRoofs):
+        low, high = _RATES
+        counts = [count for count in (fact.launch_floor_ns, fact.threads) if count is not None]
+        return all(map(_is_count, counts)) and all(low <= rate <= high for rate in _rates(fact))
+    return _is_count(fact) or not isinstance(fact, int | float) or isinstance(fact, bool)
+
+
+def _rates(roofs: CpuRoofs) -> Iterator[float]:
+    yield roofs.bandwidth_bytes_per_s
+    yield from (peak.flop_per_s for peak in roofs.peaks)

@@ -17,11 +17,13 @@ MESSAGES = {
     "repaired_escapes": "rows with a bad backslash escape were repaired",
     "repaired_control": "rows with raw control characters in a text were read as they are",
     "repaired_utf8": "rows with bytes that are not UTF-8 were read with replacement characters",
-    "nonfinite_values": "rows with NaN or infinity (not JSON) were read, the values taken as missing",
+    "nonfinite_values": "rows with NaN, infinity or endless digits were read, the values taken as missing",
     "repaired_metadata": "text around the events is not JSON; some facts about the recording may be missing",
+    "impossible_facts": "facts recorded beside the events cannot be (below 0, too large): taken as missing",
     "wrong_types": "rows whose ts, dur, name or args have the wrong type were left out",
     "missing_fields": "rows without a usable ts, dur or name were left out",
     "negative_duration": "rows with a negative duration were left out",
+    "impossible_times": "rows that last over 11 days, or lie so far from all others, were left out",
     "clamped_rows": "rows whose ts and dur were both set to 0 by the profiler were left out",
     "unfinished_rows": "operators that had not ended when the recording did were left out",
     "unnamed_ops": "operators or annotations are called 'unknown': the profiler drops non-ASCII names",
@@ -29,7 +31,9 @@ MESSAGES = {
     "uncategorised_rows": "rows come from the profiler before Kineto: no shapes, no links to operators",
 }
 
-ROW_LOSSES = frozenset({"missing_fields", "negative_duration", "clamped_rows", "unfinished_rows"})
+ROW_LOSSES = frozenset(
+    {"missing_fields", "negative_duration", "impossible_times", "clamped_rows", "unfinished_rows"}
+)
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from traceanalyzer.trace.reading import metadata
 from traceanalyzer.trace.reading.document import Document
+from traceanalyzer.trace.reading.events import clean
 from traceanalyzer.trace.reading.input_errors import refuse_unless_trace
 from traceanalyzer.trace.reading.raw import Raw
 from traceanalyzer.trace.reading.read_stats import ReadStats
@@ -59,8 +60,9 @@ def _raw(document: Document, rows: Rows) -> Raw:
     listed = metadata.devices(kept.get("deviceProperties"))
     tables = finish(rows, stats, based=base is not None)
     refuse_unless_trace(document, tables)
+    recording = metadata.recording(kept.get("traceanalyze"), stats)
     return Raw(
-        path=path,
+        path=clean(path),
         bytes=document.source.total,
         events=stats.events + stats.dropped,
         dialect=tables.dialect,
@@ -76,7 +78,7 @@ def _raw(document: Document, rows: Rows) -> Raw:
         base_ns=base or 0,
         amd=tables.hip or metadata.is_amd(frozenset(document.keys), listed),
         gpu_listed=bool(listed),
-        recording=metadata.recording(kept.get("traceanalyze")),
+        recording=recording,
         evidence=document.evidence,
         salvaged=stats.salvaged(),
         warnings=stats.warnings(),

@@ -17,6 +17,7 @@ from traceanalyzer.trace.reading.scan import BORDER, BROKEN, CLOSING, FINAL, val
 
 _CLOSINGS_TRIED = 4
 _FEW_LOST = 16
+_DIGITS = 400  # of a number that is read
 _REACH, _SHORT_REACH = 1 << 22, 1 << 16  # bytes waited for before a row that does not end is given up
 
 
@@ -148,10 +149,17 @@ def _rewritten(piece: bytes, stats: ReadStats) -> list[Event] | None:
 
 def _loaded(texts: Iterator[tuple[str, str]], stats: ReadStats) -> list[Event] | None:
     constants: list[str] = []
+
+    def whole(digits: str) -> int | None:
+        if len(digits) <= _DIGITS:
+            return int(digits)
+        constants.append(digits)
+        return None
+
     for code, text in texts:
         constants.clear()
         try:
-            rows = json.loads(f"[{text}]", strict=not code, parse_constant=constants.append)
+            rows = json.loads(f"[{text}]", strict=not code, parse_constant=constants.append, parse_int=whole)
         except (ValueError, RecursionError):
             continue
         if code:

@@ -19,6 +19,7 @@ from traceanalyzer.trace.reading.events import MEMORY, NO_ARGS, Args, Event, Row
 from traceanalyzer.trace.reading.read_stats import ReadStats
 
 _DIGITS = re.compile(r"\d{1,9}", re.ASCII)
+_MEMORY = 1 << 44  # bytes, more than any device has: so that sums of them stay far below 64 bits
 _INSTANCE = re.compile(r"(\w+)\([^()]*\)")
 _KINDS: dict[int, int] = {
     Row.KERNEL: RecordKind.KERNEL, Row.MEMCPY: RecordKind.MEMCPY, Row.MEMSET: RecordKind.MEMSET,
@@ -150,8 +151,8 @@ class Rows:
             threads=_narrow([volumes[bytes(each.block)] for each in args]),
             geometry=whole_numbers([geometries[bytes(each.grid), bytes(each.block)] for each in args]),
             registers=_narrow([each.registers for each in args]),
-            shared_bytes=whole_numbers([each.shared for each in args]),
-            copied_bytes=whole_numbers([each.bytes for each in args]),
+            shared_bytes=_sized([each.shared for each in args]),
+            copied_bytes=_sized([each.bytes for each in args]),
             collective=np.array([bool(bytes(each.collective)) for each in args], bool),
         )
 
@@ -164,7 +165,7 @@ class Rows:
             name=rows_of(self.names, [event.name for event in events], count),
             thread=rows_of(self.threads, [(event.pid, event.tid) for event in events], count),
             address=whole_numbers([each.address for each in args]),
-            size=whole_numbers([each.allocated for each in args]),
+            size=whole_numbers([each.allocated for each in args]).clip(-_MEMORY, _MEMORY),
         )
 
 
@@ -200,8 +201,8 @@ def _sizes(text: bytes) -> tuple[int, ...]:
     """`[16,4,1]` -> (16, 4, 1); () where it is no list of whole numbers."""
     try:
         sizes = json.loads(text)
-        return tuple(sizes) if all(type(size) is int for size in sizes) else ()
-    except (ValueError, TypeError):
+        return tuple(sizes) if all(type(size) is int and 0 <= size < 2**31 for size in sizes) else ()
+    except (ValueError, TypeError, RecursionError):
         return ()
 
 
@@ -261,6 +262,12 @@ def _number_in(value: int | str, otherwise: int) -> int:
 def _positive(values: Ints) -> Ints:
     """Kineto counts correlations from 1: 0 and less mean none."""
     return np.where(values > 0, values, -1)
+
+
+def _sized(values: list[Any]) -> Ints:
+    """Bytes; what no device's memory holds is -1."""
+    sizes = whole_numbers(values)
+    return np.where((sizes >= 0) & (sizes <= _MEMORY), sizes, -1)
 
 
 def _narrow(values: list[int], otherwise: int = -1) -> Ids:

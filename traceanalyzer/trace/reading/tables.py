@@ -17,6 +17,9 @@ from traceanalyzer.trace.reading.rows import Rows
 
 _EPOCH_US = 1e15  # a microsecond count this large starts in 1970; relative ones stay below 7.9e12
 
+_APART_NS = 10**15  # over 11 days
+_FEW_APART = 0.01  # of the rows
+
 _HOST: dict[str, type] = {
     "start_ns": np.int64, "end_ns": np.int64, "name": np.int32, "thread": np.int32, "external": np.int64,
 }  # fmt: skip
@@ -59,10 +62,13 @@ def finish(rows: Rows, stats: ReadStats, *, based: bool) -> Tables:
     whole_us = all(builder.whole_us for builder in builders)
     dialect = _dialect(rows, whole_us=whole_us, based=based)
     names: list[str] = rows.names.values_seen
-    launches = RawLaunches(**_columns(rows.launches, _LAUNCHES, dialect, stats))
     memory = RawMemory(**{name: rows.memory.take(name, dtype) for name, dtype in _MEMORY.items()})
-    kernels = RawKernels(**_columns(rows.kernels, _KERNELS, dialect, stats))
-    ops = _with_named_annotations(RawOps(**_columns(rows.ops, _OPS, dialect, stats)), names)
+    tables = _of_one_recording([
+        _columns(rows.launches, _LAUNCHES, dialect, stats), _columns(rows.kernels, _KERNELS, dialect, stats),
+        _columns(rows.ops, _OPS, dialect, stats),
+    ], stats)  # fmt: skip
+    launches, kernels = RawLaunches(**tables[0]), RawKernels(**tables[1])
+    ops = _with_named_annotations(RawOps(**tables[2]), names)
     ops, keys = _distinct_calls(ops, rows.calls.values_seen, merge=stats.lenient > 0)
     integer_us = whole_us and not based
     _count_oddities(ops, kernels, names, integer_us=integer_us, stats=stats)
@@ -94,6 +100,23 @@ def _columns(builder: Columns, dtypes: Mapping[str, type], dialect: str, stats: 
             stats.add("clamped_rows", np.count_nonzero(clamped))
             columns = {name: values[~clamped] for name, values in columns.items()}
     return columns
+
+
+def _of_one_recording(tables: list[dict[str, Any]], stats: ReadStats) -> list[dict[str, Any]]:
+    """Without the few rows that lie days apart from all others: what is measured to them is no recording."""
+    starts = np.concatenate([columns["start_ns"] for columns in tables])
+    if not len(starts) or int(starts.max()) - int(starts.min()) <= _APART_NS:
+        return tables
+    middle = int(np.median(starts))
+    near = [np.abs(columns["start_ns"] - middle) <= _APART_NS for columns in tables]
+    far = sum(int(np.count_nonzero(~each)) for each in near)
+    if far > _FEW_APART * len(starts):
+        return tables
+    stats.add("impossible_times", far)
+    return [
+        {name: values[kept] for name, values in columns.items()}
+        for columns, kept in zip(tables, near, strict=True)
+    ]
 
 
 def _with_named_annotations(ops: RawOps, names: list[str]) -> RawOps:
