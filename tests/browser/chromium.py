@@ -72,7 +72,8 @@ class Browser:
 
     def __init__(self, process: subprocess.Popen[bytes], write: int, read: int) -> None:
         self.process, self._write, self._read = process, write, read
-        self._buffer, self._last, self._pages = b"", 0, {}
+        self._buffer, self._last = b"", 0
+        self._pages: dict[str, Any] = {}
 
     def call(self, method: str, session: str | None = None, **params: Any) -> Any:
         self._last += 1
@@ -108,7 +109,7 @@ class Browser:
         return told
 
     def _note(self, event: dict[str, Any]) -> None:
-        page = self._pages.get(event.get("sessionId"))
+        page = self._pages.get(event.get("sessionId", ""))
         if page is None:
             return
         method, params = event.get("method"), event.get("params", {})

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from traceanalyzer.records import OpCall
+from traceanalyzer.records import Dims, OpCall
 from traceanalyzer.records.units import canonical_dtype
 
 NAMES = {
@@ -21,7 +21,10 @@ NAMES = {
 
 def call_of(name: str, *arguments: Any, list_dtype: str | None = None) -> OpCall:
     """What Kineto writes for `name(*arguments)`."""
-    shapes, types, strides, concrete = [], [], [], []
+    shapes: list[Dims] = []
+    types: list[str] = []
+    strides: list[Dims] = []
+    concrete: list[str] = []
     for value in arguments:
         if isinstance(value, torch.Tensor):
             shapes.append(tuple(value.shape))

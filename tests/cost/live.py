@@ -60,11 +60,11 @@ class Seen:
     list_dtype: str | None = None  # of the items of its lists of tensors
 
 
-class Watch(TorchDispatchMode):
+class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own, without types
     """Weighs what goes into and comes out of each operator that reaches a kernel; marks it in the trace."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.seen: list[Seen] = []
 
     def __torch_dispatch__(
@@ -127,7 +127,7 @@ def _inputs(func: Any, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[in
     bare, arguments = func._schema.name.removeprefix("aten::"), func._schema.arguments
     values = {each.name: given.get(each.name) for each in arguments}
     values |= {each.name: value for each, value in zip(arguments, args, strict=False)}
-    skipped = NOT_READ.get(bare, lambda _: set())(values)
+    skipped = NOT_READ[bare](values) if bare in NOT_READ else set()
     for place, declared in enumerate(arguments):
         value = values[declared.name]
         tensors = flat(value)

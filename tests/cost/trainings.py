@@ -17,7 +17,7 @@ def trainings() -> Iterator[Callable[[], object]]:
 def step(model: nn.Module, loss: Callable[[], torch.Tensor], optimizer: torch.optim.Optimizer) -> None:
     for _ in range(2):  # the second step has its optimizer's state
         optimizer.zero_grad()
-        loss().backward()
+        loss().backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
 
@@ -54,8 +54,12 @@ def convolutional() -> None:
     )  # fmt: skip
     for layout in (torch.contiguous_format, torch.channels_last):
         images = torch.randn(4, 3, 19, 21).to(memory_format=layout)
-        step(model, lambda images=images: model(images).logsumexp(1).mean(),
-             torch.optim.SGD(model.parameters(), 0.1, momentum=0.9))  # fmt: skip
+
+        def loss(images: torch.Tensor = images) -> torch.Tensor:
+            mean: torch.Tensor = model(images).logsumexp(1).mean()
+            return mean
+
+        step(model, loss, torch.optim.SGD(model.parameters(), 0.1, momentum=0.9))
     model.eval()
     with torch.no_grad():
         model(images)

@@ -5,21 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
+from typing import cast
 
 import torch
 
 from tests.cost.live import Pair, Seen
 from traceanalyzer.cost import formula_of, price_call
-from traceanalyzer.records import OpCall, Unpriced
+from traceanalyzer.records import OpCall, Shape, Unpriced
 from traceanalyzer.records.units import ITEMSIZE
 
 Truth = Callable[[OpCall, Seen], tuple[int, int]]
 
 
+def sizes(call: OpCall, place: int) -> Shape:
+    """Of input `place`, which is a tensor and no list of them."""
+    return cast(Shape, call.shapes[place])
+
+
 def weight(call: OpCall, place: int) -> int:
     """Bytes of input `place`, none where it has no dimensions."""
-    dims = call.shapes[place] if place < len(call.shapes) else ()
+    dims = sizes(call, place) if place < len(call.shapes) else ()
     return prod(dims) * ITEMSIZE[call.dtypes[place] or ""] if dims else 0
+
+
+def elements(call: OpCall, place: int) -> int:
+    """Of all tensors of the list that input `place` is."""
+    return sum(prod(shape) for shape in cast(tuple[Shape, ...], call.shapes[place]))
 
 
 def chosen(place: int) -> Truth:
@@ -43,7 +54,7 @@ def batch_norm(call: OpCall, seen: Seen) -> tuple[int, int]:
     without = call.name == "aten::_native_batch_norm_legit" and len(call.shapes) == 6
     trains = call.name == "aten::_batch_norm_with_update" or call.concrete[3 if without else 5] == "True"
     running = 0 if without else weight(call, 3) + weight(call, 4)
-    return seen.read_bytes, weight(call, 0) + (8 * call.shapes[0][1] + running) * trains
+    return seen.read_bytes, weight(call, 0) + (8 * sizes(call, 0)[1] + running) * trains
 
 
 def layer_norm(call: OpCall, seen: Seen) -> tuple[int, int]:
@@ -57,10 +68,10 @@ def item(call: OpCall, place: int) -> int:
 
 def bags(call: OpCall, seen: Seen) -> tuple[int, int]:
     """Rows asked for, each another one while there are some; what is kept differs from device to device."""
-    table, row = weight(call, 0), call.shapes[0][-1] * item(call, 0)
-    rows = min(table, prod(call.shapes[1]) * row)
+    table, row = weight(call, 0), sizes(call, 0)[-1] * item(call, 0)
+    rows = min(table, prod(sizes(call, 1)) * row)
     last = call.concrete[7] == "True"
-    return seen.read_bytes - table + rows, row * (prod(call.shapes[2]) - last)
+    return seen.read_bytes - table + rows, row * (prod(sizes(call, 2)) - last)
 
 
 TRUTH: dict[str, Truth] = {
@@ -73,23 +84,23 @@ TRUTH: dict[str, Truth] = {
     **dict.fromkeys(
         ("aten::nll_loss_forward", "aten::nll_loss2d_forward"),
         lambda call, seen: (
-            prod(call.shapes[1]) * (item(call, 0) + 8) + weight(call, 2),
-            item(call, 0) * (prod(call.shapes[1]) if call.concrete[3] == "0" else 2))),
+            prod(sizes(call, 1)) * (item(call, 0) + 8) + weight(call, 2),
+            item(call, 0) * (prod(sizes(call, 1)) if call.concrete[3] == "0" else 2))),
     # labels; without a reduction the gradient of each, else a number
     **dict.fromkeys(
         ("aten::nll_loss_backward", "aten::nll_loss2d_backward"),
-        lambda call, seen: (prod(call.shapes[2]) * 8 + weight(call, 0) + weight(call, 3), seen.write_bytes)),
+        lambda call, seen: (prod(sizes(call, 2)) * 8 + weight(call, 0) + weight(call, 3), seen.write_bytes)),
     **dict.fromkeys(
         ("aten::native_batch_norm", "aten::_native_batch_norm_legit", "aten::_batch_norm_with_update"),
         batch_norm),
     # gradients are only read, unless they are unscaled; the count of steps is a number
     "aten::_fused_adamw_": lambda call, seen: (
-        16 * sum(map(prod, call.shapes[0])), 12 * sum(map(prod, call.shapes[0]))),
+        16 * elements(call, 0), 12 * elements(call, 0)),
     **dict.fromkeys(
         ("aten::mse_loss", "aten::smooth_l1_loss", "aten::huber_loss", "aten::soft_margin_loss",
          "aten::binary_cross_entropy", "aten::binary_cross_entropy_with_logits"), each_loss),
     # the diagonal alone
-    "aten::trace": lambda call, seen: (item(call, 0) * min(call.shapes[0]), seen.write_bytes),
+    "aten::trace": lambda call, seen: (item(call, 0) * min(sizes(call, 0)), seen.write_bytes),
     "aten::native_layer_norm": layer_norm,
     # the CPU keeps what the gradient needs; GPUs do not
     "aten::log_sigmoid_forward": lambda call, seen: (seen.read_bytes, seen.write_bytes // 2),

@@ -27,7 +27,8 @@ class Block(nn.Module):
             mixed = F.scaled_dot_product_attention(q, k, v)
         else:
             mixed = (q @ k.transpose(-2, -1) / (WIDTH // HEADS) ** 0.5).softmax(-1) @ v
-        return x + self.out(mixed.transpose(1, 2).reshape(BATCH, TOKENS, WIDTH))
+        out: torch.Tensor = self.out(mixed.transpose(1, 2).reshape(BATCH, TOKENS, WIDTH))
+        return x + out
 
 
 def main(followed: bool) -> None:
@@ -36,11 +37,12 @@ def main(followed: bool) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), fused=followed, foreach=not followed)
 
     def loss(x: torch.Tensor) -> torch.Tensor:
-        return model(x).square().mean()
+        mean: torch.Tensor = model(x).square().mean()
+        return mean
 
     run = torch.compile(loss) if followed else loss
     for _ in range(12):
-        run(torch.randn(BATCH, TOKENS, WIDTH)).backward()
+        run(torch.randn(BATCH, TOKENS, WIDTH)).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad(set_to_none=followed)
 

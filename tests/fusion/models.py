@@ -25,7 +25,8 @@ class Attention(nn.Module):
         if self.causal:
             scores = scores.masked_fill(torch.ones(TOKENS, TOKENS).triu(1).bool(), float("-inf"))
         mixed = F.dropout(scores.softmax(-1), 0.1) @ v
-        return self.out(mixed.transpose(1, 2).reshape(BATCH, TOKENS, WIDTH))
+        out: torch.Tensor = self.out(mixed.transpose(1, 2).reshape(BATCH, TOKENS, WIDTH))
+        return out
 
 
 class RMSNorm(nn.Module):
@@ -44,7 +45,8 @@ class Gated(nn.Module):
         self.down = nn.Linear(2 * WIDTH, WIDTH, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.down(F.silu(self.gate(x)) * self.up(x))
+        down: torch.Tensor = self.down(F.silu(self.gate(x)) * self.up(x))
+        return down
 
 
 class Block(nn.Module):
@@ -55,7 +57,8 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = x + self.attention(self.first(x))
-        return x + self.inner(self.second(x))
+        x = x + self.inner(self.second(x))
+        return x
 
 
 class Language(nn.Module):

@@ -26,9 +26,9 @@ ONLY_WRITTEN = {
 }  # fmt: skip
 
 
-class Witness(TorchDispatchMode):
+class Witness(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own, without types
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.names: list[str] = []
         self.pairs: set[tuple[int, int]] = set()
         self._alive: list[torch.UntypedStorage] = []
@@ -70,10 +70,11 @@ class Witness(TorchDispatchMode):
     def _known(self, tensor: torch.Tensor) -> int:
         """Number of its storage; from now on it is kept."""
         storage = tensor.untyped_storage()
-        if storage._cdata not in self._writer:
+        number: int = storage._cdata
+        if number not in self._writer:
             self._alive.append(storage)
-            self._writer[storage._cdata] = np.full(storage.nbytes(), -1, np.int32)
-        return storage._cdata
+            self._writer[number] = np.full(storage.nbytes(), -1, np.int32)
+        return number
 
     def _bytes(self, tensor: torch.Tensor) -> tuple[int, Any]:
         """Its storage, and the first byte of each of its elements."""
@@ -99,16 +100,16 @@ def _tensors(value: Any) -> Iterator[torch.Tensor]:
 
 def main(name: str, path: Path) -> None:
     """Every step that is recorded writes down what it saw; the last one's stays."""
-    from models import trained
+    from tests.fusion.models import trained
 
     step = trained(name)
     for _ in range(12):
         with Witness() as witness:
             step()
-        if torch.autograd._profiler_enabled():
+        if torch._C._autograd._profiler_enabled():
             path.write_text(json.dumps({"names": witness.names, "pairs": sorted(witness.pairs)}))
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent))
+    sys.path.insert(0, str(Path(__file__).parents[2]))
     main(sys.argv[1], Path(sys.argv[2]))

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 import traceanalyzer
+from tests.pipeline import real
 from traceanalyzer.pipeline import AnalyzeOptions
 from traceanalyzer.records import Analysis
-
-REFUSED = ("not_a_trace", "not_kineto")
 
 
 def check(analysis: Analysis) -> None:
@@ -53,10 +52,11 @@ def busy_of_all() -> dict[str, int]:
 
 @pytest.mark.parametrize("steps", ["all", "complete"])
 def test_every_real_trace_adds_up(real_traces: Path, steps: str, busy_of_all: dict[str, int]) -> None:
-    files = [f for f in sorted(real_traces.rglob("*.json.gz")) if not f.name.startswith(REFUSED)]
-    assert files
-    for file in files:
-        analysis = traceanalyzer.analyze(file, options=AnalyzeOptions(steps=steps))
+    whole_window = AnalyzeOptions(steps="all")
+    assert AnalyzeOptions().steps == "complete"
+    for file in real.files(real_traces):
+        every = steps == "all"
+        analysis = traceanalyzer.analyze(file, options=whole_window) if every else real.analyzed(file)
         check(analysis)
         whole = analysis.time.busy_ns + analysis.time.outside_window_ns
         if steps == "all":

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from pathlib import Path
 
 import pytest
 
-import traceanalyzer
+from tests.pipeline import real
 from traceanalyzer.cost import price_call
 from traceanalyzer.cost.formulas.attention import BACKWARD, FORWARD
 from traceanalyzer.cost.formulas.foreign import DATA_DEPENDENT, DATA_DEPENDENT_OPERATORS
-from traceanalyzer.pipeline import AnalyzeOptions, loaded
+from traceanalyzer.pipeline import loaded
 from traceanalyzer.records import Analysis, Unpriced
 
-PEAKS = ("fp32=20T", "fp64=10T", "matrix:fp32=20T", "bf16=100T", "fp16=100T")
-ROOFS = AnalyzeOptions(bandwidth="1TB/s", peaks=PEAKS)
 COVERED = 0.98
 BY_HAND = "what a hand-written Triton kernel computes is not recorded"
 # Attention over sequences that are packed, or lie in a paged cache: their lengths are data.
@@ -26,7 +23,7 @@ PACKED = {name: "lengths are data" for name in (*FORWARD, *BACKWARD, "vllm::unif
 
 def analyze(folder: Path, name: str) -> Analysis:
     (file,) = folder.rglob(f"{name}.json.gz")
-    return traceanalyzer.analyze(file)
+    return real.analyzed(file)
 
 
 def verdict(analysis: Analysis, name: str) -> float:
@@ -61,17 +58,9 @@ def test_fp32_products_are_held_against_the_vector_roof(real_traces: Path) -> No
     assert max(row.efficiency or 0 for row in products) == pytest.approx(0.95, abs=0.02)
 
 
-@lru_cache(maxsize=1)
 def everything(folder: Path) -> list[tuple[str, Analysis]]:
     """Every trace, with roofs where its device is not known."""
-    found = []
-    for file in sorted(folder.rglob("*.json.gz")):
-        if not file.name.startswith("not_"):
-            analysis = traceanalyzer.analyze(file)
-            if analysis.device.bandwidth_bytes_per_s is None:
-                analysis = traceanalyzer.analyze(file, options=ROOFS)
-            found.append((file.name, analysis))
-    return found
+    return [(file.name, real.with_roofs(file)) for file in real.files(folder)]
 
 
 def test_what_has_shapes_is_modelled(real_traces: Path) -> None:
@@ -103,9 +92,7 @@ def test_what_data_decides_stands_on_the_list(real_traces: Path) -> None:
 def test_no_formula_fails_on_what_was_really_called(real_traces: Path) -> None:
     """Of every distinct call in every trace, whether its time counts or not."""
     distinct = 0
-    for path in sorted(real_traces.rglob("*.json.gz")):
-        if path.name.startswith("not_"):
-            continue
+    for path in real.files(real_traces):
         for call in set(loaded(str(path)).calls):
             cost = price_call(call)
             failed = isinstance(cost, Unpriced) and cost.reason == "formula_failed"

@@ -6,13 +6,11 @@ from pathlib import Path
 
 import pytest
 
-import traceanalyzer
+from tests.pipeline import real
 from traceanalyzer.fusion.savings import WIDEST
 from traceanalyzer.fusion.suggestions import applied
 from traceanalyzer.pipeline import AnalyzeOptions, step_graph_of
 from traceanalyzer.records import Analysis, Suggestion
-
-REFUSED = ("not_a_trace", "not_kineto")
 
 
 def check(told: Suggestion) -> None:
@@ -37,9 +35,8 @@ def check_all(analysis: Analysis) -> None:
 
 
 def test_suggestions_of_real_traces(real_traces: Path) -> None:
-    for file in sorted(real_traces.rglob("*.json.gz")):
-        if not file.name.startswith(REFUSED):
-            check_all(traceanalyzer.analyze(str(file)))
+    for file in real.files(real_traces):
+        check_all(real.analyzed(file))
 
 
 @pytest.mark.parametrize("name", ["infer_qwen_h100", "infer_sam_a100_large", "train_resnet50_v100_torch19"])
@@ -56,6 +53,6 @@ def test_no_kernel_is_claimed_twice_and_none_saves_more_than_it_takes(real_trace
 
 
 def test_what_is_compiled_gets_no_advice_to_compile(real_traces: Path) -> None:
-    analysis = traceanalyzer.analyze(str(real_traces / "train_gpt_compiled_h100_rank0of8.json.gz"))
+    analysis = real.analyzed(real_traces / "train_gpt_compiled_h100_rank0of8.json.gz")
     rules = {told.rule for told in analysis.suggestions or ()}
     assert not rules & {"pointwise_chain", "rms_norm", "unfused_attention", "fused_optimizer"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -100,14 +100,14 @@ _DTYPES = {
 }  # fmt: skip
 
 
-def _table(kind: type, rows: list[tuple[Any, ...]]) -> Any:
-    fields = list(kind.__dataclass_fields__)
-    columns = list(zip(*rows, strict=True)) if rows else [() for _ in fields]
-    return kind(*(np.array(c, _DTYPES.get(f, np.int64)) for f, c in zip(fields, columns, strict=True)))
+def _table(kind: Any, rows: list[tuple[Any, ...]]) -> Any:
+    names = [one.name for one in fields(kind)]
+    columns = list(zip(*rows, strict=True)) if rows else [() for _ in names]
+    return kind(*(np.array(c, _DTYPES.get(n, np.int64)) for n, c in zip(names, columns, strict=True)))
 
 
 def name_of(trace: Trace, op: int) -> str:
-    return trace.names[trace.ops.name[op]]
+    return str(trace.names[trace.ops.name[op]])
 
 
 def link_names(trace: Trace) -> dict[str, str | None]:

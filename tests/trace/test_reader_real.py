@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.trace import twin
 from traceanalyzer.records.errors import TraceFormatError
+from traceanalyzer.trace.reading.raw import Raw
 from traceanalyzer.trace.reading.reader import read
 
 FOLDER = os.environ.get("TRACEANALYZER_REAL_TRACES")
@@ -20,11 +22,15 @@ REAL = [path for path in TRACES if path not in FOREIGN]
 pytestmark = pytest.mark.skipif(not FOLDER, reason="TRACEANALYZER_REAL_TRACES is not set")
 
 
-@pytest.mark.parametrize("path", REAL, ids=lambda path: path.name)
-def test_same_rows_as_plain_json(path: Path) -> None:
-    document = twin.load(path)
+@pytest.fixture(scope="module", params=REAL, ids=lambda path: path.name)
+def trace(request: pytest.FixtureRequest) -> tuple[dict[str, Any], Raw]:
+    """The document as `json` reads it, and as we do."""
+    return twin.load(request.param), read(str(request.param))
+
+
+def test_same_rows_as_plain_json(trace: tuple[dict[str, Any], Raw]) -> None:
+    document, raw = trace
     expected = twin.tables(document["traceEvents"])
-    raw = read(str(path))
     found = twin.read_tables(raw)
     for table, rows in expected.items():
         assert found[table] == rows, table
@@ -35,15 +41,14 @@ def test_same_rows_as_plain_json(path: Path) -> None:
     assert [device.name for device in raw.devices] == [entry["name"] for entry in listed]
 
 
-@pytest.mark.parametrize("path", REAL, ids=lambda path: path.name)
-def test_calls_and_threads_are_distinct(path: Path) -> None:
-    raw = read(str(path))
+def test_calls_and_threads_are_distinct(trace: tuple[dict[str, Any], Raw]) -> None:
+    document, raw = trace
     assert len(set(raw.calls)) == len(raw.calls)
     used = raw.ops.call[raw.ops.call >= 0]
     assert set(np.unique(used).tolist()) == set(range(len(raw.calls)))
     has_dims = raw.calls.facts.dims  # type: ignore[attr-defined]
     assert has_dims.tolist() == [any(dims != () for dims in call.shapes) for call in raw.calls]
-    threads = {(e["pid"], int(e["tid"])) for e in twin.load(path)["traceEvents"]
+    threads = {(e["pid"], int(e["tid"])) for e in document["traceEvents"]
                if e.get("cat") in {"cpu_op", "Operator", "user_annotation", "cuda_runtime", "cuda_driver",
                                    "Runtime"} and e["ph"] == "X"}  # fmt: skip
     assert len(np.unique(np.concatenate([raw.ops.thread, raw.launches.thread]))) == len(threads)

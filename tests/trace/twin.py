@@ -62,11 +62,13 @@ def call(args: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def correlation(args: dict[str, Any]) -> int:
-    return args["correlation"] if args.get("correlation", 0) > 0 else -1
+    found: int = args.get("correlation", 0)
+    return found if found > 0 else -1
 
 
 def external(args: dict[str, Any]) -> int:
-    return args.get("External id", args.get("external id", -1))
+    found: int = args.get("External id", args.get("external id", -1))
+    return found
 
 
 def volume(sizes: Any) -> int:

@@ -224,7 +224,7 @@ def _flops(call: Call, counted: int, made: list[torch.Tensor]) -> int | None:
         (batch, queries, heads, width), keys = call.dims[0], call.dims[1][1]
         causal = call.concrete[8] == "True"
         seen = sum(min(i + 1, keys) if causal else keys for i in range(queries))
-        return 4 * batch * heads * width * seen
+        return int(4 * batch * heads * width * seen)
     if bare in PRODUCTS:
         return counted or None
     if bare in NOMINAL and made:

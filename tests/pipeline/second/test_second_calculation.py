@@ -9,15 +9,12 @@ from pathlib import Path
 
 import pytest
 
-import traceanalyzer
+from tests.pipeline import real
 from tests.pipeline.second.calculation import Work, item_type, work
 from tests.pipeline.second.recorded import TYPES, Call, Recording
-from traceanalyzer.pipeline import AnalyzeOptions
 from traceanalyzer.records import Analysis, OpRow
 
 SAMPLES = sorted((Path(__file__).parents[3] / "sample_traces").glob("*.json.gz"))
-PEAKS = ("fp32=20T", "fp64=10T", "matrix:fp32=20T", "bf16=100T", "fp16=100T")
-ROOFS = AnalyzeOptions(bandwidth="1TB/s", peaks=PEAKS)
 LARGEST = 20
 LEAST = 0.85  # of their time must be compared: old traces do not tell convolutions of one size apart
 CLOSE = 0.01  # statistics of a row, partial results: what one counts and the other does not
@@ -60,11 +57,8 @@ def old_convolution(call: Call, recording: Recording) -> Work | None:
 
 
 def compared(file: Path) -> Iterator[tuple[OpRow, Work | None]]:
-    analysis = traceanalyzer.analyze(file)
-    if analysis.device.bandwidth_bytes_per_s is None:
-        analysis = traceanalyzer.analyze(file, options=ROOFS)
     recording = Recording(file)
-    for row in largest(analysis):
+    for row in largest(real.with_roofs(file)):
         yield row, second(row, recording)
 
 
@@ -102,6 +96,5 @@ def test_samples(file: Path) -> None:
 
 
 def test_real_traces(real_traces: Path) -> None:
-    for file in sorted(real_traces.rglob("*.json.gz")):
-        if not file.name.startswith("not_"):
-            check(file)
+    for file in real.files(real_traces):
+        check(file)
