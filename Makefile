@@ -21,7 +21,7 @@ demo: .venv/.profile  ## profile a small GPT, eager and compiled; leaves demo.re
 test: .venv/.dev  ## the tests: two to three minutes on two cores, JOBS=N for more
 	$(PYTEST) $(SPREAD) -m "not slow and not browser and not alone"
 
-test-slow: .venv/.dev  ## what needs minutes for itself: browsers, wheels, large files, fuzzing
+test-slow: .venv/.dev  ## what needs minutes: browsers, wheels, frameworks, fuzzing; what measures runs last, alone
 	$(PYTEST) $(SPREAD) -m "(slow or browser) and not alone"
 	$(PYTEST) -m alone
 

@@ -10,7 +10,7 @@ import pytest
 from tests.collect.harness import profiled
 from traceanalyzer import Analysis, analyze
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]  # shares of measured time
 GPT = str(Path(__file__).parents[2] / "examples" / "gpt.py")
 COMPILED_WRAPPERS = "CompiledFunction|CompiledFxGraph|Torch-Compiled Region"
 
@@ -29,8 +29,13 @@ def named_share(analysis: Analysis) -> float:
     return float(named.attributed_ns.sum() / analysis.window.window_ns)
 
 
-def test_eager_steps_are_named_and_priced(tmp_path: Path) -> None:
-    analysis = captured(tmp_path)
+@pytest.fixture(scope="module")
+def eager(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
+    return captured(tmp_path_factory.mktemp("eager"))
+
+
+def test_eager_steps_are_named_and_priced(eager: Analysis) -> None:
+    analysis = eager
     priced = 1 - sum(
         part.share for part in analysis.coverage.reasons if part.reason not in ("no_device", "no_peak")
     )
@@ -48,9 +53,9 @@ def test_compiled_steps_are_named(tmp_path: Path) -> None:
     assert named_share(analysis) >= 0.9
 
 
-def test_operators_of_the_model_know_their_module(tmp_path: Path) -> None:
+def test_operators_of_the_model_know_their_module(eager: Analysis) -> None:
     """Forward and backward alike; the optimizer's and the loss's have none."""
-    ops = captured(tmp_path).ops
+    ops = eager.ops
     products = ops[ops.name.isin(["aten::mm", "aten::addmm", "aten::bmm"])]
     assert set(products.phase) == {"forward", "backward"} and products.module.notna().all()
     assert ops[ops.phase == "optimizer"].module.isna().all()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -63,7 +63,7 @@ def alike(dims: Sequence[Dims], text: str = "1", dtype: str = "fp32") -> OpCall:
 
 def _contiguous(dims: Dims) -> Dims:
     if dims and isinstance(dims[0], tuple):
-        return tuple(_contiguous(d) for d in dims)  # type: ignore[arg-type]
+        return cast(Dims, tuple(_contiguous(cast(Dims, d)) for d in dims))
     made, step = [], 1
     for size in reversed(dims):
         made.append(step)
@@ -169,7 +169,8 @@ def changed(random: Random, call: OpCall) -> OpCall:
     """The call with one to three of its columns as another trace may have them."""
     for column in random.choices(list(CHANGES), k=random.randint(1, 3)):
         change = random.choice(CHANGES[column])
-        call = replace(call, **{column: change(random, getattr(call, column))})
+        columns: dict[str, Any] = {column: change(random, getattr(call, column))}
+        call = replace(call, **columns)
     if random.random() < 0.1:
         call = replace(call, output=random.choice(OUTPUTS), list_dtype=random.choice(DTYPES))
     return call

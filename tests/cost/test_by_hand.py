@@ -27,7 +27,18 @@ LSTM = [t(4 * H, I), t(4 * H, H), t(4 * H), t(4 * H)]
 PARAMETERS = 4 * H * (I + H + 2)
 MATRICES = 4 * H * (I + H)
 X, STATE, OUT = t(T, B, I), t(1, B, H), t(T, B, H)
-RUN = (2, H, 0, 1, "False", "0.", "True", "False", [], None)  # LSTM, one layer, one direction
+RUN: tuple[Any, ...] = (
+    2,
+    H,
+    0,
+    1,
+    "False",
+    "0.",
+    "True",
+    "False",
+    [],
+    None,
+)  # LSTM, one layer, one direction
 P, G = [t(6, 7), t(5)], [t(6, 7), t(5)]
 ELEMENTS = 6 * 7 + 5
 IMAGE = t(2, 4, 6, 6)

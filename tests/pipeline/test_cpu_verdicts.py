@@ -13,7 +13,7 @@ import torch
 from benchmarks.cpu_verdicts import CALLS, PRODUCTS, STEPS, Seen, best_attempt
 from traceanalyzer.records import Analysis
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]  # shares of measured time
 
 
 @pytest.fixture(scope="module")

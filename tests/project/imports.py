@@ -89,8 +89,9 @@ def _named(call: ast.Call) -> Iterator[str]:
     argument = call.args[0]
     if isinstance(argument, ast.JoinedStr):
         pattern = "".join(
-            re.escape(part.value) if isinstance(part, ast.Constant) else r"[\w.]+" for part in argument.values
-        )  # type: ignore[arg-type]
+            re.escape(str(part.value)) if isinstance(part, ast.Constant) else r"[\w.]+"
+            for part in argument.values
+        )
         found = [name for name in NAMES if re.fullmatch(pattern, name)]
         if not found:
             raise Unreadable(f"line {call.lineno}: {ast.unparse(call)} imports nothing of this package")
