@@ -161,11 +161,11 @@ def _of_each(item: Any, read: Callable[[Any], Shape]) -> Dims:
 def _shape(item: Any) -> Shape:
     """Dims that a tensor can have."""
     sizes = _numbers(item)
-    return sizes if min(sizes, default=0) >= 0 and math.prod(sizes) < _ELEMENTS else ()
+    return sizes if math.prod(sizes) < _ELEMENTS else ()
 
 
 def _numbers(item: Any) -> Shape:
-    """Whole numbers of 64 bits; () where it is anything else."""
-    if isinstance(item, list) and all(type(size) is int and -_ELEMENTS < size < _ELEMENTS for size in item):
+    """Whole numbers from 0 on, of less than 63 bits; () where it is anything else."""
+    if isinstance(item, list) and all(type(size) is int and 0 <= size < _ELEMENTS for size in item):
         return tuple(item)
     return ()
