@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tests.project.tree import MODULES, PACKAGE, Function, syntax
@@ -39,9 +40,10 @@ class Unreadable(AssertionError):
     """An import by a name that no reader of the source can tell."""
 
 
-def imports(tree: ast.AST) -> set[Import]:
+@cache
+def imports(tree: ast.AST) -> frozenset[Import]:
     """All of a module, also those by name."""
-    return set(_below(tree, "load"))
+    return frozenset(_below(tree, "load"))
 
 
 def inner(tree: ast.AST) -> set[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.project.imports import NAMES, Import, Unreadable, cycle, graph, imports, inner
-from tests.project.tree import MODULES, PACKAGE, name_of, syntax
+from tests.project.tree import MODULES, PACKAGE, name_of, over_all, syntax
 
 ALLOWED = {  # not listed: pipeline, cli, __init__ and __main__, which may import everything
     "files": "",
@@ -80,7 +80,7 @@ def test_layers_are_in_an_order() -> None:
     assert not cycle({name: set(may.split()) for name, may in ALLOWED.items()})
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@over_all(MODULES, name_of)
 def test_imports_point_inwards(path: Path) -> None:
     own, found = layer(path), inner(syntax(path))
     if own in FREE:
@@ -108,7 +108,7 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
     assert not cycle(graph(typing=False))
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@over_all(MODULES, name_of)
 def test_packages_stay_where_they_are_needed(path: Path) -> None:
     used = {one.package for one in imports(syntax(path))}
     # `report/__init__` starts with "report/" as well.
@@ -116,13 +116,13 @@ def test_packages_stay_where_they_are_needed(path: Path) -> None:
     assert not stray, f"{name_of(path)} must not import {stray}"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@over_all(MODULES, name_of)
 def test_slow_packages_are_imported_when_used(path: Path) -> None:
     early = {one.package for one in imports(syntax(path)) if one.when == "load"} & LATE
     assert not early, f"import {sorted(early)} inside the function that needs it"
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if layer(p) not in ("cli", "__main__")], ids=name_of)
+@over_all([p for p in MODULES if layer(p) not in ("cli", "__main__")], name_of)
 def test_only_the_command_line_prints_or_ends_the_process(path: Path) -> None:
     calls = [ast.unparse(n.func) for n in ast.walk(syntax(path)) if isinstance(n, ast.Call)]
     assert not {"print", "exit", "quit", "sys.exit", "os._exit"} & set(calls)

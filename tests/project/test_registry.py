@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.cost.odd_calls import odd_calls, plausible
+from tests.project.tree import over_all
 from traceanalyzer.cost import FORMULAS, price_call
 from traceanalyzer.cost.catalog import BUILT_IN
 from traceanalyzer.cost.fusible import elements, reduced
@@ -52,7 +54,7 @@ def calls(draw: st.DrawFn) -> OpCall:
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@over_all(NAMES)
 def test_formulas_state_what_they_count(name: str) -> None:
     doc = FORMULAS[name].doc
     assert doc.splitlines()[0].strip(), "the first line says what is computed"
@@ -99,7 +101,7 @@ def test_no_input_at_all_makes_a_formula_fail(call: OpCall) -> None:
     holds(price_call(call))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@over_all(NAMES)
 def test_no_change_of_a_plausible_call_makes_its_formula_fail(name: str) -> None:
     for call in odd_calls(name, 40):
         fuses_or_not(call)
@@ -116,23 +118,24 @@ PRICED = sorted({f.price.__name__: name for name, f in FORMULAS.items()
                  if "FLOPs = not known" not in f.doc}.values())  # fmt: skip
 
 
-@pytest.mark.parametrize("name", PRICED)
+@over_all(PRICED)
 def test_what_is_changed_was_priced(name: str) -> None:
     alike = [other for other in NAMES if FORMULAS[other].price is FORMULAS[name].price]
     assert any(isinstance(price_call(call), Cost) for other in alike for call in plausible(other))
 
 
-WITHOUT = {  # what a trace leaves of the inputs without record_shapes, and of nested tensors
+# What a trace leaves of the inputs without record_shapes, and of nested tensors.
+WITHOUT: dict[str, tuple[Any, ...]] = {
     "nothing recorded": ((), (), (), (), ()),
     "inputs of no type": (((),) * 6, (None,) * 6, ("",) * 6, (), ("",) * 6),
 }
 CONSTANT = {"aten::_amp_update_scale_"}  # its tensors have one element each, whatever is recorded
 
 
-@pytest.mark.parametrize("recorded", WITHOUT.values(), ids=list(WITHOUT))
-@pytest.mark.parametrize("name", NAMES)
-def test_an_op_without_recorded_inputs_is_not_priced(name: str, recorded: tuple[Any, ...]) -> None:
-    result = price_call(OpCall(name, *recorded))
+@over_all(product(NAMES, WITHOUT))
+def test_an_op_without_recorded_inputs_is_not_priced(case: tuple[str, str]) -> None:
+    name, recorded = case
+    result = price_call(OpCall(name, *WITHOUT[recorded]))
     holds(result)
     # Views and allocations cost nothing whatever their inputs are; all else is unknown, not zero.
     assert isinstance(result, Unpriced) or FORMULAS[name].role == "free" or name in CONSTANT, result

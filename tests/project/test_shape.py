@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from tests.project.tree import MODULES, PACKAGE, Function, name_of, syntax
+from tests.project.tree import MODULES, PACKAGE, Function, name_of, over_all, syntax
 from traceanalyzer.records import Analysis, Job
 
 # What a stage hands on, and the one module that makes it.
@@ -49,7 +50,7 @@ def test_that_place_does_make_it(record: str) -> None:
     assert modules_that_call(record) == set(MADE_BY[record])
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if not name_of(p).startswith(PRICING)], ids=name_of)
+@over_all([p for p in MODULES if not name_of(p).startswith(PRICING)], name_of)
 def test_only_one_stage_asks_for_prices(path: Path) -> None:
     asked = [called for called, _ in calls(path) if called.endswith(".price")]
     named = {"price_call", "price_with", "formula_of"} & {called for called, _ in calls(path)}
@@ -63,7 +64,7 @@ def test_inside_cost_one_module_asks_too() -> None:
     )
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@over_all(MODULES, name_of)
 def test_nothing_is_handed_round_the_arguments(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert "contextvars" not in text and "ContextVar" not in text
@@ -84,7 +85,7 @@ def writes_to_namespaces(tree: ast.AST) -> Iterator[str]:
             yield text
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@over_all(MODULES, name_of)
 def test_no_record_is_written_to_behind_its_back(path: Path) -> None:
     written = set(writes_to_namespaces(syntax(path)))
     assert written <= {NAMESPACES.get(name_of(path))}
@@ -93,6 +94,7 @@ def test_no_record_is_written_to_behind_its_back(path: Path) -> None:
                 "structs.force_setattr", "force_setattr"} & called  # fmt: skip
 
 
+@cache
 def frozen_fields() -> dict[str, set[str]]:
     """Records between the stages, and the names of their fields."""
     found = {}
@@ -119,7 +121,7 @@ def test_records_are_frozen() -> None:
     assert {"Analysis", "Job", "Trace", "Kernels", "Priced", "Judged", "Suggestions", "Notice"} <= fielded
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@over_all(MODULES, name_of)
 def test_columns_of_a_record_are_not_written_to(path: Path) -> None:
     """`trace.kernels.op[rows] = -1` would change what another stage was handed."""
     columns = set().union(*frozen_fields().values())
@@ -140,7 +142,7 @@ def of_an_analysis(call: ast.Call) -> bool:
     return bool(names) and names <= own
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if not name_of(p).startswith(COPIES)], ids=name_of)
+@over_all([p for p in MODULES if not name_of(p).startswith(COPIES)], name_of)
 def test_an_analysis_is_not_patched(path: Path) -> None:
     patched = [
         ast.unparse(call)

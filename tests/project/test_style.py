@@ -6,21 +6,19 @@ import ast
 from pathlib import Path
 from statistics import quantiles
 
-import pytest
-
 import traceanalyzer
-from tests.project.tree import MODULES, Function, functions, length, name_of, syntax
+from tests.project.tree import MODULES, Function, functions, length, name_of, over_all, syntax
 
 DOCUMENTED = ("trace", "cost", "device", "roofline", "report", "collect")
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@over_all(MODULES, name_of)
 def test_files_are_short_and_state_their_contract(path: Path) -> None:
     assert ast.get_docstring(syntax(path)), "a module says what it promises"
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@over_all(MODULES, name_of)
 def test_functions_are_short(path: Path) -> None:
     long = {f.name: length(f) for f in functions(syntax(path)) if length(f) > 60}
     assert not long
@@ -37,7 +35,7 @@ def undocumented(path: Path) -> list[str]:
     return [n.name for n in named if not n.name.startswith("_") and not ast.get_docstring(n)]
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if name_of(p).split("/")[0] in DOCUMENTED], ids=name_of)
+@over_all([p for p in MODULES if name_of(p).split("/")[0] in DOCUMENTED], name_of)
 def test_public_names_are_documented(path: Path) -> None:
     assert not undocumented(path)
 
@@ -49,7 +47,7 @@ CATCHES_ALL = ("cli/", "collect/inductor", "collect/modules", "collect/run", "co
                "fusion/evidence/dataflow", "fusion/suggestions")  # fmt: skip
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if not name_of(p).startswith(CATCHES_ALL)], ids=name_of)
+@over_all([p for p in MODULES if not name_of(p).startswith(CATCHES_ALL)], name_of)
 def test_errors_are_caught_by_name(path: Path) -> None:
     assert not catching_all(path)
 
@@ -65,7 +63,7 @@ def catches_all(kind: ast.expr | None) -> bool:
     return kind is None or ast.unparse(kind) in ("Exception", "BaseException")
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if not name_of(p).startswith("collect/")], ids=name_of)
+@over_all([p for p in MODULES if not name_of(p).startswith("collect/")], name_of)
 def test_what_a_guard_catches_is_said(path: Path) -> None:
     for handler in catching_all(path):
         used = {n.id for part in handler.body for n in ast.walk(part) if isinstance(n, ast.Name)}
