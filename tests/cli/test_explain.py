@@ -81,5 +81,5 @@ def test_sizes_may_be_given_one_by_one() -> None:
 def test_inputs_that_a_formula_cannot_take_are_refused_in_one_line() -> None:
     result = CliRunner().invoke(main, ["explain", "mm", "--dims", "512,64"])
     assert result.exit_code == 2
-    assert "fails with these inputs" in result.stderr and "Fix: " in result.stderr
+    assert "cannot take these inputs" in result.stderr and "Fix: " in result.stderr
     assert result.stderr.count("\n") == 1

@@ -290,7 +290,7 @@ def of_ranks(count: int = 8) -> Job:
     ranks = tuple(
         RankEntry(
             rank=i, device_index=0, device=H100.name, file=f"/home/alice/runs/rank{i}.json.gz",
-            window_ns=analysis.window.window_ns, busy_ns=busy - abs(i - 3) * 100_000,
+            window_ns=analysis.window.window_ns, busy_ns=busy - busy * abs(i - 3) // (2 * count),
             memory_bound_share_of_busy=0.5 + 0.01 * i, exposed_communication_ns=1_000_000 * (i + 1),
         )
         for i in range(count)

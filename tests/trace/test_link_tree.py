@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from traceanalyzer.records.trace import above, nearest
 from traceanalyzer.trace.linking import tree
 
 Interval = tuple[int, int, int, bool]  # thread, start, end, annotation
@@ -75,7 +76,7 @@ def test_order_is_by_thread_start_length_and_file(rows: list[Interval]) -> None:
 def test_nearest_marked_is_found_by_climbing(rows: list[Interval], flags: list[bool]) -> None:
     parent = nest(sorted_rows(rows), 0).parent
     marked = np.array(flags[: len(rows)], bool)
-    near, proper = tree.nearest(parent, marked), tree.above(parent, marked)
+    near, proper = nearest(parent, marked), above(parent, marked)
     for row in range(len(rows)):
         at = row
         while at >= 0 and not marked[at]:

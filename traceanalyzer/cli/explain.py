@@ -122,8 +122,8 @@ def _work_through(
 
     call = call_of(name, Inputs(dims, dtypes, strides, values))
     cost = formulas.price(call).cost
-    if isinstance(cost, Unpriced) and cost.reason == "formula_failed":
-        raise UsageError(f"{name}: its formula fails with these inputs: {cost.detail}",
+    if isinstance(cost, Unpriced) and cost.reason in ("formula_failed", "no_shapes"):
+        raise UsageError(f"{name}: its formula cannot take these inputs: {cost.detail}",
                          fix="give every input in the order of the operator's schema, 8x4 for two "
                          "dimensions, - for an argument that is no tensor")  # fmt: skip
     click.echo()

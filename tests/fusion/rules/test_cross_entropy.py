@@ -18,7 +18,7 @@ def loss(classes: int = CLASSES, dims: bool = True) -> list[Item]:
                    concrete=("", "", "", "1", "-100")), 2),
         backward("NllLossBackward0", op(
             "nll_loss_backward", (), x, (TOKENS,), (), (), (), (), ns=500_000,
-            dtypes=(None, "fp32", "int64", None, None, None, None),
+            dtypes=("fp32", "fp32", "int64", None, None, None, "fp32"),
             concrete=("", "", "", "", "1", "-100", "")), sequence=2),
         backward("LogSoftmaxBackward0", op(
             "_log_softmax_backward_data", x, x, (), (), concrete=("", "", "1", "6"),
