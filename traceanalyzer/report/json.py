@@ -13,7 +13,7 @@ from traceanalyzer.report.sanitize import cut, visible
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _SLOWEST = 1.0  # bytes or FLOPs a second
-_LARGEST = 1e120  # FLOPs of tensors that 62 bits can count stay below
+_SMALLEST, _LARGEST = 1e-40, 1e60  # of numbers: FLOPs of tensors that 62 bits can count stay below
 _DATA = re.compile(rb'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
 
 
@@ -70,7 +70,7 @@ class _Version(msgspec.Struct):
 
 
 def _check_numbers(value: Any) -> None:
-    """No number of a report is below 0, or larger than any that could be meant."""
+    """No number of a report is below 0, or so large or small that rates made of it have no number."""
     left = [value]
     while left:
         item = left.pop()
@@ -78,7 +78,7 @@ def _check_numbers(value: Any) -> None:
             left += item
         elif isinstance(item, dict):
             left += item.values()
-        elif isinstance(item, int | float) and not 0 <= item <= _LARGEST:
+        elif isinstance(item, int | float) and item != 0 and not _SMALLEST <= item <= _LARGEST:
             raise ValueError(f"it holds {float(item):g}, which is no figure of a report")
 
 
