@@ -66,12 +66,12 @@ def op(
 ) -> Item:  # fmt: skip
     """An operator; `aten::` is put before a name without a namespace.
 
-    `dtypes`: one for all tensors, or one an input. `kernels` in place of one of `ns`; () where only what
-    is `inner` works. `makes`: bytes of its results, by default the one tensor that its formula writes.
+    `dtypes`: one for all tensors with dims, or one an input. `kernels` in place of one of `ns`; () where only
+    what is `inner` works. `makes`: bytes of its results, by default the one tensor that its formula writes.
     """
     full = name if "::" in name else f"aten::{name}"
-    given = [dtypes] * len(shapes) if isinstance(dtypes, str) else list(dtypes)
-    known = tuple(kind if dims else None for kind, dims in zip(given, shapes, strict=True))
+    known = [dtypes if dims else None for dims in shapes] if isinstance(dtypes, str) else list(dtypes)
+    assert len(known) == len(shapes)
     call = OpCall(
         full, shapes, tuple(None if _nested(d) else k for k, d in zip(known, shapes, strict=True)),
         tuple("TensorList" if _nested(d) else _TYPES[k] if k else "Scalar"
