@@ -6,7 +6,8 @@ INSTALL := $(PIP) install --constraint constraints.txt
 SOURCES := pyproject.toml constraints.txt
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest
-# A file's tests stay together, so that what they share is made once; long ones stand before short ones.
+# A file's tests stay together, so that what they share is made once. Files go in the order of their names, in
+# which the long ones are not the last; xdist's own order puts files of few tests last, however long they take.
 SPREAD := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo test test-slow mutate check bench screenshots docs samples constraints clean
