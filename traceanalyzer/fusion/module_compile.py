@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from traceanalyzer.fusion.regions import RANDOM, Region, region, regions, weight
 from traceanalyzer.fusion.rules import Match, Rule
 from traceanalyzer.fusion.rules.base import arithmetic
-from traceanalyzer.fusion.step_graph import Node, StepGraph
+from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
 Applied = tuple[Rule, list[Match]]
 Source = tuple[str, int]  # one tensor: ("made", place of who makes it) or ("before", its origin)
@@ -59,7 +59,8 @@ def compiled_together(graph: StepGraph, found: Sequence[Applied]) -> list[Applie
         for match in matches if match.tier < "T3" for node in match.nodes if node.module is not None
     }  # fmt: skip
     sure = replace(graph, edges=tuple(edge for edge in graph.edges if edge.tier < "T3"))
-    kernels = tuple(regions(sure, lambda node: node.place in places))
+    others = frozenset(node.place for node in graph.nodes) - places
+    kernels = tuple(regions(sure, Free(others)))
     traffic = _Traffic()
     for kernel in kernels:
         traffic.read.update(kernel.read)

@@ -88,6 +88,9 @@ def _all_spans(graph: StepGraph) -> Iterator[list[Node]]:
 
 def _free_parts(span: list[Node], free: Free) -> Iterator[list[Node]]:
     """What lies between nodes that are claimed."""
+    if free.taken.isdisjoint(range(span[0].place, span[-1].place + 1)):
+        yield span
+        return
     part: list[Node] = []
     for node in span:
         if free(node):

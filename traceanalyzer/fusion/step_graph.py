@@ -44,8 +44,18 @@ class Node:
         return self.cost.bytes if self.cost else 0
 
 
-Free = Callable[[Node], bool]
-"""Whether no rule before has claimed a node."""
+@dataclass(frozen=True, slots=True)
+class Free:
+    """Whether no rule before has claimed a node."""
+
+    taken: frozenset[int] = frozenset()  # places of nodes that are not free
+
+    def __call__(self, node: Node) -> bool:
+        return node.place not in self.taken
+
+    def without(self, places: frozenset[int]) -> Free:
+        """The same, but for further nodes."""
+        return Free(self.taken | places) if places else self
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,6 +186,15 @@ class StepGraph:
         filling = node.call.name in UNREAD and above >= 0 and self.trace.ops.kind[above] == OpKind.OP
         own = filling or not node.call.name.endswith("_")
         return node.cost.write_bytes if node.cost and own else 0
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Of all nodes."""
+        return frozenset(node.name for node in self.nodes)
+
+    def has_scope(self, test: Callable[[str], object]) -> bool:
+        """Whether anything in the trace bears such a name: where nothing does, no node has such a scope."""
+        return any(map(test, self.trace.names))
 
     @cached_property
     def threads(self) -> list[int]:

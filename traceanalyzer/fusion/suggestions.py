@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 from traceanalyzer.fusion.module_compile import compiled_together
 from traceanalyzer.fusion.rules import RULES, Match, Rule
 from traceanalyzer.fusion.savings import added, possible, proved, saving, scaled, within
-from traceanalyzer.fusion.step_graph import Node, StepGraph, step_graph
+from traceanalyzer.fusion.step_graph import Free, Node, StepGraph, step_graph
 from traceanalyzer.records import Band, Notice, Suggestion, Tier
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.suggestion import Suggestions
@@ -59,7 +58,7 @@ def applied(graph: StepGraph, notices: list[Notice] | None = None) -> Iterator[t
     for rule in RULES:
         taken = claimed if rule.concerns_compiled else claimed | compiled
         try:
-            matches = list(rule.find(graph, partial(_free, frozenset(taken))))
+            matches = list(rule.find(graph, Free(frozenset(taken))))
         except Exception as error:
             if notices is None:
                 raise
@@ -77,10 +76,6 @@ def _failed(what: str, name: str, error: Exception) -> Notice:
 def _by_saving(suggestion: Suggestion) -> tuple[float, str, str]:
     band = suggestion.saving_per_step_ns
     return (-(band.mid if band else -1.0), suggestion.rule, suggestion.where)
-
-
-def _free(taken: frozenset[int], node: Node) -> bool:
-    return node.place not in taken
 
 
 def _alike(matches: Sequence[Match]) -> list[list[Match]]:

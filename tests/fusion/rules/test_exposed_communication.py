@@ -9,6 +9,7 @@ import pytest
 
 from tests.fusion.scenes import op, scene
 from traceanalyzer.fusion.rules import rule_named
+from traceanalyzer.fusion.step_graph import Free
 
 RULE = rule_named("exposed_communication")
 assert RULE is not None
@@ -22,7 +23,7 @@ def test_what_runs_alone_is_the_most_that_is_saved(share: float, seen: bool) -> 
     graph = scene(op("exp", (4096, 4096)), steps=2)
     alone = int(share * graph.busy_ns)
     row = msgspec.structs.replace(graph.rows[0], verdict="communication", attributed_ns=alone)
-    matches = list(FIND(replace(graph, judged=replace(graph.judged, rows=(row,))), lambda node: True))
+    matches = list(FIND(replace(graph, judged=replace(graph.judged, rows=(row,))), Free()))
     assert bool(matches) is seen
     for match in matches:
         assert match.saved is not None and (match.saved.low, match.saved.high) == (0, alone / 2)

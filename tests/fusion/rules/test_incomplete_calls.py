@@ -13,7 +13,7 @@ from tests.fusion.scenes import annotation, backward, forward, handed, inside, o
 from traceanalyzer.cost.price import price
 from traceanalyzer.device import DeviceMatch
 from traceanalyzer.fusion.rules import RULES, Rule
-from traceanalyzer.fusion.step_graph import Node, StepGraph, step_graph
+from traceanalyzer.fusion.step_graph import Free, StepGraph, step_graph
 from traceanalyzer.records import OpCall
 from traceanalyzer.roofline.judge import judge
 from traceanalyzer.trace import select_window
@@ -108,12 +108,8 @@ def recorded(field: str) -> StepGraph:
     return graph
 
 
-def everything_free(node: Node) -> bool:
-    return True
-
-
 def test_the_step_gives_many_rules_something_to_find() -> None:
-    found = [rule.name for rule in RULES if list(rule.find(whole(True), everything_free))]
+    found = [rule.name for rule in RULES if list(rule.find(whole(True), Free()))]
     assert len(found) > len(RULES) / 2, set(rule.name for rule in RULES) - set(found)
 
 
@@ -121,7 +117,7 @@ def test_the_step_gives_many_rules_something_to_find() -> None:
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_no_rule_fails_without(rule: Rule, field: str) -> None:
     for graph in (told_to_rules(field, True), told_to_rules(field, False), recorded(field)):
-        for match in rule.find(graph, everything_free):
+        for match in rule.find(graph, Free()):
             assert match.bytes_saved is None or match.bytes_saved >= 0
             assert match.saved is None or 0 <= match.saved.low <= match.saved.mid <= match.saved.high
 
@@ -155,4 +151,4 @@ EMPTIED: dict[str, Callable[[StepGraph], StepGraph]] = {
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_no_rule_fails_on_a_step_without(rule: Rule, part: str) -> None:
     for graph in (EMPTIED[part](whole(True)), EMPTIED[part](whole(False))):
-        list(rule.find(graph, everything_free))
+        list(rule.find(graph, Free()))

@@ -23,6 +23,8 @@ from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """What runs below the function's own name, one match a call; and the backward pass of each."""
     found: dict[int, Match] = {}
+    if not graph.has_scope(lambda name: "scaled_dot_product_attention" in name):
+        return
     for run in runs(graph, free):
         calls: dict[int, list[Node]] = {}
         for node in run:

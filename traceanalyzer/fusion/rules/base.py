@@ -70,8 +70,15 @@ class Rule:
         return next(p.split(":", 1)[1].strip() for p in self.doc.split("\n\n") if p.startswith(f"{heading}:"))
 
 
-def sequences(graph: StepGraph, free: Free, pattern: re.Pattern[str]) -> Iterator[list[Node]]:
-    """Neighbors of one thread and one phase whose names, each followed by a blank, match `pattern`."""
+def sequences(
+    graph: StepGraph, free: Free, pattern: re.Pattern[str], having: Sequence[str]
+) -> Iterator[list[Node]]:
+    """Neighbors of one thread and one phase whose names, each followed by a blank, match `pattern`.
+
+    `having`: names of which every match has one.
+    """
+    if graph.names.isdisjoint(having):
+        return
     for run in runs(graph, free):
         text = "".join(f"{node.name} " for node in run)
         index_at = {}  # of the node whose name begins at this place of the text
@@ -88,9 +95,9 @@ def sequences(graph: StepGraph, free: Free, pattern: re.Pattern[str]) -> Iterato
 def runs(graph: StepGraph, free: Free) -> Iterator[list[Node]]:
     """Stretches of free nodes of one thread and one phase."""
     run: list[Node] = []
-    thread = graph.threads
+    thread, taken = graph.threads, free.taken
     for node in graph.nodes:
-        is_free = free(node)
+        is_free = node.place not in taken
         if run and not (
             is_free and node.phase == run[-1].phase and thread[node.place] == thread[run[-1].place]
         ):
@@ -157,14 +164,20 @@ def compilable(graph: StepGraph, free: Free) -> Free:
     Not the optimizer's step, clipping, averages of weights or metrics. Not complex numbers. Not what an
     operator of a library does inside.
     """
-    hidden = _outside_of_models(graph) | _inside_library_operators(graph)
+    if compilable not in graph.memo:
+        outside = _outside_of_models(graph) | _inside_library_operators(graph)
+        graph.memo[compilable] = outside | _of_complex_numbers(graph)
+    return free.without(graph.memo[compilable])
 
-    def reached(node: Node) -> bool:
-        dtypes = node.call.dtypes
-        complex_numbers = any(dtype is not None and dtype.startswith("complex") for dtype in dtypes)
-        return free(node) and node.place not in hidden and not complex_numbers
 
-    return reached
+def _of_complex_numbers(graph: StepGraph) -> frozenset[int]:
+    """Places of nodes that work on them; each distinct call is asked once."""
+    calls = {id(node.call): node.call for node in graph.nodes}
+    found = {
+        key for key, call in calls.items()
+        if any(dtype is not None and dtype.startswith("complex") for dtype in call.dtypes)
+    }  # fmt: skip
+    return frozenset(node.place for node in graph.nodes if id(node.call) in found) if found else frozenset()
 
 
 def _outside_of_models(graph: StepGraph) -> frozenset[int]:

@@ -28,7 +28,7 @@ _BACKWARD = re.compile(
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """Forward and backward apart."""
     for pattern in (_FORWARD, _BACKWARD):
-        for nodes in sequences(graph, free, pattern):
+        for nodes in sequences(graph, free, pattern, ("_log_softmax", "_log_softmax_backward_data")):
             softmax = next(node for node in nodes if "log_softmax" in node.name)
             dims = shape_of(softmax, 0)
             if len(dims) < 2 or dims[1] < _CLASSES or softmax.cost is None:

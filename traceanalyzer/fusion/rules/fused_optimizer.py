@@ -37,6 +37,8 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match for each kind of optimizer that has a fused form, and does not use it."""
     working: dict[str, list[Node]] = {}
     scopes: dict[str, set[int]] = {}
+    if not graph.has_scope(_STEP.search):
+        return
     for node in graph.nodes:
         row = _step_above(graph, node) if free(node) else -1
         name = _optimizer(graph, row)

@@ -30,7 +30,7 @@ _ROOTS = ("rsqrt", "sqrt", "reciprocal")
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """The sequence as it is written, where the square and the result are of one size."""
-    for nodes in sequences(graph, compilable(graph, free), _WRITTEN_OUT):
+    for nodes in sequences(graph, compilable(graph, free), _WRITTEN_OUT, ("rsqrt", "sqrt")):
         first, last = nodes[0].cost, nodes[-1].cost
         if first is None or last is None or not _normalizes(nodes) or _called(graph, nodes):
             continue

@@ -31,7 +31,7 @@ _WRITTEN_OUT = re.compile(rf"(?<!\S)(?:{_TENSOR}){{1,2}}")
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """The sequence as most models write it, for queries or for queries and keys."""
-    for nodes in sequences(graph, compilable(graph, free), _WRITTEN_OUT):
+    for nodes in sequences(graph, compilable(graph, free), _WRITTEN_OUT, ("neg",)):
         sums = [node.cost for node in nodes if node.name == "add" and node.cost]
         if not sums or any(node.cost is None for node in nodes) or not _halves(nodes):
             continue
