@@ -14,7 +14,8 @@ from tests.robustness.documents import Document, Row, document
 
 Change = Callable[[Any], Any]
 GONE = object()
-ALL = os.environ.get("TRACEANALYZER_MUTATIONS") == "all"
+SHARE = float(os.environ.get("TRACEANALYZER_MUTATIONS", "0"))  # of all mutations; 0: a few of each kind
+ALL = SHARE >= 1
 SEED = int(os.environ.get("TRACEANALYZER_MUTATION_SEED", "0"))
 _FIELDS = ("name", "cat", "ph", "pid", "tid", "ts", "dur", "args")
 _MARK = "raw text "  # a string that stands for what json.dumps cannot write

@@ -10,7 +10,7 @@ import pytest
 
 from tests.robustness.checks import fault
 from tests.robustness.documents import REAL, committed
-from tests.robustness.mutations import ALL, SEED, Mutation, at_random, of_fields, of_members
+from tests.robustness.mutations import SEED, SHARE, Mutation, at_random, of_fields, of_members
 
 RANDOM = 5000
 PART = {"fields": 0.008, "members": 0.008, "random": 0.012}  # of each kind, where not all are run
@@ -20,7 +20,8 @@ PAGES = 10  # the page, which takes as long as all else, is made of every tenth
 def chosen(kind: str, mutations: Iterator[Mutation]) -> list[Mutation]:
     """All of them, or a seeded part."""
     draw = random.Random(f"{SEED} {kind}")
-    return [mutation for mutation in mutations if ALL or draw.random() < PART[kind]]
+    share = SHARE or PART[kind]
+    return [mutation for mutation in mutations if draw.random() < share]
 
 
 def survive(mutations: list[Mutation], folder: Path) -> None:
