@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 # which the long ones are not the last; xdist's own order puts files of few tests last, however long they take.
 SPREAD := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test test-slow mutate mutate check bench screenshots docs samples constraints clean
+.PHONY: help demo test test-slow mutate check bench screenshots docs samples constraints clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,9 +29,6 @@ test-slow: .venv/.dev  ## what needs minutes: browsers, wheels, frameworks, fuzz
 
 mutate: .venv/.dev  ## every mutation of traces and reports: a quarter of an hour
 	TRACEANALYZER_MUTATIONS=1 $(PYTEST) $(SPREAD) tests/robustness
-
-mutate: .venv/.dev  ## every mutation of traces and of saved reports; the tests take a part of them
-	TRACEANALYZER_MUTATIONS=all $(BIN)/python -m pytest tests/robustness
 
 check: .venv/.dev  ## ruff, mypy --strict, layers and lengths
 	$(BIN)/ruff check .
