@@ -15,6 +15,8 @@ def test_every_target_says_what_it_does() -> None:
     assert set(re.findall(r"^([a-z-]+):.*## \S", MAKEFILE, re.MULTILINE)) == TARGETS
     listed = re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)
     assert listed is not None and set(listed[1].split()) == TARGETS
+    recipes = re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE)
+    assert len(recipes) == len(TARGETS) == len(listed[1].split()), "a target has one recipe"
 
 
 def test_readme_and_ci_name_targets_that_exist() -> None:
