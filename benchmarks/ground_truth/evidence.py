@@ -16,7 +16,7 @@ import torch
 from common import Section, saved
 
 import traceanalyzer
-from traceanalyzer.cost.price import own
+from traceanalyzer.cost.price import price
 from traceanalyzer.fusion.evidence.dataflow import dataflow
 from traceanalyzer.pipeline import loaded
 
@@ -30,10 +30,10 @@ def tiers(step: Any, path: Path) -> dict[str, Any]:
             step()
             profiler.step()
     trace = loaded(str(path))
-    known = dataflow(trace, own(trace), trace.steps[0])
-    blind = dataflow(replace(trace, evidence=None), own(trace), trace.steps[0])
+    known = dataflow(price(trace), trace.steps[0])
+    blind = dataflow(price(replace(trace, evidence=None)), trace.steps[0])
     truth = {(edge.producer, edge.consumer) for edge in known.edges if edge.tier == "T1"}
-    found: dict[str, Any] = {"executed": known.executed, "edges": len(truth), "units": len(known.units.op)}
+    found: dict[str, Any] = {"executed": known.executed, "edges": len(truth), "units": len(known.step_ops.op)}
     for tier in ("T2", "T3"):
         said = {(edge.producer, edge.consumer) for edge in blind.edges if edge.tier == tier}
         found[tier] = {"said": len(said), "true": len(said & truth)}

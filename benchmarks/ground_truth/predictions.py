@@ -203,9 +203,9 @@ def main(section: Section) -> None:
             except (RuntimeError, TraceAnalyzerError) as error:
                 whole.append({"name": one.name, "size": size, "failed": str(error)[:300]})
             saved(section, "whole", whole)
-    from traceanalyzer.cli.verify import _here
+    from traceanalyzer.cli.verify import _this_machine
 
-    here, floor_ns = _here()
+    here, floor_ns = _this_machine()
     torch.set_default_device(device)
     found: list[dict[str, Any]] = []
     for pattern in REGIONS[:2] if section.dry else REGIONS:
