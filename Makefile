@@ -42,7 +42,7 @@ bench: .venv/.dev  ## speed and memory, as ratios within one run
 screenshots: .venv/.dev  ## the page in Chromium: light, dark, narrow, scripts off, printed
 	$(BIN)/python tests/browser/screenshots.py screenshots
 
-docs: .venv/.dev  ## write docs/cost-model.md from the formulas
+docs: .venv/.dev  ## write docs/cost-model.md and docs/rules.md from the docstrings
 	$(BIN)/python docs/build.py
 
 samples: .venv/.dev  ## record sample_traces/ again on this machine
