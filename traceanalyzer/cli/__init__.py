@@ -7,6 +7,7 @@ import platform
 import sys
 import traceback
 from collections.abc import Callable
+from typing import NoReturn
 
 import click
 
@@ -79,11 +80,21 @@ class Commands(click.Group):
         except TraceAnalyzerError as error:
             click.echo(f"traceanalyze: {error}", err=True)
             ctx.exit(error.exit_code)
+        except click.UsageError as error:
+            _usage_error(error, ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
             _internal_error(error)
             ctx.exit(1)
+
+
+def _usage_error(error: click.UsageError, ctx: click.Context) -> NoReturn:
+    """One line as of every other error, in place of click's three."""
+    asked = error.ctx or ctx
+    message = error.format_message().rstrip(".")
+    click.echo(f"traceanalyze: {message}. Fix: see `{asked.command_path} --help`", err=True)
+    ctx.exit(error.exit_code)
 
 
 def _internal_error(error: Exception) -> None:

@@ -64,7 +64,8 @@ class ReportRequest:
     "peaks",
     multiple=True,
     metavar="[ENGINE:]PREC=FLOPS",
-    help="Set one peak, e.g. bf16=989T or vector:fp32=67T. Repeats.",
+    help="Set one dense peak, e.g. bf16=989T or vector:fp32=67T; fp32 and fp64 alone are a GPU's "
+    "vector engine's. Repeats.",
 )
 @click.option("--bandwidth", metavar="BYTES", help="Set the memory bandwidth, e.g. 3.35TB/s.")
 @click.option("--rank", type=int, metavar="R", help="Which rank is shown on top (several files).")

@@ -77,12 +77,12 @@ def spec_from_file(path: str) -> DeviceSpec:
 def override(device: Device, peaks: Sequence[str], bandwidth: str | None) -> Device:
     """`device` with the user's figures: peaks as "[ENGINE:]PREC=FLOPS", bandwidth as "3.35TB/s".
 
-    Without an engine, fp32 and fp64 are the vector engine's, every other precision the matrix engine's.
-    On an unknown device these figures are the device.
+    Without an engine, fp32 and fp64 are a GPU's vector engine's, every other precision its matrix engine's;
+    a CPU computes both on one engine. On an unknown device these figures are the device.
     """
     if not peaks and bandwidth is None:
         return device
-    given = [_peak(text) for text in peaks]
+    given = [peak for text in peaks for peak in _peaks(text, device.kind)]
     table = {(p.engine, p.precision): p for p in device.peaks}
     table |= {(p.engine, p.precision): p for p in given}
     rate = device.bandwidth_bytes_per_s if bandwidth is None else _quantity("--bandwidth", bandwidth)
@@ -93,25 +93,27 @@ def override(device: Device, peaks: Sequence[str], bandwidth: str | None) -> Dev
     return msgspec.structs.replace(
         device,
         how="flag",
-        confidence="given by the user" if unknown else device.confidence,
+        confidence="given by the user" + ("" if unknown else f", the rest {device.confidence}"),
         peaks=tuple(table.values()),
         bandwidth_bytes_per_s=rate,
         provenance=f"Given on the command line: {', '.join(said)}. {before.rstrip('.')}.",
     )
 
 
-def _peak(text: str) -> Peak:
+def _peaks(text: str, kind: str) -> list[Peak]:
     target, equals, value = text.partition("=")
     first, colon, last = target.strip().lower().partition(":")
     precision = last if colon else first
-    engine = first if colon else ("vector" if precision in _VECTOR_FIRST else "matrix")
-    if not equals or precision not in PRECISIONS or engine not in ENGINES:
+    usual: Engine = "vector" if precision in _VECTOR_FIRST else "matrix"
+    alone: tuple[Engine, ...] = (usual,) if kind == "gpu" else ENGINES
+    engines = tuple(engine for engine in ENGINES if engine == first) if colon else alone
+    if not equals or precision not in PRECISIONS or not engines:
         raise DeviceError(
             f"--peak {text}: is not [ENGINE:]PREC=FLOPS",
             fix=f"write --peak bf16=989T or --peak vector:fp32=67T; precisions are {', '.join(PRECISIONS)}",
         )
-    side: Engine = "vector" if engine == "vector" else "matrix"
-    return Peak(side, precision, _quantity(f"--peak {precision}", value))
+    rate = _quantity(f"--peak {precision}", value)
+    return [Peak(engine, precision, rate) for engine in engines]
 
 
 _MIN_RATE = 1e6  # bytes or FLOPs a second
