@@ -49,7 +49,16 @@ def _figures(job: Job) -> list[str | None]:
         _unless(not codes & {"rule_failed", "suggestions_failed"}, _failures(job)),
         _unless("formula_failed" not in reasons, "a formula failed"),
         *(_of_suggestion(one, job) for one in job.suggestions or ()),
+        _unless(_saved_together(job) <= _step(job) * (1 + 1e-9) + 1, "all save more than the step"),
     ]  # fmt: skip
+
+
+def _step(job: Job) -> float:
+    return job.window.window_ns / max(job.window.step_count or 1, 1)
+
+
+def _saved_together(job: Job) -> float:
+    return sum(one.saving_per_step_ns.high for one in job.suggestions or () if one.saving_per_step_ns)
 
 
 def _failures(job: Job) -> str:
@@ -59,7 +68,7 @@ def _failures(job: Job) -> str:
 
 def _of_suggestion(one: Suggestion, job: Job) -> str | None:
     """A saving lies between nothing and the step."""
-    step = job.window.window_ns / max(job.window.step_count or 1, 1)
+    step = _step(job)
     saved, band, share = one.bytes_saved_per_step, one.saving_per_step_ns, one.share_of_step
     if saved is not None and saved < 0:
         return f"{one.rule} saves {saved} bytes"

@@ -158,6 +158,20 @@ class StepGraph:
         op = np.where(priced.priced_op >= 0, priced.priced_op, kernels.op)
         return dict(zip(op.tolist(), self.judged.times.row.tolist(), strict=True))
 
+    def attributed_share(self, nodes: Sequence[Node]) -> float:
+        """Of the time of their records what is theirs alone: less than 1 where they overlap with others.
+
+        Of the op rows they are counted in, over the whole window; 1 where nothing is known.
+        """
+        time = attributed = 0.0
+        for node in nodes:
+            row = self.row_of(node)
+            time += node.time_ns
+            attributed += (
+                node.time_ns * row.attributed_ns / row.time_ns if row and row.time_ns else node.time_ns
+            )
+        return attributed / time if time else 1.0
+
     def undisturbed_ns(self, nodes: Sequence[Node]) -> float:
         """Time of their records; on a CPU without what the profiler adds to it.
 

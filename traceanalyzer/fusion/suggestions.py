@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec import structs
 
 from traceanalyzer.fusion.module_compile import compiled_together
 from traceanalyzer.fusion.rules import RULES, Match, Rule
@@ -12,11 +14,12 @@ from traceanalyzer.fusion.step_graph import Free, Node, StepGraph, step_graph
 from traceanalyzer.records import Band, Notice, Suggestion, Tier
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.suggestion import Suggestions
-from traceanalyzer.records.units import duration, si
+from traceanalyzer.records.units import duration, percent, si
 
 _LEAST = 0.002  # of the step: what saves less, by its middle, is not worth a reader's minute
 _LEAST_ELSE = 0.02  # where no time can be predicted, or the device waits for the host anyway
 _STARVED = 0.3  # of the window, that the device waits for launches: then faster kernels do not shorten a step
+_ALONE = 0.9  # of the time of kernels, if less is attributed to them, what they overlap with may set the pace
 _SHOWN = 12  # operators of a place
 _COMPILED = "model = torch.compile(model)"
 _EACH = "        module.compile()"
@@ -39,17 +42,37 @@ def suggestions(graph: StepGraph) -> Suggestions:
         matched = compiled_together(graph, matched)
     except Exception as error:
         notices.append(_failed("rule", "compiling modules as a whole", error))
-    found = []
+    found: list[Suggestion] = []
     for rule, matches in matched:
         try:
             found += [made for group in _alike(matches) if (made := _suggestion(graph, rule, group))]
         except Exception as error:
             notices.append(_failed("rule", rule.name, error))
-    return Suggestions(tuple(sorted(found, key=_by_saving)), tuple(notices))
+    return Suggestions(tuple(sorted(_together(found, graph), key=_by_saving)), tuple(notices))
+
+
+def _together(found: Sequence[Suggestion], graph: StepGraph) -> Sequence[Suggestion]:
+    """All of them save no more than the step.
+
+    They could where the step that is looked at takes longer on the device than the steps of the window do on
+    average.
+    """
+    most = sum(each.saving_per_step_ns.high for each in found if each.saving_per_step_ns)
+    step_ns = graph.step_ns * graph.stretch.repeats
+    return [_shrunk(each, step_ns / most) for each in found] if most > step_ns else found
+
+
+def _shrunk(suggestion: Suggestion, times: float) -> Suggestion:
+    band, share = suggestion.saving_per_step_ns, suggestion.share_of_step
+    return structs.replace(
+        suggestion,
+        saving_per_step_ns=scaled(band, times) if band else None,
+        share_of_step=share * times if share is not None else None,
+    )
 
 
 def applied(graph: StepGraph, notices: list[Notice] | None = None) -> Iterator[tuple[Rule, list[Match]]]:
-    """Each rule with the places where it applies; none claims an operator of another's.
+    """Each rule with the places where it applies; no operator is claimed twice, by one rule or by two.
 
     A rule that fails finds nothing, and `notices` says so.
     """
@@ -58,7 +81,7 @@ def applied(graph: StepGraph, notices: list[Notice] | None = None) -> Iterator[t
     for rule in RULES:
         taken = claimed if rule.concerns_compiled else claimed | compiled
         try:
-            matches = list(rule.find(graph, Free(frozenset(taken))))
+            matches = _apart(rule.find(graph, Free(frozenset(taken))))
         except Exception as error:
             if notices is None:
                 raise
@@ -66,6 +89,18 @@ def applied(graph: StepGraph, notices: list[Notice] | None = None) -> Iterator[t
             matches = []
         claimed |= {node.place for match in matches if match.claims for node in match.nodes}
         yield rule, matches
+
+
+def _apart(matches: Iterable[Match]) -> list[Match]:
+    """Without those that claim an operator of a match before."""
+    claimed: set[int] = set()
+    kept = []
+    for match in matches:
+        places = {node.place for node in match.nodes if match.claims}
+        if claimed.isdisjoint(places):
+            claimed |= places
+            kept.append(match)
+    return kept
 
 
 def _failed(what: str, name: str, error: Exception) -> Notice:
@@ -100,9 +135,14 @@ def _holder(nodes: Sequence[Node]) -> str:
 
 
 def _suggestion(graph: StepGraph, rule: Rule, group: Sequence[Match]) -> Suggestion | None:
-    """None where the saving is next to nothing. Figures of a part of a trace are scaled to the whole."""
+    """None where the saving, or the step, is next to nothing.
+
+    Figures of a part of a trace are scaled to the whole.
+    """
+    if graph.step_ns <= 0:
+        return None
     tier = max(match.tier for match in group)
-    time_ns = sum(node.time_ns for match in group for node in match.nodes)
+    time_ns = sum(node.time_ns for node in _nodes(group))
     band = _sure(graph, group, tier)
     largest = max(group, key=lambda match: sum(node.time_ns for node in match.nodes))
     starved = _waits(graph) >= _STARVED and rule.name != "launch_bound"
@@ -131,13 +171,25 @@ def _suggestion(graph: StepGraph, rule: Rule, group: Sequence[Match]) -> Suggest
 
 
 def _sure(graph: StepGraph, group: Sequence[Match], tier: Tier) -> Band | None:
-    """What the evidence promises of the saving, never more than the step; None of next to nothing."""
+    """What the evidence promises of the saving, never more than the step; None of next to nothing.
+
+    Of kernels that overlap with others only the attributed part can shorten the step; where that is much
+    less than they take, perhaps nothing, for what they overlap with may set the pace.
+    """
     band = _band(graph, group)
     if band is None:
         return None
     undisturbed = sum(graph.undisturbed_ns(match.nodes) for match in group)
     promised = possible(band) if tier == "T3" else proved(band, undisturbed)
-    return within(promised, graph.step_ns) if promised is not None else None
+    if promised is None:
+        return None
+    share = graph.attributed_share(_nodes(group))
+    exposed = scaled(promised, share)
+    return within(exposed if share >= _ALONE else Band(0.0, exposed.mid, exposed.high), graph.step_ns)
+
+
+def _nodes(group: Sequence[Match]) -> list[Node]:
+    return [node for match in group for node in match.nodes]
 
 
 def _band(found: StepGraph, group: Sequence[Match]) -> Band | None:
@@ -168,6 +220,10 @@ def _caveats(graph: StepGraph, group: Sequence[Match], band: Band | None, starve
     if starved and band is not None:
         caveats.append("the device waits for launches much of the time: this saves kernel time, and the step "
                     "is shorter only where kernels take longer than launches")  # fmt: skip
+    share = graph.attributed_share(_nodes(group))
+    if share < _ALONE and band is not None:
+        caveats.append(f"its kernels overlap with others: {percent(share)} of their time is counted, and "
+                    "the step is no shorter where the others take as long")  # fmt: skip
     if not graph.has_steps:
         caveats.append("the trace names no steps: the saving is that of the whole trace")
     if graph.stretch.note:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -17,6 +18,7 @@ from tests.fusion.rules import test_tf32_products as tf32
 from tests.fusion.rules import test_unaligned_gemm as unaligned
 from tests.fusion.rules import test_unfused_attention as attention
 from tests.fusion.scenes import Item, annotation, backward, forward, handed, inside, op, scene
+from traceanalyzer.fusion.rules import RULES, Match
 from traceanalyzer.fusion.step_graph import StepGraph
 from traceanalyzer.fusion.suggestions import applied, suggestions
 
@@ -69,6 +71,31 @@ def test_no_operator_is_in_two_timed_matches(graph: StepGraph) -> None:
     )  # fmt: skip
     assert timed, "a scene in which nothing is found proves nothing"
     assert max(timed.values()) == 1, [graph.nodes[place].name for place, n in timed.items() if n > 1]
+
+
+@pytest.mark.parametrize("graph", [
+    scene(op("silu", X), op("mm", X, X), op("mul", X, X), op("mm", X, X), op("mul", X, X)),
+    scene(*[op("bmm", (16, 1024, 1024), (16, 1024, 1024)), op("_softmax", (16, 1024, 1024))] * 2,
+          op("bmm", (16, 1024, 1024), (16, 1024, 1024))),
+], ids=["one gate of two products", "two softmaxes in a row"])  # fmt: skip
+def test_no_operator_is_in_two_matches_of_one_rule(graph: StepGraph) -> None:
+    for rule, matches in applied(handed(graph, (0, 2), (0, 4))):
+        places = [node.place for match in matches if match.claims for node in match.nodes]
+        assert len(places) == len(set(places)), rule.name
+
+
+def test_a_rule_that_claims_an_operator_twice_has_its_first_match(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = scene(op("exp", X), op("log", X), op("sin", X))
+    first, second, third = graph.nodes
+    greedy = replace(
+        RULES[0],
+        find=lambda *_: iter(
+            [Match((first, second), "T3"), Match((second, third), "T3"), Match((third,), "T3")]
+        ),
+    )
+    monkeypatch.setattr("traceanalyzer.fusion.suggestions.RULES", (greedy,))
+    ((_, matches),) = applied(graph)
+    assert [match.nodes for match in matches] == [(first, second), (third,)]
 
 
 @pytest.mark.parametrize("graph", SCENES.values(), ids=SCENES)
