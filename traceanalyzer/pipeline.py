@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import starmap
 from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
 from traceanalyzer.records import Analysis, Device, Job, Notice
-from traceanalyzer.records.errors import TraceAnalyzerError, TraceFormatError, UsageError
+from traceanalyzer.records.errors import TraceAnalyzerError, UsageError
 
 if TYPE_CHECKING:
     from traceanalyzer.cost import Formulas
     from traceanalyzer.fusion.step_graph import StepGraph
-    from traceanalyzer.records.judged import Judged
+    from traceanalyzer.records.judged import Judged, Thresholds
     from traceanalyzer.records.trace import Trace
 
 Progress = Callable[[int], None]
@@ -40,9 +41,17 @@ class AnalyzeOptions:
     capture: str | None = None  # a second trace, which knows the shapes of a graph's kernels
     kernels: bool = True  # keep what the DataFrame `analysis.kernels` is made of
 
+    def __post_init__(self) -> None:
+        for name in ("peaks", "settings", "cost_files", "what_if"):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                raise UsageError(f"AnalyzeOptions({name}={value!r}): is one text", fix=f"give ({value!r},)")
+
     def changed(self) -> tuple[str, ...]:
         """Names of the options that are not at their default."""
-        return tuple(f.name for f in fields(self) if getattr(self, f.name) != f.default)
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        given = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return tuple(f.name for f in fields(self) if given[f.name] != f.default)
 
 
 def analyze(
@@ -63,30 +72,28 @@ def analyze(
     Errors, one line with the fix: TraceFormatError for what is no trace, DeviceError, UsageError for
     options that contradict each other, the input or a saved report; all are a TraceAnalyzerError.
     """
-    from traceanalyzer.cost.user import user_formulas
     from traceanalyzer.ranks.job import job_of
     from traceanalyzer.trace import trace_files
 
     chosen = _chosen(options, device=device, steps=steps, cost_files=cost_files)
-    given = [path] if isinstance(path, str | PathLike) else list(path)
-    others = devices_named(chosen.what_if)  # a wrong name is an error before a long trace is read
-    saved = _saved([fspath(item) for item in given], chosen, others)
+    paths = [fspath(item) for item in ([path] if isinstance(path, str | PathLike) else path)]
+    if not paths:
+        raise UsageError("analyze() was given no trace", fix="give a file, a folder or several files")
+    saved = _saved(paths, chosen)
     if saved is not None:
         return saved
-    own = user_formulas(chosen.cost_files)
-    files = trace_files([fspath(item) for item in given])
-    formulas = own.catalog()
+    setup = Setup.of(chosen, progress)  # a wrong option is an error before a long trace is read
+    files = trace_files(paths)
     analyses: list[Analysis] = []
-    failed: list[TraceAnalyzerError] = []
+    failed: list[tuple[str, Exception]] = []
     for file in files:
         try:
-            analyses += _analyses(file, chosen, formulas, others, own.notices, progress)
-        except TraceFormatError as error:
-            failed.append(error)
+            analyses += list(_analyses(file, setup))
+        except Exception as error:  # of one rank; the others' report arrives
+            failed.append((file, error))
     if not analyses:
-        raise failed[0]
-    notices = tuple(Notice("rank_failed", str(error)) for error in failed)
-    return job_of(analyses, chosen.rank, chosen.gpu, notices)
+        raise failed[0][1]
+    return job_of(analyses, chosen.rank, chosen.gpu, tuple(starmap(_rank_failed, failed)))
 
 
 def _chosen(options: AnalyzeOptions | None, **single: object) -> AnalyzeOptions:
@@ -96,9 +103,14 @@ def _chosen(options: AnalyzeOptions | None, **single: object) -> AnalyzeOptions:
         raise UsageError(f"analyze() was given both options and {names}", fix=f"set {names} in the options")
     if options is not None:
         return options
-    if "cost_files" in given:
-        given["cost_files"] = tuple(given["cost_files"])  # type: ignore[arg-type]
     return AnalyzeOptions(**given)  # type: ignore[arg-type]
+
+
+def _rank_failed(file: str, error: Exception) -> Notice:
+    if isinstance(error, TraceAnalyzerError):
+        return Notice("rank_failed", str(error))
+    text = f"{file}: internal error: {type(error).__name__}: {error}. Fix: report it with this line"
+    return Notice("rank_failed", text)
 
 
 def devices_named(names: Sequence[str]) -> list[Device]:
@@ -108,7 +120,7 @@ def devices_named(names: Sequence[str]) -> list[Device]:
     return [from_file(name) if name.endswith(".toml") else named(name) for name in names]
 
 
-def _saved(paths: Sequence[str], options: AnalyzeOptions, others: Sequence[Device]) -> Job | None:
+def _saved(paths: Sequence[str], options: AnalyzeOptions) -> Job | None:
     """A saved report, if that is what the one path is."""
     from traceanalyzer.assembly.what_if import projected
     from traceanalyzer.report.saved import read_saved
@@ -123,50 +135,64 @@ def _saved(paths: Sequence[str], options: AnalyzeOptions, others: Sequence[Devic
             f"{paths[0]}: is a saved report, which {flags} cannot change",
             fix="give the trace instead, or leave the option out",
         )
-    return projected(saved, others)
+    return projected(saved, devices_named(options.what_if))
 
 
 _FLAGS = {"peaks": "peak", "settings": "set", "cost_files": "cost-file"}
 
 
-def _analyses(
-    file: str,
-    options: AnalyzeOptions,
-    formulas: Formulas,
-    others: Sequence[Device],
-    notices: Sequence[Notice],
-    progress: Progress | None,
-) -> Iterator[Analysis]:
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What the files of one analysis have in common: its options as the stages take them, read once."""
+
+    options: AnalyzeOptions
+    formulas: Formulas
+    thresholds: Thresholds
+    notices: tuple[Notice, ...] = ()  # of formulas that are not used
+    others: tuple[Device, ...] = ()  # to project onto
+    donors: tuple[Trace, ...] = ()  # that know the shapes of a graph's kernels
+    progress: Progress | None = None
+
+    @classmethod
+    def of(cls, options: AnalyzeOptions, progress: Progress | None = None) -> Setup:
+        """Errors: DeviceError, UsageError for an option that can be of use to no trace."""
+        from traceanalyzer.cost.user import user_formulas
+        from traceanalyzer.device.resolve import check
+        from traceanalyzer.roofline.thresholds import from_settings
+
+        check(options.device, options.device_file, options.peaks, options.bandwidth)
+        others = devices_named(options.what_if)
+        own = user_formulas(options.cost_files)
+        return cls(
+            options, own.catalog(), from_settings(options.settings), own.notices, tuple(others),
+            tuple(_donors(options.capture, progress)) if options.capture else (), progress,
+        )  # fmt: skip
+
+
+def _analyses(file: str, setup: Setup) -> Iterator[Analysis]:
     """One for each device of `file` that worked."""
     from traceanalyzer.assembly.assemble import assemble
     from traceanalyzer.fusion.suggestions import suggest
 
-    for judged in judge_file(file, options, formulas, progress, notices):
-        yield assemble(judged, suggest(judged), others, keep_kernels=options.kernels)
+    for judged in judge_file(file, setup):
+        yield assemble(judged, suggest(judged), setup.others, keep_kernels=setup.options.kernels)
 
 
-def judge_file(
-    file: str,
-    options: AnalyzeOptions,
-    formulas: Formulas,
-    progress: Progress | None = None,
-    notices: Sequence[Notice] = (),
-) -> Iterator[Judged]:
+def judge_file(file: str, setup: Setup) -> Iterator[Judged]:
     """Read and complete one file, then price and judge each device of it that worked."""
     from traceanalyzer.cost.price import price
     from traceanalyzer.device import resolve
     from traceanalyzer.roofline.judge import judge
-    from traceanalyzer.roofline.thresholds import from_settings
     from traceanalyzer.trace import at_capture, devices_with_work, of_device, select_window
 
-    thresholds = from_settings(options.settings)
-    whole = loaded(file, progress)
-    whole = replace(whole, warnings=(*whole.warnings, *notices))
-    donors = _donors(options.capture, progress) if options.capture else []
+    options = setup.options
+    whole = loaded(file, setup.progress)
+    whole = replace(whole, warnings=(*whole.warnings, *setup.notices))
     for index in devices_with_work(whole):
         trace = of_device(whole, index)
         captured = at_capture(trace)
-        priced = price(trace, formulas, [*donors, *([captured] if captured else [])], options.capture)
+        donors = [*setup.donors, *([captured] if captured else [])]
+        priced = price(trace, setup.formulas, donors, options.capture)
         device = resolve(
             trace,
             index,
@@ -175,7 +201,8 @@ def judge_file(
             peaks=options.peaks,
             bandwidth=options.bandwidth,
         )
-        yield judge(priced, index, select_window(trace, index, options.steps), device, thresholds)
+        window = select_window(trace, index, options.steps)
+        yield judge(priced, index, window, device, setup.thresholds)
 
 
 def loaded(file: str, progress: Progress | None = None) -> Trace:
@@ -198,10 +225,7 @@ def _donors(file: str, progress: Progress | None) -> list[Trace]:
 
 def step_graph_of(path: str | PathLike[str], options: AnalyzeOptions | None = None) -> StepGraph | None:
     """The step of one trace's busiest device in which suggestions are looked for."""
-    from traceanalyzer.cost.user import user_formulas
     from traceanalyzer.fusion.step_graph import step_graph
 
-    chosen = options or AnalyzeOptions()
-    formulas = user_formulas(chosen.cost_files).catalog()
-    every = judge_file(fspath(path), chosen, formulas)
+    every = judge_file(fspath(path), Setup.of(options or AnalyzeOptions()))
     return step_graph(max(every, key=lambda judged: judged.time.busy_ns))

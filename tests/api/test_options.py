@@ -67,6 +67,9 @@ def test_options_are_values() -> None:
     assert AnalyzeOptions(steps="all") == AnalyzeOptions(steps="all") != AnalyzeOptions()
     assert AnalyzeOptions().changed() == ()
     assert AnalyzeOptions(gpu=0, peaks=("bf16=1T",)).changed() == ("peaks", "gpu")
+    assert AnalyzeOptions(peaks=[], what_if=[]).changed() == ()  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"what_if='b200'.*is one text.*Fix: give \('b200',\)"):
+        AnalyzeOptions(what_if="b200")  # type: ignore[arg-type]
     with pytest.raises(dataclasses.FrozenInstanceError):
         AnalyzeOptions().steps = "all"  # type: ignore[misc]
 
@@ -108,6 +111,14 @@ def test_what_a_saved_report_leaves_to_choose(saved: Path) -> None:
     report = json.loads(said.stdout)
     assert [other["device"] for other in report["what_if"]] == ["NVIDIA B200"]
     assert "what_if_unlike" in [notice["code"] for notice in report["source"]["warnings"]]
+
+
+def test_the_last_projection_of_a_saved_report_is_all_it_warns_of(saved: Path) -> None:
+    once = traceanalyzer.analyze(saved, options=AnalyzeOptions(what_if=("h100-sxm5",)))
+    once.save(saved.parent / "once.json")
+    twice = traceanalyzer.analyze(saved.parent / "once.json", options=AnalyzeOptions(what_if=("b200",)))
+    (warned,) = [n.message for n in twice.source.warnings if n.code == "what_if_unlike"]
+    assert "B200" in warned and "H100" not in warned
 
 
 def test_a_saved_report_among_traces_is_no_trace(analysis: traceanalyzer.Job, saved: Path) -> None:

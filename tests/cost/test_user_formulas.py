@@ -18,6 +18,7 @@ from traceanalyzer.cli import main
 from traceanalyzer.cost import formula_of, user
 from traceanalyzer.pipeline import AnalyzeOptions
 from traceanalyzer.records import Cost, OpCall
+from traceanalyzer.report import RENDERERS, read_back, render
 
 N = 1 << 24
 FILE = '''
@@ -184,15 +185,28 @@ def test_packages_bring_formulas_and_a_broken_one_is_told(
         ("return Cost(10**5000, 0.5, 1)", "whole numbers"),
         ("return numel(shape(call, 0)) // 0", "ZeroDivisionError"),
         ("return shape(call, 0) + [5]", "TypeError"),
+        ("return Cost(1, 2, 3, note=5)", "note is int, no text"),
+        ("return Cost(1, 2, 3, precision=None)", "precision is NoneType, no text"),
+        ("return Cost(1, 2, 3, engine='tensor')", "the engine 'tensor', which is none of matrix, vector"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("raise Missing('no such reason')", "the reason 'no such reason', none of no_device"),
+        ("raise Missing('no_shapes', 7)", "a reason, a text and bytes"),
+        ("raise Missing('no_shapes', 'x', -5, 3)", "a reason, a text and bytes"),
+        ("raise Missing('no_shapes', 'x', 10.5, 3)", "a reason, a text and bytes"),
+        ("raise Missing('no_shapes', 'x', 'a', 3)", "a reason, a text and bytes"),
     ],
 )
 def test_a_formula_that_fails_is_told_and_prices_nothing(
     body: str, words: str, trace: Path, tmp_path: Path
 ) -> None:
     text = FILE.partition("    return")[0] + f"    {body}\n"
-    found = row(traceanalyzer.analyze(trace, cost_files=[file(tmp_path, text)]), "my::op")
+    job = traceanalyzer.analyze(trace, cost_files=[file(tmp_path, text)])
+    found = row(job, "my::op")
     assert (found.verdict, found.reason) == ("unmodelled", "formula_failed")
     assert words in found.note
+    saved = render(job, "json")
+    assert render(read_back(saved.encode()), "json") == saved
+    assert all(render(job, name) for name in RENDERERS)
 
 
 @pytest.mark.parametrize(

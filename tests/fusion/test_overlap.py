@@ -2,65 +2,34 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 import traceanalyzer
+from tests.pipeline.kineto import Kineto
 from traceanalyzer.records import Job
 
-H100 = {
-    "id": 0, "name": "NVIDIA H100 80GB HBM3", "totalGlobalMem": 85017755648, "computeMajor": 9,
-    "computeMinor": 0, "numSms": 132, "maxThreadsPerMultiprocessor": 2048,
-}  # fmt: skip
 TIME = 1000.0  # microseconds of a kernel
-
-
-def _row(
-    category: str, name: str, start: float, length: float, thread: int, **args: object
-) -> dict[str, object]:
-    return {"ph": "X", "cat": category, "name": name, "pid": 1, "tid": thread, "ts": start, "dur": length,
-            "args": args}  # fmt: skip
-
-
-def _clone(start: float) -> list[dict[str, object]]:
-    """To another layout, of one matrix."""
-    outer: dict[str, object] = {
-        "Input Dims": [[4096, 4096]],
-        "Input type": ["float"],
-        "Concrete Inputs": [""],
-    }
-    inner: dict[str, object] = {
-        "Input Dims": [[4096, 4096], []], "Input type": ["float", "Scalar"], "Concrete Inputs": ["", "0"],
-        "Input Strides": [[1, 4096], []],
-    }  # fmt: skip
-    return [_row("cpu_op", "aten::contiguous", start, 90.0, 1, **outer),
-            _row("cpu_op", "aten::clone", start + 1, 80.0, 1, **inner)]  # fmt: skip
-
-
-def _matmul(start: float) -> list[dict[str, object]]:
-    args: dict[str, object] = {
-        "Input Dims": [[4096, 512], [512, 4096]], "Input type": ["float"] * 2, "Concrete Inputs": [""] * 2,
-        "Input Strides": [[512, 1], [4096, 1]],
-    }  # fmt: skip
-    return [_row("cpu_op", "aten::mm", start, 90.0, 1, **args)]
+MATRIX = ([4096, 4096], "float")
 
 
 def analyzed(folder: Path, *, together: bool, length: float = TIME) -> Job:
     """Three copies to another layout, then three matmuls in fp32, all at one time or one after another."""
-    events = [_row("user_annotation", "ProfilerStep#0", 0.0, 20_000.0, 1)]
-    for number in range(1, 7):
-        start, copies = number * 100.0, number <= 3
-        events += _clone(start) if copies else _matmul(start)
-        events.append(_row("cuda_runtime", "cudaLaunchKernel", start + 5, 1.0, 1, correlation=number))
-        name = "copy_kernel" if copies else "ampere_sgemm_128x64_nn"
+    t = Kineto()
+    t.annotation("ProfilerStep#0", 0, 20_000)
+    for number in range(6):
+        start, copies = number * 100.0, number < 3
+        if copies:
+            t.op("aten::contiguous", start, 90, MATRIX, **{"Concrete Inputs": [""]})
+            t.op("aten::clone", start + 1, 80, MATRIX, ([], "Scalar"), **{
+                "Concrete Inputs": ["", "0"], "Input Strides": [[1, 4096], []]})  # fmt: skip
+        else:
+            t.op("aten::mm", start, 90, ([4096, 512], "float"), ([512, 4096], "float"))
         begin, stream = (2000.0, number) if together else (2000.0 + number * length, 7)
-        events.append(_row("kernel", name, begin, length, stream, correlation=number, device=0, stream=stream,
-                           grid=[4096, 1, 1], block=[256, 1, 1]))  # fmt: skip
-    path = folder / "t.json"
-    path.write_text(json.dumps({"deviceProperties": [H100], "traceEvents": events}), "utf-8")
-    return traceanalyzer.analyze(path)
+        name = "copy_kernel" if copies else "ampere_sgemm_128x64_nn"
+        t.kernel(name, begin, length, t.launch(start + 5), stream=stream)
+    return traceanalyzer.analyze(t.write(folder / "t.json"))
 
 
 def bands(job: Job) -> dict[str, tuple[float, float]]:

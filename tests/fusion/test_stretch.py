@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from traceanalyzer.fusion.rules import RULES
 from traceanalyzer.fusion.step_graph import step_graph
 from traceanalyzer.fusion.stretch import period_of
 from traceanalyzer.fusion.suggestions import applied, suggestions
-from traceanalyzer.pipeline import AnalyzeOptions, judge_file
+from traceanalyzer.pipeline import AnalyzeOptions, Setup, judge_file
 from traceanalyzer.records.judged import Judged
 
 SAMPLE = ROOT / "sample_traces" / "convnet_eager_cpu.json.gz"
@@ -78,7 +79,8 @@ class Counting(Formulas):
 def looked_at(folder: Path, copies: int) -> tuple[Counter[str], Judged]:
     """How many calls were priced, rules run, nodes looked at and matches found."""
     formulas = Counting()
-    (judged,) = judge_file(str(without_steps(folder, copies)), AnalyzeOptions(), formulas)
+    setup = replace(Setup.of(AnalyzeOptions()), formulas=formulas)
+    (judged,) = judge_file(str(without_steps(folder, copies)), setup)
     graph = step_graph(judged)
     assert graph is not None
     found = list(applied(graph))

@@ -10,7 +10,9 @@ from click.testing import CliRunner
 
 import traceanalyzer
 from tests.pipeline.kineto import Kineto
+from traceanalyzer import pipeline
 from traceanalyzer.cli import main
+from traceanalyzer.records.trace import Trace
 
 
 def whole(folder: Path, rank: int, time: int) -> Path:
@@ -93,3 +95,67 @@ def test_one_broken_file_alone_is_refused(tmp_path: Path) -> None:
 def test_a_wrong_option_is_no_failure_of_a_file(folder: Path) -> None:
     with pytest.raises(traceanalyzer.TraceAnalyzerError, match="H9000"):
         traceanalyzer.analyze(folder, device="H9000")
+
+
+def test_an_error_of_ours_in_one_file_costs_that_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for rank in range(3):
+        whole(tmp_path, rank, 100 + rank)
+    read = pipeline.loaded
+
+    def loaded(file: str, progress: object = None) -> Trace:
+        if "rank1" in file:
+            raise IndexError("on purpose")
+        return read(file)
+
+    monkeypatch.setattr(pipeline, "loaded", loaded)
+    job = traceanalyzer.analyze(tmp_path)
+    assert [entry.rank for entry in job.ranks or ()] == [0, 2]
+    (message,) = [notice.message for notice in job.source.warnings if notice.code == "rank_failed"]
+    assert "rank1.trace.json: internal error: IndexError: on purpose" in message
+    with pytest.raises(IndexError):
+        traceanalyzer.analyze(tmp_path / "rank1.trace.json")
+
+
+def test_steps_that_one_rank_lacks_cost_that_rank(tmp_path: Path) -> None:
+    for rank in range(2):
+        t = Kineto(metadata={"distributedInfo": {"rank": rank}})
+        t.annotation(f"ProfilerStep#{5 - rank}", 0, 1000)
+        t.run("aten::add", 100, "add_kernel", 200, 300, ([4096], "float"), ([4096], "float"))
+        t.write(tmp_path / f"rank{rank}.trace.json")
+    job = traceanalyzer.analyze(tmp_path, steps="5-5")
+    assert job.source.files[0].rank == 0
+    (message,) = [notice.message for notice in job.source.warnings if notice.code == "rank_failed"]
+    assert "rank1.trace.json: has no steps 5-5" in message
+
+
+def test_a_broken_capture_is_refused_before_any_rank_is_read(folder: Path) -> None:
+    capture = folder.parent / "capture.json"
+    capture.write_bytes(b"")
+    with pytest.raises(traceanalyzer.TraceFormatError, match=r"capture\.json.*empty"):
+        traceanalyzer.analyze(folder, options=traceanalyzer.AnalyzeOptions(capture=str(capture)))
+
+
+@pytest.mark.parametrize("wrong", [
+    {"device": "H9000"}, {"peaks": ["x"]}, {"bandwidth": "fast"}, {"what_if": ["H9000"]},
+    {"settings": ["nothing=1"]}, {"device_file": "not_there.toml"}, {"cost_files": ["not_there.py"]},
+], ids=str)  # fmt: skip
+def test_a_wrong_option_is_an_error_before_a_trace_is_read(
+    wrong: dict[str, object], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "loaded", lambda *_: pytest.fail("a trace was read"))
+    with pytest.raises(traceanalyzer.TraceAnalyzerError):
+        traceanalyzer.analyze(folder, options=traceanalyzer.AnalyzeOptions(**wrong))  # type: ignore[arg-type]
+
+
+def test_one_file_by_two_names_is_one_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = whole(tmp_path, 0, 100)
+    monkeypatch.chdir(tmp_path)
+    job = traceanalyzer.analyze([path.name, path, f"../{tmp_path.name}/{path.name}"])
+    assert job.ranks is None and job.source.files[0].path == path.name
+
+
+def test_no_file_at_all_is_refused() -> None:
+    with pytest.raises(traceanalyzer.UsageError, match="no trace"):
+        traceanalyzer.analyze([])

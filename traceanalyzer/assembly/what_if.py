@@ -46,7 +46,8 @@ def projected(saved: Job, others: Sequence[Device]) -> Job:
     """A saved report with projections onto `others`, as it is shown again; it is not analyzed anew."""
     if not others:
         return saved
-    warnings = (*saved.source.warnings, *unlike(saved.device, others))
+    kept = [notice for notice in saved.source.warnings if notice.code != "what_if_unlike"]
+    warnings = (*kept, *unlike(saved.device, others))
     steps = len(saved.window.steps)
     return structs.replace(
         saved,

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from typing import get_args
 
-from traceanalyzer.records import Cost, OpCall, Reason, Unpriced
+from traceanalyzer.records import Cost, Engine, OpCall, Reason, Unpriced
 from traceanalyzer.records.priced import Formula, Fusible, Role
 
 Function = Callable[[OpCall], Cost]
@@ -89,29 +90,55 @@ def price_with(formula: Formula | None, call: OpCall) -> Cost | Unpriced:
     try:
         cost = formula.price(_of_numbers(call))
     except Missing as missing:
-        return _with_known_bytes(missing.unpriced)
-    except Exception as error:  # a user's formula may raise anything
+        return _checked_unpriced(missing.unpriced)
+    except (Exception, SystemExit) as error:  # a user's formula may raise anything
         return Unpriced("formula_failed", f"{type(error).__name__}: {error}")
-    if not isinstance(cost, Cost):
-        return Unpriced("formula_failed", f"the formula gives {type(cost).__name__}, no Cost")
+    wrong = _wrong(cost)
+    if wrong:
+        return Unpriced("formula_failed", wrong)
     counts = (cost.flops, cost.read_bytes, cost.write_bytes, cost.special_functions)
-    if not all(isinstance(count, int) for count in counts):
-        kinds = ", ".join(type(count).__name__ for count in counts)
-        return Unpriced("formula_failed", f"the formula gives {kinds}, which are not all whole numbers")
     if max(*counts, cost.bytes) > INT64_MAX:
         return Unpriced("no_shapes", f"the recorded sizes of {call.name} cannot be")
-    if min(counts) < 0:
-        return Unpriced("formula_failed", "the formula gives a negative count")
     if not cost.flops and not cost.bytes and formula.role != "free" and not _describes_a_tensor(call):
         return Unpriced("no_shapes", f"no input of {call.name} is recorded as a tensor")
     return cost
 
 
-def _with_known_bytes(unpriced: Unpriced) -> Unpriced:
-    """Bytes that cannot be are no better known than the rest."""
-    if (unpriced.read_bytes or 0) + (unpriced.write_bytes or 0) > INT64_MAX:
+def _wrong(cost: object) -> str:
+    """What makes that no Cost which a report could show; empty where it is one."""
+    if not isinstance(cost, Cost):
+        return f"the formula gives {type(cost).__name__}, no Cost"
+    counts = (cost.flops, cost.read_bytes, cost.write_bytes, cost.special_functions)
+    if not all(isinstance(count, int) for count in counts):
+        kinds = ", ".join(type(count).__name__ for count in counts)
+        return f"the formula gives {kinds}, which are not all whole numbers"
+    if min(counts) < 0:
+        return "the formula gives a negative count"
+    if cost.engine not in get_args(Engine):
+        return f"the formula names the engine {cost.engine!r}, which is none of {_listed(Engine)}"
+    texts = {"precision": cost.precision, "note": cost.note}
+    return next(
+        (f"the formula's {name} is {type(text).__name__}, no text" for name, text in texts.items()
+         if not isinstance(text, str)), "",
+    )  # fmt: skip
+
+
+def _checked_unpriced(unpriced: Unpriced) -> Unpriced:
+    """What a formula that raises Missing says; bytes that cannot be are no better known than the rest."""
+    sizes = [size for size in (unpriced.read_bytes, unpriced.write_bytes) if size is not None]
+    if unpriced.reason not in get_args(Reason):
+        return Unpriced(
+            "formula_failed", f"Missing names the reason {unpriced.reason!r}, none of {_listed(Reason)}"
+        )
+    if not isinstance(unpriced.detail, str) or not all(isinstance(s, int) and s >= 0 for s in sizes):
+        return Unpriced("formula_failed", "Missing takes a reason, a text and bytes of 0 or more")
+    if sum(sizes) > INT64_MAX:
         return Unpriced("no_shapes", unpriced.detail)
     return unpriced
+
+
+def _listed(kind: object) -> str:
+    return ", ".join(get_args(kind))
 
 
 def _of_numbers(call: OpCall) -> OpCall:

@@ -26,8 +26,6 @@ def resolve(
     DeviceError where an option cannot be used as given, UsageError where options contradict each other
     or compare a CPU's time with a GPU's roofs.
     """
-    if name is not None and file is not None:
-        raise UsageError("--device and --device-file name two devices", fix="give one of them")
     recorded = _recorded(trace, index)
     chosen = _chosen(name, file)
     if chosen is not None:
@@ -38,6 +36,14 @@ def resolve(
     if bandwidth is not None and device.peaks and chosen is None:
         return replace(recorded, device=device, warnings=())  # the user has answered what they ask for
     return replace(recorded, device=device)
+
+
+def check(name: str | None, file: str | None, peaks: Sequence[str], bandwidth: str | None) -> None:
+    """DeviceError or UsageError where `resolve` would raise it of any trace, before one is read."""
+    if name is not None and file is not None:
+        raise UsageError("--device and --device-file name two devices", fix="give one of them")
+    _chosen(name, file)
+    override(cpu(None), peaks, bandwidth)
 
 
 def _recorded(trace: Trace, index: int) -> DeviceMatch:

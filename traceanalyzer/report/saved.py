@@ -15,8 +15,11 @@ def read_saved(path: str) -> Job | None:
     """The report in `path` if it is one of our reports, else None. UsageError: another version's."""
     if path == "-" or not Path(path).is_file():
         return None
-    with open(path, "rb") as file:
-        head = file.read(_HEAD)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return None  # reading the trace says why
     if b'"schema_version"' not in head or b'"tool"' not in head:
         return None
     try:

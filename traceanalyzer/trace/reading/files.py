@@ -20,11 +20,22 @@ def trace_files(given: Sequence[str]) -> list[str]:
     found: list[str] = []
     for path in given:
         found += _in_folder(Path(path)) if os.path.isdir(path) else [path]
-    return list(dict.fromkeys(found))
+    return list({_same(path): path for path in reversed(found)}.values())[::-1]
+
+
+def _same(path: str) -> str:
+    """Equal for two spellings of one file."""
+    return os.path.realpath(path) if os.path.exists(path) else path
 
 
 def _in_folder(folder: Path) -> list[str]:
-    files = sorted(str(file) for file in folder.iterdir() if file.name.endswith(_ENDINGS) and file.is_file())
+    try:
+        inside = [file for file in folder.iterdir() if file.name.endswith(_ENDINGS) and file.is_file()]
+    except OSError as error:
+        raise TraceFormatError(
+            f"{folder}: cannot be read ({error.strerror})", fix="check that you may list and read the folder"
+        ) from None
+    files = sorted(map(str, inside))
     named = [file for file in files if file.endswith(tuple(f".trace{ending}" for ending in _ENDINGS))]
     if not files:
         raise TraceFormatError(
