@@ -40,8 +40,6 @@ def resolve(
 
 def check(name: str | None, file: str | None, peaks: Sequence[str], bandwidth: str | None) -> None:
     """DeviceError or UsageError where `resolve` would raise it of any trace, before one is read."""
-    if name is not None and file is not None:
-        raise UsageError("--device and --device-file name two devices", fix="give one of them")
     _chosen(name, file)
     override(cpu(None), peaks, bandwidth)
 
@@ -65,6 +63,8 @@ def properties_of(devices: Sequence[DeviceProperties], index: int) -> DeviceProp
 
 
 def _chosen(name: str | None, file: str | None) -> DeviceMatch | None:
+    if name is not None and file is not None:
+        raise UsageError("--device and --device-file name two devices", fix="give one of them")
     if name is not None:
         return DeviceMatch(named(name))
     if file is None:

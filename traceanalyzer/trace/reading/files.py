@@ -20,7 +20,10 @@ def trace_files(given: Sequence[str]) -> list[str]:
     found: list[str] = []
     for path in given:
         found += _in_folder(Path(path)) if os.path.isdir(path) else [path]
-    return list({_same(path): path for path in reversed(found)}.values())[::-1]
+    first: dict[str, str] = {}
+    for path in found:
+        first.setdefault(_same(path), path)
+    return list(first.values())
 
 
 def _same(path: str) -> str:
