@@ -44,18 +44,58 @@ THREE = [(3, 0, 100), (4, 100, 200), (5, 200, 300)]
 @pytest.mark.parametrize(
     ("steps", "expected", "interval"),
     [
-        ("complete", [3, 4, 5], (15, 235)),
+        ("complete", [3, 4, 5], (0, 300)),
         ("all", [], (15, 235)),
-        ("4", [4], (115, 135)),
-        ("3-4", [3, 4], (15, 135)),
-        (" 4 - 5 ", [4, 5], (115, 235)),
+        ("4", [4], (100, 200)),
+        ("3-4", [3, 4], (0, 200)),
+        (" 4 - 5 ", [4, 5], (100, 300)),
     ],
 )
-def test_the_window_runs_from_first_start_to_last_end_of_what_was_launched(
+def test_a_host_that_does_not_run_ahead_makes_the_annotations_the_window(
     steps: str, expected: list[int], interval: tuple[int, int]
 ) -> None:
     window = select_window(training(THREE).trace(), 0, steps)
     assert (numbers(window), span(window)) == (expected, interval)
+
+
+def test_a_host_that_runs_ahead_shifts_the_steps_and_does_not_stretch_them() -> None:
+    rows = Rows()
+    for number in (1, 2, 3):  # the host takes 10 us, the device 30
+        rows.annotation(f"ProfilerStep#{number}", 10 * number * US, 10 * (number + 1) * US)
+        rows.launch(number, (10 * number + 5) * US)
+        rows.kernel("k", 30 * number * US, 30 * (number + 1) * US, number)
+    trace = rows.trace()
+    assert [cut // US for cut in select_window(trace, 0).cuts] == [10, 60, 90, 120]
+    assert [cut // US for cut in select_window(trace, 0, "2-3").cuts] == [60, 90, 120]
+
+
+def test_the_wait_for_data_before_the_first_kernel_is_of_the_step() -> None:
+    rows = Rows()
+    for number in (1, 2):
+        rows.annotation(f"ProfilerStep#{number}", 100 * number * US, 100 * (number + 1) * US)
+        rows.launch(number, (100 * number + 80) * US)
+        rows.kernel("k", (100 * number + 81) * US, (100 * number + 95) * US, number)
+    assert [cut // US for cut in select_window(rows.trace(), 0).cuts] == [100, 200, 300]
+
+
+def test_steps_whose_activity_was_dropped_are_left_out_and_told() -> None:
+    rows = training(THREE)
+    for number in (1, 2):
+        rows.annotation(f"ProfilerStep#{number}", (100 * number - 300) * US, (100 * number - 200) * US)
+        rows.launch(90 + number, (100 * number - 250) * US)
+    window = select_window(rows.trace(), 0)
+    assert numbers(window) == [3, 4, 5] and span(window) == (0, 300)
+    (told,) = window.notices
+    assert told.code == "steps_not_recorded" and told.count == 2 and "1-2" in told.message
+
+
+def test_a_window_whose_steps_are_not_the_annotations_is_told() -> None:
+    rows = training(THREE)
+    rows.launch(1, 250 * US)
+    rows.kernel("left over", 290 * US, 400 * US, 1)
+    (told,) = select_window(rows.trace(), 0).notices
+    assert told.code == "window_unlike_steps" and "133" in told.message
+    assert not select_window(training(THREE).trace(), 0).notices
 
 
 def test_activity_of_other_steps_and_without_a_launch_does_not_move_the_window() -> None:
@@ -64,16 +104,17 @@ def test_activity_of_other_steps_and_without_a_launch_does_not_move_the_window()
     rows.kernel("launched elsewhere", 290 * US, 400 * US, 777)
     rows.launch(777, 299 * US)
     trace = rows.trace()
-    assert span(select_window(trace, 0, "4")) == (115, 135)
-    assert span(select_window(trace, 0, "complete")) == (15, 400)
+    assert span(select_window(trace, 0, "4")) == (100, 200)
+    assert span(select_window(trace, 0, "complete")) == (5, 400)
     assert span(select_window(trace, 0, "all")) == (-50, 400)
 
 
 def test_a_launch_on_any_thread_counts_to_the_step() -> None:
     rows = training(THREE)
     rows.launch(9, 150 * US, thread=5)
-    rows.kernel("backward", 180 * US, 190 * US, 9)
-    assert span(select_window(rows.trace(), 0, "4")) == (115, 190)
+    rows.kernel("backward", 180 * US, 240 * US, 9)
+    assert span(select_window(rows.trace(), 0, "4")) == (100, 240)
+    assert span(select_window(rows.trace(), 0, "5")) == (240, 300)
 
 
 @pytest.mark.parametrize("gpu", [True, False])
@@ -111,7 +152,7 @@ def test_without_steps_the_window_is_the_whole_trace() -> None:
     rows.kernel("a", 5, 10)
     rows.kernel("b", 50, 90)
     trace = rows.trace()
-    assert select_window(trace, 0, "complete") == Window(5, 90, ())
+    assert select_window(trace, 0, "complete") == Window((5, 90), ())
     with pytest.raises(UsageError, match="no ProfilerStep"):
         select_window(trace, 0, "1-2")
 
@@ -120,7 +161,7 @@ def test_steps_that_launched_nothing_on_a_device_leave_its_whole_trace() -> None
     rows = training(THREE)
     rows.kernel("elsewhere", 7, 9, device=1)
     trace = rows.trace()
-    assert select_window(trace, 1) == Window(7, 9, ())
+    assert select_window(trace, 1) == Window((7, 9), ())
     with pytest.raises(UsageError, match="4"):
         select_window(trace, 1, "4")
 
@@ -154,7 +195,7 @@ def test_several_recordings_in_one_file_are_told() -> None:
     assert "700 µs" in codes(trace)["step_gaps"]
     assert "3-4, 13-14" in codes(trace)["step_gaps"]
     assert numbers(select_window(trace, 0)) == [3, 4, 13, 14]
-    assert span(select_window(trace, 0, "13-14")) == (915, 1035)
+    assert span(select_window(trace, 0, "13-14")) == (900, 1100)
     assert not codes(training(THREE).trace())
 
 

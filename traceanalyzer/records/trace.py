@@ -182,11 +182,21 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The analyzed window: from the first start to the last end of activity launched in `steps`, in ns."""
+    """The analyzed window, and where its steps cut it, as the device saw them (ns)."""
 
-    start_ns: int
-    end_ns: int
+    cuts: tuple[int, ...]  # where each step begins, ascending, and where the last one ends
     steps: tuple[Step, ...]  # () where the trace has none: then it is the whole trace
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def start_ns(self) -> int:
+        """Where it begins."""
+        return self.cuts[0]
+
+    @property
+    def end_ns(self) -> int:
+        """Where it ends."""
+        return self.cuts[-1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

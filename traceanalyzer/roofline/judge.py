@@ -68,7 +68,7 @@ def judge(
         rows=in_order(with_calls),
         times=RecordTimes(groups.row, timing.extent.duration_ns, inside, timing.attributed_ns),
         clipped_calls=measured.cut_calls,
-        notices=match.warnings,
+        notices=(*match.warnings, *window.notices),
     )
 
 

@@ -8,7 +8,7 @@ from traceanalyzer.records.trace import Trace
 from traceanalyzer.trace.linking.assemble import trace_of
 from traceanalyzer.trace.linking.captured import at_capture
 from traceanalyzer.trace.linking.devices import devices_with_work, of_device
-from traceanalyzer.trace.linking.steps import select_window
+from traceanalyzer.trace.linking.window import select_window
 from traceanalyzer.trace.reading.files import trace_files
 from traceanalyzer.trace.reading.reader import read
 

@@ -1,0 +1,164 @@
+"""The window that is analyzed, and where its steps cut it: as the device saw them (ns)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from statistics import median
+
+import numpy as np
+
+from traceanalyzer.records import Notice
+from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.trace import Bools, Kernels, Step, Trace, Window
+from traceanalyzer.records.units import duration, percent
+from traceanalyzer.trace.linking.kinds import passes
+from traceanalyzer.trace.linking.steps import listed, within
+
+_RANGE = re.compile(r"\s*(\d{1,18})\s*(?:-\s*(\d{1,18})\s*)?", re.ASCII)
+_STUB = 0.1  # a last step shorter than this part of the median is what `profiler.step()` left open
+_LAUNCH = re.compile(r"launch|memcpy|memset", re.IGNORECASE)
+_UNLIKE = 0.1  # of the mean annotation, that window / steps may differ from it
+_NEVER = np.iinfo(np.int64).max
+
+
+def select_window(trace: Trace, device_index: int, steps: str = "complete") -> Window:
+    """The window of one device: `steps` is "complete", "all", "A-B" or "A" (numbers of ProfilerStep#N).
+
+    It starts at the first step's annotation, or where the last activity launched before it ends, if that is
+    later: a host that runs ahead is no idle device. It ends at the last step's annotation, or where the last
+    activity launched in the steps ends, if that is later. The steps cut it by the same rule, so that the wait
+    for data before a step's first kernel is the step's. On a CPU trace the annotations themselves.
+    "complete" leaves out a last stub; "all", and "complete" without steps, take the whole trace, from the
+    first start to the last end of activity, and then `Window.steps` is (). UsageError for steps that are not
+    there.
+    """
+    mine = trace.kernels.device == device_index
+    wish = steps.strip().lower()
+    if wish not in ("complete", "all"):
+        return _window(trace, mine, _in_range(trace, steps), asked=steps)
+    if wish == "all" or not trace.steps:
+        return _whole(trace, mine)
+    chosen, notices = _recorded(trace, mine, _complete(trace))
+    return _window(trace, mine, chosen, notices=notices)
+
+
+def _whole(trace: Trace, mine: Bools) -> Window:
+    start, end = trace.kernels.start_ns[mine], trace.kernels.end_ns[mine]
+    if not len(start):
+        return Window((0, 0), ())
+    return Window((int(start.min()), int(end.max())), ())
+
+
+def _window(
+    trace: Trace, mine: Bools, chosen: tuple[Step, ...], asked: str = "", notices: tuple[Notice, ...] = ()
+) -> Window:
+    if trace.on_cpu:
+        ends = max(step.end_ns for step in chosen)
+        return Window((*(step.start_ns for step in chosen), ends), chosen)
+    kernels = trace.kernels
+    launched = mine & within(kernels.launch_ns, chosen)
+    if launched.any():
+        last = max(max(step.end_ns for step in chosen), int(kernels.end_ns[launched].max()))
+        cuts = (*_starts(kernels, mine, chosen), last)
+        return Window(cuts, chosen, (*notices, *_unlike(cuts, chosen)))
+    if not asked:
+        return _whole(trace, mine)
+    raise UsageError(
+        f"{trace.path}: no GPU activity was launched in the steps asked for, --steps {asked}",
+        fix="give other steps, or --steps all for the whole trace",
+    )
+
+
+def _starts(kernels: Kernels, mine: Bools, steps: Sequence[Step]) -> list[int]:
+    """Where each step begins on the device: never before the one before it."""
+    launch_ns, start_ns, end_ns = kernels.launch_ns[mine], kernels.start_ns[mine], kernels.end_ns[mine]
+    known = launch_ns >= 0
+    order = np.argsort(launch_ns[known], kind="stable")
+    moments = launch_ns[known][order]
+    reach = np.maximum.accumulate(end_ns[known][order])
+    opens = start_ns[known][order]
+    alone = np.argsort(start_ns[~known], kind="stable")
+    alone_start = start_ns[~known][alone]
+    alone_reach = np.maximum.accumulate(end_ns[~known][alone])
+    starts: list[int] = []
+    for step in steps:
+        begin = starts[-1] if starts else step.start_ns
+        before, after = np.searchsorted(moments, (step.start_ns, step.end_ns + 1))
+        first = int(opens[before:after].min()) if after > before else -_NEVER
+        ahead = int(np.searchsorted(alone_start, first)) if after > before else 0
+        starts.append(
+            max(
+                begin,
+                step.start_ns,
+                int(reach[before - 1]) if before else step.start_ns,
+                int(alone_reach[ahead - 1]) if ahead else step.start_ns,
+            )
+        )
+    return starts
+
+
+def _unlike(cuts: Sequence[int], steps: Sequence[Step]) -> tuple[Notice, ...]:
+    """A notice where a step of the window is not as long as the steps' annotations are on average."""
+    device = (cuts[-1] - cuts[0]) / len(steps)
+    host = sum(step.end_ns - step.start_ns for step in steps) / len(steps)
+    if not host or abs(device / host - 1) <= _UNLIKE:
+        return ()
+    text = (
+        f"a step of the window takes {duration(round(device))} on average, its annotation on the host "
+        f"{duration(round(host))}: {percent(device / host)} of it"
+    )
+    return (Notice("window_unlike_steps", text),)
+
+
+def _recorded(
+    trace: Trace, mine: Bools, steps: tuple[Step, ...]
+) -> tuple[tuple[Step, ...], tuple[Notice, ...]]:
+    """Without first steps of which no activity was recorded: a session may drop what it is not ready for."""
+    if trace.on_cpu:
+        return steps, ()
+    kernels = trace.kernels
+    moments = np.where(kernels.launch_ns >= 0, kernels.launch_ns, kernels.start_ns)[mine]
+    there = [bool(within(moments, [step]).any()) for step in steps]
+    first = there.index(True) if any(there) else 0
+    if not first:
+        return steps, ()
+    text = f"no activity of the GPU was recorded in {listed(steps[:first])}: those steps are left out"
+    return steps[first:], (Notice("steps_not_recorded", text, first),)
+
+
+def _complete(trace: Trace) -> tuple[Step, ...]:
+    """All steps but a last stub: without launches though others have some, or under 10 % of their median.
+
+    All of them where the recording says that it is complete.
+    """
+    *others, last = trace.steps
+    recording = trace.recording
+    wanted = recording.active if recording is not None and recording.complete else None
+    if not others or len(trace.steps) == wanted:
+        return trace.steps
+    launches, kernels = trace.launches, trace.kernels
+    started = launches.start_ns[passes(trace.names, launches.name, _LAUNCH.search)]
+    moments = np.concatenate((started, kernels.launch_ns[kernels.launch_ns >= 0]))
+    idle = not trace.on_cpu and not within(moments, [last]).any() and within(moments, others).any()
+    typical = median(step.end_ns - step.start_ns for step in others)
+    short = last.end_ns - last.start_ns < _STUB * typical
+    return tuple(others) if idle or short else trace.steps
+
+
+def _in_range(trace: Trace, steps: str) -> tuple[Step, ...]:
+    match = _RANGE.fullmatch(steps)
+    if match is None:
+        raise UsageError(f"--steps {steps}: is not complete, all or A-B", fix="give for example --steps 3-5")
+    if not trace.steps:
+        raise UsageError(
+            f"{trace.path}: has no ProfilerStep annotations to select {steps} from",
+            fix="leave out --steps: the whole trace is then taken",
+        )
+    first, last = int(match[1]), int(match[2] or match[1])
+    there = {step.number for step in trace.steps}
+    if first > last or first not in there or last not in there:
+        raise UsageError(
+            f"{trace.path}: has no steps {steps}", fix=f"choose from its steps: {listed(trace.steps)}"
+        )
+    return tuple(step for step in trace.steps if first <= step.number <= last)
