@@ -26,6 +26,18 @@ def test_in_training_backward_reads_the_gate() -> None:
     assert match.bytes_saved == BYTES
 
 
+def test_a_gate_of_two_products_is_claimed_once() -> None:
+    graph = handed(scene(SILU, MM, MUL, MM, MUL), (0, 2), (0, 4))
+    (match,) = found_by(graph, "gated_activation")
+    assert [node.place for node in match.nodes] == [0, 2]
+
+
+def test_weights_that_are_quantized_are_not_joined() -> None:
+    quantized = op("_weight_int8pack_mm", (1, 4096), (4096, 4096), (4096,), dtypes=("bf16", "int8", "bf16"))
+    (match,) = found_by(scene(SILU, MM, MUL, quantized), "gated_activation")
+    assert match.action and "one matmul" not in match.action
+
+
 def test_neighbors_are_a_gate_too() -> None:
     assert claims(handed(scene(SILU, MUL), (0, 1)))["gated_activation"] == [("silu", "mul")]
 

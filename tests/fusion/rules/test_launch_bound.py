@@ -37,6 +37,34 @@ def test_what_graphs_do_not_help(graph: StepGraph) -> None:
     assert "launch_bound" not in claims(graph), f"{shares} of the window"
 
 
+@pytest.mark.parametrize("call, under, named", [
+    ("cudaStreamSynchronize", ("aten::item", "aten::_local_scalar_dense"), "1 aten::item"),
+    ("hipDeviceSynchronize", (), "1 hipDeviceSynchronize"),
+])  # fmt: skip
+def test_no_graph_captures_a_wait_inside_the_step(call: str, under: tuple[str, ...], named: str) -> None:
+    graph = launched(MANY, steps=3, waiting=call, under=under)
+    (match,) = found_by(graph, "launch_bound")
+    assert match.tier == "T3" and match.saved is not None and match.saved.low == 0 < match.saved.mid
+    assert f"the host waits inside the step, which no graph can capture: {named}" in match.evidence
+    assert match.action.startswith("First keep results on the device")
+
+
+def test_a_wait_outside_of_the_steps_is_in_nobodys_way() -> None:
+    graph = launched(MANY, steps=3, waiting="cudaDeviceSynchronize", between_steps=True)
+    assert [match.tier for match in found_by(graph, "launch_bound")] == ["T0"]
+
+
+@pytest.mark.parametrize("sizes, tier", [
+    ((8, 9, 10), "T3"), ((8, 9), "T3"),
+    ((8, 8, 8), "T0"), ((8, 8, 9), "T0"),  # one odd step in three: the others are captured
+    ((8,), "T0"),
+])  # fmt: skip
+def test_a_graph_holds_for_one_set_of_shapes(sizes: tuple[int, ...], tier: str) -> None:
+    (match,) = found_by(launched(MANY, steps=len(sizes), sizes=sizes), "launch_bound")
+    assert match.tier == tier
+    assert ("shapes change from step to step" in match.evidence) is (tier == "T3")
+
+
 def test_long_gaps_count_neither_as_launches_nor_as_time_to_save() -> None:
     graph = launched([*MANY, 400_000_000])
     (match,) = found_by(graph, "launch_bound")

@@ -25,6 +25,14 @@ def test_weights_are_read_in_half_the_time() -> None:
     assert "of busy time" in match.evidence and "e+0" not in match.evidence
 
 
+def test_an_eager_model_is_to_be_compiled_as_well() -> None:
+    (eager,) = found_by(scene(decoding(), decoding()), "quantized_weights")
+    assert "compile the model" in eager.action and "torch.compile" in eager.snippet
+    generated = op("triton_poi_fused_add_0", (1, 8192), dtypes="bf16", triton=True, ns=1_000)
+    (compiled,) = found_by(scene(decoding(), decoding(), generated), "quantized_weights")
+    assert not compiled.action and not compiled.snippet, "the rule's own, which compiles nothing"
+
+
 def test_training_keeps_its_weights() -> None:
     items = [forward(decoding(), 1), decoding(), backward("MmBackward0", decoding(), sequence=1)]
     assert "quantized_weights" not in claims(scene(*items))

@@ -93,6 +93,52 @@ def test_what_no_fast_kernel_takes_is_left(items: Sequence[Item]) -> None:
     assert "unfused_attention" not in claims(scene(*items))
 
 
+def small(heads: int, tokens: int) -> list[Item]:
+    scores = (heads, tokens, tokens)
+    return [
+        op("bmm", (heads, tokens, 32), (heads, 32, tokens), dtypes="bf16"),
+        op("_softmax", scores, (), (), dtypes="bf16"),
+        op("bmm", scores, (heads, tokens, 32), dtypes="bf16"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("heads, tokens, seen", [
+    (512, 64, False), (512, 128, False),
+    (512, 136, True),   # more tokens
+    (8192, 64, True),   # 64 MB of scores, of which an L2 of 50 MB holds a part
+])  # fmt: skip
+def test_few_tokens_whose_scores_a_cache_holds_have_little_to_save(
+    heads: int, tokens: int, seen: bool
+) -> None:
+    assert ("unfused_attention" in claims(scene(*small(heads, tokens)))) is seen
+    called = inside("scaled_dot_product_attention", *small(heads, tokens))
+    assert ("attention_fallback" in claims(scene(called))) is seen
+
+
+def test_on_a_cpu_few_tokens_count_as_well() -> None:
+    assert "unfused_attention" in claims(scene(*small(512, 64), on_cpu=True))
+
+
+def test_fp32_runs_on_the_memory_efficient_kernel() -> None:
+    graph = scene(*attention(dtype="fp32"))
+    (match,) = found_by(graph, "unfused_attention")
+    assert match.after is not None
+    flops = 2 * 2 * HEADS * TOKENS * TOKENS * CHANNELS
+    assert match.after.matrix == (("fp32", flops),), "at the peak of fp32, not of TF32"
+
+
+def test_of_two_softmaxes_with_a_matmul_between_them_the_first_has_it() -> None:
+    few, inner = (HEADS, TOKENS, 200), (HEADS, TOKENS, 240)
+    items = [
+        op("bmm", q(), (HEADS, CHANNELS, 200), dtypes="bf16"), op("_softmax", few, (), (), dtypes="bf16"),
+        op("bmm", few, (HEADS, 200, 240), dtypes="bf16"), op("_softmax", inner, (), (), dtypes="bf16"),
+        op("bmm", inner, (HEADS, 240, CHANNELS), dtypes="bf16"),
+    ]  # fmt: skip
+    assert len(found_by(scene(*items[2:]), "unfused_attention")) == 1, "the second alone is one too"
+    matches = found_by(scene(*items), "unfused_attention")
+    assert [[node.place for node in match.nodes] for match in matches] == [[0, 1, 2]]
+
+
 def test_weights_that_are_used_elsewhere_have_to_be_written() -> None:
     graph = scene(*attention(), op("mean", S, dtypes="bf16"))
     assert len(found_by(graph, "unfused_attention")) == 1

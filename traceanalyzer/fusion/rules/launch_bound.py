@@ -5,16 +5,24 @@ kernels; a larger batch.
 
 Saves: the gaps between kernels. Faster kernels would only make them longer.
 
-When not: most kernels are launched by CUDA graphs already; shapes change from step to step, or the step
-reads results on the host. A gap of over 1 ms is not counted: the host did something else than launching. The
-profiler itself slows the host, so that a run without it has shorter gaps.
+When not: the profiler itself slows the host, so that a run without it has shorter gaps. A graph cannot be
+captured over a wait for the device, and holds for one set of shapes: where the trace shows that the host
+waits inside the step, or that shapes change from step to step, that is to be changed first, and nothing is
+proved.
+
+Left out: steps whose kernels CUDA graphs launch already; gaps of over 1 ms, in which the host did something
+else than launching; traces without steps that show a start-up.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
+import numpy as np
+
 from traceanalyzer.fusion.rules.base import Match, Rule, idle_per_step, wait_evidence
+from traceanalyzer.fusion.rules.synchronisation import waits
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 from traceanalyzer.records import Band
 from traceanalyzer.records.trace import UNLINKED, RecordKind
@@ -29,17 +37,48 @@ _BY_GRAPHS = 0.5  # of the kernels, from which on the step runs as graphs
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where launch gaps are a large part of the window."""
-    if not graph.on_gpu or _hardly_works(graph) or _replayed(graph):
+    if not graph.on_gpu or _hardly_works(graph) or is_replayed(graph):
         return
     waited, _ = idle_per_step(graph, "launch_gap")
     launching = min(waited, _in_short_gaps_ns(graph) / graph.step_count)
     share = launching / max(1.0, graph.step_ns - (waited - launching))
     if share < _SHARE:
         return
-    evidence = wait_evidence(launching, share)
+    obstacles = _obstacles(graph)
+    evidence = "; ".join([wait_evidence(launching, share), *obstacles])
     if launching < waited:
         evidence += f" without gaps of over {duration(_LONGEST_GAP_NS)}, which launches do not explain"
-    yield Match((), "T0", saved=_saved(graph, launching), evidence=evidence, where="the whole step")
+    saved = _saved(graph, launching)
+    if not obstacles:
+        yield Match((), "T0", saved=saved, evidence=evidence, where="the whole step")
+        return
+    uncertain = Band(0.0, saved.mid, saved.high) if saved is not None else None
+    yield Match((), "T3", saved=uncertain, evidence=evidence, where="the whole step", action=_FIRST)
+
+
+def _obstacles(graph: StepGraph) -> list[str]:
+    """What keeps the step as it is from being captured."""
+    obstacles = []
+    callers = waits(graph)
+    if callers:
+        obstacles.append(f"the host waits inside the step, which no graph can capture: {callers}")
+    if _shapes_change(graph):
+        obstacles.append("shapes change from step to step")
+    return obstacles
+
+
+def _shapes_change(graph: StepGraph) -> bool:
+    """Whether no more than half of the window's steps call operators with the same dims."""
+    ops, shapes = graph.trace.ops, [call.shapes for call in graph.trace.calls]
+    if not shapes or len(graph.judged.window.steps) < 2:
+        return False
+    first = {dims: row for row, dims in enumerate(shapes)}
+    number = np.array([first[dims] for dims in shapes], np.int64)  # of a call's dims
+    alike: Counter[bytes] = Counter()
+    for step in graph.judged.window.steps:
+        inside = (ops.start_ns >= step.start_ns) & (ops.start_ns < step.end_ns) & (ops.call >= 0)
+        alike[np.unique(number[ops.call[inside]]).tobytes()] += 1
+    return 2 * max(alike.values()) <= alike.total()
 
 
 def _saved(graph: StepGraph, ns: float) -> Band | None:
@@ -57,7 +96,7 @@ def _hardly_works(graph: StepGraph) -> bool:
     return not graph.has_steps and graph.busy_ns < _LEAST_BUSY * graph.window_ns
 
 
-def _replayed(graph: StepGraph) -> bool:
+def is_replayed(graph: StepGraph) -> bool:
     """Whether graphs launch most of the kernels."""
     kernels = graph.trace.kernels
     counted = graph.judged.times.inside & (kernels.kind == RecordKind.KERNEL)
@@ -72,6 +111,11 @@ def _in_short_gaps_ns(graph: StepGraph) -> int:
     length = end - start
     return int(length[length <= _LONGEST_GAP_NS].sum())
 
+
+_FIRST = (
+    "First keep results on the device and shapes equal from step to step; then capture the step in a graph: "
+    'compile with mode="reduce-overhead". Or use a larger batch.'
+)
 
 RULE = Rule(
     "launch_bound", __doc__ or "", find,
