@@ -42,15 +42,15 @@ def test_what_graphs_do_not_help(graph: StepGraph) -> None:
     ("hipDeviceSynchronize", (), "1 hipDeviceSynchronize"),
 ])  # fmt: skip
 def test_no_graph_captures_a_wait_inside_the_step(call: str, under: tuple[str, ...], named: str) -> None:
-    graph = launched(MANY, steps=3, waiting=call, under=under)
+    graph = launched(MANY, steps=3, waiting=call, under=under, behind=50)
     (match,) = found_by(graph, "launch_bound")
     assert match.tier == "T3" and match.saved is not None and match.saved.low == 0 < match.saved.mid
     assert f"the host waits inside the step, which no graph can capture: {named}" in match.evidence
     assert match.action.startswith("First keep results on the device")
 
 
-def test_a_wait_outside_of_the_steps_is_in_nobodys_way() -> None:
-    graph = launched(MANY, steps=3, waiting="cudaDeviceSynchronize", between_steps=True)
+def test_a_wait_behind_all_that_is_launched_hinders_no_graph() -> None:
+    graph = launched(MANY, steps=3, waiting="cudaDeviceSynchronize", behind=len(MANY) - 1)
     assert [match.tier for match in found_by(graph, "launch_bound")] == ["T0"]
 
 

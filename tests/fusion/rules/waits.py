@@ -18,17 +18,17 @@ BUSY, CALL = 5_000, 2_000  # ns of a kernel and of the call that launches it
 
 def launched(
     gaps: Sequence[int], steps: int = 1, launch: str = "cudaLaunchKernel", recording: Recording | None = None,
-    waiting: str = "", under: Sequence[str] = (), between_steps: bool = False, sizes: Sequence[int] = (),
+    waiting: str = "", under: Sequence[str] = (), behind: int = 0, sizes: Sequence[int] = (),
 ) -> StepGraph:  # fmt: skip
     """Kernels of BUSY ns; each is launched within the gap before it, CALL ns before the gap ends.
 
-    `waiting`: a call behind the last kernel of each step, under operators, inside the step or after it.
+    `waiting`: a call of each step under operators, which follows its kernel of the number `behind`.
     `sizes`: of the tensors of each step.
     """
     rows, now, number = Rows(), 10_000, 0
     for step in range(max(1, steps)):
         begin = now
-        for gap in gaps:
+        for place, gap in enumerate(gaps):
             number += 1
             now += gap
             dims = ((sizes[step],),) if sizes else ()
@@ -36,15 +36,14 @@ def launched(
             rows.launch(number, now - CALL, name=launch, end=now)
             rows.kernel("kernel", now, now + BUSY, number)
             now += BUSY
-        end = now
-        if waiting:
-            for depth, name in enumerate(under):
-                rows.op(name, now + depth, now + 100 - depth)
-            number += 1
-            rows.launch(number, now + 10, name=waiting, end=now + 90)
-            now += 200
+            if waiting and place == behind:
+                for depth, name in enumerate(under):
+                    rows.op(name, now + depth, now + 100 - depth)
+                number += 1
+                rows.launch(number, now + 10, name=waiting, end=now + 90)
+                now += 200
         if steps:
-            rows.annotation(f"ProfilerStep#{step}", begin, end if between_steps else now)
+            rows.annotation(f"ProfilerStep#{step}", begin, now)
     return judged(replace(rows.trace(), recording=recording))
 
 

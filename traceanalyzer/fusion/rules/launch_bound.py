@@ -7,8 +7,8 @@ Saves: the gaps between kernels. Faster kernels would only make them longer.
 
 When not: the profiler itself slows the host, so that a run without it has shorter gaps. A graph cannot be
 captured over a wait for the device, and holds for one set of shapes: where the trace shows that the host
-waits inside the step, or that shapes change from step to step, that is to be changed first, and nothing is
-proved.
+waits between the first and the last launch of a step, or that shapes change from step to step, that is to be
+changed first, and nothing is proved.
 
 Left out: steps whose kernels CUDA graphs launch already; gaps of over 1 ms, in which the host did something
 else than launching; traces without steps that show a start-up.
@@ -59,12 +59,21 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
 def _obstacles(graph: StepGraph) -> list[str]:
     """What keeps the step as it is from being captured."""
     obstacles = []
-    callers = waits(graph)
+    callers = waits(graph, *_launching(graph))
     if callers:
         obstacles.append(f"the host waits inside the step, which no graph can capture: {callers}")
     if _shapes_change(graph):
         obstacles.append("shapes change from step to step")
     return obstacles
+
+
+def _launching(graph: StepGraph) -> tuple[int, int]:
+    """When the step launches its first and its last kernel: a wait before or behind both hinders no graph."""
+    kernels, step = graph.trace.kernels, graph.step
+    own = kernels.launch[(kernels.kind == RecordKind.KERNEL) & (kernels.launch >= 0)]
+    starts = graph.trace.launches.start_ns[own]
+    starts = starts[(starts >= step.start_ns) & (starts < step.end_ns)]
+    return (int(starts.min()), int(starts.max())) if len(starts) else (0, 0)
 
 
 def _shapes_change(graph: StepGraph) -> bool:

@@ -34,22 +34,22 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     if not graph.on_gpu or share < _SHARE:
         return
     evidence = wait_evidence(ns, share)
-    callers = waits(graph)
+    callers = waits(graph, graph.step.start_ns, graph.step.end_ns)
     if callers:
         evidence += f"; per step: {callers}"
     yield Match((), "T3", saved=Band(0.0, ns, ns), evidence=evidence, where="the whole step")
 
 
-def waits(graph: StepGraph) -> str:
-    """The most frequent waits of the step, such as `3 aten::item, 1 aten::nonzero`; "" where it has none."""
-    return ", ".join(f"{count} {name}" for name, count in _callers(graph).most_common(_NAMED))
+def waits(graph: StepGraph, start_ns: int, end_ns: int) -> str:
+    """The most frequent waits that begin in this time, such as `3 aten::item, 1 aten::nonzero`; or ""."""
+    callers = _callers(graph, start_ns, end_ns).most_common(_NAMED)
+    return ", ".join(f"{count} {name}" for name, count in callers)
 
 
-def _callers(graph: StepGraph) -> Counter[str]:
-    """Outermost operators of the step that wait for the device; the call itself where no operator does."""
-    trace, step = graph.trace, graph.step
-    launches = trace.launches
-    inside = (launches.start_ns >= step.start_ns) & (launches.start_ns < step.end_ns)
+def _callers(graph: StepGraph, start_ns: int, end_ns: int) -> Counter[str]:
+    """Outermost operators that wait for the device; the call itself where no operator does."""
+    trace, launches = graph.trace, graph.trace.launches
+    inside = (launches.start_ns >= start_ns) & (launches.start_ns < end_ns)
     callers: Counter[str] = Counter()
     for row in np.flatnonzero(inside).tolist():
         name = trace.names[launches.name[row]]
