@@ -44,6 +44,7 @@ def test_the_gradient_is_named_without_a_time_and_not_claimed() -> None:
     assert "50,000 rows, of which a step touches 256 at most" in match.evidence
 
 
+@pytest.mark.left_out
 @pytest.mark.parametrize("items", [
     step(gradient(rows="1000")),
     step(gradient(rows="²")),
@@ -56,6 +57,7 @@ def test_where_nothing_is_to_be_saved(items: list[Item]) -> None:
     assert "embedding_backward" not in claims(scene(*items))
 
 
+@pytest.mark.left_out
 @pytest.mark.parametrize("name", ["AdamW", "NAdam", "FusedAdam", "DeepSpeedCPUAdam"])
 def test_optimizers_that_take_no_sparse_gradients(name: str) -> None:
     assert not trained_by(optimizer(name))
@@ -66,6 +68,7 @@ def test_optimizers_that_take_sparse_gradients(name: str) -> None:
     assert [match.tier for match in trained_by(optimizer(name))] == ["T0"]
 
 
+@pytest.mark.left_out
 @pytest.mark.parametrize("optimizers", [
     (), (optimizer("SGD"), optimizer("AdamW")), (optimizer("SGD", "_fused_sgd_"),), (optimizer("Adam"),),
 ], ids=["unknown", "one of two", "fused", "Adam"])  # fmt: skip
@@ -78,12 +81,14 @@ def test_where_the_optimizer_has_to_change_or_is_unknown_nothing_is_proved(
     assert ("an optimizer of its own" in match.action) is by_adam
 
 
+@pytest.mark.left_out
 @pytest.mark.parametrize("norm", ["_foreach_norm", "linalg_vector_norm", "norm"])
 def test_gradients_whose_norms_are_taken_stay_dense(norm: str) -> None:
     measured = op(norm, (ROWS, WIDTH))
     assert not trained_by(measured, optimizer("SGD"))
 
 
+@pytest.mark.left_out
 def test_a_table_that_the_output_layer_shares_is_touched_in_full() -> None:
     table, other = (-1, (1, 0, 4 * ROWS * WIDTH)), (-2, (2, 0, 4 * ROWS * WIDTH))
     graph = scene(*step(gradient()))

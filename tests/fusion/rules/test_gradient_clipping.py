@@ -25,6 +25,7 @@ def test_norms_that_scale_are_clipping() -> None:
     assert "16 norms per step" in match.evidence
 
 
+@pytest.mark.left_out
 @pytest.mark.parametrize("items", [
     (*PASS, *norms(15), *[SCALED] * 15, STEP),                                       # few
     (*PASS, *norms(16), STEP),                                                       # for a log
@@ -38,6 +39,7 @@ def test_what_clips_nothing_or_is_a_list_already(items: tuple[Item, ...]) -> Non
     assert "gradient_clipping" not in claims(scene(*items))
 
 
+@pytest.mark.left_out
 def test_on_a_cpu_nothing_is_launched() -> None:
     items = (*PASS, *norms(16), *[SCALED] * 16, STEP)
     assert "gradient_clipping" not in claims(scene(*items, on_cpu=True))

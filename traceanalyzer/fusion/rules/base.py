@@ -51,7 +51,11 @@ Find = Callable[[StepGraph, Free], Iterator[Match]]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`doc` has four paragraphs: Seen, Instead, Saves, When not."""
+    """`doc` has five paragraphs: Seen, Instead, Saves, When not, Left out.
+
+    When not: what no trace shows, so that a reader has to judge. Left out: what a trace shows, so that `find`
+    takes care of it: the advice is taken already, or cannot help.
+    """
 
     name: str
     doc: str

@@ -5,8 +5,10 @@ Instead: fold it into the convolution's weight and bias, once (`torch.nn.utils.f
 
 Saves: the normalization altogether: a read and a write of the activation.
 
-When not: in training, where its statistics are those of the batch; where another operator stands in
-between, or reads the convolution's result too.
+When not: the same modules are trained again later.
+
+Left out: steps in which anything is trained, and normalizations by the statistics of the batch; one with
+another operator between it and the convolution; a convolution whose result is read elsewhere too.
 """
 
 from __future__ import annotations

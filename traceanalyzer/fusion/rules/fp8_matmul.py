@@ -4,8 +4,10 @@ Instead: FP8 matmuls, by torchao, TransformerEngine or `torch._scaled_mm`.
 
 Saves: at most half of their time, less the casts and the search for scales. No time is predicted.
 
-When not: training that does not converge in FP8; dims that 16 does not divide; matmuls so small that the
-casts take as long as is saved; a model whose matmuls are FP8 already, where the rest was left out on purpose.
+When not: training that does not converge in FP8.
+
+Left out: devices without FP8; dims that 16 does not divide; matmuls so small that the casts take as long as
+is saved, or limited by memory; a model whose matmuls are FP8 already, where the rest was left out on purpose.
 """
 
 from __future__ import annotations

@@ -5,8 +5,10 @@ Instead: keep what is expensive to compute and compute again only what is cheap
 
 Saves: at most the time of what is computed again. It costs the memory of what is then kept.
 
-When not: memory is short, and the batch size that checkpointing makes possible is worth more; a selective
-policy keeps what is expensive already, so that no matmul, convolution or attention runs again.
+When not: memory is short, and the batch size that checkpointing makes possible is worth more.
+
+Left out: a selective policy that keeps what is expensive already, so that no matmul, convolution or attention
+runs again; of what runs again that which another suggestion speeds up.
 """
 
 from __future__ import annotations

@@ -6,9 +6,11 @@ Instead: `torch.nn.functional.rms_norm` or `torch.nn.RMSNorm` (one kernel on CUD
 
 Saves: all but one read and one write of the activation; backward as much again, which is not counted here.
 
-When not: `rms_norm` is called already, and an older PyTorch or a CPU runs it as several operators: compile
-the module there. The mean is not over the last dimension. Where the weight is multiplied, before or after
-the cast, decides the last bits of the result.
+When not: the last bits of the result must stay: where the weight is multiplied, before or after the cast,
+decides them.
+
+Left out: `rms_norm` that is called already, where an older PyTorch or a CPU runs it as several operators; a
+mean that is not over the last dimension; layer normalizations, and scales of an optimizer.
 """
 
 from __future__ import annotations

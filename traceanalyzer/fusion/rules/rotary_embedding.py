@@ -5,8 +5,10 @@ Instead: `torch.compile` for the function that rotates, or Liger's or Apex's rot
 
 Saves: eight of ten passes over queries and keys.
 
-When not: the angles themselves are computed anew in every layer: then compute them once before. Rotations
-written with complex numbers are not looked for: the compiler generates no code for those.
+When not: the angles themselves are computed anew in every layer: then compute them once before.
+
+Left out: rotations with complex numbers, for which the compiler generates no code; operators of libraries;
+negations of anything but one half.
 """
 
 from __future__ import annotations

@@ -5,8 +5,11 @@ reach, `torch.backends.cudnn.allow_tf32 = True`, its default; for both half prec
 
 Saves: most of their time: the matrix engine's TF32 peak is several times the vector peak.
 
-When not: more than TF32's 10 bits of mantissa are needed, as in solvers and some losses; TF32 is allowed
-already, and the library chose otherwise; depthwise and grouped convolutions, which use no matrix engine.
+When not: more than TF32's 10 bits of mantissa are needed, as in solvers and some losses.
+
+Left out: TF32 that is allowed already, by the recording, by a matmul that ran in it or by an argument of the
+convolution; depthwise and grouped convolutions, which use no matrix engine; matmuls that memory limits; other
+types; devices without TF32.
 """
 
 from __future__ import annotations
