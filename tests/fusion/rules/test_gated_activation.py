@@ -6,6 +6,8 @@ import pytest
 
 from tests.fusion.scenes import Item, backward, claims, forward, found_by, handed, op, scene
 from traceanalyzer.fusion.evidence.dataflow import Tensor
+from traceanalyzer.fusion.rules.gated_activation import find
+from traceanalyzer.fusion.step_graph import Free
 
 X = (2048, 4096)
 BYTES = 4 * 2048 * 4096
@@ -28,7 +30,7 @@ def test_in_training_backward_reads_the_gate() -> None:
 
 def test_a_gate_of_two_products_is_claimed_once() -> None:
     graph = handed(scene(SILU, MM, MUL, MM, MUL), (0, 2), (0, 4))
-    (match,) = found_by(graph, "gated_activation")
+    (match,) = find(graph, Free())
     assert [node.place for node in match.nodes] == [0, 2]
 
 

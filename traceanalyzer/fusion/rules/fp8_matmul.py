@@ -43,8 +43,8 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
         if _aligned(node, trained) and _worth_casting(graph, node, trained)
     ]  # fmt: skip
     if large and share_of_busy(graph, time_ns(large)) >= _SHARE:
-        told = f"compute-bound matmuls in half precision take {time_and_share(graph, large)}"
-        yield Match(tuple(large), "T0", evidence=told, where="the whole model", claims=False)
+        evidence = f"compute-bound matmuls in half precision take {time_and_share(graph, large)}"
+        yield Match(tuple(large), "T0", evidence=evidence, where="the whole model", claims=False)
 
 
 def _aligned(node: Node, trained: bool) -> bool:

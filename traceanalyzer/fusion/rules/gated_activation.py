@@ -6,8 +6,8 @@ Instead: `torch.compile`, or Liger's SwiGLU; and one matmul for gate and input t
 Saves: forward two of five passes over the wide activation, backward four of nine. Beside the matmuls this is
 one or two percent of the layer: it saves memory more than time.
 
-When not: one matmul for both is none where their weights are distributed over several devices; gate and
-product are compiled all the same.
+When not: gate and input keep layers of their own, as a checkpoint or an adapter may ask for: then only the
+activation and the multiplication become one kernel.
 
 Left out: an activation that is multiplied by its own input, or by a number or a vector; a sigmoid next to a
 multiplication where it is unknown which tensors are multiplied; gates that are one kernel already. One

@@ -16,6 +16,7 @@ else than launching; traces without steps that show a start-up.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 
@@ -32,6 +33,8 @@ from traceanalyzer.roofline.idle import gaps
 _SHARE = 0.3  # of the window without long gaps
 _LEAST_BUSY = 0.05
 _LONGEST_GAP_NS = 1_000_000  # the host launches dozens of kernels in this time, also under the profiler
+_CAPTURE = 'capture the step in a graph: compile with mode="reduce-overhead", or use a larger batch.'
+_COUNTS = re.compile(r"\b\d+ ")
 _BY_GRAPHS = 0.5  # of the kernels, from which on the step runs as graphs
 
 
@@ -44,27 +47,27 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     share = launching / max(1.0, graph.step_ns - (waited - launching))
     if share < _SHARE:
         return
-    obstacles = _obstacles(graph)
-    evidence = "; ".join([wait_evidence(launching, share), *obstacles])
+    evidence = wait_evidence(launching, share)
     if launching < waited:
         evidence += f" without gaps of over {duration(_LONGEST_GAP_NS)}, which launches do not explain"
-    saved = _saved(graph, launching)
-    if not obstacles:
-        yield Match((), "T0", saved=saved, evidence=evidence, where="the whole step")
-        return
-    uncertain = Band(0.0, saved.mid, saved.high) if saved is not None else None
-    yield Match((), "T3", saved=uncertain, evidence=evidence, where="the whole step", action=_FIRST)
+    yield _match(graph, _saved(graph, launching), evidence)
 
 
-def _obstacles(graph: StepGraph) -> list[str]:
-    """What keeps the step as it is from being captured."""
-    obstacles = []
+def _match(graph: StepGraph, saved: Band | None, evidence: str) -> Match:
+    """Nothing is proved of a step that cannot be captured as it is; what keeps it from that comes first."""
+    first = []
     callers = waits(graph, *_launching(graph))
     if callers:
-        obstacles.append(f"the host waits inside the step, which no graph can capture: {callers}")
+        evidence += f"; the host waits inside the step, which no graph can capture: {callers}"
+        first.append(f"keep results on the device, without {_COUNTS.sub('', callers)}")
     if _shapes_change(graph):
-        obstacles.append("shapes change from step to step")
-    return obstacles
+        evidence += "; shapes change from step to step"
+        first.append("give every step the same shapes")
+    if not first:
+        return Match((), "T0", saved=saved, evidence=evidence, where="the whole step")
+    uncertain = Band(0.0, saved.mid, saved.high) if saved is not None else None
+    action = f"First {' and '.join(first)}; then {_CAPTURE}"
+    return Match((), "T3", saved=uncertain, evidence=evidence, where="the whole step", action=action)
 
 
 def _launching(graph: StepGraph) -> tuple[int, int]:
@@ -121,15 +124,10 @@ def _in_short_gaps_ns(graph: StepGraph) -> int:
     return int(length[length <= _LONGEST_GAP_NS].sum())
 
 
-_FIRST = (
-    "First keep results on the device and shapes equal from step to step; then capture the step in a graph: "
-    'compile with mode="reduce-overhead". Or use a larger batch.'
-)
-
 RULE = Rule(
     "launch_bound", __doc__ or "", find,
     title="The device waits for the host to launch kernels",
-    action="Capture the step in a graph: compile with mode=\"reduce-overhead\", or use a larger batch.",
+    action=f"{_CAPTURE[0].upper()}{_CAPTURE[1:]}",
     snippet="model = torch.compile(model, mode=\"reduce-overhead\")",
     caveats=("shapes must not change, and nothing in the step may wait for results on the host",
              "the profiler slows the host: without it the gaps are shorter"),

@@ -7,7 +7,7 @@ Saves: reading the input again for every matmul but one, a launch each, and more
 the device better than several small ones. How much of that there is to save no roof tells: no time is
 predicted.
 
-When not: the weights are distributed over several devices.
+When not: the weights are distributed over several devices in a way that side by side they no longer are.
 
 Left out: matmuls that come near their roof, for they fill the device; inputs that are not proved to be one
 tensor; weights of other types, or of which some are quantized; weights of which only some are trained.

@@ -32,19 +32,21 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     if not expensive or graph.undisturbed_ns(again) < _SHARE * graph.step_ns:
         return
     kept = sum(node.cost.write_bytes for node in again if node.cost)
-    told = f"{len(again)} operators of the forward pass run again in the backward pass, "
-    told += f"{duration(graph.undisturbed_ns(again))} per step, {duration(graph.undisturbed_ns(expensive))} "
-    told += "of it matmuls, convolutions and attention; to keep all that they make would take up to "
-    told += f"{si(kept, 'B')} of memory"
+    evidence = f"{len(again)} operators of the forward pass run again in the backward pass, "
+    evidence += (
+        f"{duration(graph.undisturbed_ns(again))} per step, {duration(graph.undisturbed_ns(expensive))} "
+    )
+    evidence += "of it matmuls, convolutions and attention; to keep all that they make would take up to "
+    evidence += f"{si(kept, 'B')} of memory"
     left = [node for node in again if free(node)]
     if not left:
         return
     time = graph.undisturbed_ns(left)
     if len(left) < len(again):
-        told += f"; the saving counts {duration(time)} of it, which no other suggestion speeds up"
+        evidence += f"; the saving counts {duration(time)} of it, which no other suggestion speeds up"
     low = max(graph.undisturbed_ns([node for node in left if _expensive(node)]), time / WIDEST)
     saved = Band(low, (low + time) / 2, time)
-    yield Match(tuple(left), "T0", evidence=told, where="checkpointed modules", saved=saved)
+    yield Match(tuple(left), "T0", evidence=evidence, where="checkpointed modules", saved=saved)
 
 
 def _expensive(node: Node) -> bool:

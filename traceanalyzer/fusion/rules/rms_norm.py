@@ -46,7 +46,7 @@ def _normalizes(nodes: Sequence[Node]) -> bool:
     """Whether the rows of a tensor are squared, averaged, and multiplied by what comes of it."""
     square = next(node for node in nodes if node.name in ("pow", "mul", "square"))
     mean = next(node for node in nodes if node.name in ("mean", "sum"))
-    root = max(place for place, node in enumerate(nodes) if node.name in _ROOTS)
+    root = max(index for index, node in enumerate(nodes) if node.name in _ROOTS)
     of_a_row = next(node for node in nodes if node.name == "add")
     return nodes[root + 1].elements == square.elements > of_a_row.elements and _over_rows(mean)
 

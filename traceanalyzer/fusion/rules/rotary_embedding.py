@@ -45,9 +45,8 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
 
 def _halves(nodes: Sequence[Node]) -> bool:
     """Whether each negation is of half of what is concatenated and multiplied behind it."""
-    pairs = zip(nodes, nodes[1:], nodes[2:], strict=False)
-    found = [(neg, mul) for neg, _, mul in pairs if neg.name == "neg"]
-    return all(2 * neg.elements == mul.elements for neg, mul in found)
+    triples = zip(nodes, nodes[1:], nodes[2:], strict=False)
+    return all(2 * first.elements == third.elements for first, _, third in triples if first.name == "neg")
 
 
 RULE = Rule(

@@ -69,11 +69,11 @@ def _match(graph: StepGraph, nodes: Sequence[Node], kind: str, action: str, snip
     if len(known) < len(bands):
         return
     largest = max(nodes, key=lambda node: node.time_ns)
-    told = f"{len(nodes)} {kind} per step in fp32 on the vector engine, {duration(time_ns(nodes))}; the "
+    evidence = f"{len(nodes)} {kind} per step in fp32 on the vector engine, {duration(time_ns(nodes))}; the "
     shapes = " × ".join(str(list(dims)) for _, dims, _, _ in largest.call.tensors())
-    told += f"largest: {largest.call.name} {shapes}"
+    evidence += f"largest: {largest.call.name} {shapes}"
     yield Match(
-        tuple(nodes), "T0", saved=added(known), evidence=told, where=f"the {kind}", action=action,
+        tuple(nodes), "T0", saved=added(known), evidence=evidence, where=f"the {kind}", action=action,
         snippet=snippet,
     )  # fmt: skip
 
