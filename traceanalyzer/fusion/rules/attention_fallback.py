@@ -9,9 +9,9 @@ Saves: every pass over the scores, tokens by tokens for each head; backward too,
 When not: attention is differentiated twice, which the fast kernels do not support.
 `torch.nn.attention.sdpa_kernel` with the kernels that are wanted says why they do not apply.
 
-Left out: calls that a fast kernel runs; what none takes, which is fp64 and more than 256 channels a head on a
-GPU, and dropout on a CPU; up to 128 tokens whose scores a GPU's cache holds, for then there is little to
-save.
+Left out: calls that a fast kernel runs; fp64 on a GPU and dropout on a CPU, which no fast kernel takes, and
+more than 256 channels a head on a GPU, which the flash kernel does not take; up to 128 tokens whose scores a
+GPU's cache holds, for then there is little to save.
 """
 
 from __future__ import annotations

@@ -5,13 +5,12 @@ kernels; a larger batch.
 
 Saves: the gaps between kernels. Faster kernels would only make them longer.
 
-When not: the profiler itself slows the host, so that a run without it has shorter gaps. A graph cannot be
-captured over a wait for the device, and holds for one set of shapes: where the trace shows that the host
-waits between the first and the last launch of a step, or that shapes change from step to step, that is to be
-changed first, and nothing is proved.
+When not: the profiler itself slows the host, so that a run without it has shorter gaps.
 
 Left out: steps whose kernels CUDA graphs launch already; gaps of over 1 ms, in which the host did something
-else than launching; traces without steps that show a start-up.
+else than launching; traces without steps that show a start-up. A graph cannot be captured over a wait for the
+device, and holds for one set of shapes: where the host waits between the first and the last launch of a step,
+or shapes change from step to step, the action begins with that, and nothing is proved.
 """
 
 from __future__ import annotations

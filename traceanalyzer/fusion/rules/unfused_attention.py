@@ -9,10 +9,10 @@ Saves: every pass over the scores, tokens by tokens for each head; backward too,
 When not: the attention weights are changed in a way the function has no argument for: FlexAttention takes
 such changes. Results must not change in their last bits.
 
-Left out: attention of the library itself; weights that a later operator is known to read; what no fast
-kernel takes, which is fp64 and more than 256 channels a head on a GPU, and dropout on a CPU; up to 128 tokens
-whose scores a GPU's cache holds, for then there is little to save; a backward pass whose forward pass is
-unknown.
+Left out: attention of the library itself; weights that a later operator is known to read; fp64 on a GPU and
+dropout on a CPU, which no fast kernel takes, and more than 256 channels a head on a GPU, which the flash
+kernel does not take; up to 128 tokens whose scores a GPU's cache holds, for then there is little to save; a
+backward pass whose forward pass is unknown.
 """
 
 from __future__ import annotations
@@ -162,7 +162,8 @@ def _parts(node: Node) -> list[int]:
 
 
 def _is_taken(node: Node, scores: Sequence[int]) -> bool:
-    """Whether a fast kernel for GPUs takes the type, and as many channels: what is left of its sizes."""
+    """Whether the type is one of a fast kernel for GPUs, and the flash kernel takes as many channels: what is
+    left of its sizes."""
     (_, rows, inner), (_, _, columns) = operand_shapes(node) or ((0, 0, 0), (0, 0, 0))
     channels = rows * inner * columns // max(1, prod(scores[-2:]))
     return channels <= _CHANNELS and node.call.dtype(OPERANDS[node.name][0]) != "fp64"
