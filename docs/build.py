@@ -1,7 +1,11 @@
-"""Writes docs/cost-model.md and docs/rules.md from the docstrings of formulas and rules: `make docs`."""
+"""Writes docs/cost-model.md and docs/rules.md from the docstrings of formulas and rules: `make docs`.
+
+The tests that hold what a rule leaves out are those that its test file marks `left_out`.
+"""
 
 from __future__ import annotations
 
+import ast
 import inspect
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,6 +19,7 @@ from traceanalyzer.records.priced import Formula
 PAGE = Path(__file__).with_name("cost-model.md")
 HEAD = Path(__file__).with_name("cost-model.head.md")
 RULES_PAGE = Path(__file__).with_name("rules.md")
+RULE_TESTS = PAGE.parents[1] / "tests" / "fusion" / "rules"
 RULES_HEAD = """# Rules: what a report suggests, and when not
 
 `traceanalyze explain RULE` prints a rule. How savings are predicted, and how accurate that is:
@@ -33,6 +38,13 @@ edges are not independent of each other; on CUDA, whose allocator hands out larg
 T2 has not been verified yet.
 
 `pytest -m slow tests/fusion/test_precision.py` compares the tiers with the true edges.
+
+Where a trace shows that a rule's advice is taken already, or cannot help, the rule says nothing, or proves
+nothing (T3). What shows it, and the tests in `tests/fusion/rules/test_RULE.py` that hold it
+(`pytest -m left_out tests/fusion/rules`):
+
+| rule | left out | tests |
+|---|---|---|
 """
 _TITLES = {
     "attention": "Attention", "convolution": "Convolutions", "cpp": "Compiled loops on a CPU",
@@ -75,13 +87,30 @@ def _section(members: list[Formula]) -> Iterator[str]:
 
 
 def rules_page() -> str:
-    """Every rule's help text, by name."""
+    """What each rule leaves out, as a table; then every rule's other help texts, by name."""
+    rules = sorted(RULES, key=lambda rule: rule.name)
     parts = [RULES_HEAD]
-    for rule in sorted(RULES, key=lambda one: one.name):
-        paragraphs = (" ".join(part.split()) for part in rule.doc.strip().split("\n\n"))
-        paragraph_text = "\n\n".join("**{}:**{}".format(*part.partition(":")[::2]) for part in paragraphs)
+    for rule in rules:
+        tests = " ".join(f"`{name}`" for name in tests_of_left_out(rule.name))
+        left_out = " ".join(rule.part("Left out").split()).replace("|", "\\|")
+        parts.append(f"| [{rule.name}](#{rule.name}) | {left_out} | {tests} |\n")
+    for rule in rules:
+        paragraphs = [" ".join(part.split()) for part in rule.doc.strip().split("\n\n")]
+        shown = [part for part in paragraphs if not part.startswith("Left out:")]
+        paragraph_text = "\n\n".join("**{}:**{}".format(*part.partition(":")[::2]) for part in shown)
         parts.append(f"\n## {rule.name}\n\n{rule.title}.\n\n{paragraph_text}\n\n[More]({rule.docs})\n")
     return "".join(parts)
+
+
+def tests_of_left_out(rule: str) -> list[str]:
+    """Names of the functions that are marked `left_out` in the rule's test file; none without such a file."""
+    file = RULE_TESTS / f"test_{rule}.py"
+    tree = ast.parse(file.read_text(encoding="utf-8")) if file.exists() else ast.Module([], [])
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    return [
+        function.name for function in functions
+        if any(ast.unparse(mark) == "pytest.mark.left_out" for mark in function.decorator_list)
+    ]  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -59,8 +59,9 @@ def found(given: StepGraph) -> dict[str, int]:
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_a_rule_says_what_it_sees_suggests_saves_and_when_it_is_wrong(rule: Rule) -> None:
-    for heading in ("Seen", "Instead", "Saves", "When not"):
-        assert len(rule.part(heading)) > 30
+    headings = ("Seen", "Instead", "Saves", "When not", "Left out")
+    assert [part.partition(":")[0] for part in rule.doc.split("\n\n")] == list(headings)
+    assert all(len(rule.part(heading)) > 30 for heading in headings)
     assert rule.title[0].isupper() or rule.title.startswith(("fp32", "scaled_dot"))
     assert rule.action and rule.caveats and rule.docs.startswith("https://")
 

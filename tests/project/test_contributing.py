@@ -63,7 +63,7 @@ def test_the_formula_gives_what_its_line_of_cases_says(gate: None) -> None:
 
 def test_the_rule_passes_its_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     rule = run(example("Add a rule", "python"))["RULE"]
-    assert all(rule.part(heading) for heading in ("Seen", "Instead", "Saves", "When not"))
+    assert all(rule.part(heading) for heading in ("Seen", "Instead", "Saves", "When not", "Left out"))
     monkeypatch.setattr(suggestions, "RULES", (rule, *rules.RULES))
     text = example("Add a rule", "python", 1)
     names = run(text)

@@ -5,23 +5,43 @@ from __future__ import annotations
 import importlib.util
 import inspect
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from click.testing import CliRunner
 
 from traceanalyzer.cli import main
 from traceanalyzer.cost import FORMULAS
+from traceanalyzer.fusion.rules import RULES, Rule
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def test_the_page_is_what_the_formulas_say() -> None:
+def builder() -> ModuleType:
     spec = importlib.util.spec_from_file_location("build", DOCS / "build.py")
     assert spec is not None and spec.loader is not None
     build = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(build)
+    return build
+
+
+def test_the_page_is_what_the_formulas_say() -> None:
+    build = builder()
     assert (DOCS / "cost-model.md").read_text(encoding="utf-8") == build.page(), "run `make docs`"
     assert (DOCS / "rules.md").read_text(encoding="utf-8") == build.rules_page(), "run `make docs`"
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_what_a_rule_leaves_out_is_held_by_tests_that_the_page_names(rule: Rule) -> None:
+    tests = builder().tests_of_left_out(rule.name)
+    module = importlib.import_module(f"tests.fusion.rules.test_{rule.name}")
+    assert tests and all(callable(getattr(module, name)) for name in tests)
+    (row,) = [line for line in page_of_rules() if line.startswith(f"| [{rule.name}]")]
+    assert all(f"`{name}`" in row for name in tests)
+
+
+def page_of_rules() -> list[str]:
+    return (DOCS / "rules.md").read_text(encoding="utf-8").splitlines()
 
 
 def test_every_formula_has_its_lines_and_a_source() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.fusion.scenes import Item, claims, found_by, handed, op, scene
 
 N, C, H = 8, 64, 32
@@ -29,6 +31,7 @@ def test_an_addition_between_them_joins_too() -> None:
     assert claims(added)["batch_norm_activation"] == [("native_batch_norm", "add", "relu")]
 
 
+@pytest.mark.left_out
 def test_stored_statistics_are_folded_instead() -> None:
     assert "batch_norm_activation" not in claims(handed(scene(batch_norm("False"), RELU), (0, 1)))
 
@@ -37,5 +40,6 @@ def test_without_a_recorded_flag_it_may_be_training() -> None:
     assert "batch_norm_activation" in claims(handed(scene(batch_norm(""), RELU), (0, 1)))
 
 
+@pytest.mark.left_out
 def test_a_normalization_alone_is_no_chain() -> None:
     assert "batch_norm_activation" not in claims(scene(batch_norm("True"), op("mm", (64, 64), (64, 64))))

@@ -12,13 +12,15 @@ X = (32, 64, 56, 56)
 NCHW, NHWC = (64 * 56 * 56, 56 * 56, 56, 1), (64 * 56 * 56, 1, 64 * 56, 64)
 
 
-def convolution(strides: tuple[int, ...] = NCHW, layout: str = LAYOUT, x: tuple[int, ...] = X) -> Item:
-    weight = (64, 64, *(3 for _ in x[2:]))
+def convolution(
+    strides: tuple[int, ...] = NCHW, layout: str = LAYOUT, x: tuple[int, ...] = X, groups: int = 1
+) -> Item:  # fmt: skip
+    weight = (64, x[1] // groups, *(3 for _ in x[2:]))
     ones = str([1] * (len(x) - 2))
     return op(
         "cudnn_convolution", x, weight, (), (), (), (), (), (), (), dtypes="fp16",
         strides=(strides, (), (), (), (), (), (), (), ()) if strides else (),
-        concrete=("", "", ones, ones, ones, "1", "True", "False", "True"),
+        concrete=("", "", ones, ones, ones, str(groups), "True", "False", "True"),
         kernels=((layout, 40_000), (GEMM, 100_000)),
     )  # fmt: skip
 
@@ -31,13 +33,18 @@ def test_layout_kernels_are_all_that_can_be_saved() -> None:
     assert "28.6 % of busy time" in match.evidence
 
 
+@pytest.mark.left_out
 @pytest.mark.parametrize("item", [
     convolution(layout=GEMM),
     convolution(strides=NHWC),
     op("mm", (512, 512), (512, 512), dtypes="fp16", kernel="batched_transpose_32x32_pack_2x2"),
     inside("conv1d", inside("convolution", convolution(strides=(), x=(32, 64, 1, 3136)))),
     op("copy_", X, X, kernel=LAYOUT),
-], ids=["no layout kernel", "channels last already", "a matmul", "1-D", "no convolution"])  # fmt: skip
+    convolution(groups=64), convolution(groups=4), convolution(x=(32, 3, 224, 224), strides=()),
+], ids=[
+    "no layout kernel", "channels last already", "a matmul", "1-D", "no convolution", "depthwise", "grouped",
+    "few channels",
+])  # fmt: skip
 def test_where_there_is_no_layout_to_change(item: Item) -> None:
     assert "channels_last" not in claims(scene(item))
 

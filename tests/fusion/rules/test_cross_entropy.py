@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.fusion.scenes import Item, backward, claims, forward, found_by, op, scene
@@ -37,9 +39,16 @@ def test_both_passes_are_claimed() -> None:
         assert match.bytes_saved == sum(node.bytes for node in match.nodes) - match.after.bytes
 
 
+@pytest.mark.left_out
 @pytest.mark.parametrize("items", [loss(classes=10), loss(dims=False)], ids=["few classes", "no dims"])
 def test_a_loss_that_takes_no_time_is_left(items: list[Item]) -> None:
     assert "cross_entropy" not in claims(scene(*items))
+
+
+@pytest.mark.left_out
+def test_a_loss_that_is_compiled_is_left() -> None:
+    compiled = [replace(item, call=replace(item.call, triton=True)) for item in loss()[:2] if item.call]
+    assert "cross_entropy" not in claims(scene(*compiled))
 
 
 def test_a_softmax_alone_is_no_loss() -> None:

@@ -12,6 +12,7 @@ SINGLE = "enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__"
 MULTI = "enumerate(DataLoader)#_MultiProcessingDataLoaderIter.__next__"
 
 
+@pytest.mark.left_out
 @pytest.mark.parametrize("loader, said, more", [
     (SINGLE, "; the loader has no workers", False),
     (MULTI, "; the loader has workers already", True),
@@ -28,6 +29,7 @@ def test_the_wait_is_the_most_that_is_saved_and_workers_are_named(
     assert ("more workers" in match.action) is more
 
 
+@pytest.mark.left_out
 @pytest.mark.parametrize("wait, annotated", [(400, SINGLE), (WAIT, "next_batch")])
 def test_a_short_wait_or_another_scope_is_none(wait: int, annotated: str) -> None:
     assert "data_loading" not in claims(held_up("", wait, annotated=annotated, busy=100_000))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fusion.scenes import Item, backward, claims, forward, found_by, handed, op, scene
+from tests.fusion.scenes import Item, annotation, backward, claims, forward, found_by, handed, op, scene
+from traceanalyzer.fusion.rules import Match
 
 ROWS, WIDTH, TOKENS = 50_000, 256, (4, 64)
 GRAD = (*TOKENS, WIDTH)
@@ -28,13 +29,22 @@ def step(inner: Item, sparse: str = "False") -> list[Item]:
     ]  # fmt: skip
 
 
-def test_the_gradient_is_claimed_without_a_time() -> None:
-    (match,) = found_by(scene(*step(gradient()), steps=2), "embedding_backward")
+def optimizer(name: str, updating: str = "add_") -> Item:
+    return annotation(f"Optimizer.step#{name}.step", op(updating, (ROWS, WIDTH), (ROWS, WIDTH)))
+
+
+def trained_by(*optimizers: Item) -> list[Match]:
+    return found_by(scene(*step(gradient()), *optimizers, steps=2), "embedding_backward")
+
+
+def test_the_gradient_is_named_without_a_time_and_not_claimed() -> None:
+    (match,) = trained_by(optimizer("SGD"))
     assert [node.name for node in match.nodes] == ["embedding_dense_backward"] and match.tier == "T0"
-    assert match.saved is None and match.after is None
+    assert match.saved is None and match.after is None and not match.claims
     assert "50,000 rows, of which a step touches 256 at most" in match.evidence
 
 
+@pytest.mark.left_out
 @pytest.mark.parametrize("items", [
     step(gradient(rows="1000")),
     step(gradient(rows="²")),
@@ -47,6 +57,38 @@ def test_where_nothing_is_to_be_saved(items: list[Item]) -> None:
     assert "embedding_backward" not in claims(scene(*items))
 
 
+@pytest.mark.left_out
+@pytest.mark.parametrize("name", ["AdamW", "NAdam", "FusedAdam", "DeepSpeedCPUAdam"])
+def test_optimizers_that_take_no_sparse_gradients(name: str) -> None:
+    assert not trained_by(optimizer(name))
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adagrad", "SparseAdam"])
+def test_optimizers_that_take_sparse_gradients(name: str) -> None:
+    assert [match.tier for match in trained_by(optimizer(name))] == ["T0"]
+
+
+@pytest.mark.left_out
+@pytest.mark.parametrize("optimizers", [
+    (), (optimizer("SGD"), optimizer("AdamW")), (optimizer("SGD", "_fused_sgd_"),), (optimizer("Adam"),),
+], ids=["unknown", "one of two", "fused", "Adam"])  # fmt: skip
+def test_where_the_optimizer_has_to_change_or_is_unknown_nothing_is_proved(
+    optimizers: tuple[Item, ...]
+) -> None:  # fmt: skip
+    (match,) = trained_by(*optimizers)
+    assert match.tier == "T3"
+    by_adam = any("Adam." in each.name for each in optimizers)
+    assert ("an optimizer of its own" in match.action) is by_adam
+
+
+@pytest.mark.left_out
+@pytest.mark.parametrize("norm", ["_foreach_norm", "linalg_vector_norm", "norm"])
+def test_gradients_whose_norms_are_taken_stay_dense(norm: str) -> None:
+    measured = op(norm, (ROWS, WIDTH))
+    assert not trained_by(measured, optimizer("SGD"))
+
+
+@pytest.mark.left_out
 def test_a_table_that_the_output_layer_shares_is_touched_in_full() -> None:
     table, other = (-1, (1, 0, 4 * ROWS * WIDTH)), (-2, (2, 0, 4 * ROWS * WIDTH))
     graph = scene(*step(gradient()))

@@ -16,6 +16,7 @@ assert RULE is not None
 FIND = RULE.find
 
 
+@pytest.mark.left_out
 @pytest.mark.parametrize(
     "share, seen", [(0.5, True), (0.11, True), (0.09, False), (0.0, False), (1.0, False)]
 )

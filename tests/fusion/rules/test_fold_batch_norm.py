@@ -28,6 +28,7 @@ def test_the_normalization_goes_away() -> None:
     assert match.bytes_saved == match.nodes[0].bytes > 2 * 2 * 32 * 64 * 56 * 56
 
 
+@pytest.mark.left_out
 def test_the_bias_of_the_convolution_may_stand_between() -> None:
     added = op("add_", X, C, dtypes="fp16")
     both = inside("_convolution", convolution(), added)
@@ -36,6 +37,7 @@ def test_the_bias_of_the_convolution_may_stand_between() -> None:
     assert "fold_batch_norm" not in claims(handed(apart, (0, 1), (1, 2)))
 
 
+@pytest.mark.left_out
 @pytest.mark.parametrize("given", [
     norm("True"), norm(mean=()), norm("", kernel="bn_fw_tr_1C11_kernel_NCHW"),
 ], ids=["training", "statistics of the batch", "training by its kernel"])  # fmt: skip
@@ -43,12 +45,14 @@ def test_statistics_of_the_batch_cannot_be_folded(given: Item) -> None:
     assert "fold_batch_norm" not in claims(handed(scene(convolution(), given), (0, 1)))
 
 
+@pytest.mark.left_out
 def test_a_model_that_is_trained_is_left_alone() -> None:
     grad = backward("CudnnBatchNormBackward0", op("exp", X, dtypes="fp16"), sequence=2)
     graph = scene(forward(convolution(), 1), forward(norm(), 2), grad)
     assert "fold_batch_norm" not in claims(handed(graph, (0, 1)))
 
 
+@pytest.mark.left_out
 def test_a_convolution_that_another_reads_too_stays_as_it_is() -> None:
     graph = scene(convolution(), norm(), op("exp", X, dtypes="fp16"))
     assert "fold_batch_norm" not in claims(handed(graph, (0, 1), (0, 2)))

@@ -6,6 +6,8 @@ import pytest
 
 from tests.fusion.scenes import Item, backward, claims, forward, found_by, handed, op, scene
 from traceanalyzer.fusion.evidence.dataflow import Tensor
+from traceanalyzer.fusion.rules.gated_activation import find
+from traceanalyzer.fusion.step_graph import Free
 
 X = (2048, 4096)
 BYTES = 4 * 2048 * 4096
@@ -26,10 +28,24 @@ def test_in_training_backward_reads_the_gate() -> None:
     assert match.bytes_saved == BYTES
 
 
+def test_a_gate_of_two_products_is_claimed_once() -> None:
+    graph = handed(scene(SILU, MM, MUL, MM, MUL), (0, 2), (0, 4))
+    (match,) = find(graph, Free())
+    assert [node.place for node in match.nodes] == [0, 2]
+
+
+@pytest.mark.left_out
+def test_weights_that_are_quantized_are_not_joined() -> None:
+    quantized = op("_weight_int8pack_mm", (1, 4096), (4096, 4096), (4096,), dtypes=("bf16", "int8", "bf16"))
+    (match,) = found_by(scene(SILU, MM, MUL, quantized), "gated_activation")
+    assert match.action and "one matmul" not in match.action
+
+
 def test_neighbors_are_a_gate_too() -> None:
     assert claims(handed(scene(SILU, MUL), (0, 1)))["gated_activation"] == [("silu", "mul")]
 
 
+@pytest.mark.left_out
 @pytest.mark.parametrize("items", [
     (op("silu", (64, 64)), MM, MUL),        # of another size
     (op("silu"), MM, op("mul", (), ())),    # sizes that are not recorded are not alike
@@ -41,6 +57,7 @@ def test_what_is_no_gate(items: tuple[Item, ...]) -> None:
     assert "gated_activation" not in claims(scene(*items))
 
 
+@pytest.mark.left_out
 @pytest.mark.parametrize("factor, gated", [(OTHER, True), (INPUT, False), (None, False)])
 def test_a_sigmoid_is_a_gate_where_it_multiplies_another_tensor(factor: Tensor | None, gated: bool) -> None:
     tensors: dict[tuple[int, int], Tensor] = {(0, 0): INPUT, (1, 1): (0, (3, 0, BYTES))}

@@ -29,6 +29,7 @@ def test_all_passes_but_the_first_add() -> None:
     assert "2 additions to gradients per step" in match.evidence
 
 
+@pytest.mark.left_out
 @pytest.mark.parametrize("items", [
     (*batch(1), STEP),
     (*batch(1), STEP, *batch(2), STEP),                                     # two optimizers, or two steps

@@ -26,6 +26,7 @@ def test_short_gaps_are_saved_in_part() -> None:
     assert "without gaps" not in match.evidence
 
 
+@pytest.mark.left_out
 @pytest.mark.parametrize("graph", [
     launched([2_100] * 100, steps=3),                           # a host that is hardly late
     launched([30_000_000], steps=3),                            # it does something else than launching
@@ -37,6 +38,38 @@ def test_what_graphs_do_not_help(graph: StepGraph) -> None:
     assert "launch_bound" not in claims(graph), f"{shares} of the window"
 
 
+@pytest.mark.left_out
+@pytest.mark.parametrize("call, under, named", [
+    ("cudaStreamSynchronize", ("aten::item", "aten::_local_scalar_dense"), "1 aten::item"),
+    ("hipDeviceSynchronize", (), "1 hipDeviceSynchronize"),
+])  # fmt: skip
+def test_no_graph_captures_a_wait_inside_the_step(call: str, under: tuple[str, ...], named: str) -> None:
+    graph = launched(MANY, steps=3, waiting=call, under=under, behind=50)
+    (match,) = found_by(graph, "launch_bound")
+    assert match.tier == "T3" and match.saved is not None and match.saved.low == 0 < match.saved.mid
+    assert f"the host waits inside the step, which no graph can capture: {named}" in match.evidence
+    assert match.action.startswith(f"First keep results on the device, without {named[2:]}; then capture")
+
+
+def test_a_wait_behind_all_that_is_launched_hinders_no_graph() -> None:
+    graph = launched(MANY, steps=3, waiting="cudaDeviceSynchronize", behind=len(MANY) - 1)
+    assert [match.tier for match in found_by(graph, "launch_bound")] == ["T0"]
+
+
+@pytest.mark.left_out
+@pytest.mark.parametrize("sizes, tier", [
+    ((8, 9, 10), "T3"), ((8, 9), "T3"),
+    ((8, 8, 8), "T0"), ((8, 8, 9), "T0"),  # one odd step in three: the others are captured
+    ((8,), "T0"),
+])  # fmt: skip
+def test_a_graph_holds_for_one_set_of_shapes(sizes: tuple[int, ...], tier: str) -> None:
+    (match,) = found_by(launched(MANY, steps=len(sizes), sizes=sizes), "launch_bound")
+    assert match.tier == tier
+    assert ("shapes change from step to step" in match.evidence) is (tier == "T3")
+    assert match.action.startswith("First give every step the same shapes") is (tier == "T3")
+
+
+@pytest.mark.left_out
 def test_long_gaps_count_neither_as_launches_nor_as_time_to_save() -> None:
     graph = launched([*MANY, 400_000_000])
     (match,) = found_by(graph, "launch_bound")
@@ -51,6 +84,13 @@ def test_without_the_profiler_the_gaps_are_shorter() -> None:
     graph = launched(MANY, recording=Recording(unprofiled_step_ns=unprofiled, profiled_step_ns=2_500_000))
     (match,) = found_by(graph, "launch_bound")
     assert match.saved is not None and match.saved.high == pytest.approx(0.95 * 300_000)
+
+
+@pytest.mark.left_out
+def test_a_start_up_without_steps_says_nothing_of_a_step() -> None:
+    gaps = [900_000] * 10
+    assert "launch_bound" in claims(launched(gaps))
+    assert "launch_bound" not in claims(launched(gaps, steps=0))
 
 
 def test_without_steps_nothing_is_promised() -> None:

@@ -32,6 +32,7 @@ def test_the_other_order_of_pairs_is_stacked() -> None:
     assert "rotary_embedding" in claims(scene(mul, neg, pairs, *rest))
 
 
+@pytest.mark.left_out
 @pytest.mark.parametrize("items", [
     rotated(negated=X),                                     # all of it is negated, not one half
     (inside("mylib::rotary", *rotated()),),

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
 from tests.fusion.scenes import Item, annotation, backward, claims, forward, found_by, op, scene
 from traceanalyzer.fusion.savings import NOTHING
+from traceanalyzer.records.trace import UNLINKED
 
 W = (1024, 1024)
 G = 4 * 1024 * 1024
@@ -30,8 +36,21 @@ def test_a_list_of_zeros_is_as_many_additions() -> None:
     assert [node.name for node in match.nodes] == ["_foreach_zero", "add", "add"]
 
 
+@pytest.mark.left_out
 def test_gradients_set_to_none_are_not_filled() -> None:
     assert "zero_grad" not in claims(scene(zeros(), *PASS, ADDED))
+
+
+@pytest.mark.left_out
+def test_a_graph_writes_to_the_same_gradients_each_time() -> None:
+    graph = scene(zeros(ZERO))
+    assert "zero_grad" in claims(graph)
+    kernels = graph.trace.kernels
+    by_graph = np.full(len(kernels), UNLINKED.index("cuda_graph"), kernels.unlinked.dtype)
+    trace = replace(graph.trace, kernels=replace(kernels, unlinked=by_graph))
+    priced = replace(graph.judged.priced, trace=trace)
+    replayed = replace(graph, judged=replace(graph.judged, priced=priced))
+    assert "zero_grad" not in claims(replayed)
 
 
 def test_other_zeros_are_no_gradients() -> None:

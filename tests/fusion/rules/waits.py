@@ -10,26 +10,38 @@ import numpy as np
 from tests.fusion.test_rules import judged
 from tests.trace.build import Rows
 from traceanalyzer.fusion.step_graph import StepGraph
-from traceanalyzer.records import Recording
+from traceanalyzer.records import OpCall, Recording
 from traceanalyzer.records.trace import RecordKind
 
 BUSY, CALL = 5_000, 2_000  # ns of a kernel and of the call that launches it
 
 
 def launched(
-    gaps: Sequence[int], steps: int = 1, launch: str = "cudaLaunchKernel", recording: Recording | None = None
-) -> StepGraph:
-    """Kernels of BUSY ns; each is launched within the gap before it, CALL ns before the gap ends."""
+    gaps: Sequence[int], steps: int = 1, launch: str = "cudaLaunchKernel", recording: Recording | None = None,
+    waiting: str = "", under: Sequence[str] = (), behind: int = 0, sizes: Sequence[int] = (),
+) -> StepGraph:  # fmt: skip
+    """Kernels of BUSY ns; each is launched within the gap before it, CALL ns before the gap ends.
+
+    `waiting`: a call of each step under operators, which follows its kernel of the number `behind`.
+    `sizes`: of the tensors of each step.
+    """
     rows, now, number = Rows(), 10_000, 0
     for step in range(max(1, steps)):
         begin = now
-        for gap in gaps:
+        for place, gap in enumerate(gaps):
             number += 1
             now += gap
-            rows.op("aten::relu", now - CALL - 1, now)
+            dims = ((sizes[step],),) if sizes else ()
+            rows.op("aten::relu", now - CALL - 1, now, call=OpCall("aten::relu", dims) if dims else None)
             rows.launch(number, now - CALL, name=launch, end=now)
             rows.kernel("kernel", now, now + BUSY, number)
             now += BUSY
+            if waiting and place == behind:
+                for depth, name in enumerate(under):
+                    rows.op(name, now + depth, now + 100 - depth)
+                number += 1
+                rows.launch(number, now + 10, name=waiting, end=now + 90)
+                now += 200
         if steps:
             rows.annotation(f"ProfilerStep#{step}", begin, now)
     return judged(replace(rows.trace(), recording=recording))

@@ -6,8 +6,10 @@ write.
 Saves: in inference the activation's read and write; in training its read, for its input is kept for
 backward. A generated matmul may be slower than the library's: the saving can be nothing.
 
-When not: the library's matmul is much faster than a generated one, as for large ones on recent devices; an
-NVIDIA GPU of fewer than 68 multiprocessors, for which the compiler generates none.
+When not: the library's matmul is much faster than a generated one, as for large ones on recent devices.
+
+Left out: code that is compiled already; an activation that no matmul is known or likely to feed; an NVIDIA
+GPU of fewer than 68 multiprocessors, for which the compiler generates no matmuls.
 """
 
 from __future__ import annotations

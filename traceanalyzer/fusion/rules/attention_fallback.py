@@ -1,13 +1,17 @@
 """Seen: `scaled_dot_product_attention` is called, and runs as matmuls and a softmax of their own.
 
-Instead: the same call with inputs that a fast kernel takes: fp16 or bf16, up to 256 channels a head, sizes
-divisible by 8, no mask where `is_causal` says the same.
+Instead: the same call with inputs that a fast kernel takes. On a GPU the flash kernel takes fp16 and bf16
+with up to 256 channels a head and no mask but `is_causal`; the memory-efficient one takes fp32 and masks too,
+with channels divisible by 8 (in fp32 by 4).
 
 Saves: every pass over the scores, tokens by tokens for each head; backward too, where it is recorded.
 
-When not: the inputs cannot be changed so: dropout on a CPU, fp64 or more than 256 channels a head on a GPU,
-which no fast kernel takes; or attention is computed twice to differentiate it twice.
-`torch.nn.attention.sdpa_kernel` with the kernel that is wanted tells why it does not apply.
+When not: attention is differentiated twice, which the fast kernels do not support.
+`torch.nn.attention.sdpa_kernel` with the kernels that are wanted says why they do not apply.
+
+Left out: calls that a fast kernel runs; fp64 on a GPU and dropout on a CPU, which no fast kernel takes, and
+more than 256 channels a head on a GPU, which the flash kernel does not take; up to 128 tokens whose scores a
+GPU's cache holds, for then there is little to save.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """What runs below the function's own name, one match a call; and the backward pass of each."""
-    found: dict[int, Match] = {}
+    forward: dict[int, Match] = {}
     if not graph.has_scope(lambda name: "scaled_dot_product_attention" in name):
         return
     for run in runs(graph, free):
@@ -35,9 +39,9 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
             match = _match(graph, nodes)
             if match is not None:
                 softmax = next(node for node in nodes if "softmax" in node.name)
-                found[softmax.row] = match
-    yield from found.values()
-    yield from backward_of(graph, free, found)
+                forward[softmax.row] = match
+    yield from forward.values()
+    yield from backward_of(graph, free, forward)
 
 
 def _match(graph: StepGraph, nodes: list[Node]) -> Match | None:
@@ -59,12 +63,14 @@ def _call(graph: StepGraph, node: Node) -> int | None:
 RULE = Rule(
     "attention_fallback", __doc__ or "", find,
     title="scaled_dot_product_attention falls back to separate kernels",
-    action="Ask it why: torch.nn.attention.sdpa_kernel(SDPBackend.FLASH_ATTENTION) around the call warns "
-    "of what does not fit. Usual reasons: fp32 inputs, a mask that requires gradients, head sizes that no "
-    "kernel takes.",
-    snippet="with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.FLASH_ATTENTION):\n"
+    action="Ask it why: torch.nn.attention.sdpa_kernel around the call, with the kernels that are wanted, "
+    "warns of what does not fit. Usual reasons: a mask that requires gradients, channels that 8 does not "
+    "divide (in fp32 4), fp32 with the memory-efficient kernel turned off.",
+    snippet="from torch.nn.attention import SDPBackend, sdpa_kernel\n"
+    "with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]):\n"
     "    y = torch.nn.functional.scaled_dot_product_attention(q, k, v)",
-    caveats=("in fp32 the memory-efficient kernel is slower on matrix engines than half precision",),
+    caveats=("on a GPU the flash kernel takes fp16 and bf16; fp32 runs on the memory-efficient kernel, which "
+             "takes longer",),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.attention.sdpa_kernel.html",
     replacement="attention",
 )  # fmt: skip

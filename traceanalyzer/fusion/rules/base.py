@@ -51,7 +51,11 @@ Find = Callable[[StepGraph, Free], Iterator[Match]]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`doc` has four paragraphs: Seen, Instead, Saves, When not."""
+    """`doc` has five paragraphs: Seen, Instead, Saves, When not, Left out.
+
+    When not: what no trace shows, so that a reader has to judge. Left out: what a trace shows, so that `find`
+    takes care of it: the advice is taken already, or cannot help.
+    """
 
     name: str
     doc: str
@@ -173,11 +177,11 @@ def compilable(graph: StepGraph, free: Free) -> Free:
 def _of_complex_numbers(graph: StepGraph) -> frozenset[int]:
     """Places of nodes that work on them; each distinct call is asked once."""
     calls = {id(node.call): node.call for node in graph.nodes}
-    found = {
+    complex_calls = {
         key for key, call in calls.items()
         if any(dtype is not None and dtype.startswith("complex") for dtype in call.dtypes)
     }  # fmt: skip
-    return frozenset(node.place for node in graph.nodes if id(node.call) in found) if found else frozenset()
+    return frozenset(node.place for node in graph.nodes if complex_calls and id(node.call) in complex_calls)
 
 
 def _outside_of_models(graph: StepGraph) -> frozenset[int]:

@@ -5,8 +5,10 @@ Instead: `torch.compile` for the block: activation and addition join the pass th
 
 Saves: one read and one write of the activation for each operator that joins.
 
-When not: a batch normalization that uses stored statistics (inference): it is folded into the convolution
-altogether, and not looked for here.
+When not: the block needs the library's batch normalization, which can be faster than a generated one.
+
+Left out: a batch normalization that uses stored statistics (inference), which is folded into the convolution
+altogether; a normalization that nothing joins.
 """
 
 from __future__ import annotations

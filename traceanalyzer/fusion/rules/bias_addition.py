@@ -5,8 +5,11 @@ before it writes.
 
 Saves: the addition: a read and a write of the matmul's result.
 
-When not: the matmul's result is needed without the bias as well; the bias is of another type, which the
-matmul does not take, or is scaled before it is added.
+When not: the library adds the bias by a kernel of its own too, as it does for some sizes: then little is
+saved.
+
+Left out: a matmul's result that is read without the bias as well; a bias of another type, which the matmul
+does not take; one that is scaled before it is added; a bias that a matmul has been given already.
 """
 
 from __future__ import annotations

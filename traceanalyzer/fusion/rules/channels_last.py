@@ -4,8 +4,11 @@ Instead: `model.to(memory_format=torch.channels_last)`, and the input likewise.
 
 Saves: at most the time of those kernels.
 
-When not: the images are in this layout already; 1-D convolutions, which have no such layout; an operator in
-between does not support the layout and copies back; few channels; depthwise layers.
+When not: an operator in between does not support the layout and copies back.
+
+Left out: convolutions without such kernels, and images that are in this layout already; 1-D convolutions,
+which have no such layout; grouped and depthwise ones, and images of fewer than 4 channels, which gain nothing
+from it.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from traceanalyzer.fusion.rules.base import Match, Rule
-from traceanalyzer.fusion.rules.convolutions import is_convolution
+from traceanalyzer.fusion.rules.convolutions import is_convolution, is_grouped
 from traceanalyzer.fusion.rules.matmuls import shape_of, share_of_busy
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 from traceanalyzer.records import Band
@@ -22,6 +25,7 @@ from traceanalyzer.records.units import duration, percent
 
 _LAYOUT = re.compile(r"nchwToNhwc|nhwcToNchw|nchw2nhwc|nhwc2nchw|batched_transpose", re.IGNORECASE)
 _SHARE = 0.005  # of busy time
+_FEWEST_CHANNELS = 4
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
@@ -33,9 +37,9 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
         ]  # fmt: skip
         nodes, ns = tuple(node for node, part in layout if part), sum(part for _, part in layout)
         if nodes and share_of_busy(graph, ns) >= _SHARE:
-            told = f"layout kernels of {len(nodes)} convolutions take {duration(ns)} per step, "
-            told += f"{percent(share_of_busy(graph, ns))} of busy time"
-            yield Match(nodes, "T3", saved=Band(0.0, ns, ns), evidence=told, where=where, snippet=snippet)
+            evidence = f"layout kernels of {len(nodes)} convolutions take {duration(ns)} per step, "
+            evidence += f"{percent(share_of_busy(graph, ns))} of busy time"
+            yield Match(nodes, "T3", saved=Band(0.0, ns, ns), evidence=evidence, where=where, snippet=snippet)
 
 
 def _layout_ns(graph: StepGraph, node: Node) -> float:
@@ -48,17 +52,18 @@ def _layout_ns(graph: StepGraph, node: Node) -> float:
 
 
 def _may_change(graph: StepGraph, node: Node, dims: int) -> bool:
-    """Whether its image has so many dims, and is not known to be in the other layout already."""
+    """Whether its image has so many dims, and gains from the other layout, which it is not known to be in."""
     if any(scope.startswith(("aten::conv1d", "aten::conv_transpose1d")) for scope in graph.scopes(node)):
         return False
-    place, shape = next(((i, shape_of(node, i)) for i in range(2) if len(shape_of(node, i)) > 3), (0, ()))
-    return len(shape) == dims and not _channels_last(shape, node.call.strides(place))
+    image, shape = next(((i, shape_of(node, i)) for i in range(2) if len(shape_of(node, i)) > 3), (0, ()))
+    gains = len(shape) == dims and shape[1] >= _FEWEST_CHANNELS and not is_grouped(node)
+    return gains and not _channels_last(shape, node.call.strides(image))
 
 
 def _channels_last(shape: Sequence[int], strides: Sequence[object]) -> bool:
     """Whether channels lie next to each other; of one channel or one pixel that says nothing."""
-    told = len(strides) == len(shape) and shape[1] > 1 and any(size > 1 for size in shape[2:])
-    return told and strides[1] == 1
+    distinct = len(strides) == len(shape) and shape[1] > 1 and any(size > 1 for size in shape[2:])
+    return distinct and strides[1] == 1
 
 
 _VOLUMES = (

@@ -5,8 +5,10 @@ preprocessing.
 
 Saves: at most the time in which the device waits for batches.
 
-When not: the host has no cores left, or the storage delivers no more. The trace names the iterator, and so
-says whether the loader has workers already.
+When not: the host has no cores left, or the storage delivers no more.
+
+Left out: waits of less than 2 % of the window. The trace names the iterator: a loader that has workers
+already is given other advice.
 """
 
 from __future__ import annotations

@@ -5,8 +5,10 @@ again in backward instead of being stored.
 
 Saves: writing and reading the mask; and one pass over the tensor for each operator that joins.
 
-When not: results must repeat an earlier run's random numbers bit for bit. A dropout with p = 0 or outside of
-training drops nothing and does not count; one inside a fused attention kernel is fused already.
+When not: results must repeat an earlier run's random numbers bit for bit.
+
+Left out: a dropout with p = 0 or outside of training, which drops nothing; one that nothing joins; one inside
+a fused attention kernel.
 """
 
 from __future__ import annotations

@@ -1,12 +1,17 @@
 """Seen: the gradient of an embedding table, filled and accumulated in full, of which a step touches few rows.
 
 Instead: `nn.Embedding(..., sparse=True)` with an optimizer that takes sparse gradients (SparseAdam, SGD,
-Adagrad).
+Adagrad). Beside Adam the table needs one of its own.
 
 Saves: writing the whole table's gradient, and reading it in the optimizer. No time is predicted.
 
-When not: most rows are touched; the table is shared with the output layer; gradients are scaled by frequency
-(`scale_grad_by_freq`); the optimizer, or the clipping of gradients, has no sparse form.
+When not: the optimizer decays weights, or adds momentum to rows that a step does not touch; the table is
+shared with the output layer, which a trace does not always show.
+
+Left out: a table of which a step may touch a quarter of the rows; one that a matmul is known to read;
+gradients that are sparse already, or scaled by frequency; steps whose gradients are clipped or measured by
+their norms, and optimizers without a sparse form (AdamW, for one). Where the optimizer is Adam, is fused, is
+one of several, or is unknown, nothing is proved.
 """
 
 from __future__ import annotations
@@ -17,28 +22,52 @@ from math import prod
 from traceanalyzer.cost.tensors import is_true
 from traceanalyzer.fusion.rules.base import Match, Rule
 from traceanalyzer.fusion.rules.differentiated import forward_of
+from traceanalyzer.fusion.rules.gradient_clipping import NORMS, outside_of_passes
 from traceanalyzer.fusion.rules.matmuls import OPERANDS, shape_of
+from traceanalyzer.fusion.rules.optimizers import optimizer_classes
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
+from traceanalyzer.records import Tier
 from traceanalyzer.records.units import duration
 
 _SPARSE = 4  # rows of the table for each that a step can touch
 _SHARE = 0.02  # of the step
 # Arguments of aten::embedding_backward and of this gradient; the latter has no sparse form.
 _SPARSE_ARGUMENT, _BY_FREQUENCY = 5, 4
+_TAKE_SPARSE = frozenset(("SGD", "Adagrad", "SparseAdam"))  # torch/optim
+_ELSEWHERE = frozenset(("Adam",))  # its form for sparse gradients is a class of its own, SparseAdam
+_OWN = "Make its gradient sparse, and give the table an optimizer of its own that takes it: SparseAdam."
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
-    """Each such gradient that takes a visible part of the step."""
+    """Each such gradient that takes a visible part of the step, where the optimizer may take it sparse."""
+    tier = _tier(graph)
+    if tier is None or _has_norms(graph):
+        return
+    action = _OWN if _ELSEWHERE & optimizer_classes(graph) else ""
     for node in graph.nodes:
         if free(node) and node.name == "embedding_dense_backward" and node.time_ns >= _SHARE * graph.step_ns:
             rows, touched = _rows(node), _touched(node)
-            if touched and rows > _SPARSE * touched and not _settled(graph, node):
-                told = f"a table of {rows:,} rows, of which a step touches {touched:,} at most; "
-                told += f"{duration(node.time_ns)} per step"
-                yield Match((node,), "T0", evidence=told)
+            if touched and rows > _SPARSE * touched and not _is_settled(graph, node):
+                evidence = f"a table of {rows:,} rows, of which a step touches {touched:,} at most; "
+                evidence += f"{duration(node.time_ns)} per step"
+                yield Match((node,), tier, evidence=evidence, action=action, claims=False)
 
 
-def _settled(graph: StepGraph, node: Node) -> bool:
+def _tier(graph: StepGraph) -> Tier | None:
+    """How sure it is that the optimizer takes a sparse gradient; None where it does not."""
+    classes = optimizer_classes(graph)
+    if classes and not classes & (_TAKE_SPARSE | _ELSEWHERE):
+        return None
+    fused = any(node.name.startswith("_fused") and node.phase == "optimizer" for node in graph.nodes)
+    return "T0" if classes and classes <= _TAKE_SPARSE and not fused else "T3"
+
+
+def _has_norms(graph: StepGraph) -> bool:
+    """Whether norms are taken between the passes and the optimizer, as of gradients."""
+    return any(node.name in (*NORMS, "_foreach_norm") and outside_of_passes(node) for node in graph.nodes)
+
+
+def _is_settled(graph: StepGraph, node: Node) -> bool:
     """Whether the gradient is asked to be sparse already, cannot be, or is that of the output layer too."""
     ops, calls = graph.trace.ops, graph.trace.calls
     around = [calls[ops.call[row]] for row in graph.above(node) if ops.call[row] >= 0]
@@ -52,16 +81,14 @@ def _settled(graph: StepGraph, node: Node) -> bool:
 def _is_shared(graph: StepGraph, node: Node) -> bool:
     """Whether a matmul is known to read the same table."""
     forward = forward_of(graph, node)
-    looked_up = [each for each in graph.nodes if forward is not None and forward in _rows_round(graph, each)]
+    looked_up = [
+        each for each in graph.nodes if forward is not None and forward in (each.row, *graph.above(each))
+    ]
     tables = {graph.argument_tensors.get((each.place, 0)) for each in looked_up} - {None}
     return any(
         graph.argument_tensors.get((each.place, argument)) in tables
         for each in graph.nodes for argument in OPERANDS.get(each.name, ())
     )  # fmt: skip
-
-
-def _rows_round(graph: StepGraph, node: Node) -> tuple[int, ...]:
-    return (node.row, *graph.above(node))
 
 
 def _rows(node: Node) -> int:

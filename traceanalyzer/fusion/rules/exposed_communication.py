@@ -6,8 +6,10 @@ are added up, gradients in half precision (`bf16_compress_hook`), prefetching in
 
 Saves: at most the time in which communication runs alone.
 
-When not: the time is spent waiting for a slower rank: then that rank's work has to become faster. What
-compute hides already is not counted, and without compute there is nothing to hide behind.
+When not: the time is spent waiting for a slower rank: then that rank's work has to become faster.
+
+Left out: communication that compute hides already; less than a tenth of busy time; more than 95 % of it,
+where no compute is there to hide behind.
 """
 
 from __future__ import annotations

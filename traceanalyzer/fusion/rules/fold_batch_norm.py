@@ -5,8 +5,10 @@ Instead: fold it into the convolution's weight and bias, once (`torch.nn.utils.f
 
 Saves: the normalization altogether: a read and a write of the activation.
 
-When not: in training, where its statistics are those of the batch; where another operator stands in
-between, or reads the convolution's result too.
+When not: the same modules are trained again later.
+
+Left out: steps in which anything is trained, and normalizations by the statistics of the batch; one with
+another operator between it and the convolution; a convolution whose result is read elsewhere too.
 """
 
 from __future__ import annotations
@@ -50,9 +52,9 @@ def _of_the_batch(graph: StepGraph, node: Node) -> bool:
     """Whether its statistics are those of the batch, as in training and of a norm that keeps none."""
     if node.name == "_native_batch_norm_legit_no_training":
         return False
-    said = node.call.value(_TRAINING)
-    if said:
-        return is_true(said) or bool(node.call.shapes) and not node.call.dims(_MEAN)
+    training = node.call.value(_TRAINING)
+    if training:
+        return is_true(training) or bool(node.call.shapes) and not node.call.dims(_MEAN)
     row = graph.row_of(node)
     kernels = row.kernel_names if row is not None else ()
     return any(_COLLECTS.search(kernel.name) for kernel in kernels)

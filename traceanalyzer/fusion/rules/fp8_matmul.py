@@ -4,8 +4,10 @@ Instead: FP8 matmuls, by torchao, TransformerEngine or `torch._scaled_mm`.
 
 Saves: at most half of their time, less the casts and the search for scales. No time is predicted.
 
-When not: training that does not converge in FP8; dims that 16 does not divide; matmuls so small that the
-casts take as long as is saved; a model whose matmuls are FP8 already, where the rest was left out on purpose.
+When not: training that does not converge in FP8.
+
+Left out: devices without FP8; dims that 16 does not divide; matmuls so small that the casts take as long as
+is saved, or limited by memory; a model whose matmuls are FP8 already, where the rest was left out on purpose.
 """
 
 from __future__ import annotations
@@ -41,8 +43,8 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
         if _aligned(node, trained) and _worth_casting(graph, node, trained)
     ]  # fmt: skip
     if large and share_of_busy(graph, time_ns(large)) >= _SHARE:
-        told = f"compute-bound matmuls in half precision take {time_and_share(graph, large)}"
-        yield Match(tuple(large), "T0", evidence=told, where="the whole model", claims=False)
+        evidence = f"compute-bound matmuls in half precision take {time_and_share(graph, large)}"
+        yield Match(tuple(large), "T0", evidence=evidence, where="the whole model", claims=False)
 
 
 def _aligned(node: Node, trained: bool) -> bool:

@@ -5,10 +5,12 @@ Instead: the same optimizer with `fused=True`: one kernel reads parameters, grad
 Saves: all passes but one. AdamW reads four values per parameter and writes three; as single operators or
 lists it moves about three times as much.
 
-When not: the optimizer has no such argument (Adam, AdamW, SGD and Adagrad have it), or is fused already.
-Gradients are sparse or parameters complex, which the fused kernels refuse. Where the step waits for the host,
-it is launches that are saved, not kernel time. An optimizer that works on CPU tensors while a GPU is looked
-at has no kernels to save.
+When not: a hook or a subclass changes what the step does. Where the step waits for the host, it is launches
+that are saved, not kernel time, and the report says so.
+
+Left out: optimizers without such an argument (Adam, AdamW, SGD and Adagrad have it), and fused ones; sparse
+gradients and complex parameters, which the fused kernels refuse; an optimizer that works on CPU tensors
+while a GPU is looked at.
 """
 
 from __future__ import annotations
@@ -19,25 +21,24 @@ from collections.abc import Iterator, Sequence
 from traceanalyzer.cost.registry import Missing
 from traceanalyzer.cost.tensors import bytes_of, is_list, list_bytes
 from traceanalyzer.fusion.rules.base import Match, Rule
+from traceanalyzer.fusion.rules.optimizers import SPARSE, STEP, optimizer_classes
 from traceanalyzer.fusion.savings import Work
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
 _SNIPPET = "optimizer = torch.optim.{name}(model.parameters(), lr=lr, fused=True)"
-_STEP = re.compile(r"Optimizer\.step#(\w+)\.step")
 # Tensors read and written per parameter: torch/optim: adamw, sgd with and without momentum, adagrad.
 _PASSES = {"Adam": 7, "AdamW": 7, "SGD": 5, "Adagrad": 5}
 _SGD_WITHOUT_MOMENTUM, _AMSGRAD = 3, 2  # the latter in addition: its maximum is read and written
 _ADDING = (("_foreach_addcdiv", "addcdiv"), ("_foreach_add", "add"))  # what writes the parameters
 _SCALING = (("_foreach_mul", "mul"),)  # and the momentum of SGD
-# Operators of sparse gradients and of complex parameters.
-_NOT_DENSE = re.compile(r"sparse|coalesce|aten::_(?:indices|values)$|view_as_(?:real|complex)")
+_NOT_DENSE = re.compile(rf"{SPARSE.pattern}|view_as_(?:real|complex)")  # the latter: complex parameters
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match for each kind of optimizer that has a fused form, and does not use it."""
     working: dict[str, list[Node]] = {}
     scopes: dict[str, set[int]] = {}
-    if not graph.has_scope(_STEP.search):
+    if not optimizer_classes(graph):
         return
     for node in graph.nodes:
         row = _step_above(graph, node) if free(node) else -1
@@ -57,18 +58,18 @@ def _step_above(graph: StepGraph, node: Node) -> int:
 
 def _optimizer(graph: StepGraph, row: int) -> str:
     """The class that an annotation names; "" where it is no optimizer's."""
-    found = _STEP.search(graph.trace.names[graph.trace.ops.name[row]]) if row >= 0 else None
-    return found[1] if found else ""
+    step = STEP.search(graph.trace.names[graph.trace.ops.name[row]]) if row >= 0 else None
+    return step[1] if step else ""
 
 
 def _not_dense(graph: StepGraph, scopes: set[int]) -> bool:
     """Whether the steps handle sparse gradients or complex parameters, working or not."""
     ops, names = graph.trace.ops, graph.trace.names
-    odd = [row for row, name in enumerate(names) if _NOT_DENSE.search(name)]
-    for row in scopes if odd else ():
+    not_dense = {number for number, name in enumerate(names) if _NOT_DENSE.search(name)}
+    for row in scopes if not_dense else ():
         first, last = ops.start_ns[row], ops.end_ns[row]
         inside = (ops.thread == ops.thread[row]) & (ops.start_ns >= first) & (ops.start_ns < last)
-        if set(odd) & set(ops.name[inside].tolist()):
+        if not_dense & set(ops.name[inside].tolist()):
             return True
     return False
 

@@ -6,18 +6,23 @@ Instead: `torch.compile`, or Liger's SwiGLU; and one matmul for gate and input t
 Saves: forward two of five passes over the wide activation, backward four of nine. Beside the matmuls this is
 one or two percent of the layer: it saves memory more than time.
 
-When not: the two matmuls are distributed over several devices; their weights are quantized separately. An
-activation that is multiplied by its own input is no gate, and a sigmoid next to a multiplication may be one
-of those: it counts only where it is known which tensors are multiplied.
+When not: gate and input keep layers of their own, as a checkpoint or an adapter may ask for: then only the
+activation and the multiplication become one kernel.
+
+Left out: an activation that is multiplied by its own input, or by a number or a vector; a sigmoid next to a
+multiplication where it is unknown which tensors are multiplied; gates that are one kernel already. One
+matmul for both is not suggested where weights are quantized.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from traceanalyzer.fusion.evidence.dataflow import Tier
 from traceanalyzer.fusion.regions import Region, region
 from traceanalyzer.fusion.rules.base import COMPILE_DOCS, Match, Rule, chains, compilable, generated
+from traceanalyzer.fusion.rules.matmuls import has_narrow_weights
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
 _ACTIVATIONS = ("silu", "gelu", "sigmoid", "relu")
@@ -26,15 +31,23 @@ _LAYERS = ("mm", "addmm")
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """An activation and a multiplication of its result, and nothing else; a layer may lie in between."""
+    action = _ALONE if has_narrow_weights(graph) else ""
     claimed: set[int] = set()
-    for match in chains(graph, free, lambda joined: _gated(graph, joined)):
-        claimed |= {node.place for node in match.nodes}
-        yield match
+    for match in _matches(graph, free):
+        places = {node.place for node in match.nodes}
+        if claimed.isdisjoint(places):  # of two products of one gate the first has it
+            claimed |= places
+            yield replace(match, action=action)
+
+
+def _matches(graph: StepGraph, free: Free) -> Iterator[Match]:
+    """Neighbors first, then what a layer lies between; one gate may be in several."""
+    yield from chains(graph, free, lambda joined: _gated(graph, joined))
     reached = compilable(graph, free)
     for node in graph.nodes:
-        if node.name == "mul" and reached(node) and node.place not in claimed and node.phase != "backward":
+        if node.name == "mul" and reached(node) and node.phase != "backward":
             gate = _gate(graph, node)
-            if gate is not None and reached(gate[0]) and gate[0].place not in claimed:
+            if gate is not None and reached(gate[0]):
                 yield _apart(graph, gate[0], node, gate[1])
 
 
@@ -81,7 +94,7 @@ def _gate(graph: StepGraph, product: Node) -> tuple[Node, Tier] | None:
         gates = maker.name in _ACTIVATIONS and maker.phase == product.phase and _same_size(maker, product)
         if layer and gates and not _by_its_own_input(graph, maker, product):
             return maker, edge.tier
-    before = [graph.nodes[at] for at in (product.place - 2, product.place - 1) if at >= 0]
+    before = graph.nodes[max(0, product.place - 2) : product.place]
     if graph.executed or len(before) < 2 or before[1].name not in _LAYERS:
         return None
     alike = before[0].name in _ACTIVATIONS and _same_size(before[0], product)
@@ -99,6 +112,8 @@ def _apart(graph: StepGraph, gate: Node, product: Node, tier: Tier) -> Match:
     after = generated(graph, nodes, moved)
     return Match(nodes, tier, after, bytes_saved=sum(node.bytes for node in nodes) - moved)
 
+
+_ALONE = "Compile the feed-forward module, or use a fused SwiGLU."
 
 RULE = Rule(
     "gated_activation", __doc__ or "", find,

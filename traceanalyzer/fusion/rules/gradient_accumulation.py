@@ -6,7 +6,9 @@ Instead: fewer, larger micro-batches where memory allows; of several losses thei
 Saves: three passes over all gradients for each backward pass less, and the launches of a smaller batch.
 
 When not: the batch is as large as memory allows; this is then the cost of the batch size, and a small one.
-Pipeline parallelism needs its micro-batches: nothing is suggested where stages send tensors to each other.
+
+Left out: one backward pass per step of the optimizer; pipeline parallelism, in which stages send tensors to
+each other and which needs its micro-batches.
 """
 
 from __future__ import annotations

@@ -6,8 +6,10 @@ gradients.
 
 Saves: launches. The gradients are read and written as before, so no kernel time is predicted.
 
-When not: gradients lie on several devices or are sparse. Norms that an optimizer takes of its parameters, and
-norms that only a log reads, clip nothing and are left out.
+When not: the norm of each gradient is wanted by itself.
+
+Left out: norms of a list already; norms that an optimizer takes of its parameters, and those that only a log
+reads; steps with sparse gradients, of which there are no lists; a CPU, which launches nothing.
 """
 
 from __future__ import annotations
@@ -16,26 +18,31 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from traceanalyzer.fusion.rules.base import Match, Rule
+from traceanalyzer.fusion.rules.optimizers import SPARSE
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 from traceanalyzer.records.units import duration
 
 _FEWEST_NORMS = 16
-_NORMS = ("linalg_vector_norm", "norm")
+NORMS = ("linalg_vector_norm", "norm")
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match for all norms between backward and the optimizer, where they are many and scale something."""
     if not graph.on_gpu or not any(node.phase == "backward" for node in graph.nodes):
         return
-    outside = [node for node in graph.nodes if free(node) and _outside_of_passes(node)]
-    norms = [node for node in outside if node.name in _NORMS and not _of_a_list(graph, node)]
+    if graph.has_scope(SPARSE.search):
+        return
+    outside = [node for node in graph.nodes if free(node) and outside_of_passes(node)]
+    norms = [node for node in outside if node.name in NORMS and not _of_a_list(graph, node)]
     if len(norms) >= _FEWEST_NORMS and _scaled(norms, outside):
         time = sum(node.time_ns for node in norms)
         evidence = f"{len(norms)} norms per step, one launch each, {duration(time)}"
-        yield Match(tuple(norms), "T0", evidence=evidence, where="gradient clipping")
+        yield Match(tuple(norms), "T0", evidence=evidence, where="gradient clipping",
+                    claims=False)  # fmt: skip
 
 
-def _outside_of_passes(node: Node) -> bool:
+def outside_of_passes(node: Node) -> bool:
+    """Whether it belongs to no module, no pass and no optimizer."""
     return node.module is None and node.phase is None
 
 

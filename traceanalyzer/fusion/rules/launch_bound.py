@@ -5,16 +5,24 @@ kernels; a larger batch.
 
 Saves: the gaps between kernels. Faster kernels would only make them longer.
 
-When not: most kernels are launched by CUDA graphs already; shapes change from step to step, or the step
-reads results on the host. A gap of over 1 ms is not counted: the host did something else than launching. The
-profiler itself slows the host, so that a run without it has shorter gaps.
+When not: the profiler itself slows the host, so that a run without it has shorter gaps.
+
+Left out: steps whose kernels CUDA graphs launch already; gaps of over 1 ms, in which the host did something
+else than launching; traces without steps that show a start-up. A graph cannot be captured over a wait for the
+device, and holds for one set of shapes: where the host waits between the first and the last launch of a step,
+or shapes change from step to step, the action begins with that, and nothing is proved.
 """
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 
+import numpy as np
+
 from traceanalyzer.fusion.rules.base import Match, Rule, idle_per_step, wait_evidence
+from traceanalyzer.fusion.rules.synchronisation import waits
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 from traceanalyzer.records import Band
 from traceanalyzer.records.trace import UNLINKED, RecordKind
@@ -24,12 +32,14 @@ from traceanalyzer.roofline.idle import gaps
 _SHARE = 0.3  # of the window without long gaps
 _LEAST_BUSY = 0.05
 _LONGEST_GAP_NS = 1_000_000  # the host launches dozens of kernels in this time, also under the profiler
+_CAPTURE = 'capture the step in a graph: compile with mode="reduce-overhead", or use a larger batch.'
+_COUNTS = re.compile(r"\b\d+ ")
 _BY_GRAPHS = 0.5  # of the kernels, from which on the step runs as graphs
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where launch gaps are a large part of the window."""
-    if not graph.on_gpu or _hardly_works(graph) or _replayed(graph):
+    if not graph.on_gpu or _hardly_works(graph) or is_replayed(graph):
         return
     waited, _ = idle_per_step(graph, "launch_gap")
     launching = min(waited, _in_short_gaps_ns(graph) / graph.step_count)
@@ -39,7 +49,47 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     evidence = wait_evidence(launching, share)
     if launching < waited:
         evidence += f" without gaps of over {duration(_LONGEST_GAP_NS)}, which launches do not explain"
-    yield Match((), "T0", saved=_saved(graph, launching), evidence=evidence, where="the whole step")
+    yield _match(graph, _saved(graph, launching), evidence)
+
+
+def _match(graph: StepGraph, saved: Band | None, evidence: str) -> Match:
+    """Nothing is proved of a step that cannot be captured as it is; what keeps it from that comes first."""
+    first = []
+    callers = waits(graph, *_launching(graph))
+    if callers:
+        evidence += f"; the host waits inside the step, which no graph can capture: {callers}"
+        first.append(f"keep results on the device, without {_COUNTS.sub('', callers)}")
+    if _shapes_change(graph):
+        evidence += "; shapes change from step to step"
+        first.append("give every step the same shapes")
+    if not first:
+        return Match((), "T0", saved=saved, evidence=evidence, where="the whole step")
+    uncertain = Band(0.0, saved.mid, saved.high) if saved is not None else None
+    action = f"First {' and '.join(first)}; then {_CAPTURE}"
+    return Match((), "T3", saved=uncertain, evidence=evidence, where="the whole step", action=action)
+
+
+def _launching(graph: StepGraph) -> tuple[int, int]:
+    """When the step launches its first and its last kernel: a wait before or behind both hinders no graph."""
+    kernels, step = graph.trace.kernels, graph.step
+    own = kernels.launch[(kernels.kind == RecordKind.KERNEL) & (kernels.launch >= 0)]
+    starts = graph.trace.launches.start_ns[own]
+    starts = starts[(starts >= step.start_ns) & (starts < step.end_ns)]
+    return (int(starts.min()), int(starts.max())) if len(starts) else (0, 0)
+
+
+def _shapes_change(graph: StepGraph) -> bool:
+    """Whether no more than half of the window's steps call operators with the same dims."""
+    ops, shapes = graph.trace.ops, [call.shapes for call in graph.trace.calls]
+    if not shapes or len(graph.judged.window.steps) < 2:
+        return False
+    first = {dims: row for row, dims in enumerate(shapes)}
+    number = np.array([first[dims] for dims in shapes], np.int64)  # of a call's dims
+    alike: Counter[bytes] = Counter()
+    for step in graph.judged.window.steps:
+        inside = (ops.start_ns >= step.start_ns) & (ops.start_ns < step.end_ns) & (ops.call >= 0)
+        alike[np.unique(number[ops.call[inside]]).tobytes()] += 1
+    return 2 * max(alike.values()) <= alike.total()
 
 
 def _saved(graph: StepGraph, ns: float) -> Band | None:
@@ -57,7 +107,7 @@ def _hardly_works(graph: StepGraph) -> bool:
     return not graph.has_steps and graph.busy_ns < _LEAST_BUSY * graph.window_ns
 
 
-def _replayed(graph: StepGraph) -> bool:
+def is_replayed(graph: StepGraph) -> bool:
     """Whether graphs launch most of the kernels."""
     kernels = graph.trace.kernels
     counted = graph.judged.times.inside & (kernels.kind == RecordKind.KERNEL)
@@ -76,7 +126,7 @@ def _in_short_gaps_ns(graph: StepGraph) -> int:
 RULE = Rule(
     "launch_bound", __doc__ or "", find,
     title="The device waits for the host to launch kernels",
-    action="Capture the step in a graph: compile with mode=\"reduce-overhead\", or use a larger batch.",
+    action=f"{_CAPTURE[0].upper()}{_CAPTURE[1:]}",
     snippet="model = torch.compile(model, mode=\"reduce-overhead\")",
     caveats=("shapes must not change, and nothing in the step may wait for results on the host",
              "the profiler slows the host: without it the gaps are shorter"),

@@ -6,9 +6,10 @@ layout chosen at the start.
 
 Saves: at most the copy: one read and one write of the tensor.
 
-When not: the operator that follows is slower on strided input than copy and operator together. Copies that
-another operator makes for itself, as a convolution or a matmul does, and clones that keep the layout are
-left out.
+When not: the operator that follows is slower on strided input than copy and operator together.
+
+Left out: copies that another operator makes for itself, as a convolution or a matmul does; clones that keep
+the layout; casts; copies into a tensor that is there already, such as a cache.
 """
 
 from __future__ import annotations

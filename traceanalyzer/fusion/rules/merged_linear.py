@@ -7,18 +7,22 @@ Saves: reading the input again for every matmul but one, a launch each, and more
 the device better than several small ones. How much of that there is to save no roof tells: no time is
 predicted.
 
-When not: the matmuls are large enough to fill the device, the weights are quantized or shared out over
-devices apart, or only some of them are trained.
+When not: the weights are distributed over several devices in a way that side by side they no longer are.
+
+Left out: matmuls that come near their roof, for they fill the device; inputs that are not proved to be one
+tensor; weights of other types, or of which some are quantized; weights of which only some are trained.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from math import prod
 
 from traceanalyzer.fusion.evidence.dataflow import Tensor
 from traceanalyzer.fusion.rules.base import Match, Rule
-from traceanalyzer.fusion.rules.matmuls import OPERANDS, operand_shapes, sizes
+from traceanalyzer.fusion.rules.differentiated import forward_of
+from traceanalyzer.fusion.rules.matmuls import OPERANDS, has_narrow_weights, operand_shapes, sizes
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 from traceanalyzer.records.units import ITEMSIZE
 
@@ -30,18 +34,22 @@ _SHARE = 0.02  # of the step, that such matmuls take
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """Each tensor that is proved to be the input of several such matmuls outside of backward."""
+    if has_narrow_weights(graph):
+        return
     groups: dict[Tensor, list[Node]] = {}
     for node in graph.nodes:
         if free(node) and node.name in _NAMES and node.phase not in _LATER and not _fills(graph, node):
             given = graph.argument_tensors.get((node.place, OPERANDS[node.name][0]))
             if given is not None:
                 groups.setdefault(given, []).append(node)
-    found = [nodes for nodes in groups.values() if _have_own_weights(graph, nodes)]
-    if sum(node.time_ns for nodes in found for node in nodes) >= _SHARE * graph.step_ns:
-        for nodes in found:
+    alike = [
+        nodes for nodes in groups.values() if _have_own_weights(graph, nodes) and _trained_alike(graph, nodes)
+    ]  # fmt: skip
+    if sum(node.time_ns for nodes in alike for node in nodes) >= _SHARE * graph.step_ns:
+        for nodes in alike:
             again = (len(nodes) - 1) * _bytes(nodes[0])
-            told = " and ".join(sizes(node) for node in nodes) + " read the same tensor"
-            yield Match(tuple(nodes), "T1", bytes_saved=again, evidence=told, claims=False)
+            evidence = " and ".join(sizes(node) for node in nodes) + " read the same tensor"
+            yield Match(tuple(nodes), "T1", bytes_saved=again, evidence=evidence, claims=False)
 
 
 def _have_own_weights(graph: StepGraph, nodes: Sequence[Node]) -> bool:
@@ -50,6 +58,25 @@ def _have_own_weights(graph: StepGraph, nodes: Sequence[Node]) -> bool:
     known = [weight for weight in weights if weight is not None]
     kinds = {node.call.dtype(OPERANDS[node.name][1]) for node in nodes}
     return len(nodes) > 1 and len(set(known)) == len(known) and len(kinds) == 1
+
+
+def _trained_alike(graph: StepGraph, nodes: Sequence[Node]) -> bool:
+    """Whether backward has as many matmuls for each: a weight that is not trained has no gradient."""
+    gradients = _gradient_matmuls(graph)
+    counts = {
+        sum(gradients[row] for row in (node.row, *graph.above(node)) if row in gradients) for node in nodes
+    }  # fmt: skip
+    return len(counts) == 1
+
+
+def _gradient_matmuls(graph: StepGraph) -> Counter[int]:
+    """How many matmuls of backward passes differentiate an operator, by its row in Trace.ops."""
+    if _gradient_matmuls not in graph.memo:
+        backward = (node for node in graph.nodes if node.phase == "backward" and node.name in OPERANDS)
+        rows = (forward_of(graph, node) for node in backward)
+        graph.memo[_gradient_matmuls] = Counter(row for row in rows if row is not None)
+    counts: Counter[int] = graph.memo[_gradient_matmuls]
+    return counts
 
 
 def _fills(graph: StepGraph, node: Node) -> bool:

@@ -5,10 +5,12 @@ Instead: one kernel for all of them, as `torch.compile` generates it for the mod
 
 Saves: writing every tensor in between and reading it again; and one launch for each operator but one.
 
-When not: the shapes change with every batch, and each new set of shapes is compiled anew; the tensors are so
-small that a cache holds them; the step waits for the host rather than for kernels. Not looked for in code
-that is compiled already, in the optimizer's step and other work outside of the model, inside operators of
-other libraries, and in complex numbers, for which the compiler generates no code.
+When not: the module branches on the values of its tensors, or breaks into many graphs for another reason
+(`TORCH_LOGS=graph_breaks` names them).
+
+Left out: code that is compiled already; the optimizer's step and other work outside of the model; what
+operators of other libraries do inside; complex numbers, for which the compiler generates no code. Where the
+step waits for the host rather than for kernels, the report says so and states no share of the step.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ RULE = Rule(
     title="Element-wise chains run as separate kernels",
     action="Compile the module that holds them; the whole model where it compiles.",
     snippet="{module} = torch.compile({module})",
-    caveats=("every new set of input shapes is compiled anew",),
+    caveats=("other input shapes are compiled anew; dynamic=True compiles for all sizes at once",),
     docs=COMPILE_DOCS,
     replacement="compiled",
     fixed_by_compiling_module=True,

@@ -1,18 +1,21 @@
 """Seen: in inference, matmuls of few rows, limited by reading their weights, as decoding is.
 
 Instead: weights of 8 or 4 bits, by torchao's `Int8WeightOnlyConfig` or `Int4WeightOnlyConfig` on a compiled
-model, or by the serving library; or more requests at once, which read the same weights.
+model, or by the serving library; or more requests at once, which read the same weights. In eager mode the
+weights may be widened before each matmul: then the model is to be compiled as well.
 
 Saves: half of the time to read 16-bit weights with 8 bits, three quarters with 4.
 
-When not: weights of which some are narrow already, where the rest was left out on purpose; eager mode, where
-the weights may be widened before each matmul; training; accuracy that must not change; a small model, whose
-weights a cache holds.
+When not: the accuracy of the model must not change.
+
+Left out: weights of which some are narrow already, where the rest was left out on purpose; training, and
+traces without steps, in which no operand is known to be a weight; a small model, whose weights a cache holds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import prod
 
 from traceanalyzer.fusion.rules.base import Match, Rule
@@ -45,12 +48,21 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     if not nodes or small or share_of_busy(graph, time_ns(nodes)) < _SHARE:
         return
     half = sum(node.time_ns * _share(node) for node in nodes) / 2
-    told = f"matmuls limited by reading 16-bit weights take {time_and_share(graph, nodes)}; the saving is "
-    told += "that of 8 bits"
-    saved = Band(0.0, half, half)  # what kernels for 8 bits make of it no roof tells
-    yield Match(
-        tuple(nodes), "T3", saved=saved, bytes_saved=weights // 2, evidence=told, where="the linear layers"
+    evidence = (
+        f"matmuls limited by reading 16-bit weights take {time_and_share(graph, nodes)}; the saving is "
     )
+    evidence += "that of 8 bits"
+    saved = Band(0.0, half, half)  # what kernels for 8 bits reach of it is not known
+    match = Match(
+        tuple(nodes),
+        "T3",
+        saved=saved,
+        bytes_saved=weights // 2,
+        evidence=evidence,
+        where="the linear layers",
+    )
+    compiled = any(graph.compiled(node) for node in graph.nodes)
+    yield match if compiled else replace(match, action=_EAGER, snippet=_SNIPPET + _COMPILE)
 
 
 def _share(node: Node) -> float:
@@ -62,12 +74,21 @@ def _weight_bytes(node: Node) -> int:
     return _WIDE * prod(weight_shape(node) or (0,))
 
 
+_EAGER = (
+    "Quantize the weights to 8 bits and compile the model, which widens them inside the matmuls; or serve "
+    "more requests at once."
+)
+_SNIPPET = (
+    "from torchao.quantization import Int8WeightOnlyConfig, quantize_\n"
+    "quantize_(model, Int8WeightOnlyConfig())"
+)  # fmt: skip
+_COMPILE = "\nmodel = torch.compile(model)"
+
 RULE = Rule(
     "quantized_weights", __doc__ or "", find,
     title="Reading weights limits the matmuls",
     action="Quantize the weights to 8 bits, or serve more requests at once.",
-    snippet="from torchao.quantization import Int8WeightOnlyConfig, quantize_\n"
-    "quantize_(model, Int8WeightOnlyConfig())\nmodel = torch.compile(model)",
+    snippet=_SNIPPET,
     caveats=("accuracy must be checked", "kernels for small batches decide how much of the half is won"),
     docs="https://docs.pytorch.org/ao/stable/",
     concerns_compiled=True,

@@ -5,8 +5,10 @@ Instead: keep what is expensive to compute and compute again only what is cheap
 
 Saves: at most the time of what is computed again. It costs the memory of what is then kept.
 
-When not: memory is short, and the batch size that checkpointing makes possible is worth more; a selective
-policy keeps what is expensive already, so that no matmul, convolution or attention runs again.
+When not: memory is short, and the batch size that checkpointing makes possible is worth more.
+
+Left out: a selective policy that keeps what is expensive already, so that no matmul, convolution or attention
+runs again; of what runs again that which another suggestion speeds up.
 """
 
 from __future__ import annotations
@@ -30,19 +32,21 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     if not expensive or graph.undisturbed_ns(again) < _SHARE * graph.step_ns:
         return
     kept = sum(node.cost.write_bytes for node in again if node.cost)
-    told = f"{len(again)} operators of the forward pass run again in the backward pass, "
-    told += f"{duration(graph.undisturbed_ns(again))} per step, {duration(graph.undisturbed_ns(expensive))} "
-    told += "of it matmuls, convolutions and attention; to keep all that they make would take up to "
-    told += f"{si(kept, 'B')} of memory"
+    evidence = f"{len(again)} operators of the forward pass run again in the backward pass, "
+    evidence += (
+        f"{duration(graph.undisturbed_ns(again))} per step, {duration(graph.undisturbed_ns(expensive))} "
+    )
+    evidence += "of it matmuls, convolutions and attention; to keep all that they make would take up to "
+    evidence += f"{si(kept, 'B')} of memory"
     left = [node for node in again if free(node)]
     if not left:
         return
     time = graph.undisturbed_ns(left)
     if len(left) < len(again):
-        told += f"; the saving counts {duration(time)} of it, which no other suggestion speeds up"
+        evidence += f"; the saving counts {duration(time)} of it, which no other suggestion speeds up"
     low = max(graph.undisturbed_ns([node for node in left if _expensive(node)]), time / WIDEST)
     saved = Band(low, (low + time) / 2, time)
-    yield Match(tuple(left), "T0", evidence=told, where="checkpointed modules", saved=saved)
+    yield Match(tuple(left), "T0", evidence=evidence, where="checkpointed modules", saved=saved)
 
 
 def _expensive(node: Node) -> bool:

@@ -7,8 +7,10 @@ need no casts.
 
 Saves: every cast of a tensor but the first.
 
-When not: the tensor changes in between; the cast tensor is freed on purpose, because memory is short. Casts
-that an activation checkpoint runs again are left out: keeping their result is what it avoids.
+When not: the cast tensor is freed on purpose, because memory is short.
+
+Left out: tensors that are written in between; tensors that are not proved to be one; casts that an activation
+checkpoint runs again, for keeping their result is what it avoids.
 """
 
 from __future__ import annotations

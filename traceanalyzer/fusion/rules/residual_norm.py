@@ -5,9 +5,10 @@ Apex or TransformerEngine.
 
 Saves: reading the sum again. The sum itself is still written, because the next residual addition reads it.
 
-When not: the sum does not have the normalization's rows; the library's layer rounds differently. Adding a
-vector or a scalar to a normalized tensor is no residual addition; a library's operator that adds and
-normalizes does so already.
+When not: the layer of a library rounds differently.
+
+Left out: a sum that does not have the normalization's rows; the addition of a vector or a scalar, which is no
+residual; a library's operator that adds and normalizes already.
 """
 
 from __future__ import annotations

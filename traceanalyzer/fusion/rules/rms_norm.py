@@ -6,9 +6,11 @@ Instead: `torch.nn.functional.rms_norm` or `torch.nn.RMSNorm` (one kernel on CUD
 
 Saves: all but one read and one write of the activation; backward as much again, which is not counted here.
 
-When not: `rms_norm` is called already, and an older PyTorch or a CPU runs it as several operators: compile
-the module there. The mean is not over the last dimension. Where the weight is multiplied, before or after
-the cast, decides the last bits of the result.
+When not: the last bits of the result must stay: where the weight is multiplied, before or after the cast,
+decides them.
+
+Left out: `rms_norm` that is called already, where an older PyTorch or a CPU runs it as several operators; a
+mean that is not over the last dimension; layer normalizations, and scales of an optimizer.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ def _normalizes(nodes: Sequence[Node]) -> bool:
     """Whether the rows of a tensor are squared, averaged, and multiplied by what comes of it."""
     square = next(node for node in nodes if node.name in ("pow", "mul", "square"))
     mean = next(node for node in nodes if node.name in ("mean", "sum"))
-    root = max(place for place, node in enumerate(nodes) if node.name in _ROOTS)
+    root = max(index for index, node in enumerate(nodes) if node.name in _ROOTS)
     of_a_row = next(node for node in nodes if node.name == "add")
     return nodes[root + 1].elements == square.elements > of_a_row.elements and _over_rows(mean)
 

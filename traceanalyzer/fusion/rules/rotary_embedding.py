@@ -5,8 +5,10 @@ Instead: `torch.compile` for the function that rotates, or Liger's or Apex's rot
 
 Saves: eight of ten passes over queries and keys.
 
-When not: the angles themselves are computed anew in every layer: then compute them once before. Rotations
-written with complex numbers are not looked for: the compiler generates no code for those.
+When not: the angles themselves are computed anew in every layer: then compute them once before.
+
+Left out: rotations with complex numbers, for which the compiler generates no code; operators of libraries;
+negations of anything but one half.
 """
 
 from __future__ import annotations
@@ -43,9 +45,8 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
 
 def _halves(nodes: Sequence[Node]) -> bool:
     """Whether each negation is of half of what is concatenated and multiplied behind it."""
-    pairs = zip(nodes, nodes[1:], nodes[2:], strict=False)
-    found = [(neg, mul) for neg, _, mul in pairs if neg.name == "neg"]
-    return all(2 * neg.elements == mul.elements for neg, mul in found)
+    triples = zip(nodes, nodes[1:], nodes[2:], strict=False)
+    return all(2 * first.elements == third.elements for first, _, third in triples if first.name == "neg")
 
 
 RULE = Rule(

@@ -6,8 +6,10 @@ Instead: leave the value on the device; print or test it every so many steps; co
 
 Saves: at most the time in which the device has nothing to do after such a wait.
 
-When not: the value decides what is computed next. `.item()` of a tensor on the CPU waits for nothing and is
-not named.
+When not: the value decides what is computed next.
+
+Left out: `.item()` of a tensor on the CPU, which waits for nothing; waits that take less than 2 % of the
+window.
 """
 
 from __future__ import annotations
@@ -32,23 +34,28 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     if not graph.on_gpu or share < _SHARE:
         return
     evidence = wait_evidence(ns, share)
-    callers = _waiting(graph).most_common(_NAMED)
+    callers = waits(graph, graph.step.start_ns, graph.step.end_ns)
     if callers:
-        evidence += "; per step: " + ", ".join(f"{count} {name}" for name, count in callers)
+        evidence += f"; per step: {callers}"
     yield Match((), "T3", saved=Band(0.0, ns, ns), evidence=evidence, where="the whole step")
 
 
-def _waiting(graph: StepGraph) -> Counter[str]:
-    """Outermost operators of the step that wait for the device; the call itself where no operator does."""
-    trace, step = graph.trace, graph.step
-    launches = trace.launches
-    inside = (launches.start_ns >= step.start_ns) & (launches.start_ns < step.end_ns)
-    found: Counter[str] = Counter()
+def waits(graph: StepGraph, start_ns: int, end_ns: int) -> str:
+    """The most frequent waits that begin in this time, such as `3 aten::item, 1 aten::nonzero`; or ""."""
+    callers = _callers(graph, start_ns, end_ns).most_common(_NAMED)
+    return ", ".join(f"{count} {name}" for name, count in callers)
+
+
+def _callers(graph: StepGraph, start_ns: int, end_ns: int) -> Counter[str]:
+    """Outermost operators that wait for the device; the call itself where no operator does."""
+    trace, launches = graph.trace, graph.trace.launches
+    inside = (launches.start_ns >= start_ns) & (launches.start_ns < end_ns)
+    callers: Counter[str] = Counter()
     for row in np.flatnonzero(inside).tolist():
         name = trace.names[launches.name[row]]
         if "Synchronize" in name:
-            found[_outermost(graph, int(launches.thread[row]), int(launches.start_ns[row])) or name] += 1
-    return found
+            callers[_outermost(graph, int(launches.thread[row]), int(launches.start_ns[row])) or name] += 1
+    return callers
 
 
 def _outermost(graph: StepGraph, thread: int, moment_ns: int) -> str:

@@ -5,8 +5,11 @@ reach, `torch.backends.cudnn.allow_tf32 = True`, its default; for both half prec
 
 Saves: most of their time: the matrix engine's TF32 peak is several times the vector peak.
 
-When not: more than TF32's 10 bits of mantissa are needed, as in solvers and some losses; TF32 is allowed
-already, and the library chose otherwise; depthwise and grouped convolutions, which use no matrix engine.
+When not: more than TF32's 10 bits of mantissa are needed, as in solvers and some losses.
+
+Left out: TF32 that is allowed already, by the recording, by a matmul that ran in it or by an argument of the
+convolution; depthwise and grouped convolutions, which use no matrix engine; matmuls that memory limits; other
+types; devices without TF32.
 """
 
 from __future__ import annotations
@@ -66,11 +69,11 @@ def _match(graph: StepGraph, nodes: Sequence[Node], kind: str, action: str, snip
     if len(known) < len(bands):
         return
     largest = max(nodes, key=lambda node: node.time_ns)
-    told = f"{len(nodes)} {kind} per step in fp32 on the vector engine, {duration(time_ns(nodes))}; the "
+    evidence = f"{len(nodes)} {kind} per step in fp32 on the vector engine, {duration(time_ns(nodes))}; the "
     shapes = " × ".join(str(list(dims)) for _, dims, _, _ in largest.call.tensors())
-    told += f"largest: {largest.call.name} {shapes}"
+    evidence += f"largest: {largest.call.name} {shapes}"
     yield Match(
-        tuple(nodes), "T0", saved=added(known), evidence=told, where=f"the {kind}", action=action,
+        tuple(nodes), "T0", saved=added(known), evidence=evidence, where=f"the {kind}", action=action,
         snippet=snippet,
     )  # fmt: skip
 

@@ -5,14 +5,18 @@ Instead: pad the odd dimension to a multiple of 8 elements: vocabulary, heads, t
 
 Saves: nothing in bytes; aligned kernels load wider and run faster. No time is predicted.
 
-When not: padding adds more work than alignment saves, or changes results that nobody masks; every dimension
-is a multiple already, and the tensor begins at an odd place.
+When not: padding changes results that nobody masks.
+
+Left out: dimensions that are multiples already, where the tensor begins at an odd place; padding that would
+add more than half to the arithmetic; fp32, and kernels without a matrix engine, which load elements one by
+one.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from math import prod
 
 from traceanalyzer.fusion.rules.base import Match, Rule
 from traceanalyzer.fusion.rules.matmuls import OPERANDS, operand_shapes, sizes, time_ns
@@ -23,6 +27,7 @@ _ALIGN = re.compile(r"align(\d+)")
 _VECTOR = re.compile(r"simt", re.IGNORECASE)  # loads elements one by one, whatever the rows
 _ACCESS = 16  # bytes of the widest load
 _SHARE = 0.02  # of the step
+_MOST_ADDED = 1.5  # by padding: the arithmetic of padded matmuls by that of these
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
@@ -32,12 +37,12 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     if nodes and time >= _SHARE * graph.step_ns:
         largest = max(nodes, key=lambda node: node.time_ns)
         row = graph.row_of(largest)
-        told = f"{duration(time)} per step in such kernels; the largest: {sizes(largest)}, of which "
-        told += f"{' and '.join(map(str, _odd(largest)))} is no multiple of {_elements(largest)}"
+        evidence = f"{duration(time)} per step in such kernels; the largest: {sizes(largest)}, of which "
+        evidence += f"{' and '.join(map(str, _odd(largest)))} is no multiple of {_elements(largest)}"
         if row is not None and row.efficiency is not None:
-            told += f", at {percent(row.efficiency)} of its roof"
+            evidence += f", at {percent(row.efficiency)} of its roof"
         where = largest.module or largest.call.name
-        yield Match(tuple(nodes), "T0", evidence=told, where=where, claims=False)
+        yield Match(tuple(nodes), "T0", evidence=evidence, where=where, claims=False)
 
 
 def _unaligned(graph: StepGraph, node: Node) -> bool:
@@ -47,7 +52,9 @@ def _unaligned(graph: StepGraph, node: Node) -> bool:
     made_for = _ALIGN.search(longest)
     if made_for is None or full is None or _VECTOR.search(longest):
         return False
-    return int(made_for[1]) < full and bool(_odd(node))
+    odd = _odd(node)
+    more = prod(-(-size // full) * full / size for size in odd)  # of the arithmetic, padded to not padded
+    return int(made_for[1]) < full and bool(odd) and more <= _MOST_ADDED
 
 
 def _elements(node: Node) -> int | None:

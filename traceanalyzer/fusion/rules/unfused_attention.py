@@ -1,15 +1,18 @@
 """Seen: attention written out: a batched matmul, scaling and masking, softmax, dropout, a second matmul; and
 the backward pass of such a one.
 
-Instead: `torch.nn.functional.scaled_dot_product_attention`, whose kernel never writes the scores to
-memory.
+Instead: `torch.nn.functional.scaled_dot_product_attention`, whose kernels never write the scores to memory.
+On a GPU the flash kernel takes fp16 and bf16, the memory-efficient one fp32 too.
 
 Saves: every pass over the scores, tokens by tokens for each head; backward too, where it is recorded.
 
-When not: the attention weights themselves are returned, used elsewhere, or changed in a way the function has
-no argument for: FlexAttention takes such changes; in fp32 without TF32, in fp64 or with more than 256
-channels a head, the fast kernels do not apply; for up to about 128 tokens the scores fit a cache, and there
-is little to save.
+When not: the attention weights are changed in a way the function has no argument for: FlexAttention takes
+such changes. Results must not change in their last bits.
+
+Left out: attention of the library itself; weights that a later operator is known to read; fp64 on a GPU and
+dropout on a CPU, which no fast kernel takes, and more than 256 channels a head on a GPU, which the flash
+kernel does not take; up to 128 tokens whose scores a GPU's cache holds, for then there is little to save; a
+backward pass whose forward pass is unknown.
 """
 
 from __future__ import annotations
@@ -28,29 +31,39 @@ from traceanalyzer.records.units import ITEMSIZE
 
 _MATMULS = ("bmm", "baddbmm")
 _NEAR = 12  # operators between a matmul and the softmax: scaling, a mask and how it is made, dropout, casts
-_CHANNELS = 256  # a head: torch/aten/src/ATen/native/transformers/cuda/sdp_utils.cpp
+_CHANNELS = 256  # a head, of the flash kernel: torch/aten/src/ATen/native/transformers/cuda/sdp_utils.cpp
+_FEW_TOKENS = 128
 _FUNCTIONS = ("scaled_dot_product", "multi_head_attention", "transformer_encoder_layer")
 """Operators whose attention is the library's, whatever they make of it."""
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """Forward passes, where softmax works on what a matmul makes; and the backward pass of each."""
-    forward = [found for found in softmaxes(graph, free, backward=False) if _is_written_out(graph, *found)]
-    matches = {softmax.row: attention(graph, nodes, False) for softmax, nodes in forward}
-    known = {row: match for row, match in matches.items() if match is not None}
-    yield from known.values()
-    yield from backward_of(graph, free, known)
+    forward: dict[int, Match] = {}
+    claimed: set[int] = set()  # a matmul between two softmaxes belongs to the first
+    for softmax, nodes in softmaxes(graph, free, backward=False):
+        if claimed.isdisjoint(_places(nodes)) and _is_written_out(graph, softmax, nodes):
+            match = attention(graph, nodes, is_backward=False)
+            if match is not None:
+                forward[softmax.row] = match
+                claimed |= _places(nodes)
+    yield from forward.values()
+    yield from backward_of(graph, free, forward)
 
 
 def softmaxes(graph: StepGraph, free: Free, *, backward: bool) -> Iterator[tuple[Node, Sequence[Node]]]:
     """Each softmax between matmuls, with all from the first of these to the last."""
     names = ("_softmax_backward_data",) if backward else ("_softmax", "_safe_softmax")
     for run in runs(graph, free):
-        for at, node in enumerate(run):
+        for index, node in enumerate(run):
             if node.name in names:
-                nodes = _around(run, at, matmuls=2 if backward else 1)
+                nodes = _around(run, index, matmuls=2 if backward else 1)
                 if nodes:
                     yield node, nodes
+
+
+def _places(nodes: Sequence[Node]) -> set[int]:
+    return {node.place for node in nodes}
 
 
 def backward_of(graph: StepGraph, free: Free, forward: Mapping[int, Match]) -> Iterator[Match]:
@@ -63,18 +76,23 @@ def backward_of(graph: StepGraph, free: Free, forward: Mapping[int, Match]) -> I
     rows = {
         row: node.row for node in graph.nodes if node.row in forward for row in (parent[node.row], node.row)
     }
+    claimed: set[int] = set()
     for softmax, nodes in softmaxes(graph, free, backward=True):
         row = forward_of(graph, softmax)
-        match = forward.get(rows.get(row, -1)) if row is not None else None
-        found = attention(graph, nodes, True) if match is not None else None
-        if match is not None and found is not None:
-            yield replace(found, tier="T0" if match.tier == "T0" else max(found.tier, match.tier))
+        differentiated = forward.get(rows.get(row, -1)) if row is not None else None
+        if differentiated is None or not claimed.isdisjoint(_places(nodes)):
+            continue
+        match = attention(graph, nodes, is_backward=True)
+        if match is not None:
+            claimed |= _places(nodes)
+            proved = differentiated.tier == "T0"
+            yield replace(match, tier="T0" if proved else max(match.tier, differentiated.tier))
 
 
 def _is_written_out(graph: StepGraph, softmax: Node, nodes: Sequence[Node]) -> bool:
     """Whether no library's attention called it, and nobody else needs its weights."""
     called = any(word in scope for scope in graph.scopes(softmax) for word in _FUNCTIONS)
-    inside = {node.place for node in nodes}
+    inside = _places(nodes)
     readers = [
         graph.nodes[edge.consumer] for node in nodes[nodes.index(softmax) : -1]
         for edge in graph.out_of.get(node.place, ())
@@ -82,11 +100,11 @@ def _is_written_out(graph: StepGraph, softmax: Node, nodes: Sequence[Node]) -> b
     return not called and all(each.place in inside or each.phase == "backward" for each in readers)
 
 
-def _around(run: Sequence[Node], at: int, matmuls: int) -> Sequence[Node]:
+def _around(run: Sequence[Node], index: int, matmuls: int) -> Sequence[Node]:
     """From so many matmuls before the softmax to as many behind it; nothing else opaque may lie between."""
-    before = _reach(run[max(0, at - _NEAR) : at][::-1], matmuls)
-    behind = _reach(run[at + 1 : at + 1 + _NEAR], matmuls)
-    return run[at - before : at + behind + 1] if before and behind else ()
+    before = _reach(run[max(0, index - _NEAR) : index][::-1], matmuls)
+    behind = _reach(run[index + 1 : index + 1 + _NEAR], matmuls)
+    return run[index - before : index + behind + 1] if before and behind else ()
 
 
 def _reach(nodes: Sequence[Node], wanted: int) -> int:
@@ -102,7 +120,7 @@ def _reach(nodes: Sequence[Node], wanted: int) -> int:
 
 
 def attention(graph: StepGraph, nodes: Sequence[Node], is_backward: bool) -> Match | None:
-    """None where the sizes do not tell of attention, or no fast kernel takes it."""
+    """None where the sizes are not those of attention, or a fast kernel takes it not or saves little."""
     matmuls = [node for node in nodes if node.name in _MATMULS]
     softmax = next(node for node in nodes if "softmax" in node.name)
     scores = prod(shape_of(softmax, 0) or (0,))
@@ -112,6 +130,8 @@ def attention(graph: StepGraph, nodes: Sequence[Node], is_backward: bool) -> Mat
     if not scores or any(sizes.count(scores) != 1 for sizes in parts):
         return None
     if graph.on_gpu and not all(_is_taken(node, shape_of(softmax, 0)) for node in matmuls):
+        return None
+    if graph.on_gpu and _in_cache(graph, softmax, scores):
         return None
     # Every matmul reads or writes the scores once; what else it moves are queries, keys, values, results
     # and their gradients: tensors over tokens and channels, known from the sizes of the other operands.
@@ -142,10 +162,17 @@ def _parts(node: Node) -> list[int]:
 
 
 def _is_taken(node: Node, scores: Sequence[int]) -> bool:
-    """Whether a fast kernel for GPUs takes the type, and as many channels: what is left of its sizes."""
+    """Whether the type is one of a fast kernel for GPUs, and the flash kernel takes as many channels: what is
+    left of its sizes."""
     (_, rows, inner), (_, _, columns) = operand_shapes(node) or ((0, 0, 0), (0, 0, 0))
     channels = rows * inner * columns // max(1, prod(scores[-2:]))
     return channels <= _CHANNELS and node.call.dtype(OPERANDS[node.name][0]) != "fp64"
+
+
+def _in_cache(graph: StepGraph, softmax: Node, scores: int) -> bool:
+    """Whether the scores are of few tokens, and fit the device's last cache as far as its size is known."""
+    size, cache = scores * ITEMSIZE.get(softmax.call.dtype(0) or "", 4), graph.device.l2_bytes
+    return max(shape_of(softmax, 0)[-2:]) <= _FEW_TOKENS and (cache is None or size <= cache)
 
 
 RULE = Rule(
@@ -160,7 +187,8 @@ RULE = Rule(
     caveats=("a Boolean attn_mask says what takes part, which is the opposite of what masked_fill is given",
              "wrong where the attention weights are used elsewhere; torch.nn.attention.flex_attention takes "
              "changes of them that have no argument",
-             "the fast kernels want fp16 or bf16 on a GPU, and up to 256 channels a head"),
+             "on a GPU the flash kernel takes fp16 and bf16; fp32 runs on the memory-efficient kernel, which "
+             "takes longer"),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.scaled_dot_product_attention.html",
     replacement="attention",
 )  # fmt: skip

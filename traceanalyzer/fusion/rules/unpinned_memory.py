@@ -5,9 +5,10 @@ while this one is worked on.
 
 Saves: at most the time in which the device waits for such copies.
 
-When not: host memory is short. Copies that other work hides, copies from pinned memory, copies of at most
-64 KiB, which the driver buffers, and copies of which the trace does not name the memory (AMD) are not
-counted.
+When not: host memory is short: pinned pages cannot be swapped out.
+
+Left out: copies that other work hides; copies from pinned memory; copies of at most 64 KiB, which the driver
+buffers; copies of which the trace does not name the memory (AMD).
 """
 
 from __future__ import annotations

@@ -5,9 +5,10 @@ gradients, instead of reading the zeros and adding to them.
 
 Saves: filling every gradient, and adding to it: what backward computes becomes the gradient as it is.
 
-When not: code reads `.grad` of a parameter that took no part in a step; gradients are views of a bucket;
-backward runs inside a CUDA graph, which writes to the same gradients each time. Where gradients are set to
-None already, no zeros are filled in, and nothing is found.
+When not: code reads `.grad` of a parameter that took no part in a step; gradients are views of a bucket.
+
+Left out: gradients that are set to None already, for which no zeros are filled in; a backward pass inside a
+CUDA graph, which writes to the same gradients each time.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from collections.abc import Iterator
 from traceanalyzer.cost.tensors import is_list
 from traceanalyzer.fusion.rules.base import Match, Rule
 from traceanalyzer.fusion.rules.gradient_accumulation import into_gradient
+from traceanalyzer.fusion.rules.launch_bound import is_replayed
 from traceanalyzer.fusion.savings import NOTHING
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """All fills below `zero_grad`, and as many additions to what they filled, as one match."""
+    if is_replayed(graph):
+        return
     filled = [
         node for node in graph.nodes
         if free(node) and node.name in ("zero", "_foreach_zero", "fill")
