@@ -11,7 +11,7 @@ from traceanalyzer.inference.complete import complete
 from traceanalyzer.records import OpCall
 from traceanalyzer.records.trace import RecordKind, Trace
 from traceanalyzer.trace.linking.assemble import trace_of
-from traceanalyzer.trace.reading.raw import Raw, RawKernels, RawLaunches, RawMemory, RawOps
+from traceanalyzer.trace.reading.raw import Raw, RawKernels, RawLaunches, RawMemory, RawOps, RawSpans
 
 
 @dataclass
@@ -27,6 +27,7 @@ class Rows:
     launches: list[tuple[Any, ...]] = field(default_factory=list)
     kernels: list[tuple[Any, ...]] = field(default_factory=list)
     memory: list[tuple[Any, ...]] = field(default_factory=list)
+    spans: list[tuple[Any, ...]] = field(default_factory=list)
 
     def op(
         self, name: str, start: int, end: int, *, thread: int = 0, external: int = -1, sequence: int = -1,
@@ -61,6 +62,10 @@ class Rows:
         self.launches.append((start, end, self.number(name), thread, correlation, -1, -1))
         return len(self.launches) - 1
 
+    def span(self, name: str, start: int, end: int, *, thread: int = 0, profiler: bool = False) -> None:
+        """A Python function, or the profiler's own work."""
+        self.spans.append((start, end, self.number(name), thread, profiler))
+
     def allocation(self, at: int, address: int, size: int, *, thread: int = 0) -> None:
         """`size` below 0: a free."""
         self.memory.append((at, thread, address, size))
@@ -86,7 +91,7 @@ class Rows:
             dialect=self.dialect, integer_us=self.integer_us, names=list(self.names), calls=list(self.calls),
             ops=_table(RawOps, self.ops), launches=_table(RawLaunches, self.launches),
             kernels=_table(RawKernels, self.kernels), memory=_table(RawMemory, self.memory), devices=(),
-            rank=None, gpu_listed=self.gpu_listed,
+            rank=None, gpu_listed=self.gpu_listed, spans=_table(RawSpans, self.spans),
         )  # fmt: skip
 
     def trace(self) -> Trace:
@@ -96,7 +101,7 @@ class Rows:
 _DTYPES = {
     "name": np.int32, "annotation": np.bool_, "thread": np.int32, "call": np.int32, "module": np.int32,
     "kind": np.int8, "kernel": np.int32, "device": np.int32, "threads": np.int32, "registers": np.int32,
-    "collective": np.bool_,
+    "collective": np.bool_, "profiler": np.bool_,
 }  # fmt: skip
 
 

@@ -33,7 +33,10 @@ Flag = Literal[
     "inefficient", "balanced", "cache_resident", "over_roof", "bytes_only", "tf32_assumed",
     "special_function_heavy", "borrowed_shapes", "zero_duration",
 ]  # fmt: skip
-IdleCause = Literal["launch_gap", "synchronisation", "host_to_device_copy", "data_loading", "unknown"]
+IdleCause = Literal[
+    "launch_gap", "synchronisation", "host_to_device_copy", "data_loading", "memory_allocation",
+    "compilation", "first_use", "profiler", "host_work", "unknown",
+]  # fmt: skip
 Phase = Literal["forward", "backward", "optimizer", "recompute"]
 
 VERDICTS: tuple[Verdict, ...] = (
@@ -43,7 +46,8 @@ OPERATOR_CLASSES: tuple[OperatorClass, ...] = (
     "tensor_contraction", "statistical_normalization", "element_wise", "communication", "copy", "other",
 )  # fmt: skip
 IDLE_CAUSES: tuple[IdleCause, ...] = (
-    "launch_gap", "synchronisation", "host_to_device_copy", "data_loading", "unknown",
+    "launch_gap", "synchronisation", "host_to_device_copy", "data_loading", "memory_allocation",
+    "compilation", "first_use", "profiler", "host_work", "unknown",
 )  # fmt: skip
 
 
@@ -161,11 +165,19 @@ class WindowInfo(msgspec.Struct, frozen=True):
     step_ns: Spread | None
 
 
+class NamedTime(msgspec.Struct, frozen=True):
+    """Time of everything of one name, in ns."""
+
+    name: str
+    time_ns: int
+
+
 class IdlePart(msgspec.Struct, frozen=True):
     """Idle time of the window by cause; the parts add up to `TimeInfo.idle_ns`."""
 
     cause: IdleCause
     time_ns: int
+    names: tuple[NamedTime, ...] = ()  # what the host did in most of it, where the trace says so
 
 
 class TimeInfo(msgspec.Struct, frozen=True, kw_only=True):

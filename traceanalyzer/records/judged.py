@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from traceanalyzer.records.analysis import Device, IdleCause, OpRow, TimeInfo, Verdict
 from traceanalyzer.records.notice import Notice
 from traceanalyzer.records.priced import Priced
-from traceanalyzer.records.trace import Bools, Ids, Ints, Window
+from traceanalyzer.records.trace import Bools, Codes, Ids, Ints, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,16 @@ class RecordTimes:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class IdleTimes:
+    """Every idle stretch of the window by start; together they are its idle time."""
+
+    start_ns: Ints
+    end_ns: Ints
+    cause: Codes  # row in IDLE_CAUSES
+    name: Ids  # row in Trace.names: what the host did; -1: not known
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Judged:
     """One device's records over the window, compared with the device's roofs."""
 
@@ -55,6 +65,7 @@ class Judged:
     thresholds: Thresholds
     launch_floor_ns: int
     time: TimeInfo
+    idle: IdleTimes
     table: Sequence[OpRow]  # one a row of `times.row`, also those without a call in the window
     rows: Sequence[OpRow]  # those with calls
     times: RecordTimes

@@ -147,6 +147,27 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Spans:
+    """What else the host did: the profiler's own work, and Python functions of 1 ms and more.
+
+    Sorted by (thread, start, -duration).
+    """
+
+    start_ns: Ints
+    end_ns: Ints
+    name: Ids
+    thread: Ids  # as in Ops
+    profiler: Bools
+
+    def __len__(self) -> int:
+        return len(self.start_ns)
+
+
+NO_SPANS = Spans(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32),
+                 np.zeros(0, bool))  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Pieces:
     """The intervals in which records run; a HOST record is cut by its children into several."""
 
@@ -221,6 +242,7 @@ class Trace:
     amd: bool = False  # any sign of AMD: warpSize 64, hip_* or roctracer keys at top level
     recording: Recording | None = None
     memory: Memory | None = None
+    spans: Spans = NO_SPANS
     evidence: str | None = None  # JSON of collect/evidence.py: producer-consumer edges of one more step
     salvaged: Salvaged | None = None
     warnings: tuple[Notice, ...] = field(default=())

@@ -2,117 +2,178 @@
 
 Instant by instant, the first of these that holds:
 
+* profiler             the profiler does its own work: rows of the category `overhead`
+* compilation          dynamo, inductor or Triton compile
 * data_loading         the host is inside the DataLoader's `__next__`: no batch, no work
+* memory_allocation    the allocator asks the driver for memory, or gives it back
+* first_use            a module is loaded, a stream or a library created; also what allocates before the first
+                       launch, and a launch of over a millisecond of a kernel that was never launched before
 * host_to_device_copy  the host is inside the call of a copy from pageable memory, which it stages itself
 * synchronisation      the host is inside a `*Synchronize` call and cannot launch
-* launch_gap           the kernel that ends the gap was launched after the previous work had ended: the
-                       host was not ahead of the device. The gap counts from its begin, launch latency
-                       included; what comes later than that has another cause
-* unknown              all the rest: dependencies between streams, peers, scheduling; also whatever
-                       precedes a kernel whose launch was not recorded
+* launch_gap           the kernel that ends the gap was launched after the gap had begun, and the host was
+                       launching: in a call or between two that follow within a millisecond
+* host_work            likewise, but the host launched nothing for over a millisecond, and most of that lies
+                       in one annotation, operator or Python function
+* unknown              all the rest: the host, where nothing says what it did; dependencies between streams,
+                       peers, scheduling; whatever precedes a kernel whose launch was not recorded
 
 "Inside" is on any thread of the process: a thread that waits says why only if the device waits too.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from traceanalyzer.records import IDLE_CAUSES, IdleCause, IdlePart
-from traceanalyzer.records.trace import Ids, Ints, RecordKind, Trace
-from traceanalyzer.roofline.attribution import clip, union
+from traceanalyzer.records import IDLE_CAUSES, IdleCause, IdlePart, NamedTime
+from traceanalyzer.records.judged import IdleTimes
+from traceanalyzer.records.trace import Bools, Ids, Ints, RecordKind, Trace
+from traceanalyzer.roofline.host_work import LONGEST_NS, waits
+from traceanalyzer.roofline.intervals import Intervals, common, disjoint, without
 
-# On an idle device a kernel starts 1 to 15 us after its launch call returns (99th percentiles in public
-# traces of eight GPU models); one that starts later was held up by something the host did not do.
-_LAUNCH_LATENCY_NS = 20_000
+_SHOWN = 5  # names of a cause
+_ALLOCATION = re.compile(
+    r"(?:cuda|hip)(?:Host|Ext)?(?:Malloc|Free|Alloc)|cuMem(?:Host)?(?:Alloc|Free|Create|Release|Map|Unmap|SetAccess)"
+    r"|hipMem(?:Create|Release|Map|Unmap|SetAccess)"
+)
+_FIRST_USE = re.compile(
+    r"(?:cu|hip|cuda)(?:Module|Library)(?:Load|GetFunction)|(?:cuda|hip|cu)StreamCreate|cu(?:da)?Init|hipInit"
+    r"|cuCtxCreate|cuDevicePrimaryCtxRetain|cublasCreate|cudnnCreate|ncclCommInit|Lazy Function Loading"
+)
+# dynamo_timed opens a scope of this name (torch/_dynamo/utils.py); files are those of Python functions.
+_COMPILATION = re.compile(
+    r".*\(dynamo_timed\)$|torch/_dynamo/convert_frame\.py|torch/_inductor/(?:codecache|async_compile)\.py"
+    r"|triton/compiler/|torch/utils/cpp_extension\.py"
+)
+_LOADING = "enumerate(DataLoader)"
 
 
-def gaps(start_ns: Ints, end_ns: Ints, window: tuple[int, int]) -> tuple[Ints, Ints]:
-    """The stretches of `window` that no interval covers, in order."""
-    start, end = union(*clip(start_ns, end_ns, window))
-    left = np.concatenate(([window[0]], end)).astype(np.int64)
-    right = np.concatenate((start, [window[1]])).astype(np.int64)
-    real = right > left
-    return left[real], right[real]
+def idle_times(trace: Trace, members: Ids, gap_start: Ints, gap_end: Ints) -> IdleTimes:
+    """Every idle stretch of a device with its cause and the name of what the host did; they are the gaps.
 
-
-def idle_by_cause(trace: Trace, members: Ids, gap_start: Ints, gap_end: Ints) -> tuple[IdlePart, ...]:
-    """All five causes, also at 0; whole ns that add up to the gaps' total exactly.
-
-    `members`: rows of Trace.kernels that belong to the device; `gap_start`, `gap_end`: its idle
-    stretches, sorted and disjoint.
+    `members`: rows of Trace.kernels that belong to the device; `gap_start`, `gap_end`: its idle stretches,
+    sorted and disjoint.
     """
-    known: list[tuple[Ints, Ints]] = []
-    sources: dict[IdleCause, tuple[Ints, Ints]] = {
-        "data_loading": _ops_named(trace, lambda name: name.startswith("enumerate(DataLoader)")),
-        "host_to_device_copy": _pageable_copies(trace, members),
-        "synchronisation": _launches_named(trace, lambda name: "Synchronize" in name),
-        "launch_gap": _late_launches(trace, members, gap_start, gap_end),
-    }
-    found: dict[IdleCause, int] = {}
-    before = 0
-    for cause, stretches in sources.items():
-        known.append(stretches)
-        together = _covered(known, gap_start, gap_end)
-        found[cause] = together - before
-        before = together
-    found["unknown"] = int((gap_end - gap_start).sum()) - before
-    return tuple(IdlePart(cause, found[cause]) for cause in IDLE_CAUSES)
+    left = Intervals(gap_start, gap_end, np.full(len(gap_start), -1, np.int32))
+    found: list[tuple[IdleCause, Intervals]] = []
+    for cause, source in _sources(trace, members):
+        part, _ = common(left, source)
+        found.append((cause, part))
+        left = without(left, source)
+    held = waits(trace, members, gap_start, gap_end, left)
+    named = held.working.row >= 0
+    found += [
+        ("launch_gap", held.launching.without_rows()),
+        ("host_work", held.working.chosen(np.flatnonzero(named))),
+        ("unknown", held.working.chosen(np.flatnonzero(~named))),
+        ("unknown", held.elsewhere.without_rows()),
+    ]
+    return _in_order(found)
 
 
-def _covered(parts: Sequence[tuple[Ints, Ints]], gap_start: Ints, gap_end: Ints) -> int:
-    """How much of the gaps lies inside the union of `parts`."""
-    start, end = union(np.concatenate([s for s, _ in parts]), np.concatenate([e for _, e in parts]))
-    if not len(start) or not len(gap_start):
-        return 0
-    total = np.concatenate(([0], np.cumsum(end - start)))
-
-    def until(moment: Ints) -> Ints:
-        """Covered ns before each moment."""
-        row = np.searchsorted(start, moment, side="right") - 1
-        inside = np.minimum(end[row], moment) - start[row]
-        return np.where(row >= 0, total[row] + inside, 0)
-
-    return int((until(gap_end) - until(gap_start)).sum())
+def _in_order(found: Sequence[tuple[IdleCause, Intervals]]) -> IdleTimes:
+    start = np.concatenate([part.start_ns for _, part in found])
+    order = np.argsort(start, kind="stable")
+    code = np.concatenate([np.full(len(part), IDLE_CAUSES.index(cause), np.int8) for cause, part in found])
+    end = np.concatenate([part.end_ns for _, part in found])
+    name = np.concatenate([part.row for _, part in found])
+    return IdleTimes(start[order], end[order], code[order], name[order])
 
 
-def _named(names: Sequence[str], column: Ids, test: Callable[[str], bool]) -> Ids:
-    """Rows whose name passes; every distinct name is looked at once."""
-    distinct = np.unique(column[column >= 0])
-    good = [int(n) for n in distinct if test(names[int(n)])]
-    return np.flatnonzero(np.isin(column, good)).astype(np.int32)
+def idle_by_cause(idle: IdleTimes, names: Sequence[str]) -> tuple[IdlePart, ...]:
+    """All causes, also at 0, each with the names of most time; whole ns that add up to the gaps exactly."""
+    length = idle.end_ns - idle.start_ns
+    parts = []
+    for code, cause in enumerate(IDLE_CAUSES):
+        mine = idle.cause == code
+        total = int(length[mine].sum())
+        named = np.zeros(len(names) + 1, np.int64)
+        np.add.at(named, idle.name[mine], length[mine])  # -1 is the last entry
+        most = np.argsort(-named[:-1], kind="stable")[:_SHOWN].tolist()
+        shown = tuple(NamedTime(names[row], int(named[row])) for row in most if named[row])
+        parts.append(IdlePart(cause, total, shown))
+    return tuple(parts)
 
 
-def _ops_named(trace: Trace, test: Callable[[str], bool]) -> tuple[Ints, Ints]:
-    rows = _named(trace.names, trace.ops.name, test)
-    return trace.ops.start_ns[rows], trace.ops.end_ns[rows]
+def _sources(trace: Trace, members: Ids) -> list[tuple[IdleCause, Intervals]]:
+    """What holds the device up by itself, the first that holds before the next; rows are names."""
+    lazy = _spans(trace, trace.spans.profiler & _passes(trace, trace.spans.name, _FIRST_USE.match))
+    own = trace.spans.profiler & ~_passes(trace, trace.spans.name, _FIRST_USE.match)
+    compiling = ~trace.spans.profiler & _passes(trace, trace.spans.name, _COMPILATION.match)
+    calls, first = trace.launches, _first_launch_ns(trace)
+    allocating = _passes(trace, calls.name, _ALLOCATION.match)
+    starting = _passes(trace, calls.name, _FIRST_USE.match) | (allocating & (calls.start_ns < first))
+    starting |= _slow_first_launches(trace)
+    return [
+        ("profiler", _spans(trace, own)),
+        ("compilation", _together(_ops(trace, _COMPILATION.match), _spans(trace, compiling))),
+        ("data_loading", _ops(trace, lambda name: name.startswith(_LOADING))),
+        ("memory_allocation", _calls(trace, allocating & ~starting)),
+        ("first_use", _together(lazy, _calls(trace, starting))),
+        ("host_to_device_copy", _pageable_copies(trace, members)),
+        ("synchronisation", _calls(trace, _passes(trace, calls.name, lambda name: "Synchronize" in name))),
+    ]
 
 
-def _launches_named(trace: Trace, test: Callable[[str], bool]) -> tuple[Ints, Ints]:
-    rows = _named(trace.names, trace.launches.name, test)
-    return trace.launches.start_ns[rows], trace.launches.end_ns[rows]
+def _first_launch_ns(trace: Trace) -> int:
+    """When the first kernel of the trace was launched."""
+    known = trace.kernels.launch_ns[trace.kernels.launch_ns >= 0]
+    return int(known.min()) if len(known) else 0
 
 
-def _pageable_copies(trace: Trace, members: Ids) -> tuple[Ints, Ints]:
+def _slow_first_launches(trace: Trace) -> Bools:
+    """Of each call, whether it launched for over a millisecond what had never been launched before.
+
+    A driver loads a kernel's code when it is first launched.
+    """
+    kernels, calls = trace.kernels, trace.launches
+    slow = np.zeros(len(calls), bool)
+    known = np.flatnonzero((kernels.launch >= 0) & (kernels.kind == RecordKind.KERNEL))
+    known = known[np.argsort(kernels.launch_ns[known], kind="stable")]
+    _, first = np.unique(kernels.name[known], return_index=True)
+    rows = kernels.launch[known[first]]
+    slow[rows[calls.end_ns[rows] - calls.start_ns[rows] > LONGEST_NS]] = True
+    return slow
+
+
+def _passes(trace: Trace, column: Ids, test: Callable[[str], object]) -> Bools:
+    """Whether each entry's name passes; every distinct name is looked at once."""
+    good = np.zeros(len(trace.names) + 1, bool)
+    for row in np.unique(column[column >= 0]).tolist():
+        good[row] = bool(test(trace.names[row]))
+    passed: Bools = good[column]
+    return passed
+
+
+def _ops(trace: Trace, test: Callable[[str], object]) -> Intervals:
+    rows = np.flatnonzero(_passes(trace, trace.ops.name, test))
+    return disjoint(trace.ops.start_ns[rows], trace.ops.end_ns[rows], trace.ops.name[rows])
+
+
+def _calls(trace: Trace, chosen: Bools) -> Intervals:
+    calls = trace.launches
+    return disjoint(calls.start_ns[chosen], calls.end_ns[chosen], calls.name[chosen])
+
+
+def _spans(trace: Trace, chosen: Bools) -> Intervals:
+    spans = trace.spans
+    return disjoint(spans.start_ns[chosen], spans.end_ns[chosen], spans.name[chosen])
+
+
+def _together(*parts: Intervals) -> Intervals:
+    """Those that overlap cut where one that began before still runs."""
+    start, end, row = (np.concatenate(columns) for columns in
+                       zip(*((p.start_ns, p.end_ns, p.row) for p in parts), strict=True))  # fmt: skip
+    return disjoint(start, end, row)
+
+
+def _pageable_copies(trace: Trace, members: Ids) -> Intervals:
     """The calls of host-to-device copies that do not say they come from pinned memory."""
     kernels = trace.kernels
     copies = members[(kernels.kind[members] == RecordKind.MEMCPY) & (kernels.launch[members] >= 0)]
-    staged = _named(trace.names, kernels.name[copies], lambda n: "HtoD" in n and "Pinned" not in n)
-    calls = np.unique(kernels.launch[copies[staged]])
-    return trace.launches.start_ns[calls], trace.launches.end_ns[calls]
-
-
-def _late_launches(trace: Trace, members: Ids, gap_start: Ints, gap_end: Ints) -> tuple[Ints, Ints]:
-    """Of the gaps that end with a kernel launched after they began, what the launch explains."""
-    kernels = trace.kernels
-    real = members[kernels.end_ns[members] > kernels.start_ns[members]]
-    start = kernels.start_ns[real]  # members keep the order of Trace.kernels: by start
-    first = np.searchsorted(start, gap_end)
-    found = first < len(start)
-    found[found] = start[first[found]] == gap_end[found]
-    row = real[first[found]]
-    late = (kernels.launch[row] >= 0) & (kernels.launch_ns[row] >= gap_start[found])
-    start, end, call = gap_start[found][late], gap_end[found][late], kernels.launch[row[late]]
-    return start, np.minimum(end, trace.launches.end_ns[call] + _LAUNCH_LATENCY_NS)
+    staged = _passes(trace, kernels.name[copies], lambda name: "HtoD" in name and "Pinned" not in name)
+    chosen = np.zeros(len(trace.launches), bool)
+    chosen[kernels.launch[copies[staged]]] = True
+    return _calls(trace, chosen)

@@ -11,12 +11,13 @@ from traceanalyzer.cost.kernel_names import is_communication, is_communication_o
 from traceanalyzer.device.match import DeviceMatch
 from traceanalyzer.device.resolve import properties_of
 from traceanalyzer.records import Cost, TimeInfo
-from traceanalyzer.records.judged import Judged, RecordTimes, Thresholds
+from traceanalyzer.records.judged import IdleTimes, Judged, RecordTimes, Thresholds
 from traceanalyzer.records.priced import Priced
 from traceanalyzer.records.trace import Bools, Codes, Ids, Ints, Pieces, RecordKind, Trace, Window
 from traceanalyzer.roofline.attribution import Extent, attribute, clip, extent, hidden_ns, union_ns
 from traceanalyzer.roofline.floor import cpu_floor_ns, gpu_floor_ns
-from traceanalyzer.roofline.idle import gaps, idle_by_cause
+from traceanalyzer.roofline.idle import idle_by_cause, idle_times
+from traceanalyzer.roofline.intervals import gaps
 from traceanalyzer.roofline.invocations import COMMUNICATION, COMPUTE, COPY, Groups, group
 from traceanalyzer.roofline.measure import Measured, kernel_times, measure
 from traceanalyzer.roofline.occupancy import Floats, resident_blocks, waves
@@ -44,6 +45,7 @@ def judge(
     """Judge every row of device `index`. The trace holds that device's records only."""
     trace = priced.trace
     timing = _timing(trace, window)
+    idle = _idle(trace, timing)
     groups = group(priced, timing.work_class)
     inside = timing.extent.inside
     heads = row_heads(priced, groups, timing.work_class, inside)
@@ -63,7 +65,8 @@ def judge(
         window=window,
         thresholds=limits,
         launch_floor_ns=roofs.floor_ns,
-        time=_time(trace, timing),
+        time=_time(trace, timing, idle),
+        idle=idle,
         table=table,
         rows=in_order(with_calls),
         times=RecordTimes(groups.row, timing.extent.duration_ns, inside, timing.attributed_ns),
@@ -128,12 +131,15 @@ def _row_waves(trace: Trace, index: int, measured: Measured, match: DeviceMatch)
     return np.where(measured.longest_record >= 0, found, np.nan)
 
 
-def _time(trace: Trace, timing: _Timing) -> TimeInfo:
+def _idle(trace: Trace, timing: _Timing) -> IdleTimes:
     pieces, span = timing.pieces, timing.span
-    start, end = clip(pieces.start_ns, pieces.end_ns, span)
-    busy = union_ns(start, end)
-    gap_start, gap_end = gaps(start, end, span)
-    members = np.arange(len(trace.kernels), dtype=np.int32)
+    start, end = gaps(*clip(pieces.start_ns, pieces.end_ns, span), span)
+    return idle_times(trace, np.arange(len(trace.kernels), dtype=np.int32), start, end)
+
+
+def _time(trace: Trace, timing: _Timing, idle: IdleTimes) -> TimeInfo:
+    pieces, span = timing.pieces, timing.span
+    busy = union_ns(*clip(pieces.start_ns, pieces.end_ns, span))
 
     def hidden(work_class: int) -> int:
         return hidden_ns(
@@ -152,5 +158,5 @@ def _time(trace: Trace, timing: _Timing) -> TimeInfo:
         outside_window_ns=union_ns(pieces.start_ns, pieces.end_ns) - busy,
         hidden_communication_ns=hidden(COMMUNICATION),
         hidden_copy_ns=hidden(COPY),
-        idle_by_cause=idle_by_cause(trace, members, gap_start, gap_end),
+        idle_by_cause=idle_by_cause(idle, trace.names),
     )

@@ -27,7 +27,7 @@ from traceanalyzer.fusion.step_graph import Free, StepGraph
 from traceanalyzer.records import Band
 from traceanalyzer.records.trace import UNLINKED, RecordKind
 from traceanalyzer.records.units import duration
-from traceanalyzer.roofline.idle import gaps
+from traceanalyzer.roofline.intervals import gaps
 
 _SHARE = 0.3  # of the window without long gaps
 _LEAST_BUSY = 0.05

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from traceanalyzer.records.errors import TraceFormatError
-from traceanalyzer.records.trace import Ids, Memory, OpKind, Ops, Pieces, Trace, nearest
+from traceanalyzer.records.trace import Ids, Memory, OpKind, Ops, Pieces, Spans, Trace, nearest
 from traceanalyzer.trace.linking.cpu_records import host_records
 from traceanalyzer.trace.linking.kinds import kinds
 from traceanalyzer.trace.linking.link import link, linked_kernels, sorted_launches
@@ -15,7 +15,7 @@ from traceanalyzer.trace.linking.link_warnings import link_warnings
 from traceanalyzer.trace.linking.phases import Host, forward_ops, phases
 from traceanalyzer.trace.linking.steps import step_warnings, steps_of
 from traceanalyzer.trace.linking.tree import nest, order
-from traceanalyzer.trace.reading.raw import Raw, RawOps
+from traceanalyzer.trace.reading.raw import Raw, RawOps, RawSpans
 
 _RESOLUTION_NS = 1000  # of clocks that count whole microseconds, or doubles since 1970
 _COARSE = ("integer_us", "integer_us_capitalised", "float_epoch")
@@ -48,7 +48,8 @@ def trace_of(raw: Raw) -> Trace:
         path=raw.path, bytes=raw.bytes, events=raw.events, dialect=raw.dialect, names=raw.names,
         calls=raw.calls, ops=ops, launches=launches, kernels=kernels, pieces=pieces, steps=steps,
         devices=raw.devices, rank=raw.rank, on_cpu=on_cpu, base_ns=raw.base_ns, amd=raw.amd,
-        recording=raw.recording, memory=_memory(raw), evidence=raw.evidence, salvaged=raw.salvaged,
+        recording=raw.recording, memory=_memory(raw), spans=_spans(raw.spans), evidence=raw.evidence,
+        salvaged=raw.salvaged,
     )  # fmt: skip
     warnings = (*raw.warnings, *link_warnings(trace, gpu_listed=raw.gpu_listed), *step_warnings(steps))
     return replace(trace, warnings=warnings)
@@ -62,11 +63,17 @@ def _memory(raw: Raw) -> Memory | None:
     return Memory(memory.start_ns[order], memory.thread[order], memory.address[order], memory.size[order])
 
 
+def _spans(raw: RawSpans) -> Spans:
+    rows = order(raw.thread, raw.start_ns, raw.end_ns)
+    return Spans(*(getattr(raw, name)[rows] for name in Spans.__dataclass_fields__))
+
+
 def _in_order(raw: Raw) -> Raw:
     """With ops in `order`, and threads numbered by their first row in time."""
     threads = np.concatenate((raw.ops.thread, raw.launches.thread))
     starts = np.concatenate((raw.ops.start_ns, raw.launches.start_ns))
-    last = max(int(threads.max(initial=-1)), int(raw.memory.thread.max(initial=-1)))
+    others = (raw.memory.thread, raw.spans.thread)
+    last = max(int(column.max(initial=-1)) for column in (threads, *others))
     first = np.full(last + 1, np.iinfo(np.int64).max)
     np.minimum.at(first, threads, starts)
     number = np.empty(len(first), np.int32)
@@ -77,6 +84,7 @@ def _in_order(raw: Raw) -> Raw:
     return replace(
         raw, ops=ops, launches=replace(raw.launches, thread=number[raw.launches.thread]),
         memory=replace(raw.memory, thread=number[raw.memory.thread]),
+        spans=replace(raw.spans, thread=number[raw.spans.thread]),
     )  # fmt: skip
 
 

@@ -80,7 +80,9 @@ class Row(IntEnum):
     MEMCPY = 4
     MEMSET = 5
     BARE = 6  # no category: the event list of the profiler before Kineto
-    OTHER = 7
+    PROFILER = 7  # what the profiler does itself
+    FRAME = 8  # a Python function, of a recording with stacks
+    OTHER = 9
 
 
 _CATEGORIES = {
@@ -91,6 +93,8 @@ _CATEGORIES = {
     Row.KERNEL: "kernel",
     Row.MEMCPY: "gpu_memcpy memcpy",
     Row.MEMSET: "gpu_memset memset",
+    Row.PROFILER: "overhead",
+    Row.FRAME: "python_function",
 }  # fmt: skip
 _ROWS = {cat: row for row, cats in _CATEGORIES.items() for cat in cats.split()}
 

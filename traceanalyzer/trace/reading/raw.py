@@ -49,6 +49,17 @@ class RawMemory:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class RawSpans:
+    """What else the host did, in file order: the profiler's work, and Python functions of 1 ms and more."""
+
+    start_ns: Ints
+    end_ns: Ints
+    name: Ids
+    thread: Ids
+    profiler: Bools
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class RawKernels:
     """GPU activity in file order; gpu_user_annotation rows are not among them."""
 
@@ -84,6 +95,7 @@ class Raw:
     launches: RawLaunches
     kernels: RawKernels
     memory: RawMemory
+    spans: RawSpans
     devices: tuple[DeviceProperties, ...]
     rank: int | None
     base_ns: int = 0

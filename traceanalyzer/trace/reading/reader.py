@@ -73,6 +73,7 @@ def _raw(document: Document, rows: Rows) -> Raw:
         launches=tables.launches,
         kernels=tables.kernels,
         memory=tables.memory,
+        spans=tables.spans,
         devices=listed,
         rank=metadata.rank(kept.get("distributedInfo"), path),
         base_ns=base or 0,

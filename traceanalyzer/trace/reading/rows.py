@@ -20,6 +20,7 @@ from traceanalyzer.trace.reading.read_stats import ReadStats
 
 _DIGITS = re.compile(r"\d{1,9}", re.ASCII)
 _MEMORY = 1 << 44  # bytes, more than any device has: so that sums of them stay far below 64 bits
+SHORTEST_FRAME_US = 1000.0  # of a Python function that is kept: shorter ones explain no wait
 _INSTANCE = re.compile(r"(\w+)\([^()]*\)")
 _KINDS: dict[int, int] = {
     Row.KERNEL: RecordKind.KERNEL, Row.MEMCPY: RecordKind.MEMCPY, Row.MEMSET: RecordKind.MEMSET,
@@ -36,7 +37,7 @@ class Rows:
         self.threads = Interned(same_thread)
         self.calls: Interned = Interned()
         self.ops, self.launches, self.kernels = Columns(stats), Columns(stats), Columns(stats)
-        self.memory = Columns(stats)
+        self.memory, self.spans = Columns(stats), Columns(stats)
         self.bare = 0  # rows without a category that were adopted
         self._stats = stats
         self._volumes = _Volumes()
@@ -49,15 +50,21 @@ class Rows:
         kernels: list[Event] = []
         bare: list[Event] = []
         memory: list[Event] = []
+        spans: list[Event] = []
         annotations: list[int] = []
 
         def annotate(event: Event) -> None:
             annotations.append(len(ops))
             ops.append(event)
 
+        def long_frame(event: Event) -> None:
+            if event.dur >= SHORTEST_FRAME_US:
+                spans.append(event)
+
         gpu = kernels.append
         takers: tuple[Callable[[Event], None], ...] = (
-            ops.append, annotate, launches.append, gpu, gpu, gpu, bare.append, _ignore,
+            ops.append, annotate, launches.append, gpu, gpu, gpu, bare.append, spans.append, long_frame,
+            _ignore,
         )  # fmt: skip
         row_of = self.row_of
         for event in events:
@@ -77,6 +84,8 @@ class Rows:
             self._add_kernels(kernels)
         if memory:
             self._add_memory(memory)
+        if spans:
+            self._add_spans(spans)
 
     def _add_ops(self, events: list[Event], annotations: list[int]) -> None:
         events = [annotated(event) for event in events]
@@ -167,6 +176,12 @@ class Rows:
             address=whole_numbers([each.address for each in args]),
             size=whole_numbers([each.allocated for each in args]).clip(-_MEMORY, _MEMORY),
         )
+
+    def _add_spans(self, events: list[Event]) -> None:
+        common = self._common(events, [NO_ARGS] * len(events))
+        del common["external"]
+        of_profiler = [self.row_of[event.cat] == Row.PROFILER for event in events]
+        self.spans.append(**common, profiler=np.array(of_profiler, bool))
 
 
 def _ignore(_: Event) -> None:

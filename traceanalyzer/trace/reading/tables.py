@@ -11,7 +11,7 @@ import numpy as np
 from traceanalyzer.trace.reading.calls import CallKey, Calls, compact, has_empty_part
 from traceanalyzer.trace.reading.column_builder import Array, Columns
 from traceanalyzer.trace.reading.events import ANNOTATION_NAMES, UNREADABLE_NAME
-from traceanalyzer.trace.reading.raw import RawKernels, RawLaunches, RawMemory, RawOps
+from traceanalyzer.trace.reading.raw import RawKernels, RawLaunches, RawMemory, RawOps, RawSpans
 from traceanalyzer.trace.reading.read_stats import ReadStats
 from traceanalyzer.trace.reading.rows import Rows
 
@@ -29,6 +29,9 @@ _OPS = _HOST | {
 }  # fmt: skip
 _MEMORY: dict[str, type] = {
     "start_ns": np.int64, "thread": np.int32, "address": np.int64, "size": np.int64,
+}  # fmt: skip
+_SPANS: dict[str, type] = {
+    "start_ns": np.int64, "end_ns": np.int64, "name": np.int32, "thread": np.int32, "profiler": np.bool_,
 }  # fmt: skip
 _LAUNCHES = _HOST | {"correlation": np.int64, "kernel": np.int32}
 _KERNELS: dict[str, type] = {
@@ -51,13 +54,14 @@ class Tables:
     launches: RawLaunches
     kernels: RawKernels
     memory: RawMemory
+    spans: RawSpans
     hip: bool  # a call of AMD's runtime is among the launches
 
 
 def finish(rows: Rows, stats: ReadStats, *, based: bool) -> Tables:
     """Empty `rows` into tables; `based`: the file has baseTimeNanoseconds."""
     builders = (rows.ops, rows.launches, rows.kernels)
-    for builder in (*builders, rows.memory):
+    for builder in (*builders, rows.memory, rows.spans):
         builder.pack()
     whole_us = all(builder.whole_us for builder in builders)
     dialect = _dialect(rows, whole_us=whole_us, based=based)
@@ -65,7 +69,7 @@ def finish(rows: Rows, stats: ReadStats, *, based: bool) -> Tables:
     memory = RawMemory(**{name: rows.memory.take(name, dtype) for name, dtype in _MEMORY.items()})
     tables = _of_one_recording([
         _columns(rows.launches, _LAUNCHES, dialect, stats), _columns(rows.kernels, _KERNELS, dialect, stats),
-        _columns(rows.ops, _OPS, dialect, stats),
+        _columns(rows.ops, _OPS, dialect, stats), _columns(rows.spans, _SPANS, dialect, stats),
     ], stats)  # fmt: skip
     launches, kernels = RawLaunches(**tables[0]), RawKernels(**tables[1])
     ops = _with_named_annotations(RawOps(**tables[2]), names)
@@ -75,7 +79,7 @@ def finish(rows: Rows, stats: ReadStats, *, based: bool) -> Tables:
     stats.add("uncategorised_rows", rows.bare)
     called = np.unique(launches.name).tolist()
     return Tables(
-        dialect, integer_us, names, Calls(names, keys), ops, launches, kernels, memory,
+        dialect, integer_us, names, Calls(names, keys), ops, launches, kernels, memory, RawSpans(**tables[3]),
         hip=any(names[name].startswith("hip") for name in called),
     )  # fmt: skip
 

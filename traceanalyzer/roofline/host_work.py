@@ -1,0 +1,163 @@
+"""What the host did while the device waited for it: launching, or work that has a name in the trace."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from traceanalyzer.records.trace import Ids, Ints, Trace
+from traceanalyzer.roofline.intervals import Intervals, common, disjoint, joined, without
+
+# Between two launches the host runs Python and dispatches an operator, which takes 5 to 300 us. What takes
+# longer than this without a launch is no launching.
+LONGEST_NS = 1_000_000
+# On an idle device a kernel starts 1 to 15 us after its launch call returns (99th percentiles in public
+# traces of eight GPU models); one that starts later was held up by something the host did not do.
+LATENCY_NS = 20_000
+_MOST = 0.5  # of a stretch, that something covers which names it
+_STEP = re.compile(r"ProfilerStep#\d+$", re.ASCII)
+# Frames of PyTorch, the interpreter and the standard library: true, but not where a user would look.
+_OF_A_LIBRARY = re.compile(
+    r"<|torch/|[a-z_]+\.py\(\d+\): |(?:multiprocessing|concurrent|asyncio|json|importlib)/"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Waits:
+    """Idle stretches by what held the device up; together they are what was asked about."""
+
+    launching: Intervals
+    working: Intervals  # on the host; `row` is a name of the trace, -1 where it shows none
+    elsewhere: Intervals  # neither: the kernel behind the gap had been launched before it
+
+
+def waits(trace: Trace, members: Ids, gap_start: Ints, gap_end: Ints, open_ns: Intervals) -> Waits:
+    """Sort `open_ns`, parts of the gaps, by what the host did.
+
+    `members`: rows of Trace.kernels of the device. The host holds a gap up until the launch of the kernel
+    that ends it has returned and arrived; a gap that no kernel ends, to its end.
+    """
+    kernels, count = trace.kernels, len(gap_start)
+    real = members[kernels.end_ns[members] > kernels.start_ns[members]]
+    following = np.searchsorted(kernels.start_ns[real], gap_end)  # members keep the order of their starts
+    ended = following < len(real)
+    kernel = np.full(count, -1, np.int32)
+    kernel[ended] = real[following[ended]]
+    call = np.where(ended, kernels.launch[kernel], -1)
+    until = np.where(ended, gap_start, gap_end)
+    late = (call >= 0) & (kernels.launch_ns[kernel] >= gap_start)
+    until[late] = np.minimum(gap_end, trace.launches.end_ns[call] + LATENCY_NS)[late]
+    until[trace.on_cpu] = gap_end
+    held = Intervals(gap_start, until, np.arange(count, dtype=np.int32))
+    held = held.chosen(np.flatnonzero(until > gap_start))
+    mine, _ = common(open_ns, held)
+    launching = _launching(trace, members)
+    short = np.flatnonzero((mine.length_ns < LONGEST_NS) & late[mine.row])
+    long = np.flatnonzero((mine.length_ns >= LONGEST_NS) | ~late[mine.row])
+    calls, _ = common(mine.chosen(long), launching)
+    rest = without(mine.chosen(long), launching)
+    thread = np.where(late, trace.launches.thread[call], -1)[rest.row] if len(trace.launches) else rest.row
+    return Waits(joined(mine.chosen(short), calls), _named(trace, rest, thread), without(open_ns, held))
+
+
+def _launching(trace: Trace, members: Ids) -> Intervals:
+    """When the host was launching work of the device: in its calls, and between those that follow closely.
+
+    Before one that follows nothing closely, from where the operator that calls it begins.
+    """
+    kernels, launches = trace.kernels, trace.launches
+    known = members[kernels.launch[members] >= 0]
+    calls, first = np.unique(kernels.launch[known], return_index=True)
+    op = kernels.op[known][first]
+    order = np.argsort(launches.start_ns[calls], kind="stable")
+    calls, op = calls[order], op[order]
+    start, end = launches.start_ns[calls], launches.end_ns[calls] + LATENCY_NS
+    if not len(calls):
+        return Intervals(start, end, calls.astype(np.int32))
+    before = np.concatenate((start[:1], np.maximum.accumulate(launches.end_ns[calls])[:-1]))
+    close = (start - before < LONGEST_NS) & (start >= before)
+    opened = np.where(op >= 0, trace.ops.start_ns[op], start) if len(trace.ops) else start
+    opened = np.where(start - opened < LONGEST_NS, np.minimum(opened, start), start)
+    return disjoint(np.where(close, before, opened), end, calls.astype(np.int32))
+
+
+def _named(trace: Trace, stretches: Intervals, thread: Ids) -> Intervals:
+    """With the row of the name that covers most of each; -1 where nothing that is recorded does."""
+    names = np.full(len(stretches), -1, np.int32)
+    launches = np.bincount(trace.launches.thread) if len(trace.launches) else np.zeros(1, np.int64)
+    main = int(launches.argmax())
+    host = _Host(trace)
+    for place in np.flatnonzero(stretches.length_ns >= LONGEST_NS).tolist():
+        start, end = int(stretches.start_ns[place]), int(stretches.end_ns[place])
+        names[place] = host.name(start, end, int(thread[place]) if thread[place] >= 0 else main)
+    return Intervals(stretches.start_ns, stretches.end_ns, names)
+
+
+class _Host:
+    """Operators, annotations and Python functions of the host, to look up what covers a stretch."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self._no_name = np.array([bool(_STEP.match(name)) for name in trace.names], bool)
+        self._library = np.array([bool(_OF_A_LIBRARY.match(name)) for name in trace.names], bool)
+
+    def name(self, start: int, end: int, thread: int) -> int:
+        """Row in Trace.names of the innermost interval that covers most of [start, end) on the thread.
+
+        Else of the operators that together do, the name with most time; else -1.
+        """
+        ops, spans = self._trace.ops, self._trace.spans
+        host = self._open_or_begun(start, end, thread)
+        frames = np.flatnonzero(
+            (spans.thread == thread) & ~spans.profiler & (spans.start_ns < end) & (spans.end_ns > start)
+        )
+        own = frames[~self._library[spans.name[frames]]]
+        best = [
+            rows[_innermost(column.start_ns[rows], column.end_ns[rows], start, end)]
+            for column, rows in ((ops, host), (spans, own), (spans, frames))
+        ]
+        if len(best[0]) and len(best[1]):
+            later = spans.start_ns[best[1][0]] > ops.start_ns[best[0][0]]
+            return int(spans.name[best[1][0]] if later else ops.name[best[0][0]])
+        if len(best[0]):
+            return int(ops.name[best[0][0]])
+        if len(best[1]) or len(best[2]):
+            return int(spans.name[(best[1] if len(best[1]) else best[2])[0]])
+        return self._together(host, start, end)
+
+    def _open_or_begun(self, start: int, end: int, thread: int) -> Ids:
+        """Rows of Trace.ops on the thread that are open in [start, end)."""
+        ops = self._trace.ops
+        low, high = np.searchsorted(ops.thread, (thread, thread + 1))
+        begun = low + np.searchsorted(ops.start_ns[low:high], (start, end))
+        open_ = []
+        row = int(begun[0]) - 1 if begun[0] > low else -1
+        while row >= 0:
+            if ops.end_ns[row] > start:
+                open_.append(row)
+            row = int(ops.parent[row])
+        rows = np.concatenate((np.array(open_, np.int64), np.arange(*begun)))
+        named: Ids = rows[~self._no_name[ops.name[rows]]].astype(np.int32)
+        return named
+
+    def _together(self, rows: Ids, start: int, end: int) -> int:
+        ops = self._trace.ops
+        outermost = rows[~np.isin(ops.parent[rows], rows)]
+        parts: defaultdict[int, int] = defaultdict(int)
+        for row in outermost.tolist():
+            parts[int(ops.name[row])] += min(int(ops.end_ns[row]), end) - max(int(ops.start_ns[row]), start)
+        if sum(parts.values()) < _MOST * (end - start):
+            return -1
+        return max(parts, key=lambda name: (parts[name], -name))
+
+
+def _innermost(start_ns: Ints, end_ns: Ints, start: int, end: int) -> npt.NDArray[np.intp]:
+    """The place of the one begun last among those that cover most of [start, end); empty where none does."""
+    covered = np.minimum(end_ns, end) - np.maximum(start_ns, start)
+    most = np.flatnonzero(covered >= _MOST * (end - start))
+    last: npt.NDArray[np.intp] = most[np.argsort(start_ns[most], kind="stable")[-1:]]
+    return last
