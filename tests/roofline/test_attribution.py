@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from traceanalyzer.roofline.attribution import attribute, extent, hidden_ns, union, union_ns
+from traceanalyzer.roofline.attribution import attribute as attribute_by_step
+from traceanalyzer.roofline.attribution import extent, hidden_ns, union, union_ns
 
 LONGEST = 40
 
@@ -40,6 +41,11 @@ def columns(intervals):
     return table[:, 0], table[:, 1], table[:, 2].astype(np.int32)
 
 
+def attribute(start, end, record, work_class, count, window):
+    """Of each record in the whole window."""
+    return attribute_by_step(start, end, record, work_class, window).by_record(count)
+
+
 interval = st.tuples(st.integers(0, LONGEST), st.integers(0, 15), st.integers(0, 5)).map(
     lambda t: (t[0], t[0] + t[1], t[2])
 )
@@ -65,6 +71,22 @@ def test_equals_the_twin_and_adds_up_to_busy(case):
         mine = [span for span, (_, _, r) in zip(inside, intervals, strict=True) if r == one]
         ran = {t for s, e in mine for t in range(s, e)}
         assert owned[one] <= len(ran)
+
+
+@settings(max_examples=300, deadline=None)
+@given(cases, st.lists(st.integers(0, LONGEST + 15), max_size=4))
+def test_steps_share_out_what_the_window_does(case, begins):
+    """Each record has as much in all steps as in the window, and each step is full to its busy time."""
+    intervals, ranks, (low, high) = case
+    start, end, record = columns(intervals)
+    ranks = np.array(ranks, np.int8)
+    cuts = sorted([low, *(begin for begin in begins if low <= begin <= high), high])
+    found = attribute_by_step(start, end, record, ranks, cuts)
+    assert (found.time_ns >= 0).all()
+    assert found.by_record(6).tolist() == twin(intervals, list(ranks), (low, high))
+    for step, (left, right) in enumerate(zip(cuts, cuts[1:], strict=False)):
+        busy = {t for s, e, _ in intervals for t in range(max(s, left), min(e, right))}
+        assert found.time_ns[found.step == step].sum() == len(busy)
 
 
 @settings(max_examples=100, deadline=None)

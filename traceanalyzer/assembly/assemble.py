@@ -39,6 +39,7 @@ def assemble(
         thresholds=judged.thresholds.as_dict() | floor,
         window=window_info(judged.window),
         time=time,
+        steps=judged.steps or None,
         verdicts=totals.verdict_parts(rows, time.busy_ns, window_ns),
         memory_bound=totals.memory_bound(rows, time.busy_ns, window_ns),
         compute=totals.compute(rows, judged.device, window_ns),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 
 import numpy as np
 
@@ -35,8 +36,8 @@ def source(judged: Judged, further: Sequence[Notice]) -> Source:
 
 def window_info(window: Window) -> WindowInfo:
     """Its steps and their spread; `step_count` None where the trace has none."""
-    lengths = sorted(step.end_ns - step.start_ns for step in window.steps)
-    spread = Spread(lengths[(len(lengths) - 1) // 2], lengths[0], lengths[-1]) if lengths else None
+    lengths = [end - start for start, end in zip(window.cuts, window.cuts[1:], strict=False)]
+    spread = Spread(round(median(lengths)), min(lengths), max(lengths)) if window.steps else None
     names = tuple(step.name for step in window.steps)
     return WindowInfo(len(names) or None, names, window.end_ns - window.start_ns, spread)
 

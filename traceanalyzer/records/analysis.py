@@ -22,7 +22,7 @@ from traceanalyzer.records.suggestion import Suggestion
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 Bound = Literal["compute", "memory"]
 Verdict = Literal["compute_bound", "memory_bound", "latency_bound", "communication", "copy", "unmodelled"]
@@ -149,7 +149,7 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """Median (the lower one), minimum and maximum, in ns."""
+    """Median, minimum and maximum, in ns."""
 
     median: int
     min: int
@@ -157,7 +157,7 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 class WindowInfo(msgspec.Struct, frozen=True):
-    """The window: its steps by name, its length, and the durations of its steps' annotations."""
+    """The window: its steps by name, its length, and the spread of its steps' times on the device."""
 
     step_count: int | None
     steps: tuple[str, ...]
@@ -190,6 +190,25 @@ class TimeInfo(msgspec.Struct, frozen=True, kw_only=True):
     hidden_communication_ns: int
     hidden_copy_ns: int
     idle_by_cause: tuple[IdlePart, ...]
+
+
+class StepPart(msgspec.Struct, frozen=True):
+    """Attributed time of one verdict in one step."""
+
+    verdict: Verdict
+    time_ns: int
+
+
+class StepTime(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of the window: verdicts and causes add up to `device_ns`, all `device_ns` to the window."""
+
+    name: str
+    host_ns: int  # of its annotation
+    device_start_ns: int  # on the trace's clock
+    device_ns: int  # as the device saw it
+    host_lead_ns: int  # from the annotation's start to the device's: how far the host was ahead
+    verdicts: tuple[StepPart, ...]  # all six
+    idle_by_cause: tuple[IdlePart, ...]  # all causes
 
 
 class VerdictPart(msgspec.Struct, frozen=True):
@@ -338,6 +357,7 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op
     window: WindowInfo
     time: TimeInfo
     verdicts: tuple[VerdictPart, ...]
+    steps: tuple[StepTime, ...] | None = None
     memory_bound: MemoryBound
     compute: Compute
     coverage: Coverage

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from traceanalyzer.records.analysis import Device, IdleCause, OpRow, TimeInfo, Verdict
+from traceanalyzer.records.analysis import Device, IdleCause, OpRow, StepTime, TimeInfo, Verdict
 from traceanalyzer.records.notice import Notice
 from traceanalyzer.records.priced import Priced
 from traceanalyzer.records.trace import Bools, Codes, Ids, Ints, Window
@@ -66,6 +66,7 @@ class Judged:
     launch_floor_ns: int
     time: TimeInfo
     idle: IdleTimes
+    steps: tuple[StepTime, ...]  # of the window; () where the trace has none
     table: Sequence[OpRow]  # one a row of `times.row`, also those without a call in the window
     rows: Sequence[OpRow]  # those with calls
     times: RecordTimes

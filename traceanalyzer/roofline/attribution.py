@@ -7,7 +7,7 @@ in the order (start, end, device, stream, correlation, name).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,43 +80,77 @@ def end_to_end(group: Ids, start: Ints, end: Ints) -> tuple[Ints, Ints]:
     return opens, np.cumsum(reach) - reach - start[opens]
 
 
-def attribute(
-    start_ns: Ints, end_ns: Ints, record: Ids, work_class: Codes, n_records: int, window: tuple[int, int]
-) -> Ints:
-    """Busy time attributed to each record, in ns; shape (n_records,). It adds up to the union exactly.
+@dataclass(frozen=True, slots=True, eq=False)
+class Attributed:
+    """Busy time of each record in each step of the window; one entry where it has some."""
 
-    The window is cut where the set of running records changes. `work_class`, one entry a record, is
-    0 compute, 1 communication, 2 copy: the segment goes to the lowest class that runs. A segment of n ns
-    with k owners gives n // k to each and the remaining ns, one each, to the first of them in the order.
+    record: Ids
+    step: Ids
+    time_ns: Ints
+
+    def by_record(self, n_records: int) -> Ints:
+        """In ns; shape (n_records,). It adds up to the union exactly."""
+        return _sum_by(self.record, self.time_ns, n_records)
+
+
+def attribute(
+    start_ns: Ints, end_ns: Ints, record: Ids, work_class: Codes, cuts: Sequence[int]
+) -> Attributed:
+    """Busy time of the window attributed to the records that run in it, step by step.
+
+    `cuts`: ascending, where each step begins, and where the last one and with it the window ends. The window
+    is cut where the set of running records changes. `work_class`, one entry a record, is 0 compute, 1
+    communication, 2 copy: the segment goes to the lowest class that runs. A segment of n ns with k owners
+    gives n // k to each and the remaining ns, one each, to the first of them in the order; of a segment in
+    which a step begins, the first m ns are given out by the same rule, and the rest is the next step's.
     Base shares are prefix sums over segments, so no loop runs over owners; O(n log n).
     """
-    start, end, owner = _stretches(*clip(start_ns, end_ns, window), record)
-    if not len(start):
-        return np.zeros(n_records, np.int64)
-    cuts = distinct(np.concatenate((start, end)))
-    first, last = np.searchsorted(cuts, start), np.searchsorted(cuts, end)
-    segments = len(cuts) - 1
-    count, top = np.zeros(segments, np.int64), np.full(segments, -1, np.int64)
-    level_of = work_class[owner].astype(np.int64)
-    for level in np.unique(level_of):
-        of_level = level_of == level
+    start, end, owner = _stretches(*clip(start_ns, end_ns, (cuts[0], cuts[-1])), record)
+    changes = distinct(np.concatenate((start, end)))
+    start, end, owner, step = _by_step(start, end, owner, np.array(cuts, np.int64))
+    bounds = distinct(np.concatenate((start, end)))
+    if not len(bounds):
+        return Attributed(owner, step, start)
+    first, last = np.searchsorted(bounds, start), np.searchsorted(bounds, end)
+    top, count = _owners(first, last, work_class[owner], len(bounds) - 1)
+    opened = changes[np.searchsorted(changes, bounds[:-1], side="right") - 1]
+    before, until = bounds[:-1] - opened, bounds[1:] - opened  # ns of the segment given out before and after
+    owned = np.zeros(len(owner), np.int64)
+    for level in np.unique(top[top >= 0]).tolist():
+        mine = np.flatnonzero(work_class[owner] == level)
+        ours = np.where(top == level, count, 0)
+        many = np.maximum(ours, 1)
+        base = np.where(ours > 0, until // many - before // many, 0)
+        total = np.concatenate(([0], np.cumsum(base)))
+        owned[mine] = total[last[mine]] - total[first[mine]]
+        owned[mine] += _remainders(first[mine], last[mine], until % many, ours)
+        owned[mine] -= _remainders(first[mine], last[mine], before % many, ours)
+    return Attributed(owner, step, owned)
+
+
+def _by_step(start: Ints, end: Ints, owner: Ids, cuts: Ints) -> tuple[Ints, Ints, Ids, Ids]:
+    """Intervals cut where steps begin, with the step of each piece; in the order of before."""
+    first = np.searchsorted(cuts, start, side="right") - 1
+    sizes = np.searchsorted(cuts, end, side="left") - first
+    row = np.repeat(np.arange(len(start)), sizes)
+    step = np.arange(len(row)) - np.repeat(np.cumsum(sizes) - sizes - first, sizes)
+    left, right = np.maximum(start[row], cuts[step]), np.minimum(end[row], cuts[step + 1])
+    real = right > left  # a step of no length has no piece
+    return left[real], right[real], owner[row][real], step[real].astype(np.int32)
+
+
+def _owners(first: Ints, last: Ints, work_class: Codes, segments: int) -> tuple[Ints, Ints]:
+    """The lowest class that runs in each segment, -1 where none does, and how many of it run."""
+    top, count = np.full(segments, -1, np.int64), np.zeros(segments, np.int64)
+    for level in np.unique(work_class).tolist():
+        of_level = work_class == level
         change = np.zeros(segments + 1, np.int64)
         np.add.at(change, first[of_level], 1)
         np.add.at(change, last[of_level], -1)
         running = np.cumsum(change)[:-1]
         free = (top < 0) & (running > 0)
         top[free], count[free] = level, running[free]
-    length = np.diff(cuts)
-    owned = np.zeros(len(owner), np.int64)
-    for level in np.unique(level_of):
-        mine = level_of == level
-        share = np.where(top == level, length // np.maximum(count, 1), 0)
-        before = np.concatenate(([0], np.cumsum(share)))
-        owned[mine] = before[last[mine]] - before[first[mine]]
-        contested = np.flatnonzero((top == level) & (length % np.maximum(count, 1) > 0))
-        rest = (length % np.maximum(count, 1))[contested]
-        owned[mine] += _remainders(first[mine], last[mine], contested, rest, count[contested])
-    return _sum_by(owner, owned, n_records)
+    return top, count
 
 
 def hidden_ns(
@@ -143,15 +177,16 @@ def _stretches(start: Ints, end: Ints, record: Ids) -> tuple[Ints, Ints, Ids]:
     return left - shift[which], right - shift[which], record[opens][which]
 
 
-def _remainders(first: Ints, last: Ints, contested: Ints, rest: Ints, count: Ints) -> Ints:
-    """How many leftover ns each interval gets: one in each contested segment where it is among the first.
+def _remainders(first: Ints, last: Ints, rest: Ints, count: Ints) -> Ints:
+    """How many leftover ns each interval gets: one in each segment where it is among the first `rest`.
 
-    `first`, `last`: the segments an interval spans, intervals in record order. `contested`: ascending
-    segments with `rest` ns left over among `count` owners.
+    `first`, `last`: the segments an interval spans, intervals in record order. `rest`, `count`: of each
+    segment the ns left over, and among how many owners.
     """
     extra = np.zeros(len(first), np.int64)
+    contested = np.flatnonzero((count > 0) & (rest > 0))
     begin, stop = np.searchsorted(contested, first), np.searchsorted(contested, last)
-    for low, high in _blocks(count):
+    for low, high in _blocks(count[contested]):
         left, right = np.maximum(begin, low), np.minimum(stop, high)
         here = np.flatnonzero(right > left)
         sizes = right[here] - left[here]
@@ -161,7 +196,7 @@ def _remainders(first: Ints, last: Ints, contested: Ints, rest: Ints, count: Int
         order = np.argsort(segment, kind="stable")  # keeps record order inside a segment
         segment, interval = segment[order], interval[order]
         place = np.arange(len(segment)) - np.searchsorted(segment, segment)
-        np.add.at(extra, interval[place < rest[segment]], 1)
+        np.add.at(extra, interval[place < rest[contested][segment]], 1)
     return extra
 
 

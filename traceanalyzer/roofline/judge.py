@@ -14,7 +14,15 @@ from traceanalyzer.records import Cost, TimeInfo
 from traceanalyzer.records.judged import IdleTimes, Judged, RecordTimes, Thresholds
 from traceanalyzer.records.priced import Priced
 from traceanalyzer.records.trace import Bools, Codes, Ids, Ints, Pieces, RecordKind, Trace, Window
-from traceanalyzer.roofline.attribution import Extent, attribute, clip, extent, hidden_ns, union_ns
+from traceanalyzer.roofline.attribution import (
+    Attributed,
+    Extent,
+    attribute,
+    clip,
+    extent,
+    hidden_ns,
+    union_ns,
+)
 from traceanalyzer.roofline.floor import cpu_floor_ns, gpu_floor_ns
 from traceanalyzer.roofline.idle import idle_by_cause, idle_times
 from traceanalyzer.roofline.intervals import gaps
@@ -23,6 +31,7 @@ from traceanalyzer.roofline.measure import Measured, kernel_times, measure
 from traceanalyzer.roofline.occupancy import Floats, resident_blocks, waves
 from traceanalyzer.roofline.row_keys import RowHead, copied, row_heads
 from traceanalyzer.roofline.rows import in_order, names_of_rows, op_rows, row_facts
+from traceanalyzer.roofline.step_times import step_times
 from traceanalyzer.roofline.verdicts import Roofs, judge_row
 
 DEFAULTS = Thresholds()
@@ -36,7 +45,8 @@ class _Timing:
     span: tuple[int, int]
     work_class: Codes  # COMPUTE, COMMUNICATION, COPY
     extent: Extent
-    attributed_ns: Ints
+    attributed: Attributed
+    attributed_ns: Ints  # of each record
 
 
 def judge(
@@ -67,6 +77,7 @@ def judge(
         launch_floor_ns=roofs.floor_ns,
         time=_time(trace, timing, idle),
         idle=idle,
+        steps=step_times(window, timing.attributed, groups.row, table, idle, trace.names),
         table=table,
         rows=in_order(with_calls),
         times=RecordTimes(groups.row, timing.extent.duration_ns, inside, timing.attributed_ns),
@@ -82,10 +93,11 @@ def _timing(trace: Trace, window: Window) -> _Timing:
     pieces = trace.pieces or whole
     span = (window.start_ns, window.end_ns)
     work_class = _work_classes(trace)
+    attributed = attribute(pieces.start_ns, pieces.end_ns, pieces.record, work_class, window.cuts)
     return _Timing(
         pieces, span, work_class,
         extent(pieces.start_ns, pieces.end_ns, pieces.record, count, span),
-        attribute(pieces.start_ns, pieces.end_ns, pieces.record, work_class, count, span),
+        attributed, attributed.by_record(count),
     )  # fmt: skip
 
 
