@@ -229,7 +229,7 @@ def test_stdin_and_stdout(tmp_path: Path) -> None:
     text = json.dumps(example().document()).encode()
     result = run("report", "-", "-o", "-", "--format", "json", "-q", stdin=gzip.compress(text))
     assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["schema_version"] == "1.0"
+    assert json.loads(result.stdout)["schema_version"] == "1.1"
     assert result.stderr == ""
 
 
@@ -239,8 +239,8 @@ def test_a_saved_report_is_rendered_again(tmp_path: Path) -> None:
     again = run("report", tmp_path / "r.json", "-o", tmp_path / "b.md")
     assert again.exit_code == 0, again.output
     assert (tmp_path / "a.md").read_bytes() == (tmp_path / "b.md").read_bytes()
-    broken = (tmp_path / "r.json").read_text().replace('"schema_version":"1.0"', '"schema_version":"9.0"')
-    broken = broken.replace('"schema_version": "1.0"', '"schema_version": "9.0"')
+    broken = (tmp_path / "r.json").read_text().replace('"schema_version":"1.1"', '"schema_version":"9.0"')
+    broken = broken.replace('"schema_version": "1.1"', '"schema_version": "9.0"')
     refused(run("report", saved(tmp_path, "old.json", broken.encode())), "old.json")
 
 

@@ -23,6 +23,7 @@ from traceanalyzer.records import (
     Job,
     KernelTime,
     MemoryBound,
+    NamedTime,
     Notice,
     OpRow,
     Projection,
@@ -33,6 +34,8 @@ from traceanalyzer.records import (
     Source,
     SourceFile,
     Spread,
+    StepPart,
+    StepTime,
     Suggestion,
     TimeInfo,
     Tool,
@@ -79,6 +82,7 @@ def analysis_of(
             idle_by_cause=_idle(idle_ns),
         ),
         verdicts=tuple(_verdict(v, rows, busy, window) for v in VERDICTS),
+        steps=_steps(rows, idle_ns, steps),
         memory_bound=_memory_bound(rows, busy, window),
         compute=_compute(rows, window),
         coverage=_coverage(rows),
@@ -91,6 +95,28 @@ def analysis_of(
         formulas=(FormulaText("aten::mm", "C = A @ B\n\nFLOPs = 2*m*n*k\nBytes = A, B, C", "torch"),),
     )  # fmt: skip
     return msgspec.structs.replace(analysis, **changes)
+
+
+def _steps(rows: Sequence[OpRow], idle_ns: int, count: int | None) -> tuple[StepTime, ...] | None:
+    """Alike to the nanosecond, of which the last has what is left over."""
+    if not count:
+        return None
+
+    def part(total: int, step: int) -> int:
+        return total // count + (total % count if step == count - 1 else 0)
+
+    total = {v: sum(r.attributed_ns for r in rows if r.verdict == v) for v in VERDICTS}
+    made, at = [], 1_000_000
+    for step in range(count):
+        verdicts = tuple(StepPart(v, part(ns, step)) for v, ns in total.items())
+        idle = tuple(IdlePart(p.cause, part(p.time_ns, step)) for p in _idle(idle_ns))
+        length = sum(p.time_ns for p in verdicts) + sum(p.time_ns for p in idle)
+        made.append(StepTime(
+            name=f"ProfilerStep#{5 + step}", host_ns=length - 1000, device_start_ns=at, device_ns=length,
+            host_lead_ns=500, verdicts=verdicts, idle_by_cause=idle,
+        ))  # fmt: skip
+        at += length
+    return tuple(made)
 
 
 def _order(row: OpRow) -> tuple[int, str, str, str]:
@@ -123,8 +149,11 @@ def _window(window_ns: int, steps: int | None) -> WindowInfo:
 
 
 def _idle(idle_ns: int) -> tuple[IdlePart, ...]:
-    parts = [idle_ns * p // 100 for p in (46, 12, 7, 21)]
-    return tuple(IdlePart(c, t) for c, t in zip(IDLE_CAUSES, [*parts, idle_ns - sum(parts)], strict=True))
+    shares = dict(launch_gap=46, synchronisation=12, host_to_device_copy=7, data_loading=11, host_work=10)
+    names = {"host_work": (NamedTime("Optimizer.step#AdamW.step", idle_ns * 10 // 100),)}
+    parts = {cause: idle_ns * shares.get(cause, 0) // 100 for cause in IDLE_CAUSES}
+    parts["unknown"] = idle_ns - sum(parts.values())
+    return tuple(IdlePart(cause, time, names.get(cause, ())) for cause, time in parts.items())
 
 
 def _verdict(verdict: Any, rows: Sequence[OpRow], busy: int, window: int) -> VerdictPart:

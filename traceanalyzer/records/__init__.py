@@ -7,50 +7,46 @@ nanoseconds, units are in the names.
 from __future__ import annotations
 
 from traceanalyzer.records.analysis import (
-    IDLE_CAUSES,
     MODULE_ANNOTATION,
-    OPERATOR_CLASSES,
     SCHEMA_VERSION,
-    VERDICTS,
     AboveRoof,
     Analysis,
-    Bound,
     ClassPart,
     Compute,
     Coverage,
     CpuRoofs,
     Device,
-    Flag,
     FormulaText,
-    IdleCause,
-    IdlePart,
     KernelTime,
     MemoryBound,
-    NamedTime,
-    OperatorClass,
     OpRow,
     Peak,
-    Phase,
     Projection,
     ReasonPart,
     Recording,
     Salvaged,
     Source,
     SourceFile,
-    Spread,
-    StepPart,
-    StepTime,
-    TimeInfo,
     Tool,
-    Verdict,
     VerdictPart,
-    WindowInfo,
 )
 from traceanalyzer.records.calls import Cost, Dims, Engine, OpCall, Reason, Shape, Unpriced
 from traceanalyzer.records.job import Job, RankEntry, ranks_of
 from traceanalyzer.records.kernel_table import KernelTable
 from traceanalyzer.records.notice import Notice
 from traceanalyzer.records.suggestion import Band, Suggestion, Tier
+from traceanalyzer.records.times import IdlePart, NamedTime, Spread, StepPart, StepTime, TimeInfo, WindowInfo
+from traceanalyzer.records.vocabulary import (
+    IDLE_CAUSES,
+    OPERATOR_CLASSES,
+    VERDICTS,
+    Bound,
+    Flag,
+    IdleCause,
+    OperatorClass,
+    Phase,
+    Verdict,
+)
 
 __all__ = [
     "AboveRoof",

@@ -18,37 +18,13 @@ from traceanalyzer.records.kernel_table import KernelTable
 from traceanalyzer.records.notice import Notice
 from traceanalyzer.records.presenter import presenter
 from traceanalyzer.records.suggestion import Suggestion
+from traceanalyzer.records.times import StepTime, TimeInfo, WindowInfo
+from traceanalyzer.records.vocabulary import Bound, Flag, OperatorClass, Phase, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_VERSION = "1.1"
-
-Bound = Literal["compute", "memory"]
-Verdict = Literal["compute_bound", "memory_bound", "latency_bound", "communication", "copy", "unmodelled"]
-OperatorClass = Literal[
-    "tensor_contraction", "statistical_normalization", "element_wise", "communication", "copy", "other"
-]
-Flag = Literal[
-    "inefficient", "balanced", "cache_resident", "over_roof", "bytes_only", "tf32_assumed",
-    "special_function_heavy", "borrowed_shapes", "zero_duration",
-]  # fmt: skip
-IdleCause = Literal[
-    "launch_gap", "synchronisation", "host_to_device_copy", "data_loading", "memory_allocation",
-    "compilation", "first_use", "profiler", "host_work", "unknown",
-]  # fmt: skip
-Phase = Literal["forward", "backward", "optimizer", "recompute"]
-
-VERDICTS: tuple[Verdict, ...] = (
-    "compute_bound", "memory_bound", "latency_bound", "communication", "copy", "unmodelled",
-)  # fmt: skip
-OPERATOR_CLASSES: tuple[OperatorClass, ...] = (
-    "tensor_contraction", "statistical_normalization", "element_wise", "communication", "copy", "other",
-)  # fmt: skip
-IDLE_CAUSES: tuple[IdleCause, ...] = (
-    "launch_gap", "synchronisation", "host_to_device_copy", "data_loading", "memory_allocation",
-    "compilation", "first_use", "profiler", "host_work", "unknown",
-)  # fmt: skip
 
 
 class Peak(msgspec.Struct, frozen=True):
@@ -146,69 +122,6 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     profiled_step_ns: int | None = None
     peak_memory_bytes: int | None = None
     cpu_roofs: CpuRoofs | None = None
-
-
-class Spread(msgspec.Struct, frozen=True):
-    """Median, minimum and maximum, in ns."""
-
-    median: int
-    min: int
-    max: int
-
-
-class WindowInfo(msgspec.Struct, frozen=True):
-    """The window: its steps by name, its length, and the spread of its steps' times on the device."""
-
-    step_count: int | None
-    steps: tuple[str, ...]
-    window_ns: int
-    step_ns: Spread | None
-
-
-class NamedTime(msgspec.Struct, frozen=True):
-    """Time of everything of one name, in ns."""
-
-    name: str
-    time_ns: int
-
-
-class IdlePart(msgspec.Struct, frozen=True):
-    """Idle time of the window by cause; the parts add up to `TimeInfo.idle_ns`."""
-
-    cause: IdleCause
-    time_ns: int
-    names: tuple[NamedTime, ...] = ()  # what the host did in most of it, where the trace says so
-
-
-class TimeInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """Times over the window, in ns: busy + idle = window; busy is the union of the device's activity."""
-
-    busy_ns: int
-    idle_ns: int
-    kernel_sum_ns: int
-    outside_window_ns: int
-    hidden_communication_ns: int
-    hidden_copy_ns: int
-    idle_by_cause: tuple[IdlePart, ...]
-
-
-class StepPart(msgspec.Struct, frozen=True):
-    """Attributed time of one verdict in one step."""
-
-    verdict: Verdict
-    time_ns: int
-
-
-class StepTime(msgspec.Struct, frozen=True, kw_only=True):
-    """One step of the window: verdicts and causes add up to `device_ns`, all `device_ns` to the window."""
-
-    name: str
-    host_ns: int  # of its annotation
-    device_start_ns: int  # on the trace's clock
-    device_ns: int  # as the device saw it
-    host_lead_ns: int  # from the annotation's start to the device's: how far the host was ahead
-    verdicts: tuple[StepPart, ...]  # all six
-    idle_by_cause: tuple[IdlePart, ...]  # all causes
 
 
 class VerdictPart(msgspec.Struct, frozen=True):

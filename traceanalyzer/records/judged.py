@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from traceanalyzer.records.analysis import Device, IdleCause, OpRow, StepTime, TimeInfo, Verdict
+from traceanalyzer.records.analysis import Device, OpRow
 from traceanalyzer.records.notice import Notice
 from traceanalyzer.records.priced import Priced
+from traceanalyzer.records.times import StepTime, TimeInfo
 from traceanalyzer.records.trace import Bools, Codes, Ids, Ints, Window
+from traceanalyzer.records.vocabulary import IdleCause, Verdict
 
 
 @dataclass(frozen=True, slots=True)

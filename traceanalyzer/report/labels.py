@@ -81,6 +81,11 @@ CAUSE_LABELS: Final[Mapping[IdleCause, str]] = {
     "synchronisation": "synchronization",
     "host_to_device_copy": "host-to-device copy",
     "data_loading": "data loading",
+    "memory_allocation": "memory allocation",
+    "compilation": "compilation",
+    "first_use": "first use",
+    "profiler": "profiler",
+    "host_work": "host work",
     "unknown": "unknown",
 }
 
@@ -89,6 +94,11 @@ CAUSE_MEANING: Final[Mapping[IdleCause, str]] = {
     "synchronisation": "the host waited for the device before it launched more",
     "host_to_device_copy": "input was being copied to the device",
     "data_loading": "the host was fetching the next batch",
+    "memory_allocation": "the allocator asked the driver for memory, or gave it back",
+    "compilation": "the host was compiling",
+    "first_use": "code, a stream or a library was set up, once a process",
+    "profiler": "the profiler did its own work: without it the step is shorter",
+    "host_work": "the host did something else than launching",
     "unknown": "nothing in the trace shows the cause",
 }
 

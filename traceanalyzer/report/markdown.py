@@ -179,7 +179,7 @@ def _phases(view: View) -> str:
         )
         heads = ["module", " modules", _per(view), " of busy", " memory-bound, of the layer"]
         text += _table(heads, by_layer) + "\n"
-    idle = ([p.label, p.time, p.of_window, p.meaning] for p in view.idle)
+    idle = ([p.label, p.time, p.of_window, prose(p.meaning)] for p in view.idle)
     return text + _table(["idle", _per(view), " of window", "meaning"], idle)
 
 

@@ -21,6 +21,9 @@ from traceanalyzer.report.sentence import has_verdicts, is_lower_bound, kernel_t
 _PHASES = ("forward", "backward", "recompute", "optimizer", None)
 
 
+_NAME = 60  # characters of what the host did
+
+
 @dataclass(frozen=True, slots=True)
 class Fact:
     """A figure with its name and what it is a figure of."""
@@ -157,12 +160,15 @@ def parts(analysis: Analysis) -> Iterable[TimePart]:
 
 
 def idle(analysis: Analysis) -> Iterable[TimePart]:
-    """Idle time by cause."""
+    """Idle time by cause, with what the host did in most of it; causes without time are left out."""
     window = analysis.window.window_ns
     for part in analysis.time.idle_by_cause:
         share = part.time_ns / window if window else 0.0
+        if not part.time_ns:
+            continue
+        most = f": {cut(visible(part.names[0].name), _NAME)}" if part.names else ""
         yield TimePart(
-            part.cause, CAUSE_LABELS[part.cause], CAUSE_MEANING[part.cause],
+            part.cause, CAUSE_LABELS[part.cause], CAUSE_MEANING[part.cause] + most,
             duration(per_step(analysis, part.time_ns)), part.time_ns, ABSENT, percent(share), share, "",
         )  # fmt: skip
 

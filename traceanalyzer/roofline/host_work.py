@@ -47,10 +47,10 @@ def waits(trace: Trace, members: Ids, gap_start: Ints, gap_end: Ints, open_ns: I
     ended = following < len(real)
     kernel = np.full(count, -1, np.int32)
     kernel[ended] = real[following[ended]]
-    call = np.where(ended, kernels.launch[kernel], -1)
+    call = np.append(kernels.launch, np.int32(-1))[kernel]  # of none, as everywhere below, the last entry
     until = np.where(ended, gap_start, gap_end)
-    late = (call >= 0) & (kernels.launch_ns[kernel] >= gap_start)
-    until[late] = np.minimum(gap_end, trace.launches.end_ns[call] + LATENCY_NS)[late]
+    late = (call >= 0) & (np.append(kernels.launch_ns, -1)[kernel] >= gap_start)
+    until[late] = np.minimum(gap_end, np.append(trace.launches.end_ns, 0)[call] + LATENCY_NS)[late]
     until[trace.on_cpu] = gap_end
     held = Intervals(gap_start, until, np.arange(count, dtype=np.int32))
     held = held.chosen(np.flatnonzero(until > gap_start))
@@ -60,7 +60,7 @@ def waits(trace: Trace, members: Ids, gap_start: Ints, gap_end: Ints, open_ns: I
     long = np.flatnonzero((mine.length_ns >= LONGEST_NS) | ~late[mine.row])
     calls, _ = common(mine.chosen(long), launching)
     rest = without(mine.chosen(long), launching)
-    thread = np.where(late, trace.launches.thread[call], -1)[rest.row] if len(trace.launches) else rest.row
+    thread = np.where(late, np.append(trace.launches.thread, np.int32(-1))[call], -1)[rest.row]
     return Waits(joined(mine.chosen(short), calls), _named(trace, rest, thread), without(open_ns, held))
 
 

@@ -1,0 +1,31 @@
+"""The closed lists of words that reports use; what each means is in docs/cost-model.md and docs/time.md."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Bound = Literal["compute", "memory"]
+Verdict = Literal["compute_bound", "memory_bound", "latency_bound", "communication", "copy", "unmodelled"]
+OperatorClass = Literal[
+    "tensor_contraction", "statistical_normalization", "element_wise", "communication", "copy", "other"
+]
+Flag = Literal[
+    "inefficient", "balanced", "cache_resident", "over_roof", "bytes_only", "tf32_assumed",
+    "special_function_heavy", "borrowed_shapes", "zero_duration",
+]  # fmt: skip
+IdleCause = Literal[
+    "launch_gap", "synchronisation", "host_to_device_copy", "data_loading", "memory_allocation",
+    "compilation", "first_use", "profiler", "host_work", "unknown",
+]  # fmt: skip
+Phase = Literal["forward", "backward", "optimizer", "recompute"]
+
+VERDICTS: tuple[Verdict, ...] = (
+    "compute_bound", "memory_bound", "latency_bound", "communication", "copy", "unmodelled",
+)  # fmt: skip
+OPERATOR_CLASSES: tuple[OperatorClass, ...] = (
+    "tensor_contraction", "statistical_normalization", "element_wise", "communication", "copy", "other",
+)  # fmt: skip
+IDLE_CAUSES: tuple[IdleCause, ...] = (
+    "launch_gap", "synchronisation", "host_to_device_copy", "data_loading", "memory_allocation",
+    "compilation", "first_use", "profiler", "host_work", "unknown",
+)  # fmt: skip
