@@ -16,7 +16,13 @@ import numpy as np
 
 from traceanalyzer.fusion.evidence.align_steps import matched
 from traceanalyzer.fusion.evidence.execution_trace import UNREAD, Range, executed, flows
-from traceanalyzer.fusion.evidence.free_events import freed_in_step, proved, tensor_bytes
+from traceanalyzer.fusion.evidence.free_events import (
+    Lifetimes,
+    freed_in_step,
+    lifetimes_of,
+    proved,
+    tensor_bytes,
+)
 from traceanalyzer.fusion.evidence.unique_block import only_one
 from traceanalyzer.fusion.step_ops import StepOps, step_ops
 from traceanalyzer.records import Notice, OpCall
@@ -72,18 +78,20 @@ def dataflow(priced: Priced, step: Step) -> Dataflow:
     notices: list[Notice] = []
     by_execution = _try("the executed step", lambda: _executed(trace, working, step), None, notices)
     found: dict[tuple[int, int], Tier] = {}
-    freed: set[tuple[int, int]] = set()
-    alone: list[tuple[int, int]] = []
     if by_execution is None:
         found |= dict.fromkeys(_neighbors(priced, working), "T3")
-    if by_execution is None or not by_execution.whole:
-        freed = _try("frees of memory", lambda: set(proved(trace, working)), freed, notices)
-        alone = _try("blocks in use", lambda: only_one(priced, working, freed, step.start_ns), alone, notices)
+    lifetimes = _try("frees of memory", lambda: _lifetimes(trace), None, notices)
+    freed: set[tuple[int, int]] = set()
+    if lifetimes is not None and (by_execution is None or not by_execution.whole):
+        freed, alone = _by_memory(priced, working, step, lifetimes, notices)
         found |= dict.fromkeys([*freed, *alone], "T2")
     found |= dict.fromkeys(by_execution.bytes if by_execution else (), "T1")
     known = by_execution.bytes if by_execution else {}
     gone: frozenset[int] = frozenset()
-    gone = _try("frees of memory", lambda: freed_in_step(trace, working, step.end_ns), gone, notices)
+    if lifetimes is not None:
+        gone = _try(
+            "frees of memory", lambda: freed_in_step(trace, working, lifetimes, step.end_ns), gone, notices
+        )
     costs = _Costs(priced, working)
     return Dataflow(
         step_ops=working,
@@ -98,6 +106,26 @@ def dataflow(priced: Priced, step: Step) -> Dataflow:
         freed_in_step=gone,
         notices=tuple(dict.fromkeys(notices)),
     )
+
+
+def _lifetimes(trace: Trace) -> Lifetimes | None:
+    return lifetimes_of(trace.memory) if trace.memory is not None else None
+
+
+def _by_memory(
+    priced: Priced, working: StepOps, step: Step, lifetimes: Lifetimes, notices: list[Notice]
+) -> tuple[set[tuple[int, int]], list[tuple[int, int]]]:
+    """(Producer, consumer) as frees prove it of neighbors, and as the blocks in use prove it of any two."""
+    freed: set[tuple[int, int]] = set()
+    freed = _try("frees of memory", lambda: set(proved(priced.trace, working, lifetimes)), freed, notices)
+    alone: list[tuple[int, int]] = []
+    alone = _try(
+        "blocks in use",
+        lambda: only_one(priced, working, lifetimes, freed, step.start_ns),
+        alone,
+        notices,
+    )
+    return freed, alone
 
 
 def _try(what: str, evidence: Callable[[], Found], otherwise: Found, notices: list[Notice]) -> Found:

@@ -8,7 +8,7 @@ the second was the one to read it, and neither the write nor the read is needed 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -17,20 +17,26 @@ from traceanalyzer.fusion.evidence.execution_trace import UNREAD
 from traceanalyzer.fusion.step_ops import StepOps
 from traceanalyzer.records import Dims, OpCall
 from traceanalyzer.records.call_facts import call_facts
-from traceanalyzer.records.trace import Ids, Memory, OpKind, Trace
+from traceanalyzer.records.trace import Ids, Ints, Memory, OpKind, Trace
 from traceanalyzer.records.units import ITEMSIZE
 
 ROUNDING = 512  # bytes to which CUDA's allocator rounds up: c10/cuda/CUDACachingAllocator.cpp
 
 
-def proved(trace: Trace, units: StepOps) -> list[tuple[int, int]]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Lifetimes:
+    """When each tensor was allocated and freed, ascending by its allocation."""
+
+    allocated_ns: Ints
+    freed_ns: Ints  # the end of time where it was not
+    bytes: Ints
+
+
+def proved(trace: Trace, units: StepOps, lifetimes: Lifetimes) -> list[tuple[int, int]]:
     """(producer, consumer) of neighbors among `units`, as places there.
 
     The last two prove nothing: with the step everything ends that nobody has read.
     """
-    if trace.memory is None:
-        return []
-    life = lifetimes(trace.memory)
     begin = trace.ops.start_ns[allocators(trace, units)].tolist()
     found = []
     for place in range(len(units.op) - 2):
@@ -38,20 +44,17 @@ def proved(trace: Trace, units: StepOps) -> list[tuple[int, int]]:
         until = int(trace.ops.start_ns[units.op[place + 2]])
         if trace.ops.thread[first] != trace.ops.thread[second]:
             continue
-        sizes = _freed_sizes(trace, life, begin[place], (first, second), until)
+        sizes = _freed_sizes(trace, lifetimes, begin[place], (first, second), until)
         if sizes and _takes(trace.calls[trace.ops.call[second]], sizes):
             found.append((place, place + 1))
     return found
 
 
-def freed_in_step(trace: Trace, units: StepOps, end_ns: int) -> frozenset[int]:
+def freed_in_step(trace: Trace, units: StepOps, lifetimes: Lifetimes, end_ns: int) -> frozenset[int]:
     """Places of units that allocate something, and nothing that is not freed before `end_ns`."""
-    if trace.memory is None:
-        return frozenset()
-    made, freed, _ = lifetimes(trace.memory)
-    begin = np.searchsorted(made, trace.ops.start_ns[allocators(trace, units)])
-    until = np.searchsorted(made, trace.ops.end_ns[units.op])
-    stay = np.concatenate([[0], np.cumsum(freed >= end_ns)])
+    begin = np.searchsorted(lifetimes.allocated_ns, trace.ops.start_ns[allocators(trace, units)])
+    until = np.searchsorted(lifetimes.allocated_ns, trace.ops.end_ns[units.op])
+    stay = np.concatenate([[0], np.cumsum(lifetimes.freed_ns >= end_ns)])
     gone = (until > begin) & (stay[until] == stay[begin])
     return frozenset(np.flatnonzero(gone).tolist())
 
@@ -64,9 +67,8 @@ def allocators(trace: Trace, units: StepOps) -> Ids:
     return np.where(within, parent, units.op)
 
 
-@lru_cache(maxsize=1)  # three proofs ask for the same trace's
-def lifetimes(memory: Memory) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(allocated, freed or the end of time, bytes) of each tensor, ascending by its allocation."""
+def lifetimes_of(memory: Memory) -> Lifetimes:
+    """Of every tensor whose allocation was recorded, whether its free was or not."""
     order = np.lexsort((memory.time_ns, memory.address))
     address, time, size = memory.address[order], memory.time_ns[order], memory.bytes[order]
     made = np.flatnonzero(size > 0)
@@ -74,22 +76,23 @@ def lifetimes(memory: Memory) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     ends = (address[behind] == address[made]) & (size[behind] < 0) & (behind > made)
     freed = np.where(ends, time[behind], np.iinfo(np.int64).max)
     by_time = np.argsort(time[made], kind="stable")
-    return time[made][by_time], freed[by_time], size[made][by_time]
+    return Lifetimes(time[made][by_time], freed[by_time], size[made][by_time])
 
 
 def _freed_sizes(
     trace: Trace,
-    life: tuple[np.ndarray, np.ndarray, np.ndarray],
+    lifetimes: Lifetimes,
     begin_ns: int,
     rows: tuple[int, int],
     until_ns: int,
 ) -> list[int]:
     """Bytes of what the first of two allocated from `begin_ns` on, and what was freed between the start of
     the second and `until_ns`."""
-    ops, (made, freed, size), (first, second) = trace.ops, life, rows
-    low, high = np.searchsorted(made, (begin_ns, ops.end_ns[first]))
-    gone = (freed[low:high] >= ops.start_ns[second]) & (freed[low:high] < until_ns)
-    return [int(each) for each in size[low:high][gone]]
+    ops, (first, second) = trace.ops, rows
+    low, high = np.searchsorted(lifetimes.allocated_ns, (begin_ns, ops.end_ns[first]))
+    freed_ns = lifetimes.freed_ns[low:high]
+    gone = (freed_ns >= ops.start_ns[second]) & (freed_ns < until_ns)
+    return [int(each) for each in lifetimes.bytes[low:high][gone]]
 
 
 def _takes(call: OpCall, sizes: Sequence[int]) -> bool:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from traceanalyzer.fusion.evidence.execution_trace import UNREAD
-from traceanalyzer.fusion.evidence.free_events import ROUNDING, allocators, lifetimes, tensor_bytes
+from traceanalyzer.fusion.evidence.free_events import ROUNDING, Lifetimes, allocators, tensor_bytes
 from traceanalyzer.fusion.step_ops import StepOps
 from traceanalyzer.records import Dims, OpCall
 from traceanalyzer.records.priced import Priced, PricedCall
@@ -41,16 +41,20 @@ class _Seen:
 
 
 def only_one(
-    priced: Priced, units: StepOps, neighbors: Collection[tuple[int, int]], begin_ns: int
+    priced: Priced,
+    units: StepOps,
+    lifetimes: Lifetimes,
+    neighbors: Collection[tuple[int, int]],
+    begin_ns: int,
 ) -> list[tuple[int, int]]:
     """(producer, consumer) among the step's `units`, as places there, of a step that begins then.
 
-    `neighbors`: what freed.py has proved.
+    `neighbors`: what free_events.py has proved.
     """
     trace = priced.trace
-    if trace.memory is None or not len(units.op):
+    if not len(units.op):
         return []
-    blocks = _Blocks(*lifetimes(trace.memory), begin_ns)
+    blocks = _Blocks(lifetimes, begin_ns)
     blocks.fill(trace.ops.start_ns[allocators(trace, units)], trace.ops.end_ns[units.op])
     # Behind its last operator everything ends that the step has made, read or not.
     starts = [*trace.ops.start_ns[units.op].tolist(), int(trace.ops.end_ns[units.op[-1]])]
@@ -108,8 +112,9 @@ def _alone(
 class _Blocks:
     """The blocks in use as time goes on, and who filled each."""
 
-    def __init__(self, made: Ints, freed: Ints, size: Ints, begin_ns: int) -> None:
-        self._made, self._freed, self._size = made.tolist(), freed.tolist(), size.tolist()
+    def __init__(self, lifetimes: Lifetimes, begin_ns: int) -> None:
+        made, freed = lifetimes.allocated_ns, lifetimes.freed_ns
+        self._made, self._freed, self._size = made.tolist(), freed.tolist(), lifetimes.bytes.tolist()
         self.writer = [_UNKNOWN] * len(made)
         self._made_by: dict[int, range] = {}
         self._of_size: dict[int, set[int]] = {}
