@@ -24,8 +24,8 @@ def path(tmp_path: Path) -> Path:
         t.run(name, 10 + 20 * place, "kernel", 200 + 100 * place, 100, ([4096, 4096], "float"))
     for ts, size in ((12, 4 * 4096**2), (36, -4 * 4096**2)):
         t.events.append(
-            {"ph": "i", "cat": "cpu_instant_event", "s": "t", "name": "[memory]", "pid": 10, "tid": 1, "ts": ts,
-             "args": {"Bytes": size, "Addr": 4096, "Device Type": 1, "Device Id": 0}}
+            {"ph": "i", "cat": "cpu_instant_event", "s": "t", "name": "[memory]", "pid": 10, "tid": 1,
+             "ts": ts, "args": {"Bytes": size, "Addr": 4096, "Device Type": 1, "Device Id": 0}}
         )  # fmt: skip
     return t.write(tmp_path / "trace.json")
 

@@ -58,20 +58,31 @@ class Region:
 
 def regions(graph: StepGraph, free: Free) -> Iterator[Region]:
     """Those among the nodes that are `free` to be joined, each node in one at most."""
-    for span in _spans(graph):
+    spans = graph.once(_Spans)
+    for span in spans.all:
         for part in _free_parts(span, free):
-            yield from _regions_of(graph, part)
+            yield from spans.regions(graph, part)
 
 
-def _spans(graph: StepGraph) -> list[list[Node]]:
-    """Stretches of at least two nodes of one thread and phase that a compiler may join."""
-    if _spans not in graph.memo:
-        graph.memo[_spans] = [span for span in _all_spans(graph) if len(span) > 1]
-    spans: list[list[Node]] = graph.memo[_spans]
-    return spans
+class _Spans:
+    """Stretches of at least two nodes that a compiler may join; and what it joins, as rules ask for it."""
+
+    def __init__(self, graph: StepGraph) -> None:
+        self.all = [span for span in _all_spans(graph) if len(span) > 1]
+        self._regions: dict[tuple[int, int], tuple[Region, ...]] = {}  # by the part's first and last place
+
+    def regions(self, graph: StepGraph, part: list[Node]) -> tuple[Region, ...]:
+        """Those of a part of a span; most parts are whole spans, of which every rule asks."""
+        if len(part) < 2:
+            return ()
+        ends = (part[0].place, part[-1].place)
+        if ends not in self._regions:
+            self._regions[ends] = tuple(_connected(graph, part))
+        return self._regions[ends]
 
 
 def _all_spans(graph: StepGraph) -> Iterator[list[Node]]:
+    """Stretches of one thread and one phase without anything opaque."""
     thread = graph.threads
     span: list[Node] = []
     for node in graph.nodes:
@@ -99,17 +110,6 @@ def _free_parts(span: list[Node], free: Free) -> Iterator[list[Node]]:
             yield part
             part = []
     yield part
-
-
-def _regions_of(graph: StepGraph, part: list[Node]) -> tuple[Region, ...]:
-    """Those of one part, worked out once however many rules ask."""
-    if len(part) < 2:
-        return ()
-    key = (_regions_of, part[0].place, part[-1].place)
-    if key not in graph.memo:
-        graph.memo[key] = tuple(_connected(graph, part))
-    regions: tuple[Region, ...] = graph.memo[key]
-    return regions
 
 
 def weight(node: Node, read: int, written: int) -> float:

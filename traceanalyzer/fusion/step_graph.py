@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.priced import Fusible, Priced, PricedCall
 from traceanalyzer.records.trace import PHASES, Bools, OpKind, Step, Trace, above
 
+Fact = TypeVar("Fact")
 _LEAST_LEFT = 0.3  # of a record's time, whatever is taken off
 
 
@@ -250,8 +251,18 @@ class StepGraph:
         return found
 
     @cached_property
-    def memo(self) -> dict[Hashable, Any]:
-        """What several rules ask of the same nodes, kept by the functions that work it out."""
+    def of_each_call(self) -> tuple[Node, ...]:
+        """One node of every distinct call: for what holds of a call whenever it is invoked."""
+        return tuple({id(node.call): node for node in self.nodes}.values())
+
+    def once(self, find: Callable[[StepGraph], Fact]) -> Fact:
+        """`find(self)`, worked out when it is first asked for: several rules ask the same of one step."""
+        if find not in self._found:
+            self._found[find] = find(self)
+        return cast(Fact, self._found[find])
+
+    @cached_property
+    def _found(self) -> dict[Callable[[StepGraph], object], object]:
         return {}
 
 
