@@ -82,6 +82,11 @@ def rank(distributed: Any, path: str) -> int | None:
         recorded = distributed.get("rank")
         if _is_count(recorded):
             return recorded
+    return named_rank(path)
+
+
+def named_rank(path: str) -> int | None:
+    """The rank that the name of a file says."""
     named = _RANK.search(PurePath(path).name)
     return int(named[1]) if named else None
 
