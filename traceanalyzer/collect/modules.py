@@ -40,6 +40,7 @@ class ModuleCalls:
             nn.Module.__call__ = self._wrapped(self._original)  # type: ignore[method-assign]
 
     def uninstall(self) -> None:
+        """Record no more calls, and put back what `torch.nn.Module` had."""
         if self._original is not None:
             from torch import nn
 

@@ -34,6 +34,7 @@ class OptimizerSteps:
                 self._created()
 
     def uninstall(self) -> None:
+        """Count no more steps, and put back what `torch.optim.Optimizer` had."""
         if self._original is not None:
             from torch.optim import Optimizer
 

@@ -32,6 +32,7 @@ class Region:
 
     @property
     def bytes_before(self) -> int:
+        """What its members read and write by themselves."""
         return sum(node.bytes for node in self.nodes)
 
     @property
@@ -53,6 +54,7 @@ class Region:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Of its operators, in their order."""
         return tuple(node.name for node in self.nodes)
 
 

@@ -42,6 +42,7 @@ class Node:
 
     @property
     def bytes(self) -> int:
+        """Read and written; 0 where that is unknown."""
         return self.cost.bytes if self.cost else 0
 
 

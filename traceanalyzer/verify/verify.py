@@ -31,6 +31,7 @@ class Verified:
 
     @property
     def inside(self) -> bool:
+        """Whether the measured saving lies in the predicted band."""
         return self.band is not None and self.band.low <= self.timed.saved_ns <= self.band.high
 
 

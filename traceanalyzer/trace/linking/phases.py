@@ -44,6 +44,7 @@ class Host:
     numbered: Bools  # runs with gradients on: has a sequence number and is not an autograd node
 
     def called(self, *prefixes: str) -> Bools:
+        """Whether each interval's name begins with one of these."""
         return passes(self.names, self.name, lambda name: name.startswith(prefixes))
 
 
