@@ -137,8 +137,8 @@ def _checked_unpriced(unpriced: Unpriced) -> Unpriced:
     return unpriced
 
 
-def _listed(kind: object) -> str:
-    return ", ".join(get_args(kind))
+def _listed(literal: object) -> str:
+    return ", ".join(get_args(literal))
 
 
 def _of_numbers(call: OpCall) -> OpCall:

@@ -52,7 +52,7 @@ def compiled_together(graph: StepGraph, found: Sequence[Applied]) -> list[Applie
     """The same matches; those that compiling a module replaces with what they move once all are compiled.
 
     On a CPU that is the remedy of every rule that generated code follows. What is computed again has been
-    held against measurements on a CPU alone (docs/savings.md); on a GPU it is left out.
+    compared with measurements on a CPU alone (docs/savings.md); on a GPU it is left out.
     """
     places = {
         node.place for rule, matches in found if _by_module(graph, rule)

@@ -19,12 +19,14 @@ def job_of(
     `notices`: of files that could not be read.
     """
     wanted = [
-        one for one in analyses
-        if (rank is None or _file(one).rank == rank) and (gpu is None or _file(one).device_index == gpu)
-    ]  # fmt: skip
+        analysis
+        for analysis in analyses
+        if (rank is None or _file(analysis).rank == rank)
+        and (gpu is None or _file(analysis).device_index == gpu)
+    ]
     if not wanted:
         raise _not_there(analyses, rank, gpu, notices)
-    chosen = max(wanted, key=lambda one: one.time.busy_ns)
+    chosen = max(wanted, key=lambda analysis: analysis.time.busy_ns)
     return Job.of(chosen, tuple(map(entry, analyses)) if len(analyses) > 1 else None, notices)
 
 
@@ -61,12 +63,12 @@ def _file(analysis: Analysis) -> SourceFile:
     return analysis.source.files[0]
 
 
-def entry(one: Analysis) -> RankEntry:
+def entry(analysis: Analysis) -> RankEntry:
     """The line of one device of one process."""
-    file = one.source.files[0]
-    exposed = next(p.time_ns for p in one.verdicts if p.verdict == "communication")
+    file = analysis.source.files[0]
+    exposed = next(p.time_ns for p in analysis.verdicts if p.verdict == "communication")
     return RankEntry(
-        rank=file.rank, device_index=file.device_index or 0, device=one.device.name, file=file.path,
-        window_ns=one.window.window_ns, busy_ns=one.time.busy_ns,
-        memory_bound_share_of_busy=one.memory_bound.share_of_busy, exposed_communication_ns=exposed,
+        rank=file.rank, device_index=file.device_index or 0, device=analysis.device.name, file=file.path,
+        window_ns=analysis.window.window_ns, busy_ns=analysis.time.busy_ns,
+        memory_bound_share_of_busy=analysis.memory_bound.share_of_busy, exposed_communication_ns=exposed,
     )  # fmt: skip

@@ -99,10 +99,10 @@ def _texts_of(record: type[msgspec.Struct]) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _holds_text(kind: Any) -> bool:
-    if isinstance(kind, type) and issubclass(kind, str | msgspec.Struct):
+def _holds_text(annotation: Any) -> bool:
+    if isinstance(annotation, type) and issubclass(annotation, str | msgspec.Struct):
         return True
-    return kind is Any or any(map(_holds_text, get_args(kind)))
+    return annotation is Any or any(map(_holds_text, get_args(annotation)))
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -44,22 +44,22 @@ def idle_by_cause(trace: Trace, members: Ids, gap_start: Ints, gap_end: Ints) ->
     `members`: rows of Trace.kernels that belong to the device; `gap_start`, `gap_end`: its idle
     stretches, sorted and disjoint.
     """
-    known: list[tuple[Ints, Ints]] = []
+    explained: list[tuple[Ints, Ints]] = []
     sources: dict[IdleCause, tuple[Ints, Ints]] = {
         "data_loading": _ops_named(trace, lambda name: name.startswith("enumerate(DataLoader)")),
         "host_to_device_copy": _pageable_copies(trace, members),
         "synchronisation": _launches_named(trace, lambda name: "Synchronize" in name),
         "launch_gap": _late_launches(trace, members, gap_start, gap_end),
     }
-    found: dict[IdleCause, int] = {}
+    idle_ns: dict[IdleCause, int] = {}
     before = 0
     for cause, stretches in sources.items():
-        known.append(stretches)
-        together = _covered(known, gap_start, gap_end)
-        found[cause] = together - before
+        explained.append(stretches)
+        together = _covered(explained, gap_start, gap_end)
+        idle_ns[cause] = together - before
         before = together
-    found["unknown"] = int((gap_end - gap_start).sum()) - before
-    return tuple(IdlePart(cause, found[cause]) for cause in IDLE_CAUSES)
+    idle_ns["unknown"] = int((gap_end - gap_start).sum()) - before
+    return tuple(IdlePart(cause, idle_ns[cause]) for cause in IDLE_CAUSES)
 
 
 def _covered(parts: Sequence[tuple[Ints, Ints]], gap_start: Ints, gap_end: Ints) -> int:
@@ -110,9 +110,9 @@ def _late_launches(trace: Trace, members: Ids, gap_start: Ints, gap_end: Ints) -
     real = members[kernels.end_ns[members] > kernels.start_ns[members]]
     start = kernels.start_ns[real]  # members keep the order of Trace.kernels: by start
     first = np.searchsorted(start, gap_end)
-    found = first < len(start)
-    found[found] = start[first[found]] == gap_end[found]
-    row = real[first[found]]
-    late = (kernels.launch[row] >= 0) & (kernels.launch_ns[row] >= gap_start[found])
-    start, end, call = gap_start[found][late], gap_end[found][late], kernels.launch[row[late]]
+    launched = first < len(start)
+    launched[launched] = start[first[launched]] == gap_end[launched]
+    row = real[first[launched]]
+    late = (kernels.launch[row] >= 0) & (kernels.launch_ns[row] >= gap_start[launched])
+    start, end, call = gap_start[launched][late], gap_end[launched][late], kernels.launch[row[late]]
     return start, np.minimum(end, trace.launches.end_ns[call] + _LAUNCH_LATENCY_NS)

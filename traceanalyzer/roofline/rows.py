@@ -52,7 +52,7 @@ def _facts(head: RowHead, row: int, m: Measured, blocks: int, waves: float, name
     calls = int(m.complete_priced_calls[row] if complete else m.priced_calls[row])
     flops, read, written = _totals(head, calls)
     cost = head.price
-    known = cost if isinstance(cost, Cost) else _NO_WORK
+    work = cost if isinstance(cost, Cost) else _NO_WORK
     return RowFacts(
         work=_WORK[head.work],
         time_ns=int(m.complete_time_ns[row]) if complete else None,
@@ -64,9 +64,9 @@ def _facts(head: RowHead, row: int, m: Measured, blocks: int, waves: float, name
         flops=flops if isinstance(cost, Cost) else None,
         read_bytes=read,
         write_bytes=written,
-        engine=known.engine,
-        precision=known.precision,
-        special_functions=known.special_functions * calls,
+        engine=work.engine,
+        precision=work.precision,
+        special_functions=work.special_functions * calls,
         unpriced=cost.reason if isinstance(cost, Unpriced) else None,
     )
 

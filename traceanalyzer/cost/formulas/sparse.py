@@ -45,7 +45,7 @@ def _cost(call: OpCall, place: int, rows: int, columns: int, inner: int, asked: 
 def semi_structured_product(call: OpCall) -> Cost:
     """C[m,n] = A[m,k] @ B[k,n], A kept as [m,k/2] with its places
 
-    FLOPs = m*n*k: half of the dense product's, held against the dense peak
+    FLOPs = m*n*k: half of the dense product's, compared with the dense peak
     Bytes = A's kept elements and their places, B and what is added read, C written
     Assumes every operand is read once.
     """
@@ -59,7 +59,7 @@ def semi_structured_product(call: OpCall) -> Cost:
 def semi_structured_linear(call: OpCall) -> Cost:
     """Y[.., n] = X[.., k] @ W, W kept as [n,k/2] with its places, and a bias
 
-    FLOPs = rows*n*k: half of the dense product's, held against the dense peak
+    FLOPs = rows*n*k: half of the dense product's, compared with the dense peak
     Bytes = X, W's kept elements and their places, and the bias read, Y written
     Assumes every operand is read once.
     """
@@ -72,7 +72,7 @@ def semi_structured_linear(call: OpCall) -> Cost:
 def compressed_product(call: OpCall) -> Cost:
     """C[m,n] = A[m,k] @ B[k,n], A compressed by cuSPARSELt
 
-    FLOPs = m*n*k: half of the dense product's, held against the dense peak
+    FLOPs = m*n*k: half of the dense product's, compared with the dense peak
     Bytes = A's kept elements with their places, B and the bias read, C written
     Assumes 9/16 of A's elements in 16 bits, 10/16 in 8, as the library lays them out.
     """
