@@ -57,14 +57,16 @@ def op_cost(*names: str, source: str = "", fusible: Fusible = "opaque") -> Calla
 
     def register(function: Function) -> Function:
         code = getattr(function, "__code__", None)
-        place = f"{code.co_filename}:{code.co_firstlineno}" if code else "a formula that is no function"
+        defined_at = f"{code.co_filename}:{code.co_firstlineno}" if code else "a formula that is no function"
         wrong = _wrong(names, fusible, inspect.getdoc(function) or "")
         if wrong:
             what, fix = wrong
             name = getattr(function, "__name__", type(function).__name__)
-            raise UsageError(f"{place}: the formula {name}: {what}", fix=fix)
+            raise UsageError(f"{defined_at}: the formula {name}: {what}", fix=fix)
         with _LOADING:
-            _registered.extend(Formula(name, function, source or place, "work", fusible) for name in names)
+            _registered.extend(
+                Formula(name, function, source or defined_at, "work", fusible) for name in names
+            )
         return function
 
     return register
