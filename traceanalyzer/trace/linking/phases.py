@@ -79,15 +79,15 @@ def forward_ops(host: Host) -> Ids:
     Several forward ops share a number: a composite with the op inside it that made the node, and
     ops before it that made none. The node's is the last to begin.
     """
-    found = np.full(len(host.name), -1, np.int32)
+    forward = np.full(len(host.name), -1, np.int32)
     nodes = np.flatnonzero((host.kind != OpKind.ANNOTATION) & (host.sequence >= 0) & ~host.numbered)
     givers = np.flatnonzero(host.numbered)
     row = latest_before(
         host.sequence[givers], host.start_ns[givers], host.sequence[nodes], host.start_ns[nodes] - 1
     )
-    known = row >= 0
-    found[nodes[known]] = givers[row[known]]
-    return found
+    recorded = row >= 0
+    forward[nodes[recorded]] = givers[row[recorded]]
+    return forward
 
 
 def _run_again(host: Host, node: Bools) -> Bools:

@@ -51,8 +51,8 @@ def devices(value: Any) -> tuple[DeviceProperties, ...]:
 
 def _device(entry: Mapping[str, Any], place: int) -> DeviceProperties:
     def whole(*keys: str) -> int | None:
-        found = (entry[key] for key in keys if _is_count(entry.get(key)))
-        return next(found, None)
+        counts = (entry[key] for key in keys if _is_count(entry.get(key)))
+        return next(counts, None)
 
     major, minor = whole("computeMajor"), whole("computeMinor")
     multiprocessors = whole("numSms")

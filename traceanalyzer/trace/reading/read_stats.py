@@ -64,8 +64,8 @@ class ReadStats:
 
     def warnings(self) -> tuple[Notice, ...]:
         """A notice of each code that was counted."""
-        found = [code for code in MESSAGES if code in self.counts]
-        return tuple(Notice(code, MESSAGES[code], self.counts[code]) for code in found)
+        codes = [code for code in MESSAGES if code in self.counts]
+        return tuple(Notice(code, MESSAGES[code], self.counts[code]) for code in codes)
 
     def salvaged(self) -> Salvaged | None:
         """None where the file was whole."""
