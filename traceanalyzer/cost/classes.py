@@ -158,8 +158,8 @@ def _of_kernel(name: str) -> OperatorClass:
     generated = _of_generated(name)
     if generated is not None:
         return generated
-    own = re.sub(r"<unnamed>::|\(anonymous namespace\)::", "", name).partition("<")[0]
-    for text in (own, name):
+    plain = re.sub(r"<unnamed>::|\(anonymous namespace\)::", "", name).partition("<")[0]
+    for text in (plain, name):
         for pattern, operator_class in _BY_KERNEL:
             if pattern.search(text):
                 step = operator_class == "element_wise" and _STEP_OF_NORM.search(name)

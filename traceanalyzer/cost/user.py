@@ -106,8 +106,8 @@ def user_formulas(files: Sequence[str]) -> UserFormulas:
 
 def used(formulas: Sequence[Formula], names: Iterable[str]) -> tuple[Notice, ...]:
     """Which of the operators of a trace the user's formulas price, and where those are written."""
-    own = {formula.name: formula for formula in formulas}
-    priced = {name: formula.source for name in names if (formula := matching(name, own)) is not None}
+    formula_of = {formula.name: formula for formula in formulas}
+    priced = {name: formula.source for name in names if (formula := matching(name, formula_of)) is not None}
     if not priced:
         return ()
     shown = ", ".join(f"{name} ({source})" for name, source in sorted(priced.items())[:_NAMED])

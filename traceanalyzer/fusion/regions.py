@@ -236,7 +236,7 @@ def _read_again(graph: StepGraph, places: Sequence[int]) -> dict[int, int]:
         reads = [(edge.producer, edge.bytes) for edge in edges if edge.producer not in within]
         reads += [(outer.origin, outer.bytes) for outer in graph.external_reads_of.get(place, ())]
         for source, amount in reads:
-            known = seen.get(source, 0)
-            again[place] = again.get(place, 0) + min(known, amount)
-            seen[source] = max(known, amount)
+            already = seen.get(source, 0)
+            again[place] = again.get(place, 0) + min(already, amount)
+            seen[source] = max(already, amount)
     return again

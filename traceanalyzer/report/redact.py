@@ -92,10 +92,10 @@ class _Redactor:
 @cache
 def _texts_of(record: type[msgspec.Struct]) -> tuple[str, ...]:
     """Fields that may hold free text, in themselves or below."""
-    own = _OWN_WORDS.get(record, ())
+    our_words = _OWN_WORDS.get(record, ())
     return tuple(
         field.name for field in msgspec.structs.fields(record)
-        if field.name not in own and _holds_text(field.type)
+        if field.name not in our_words and _holds_text(field.type)
     )  # fmt: skip
 
 

@@ -150,8 +150,8 @@ def _over_all_calls(roof_ns: float | None, complete: int, calls: int) -> float |
 
 def _note(head: RowHead, delegated: int) -> str:
     cost = head.price
-    own = cost.note if isinstance(cost, Cost) else cost.detail
-    return "; ".join(part for part in (own, _OVERHEAD if delegated else "") if part)
+    cost_note = cost.note if isinstance(cost, Cost) else cost.detail
+    return "; ".join(part for part in (cost_note, _OVERHEAD if delegated else "") if part)
 
 
 def _totals(head: RowHead, calls: int) -> tuple[int | None, int | None, int | None]:

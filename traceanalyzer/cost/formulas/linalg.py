@@ -237,9 +237,9 @@ def qr(call: OpCall) -> Cost:
         return _cost(call, count * _qr(m, n), bytes_read(call, 0), bytes_of(call, 0) + count * k * each)
     mode = call.concrete[1].strip("'\" ") if len(call.concrete) > 1 else ""
     width, height = {"r": (0, k), "complete": (m, m)}.get(mode, (k, k))
-    made = _reflected(m, width, k) if width else 0
+    q_flops = _reflected(m, width, k) if width else 0
     written = count * (m * width + height * n) * each
-    return _cost(call, count * (_qr(m, n) + made), bytes_read(call, 0), written)
+    return _cost(call, count * (_qr(m, n) + q_flops), bytes_read(call, 0), written)
 
 
 @op_cost("aten::linalg_householder_product", source=_LAPACK)

@@ -149,5 +149,5 @@ def _forward(host: Host, node: Bools, taken: Bools, root: Ids) -> Bools:
     follows &= np.isin(host.thread, np.unique(host.thread[numbered]))
     holds = np.zeros(len(host.name), bool)
     holds[root[numbered]] = True
-    found: Bools = free & (follows[root] | holds[root])
-    return found
+    forward: Bools = free & (follows[root] | holds[root])
+    return forward
