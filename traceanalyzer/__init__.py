@@ -16,10 +16,9 @@ from traceanalyzer.records.errors import DeviceError, TraceAnalyzerError, TraceF
 from traceanalyzer.records.presenter import join
 
 if TYPE_CHECKING:
-    from os import PathLike
-
     from traceanalyzer.collect.library import profile
     from traceanalyzer.cost.user import op_cost
+    from traceanalyzer.records.presenter import Presenter
 
 __version__ = "0.1.0"
 
@@ -39,26 +38,14 @@ __all__ = [
 ]
 
 
-class _Presenter:
-    """Shows an Analysis with report/, which is imported at the first use."""
+def _presenter() -> Presenter:
+    """What shows an Analysis, imported when one is first shown."""
+    from traceanalyzer.report import presenter
 
-    def text(self, analysis: Analysis, format_name: str) -> str:
-        from traceanalyzer.report.presenter import ReportPresenter
-
-        return ReportPresenter().text(analysis, format_name)
-
-    def save(self, analysis: Analysis, path: str | PathLike[str], *, force: bool) -> None:
-        from traceanalyzer.report.presenter import ReportPresenter
-
-        ReportPresenter().save(analysis, path, force=force)
-
-    def notebook(self, analysis: Analysis) -> str:
-        from traceanalyzer.report.presenter import ReportPresenter
-
-        return ReportPresenter().notebook(analysis)
+    return presenter
 
 
-join(_Presenter())
+join(_presenter)
 
 
 def __getattr__(name: str) -> Any:

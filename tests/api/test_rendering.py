@@ -62,6 +62,19 @@ def test_save_refuses_in_one_line(analysis: traceanalyzer.Job, tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["mine.md"], "no temporary file is left"
 
 
+@pytest.mark.parametrize("name", ["mine.md", "report.docx", "none", "no/such/r.md", "folder.html"])
+def test_the_command_line_refuses_in_the_same_words(
+    name: str, analysis: traceanalyzer.Job, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.md").write_text("mine")
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(UsageError) as refused:
+        analysis.save(tmp_path / name)
+    said = CliRunner().invoke(main, ["report", str(SAMPLE), "-o", str(tmp_path / name)])
+    assert said.exit_code == 2
+    assert said.stderr.startswith(f"traceanalyze: {refused.value.what}. Fix: ")
+
+
 def test_an_analysis_is_a_value(analysis: traceanalyzer.Job) -> None:
     again = traceanalyzer.analyze(SAMPLE)
     assert analysis == again and analysis.kernels.equals(again.kernels)

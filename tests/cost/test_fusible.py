@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, get_args
 
 import pytest
@@ -9,9 +10,10 @@ import torch
 
 from tests.cost.calls import call_of
 from traceanalyzer.cost import FORMULAS
-from traceanalyzer.cost.catalog import BUILT_IN
-from traceanalyzer.cost.fusible import elements, reduced
-from traceanalyzer.records.priced import Fusible
+from traceanalyzer.cost.catalog import BUILT_IN, Formulas
+from traceanalyzer.cost.fusible import BATCH_NORMS, DIM, GROUP_NORMS, NORMALIZED_SHAPE, elements, reduced
+from traceanalyzer.records import Cost, OpCall
+from traceanalyzer.records.priced import Formula, Fusible
 
 KINDS = {
     "element": """add add_ mul div sub neg exp tanh sigmoid relu_ gelu gelu_backward silu silu_backward where
@@ -68,6 +70,8 @@ LOOPS: list[tuple[str, tuple[Any, ...], int, int | None]] = [
     ("aten::_softmax", (ROWS, -1, "False"), 480, 48),
     ("aten::_softmax", (ROWS, 0, "False"), 480, 10),
     ("aten::_softmax_backward_data", (ROWS, ROWS, 1, 6), 480, 48),
+    ("aten::_masked_softmax", (ROWS, torch.empty(10, 48, dtype=torch.bool), 0), 480, 10),
+    ("aten::_masked_softmax_backward", (ROWS, ROWS, torch.empty(10, 48, dtype=torch.bool), 0), 480, 10),
     ("aten::native_layer_norm", (ROWS, [48], V, V, 1e-5), 480, 48),
     ("aten::native_layer_norm_backward", (ROWS, ROWS, [48], t(10, 1), t(10, 1), V, V), 480, 48),
     ("aten::native_batch_norm", (IMAGE, t(6), t(6), t(6), t(6), "True", 0.1, 1e-5), 240, 40),
@@ -86,3 +90,34 @@ LOOPS: list[tuple[str, tuple[Any, ...], int, int | None]] = [
 def test_the_loop(name: str, given: tuple[Any, ...], size: int, length: int | None) -> None:
     priced = BUILT_IN.price(call_of(name, *given))
     assert (elements(priced), reduced(priced)) == (size, length)
+
+
+def test_arguments_are_where_torch_has_them() -> None:
+    places = {name: ("dim", place) for name, place in DIM.items()}
+    places |= {name: ("normalized_shape", place) for name, place in NORMALIZED_SHAPE.items()}
+    for name, (argument, place) in places.items():
+        schema = getattr(torch.ops.aten, name.removeprefix("aten::")).default._schema
+        assert schema.arguments[place].name == argument, name
+
+
+def test_every_reduction_over_rows_or_channels_is_listed() -> None:
+    """By whole names; a norm is a reduction of all or of some dims, and is known by what it writes."""
+    listed = {*DIM, *NORMALIZED_SHAPE, *BATCH_NORMS, *GROUP_NORMS}
+    alike = {
+        name for name, formula in FORMULAS.items()
+        if formula.fusible == "reduction" and re.search("softmax|_norm", name)
+    }  # fmt: skip
+    assert listed == alike - {"aten::linalg_vector_norm"}
+
+
+@pytest.mark.parametrize("name", ["softmax", "layer_norm", "batch_norm", "group_norm_backward"])
+@pytest.mark.parametrize(
+    ("writes", "length"), [(10, 48), (480, 1)], ids=["one for each row", "as many as it reads"]
+)
+def test_a_like_name_of_a_library_is_not_read_as_aten_s(name: str, writes: int, length: int) -> None:
+    def price(call: OpCall) -> Cost:
+        return Cost(480, 4 * 480, 4 * writes)
+
+    op = f"mylib::my_{name}"
+    catalog = Formulas((Formula(op, price, "mylib", fusible="reduction"),))
+    assert reduced(catalog.price(call_of(op, ROWS, 0, 1, [10, 48], [48]))) == length

@@ -9,7 +9,8 @@ import pytest
 
 from tests.trace.build import Rows
 from traceanalyzer.cost.price import price
-from traceanalyzer.fusion.evidence.free_events import freed_in_step, proved
+from traceanalyzer.fusion.evidence.dataflow import dataflow
+from traceanalyzer.fusion.evidence.free_events import Lifetimes, freed_in_step, lifetimes_of, proved
 from traceanalyzer.fusion.step_ops import step_ops
 from traceanalyzer.records import Dims, OpCall
 from traceanalyzer.records.trace import Step, Trace
@@ -37,8 +38,13 @@ def three(second: OpCall, *, freed: int, size: int = BYTES, thread: int = 0, mad
     return rows.trace()
 
 
+def lifetimes(trace: Trace) -> Lifetimes:
+    assert trace.memory is not None
+    return lifetimes_of(trace.memory)
+
+
 def edges(trace: Trace) -> list[tuple[int, int]]:
-    return proved(trace, step_ops(price(trace), WHOLE))
+    return proved(trace, step_ops(price(trace), WHOLE), lifetimes(trace))
 
 
 MUL = call("aten::mul", X, X)
@@ -82,7 +88,9 @@ def test_without_memory_events_nothing_is_proved() -> None:
     rows.op("aten::exp", 10, 50, call=call("aten::exp", X))
     rows.op("aten::mul", 100, 150, call=MUL)
     trace = rows.trace()
-    assert trace.memory is None and edges(trace) == []
+    flow = dataflow(price(trace), WHOLE)
+    assert trace.memory is None and not flow.freed_in_step and not flow.notices
+    assert {edge.tier for edge in flow.edges} == {"T3"}, "that they are neighbors is all there is"
 
 
 def test_memory_events_are_read_in_the_order_of_time(tmp_path: Path) -> None:
@@ -103,7 +111,7 @@ def test_memory_events_are_read_in_the_order_of_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("freed", "gone"), [(60, True), (900, True), (1000, False), (20_000, False)])
 def test_a_result_dies_when_it_is_freed_before_the_step_ends(freed: int, gone: bool) -> None:
     trace = three(MUL, freed=freed)
-    assert freed_in_step(trace, step_ops(price(trace), WHOLE), 1000) == (
+    assert freed_in_step(trace, step_ops(price(trace), WHOLE), lifetimes(trace), 1000) == (
         frozenset({0}) if gone else frozenset()
     )
 
@@ -117,5 +125,5 @@ def test_a_copy_dies_with_what_its_caller_allocated() -> None:
     trace = rows.trace()
     working = step_ops(price(trace), WHOLE)
     assert [trace.calls[trace.ops.call[row]].name for row in working.op] == ["aten::copy_"]
-    assert freed_in_step(trace, working, 1000) == frozenset({0})
-    assert freed_in_step(trace, working, 150) == frozenset()
+    assert freed_in_step(trace, working, lifetimes(trace), 1000) == frozenset({0})
+    assert freed_in_step(trace, working, lifetimes(trace), 150) == frozenset()

@@ -8,6 +8,7 @@ import pytest
 
 from tests.trace.build import Rows
 from traceanalyzer.cost.price import price
+from traceanalyzer.fusion.evidence.free_events import lifetimes_of
 from traceanalyzer.fusion.evidence.unique_block import only_one
 from traceanalyzer.fusion.step_ops import step_ops
 from traceanalyzer.records import Dims, OpCall
@@ -41,7 +42,9 @@ def three(last: OpCall, *blocks: tuple[int, int, int], middle: OpCall = LOG, fir
 
 
 def edges(trace: Trace) -> list[tuple[int, int]]:
-    return sorted(only_one(price(trace), step_ops(price(trace), STEP), (), STEP.start_ns))
+    assert trace.memory is not None
+    priced, lifetimes = price(trace), lifetimes_of(trace.memory)
+    return sorted(only_one(priced, step_ops(priced, STEP), lifetimes, (), STEP.start_ns))
 
 
 WHILE_LAST, LATER, BEHIND = 230, 240, 300  # when what exp makes is freed

@@ -56,8 +56,37 @@ def test_a_file_that_is_left_alone_needs_no_table_of_ranks(folder: Path) -> None
 
 
 def test_a_rank_whose_file_is_broken_cannot_be_chosen(folder: Path) -> None:
-    with pytest.raises(traceanalyzer.UsageError, match=r"no work of rank 2.*rank 1.*rank 3"):
+    with pytest.raises(traceanalyzer.UsageError) as error:
         traceanalyzer.analyze(folder, options=traceanalyzer.AnalyzeOptions(rank=2))
+    assert error.value.what.startswith(
+        "no work of rank 2 in the input (there is: rank 1, rank 3; its file could not be read: "
+        f"{folder / 'rank2.trace.json'}: "
+    )
+    assert "not JSON" in error.value.what and error.value.what.endswith(")")
+    assert error.value.fix == "give --rank as listed, or leave it out"
+    assert "\n" not in str(error.value) and str(error.value).count("Fix: ") == 1
+
+
+@pytest.mark.parametrize(("asked", "what", "fix"), [
+    ({"rank": 7}, "rank 7 in the input (there is: rank 1, rank 3)", "--rank as listed, or leave it out"),
+    ({"gpu": 3}, "GPU 3 in the input (there is: GPU 0)", "--gpu as listed, or leave it out"),
+    ({"rank": 1, "gpu": 3}, "rank 1 on GPU 3 in the input (there is: rank 1 on GPU 0, rank 3 on GPU 0)",
+     "--rank and --gpu as listed, or leave them out"),
+])  # fmt: skip
+def test_only_what_was_asked_for_is_named(folder: Path, asked: dict[str, int], what: str, fix: str) -> None:
+    with pytest.raises(traceanalyzer.UsageError) as error:
+        traceanalyzer.analyze(folder, options=traceanalyzer.AnalyzeOptions(**asked))  # type: ignore[arg-type]
+    assert (error.value.what, error.value.fix) == (f"no work of {what}", f"give {fix}")
+
+
+def test_a_rank_that_is_not_recorded_is_unknown(tmp_path: Path) -> None:
+    t = Kineto()
+    t.run("aten::add", 0, "add_kernel", 100, 300, ([4096], "float"), ([4096], "float"))
+    path = t.write(tmp_path / "a.json")
+    with pytest.raises(
+        traceanalyzer.UsageError, match=r"no work of rank 0 in the input \(there is: unknown rank\)"
+    ):
+        traceanalyzer.analyze(path, options=traceanalyzer.AnalyzeOptions(rank=0))
 
 
 @pytest.mark.parametrize("quiet", [False, True])

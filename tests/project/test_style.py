@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from pathlib import Path
 from statistics import quantiles
 
 import traceanalyzer
 from tests.project.tree import MODULES, Function, functions, length, name_of, over_all, syntax
-
-DOCUMENTED = ("trace", "cost", "device", "roofline", "report", "collect")
 
 
 @over_all(MODULES, name_of)
@@ -29,15 +28,39 @@ def test_nine_functions_in_ten_have_at_most_twenty_lines() -> None:
     assert quantiles(lengths, n=10)[-1] <= 20
 
 
-def undocumented(path: Path) -> list[str]:
-    """Public functions and classes of a module that have no docstring."""
-    named = [n for n in syntax(path).body if isinstance(n, Function | ast.ClassDef)]
+def undocumented(tree: ast.Module) -> list[str]:
+    """Public functions, classes and methods without a docstring; methods may be those of a base class."""
+    named = [n for n in tree.body if isinstance(n, Function | ast.ClassDef)]
+    for each in [n for n in named if isinstance(n, ast.ClassDef) and not n.bases]:
+        named += [] if each.name.startswith("_") else [n for n in each.body if isinstance(n, Function)]
     return [n.name for n in named if not n.name.startswith("_") and not ast.get_docstring(n)]
 
 
-@over_all([p for p in MODULES if name_of(p).split("/")[0] in DOCUMENTED], name_of)
+@over_all(MODULES, name_of)
 def test_public_names_are_documented(path: Path) -> None:
-    assert not undocumented(path)
+    assert not undocumented(syntax(path))
+
+
+# Names that say nothing of what they name, and how many of each package's variables, arguments and fields
+# still have one: to become fewer. `place` is a node's in its step, `kind` a field of the JSON.
+VAGUE = {"found", "known", "told", "one", "made", "own", "place", "kind"}
+STILL_VAGUE = {
+    "cli": 1, "collect": 3, "cost": 2, "device": 1, "fusion": 49, "inference": 5, "pipeline": 1, "records": 4,
+    "report": 1, "roofline": 1, "trace": 12,
+}  # fmt: skip
+
+
+def vague(tree: ast.Module) -> list[str]:
+    """Names of VAGUE that a module gives to something."""
+    stored = [n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+    return [
+        name for name in stored + [n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)] if name in VAGUE
+    ]
+
+
+def test_names_say_what_they_name() -> None:
+    counts = Counter(name_of(path).split("/")[0] for path in MODULES for _ in vague(syntax(path)))
+    assert {package: n for package, n in counts.items() if n > STILL_VAGUE.get(package, 0)} == {}
 
 
 # What a script raises is anything, and so is what a user's formula or somebody's package does; and whatever
@@ -76,7 +99,7 @@ def test_the_public_face_is_complete_and_sorted() -> None:
     imported = [n for n in ast.walk(face) if isinstance(n, ast.ImportFrom)]
     ours = [n for n in imported if (n.module or "").startswith("traceanalyzer")]
     bound = {a.asname or a.name for n in ours for a in n.names}
-    public = bound - {"join", "ReportPresenter"} | {"__version__"}
+    public = bound - {"join", "presenter", "Presenter"} | {"__version__"}
     lazy = {n.name for n in face.body if isinstance(n, Function) and not n.name.startswith("_")}
     assert set(traceanalyzer.__all__) == public | lazy
     for name in traceanalyzer.__all__:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from traceanalyzer.files import replacing
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.report import RENDERERS
+from traceanalyzer.report.target import check_place, format_of, would_replace, write_text
 
 FORMATS = tuple(RENDERERS)
 
@@ -37,14 +37,7 @@ def targets(
 def _target(output: str, format_name: str | None) -> Target:
     if output == "-":
         return Target(None, format_name or "txt", chosen=True)
-    suffix = Path(output).suffix.lstrip(".").lower()
-    chosen = format_name or {"htm": "html", "markdown": "md", "text": "txt"}.get(suffix, suffix)
-    if chosen not in FORMATS:
-        raise UsageError(
-            f"{output}: the suffix names no known format",
-            fix=f"end the name in one of {', '.join('.' + f for f in FORMATS)}, or give --format",
-        )
-    return Target(Path(output), chosen, chosen=True)
+    return Target(Path(output), format_name or format_of(output, ", or give --format"), chosen=True)
 
 
 def trace_stem(trace: str) -> str:
@@ -62,21 +55,14 @@ def refuse_overwrite(wanted: Sequence[Target], inputs: Sequence[str], *, force: 
     for target in wanted:
         if target.path is None:
             continue
-        folder = target.path.parent
-        if not folder.is_dir():
-            raise UsageError(f"{target.path}: the folder {folder} does not exist", fix=f"mkdir -p {folder}")
-        if target.path.is_dir():
-            raise UsageError(f"{target.path}: is a folder", fix="name a file, such as report.html")
+        check_place(target.path)
         if not target.path.exists():
             continue
         if any(path != "-" and Path(path).exists() and target.path.samefile(path) for path in inputs):
             raise UsageError(f"{target.path}: is the input itself", fix="give -o another name")
         if force or (not target.chosen and _is_own_report(target.path, inputs[0])):
             continue
-        raise UsageError(
-            f"{target.path}: exists and would be replaced",
-            fix="give -o another name, or the same command with --force",
-        )
+        raise would_replace(target.path, "give -o another name, or the same command with --force")
 
 
 def _is_own_report(path: Path, trace: str) -> bool:
@@ -91,12 +77,5 @@ def write(target: Target, text: str) -> None:
     """To stdout, or into a temporary file beside the target which then takes its name."""
     if target.path is None:
         click.echo(text, nl=not text.endswith("\n"))
-        return
-    try:
-        with replacing(target.path) as file:
-            file.write(text.encode())
-    except OSError as error:
-        raise UsageError(
-            f"{target.path}: cannot be written ({error.strerror or error})",
-            fix="give -o a file in a folder that can be written",
-        ) from error
+    else:
+        write_text(target.path, text)

@@ -120,10 +120,10 @@ def _input(call: OpCall, i: int) -> str:
         return f"  {i}  {{{text}}} {call.list_dtype}  {si(list_bytes_read(call, i), 'B')}"
     sizes = [int(size) for size in dims if not isinstance(size, tuple)]
     read = bytes_read(call, i) if has(call, i) else 0
-    kind = call.dtype(i) or ""
-    whole = prod(sizes) * ITEMSIZE.get(kind, 0)
+    precision = call.dtype(i) or ""
+    whole = prod(sizes) * ITEMSIZE.get(precision, 0)
     distinct = f" of {si(whole, 'B')}, the rest being repeated" if read < whole else ""
-    return f"  {i}  {sizes} {kind}  {si(read, 'B')}{distinct}"
+    return f"  {i}  {sizes} {precision}  {si(read, 'B')}{distinct}"
 
 
 def _under_roofs(cost: Cost, device: Device) -> Iterator[str]:

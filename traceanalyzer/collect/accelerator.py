@@ -30,8 +30,8 @@ def activities() -> list[Any]:
 
     kinds = torch.profiler.ProfilerActivity
     activities = [kinds.CPU]
-    for name, kind in (("cuda", kinds.CUDA), ("xpu", kinds.XPU)):
+    for name, activity in (("cuda", kinds.CUDA), ("xpu", kinds.XPU)):
         module: Any = getattr(torch, name, None)
         if module is not None and module.is_available():
-            activities.append(kind)
+            activities.append(activity)
     return activities

@@ -69,6 +69,7 @@ class Capture:
         self._begin(step)
 
     def next_step(self, step: int) -> None:
+        """End one step's annotation and begin the next one's."""
         self._end()
         self._begin(step)
 

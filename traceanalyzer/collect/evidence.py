@@ -94,10 +94,10 @@ def _parent(node: Mapping[str, Any], nodes: Mapping[int, Any], row_of: Mapping[i
 
 
 def _tensors(side: Mapping[str, Any]) -> Iterator[TensorUse]:
-    for number, (value, kind) in enumerate(zip(side["values"], side["types"], strict=True)):
-        if kind.startswith("Tensor("):
+    for number, (value, type_text) in enumerate(zip(side["values"], side["types"], strict=True)):
+        if type_text.startswith("Tensor("):
             yield from _use(number, value)
-        elif kind.startswith("GenericList[") and "Tensor(" in kind:
+        elif type_text.startswith("GenericList[") and "Tensor(" in type_text:
             for each in value:  # some may be missing, as in x[:, rows]
                 if isinstance(each, list):
                     yield from _use(number, each)

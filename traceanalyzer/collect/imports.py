@@ -32,9 +32,11 @@ class AfterImport(MetaPathFinder):
             self._waiting.setdefault(name, []).append(action)
 
     def install(self) -> None:
+        """Look at every import from now on."""
         sys.meta_path.insert(0, self)
 
     def remove(self) -> None:
+        """Look at none any more."""
         if self in sys.meta_path:
             sys.meta_path.remove(self)
 

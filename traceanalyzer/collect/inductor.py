@@ -44,7 +44,7 @@ def _annotate(cpp: ModuleType) -> None:
     def codegen_group(group: Any, *args: Any, **kwargs: Any) -> str:
         code: str = original(group, *args, **kwargs)
         try:
-            return _RECORD.sub(lambda found: found[1] + annotation(group) + found[2], code, count=1)
+            return _RECORD.sub(lambda match: match[1] + annotation(group) + match[2], code, count=1)
         except Exception:  # of another version's internals; the loop is then named and not priced
             return code
 
@@ -84,10 +84,10 @@ def _touched(dependencies: Any, real: dict[str, str], loops: int) -> Iterator[tu
     An index that is data (an embedding) may reach the whole buffer, but no more often than the loops run.
     """
     for each in sorted(dependencies, key=str):
-        name, kind = real.get(each.name, each.name), type(each).__name__
-        if kind == "MemoryDep":
+        name, class_name = real.get(each.name, each.name), type(each).__name__
+        if class_name == "MemoryDep":
             yield name, each.index, min(_hint(each.get_numel()), loops)
-        elif kind == "StarDep":  # all of it
+        elif class_name == "StarDep":  # all of it
             yield name, None, _hint(each.get_numel())
 
 
@@ -100,8 +100,8 @@ def _buffer(name: str, counts: dict[Any, int]) -> str:
     touched = sum(counts.values())
     if touched < _product(dims):
         dims = [touched]
-    kind = str(V.graph.get_dtype(name)).removeprefix("torch.")
-    return f"{kind}[{','.join(map(str, dims))}]"
+    dtype = str(V.graph.get_dtype(name)).removeprefix("torch.")
+    return f"{dtype}[{','.join(map(str, dims))}]"
 
 
 def _hint(size: Any) -> int:

@@ -90,14 +90,14 @@ class profile:  # noqa: N801 - used as torch.profiler.profile is
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        raised: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
         if self._session is None:
             return
         session, result = self._session, self.close()
-        if kind is None and (result is None or result.unfinished is not None):
+        if raised is None and (result is None or result.unfinished is not None):
             done = 0 if result is None else len(result.steps)
             _warn(f"{done} of {self._schedule.active} steps were captured: the loop made {session.steps} "
                   f"steps, {self._schedule.steps} are needed")  # fmt: skip

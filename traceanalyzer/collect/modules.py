@@ -40,6 +40,7 @@ class ModuleCalls:
             nn.Module.__call__ = self._wrapped(self._original)  # type: ignore[method-assign]
 
     def uninstall(self) -> None:
+        """Record no more calls, and put back what `torch.nn.Module` had."""
         if self._original is not None:
             from torch import nn
 
@@ -120,10 +121,10 @@ class ModuleCalls:
         A module whose submodules cannot be listed has the name of its class.
         """
         inner = vars(root).get("_modules", {}).get("_orig_mod", root)  # of torch.compile(model): the model
-        kind = self._free_name(type(inner).__name__)
-        above = [kind] if self._named else []
-        self._named[kind] = weakref.ref(root)
-        self._names[id(root)] = (weakref.ref(root), kind)
+        type_name = self._free_name(type(inner).__name__)
+        above = [type_name] if self._named else []
+        self._named[type_name] = weakref.ref(root)
+        self._names[id(root)] = (weakref.ref(root), type_name)
         try:
             parts = [(short_name(root, name), module) for name, module in root.named_modules()]
         except Exception:
@@ -132,9 +133,9 @@ class ModuleCalls:
             if below and self._name_of(module) is None:  # what a wrapper holds has the wrapper's name already
                 self._names[id(module)] = (weakref.ref(module), ".".join([*above, below]))
 
-    def _free_name(self, kind: str) -> str:
+    def _free_name(self, type_name: str) -> str:
         """`Net`, and while a first one lives `Net#2`: a module made anew in each step keeps its name."""
-        names = (kind if count == 1 else f"{kind}#{count}" for count in itertools.count(1))
+        names = (type_name if count == 1 else f"{type_name}#{count}" for count in itertools.count(1))
         return next(name for name in names if name not in self._named or self._named[name]() is None)
 
 

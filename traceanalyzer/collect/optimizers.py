@@ -28,22 +28,23 @@ class OptimizerSteps:
 
         self._original = Optimizer.profile_hook_step
         Optimizer.profile_hook_step = staticmethod(self._hook)  # type: ignore[assignment,method-assign]
-        for kind in _derived(Optimizer):
-            if getattr(kind.__dict__.get("step"), "hooked", False):
-                kind.step = self._wrapped(kind.step)
+        for optimizer in _derived(Optimizer):
+            if getattr(optimizer.__dict__.get("step"), "hooked", False):
+                optimizer.step = self._wrapped(optimizer.step)
                 self._created()
 
     def uninstall(self) -> None:
+        """Count no more steps, and put back what `torch.optim.Optimizer` had."""
         if self._original is not None:
             from torch.optim import Optimizer
 
             Optimizer.profile_hook_step = staticmethod(self._original)  # type: ignore[method-assign]
             self._original = None
-            for kind in _derived(Optimizer):
-                step = kind.__dict__.get("step")
+            for optimizer in _derived(Optimizer):
+                step = optimizer.__dict__.get("step")
                 if getattr(step, "_traceanalyze", None) is self:
-                    kind.step = step.__wrapped__
-                    kind.step.hooked = True  # else torch would wrap it again
+                    optimizer.step = step.__wrapped__
+                    optimizer.step.hooked = True  # else torch would wrap it again
 
     def _hook(self, step: Callable[..., Any]) -> Callable[..., Any]:
         self._created()
@@ -68,6 +69,6 @@ class OptimizerSteps:
         return stepped
 
 
-def _derived(kind: Any) -> list[Any]:
-    children: list[Any] = kind.__subclasses__()
-    return [found for child in children for found in (child, *_derived(child))]
+def _derived(base: Any) -> list[Any]:
+    children: list[Any] = base.__subclasses__()
+    return [derived for child in children for derived in (child, *_derived(child))]

@@ -62,6 +62,7 @@ class Outcome:
 
     @classmethod
     def of_child(cls, code: Code) -> Outcome:
+        """Of a process that the script has forked: it has captured nothing of its own."""
         return cls(code, saved=False, result=None, steps=0, anchor=None, capture_ns=0, torch_imported=True,
                    child=True)  # fmt: skip
 
@@ -167,6 +168,7 @@ class TraceSaver:
         self.saved = False
 
     def keep(self, result: CaptureResult) -> None:
+        """Save a capture at once; the first whole one is handed to `first` as well."""
         before = self.saved
         self._write(result, None, None)
         if self.saved and not before and result.unfinished is None:

@@ -23,6 +23,7 @@ class StepTimer:
         self._since, self._steps = perf_counter_ns(), 0
 
     def step(self, took_ns: int) -> None:
+        """A step has ended that took so long for the host."""
         if self._since is None:
             return
         if in_use() is None:
@@ -31,6 +32,7 @@ class StepTimer:
             self._steps += 1
 
     def end(self) -> None:
+        """Wait for the device, and give each step its share of the time until now."""
         if self._since is not None and self._steps:
             synchronize()
             self.ns += [(perf_counter_ns() - self._since) // self._steps] * self._steps

@@ -139,10 +139,13 @@ def _of_op(name: str) -> OperatorClass | None:
     """None where the op does not say: not ATen's, not Inductor's, no known library's."""
     if name.startswith("aten::"):
         bare = name.removeprefix("aten::").removesuffix("_")
-        return next((kind for pattern, kind in _BY_ATEN if pattern.fullmatch(bare)), "element_wise")
-    for pattern, kind in _BY_LIBRARY:
+        return next(
+            (operator_class for pattern, operator_class in _BY_ATEN if pattern.fullmatch(bare)),
+            "element_wise",
+        )
+    for pattern, operator_class in _BY_LIBRARY:
         if pattern.fullmatch(name):
-            return kind
+            return operator_class
     return _of_generated(name)
 
 
@@ -155,10 +158,10 @@ def _of_kernel(name: str) -> OperatorClass:
     generated = _of_generated(name)
     if generated is not None:
         return generated
-    own = re.sub(r"<unnamed>::|\(anonymous namespace\)::", "", name).partition("<")[0]
-    for text in (own, name):
-        for pattern, kind in _BY_KERNEL:
+    plain = re.sub(r"<unnamed>::|\(anonymous namespace\)::", "", name).partition("<")[0]
+    for text in (plain, name):
+        for pattern, operator_class in _BY_KERNEL:
             if pattern.search(text):
-                step = kind == "element_wise" and _STEP_OF_NORM.search(name)
-                return "statistical_normalization" if step else kind
+                step = operator_class == "element_wise" and _STEP_OF_NORM.search(name)
+                return "statistical_normalization" if step else operator_class
     return "other"

@@ -13,6 +13,26 @@ from traceanalyzer.records.priced import PricedCall
 from traceanalyzer.records.units import ITEMSIZE
 
 _TWO_RESULTS = ("aten::native_dropout", "aten::_fused_dropout")  # a tensor like the first input, and a mask
+# By whole names, for an operator of a library may have a like name and other arguments. The places of
+# arguments are those of aten/src/ATen/native/native_functions.yaml.
+DIM = {
+    "aten::_softmax": 1, "aten::_log_softmax": 1, "aten::_safe_softmax": 1, "aten::_masked_softmax": 2,
+    "aten::_softmax_backward_data": 2, "aten::_log_softmax_backward_data": 2,
+    "aten::_masked_softmax_backward": 3,
+}  # fmt: skip
+NORMALIZED_SHAPE = {
+    "aten::native_layer_norm": 1, "aten::native_layer_norm_backward": 2,
+    "aten::_fused_rms_norm": 1, "aten::_fused_rms_norm_backward": 2,
+}  # fmt: skip
+BATCH_NORMS = frozenset({
+    "aten::native_batch_norm", "aten::cudnn_batch_norm",
+    "aten::miopen_batch_norm", "aten::_native_batch_norm_legit",
+    "aten::_native_batch_norm_legit_functional", "aten::_native_batch_norm_legit_no_training",
+    "aten::_batch_norm_with_update", "aten::_batch_norm_no_update",
+    "aten::native_batch_norm_backward", "aten::cudnn_batch_norm_backward",
+    "aten::miopen_batch_norm_backward", "aten::batch_norm_backward",
+})  # fmt: skip
+GROUP_NORMS = frozenset({"aten::native_group_norm", "aten::native_group_norm_backward"})
 
 
 def elements(priced: PricedCall) -> int:
@@ -45,14 +65,17 @@ def reduced(priced: PricedCall) -> int | None:
 
 
 def _reduced(call: OpCall, cost: Cost) -> int:
-    name = call.name.removeprefix("aten::")
+    """By the arguments of ATen's own operators; of another by what it reads and writes.
+
+    Of one that writes as much as it reads that is 1, which no rows of another reduction fit.
+    """
     dims = shape(call, 0)
-    if "softmax" in name:
-        return dims[integer(call, 2 if "backward" in name else 1)]
-    if "layer_norm" in name or "rms_norm" in name:
-        return numel(sizes(call, 2 if "backward" in name else 1))
-    if "batch_norm" in name:
+    if call.name in DIM:
+        return dims[integer(call, DIM[call.name])]
+    if call.name in NORMALIZED_SHAPE:
+        return numel(sizes(call, NORMALIZED_SHAPE[call.name]))
+    if call.name in BATCH_NORMS:
         return numel(dims) // max(dims[1], 1)
-    if "group_norm" in name:
+    if call.name in GROUP_NORMS:
         return numel(dims[1:])  # of one sample; its groups are parts of it
     return numel(dims) // max(cost.write_bytes // itemsize(call, 0), 1)

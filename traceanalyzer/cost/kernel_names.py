@@ -83,8 +83,8 @@ def is_winograd_or_fft(name: str) -> bool:
 
 def dtype_of_template(name: str) -> str | None:
     """Canonical dtype of the elements named in a kernel's template arguments, if they agree."""
-    found = {canonical_dtype(a or b) for a, b in _TEMPLATE.findall(name.partition("<")[2])}
-    half = found & {"bf16", "fp16"}
+    dtypes = {canonical_dtype(a or b) for a, b in _TEMPLATE.findall(name.partition("<")[2])}
+    half = dtypes & {"bf16", "fp16"}
     if len(half) == 1:
         return half.pop()
-    return found.pop() if len(found) == 1 else None
+    return dtypes.pop() if len(dtypes) == 1 else None

@@ -155,7 +155,7 @@ def _ancestors(parent: Ids, marked: Bools) -> Bools:
 def _walk(trace: Trace, link_ops: Ids, roles: Codes, dims: Bools, blocked: Bools) -> tuple[Ids, Bools]:
     """(priced op or -1, shaped) of each link op: from it outwards, until a wrapper ends the walk."""
     ops = trace.ops
-    found = np.full(len(link_ops), -1, np.int32)
+    priced_op = np.full(len(link_ops), -1, np.int32)
     shaped = np.zeros(len(link_ops), bool)
     current = link_ops.astype(np.int32)
     alive = np.ones(len(link_ops), bool)
@@ -172,10 +172,10 @@ def _walk(trace: Trace, link_ops: Ids, roles: Codes, dims: Bools, blocked: Bools
         kind_ok = ops.kind[current] == OpKind.OP
         alive &= kind_ok
         shaped |= alive & dims[current]
-        take = alive & (found < 0) & here[current]
-        found[take] = current[take]
+        take = alive & (priced_op < 0) & here[current]
+        priced_op[take] = current[take]
         up = ops.parent[current]
         alive &= up >= 0
         current = np.where(alive, up, current)
         here = can_price & (roles != _FREE)
-    return found, shaped
+    return priced_op, shaped

@@ -137,15 +137,15 @@ def _checked_unpriced(unpriced: Unpriced) -> Unpriced:
     return unpriced
 
 
-def _listed(kind: object) -> str:
-    return ", ".join(get_args(kind))
+def _listed(literal: object) -> str:
+    return ", ".join(get_args(literal))
 
 
 def _of_numbers(call: OpCall) -> OpCall:
     """A call on tensors without dimensions alone, as a step counter is, is one on tensors of one element."""
     if any(call.shapes) or not any(call.dtypes):
         return call
-    shapes = tuple((1,) if call.dtype(place) else () for place in range(len(call.shapes)))
+    shapes = tuple((1,) if call.dtype(index) else () for index in range(len(call.shapes)))
     return replace(call, shapes=shapes, input_strides=())
 
 

@@ -68,18 +68,18 @@ def ranked(call: OpCall, i: int, rank: int) -> Sizes:
 
 
 def _possible(call: OpCall, i: int, dims: Dims) -> Sizes:
-    found = _sizes(dims)
-    if found is None:
+    sizes_of_dims = _sizes(dims)
+    if sizes_of_dims is None:
         raise Missing("no_shapes", f"the recorded dims of input {i} of {call.name} cannot be")
-    return found
+    return sizes_of_dims
 
 
 # Calls repeat their dims, and a formula asks for them several times.
 @lru_cache(maxsize=65536)
 def _sizes(dims: Dims) -> Sizes | None:
     """None where no tensor has such dims: one is negative or no size, or its elements cannot be counted."""
-    found = Sizes(size for size in dims if isinstance(size, int))
-    return found if len(found) == len(dims) and _elements(found) is not None else None
+    counted = Sizes(size for size in dims if isinstance(size, int))
+    return counted if len(counted) == len(dims) and _elements(counted) is not None else None
 
 
 @lru_cache(maxsize=65536)
@@ -131,10 +131,10 @@ def dtype(call: OpCall, i: int) -> str:
     """Canonical dtype of input `i`; of its items where it is a list."""
     if i < len(call.types) and call.types[i] == "TensorList" and not is_list(call, i):
         raise Missing("no_shapes", f"the dims of list {i} of {call.name} were left out by the profiler")
-    found = call.list_dtype if is_list(call, i) else call.dtype(i)
-    if found is None:
+    recorded_dtype = call.list_dtype if is_list(call, i) else call.dtype(i)
+    if recorded_dtype is None:
         raise Missing("no_dtype", f"the type of input {i} of {call.name} is not recorded")
-    return found
+    return recorded_dtype
 
 
 def itemsize(call: OpCall, i: int) -> int:
@@ -264,10 +264,10 @@ def integers(call: OpCall, i: int) -> list[int]:
     """A list argument such as "[1, 1]", or one integer; Missing where its text is blank or anything else."""
     text = argument(call, i)
     numbers = [whole(word) for word in _WORD.findall(text) if word != "None"]
-    known = [number for number in numbers if number is not None]
-    if not text.strip() or len(known) < len(numbers):
+    whole_numbers = [number for number in numbers if number is not None]
+    if not text.strip() or len(whole_numbers) < len(numbers):
         raise Missing("no_concrete_inputs", f"argument {i} of {call.name} is recorded without its value")
-    return known
+    return whole_numbers
 
 
 def integer(call: OpCall, i: int) -> int:
@@ -306,10 +306,10 @@ def axes(call: OpCall, i: int, dims: Shape) -> list[int]:
 
 def sizes(call: OpCall, i: int) -> Sizes:
     """Dims given as argument `i`; Missing where its text is blank, for "[]" is a scalar and "" is unknown."""
-    found = Sizes(integers(call, i))
-    if argument(call, i).strip() == "None" or _elements(found) is None:
+    listed = Sizes(integers(call, i))
+    if argument(call, i).strip() == "None" or _elements(listed) is None:
         raise Missing("no_concrete_inputs", f"argument {i} of {call.name} is recorded without its value")
-    return found
+    return listed
 
 
 def flag(call: OpCall, i: int) -> bool:
@@ -321,7 +321,7 @@ def flag(call: OpCall, i: int) -> bool:
 
 
 def vector_precision(name: str) -> str:
-    """ATen computes half-precision elements in fp32; integers are held against fp32 as well."""
+    """ATen computes half-precision elements in fp32; integers are compared with the peak of fp32 as well."""
     return "fp64" if name in ("fp64", "complex128") else "fp32"
 
 

@@ -57,14 +57,16 @@ def op_cost(*names: str, source: str = "", fusible: Fusible = "opaque") -> Calla
 
     def register(function: Function) -> Function:
         code = getattr(function, "__code__", None)
-        place = f"{code.co_filename}:{code.co_firstlineno}" if code else "a formula that is no function"
+        defined_at = f"{code.co_filename}:{code.co_firstlineno}" if code else "a formula that is no function"
         wrong = _wrong(names, fusible, inspect.getdoc(function) or "")
         if wrong:
             what, fix = wrong
             name = getattr(function, "__name__", type(function).__name__)
-            raise UsageError(f"{place}: the formula {name}: {what}", fix=fix)
+            raise UsageError(f"{defined_at}: the formula {name}: {what}", fix=fix)
         with _LOADING:
-            _registered.extend(Formula(name, function, source or place, "work", fusible) for name in names)
+            _registered.extend(
+                Formula(name, function, source or defined_at, "work", fusible) for name in names
+            )
         return function
 
     return register
@@ -88,24 +90,24 @@ def user_formulas(files: Sequence[str]) -> UserFormulas:
 
     Files are code, and are run. UsageError, in one line, where one cannot be.
     """
-    found: dict[str, Formula] = {}
+    formulas: dict[str, Formula] = {}
     notices = []
     for entry in _entry_points():
         try:
-            found |= {formula.name: formula for formula in _of_package(entry)}
+            formulas |= {formula.name: formula for formula in _of_package(entry)}
         except (Exception, SystemExit) as error:  # of somebody else's package: said, not fatal
             text = f"formulas of {entry.value} are not used: {_said(error)}"
             notices.append(Notice("broken_cost_package", text))
-    found |= {formula.name: formula for formula in _registered}
+    formulas |= {formula.name: formula for formula in _registered}
     for file in files:
-        found |= {formula.name: formula for formula in _of_file(Path(file))}
-    return UserFormulas(tuple(found.values()), tuple(notices))
+        formulas |= {formula.name: formula for formula in _of_file(Path(file))}
+    return UserFormulas(tuple(formulas.values()), tuple(notices))
 
 
 def used(formulas: Sequence[Formula], names: Iterable[str]) -> tuple[Notice, ...]:
     """Which of the operators of a trace the user's formulas price, and where those are written."""
-    own = {formula.name: formula for formula in formulas}
-    priced = {name: formula.source for name in names if (formula := matching(name, own)) is not None}
+    formula_of = {formula.name: formula for formula in formulas}
+    priced = {name: formula.source for name in names if (formula := matching(name, formula_of)) is not None}
     if not priced:
         return ()
     shown = ", ".join(f"{name} ({source})" for name, source in sorted(priced.items())[:_NAMED])
@@ -116,8 +118,8 @@ def used(formulas: Sequence[Formula], names: Iterable[str]) -> tuple[Notice, ...
 def _entry_points() -> list[importlib.metadata.EntryPoint]:
     """What installed packages offer; a package may stand in both groups, for both versions of this one."""
     current, older = (list(importlib.metadata.entry_points(group=group)) for group in GROUPS)
-    known = {entry.value for entry in current}
-    late = [entry for entry in older if entry.value not in known]
+    values = {entry.value for entry in current}
+    late = [entry for entry in older if entry.value not in values]
     for entry in late:
         text = f"{entry.value}: entry points of {GROUPS[1]!r} belong to the group {GROUPS[0]!r} now"
         warnings.warn(text, DeprecationWarning, stacklevel=3)
@@ -137,16 +139,16 @@ def _of_file(path: Path) -> list[Formula]:
         why = error.strerror or str(error)
         raise UsageError(f"{path}: cannot be read ({why})", fix="give --cost-file a Python file") from None
     try:
-        found = _registered_by(lambda: _run(path, content))
+        formulas = _registered_by(lambda: _run(path, content))
     except UsageError:
         raise
     except (Exception, SystemExit) as error:
         raise UsageError(f"{path}{_line(error, str(path))}: {_said(error)}", fix="fix the file") from None
-    if not found:
+    if not formulas:
         raise UsageError(
             f"{path}: defines no formula", fix='decorate a function with @traceanalyzer.op_cost("my::op")'
         )
-    return found
+    return formulas
 
 
 def _run(path: Path, content: bytes) -> None:

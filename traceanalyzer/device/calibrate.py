@@ -173,16 +173,16 @@ def _pool_bytes() -> int:
 
 def available_bytes(root: Path = Path("/")) -> int | None:
     """Memory that can be had without swapping, within the limit of the control group; None: unknown."""
-    found = [_meminfo(root / "proc/meminfo")]
+    candidates = [_meminfo(root / "proc/meminfo")]
     for limit, used in _CGROUP_FILES:
         try:
             most = (root / limit).read_text().strip()
             if most.isdecimal():
-                found.append(int(most) - int((root / used).read_text()))
+                candidates.append(int(most) - int((root / used).read_text()))
         except (OSError, ValueError):
             continue
-    known = [size for size in found if size is not None]
-    return max(min(known), 0) if known else None
+    limits = [size for size in candidates if size is not None]
+    return max(min(limits), 0) if limits else None
 
 
 def _meminfo(file: Path) -> int | None:
@@ -229,8 +229,8 @@ def rates(cases: Sequence[Case], once: Once, seconds: float) -> tuple[Rate, ...]
         best = [min(took, _turn(case, once)) for took, case in zip(best, cases, strict=True)]
         rounds += 1
     done = zip(cases, best, strict=True)
-    found = (Rate(case.what, float(f"{case.amount / took:.4g}")) for case, took in done)
-    return tuple(sorted(found, key=lambda rate: -rate.per_s))
+    measured = (Rate(case.what, float(f"{case.amount / took:.4g}")) for case, took in done)
+    return tuple(sorted(measured, key=lambda rate: -rate.per_s))
 
 
 def _turn(case: Case, once: Once) -> float:
@@ -290,10 +290,10 @@ def fastest_matmul(cases: Iterator[Case], once: Once, seconds: float) -> Rate:
 def _cpu_matmuls(torch: Any) -> Iterator[tuple[Peak, str]]:
     for precision, seconds in _MATMUL_S.items():
         try:
-            found = fastest_matmul(_cpu_cases(torch, precision), on_cpu, seconds)
+            fastest = fastest_matmul(_cpu_cases(torch, precision), on_cpu, seconds)
         except RuntimeError:  # this build does not multiply in this precision
             continue
-        yield Peak("matrix", precision, found.per_s), found.what
+        yield Peak("matrix", precision, fastest.per_s), fastest.what
 
 
 def _cpu_cases(torch: Any, precision: str) -> Iterator[Case]:
@@ -308,12 +308,12 @@ def _cpu_cases(torch: Any, precision: str) -> Iterator[Case]:
 
 def launch_floor_ns(torch: Any, device: str = "cpu") -> int | None:
     """Median ns of a one-element addition under the profiler: the op's self time, on a GPU its kernel's."""
-    one = torch.ones(1, device=device)
+    element = torch.ones(1, device=device)
     activity = torch.profiler.ProfilerActivity
     kinds = [activity.CPU] if device == "cpu" else [activity.CPU, getattr(activity, device.upper())]
     with torch.profiler.profile(activities=kinds, record_shapes=True) as profiler:
         for _ in range(_ADDS):
-            one + one
+            element + element
         if device != "cpu":
             getattr(torch, device).synchronize()
     events = profiler.events() or []

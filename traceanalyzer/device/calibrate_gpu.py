@@ -48,36 +48,34 @@ def measure_gpu() -> Calibration:
     assert backend is not None, "the caller asks gpu_name first"
     module = _module(torch, backend)
     properties = module.get_device_properties(0)
-    known = _table_spec(torch, properties)
+    spec = _table_spec(torch, properties)
     once = _timer(module)
     memory = int(properties.total_memory)
     with torch.no_grad():
         fastest = streams(torch, backend, min(_POOL_BYTES, memory // 4), once, _STREAM_S)
-        matmuls = _without_useless_tf32(tuple(_matmuls(torch, backend, known, memory, once)))
+        matmuls = _without_useless_tf32(tuple(_matmuls(torch, backend, spec, memory, once)))
         floor = launch_floor_ns(torch, backend)
-    return Calibration(
-        _spec(torch, str(properties.name), known, fastest[0], matmuls, floor), fastest, matmuls
-    )
+    return Calibration(_spec(torch, str(properties.name), spec, fastest[0], matmuls, floor), fastest, matmuls)
 
 
 def _spec(
-    torch: Any, name: str, known: DeviceSpec | None, stream: Rate, matmuls: tuple[tuple[Peak, str], ...],
+    torch: Any, name: str, spec: DeviceSpec | None, stream: Rate, matmuls: tuple[tuple[Peak, str], ...],
     floor: int | None,
 ) -> DeviceSpec:  # fmt: skip
-    peaks = {(p.engine, p.precision): p for p in known.peaks} if known else {}
+    peaks = {(p.engine, p.precision): p for p in spec.peaks} if spec else {}
     measured = {(p.engine, p.precision): p for p, _ in matmuls}
     rest = ", ".join(" ".join(key) for key in peaks if key not in measured)
     ordered = tuple(sorted((peaks | measured).values(), key=lambda p: ENGINES.index(p.engine)))
     return DeviceSpec(
-        id=known.id if known else slug(name), names=(name,), vendor=known.vendor if known else "",
-        generation=known.generation if known else "", peaks=ordered,
-        compute_capability=known.compute_capability if known else None,
-        multiprocessors=known.multiprocessors if known else None,
-        bandwidth_bytes_per_s=stream.per_s, l2_bytes=known.l2_bytes if known else None,
+        id=spec.id if spec else slug(name), names=(name,), vendor=spec.vendor if spec else "",
+        generation=spec.generation if spec else "", peaks=ordered,
+        compute_capability=spec.compute_capability if spec else None,
+        multiprocessors=spec.multiprocessors if spec else None,
+        bandwidth_bytes_per_s=stream.per_s, l2_bytes=spec.l2_bytes if spec else None,
         launch_floor_ns=floor, confidence="measured", calibrated=True,
         source=f"measured with torch {torch.__version__} on {name}: memory by {stream.what}, matmuls of "
         "square matrices",
-        note=f"Not measured but {known.id}'s of the table: {rest}." if known and rest else "",
+        note=f"Not measured but {spec.id}'s of the table: {rest}." if spec and rest else "",
     )  # fmt: skip
 
 
@@ -121,24 +119,24 @@ def _timer(module: Any) -> Once:
 
 
 def _matmuls(
-    torch: Any, backend: str, known: DeviceSpec | None, memory: int, once: Once
+    torch: Any, backend: str, spec: DeviceSpec | None, memory: int, once: Once
 ) -> Iterator[tuple[Peak, str]]:
     for precision in _PRECISIONS:
-        engine = _engine(known, precision)
+        engine = _engine(spec, precision)
         if engine is None:
             continue
         try:
             with _fp32_matmuls(torch, "high" if precision == "tf32" else "highest"):
-                found = fastest_matmul(_cases(torch, backend, precision, memory), once, _MATMUL_S)
+                fastest = fastest_matmul(_cases(torch, backend, precision, memory), once, _MATMUL_S)
         except (RuntimeError, AttributeError, TypeError, ValueError):  # not this part's, or not this build's
             continue
-        yield Peak(engine, precision, found.per_s), found.what
+        yield Peak(engine, precision, fastest.per_s), fastest.what
 
 
-def _engine(known: DeviceSpec | None, precision: str) -> Engine | None:
+def _engine(spec: DeviceSpec | None, precision: str) -> Engine | None:
     """Which engine multiplies; None where the table knows of none. The matrix engine where both do."""
-    if known is not None:
-        return next((engine for engine in reversed(ENGINES) if known.peak(engine, precision)), None)
+    if spec is not None:
+        return next((engine for engine in reversed(ENGINES) if spec.peak(engine, precision)), None)
     return "vector" if precision in ("fp32", "fp64") else "matrix"
 
 
@@ -158,10 +156,10 @@ def _fp8_square(torch: Any, width: int, backend: str) -> Case:
     a, b = (
         torch.rand(width, width, generator=noise, device=backend).to(torch.float8_e4m3fn) for _ in range(2)
     )
-    one, half = torch.ones((), device=backend), torch.bfloat16
+    scale, half = torch.ones((), device=backend), torch.bfloat16
     return Case(
         f"{width} x {width}", 2.0 * width**3,
-        lambda: torch._scaled_mm(a, b.t(), scale_a=one, scale_b=one, out_dtype=half),
+        lambda: torch._scaled_mm(a, b.t(), scale_a=scale, scale_b=scale, out_dtype=half),
     )  # fmt: skip
 
 

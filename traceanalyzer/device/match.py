@@ -189,9 +189,9 @@ def _common(
 
 
 def _similar(name: str, table: Sequence[DeviceSpec]) -> list[DeviceSpec]:
-    known = {normalized(n): spec for spec in table for n in spec.names}
-    close = difflib.get_close_matches(normalized(name), known, n=3, cutoff=0.5)
-    return list({known[text].id: known[text] for text in close}.values())
+    spec_of = {normalized(n): spec for spec in table for n in spec.names}
+    close = difflib.get_close_matches(normalized(name), spec_of, n=3, cutoff=0.5)
+    return list({spec_of[text].id: spec_of[text] for text in close}.values())
 
 
 def _unknown(properties: DeviceProperties | None, why: str, near: Sequence[DeviceSpec]) -> DeviceMatch:

@@ -44,8 +44,8 @@ def _close(name: str) -> list[str]:
     """Ids of the parts with all words of `name`, then of those spelled alike; at most six."""
     wanted = words_of(name)
     spoken = [p.id for p in device_specs() if wanted and any(wanted <= words_of(n) for n in (p.id, *p.names))]
-    known = {text: spec.id for spec in device_specs() for text in (spec.id, *map(normalized, spec.names))}
-    alike = [known[text] for text in difflib.get_close_matches(normalized(name), known, n=5, cutoff=0.5)]
+    id_of = {text: spec.id for spec in device_specs() for text in (spec.id, *map(normalized, spec.names))}
+    alike = [id_of[text] for text in difflib.get_close_matches(normalized(name), id_of, n=5, cutoff=0.5)]
     return list(dict.fromkeys(spoken + alike))[:6]
 
 
@@ -68,10 +68,10 @@ def spec_from_file(path: str) -> DeviceSpec:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise DeviceError(f"{path}: cannot be read ({why})", fix="give --device-file a TOML file") from None
-    found = parse(text, path)
-    if len(found) > 1:
-        raise DeviceError(f"{path}: describes {len(found)} devices", fix="leave one [[device]] block in it")
-    return found[0]
+    specs = parse(text, path)
+    if len(specs) > 1:
+        raise DeviceError(f"{path}: describes {len(specs)} devices", fix="leave one [[device]] block in it")
+    return specs[0]
 
 
 def override(device: Device, peaks: Sequence[str], bandwidth: str | None) -> Device:
@@ -100,12 +100,12 @@ def override(device: Device, peaks: Sequence[str], bandwidth: str | None) -> Dev
     )
 
 
-def _peaks(text: str, kind: str) -> list[Peak]:
+def _peaks(text: str, device_kind: str) -> list[Peak]:
     target, equals, value = text.partition("=")
     first, colon, last = target.strip().lower().partition(":")
     precision = last if colon else first
     usual: Engine = "vector" if precision in _VECTOR_FIRST else "matrix"
-    alone: tuple[Engine, ...] = (usual,) if kind == "gpu" else ENGINES
+    alone: tuple[Engine, ...] = (usual,) if device_kind == "gpu" else ENGINES
     engines = tuple(engine for engine in ENGINES if engine == first) if colon else alone
     if not equals or precision not in PRECISIONS or not engines:
         raise DeviceError(

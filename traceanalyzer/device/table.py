@@ -46,8 +46,8 @@ class DeviceSpec:
 
     def peak(self, engine: str, precision: str) -> float | None:
         """FLOP/s of (engine, precision), or None."""
-        found = (p.flop_per_s for p in self.peaks if p.engine == engine and p.precision == precision)
-        return next(found, None)
+        rates = (p.flop_per_s for p in self.peaks if p.engine == engine and p.precision == precision)
+        return next(rates, None)
 
     def device(self, *, how: How, provenance: str, name: str | None = None) -> Device:
         """The part as the device of an analysis; `name` as the trace spells it."""

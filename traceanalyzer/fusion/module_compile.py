@@ -48,14 +48,14 @@ class _Cut:
         return sum(amount for _, amount in self.first.values()) - self.more
 
 
-def compiled_together(graph: StepGraph, found: Sequence[Applied]) -> list[Applied]:
+def compiled_together(graph: StepGraph, applied: Sequence[Applied]) -> list[Applied]:
     """The same matches; those that compiling a module replaces with what they move once all are compiled.
 
     On a CPU that is the remedy of every rule that generated code follows. What is computed again has been
-    held against measurements on a CPU alone (docs/savings.md); on a GPU it is left out.
+    compared with measurements on a CPU alone (docs/savings.md); on a GPU it is left out.
     """
     places = {
-        node.place for rule, matches in found if _by_module(graph, rule)
+        node.place for rule, matches in applied if _by_module(graph, rule)
         for match in matches if match.tier < "T3" for node in match.nodes if node.module is not None
     }  # fmt: skip
     sure = replace(graph, edges=tuple(edge for edge in graph.edges if edge.tier < "T3"))
@@ -70,7 +70,7 @@ def compiled_together(graph: StepGraph, found: Sequence[Applied]) -> list[Applie
         _compute_again(sure, kernel, home, traffic)
     return [
         (rule, [_less(graph, match, traffic) for match in matches] if _by_module(graph, rule) else matches)
-        for rule, matches in found
+        for rule, matches in applied
     ]  # fmt: skip
 
 
@@ -81,8 +81,8 @@ def _by_module(graph: StepGraph, rule: Rule) -> bool:
 def _less(graph: StepGraph, match: Match, traffic: _Traffic) -> Match:
     """Without what its nodes need not move once their neighbors are compiled too."""
     nodes = [node for node in match.nodes if node.cost is not None]
-    own = region(graph, nodes)
-    alone = _Traffic(own.read, own.written)
+    joined = region(graph, nodes)
+    alone = _Traffic(joined.read, joined.written)
     moved = [(node, traffic.of(node) if node.place in traffic.read else alone.of(node)) for node in nodes]
     left = sum(sum(both) for _, both in moved)
     if match.after is None or left >= match.after.bytes:
@@ -116,9 +116,9 @@ def _compute_again(graph: StepGraph, kernel: Region, home: Mapping[int, Region],
     for cut in cuts:
         for reader, amount in cut.first.values():
             traffic.read[reader] = max(0, traffic.read[reader] - amount)
-        one = min(reader for reader, _ in cut.first.values())
-        traffic.read[one] += cut.more
-        traffic.again[one] = (*traffic.again.get(one, ()), *cut.repeated)
+        first_reader = min(reader for reader, _ in cut.first.values())
+        traffic.read[first_reader] += cut.more
+        traffic.again[first_reader] = (*traffic.again.get(first_reader, ()), *cut.repeated)
 
 
 def _for_backward_alone(graph: StepGraph, node: Node, kernel: Region, home: Mapping[int, Region]) -> bool:
@@ -155,26 +155,26 @@ def _cut(graph: StepGraph, kernel: Region, kept: Sequence[Node], reader: Region)
 def _needed(graph: StepGraph, kernel: Region, wanted: Sequence[int]) -> list[Node]:
     """The kernel's nodes that have to run again for `wanted`, back to what it reads or reduces."""
     inside = {node.place: node for node in kernel.nodes}
-    found: dict[int, Node] = {}
+    needed: dict[int, Node] = {}
     ahead = list(wanted)
     while ahead:
         node = inside[ahead.pop()]
-        found[node.place] = node
+        needed[node.place] = node
         makers = [edge.producer for edge in graph.into.get(node.place, ())]
-        ahead += [at for at in makers if at in inside and at not in found and _repeatable(inside[at])]
-    return sorted(found.values(), key=lambda node: node.place)
+        ahead += [at for at in makers if at in inside and at not in needed and _repeatable(inside[at])]
+    return sorted(needed.values(), key=lambda node: node.place)
 
 
 def _sources(graph: StepGraph, nodes: Sequence[Node]) -> dict[Source, int]:
     """What these nodes read that none of them makes, and bytes."""
-    own = {node.place for node in nodes}
-    found: dict[Source, int] = {}
+    places = {node.place for node in nodes}
+    sources: dict[Source, int] = {}
     for node in nodes:
         reads = [(("made", edge.producer), edge.bytes) for edge in graph.into.get(node.place, ())]
         reads += [
             (("before", outer.origin), outer.bytes) for outer in graph.external_reads_of.get(node.place, ())
         ]
         for source, amount in reads:
-            if source[0] == "before" or source[1] not in own:
-                found[source] = max(found.get(source, 0), amount)
-    return found
+            if source[0] == "before" or source[1] not in places:
+                sources[source] = max(sources.get(source, 0), amount)
+    return sources

@@ -32,6 +32,7 @@ class Region:
 
     @property
     def bytes_before(self) -> int:
+        """What its members read and write by themselves."""
         return sum(node.bytes for node in self.nodes)
 
     @property
@@ -53,25 +54,37 @@ class Region:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Of its operators, in their order."""
         return tuple(node.name for node in self.nodes)
 
 
 def regions(graph: StepGraph, free: Free) -> Iterator[Region]:
     """Those among the nodes that are `free` to be joined, each node in one at most."""
-    for span in _spans(graph):
+    spans = graph.once(_Spans)
+    for span in spans.all:
         for part in _free_parts(span, free):
-            yield from _regions_of(graph, part)
+            yield from spans.regions(graph, part)
 
 
-def _spans(graph: StepGraph) -> list[list[Node]]:
-    """Stretches of at least two nodes of one thread and phase that a compiler may join."""
-    if _spans not in graph.memo:
-        graph.memo[_spans] = [span for span in _all_spans(graph) if len(span) > 1]
-    spans: list[list[Node]] = graph.memo[_spans]
-    return spans
+class _Spans:
+    """Stretches of at least two nodes that a compiler may join; and what it joins, as rules ask for it."""
+
+    def __init__(self, graph: StepGraph) -> None:
+        self.all = [span for span in _all_spans(graph) if len(span) > 1]
+        self._regions: dict[tuple[int, int], tuple[Region, ...]] = {}  # by the part's first and last place
+
+    def regions(self, graph: StepGraph, part: list[Node]) -> tuple[Region, ...]:
+        """Those of a part of a span; most parts are whole spans, of which every rule asks."""
+        if len(part) < 2:
+            return ()
+        ends = (part[0].place, part[-1].place)
+        if ends not in self._regions:
+            self._regions[ends] = tuple(_connected(graph, part))
+        return self._regions[ends]
 
 
 def _all_spans(graph: StepGraph) -> Iterator[list[Node]]:
+    """Stretches of one thread and one phase without anything opaque."""
     thread = graph.threads
     span: list[Node] = []
     for node in graph.nodes:
@@ -99,17 +112,6 @@ def _free_parts(span: list[Node], free: Free) -> Iterator[list[Node]]:
             yield part
             part = []
     yield part
-
-
-def _regions_of(graph: StepGraph, part: list[Node]) -> tuple[Region, ...]:
-    """Those of one part, worked out once however many rules ask."""
-    if len(part) < 2:
-        return ()
-    key = (_regions_of, part[0].place, part[-1].place)
-    if key not in graph.memo:
-        graph.memo[key] = tuple(_connected(graph, part))
-    regions: tuple[Region, ...] = graph.memo[key]
-    return regions
 
 
 def weight(node: Node, read: int, written: int) -> float:
@@ -234,7 +236,7 @@ def _read_again(graph: StepGraph, places: Sequence[int]) -> dict[int, int]:
         reads = [(edge.producer, edge.bytes) for edge in edges if edge.producer not in within]
         reads += [(outer.origin, outer.bytes) for outer in graph.external_reads_of.get(place, ())]
         for source, amount in reads:
-            known = seen.get(source, 0)
-            again[place] = again.get(place, 0) + min(known, amount)
-            seen[source] = max(known, amount)
+            already = seen.get(source, 0)
+            again[place] = again.get(place, 0) + min(already, amount)
+            seen[source] = max(already, amount)
     return again

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.priced import Fusible, Priced, PricedCall
 from traceanalyzer.records.trace import PHASES, Bools, OpKind, Step, Trace, above
 
+Fact = TypeVar("Fact")
 _LEAST_LEFT = 0.3  # of a record's time, whatever is taken off
 
 
@@ -41,6 +42,7 @@ class Node:
 
     @property
     def bytes(self) -> int:
+        """Read and written; 0 where that is unknown."""
         return self.cost.bytes if self.cost else 0
 
 
@@ -141,10 +143,10 @@ class StepGraph:
     @cached_property
     def external_reads_of(self) -> dict[int, list[ExternalRead]]:
         """What was there before the step, by the place of who reads it."""
-        found: dict[int, list[ExternalRead]] = {}
+        by_consumer: dict[int, list[ExternalRead]] = {}
         for read in self.external_reads:
-            found.setdefault(read.consumer, []).append(read)
-        return found
+            by_consumer.setdefault(read.consumer, []).append(read)
+        return by_consumer
 
     def row_of(self, node: Node) -> OpRow | None:
         """The op row that the node's kernels are counted in, with its verdict; None where there is none."""
@@ -198,8 +200,8 @@ class StepGraph:
         """Bytes that it writes to memory of its own, or of the operator that it fills for, as a clone."""
         above = int(self.trace.ops.parent[node.row])
         filling = node.call.name in UNREAD and above >= 0 and self.trace.ops.kind[above] == OpKind.OP
-        own = filling or not node.call.name.endswith("_")
-        return node.cost.write_bytes if node.cost and own else 0
+        fresh = filling or not node.call.name.endswith("_")
+        return node.cost.write_bytes if node.cost and fresh else 0
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -213,8 +215,8 @@ class StepGraph:
     @cached_property
     def threads(self) -> list[int]:
         """Of each node the host thread."""
-        found: list[int] = self.trace.ops.thread[[node.row for node in self.nodes]].tolist()
-        return found
+        threads: list[int] = self.trace.ops.thread[[node.row for node in self.nodes]].tolist()
+        return threads
 
     @property
     def floor_ns(self) -> float:
@@ -246,12 +248,22 @@ class StepGraph:
     def _under_compiled(self) -> Bools:
         """Of each op, whether it is inside a compiled region."""
         ops = self.trace.ops
-        found: Bools = above(ops.parent, ops.kind == OpKind.COMPILED) >= 0
-        return found
+        inside: Bools = above(ops.parent, ops.kind == OpKind.COMPILED) >= 0
+        return inside
 
     @cached_property
-    def memo(self) -> dict[Hashable, Any]:
-        """What several rules ask of the same nodes, kept by the functions that work it out."""
+    def of_each_call(self) -> tuple[Node, ...]:
+        """One node of every distinct call: for what holds of a call whenever it is invoked."""
+        return tuple({id(node.call): node for node in self.nodes}.values())
+
+    def once(self, find: Callable[[StepGraph], Fact]) -> Fact:
+        """`find(self)`, worked out when it is first asked for: several rules ask the same of one step."""
+        if find not in self._found:
+            self._found[find] = find(self)
+        return cast(Fact, self._found[find])
+
+    @cached_property
+    def _found(self) -> dict[Callable[[StepGraph], object], object]:
         return {}
 
 
@@ -278,11 +290,11 @@ def _nodes(priced: Priced, working: StepOps) -> Iterator[Node]:
     """One for each working operator; what holds for every invocation of a call is asked once."""
     ops, names = priced.trace.ops, priced.trace.names
     calls = ops.call[working.op].tolist()
-    known = {row: _CallFacts.of(priced.prices[row]) for row in set(calls)}
+    facts = {row: _CallFacts.of(priced.prices[row]) for row in set(calls)}
     columns = (working.op, ops.phase[working.op], ops.module[working.op], working.time_ns, working.records)
     rows = zip(calls, *(column.tolist() for column in columns), strict=True)
     for place, (call, row, phase, module, time_ns, records) in enumerate(rows):
-        fact = known[call]
+        fact = facts[call]
         yield Node(
             place, row, fact.call, fact.cost, time_ns, records,
             PHASES[phase] if phase >= 0 else None, names[module] if module >= 0 else None,
@@ -310,7 +322,7 @@ class _CallFacts:
 
 
 def _by(edges: Sequence[Edge], keys: Sequence[int]) -> dict[int, list[Edge]]:
-    found: dict[int, list[Edge]] = {}
+    grouped: dict[int, list[Edge]] = {}
     for key, edge in zip(keys, edges, strict=True):
-        found.setdefault(key, []).append(edge)
-    return found
+        grouped.setdefault(key, []).append(edge)
+    return grouped

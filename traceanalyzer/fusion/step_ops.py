@@ -22,7 +22,7 @@ class StepOps:
 def step_ops(priced: Priced, step: Step) -> StepOps:
     """Those whose work was launched within `step`; views, allocations and mere dispatch apart.
 
-    What a unit calls is a part of it.
+    What one of them calls is a part of it.
     """
     trace = priced.trace
     kernels, ops = trace.kernels, trace.ops
@@ -43,14 +43,14 @@ def step_ops(priced: Priced, step: Step) -> StepOps:
 
 
 def _outermost(parent: Ids, rows: Ids) -> Ids:
-    """For each unit the outermost one that it is a part of, as the copy of a bias is of its product."""
+    """For each of them the outermost that it is a part of, as the copy of a bias is of its matmul."""
     member = np.zeros(len(parent) + 1, bool)
     member[rows] = True
-    found, above = rows.copy(), parent[rows]
+    outermost, above = rows.copy(), parent[rows]
     while (above >= 0).any():
-        found = np.where((above >= 0) & member[above], above, found)
+        outermost = np.where((above >= 0) & member[above], above, outermost)
         above = np.where(above >= 0, parent[above], -1)
-    return found
+    return outermost
 
 
 def _idle(priced: Priced, rows: Ids) -> Bools:
@@ -62,9 +62,11 @@ def _idle(priced: Priced, rows: Ids) -> Bools:
     calls = distinct(trace.ops.call[rows])
     idle = np.zeros(len(trace.calls) + 1, bool)
     for row in calls[calls >= 0].tolist():
-        known = priced.prices[row]
-        if known.formula is None:
+        priced_call = priced.prices[row]
+        if priced_call.formula is None:
             idle[row] = trace.on_cpu
         else:
-            idle[row] = known.role == "free" or known.known is not None and not known.known.bytes
+            idle[row] = (
+                priced_call.role == "free" or priced_call.known is not None and not priced_call.known.bytes
+            )
     return idle[trace.ops.call[rows]]

@@ -61,8 +61,8 @@ def borrow(mine: Donor, others: Sequence[Donor] = (), capture: str | None = None
     `others`: further traces to borrow from; `capture`: the file that the user named for it.
     O(kernels log kernels) in numpy.
     """
-    found = _borrowed(mine, others)
-    return Borrowed(found.calls, found.call, found.run, _notices(mine.trace, found.call, capture))
+    borrowed = _borrowed(mine, others)
+    return Borrowed(borrowed.calls, borrowed.call, borrowed.run, _notices(mine.trace, borrowed.call, capture))
 
 
 def _borrowed(mine: Donor, others: Sequence[Donor]) -> Borrowed:
@@ -81,28 +81,28 @@ def _borrowed(mine: Donor, others: Sequence[Donor]) -> Borrowed:
         return nothing
     group = np.where(graph, trace.kernels.launch.astype(np.int64) + 1, np.where(early, 0, -1))
     wanted = sequences(trace, group, vocabulary)
-    found = _by_sequence(wanted, graph[wanted.record], offers, item)
+    item_of = _by_sequence(wanted, graph[wanted.record], offers, item)
     alone = _by_itself(wanted, offers, item)
-    found = np.where((found < 0) & early[wanted.record], alone, found)
-    found[~_took_as_long(trace, wanted, found, offers, item)] = -1
-    return _whole_calls(nothing, wanted, found, offers, item, calls)
+    item_of = np.where((item_of < 0) & early[wanted.record], alone, item_of)
+    item_of[~_took_as_long(trace, wanted, item_of, offers, item)] = -1
+    return _whole_calls(nothing, wanted, item_of, offers, item, calls)
 
 
 def _notices(trace: Trace, call: Ids, capture: str | None) -> tuple[Notice, ...]:
     """What a reader must know; `capture`: the second trace that was asked, if one was."""
     kernels, borrows = trace.kernels, call >= 0
-    found = []
+    notices = []
     if borrows.any():
         share = int(kernels.duration_ns[borrows].sum()) / max(int(kernels.duration_ns.sum()), 1)
         text = (
             f"{percent(share)} of GPU time: kernels without a recorded launch are priced with the shapes "
             "of identical kernels whose launch was recorded"
         )
-        found.append(Notice("borrowed_shapes", text, int(borrows.sum())))
+        notices.append(Notice("borrowed_shapes", text, int(borrows.sum())))
     if capture and not borrows[kernels.unlinked == _GRAPH].any():
         text = f"{capture} provides no shapes: it holds no sequence of kernels that a graph replayed"
-        found.append(Notice("capture_without_match", text))
-    return tuple(found)
+        notices.append(Notice("capture_without_match", text))
+    return tuple(notices)
 
 
 class _Calls:
@@ -116,12 +116,12 @@ class _Calls:
     def row(self, call: OpCall) -> int:
         """Row of an equal call; the first of equals."""
         if not self._rows:
-            for place, own in enumerate(self.own):
-                self._rows.setdefault(own, place)
-        place = self._rows.setdefault(call, len(self.own) + len(self.added))
-        if place == len(self.own) + len(self.added):
+            for index, call_of_trace in enumerate(self.own):
+                self._rows.setdefault(call_of_trace, index)
+        index = self._rows.setdefault(call, len(self.own) + len(self.added))
+        if index == len(self.own) + len(self.added):
             self.added.append(call)
-        return place
+        return index
 
 
 def _offers(donor: Donor, vocabulary: dict[str, int], calls: _Calls) -> _Offers:
@@ -159,21 +159,21 @@ def _places(trace: Trace, op: Ids) -> tuple[Ids, Ids]:
 
 def _joined(offers: Sequence[_Offers]) -> _Offers:
     """One behind the other, their segments apart."""
-    offset = np.cumsum([0, *(int(one.kernels.segment.max(initial=0)) + 1 for one in offers)])
-    segments = [one.kernels.segment + shift for one, shift in zip(offers, offset, strict=False)]
+    offset = np.cumsum([0, *(int(offer.kernels.segment.max(initial=0)) + 1 for offer in offers)])
+    segments = [offer.kernels.segment + shift for offer, shift in zip(offers, offset, strict=False)]
     kernels = Sequences(
-        record=np.concatenate([one.kernels.record for one in offers]),
+        record=np.concatenate([offer.kernels.record for offer in offers]),
         segment=np.concatenate(segments).astype(np.int32),
-        named=np.concatenate([one.kernels.named for one in offers]),
-        shaped=np.concatenate([one.kernels.shaped for one in offers]),
-        measured=np.concatenate([one.kernels.measured for one in offers]),
+        named=np.concatenate([offer.kernels.named for offer in offers]),
+        shaped=np.concatenate([offer.kernels.shaped for offer in offers]),
+        measured=np.concatenate([offer.kernels.measured for offer in offers]),
     )
     return _Offers(
         kernels,
-        np.concatenate([one.duration_ns for one in offers]),
-        np.concatenate([one.call for one in offers]),
-        np.concatenate([one.place for one in offers]),
-        np.concatenate([one.size for one in offers]),
+        np.concatenate([offer.duration_ns for offer in offers]),
+        np.concatenate([offer.call for offer in offers]),
+        np.concatenate([offer.place for offer in offers]),
+        np.concatenate([offer.size for offer in offers]),
     )
 
 
@@ -193,15 +193,17 @@ def _by_sequence(wanted: Sequences, graph: Bools, offers: _Offers, item: Ids) ->
     measured = ~np.isin(wanted.segment, wanted.segment[~wanted.measured])
     run = np.where(measured, np.minimum(length, _RUN), length)
     usable = (run >= _SHORTEST) & (graph | (measured & (run == _RUN)))
-    found = np.full(len(wanted), -1, np.int32)
+    item_of = np.full(len(wanted), -1, np.int32)
     for by_shape in (True, False):
         ask = wanted.shaped if by_shape else wanted.named
         offer = offers.kernels.shaped if by_shape else offers.kernels.named
         chosen = usable & (measured == by_shape)
         for size in np.unique(run[chosen]).tolist():
             mine = np.flatnonzero(chosen & (run == size))
-            found[mine] = _agreed(ask[mine], wanted.segment[mine], offer, offers.kernels.segment, item, size)
-    return found
+            item_of[mine] = _agreed(
+                ask[mine], wanted.segment[mine], offer, offers.kernels.segment, item, size
+            )
+    return item_of
 
 
 def _agreed(ask: Signs, segment: Ids, offer: Signs, offered_segment: Ids, item: Ids, size: int) -> Ids:
@@ -216,21 +218,21 @@ def _agreed(ask: Signs, segment: Ids, offer: Signs, offered_segment: Ids, item: 
         slot = np.minimum(np.searchsorted(keys, wanted_key), len(keys) - 1)
         hit = keys[slot] == wanted_key
         at, slot = wanted_first[hit], slot[hit]
-        for place in range(size):
-            offered = item[first[order] + place]
+        for step in range(size):
+            offered = item[first[order] + step]
             least, most = np.minimum.reduceat(offered, opens), np.maximum.reduceat(offered, opens)
-            one = (least == most)[slot] & (least[slot] >= 0)
-            np.minimum.at(low, at[one] + place, least[slot][one])
-            np.maximum.at(high, at[one] + place, most[slot][one])
+            agreed = (least == most)[slot] & (least[slot] >= 0)
+            np.minimum.at(low, at[agreed] + step, least[slot][agreed])
+            np.maximum.at(high, at[agreed] + step, most[slot][agreed])
     return np.where(low == high, high, -1).astype(np.int32)
 
 
 def _by_itself(wanted: Sequences, offers: _Offers, item: Ids) -> Ids:
     """Of each wanted kernel the one item that all identical kernels have; else -1."""
     offered = np.flatnonzero(offers.kernels.measured)
-    found = np.full(len(wanted), -1, np.int32)
+    unknown = np.full(len(wanted), -1, np.int32)
     if not len(offered):
-        return found
+        return unknown
     order = offered[np.argsort(offers.kernels.shaped[offered], kind="stable")]
     keys, opens = np.unique(offers.kernels.shaped[order], return_index=True)
     least, most = np.minimum.reduceat(item[order], opens), np.maximum.reduceat(item[order], opens)
@@ -239,14 +241,14 @@ def _by_itself(wanted: Sequences, offers: _Offers, item: Ids) -> Ids:
     return np.where(hit, least[slot], -1).astype(np.int32)
 
 
-def _took_as_long(trace: Trace, wanted: Sequences, found: Ids, offers: _Offers, item: Ids) -> Bools:
+def _took_as_long(trace: Trace, wanted: Sequences, item_of: Ids, offers: _Offers, item: Ids) -> Bools:
     """Whether each kernel ran about as long as the offers' median: the same work takes the same time."""
     timed = (item >= 0) & (offers.duration_ns > 0)
     order = np.flatnonzero(timed)[np.lexsort((offers.duration_ns[timed], item[timed]))]
     count = np.bincount(item[order], minlength=int(item.max(initial=0)) + 1)
     begins = np.cumsum(count) - count
     middle = np.append(offers.duration_ns[order], 0)[np.minimum(begins + count // 2, len(order))]
-    usual = np.where(count > 0, middle, 0)[found]
+    usual = np.where(count > 0, middle, 0)[item_of]
     took = trace.kernels.duration_ns[wanted.record]
     alike = (took <= _TIMES * usual + _SLACK_NS) & (usual <= _TIMES * took + _SLACK_NS)
     fits: Bools = (usual == 0) | alike
@@ -254,18 +256,18 @@ def _took_as_long(trace: Trace, wanted: Sequences, found: Ids, offers: _Offers, 
 
 
 def _whole_calls(
-    nothing: Borrowed, wanted: Sequences, found: Ids, offers: _Offers, item: Ids, calls: _Calls
+    nothing: Borrowed, wanted: Sequences, item_of: Ids, offers: _Offers, item: Ids, calls: _Calls
 ) -> Borrowed:
     """Only whole invocations are borrowed: kernels 0 to m - 1 of one call, one behind the other."""
     sample = np.zeros(int(item.max(initial=-1)) + 2, np.int64)  # -1 reads the spare last entry
     sample[item] = np.arange(len(item))
-    call, place, size = (column[sample[found]] for column in (offers.call, offers.place, offers.size))
-    here = np.arange(len(found))
-    first = np.maximum.accumulate(np.where((found >= 0) & (place == 0), here, -1))
-    whole = (found >= 0) & (first >= 0) & (place == here - first)
+    call, place, size = (column[sample[item_of]] for column in (offers.call, offers.place, offers.size))
+    here = np.arange(len(item_of))
+    first = np.maximum.accumulate(np.where((item_of >= 0) & (place == 0), here, -1))
+    whole = (item_of >= 0) & (first >= 0) & (place == here - first)
     for column in (call, size, wanted.segment):
         whole &= column == column[first]
-    members = np.bincount(first[whole], minlength=len(found) + 1)
+    members = np.bincount(first[whole], minlength=len(item_of) + 1)
     whole &= members[first] == size
     borrowed, run = nothing.call.copy(), nothing.run.copy()
     borrowed[wanted.record[whole]] = call[whole]

@@ -39,10 +39,10 @@ class ExtendedCalls(Sequence[OpCall]):
     def __getitem__(self, index: int | slice) -> OpCall | list[OpCall]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        place = index + len(self) if index < 0 else index
-        if place < len(self._recorded):
-            return self._recorded[place]
-        return self._proved[place - len(self._recorded)]
+        position = index + len(self) if index < 0 else index
+        if position < len(self._recorded):
+            return self._recorded[position]
+        return self._proved[position - len(self._recorded)]
 
 
 def complete(trace: Trace) -> Trace:
@@ -62,8 +62,8 @@ def complete(trace: Trace) -> Trace:
         key = (int(ops.call[row]), outputs.get(row), dtypes.get(row))
         call[row] = len(calls) + places.setdefault(key, len(places))
     proved = [_with(calls[base], proof, items) for base, proof, items in places]
-    known = replace(ops, call=call.astype(np.int32))
-    return replace(trace, ops=known, calls=ExtendedCalls(calls, proved))
+    completed = replace(ops, call=call.astype(np.int32))
+    return replace(trace, ops=completed, calls=ExtendedCalls(calls, proved))
 
 
 def _with(call: OpCall, proof: Proof | None, items: tuple[str, str | None] | None) -> OpCall:

@@ -29,12 +29,12 @@ _DIGITS = 19  # more than a size has
 
 def index_proofs(names: Sequence[str], ops: Ops, calls: Sequence[OpCall]) -> dict[int, Proof]:
     """Row in `ops` -> dims of what it reads (or, of an assignment, writes), and of its index tensors."""
-    known = (*_INDEXING, _VIEW, _RESHAPE, _NONZERO, *_SIZING)
-    ids = {name: at for at, name in enumerate(names) if name in known}
-    found = dict(_counted(ids, ops, calls)) if _NONZERO in ids else {}
+    operators = (*_INDEXING, _VIEW, _RESHAPE, _NONZERO, *_SIZING)
+    ids = {name: at for at, name in enumerate(names) if name in operators}
+    proofs = dict(_counted(ids, ops, calls)) if _NONZERO in ids else {}
     wanted = [ids[name] for name in _INDEXING if name in ids]
     if not wanted or _VIEW not in ids:
-        return found
+        return proofs
     seen: dict[int, list[Shape]] = {}
     for row in _inside(ops, ids[_VIEW], wanted).tolist():
         above = int(ops.parent[row])
@@ -46,7 +46,7 @@ def index_proofs(names: Sequence[str], ops: Ops, calls: Sequence[OpCall]) -> dic
         dims = _flat(calls[ops.call[row]])
         if dims is not None:
             indices.setdefault(int(ops.parent[row]), []).append(dims)
-    return found | {
+    return proofs | {
         row: Proof(shapes[0], FROM_VIEW, tuple(indices.get(row, ())))
         for row, shapes in seen.items() if len(shapes) == 1
     }  # fmt: skip
@@ -62,8 +62,8 @@ def _inside(ops: Ops, name: int, wanted: Sequence[int]) -> Ids:
 
 def _view_of_input(view: OpCall, indexed: OpCall) -> Shape | None:
     """Sizes of the view, if it is one of the indexed tensor, whose dimensions may have changed places."""
-    given, whole = _flat(view), _flat(indexed)
-    if given is None or whole is None or sorted(given) != sorted(whole):
+    viewed, whole = _flat(view), _flat(indexed)
+    if viewed is None or whole is None or sorted(viewed) != sorted(whole):
         return None
     return _sizes(view.value(1))
 
@@ -79,14 +79,14 @@ def _counted(ids: Mapping[str, int], ops: Ops, calls: Sequence[OpCall]) -> Itera
     for name in _SIZING:
         for row in _inside(ops, ids.get(name, -1), [ids[_NONZERO]]).tolist():
             above, sizing = int(ops.parent[row]), calls[ops.call[row]]
-            given = _flat(calls[ops.call[above]])
+            viewed = _flat(calls[ops.call[above]])
             sizes = _flat(sizing, 1) or _sizes(sizing.value(1))
-            if sizes is not None and given is not None and len(sizes) == 2 and sizes[1] == len(given):
+            if sizes is not None and viewed is not None and len(sizes) == 2 and sizes[1] == len(viewed):
                 yield above, Proof(sizes, FROM_SIZE)
 
 
-def _flat(call: OpCall, place: int = 0) -> Shape | None:
+def _flat(call: OpCall, index: int = 0) -> Shape | None:
     """Dims of an input, where it is one tensor with some."""
-    dims = call.dims(place)
+    dims = call.dims(index)
     flat = tuple(size for size in dims if isinstance(size, int))
     return flat if flat and len(flat) == len(dims) else None

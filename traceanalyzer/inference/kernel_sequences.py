@@ -62,8 +62,8 @@ def windows(sign: Signs, segment: Ids, length: int) -> tuple[Ids, Signs]:
     if count <= 0:
         return np.zeros(0, np.int32), np.zeros(0, np.uint64)
     total = np.zeros(count, np.uint64)
-    for place in range(length):
-        total = total * _BASE + sign[place : place + count]
+    for step in range(length):
+        total = total * _BASE + sign[step : step + count]
     first = np.flatnonzero(segment[:count] == segment[length - 1 :]).astype(np.int32)
     return first, _mixed(total[first])
 

@@ -52,12 +52,12 @@ def item_type(kernel: str) -> ItemType | None:
     if pair and pair[1] != pair[2]:
         into, source = (canonical_dtype(text) for text in pair.groups())
         return ItemType(ITEMSIZE[into], into, source) if into and source else None
-    found = _TYPE.search(kernel, match.end())
-    if found is None:
+    type_match = _TYPE.search(kernel, match.end())
+    if type_match is None:
         return None
-    if found["size"]:
-        return ItemType(int(found["size"]), None)
-    dtype = canonical_dtype(found["name"])
+    if type_match["size"]:
+        return ItemType(int(type_match["size"]), None)
+    dtype = canonical_dtype(type_match["name"])
     return ItemType(ITEMSIZE[dtype], dtype) if dtype else None
 
 
@@ -80,41 +80,41 @@ def list_dtypes(
     rows_of: dict[int, list[int]] = {}
     for row in works[lists[ops.call[works]]].tolist():
         rows_of.setdefault(int(ops.call[row]), []).append(row)
-    found: dict[int, tuple[str, str | None]] = {}
+    dtypes: dict[int, tuple[str, str | None]] = {}
     for call, rows in rows_of.items():
-        named = {kind.dtype for row in rows if (kind := said.get(row)) and kind.dtype and not kind.source}
+        named = {item.dtype for row in rows if (item := said.get(row)) and item.dtype and not item.source}
         around: set[str] | None = None
         for row in rows:
-            kind = said.get(row)
-            if kind and kind.dtype:
-                found[row] = kind.dtype, kind.source
-            elif kind or row not in said:  # a kernel that contradicts another proves nothing
+            item = said.get(row)
+            if item and item.dtype:
+                dtypes[row] = item.dtype, item.source
+            elif item or row not in said:  # a kernel that contradicts another proves nothing
                 if around is None:
                     around = _around(ops, calls, calls[call], rows)
-                dtype = _settled(kind, named, around)
+                dtype = _settled(item, named, around)
                 if dtype:
-                    found[row] = dtype, None
-    return found
+                    dtypes[row] = dtype, None
+    return dtypes
 
 
-def _settled(kind: ItemType | None, named: set[str], around: set[str]) -> str | None:
-    if kind is None:
+def _settled(item: ItemType | None, named: set[str], around: set[str]) -> str | None:
+    if item is None:
         candidates = named or around
         return next(iter(candidates)) if len(candidates) == 1 else None
-    fitting = {dtype for dtype in around if ITEMSIZE[dtype] == kind.size}
-    return next(iter(fitting)) if len(fitting) == 1 else _OPAQUE.get(kind.size)
+    fitting = {dtype for dtype in around if ITEMSIZE[dtype] == item.size}
+    return next(iter(fitting)) if len(fitting) == 1 else _OPAQUE.get(item.size)
 
 
 def _around(ops: Ops, calls: Sequence[OpCall], call: OpCall, rows: Sequence[int]) -> set[str]:
     """Dtypes that ops inside and beside some invocations of `call` have for tensors of its items' dims."""
     items = {item for shape in call.shapes if is_list(shape) for item in shape if item}
-    found: set[str] = set()
+    dtypes: set[str] = set()
     for row in rows[:_SAMPLES]:
         for other in (*_inside(ops, row), *_beside(ops, row, 1), *_beside(ops, row, -1)):
             if ops.call[other] >= 0:
                 near = calls[ops.call[other]]
-                found |= {d for s, d in zip(near.shapes, near.dtypes, strict=False) if d and s in items}
-    return found
+                dtypes |= {d for s, d in zip(near.shapes, near.dtypes, strict=False) if d and s in items}
+    return dtypes
 
 
 def _inside(ops: Ops, row: int) -> Iterator[int]:
@@ -145,6 +145,6 @@ def _by_kernels(names: Sequence[str], ops: Ops, kernels: Kernels, lists: Bools) 
     for op, name in zip(kernels.op[rows].tolist(), kernels.name[rows].tolist(), strict=True):
         if name not in parsed:
             parsed[name] = item_type(names[name])
-        kind = parsed[name]
-        said[op] = kind if said.get(op, kind) == kind else None
+        item = parsed[name]
+        said[op] = item if said.get(op, item) == item else None
     return said

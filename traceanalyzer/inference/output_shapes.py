@@ -51,16 +51,16 @@ class Proof:
 def output_proofs(ops: Ops, calls: Sequence[OpCall]) -> dict[int, Proof]:
     """Row in `ops` -> proof of its output's shape."""
     family = _families(calls)
-    found = dict(_gradient_parts(ops, calls))
+    proofs = dict(_gradient_parts(ops, calls))
     if not family.any():
-        return found
-    found |= dict(_by_backward(ops, calls, family))
+        return proofs
+    proofs |= dict(_by_backward(ops, calls, family))
     chains = _chains(ops, calls, family)
-    _share(found, chains, ops, calls, family)
-    by_consumer = dict(_by_consumers(ops, calls, chains, family, found))
-    found |= by_consumer
-    _share(found, chains, ops, calls, family)
-    return found
+    _share(proofs, chains, ops, calls, family)
+    by_consumer = dict(_by_consumers(ops, calls, chains, family, proofs))
+    proofs |= by_consumer
+    _share(proofs, chains, ops, calls, family)
+    return proofs
 
 
 def _families(calls: Sequence[OpCall]) -> Codes:
@@ -132,8 +132,8 @@ def _gradient(backward: OpCall, op: OpCall) -> set[Shape]:
     order = (1, 0, 2) if match and match[1] else (0, 1, 2)
     if len(backward.shapes) < 3 or len(op.shapes) < 2:
         return set()
-    gradient, given, weight = map(backward.dims, order)
-    if (given, weight) != op.shapes[:2] or not _flat(gradient):
+    gradient, input_dims, weight = map(backward.dims, order)
+    if (input_dims, weight) != op.shapes[:2] or not _flat(gradient):
         return set()
     return {_flat(gradient)}
 
@@ -143,18 +143,18 @@ def _gradient_parts(ops: Ops, calls: Sequence[OpCall]) -> Iterator[tuple[int, Pr
 
     The part computes what the op that calls it returns (torch/aten/src/ATen/native/cudnn/ConvShared.cpp).
     """
-    place = np.full(len(calls) + 1, -1, np.int8)
+    part_of_call = np.full(len(calls) + 1, -1, np.int8)
     facts = call_facts(calls)
     parts = facts.named(lambda name: name.endswith(tuple(_PARTS))) & ~facts.concrete
     for row in np.flatnonzero(parts).tolist():
-        place[row] = next(at for end, at in _PARTS.items() if facts.name[row].endswith(end))
-    for row in np.flatnonzero(place[ops.call] >= 0).tolist():
+        part_of_call[row] = next(at for end, at in _PARTS.items() if facts.name[row].endswith(end))
+    for row in np.flatnonzero(part_of_call[ops.call] >= 0).tolist():
         above = int(ops.parent[row])
         part = calls[ops.call[row]]
         if above < 0 or ops.call[above] < 0:
             continue
         whole = calls[ops.call[above]]
-        at = int(place[ops.call[row]])
+        at = int(part_of_call[ops.call[row]])
         is_whole = part.name.rpartition("_")[0] == whole.name and len(whole.shapes) > 2
         # The gradient, second in both, must be the same one.
         same = is_whole and len(part.shapes) > 1 and part.dims(1) == whole.dims(1)
@@ -177,19 +177,23 @@ def _chains(ops: Ops, calls: Sequence[OpCall], family: Codes) -> dict[int, list[
 
 
 def _share(
-    found: dict[int, Proof], chains: dict[int, list[int]], ops: Ops, calls: Sequence[OpCall], family: Codes
+    proofs_of: dict[int, Proof],
+    chains: dict[int, list[int]],
+    ops: Ops,
+    calls: Sequence[OpCall],
+    family: Codes,
 ) -> None:
     """Hand a proof to those ops of its chain that were given the same inputs."""
     for rows in chains.values():
-        proofs = {found[row] for row in rows if row in found}
+        proofs = {proofs_of[row] for row in rows if row in proofs_of}
         if len(proofs) != 1:
             continue
         proof = next(iter(proofs))
-        proved = next(row for row in rows if row in found)
+        proved = next(row for row in rows if row in proofs_of)
         inputs = _inputs(ops, calls, family, proved)
         for row in rows:
-            if _inputs(ops, calls, family, row) == inputs and row not in found:
-                found[row] = proof
+            if _inputs(ops, calls, family, row) == inputs and row not in proofs_of:
+                proofs_of[row] = proof
 
 
 def _inputs(ops: Ops, calls: Sequence[OpCall], family: Codes, row: int) -> tuple[object, ...]:
@@ -198,13 +202,13 @@ def _inputs(ops: Ops, calls: Sequence[OpCall], family: Codes, row: int) -> tuple
 
 
 def _by_consumers(
-    ops: Ops, calls: Sequence[OpCall], chains: dict[int, list[int]], family: Codes, found: dict[int, Proof]
+    ops: Ops, calls: Sequence[OpCall], chains: dict[int, list[int]], family: Codes, proofs: dict[int, Proof]
 ) -> Iterator[tuple[int, Proof]]:
     """For convolutions without a backward: their bias, or the norm that all calls alike are given to."""
     by_norm: dict[int, list[tuple[int, Shape | None]]] = {}
     for head, rows in chains.items():
         call = calls[ops.call[head]]
-        if family[ops.call[head]] != 2 or any(row in found for row in rows) or "transpose" in call.name:
+        if family[ops.call[head]] != 2 or any(row in proofs for row in rows) or "transpose" in call.name:
             continue
         shape = _bias_added(ops, calls, head, call)
         if shape:
@@ -258,15 +262,15 @@ def _siblings_after(ops: Ops, row: int) -> Iterator[int]:
 
 def _could_be(shape: Shape, call: OpCall) -> bool:
     """Whether a convolution with these inputs has such an output under one stride and its own paddings."""
-    given, weight = _flat(call.dims(0)), _flat(call.dims(1))
-    if not len(shape) == len(given) == len(weight) >= 3 or shape[:2] != (given[0], weight[0]):
+    input_dims, weight = _flat(call.dims(0)), _flat(call.dims(1))
+    if not len(shape) == len(input_dims) == len(weight) >= 3 or shape[:2] != (input_dims[0], weight[0]):
         return False
-    sizes = list(zip(given[2:], weight[2:], shape[2:], strict=True))
+    sizes = list(zip(input_dims[2:], weight[2:], shape[2:], strict=True))
     return any(all(_some_padding(*each, stride) for each in sizes) for stride in _STRIDES)
 
 
-def _some_padding(size: int, taps: int, made: int, stride: int) -> bool:
-    """Whether (size + 2 * padding - taps) // stride + 1 is `made` for some padding below `taps`."""
-    least = max(-((size - taps - (made - 1) * stride) // 2), 0)
-    most = min((made * stride - 1 + taps - size) // 2, taps - 1)
+def _some_padding(size: int, taps: int, result: int, stride: int) -> bool:
+    """Whether (size + 2 * padding - taps) // stride + 1 is `result` for some padding below `taps`."""
+    least = max(-((size - taps - (result - 1) * stride) // 2), 0)
+    most = min((result * stride - 1 + taps - size) // 2, taps - 1)
     return least <= most

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from traceanalyzer.records import Analysis, Job, Notice, RankEntry, SourceFile
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.trace.reading.metadata import named_rank
+
+_LISTED = 16  # devices that an error names
 
 
 def job_of(
@@ -16,27 +19,56 @@ def job_of(
     `notices`: of files that could not be read.
     """
     wanted = [
-        one for one in analyses
-        if (rank is None or _file(one).rank == rank) and (gpu is None or _file(one).device_index == gpu)
-    ]  # fmt: skip
+        analysis
+        for analysis in analyses
+        if (rank is None or _file(analysis).rank == rank)
+        and (gpu is None or _file(analysis).device_index == gpu)
+    ]
     if not wanted:
-        there = ", ".join(f"rank {_file(a).rank} GPU {_file(a).device_index}" for a in analyses)
-        raise UsageError(f"no work of rank {rank}, GPU {gpu} in the input (there is: {there})",
-                         fix="give --rank and --gpu as listed, or leave them out")  # fmt: skip
-    chosen = max(wanted, key=lambda one: one.time.busy_ns)
+        raise _not_there(analyses, rank, gpu, notices)
+    chosen = max(wanted, key=lambda analysis: analysis.time.busy_ns)
     return Job.of(chosen, tuple(map(entry, analyses)) if len(analyses) > 1 else None, notices)
+
+
+def _not_there(
+    analyses: Sequence[Analysis], rank: int | None, gpu: int | None, notices: Sequence[Notice]
+) -> UsageError:
+    """Says of what was asked for what there is, and of a rank whose file failed why."""
+    options = [name for name, value in (("--rank", rank), ("--gpu", gpu)) if value is not None]
+    devices = [_named(options, _file(each).rank, _file(each).device_index) for each in analyses]
+    there = list(dict.fromkeys(devices))
+    listed = ", ".join(there[:_LISTED]) + (f" and {len(there) - _LISTED} more" if there[_LISTED:] else "")
+    failed = [n.message for n in notices if rank is not None and _rank_of_failed(n) == rank]
+    why = "".join(
+        f"; its file could not be read: {message.partition('. Fix: ')[0]}" for message in failed[:1]
+    )
+    return UsageError(
+        f"no work of {_named(options, rank, gpu)} in the input (there is: {listed}{why})",
+        fix=f"give {' and '.join(options)} as listed, or leave {'them' if len(options) > 1 else 'it'} out",
+    )
+
+
+def _named(options: Sequence[str], rank: int | None, gpu: int | None) -> str:
+    """`rank 2`, `GPU 3` or `rank 2 on GPU 3`: by what was asked for, and no more."""
+    process = "unknown rank" if rank is None else f"rank {rank}"
+    return " on ".join({"--rank": process, "--gpu": f"GPU {gpu}"}[option] for option in options)
+
+
+def _rank_of_failed(notice: Notice) -> int | None:
+    """By the name of the file that the notice begins with."""
+    return named_rank(notice.message.partition(": ")[0]) if notice.code == "rank_failed" else None
 
 
 def _file(analysis: Analysis) -> SourceFile:
     return analysis.source.files[0]
 
 
-def entry(one: Analysis) -> RankEntry:
+def entry(analysis: Analysis) -> RankEntry:
     """The line of one device of one process."""
-    file = one.source.files[0]
-    exposed = next(p.time_ns for p in one.verdicts if p.verdict == "communication")
+    file = analysis.source.files[0]
+    exposed = next(p.time_ns for p in analysis.verdicts if p.verdict == "communication")
     return RankEntry(
-        rank=file.rank, device_index=file.device_index or 0, device=one.device.name, file=file.path,
-        window_ns=one.window.window_ns, busy_ns=one.time.busy_ns,
-        memory_bound_share_of_busy=one.memory_bound.share_of_busy, exposed_communication_ns=exposed,
+        rank=file.rank, device_index=file.device_index or 0, device=analysis.device.name, file=file.path,
+        window_ns=analysis.window.window_ns, busy_ns=analysis.time.busy_ns,
+        memory_bound_share_of_busy=analysis.memory_bound.share_of_busy, exposed_communication_ns=exposed,
     )  # fmt: skip

@@ -72,6 +72,7 @@ class Cost:
 
     @property
     def bytes(self) -> int:
+        """Read and written."""
         return self.read_bytes + self.write_bytes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from os import PathLike
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,14 +26,14 @@ class Presenter(Protocol):
         ...
 
 
-_joined: list[Presenter] = []
+_joined: list[Callable[[], Presenter]] = []
 
 
-def join(presenter: Presenter) -> None:
-    """Make `presenter` the one that every Analysis asks; the package does so once, when it is imported."""
-    _joined[:] = [presenter]
+def join(load: Callable[[], Presenter]) -> None:
+    """What `load` gives is asked by every Analysis; the package says so once, when it is imported."""
+    _joined[:] = [load]
 
 
 def presenter() -> Presenter:
-    """The one that was joined."""
-    return _joined[0]
+    """The one that was joined, loaded when an Analysis first shows itself."""
+    return _joined[0]()

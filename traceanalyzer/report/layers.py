@@ -91,7 +91,7 @@ def layers(analysis: Analysis) -> Iterable[LayerLine]:
     for row in analysis.op_rows:
         if row.module is not None:
             members.setdefault(layer_of(row.module), []).append(row)
-    known = has_verdicts(analysis)
+    judged = has_verdicts(analysis)
     by_time = sorted(members.items(), key=lambda item: -sum(r.attributed_ns for r in item[1]))
     for label, rows in by_time[:_LAYERS] if busy else ():
         time = sum(r.attributed_ns for r in rows)
@@ -102,5 +102,5 @@ def layers(analysis: Analysis) -> Iterable[LayerLine]:
             time=duration(per_step(analysis, time)),
             of_busy=percent(time / busy),
             share=time / busy,
-            memory_bound=percent(bound / time) if time and (bound or known) else ABSENT,
+            memory_bound=percent(bound / time) if time and (bound or judged) else ABSENT,
         )

@@ -118,13 +118,13 @@ def inputs(row: OpRow, limit: int = _INPUTS) -> str:
     for i, dims in enumerate(row.input_dims):
         text = _dims(dims)
         if text:
-            kind = types[i] if i < len(types) else ""
-            shown.append((text, canonical_dtype(kind) or ("" if "TensorList" in kind else visible(kind))))
-    kinds = {kind for _, kind in shown}
+            dtype = types[i] if i < len(types) else ""
+            shown.append((text, canonical_dtype(dtype) or ("" if "TensorList" in dtype else visible(dtype))))
+    kinds = {dtype for _, dtype in shown}
     if len(kinds) == 1:
         joined = f"{' × '.join(_counted([text for text, _ in shown]))} {kinds.pop()}"
     else:
-        joined = " × ".join(_counted([f"{text} {kind}".strip() for text, kind in shown]))
+        joined = " × ".join(_counted([f"{text} {dtype}".strip() for text, dtype in shown]))
     return cut(joined.strip(), limit)
 
 

@@ -1,56 +1,31 @@
-"""How an Analysis shows itself, where Python code asks it to: `records.presenter` declares it."""
+"""How an Analysis shows itself, where Python code asks it to: `records.presenter` declares these."""
 
 from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
 
-from traceanalyzer.files import replacing
 from traceanalyzer.records import Analysis
-from traceanalyzer.records.errors import UsageError
-from traceanalyzer.report import RENDERERS, render
-
-_LONG = {"htm": "html", "markdown": "md", "text": "txt"}
+from traceanalyzer.report import render
+from traceanalyzer.report.target import check_place, format_of, would_replace, write_text
 
 
-def format_of(path: str | PathLike[str]) -> str:
-    """The format that the suffix of a file names. UsageError where it names none."""
-    suffix = Path(path).suffix.lstrip(".").lower()
-    found = _LONG.get(suffix, suffix)
-    if found not in RENDERERS:
-        endings = ", ".join(f".{name}" for name in RENDERERS)
-        raise UsageError(f"{path}: the suffix names no format", fix=f"end the name in one of {endings}")
-    return found
+def text(analysis: Analysis, format_name: str) -> str:
+    """The whole report in one of the formats."""
+    return render(analysis, format_name)
 
 
-class ReportPresenter:
-    """Every format of this package."""
+def save(analysis: Analysis, path: str | PathLike[str], *, force: bool) -> None:
+    """Write it to `path`, whose suffix is the format."""
+    target, name = Path(path), format_of(path)
+    check_place(target)
+    if target.exists() and not force:
+        raise would_replace(target, "give force=True, or another name")
+    write_text(target, render(analysis, name))
 
-    def text(self, analysis: Analysis, format_name: str) -> str:
-        """The whole report in one of the formats."""
-        return render(analysis, format_name)
 
-    def save(self, analysis: Analysis, path: str | PathLike[str], *, force: bool) -> None:
-        """Write it to `path`, whose suffix is the format."""
-        target, name = Path(path), format_of(path)
-        if target.is_dir():
-            raise UsageError(f"{target}: is a folder", fix="name a file, such as report.html")
-        if target.exists() and not force:
-            raise UsageError(
-                f"{target}: exists and would be replaced", fix="give force=True, or another name"
-            )
-        text = render(analysis, name)
-        try:
-            with replacing(target) as file:
-                file.write(text.encode())
-        except OSError as error:
-            why = error.strerror or str(error)
-            raise UsageError(
-                f"{target}: cannot be written ({why})", fix="give a file in a folder that can be written"
-            ) from error
+def notebook(analysis: Analysis) -> str:
+    """A fragment of HTML for a notebook's cell."""
+    from traceanalyzer.report.notebook import notebook as fragment
 
-    def notebook(self, analysis: Analysis) -> str:
-        """A fragment of HTML for a notebook's cell."""
-        from traceanalyzer.report.notebook import notebook
-
-        return notebook(analysis)
+    return fragment(analysis)

@@ -92,17 +92,17 @@ class _Redactor:
 @cache
 def _texts_of(record: type[msgspec.Struct]) -> tuple[str, ...]:
     """Fields that may hold free text, in themselves or below."""
-    own = _OWN_WORDS.get(record, ())
+    our_words = _OWN_WORDS.get(record, ())
     return tuple(
         field.name for field in msgspec.structs.fields(record)
-        if field.name not in own and _holds_text(field.type)
+        if field.name not in our_words and _holds_text(field.type)
     )  # fmt: skip
 
 
-def _holds_text(kind: Any) -> bool:
-    if isinstance(kind, type) and issubclass(kind, str | msgspec.Struct):
+def _holds_text(annotation: Any) -> bool:
+    if isinstance(annotation, type) and issubclass(annotation, str | msgspec.Struct):
         return True
-    return kind is Any or any(map(_holds_text, get_args(kind)))
+    return annotation is Any or any(map(_holds_text, get_args(annotation)))
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -25,9 +25,9 @@ def is_own_report(content: bytes, trace_name: str | None = None) -> bool:
     A CSV carries no mark and is never taken for ours.
     """
     head = content[:_HEAD].decode("utf-8", "replace")
-    found = _MARK.search(head)
-    if found:
-        name = found.group(1)
+    mark = _MARK.search(head)
+    if mark:
+        name = mark.group(1)
     elif head.lstrip().startswith("{") and '"schema_version"' in head and '"tool"' in head:
         path = re.search(r'"path":\s*("(?:[^"\\]|\\.)*")', head)
         name = _safe(json.loads(path.group(1)).replace("\\", "/").rsplit("/", 1)[-1]) if path else ""

@@ -95,7 +95,7 @@ def remedy(analysis: Analysis, reason: str) -> str:
         )
     if reason == "no_peak" and analysis.device.bandwidth_bytes_per_s is None:
         return "give --bandwidth BYTES (such as --bandwidth 3.35TB/s) or --device-file F.toml"
-    return next((text for known, text in REASON_REMEDY.items() if known == reason), "")
+    return next((text for other, text in REASON_REMEDY.items() if other == reason), "")
 
 
 def kernel_time(analysis: Analysis) -> str:
@@ -161,21 +161,21 @@ def _memory(analysis: Analysis) -> list[str]:
     """The memory-bound share as exactly as it is known, and why not better."""
     if not _judged(analysis):
         return _unknown_share(analysis)
-    known, open_ = analysis.memory_bound.share_of_busy, _share_of(analysis, "unmodelled")
+    memory_share, open_ = analysis.memory_bound.share_of_busy, _share_of(analysis, "unmodelled")
     spent = f"of {_busy_time(analysis)} is spent in memory-bound operations"
     if not is_lower_bound(analysis):
-        if not known:
+        if not memory_share:
             return [f"None {spent}."]
-        return [f"{whole_percent(known)} {spent}: {amount(analysis, analysis.memory_bound.time_ns)}."]
+        return [f"{whole_percent(memory_share)} {spent}: {amount(analysis, analysis.memory_bound.time_ns)}."]
     # Rounded first: 100 * 0.29 is 28.999999999999996.
-    least = f"{math.floor(round(100 * known, 9))} %"
-    most = f"{math.ceil(round(100 * min(known + open_, 1.0), 9))} %"
+    least = f"{math.floor(round(100 * memory_share, 9))} %"
+    most = f"{math.ceil(round(100 * min(memory_share + open_, 1.0), 9))} %"
     why = f"{whole_percent(open_)} of that time could not be judged ({_main_reason(analysis)})"
-    if open_ < _INTERVAL and known >= _REPORTED_SHARE:
+    if open_ < _INTERVAL and memory_share >= _REPORTED_SHARE:
         return [f"At least {least} {spent}: "
                 f"{amount(analysis, analysis.memory_bound.time_ns)}.", f"A further {why}."]  # fmt: skip
     help_ = remedy(analysis, analysis.coverage.reasons[0].reason) if analysis.coverage.reasons else ""
-    between = f"Between {least} and {most}" if known >= _REPORTED_SHARE else f"At most {most}"
+    between = f"Between {least} and {most}" if memory_share >= _REPORTED_SHARE else f"At most {most}"
     return [f"{between} {spent}.", f"{why}{f': {help_}' if help_ else ''}."]
 
 

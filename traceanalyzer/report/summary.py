@@ -89,16 +89,16 @@ def facts(analysis: Analysis) -> Iterable[Fact]:
     bound, window = analysis.memory_bound, analysis.window
     busy = "of busy time" if analysis.device.kind == "gpu" else "of the CPU's time in operators"
     each = "per step" if window.step_count else "of the trace"
-    known = has_verdicts(analysis)
+    judged = has_verdicts(analysis)
     least = "≥ " if is_lower_bound(analysis) else ""
 
     def bound_share(share: float) -> str:
-        return least + percent(share) if known else "unknown"
+        return least + percent(share) if judged else "unknown"
 
     yield Fact("Memory-bound", bound_share(bound.share_of_busy), busy)
     yield Fact("Memory-bound", bound_share(bound.share_of_window), "of the window, idle included")
     time = least + duration(per_step(analysis, bound.time_ns))
-    yield Fact("Memory-bound", time if known else "unknown", each)
+    yield Fact("Memory-bound", time if judged else "unknown", each)
     yield Fact(
         "Memory side",
         bound_share(bound.memory_side_share_of_busy),
@@ -137,9 +137,9 @@ def times(analysis: Analysis) -> Iterable[Fact]:
 
 def parts(analysis: Analysis) -> Iterable[TimePart]:
     """The six verdicts and idle: they add up to the window."""
-    known = has_verdicts(analysis)
+    judged = has_verdicts(analysis)
     for p in analysis.verdicts:
-        shown = known or p.time_ns > 0 or p.verdict in ("communication", "copy")
+        shown = judged or p.time_ns > 0 or p.verdict in ("communication", "copy")
         yield TimePart(
             key=p.verdict,
             label=VERDICT_LABELS[p.verdict],
@@ -207,7 +207,7 @@ def phases(analysis: Analysis) -> Iterable[PhaseLine]:
     busy = analysis.time.busy_ns
     if not busy or all(row.phase is None for row in analysis.op_rows):
         return
-    known = has_verdicts(analysis)
+    judged = has_verdicts(analysis)
     for phase in _PHASES:
         members = [r for r in analysis.op_rows if r.phase == phase]
         time = sum(r.attributed_ns for r in members)
@@ -220,6 +220,6 @@ def phases(analysis: Analysis) -> Iterable[PhaseLine]:
             time=duration(per_step(analysis, time)),
             of_busy=percent(time / busy),
             share=time / busy,
-            memory_bound=percent(bound / time) if time and (bound or known) else ABSENT,
+            memory_bound=percent(bound / time) if time and (bound or judged) else ABSENT,
             flops=si(flops, "FLOP") if flops else ABSENT,
         )

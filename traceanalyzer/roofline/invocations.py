@@ -45,8 +45,8 @@ def group(priced: Priced, work_class: Codes) -> Groups:
     )
     _, first_record, row = np.unique(key, return_index=True, return_inverse=True)
     each = np.arange(len(row))
-    kind = by_op.astype(np.int64) + (by_op & borrows)
-    run = combine(row, kind, np.where(by_op, np.where(borrows, priced.borrowed_run, op), each))
+    source = by_op.astype(np.int64) + (by_op & borrows)
+    run = combine(row, source, np.where(by_op, np.where(borrows, priced.borrowed_run, op), each))
     _, first_of_run, invocation = np.unique(run, return_index=True, return_inverse=True)
     return Groups(
         row.astype(np.int32), invocation.astype(np.int32), first_record.astype(np.int32),

@@ -139,8 +139,8 @@ def _row_waves(trace: Trace, index: int, measured: Measured, match: DeviceMatch)
     resident = resident_blocks(
         kernels.threads[record], kernels.registers[record], kernels.shared_bytes[record], recorded
     )
-    found = waves(kernels.blocks[record], resident, match.device.multiprocessors)
-    return np.where(measured.longest_record >= 0, found, np.nan)
+    waves_of_record = waves(kernels.blocks[record], resident, match.device.multiprocessors)
+    return np.where(measured.longest_record >= 0, waves_of_record, np.nan)
 
 
 def _idle(trace: Trace, timing: _Timing) -> IdleTimes:

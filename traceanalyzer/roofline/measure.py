@@ -72,9 +72,9 @@ def _call_times(trace: Trace, groups: Groups, runs: int) -> Ints:
 
 
 def _any(members: Ids, size: int) -> Bools:
-    found = np.zeros(size, bool)
-    found[members] = True
-    return found
+    is_member = np.zeros(size, bool)
+    is_member[members] = True
+    return is_member
 
 
 def _count(members: Ids, size: int) -> Ints:

@@ -55,15 +55,15 @@ def resident_blocks(
     by_registers = _warps_by_registers(registers, device.registers_per_multiprocessor) // warps
     by_shared = device.shared_bytes_per_multiprocessor // _shared(shared_bytes, capability)
     fit = np.minimum(np.minimum(by_threads, by_registers), np.minimum(by_shared, most))
-    known = (threads > 0) & (registers > 0) & (shared_bytes >= 0)
-    return np.where(known, fit, 0)
+    recorded = (threads > 0) & (registers > 0) & (shared_bytes >= 0)
+    return np.where(recorded, fit, 0)
 
 
 def waves(blocks: Ints, resident: Ints, multiprocessors: int | None) -> Floats:
     """Rounds of the grid over the whole device; nan where blocks, residency or the device is unknown."""
     slots = resident * float(multiprocessors or 0)
-    known = (blocks >= 0) & (slots > 0)
-    return np.where(known, blocks / np.where(known, slots, 1.0), np.nan)
+    recorded = (blocks >= 0) & (slots > 0)
+    return np.where(recorded, blocks / np.where(recorded, slots, 1.0), np.nan)
 
 
 def _warps_by_registers(registers: Ids, per_multiprocessor: int) -> Ints:

@@ -48,24 +48,26 @@ def _head(priced: Priced, record: int, work: int, borrows: bool) -> RowHead:
     unlinked = int(kernels.unlinked[record])
     borrowed = int(priced.borrowed_call[record])
     if work == COMPUTE and borrowed >= 0:
-        known = priced.prices[borrowed]
-        return RowHead(known.call.name, known.call, None, None, work, known.cost, borrowed=borrows)
+        priced_call = priced.prices[borrowed]
+        return RowHead(
+            priced_call.call.name, priced_call.call, None, None, work, priced_call.cost, borrowed=borrows
+        )
     if work != COMPUTE or unlinked >= 0 or op < 0 or ops.call[op] < 0:
         reason = cast(Reason, UNLINKED[unlinked] if unlinked >= 0 else "no_op")
         name = trace.names[kernels.name[record]]
         return RowHead(name, None, None, None, work, Unpriced(reason), borrowed=borrows)
-    known = priced.prices[int(ops.call[op])]
-    cost = known.cost if priced_op >= 0 else _without_a_price(known, bool(priced.shaped[record]))
+    priced_call = priced.prices[int(ops.call[op])]
+    cost = priced_call.cost if priced_op >= 0 else _without_a_price(priced_call, bool(priced.shaped[record]))
     phase = cast(Phase, PHASES[ops.phase[op]]) if ops.phase[op] >= 0 else None
     module = trace.names[ops.module[op]] if ops.module[op] >= 0 else None
-    return RowHead(known.call.name, known.call, phase, module, work, cost, borrowed=borrows)
+    return RowHead(priced_call.call.name, priced_call.call, phase, module, work, cost, borrowed=borrows)
 
 
-def _without_a_price(known: PricedCall, shaped: bool) -> Cost | Unpriced:
+def _without_a_price(priced_call: PricedCall, shaped: bool) -> Cost | Unpriced:
     """Why nothing prices a record: an autograd node's dims are those of gradients, not of what it does."""
-    if not shaped and any(known.call.shapes):
-        unknown = known.role == "work" and isinstance(known.cost, Unpriced)
-        return known.cost if unknown else Unpriced("no_formula", _NODE)
+    if not shaped and any(priced_call.call.shapes):
+        unknown = priced_call.role == "work" and isinstance(priced_call.cost, Unpriced)
+        return priced_call.cost if unknown else Unpriced("no_formula", _NODE)
     return Unpriced("no_formula" if shaped else "no_shapes")
 
 
@@ -75,11 +77,11 @@ def copied(trace: Trace, groups: Groups, heads: Sequence[RowHead], inside: Bools
     moved = inside & (kernels.copied_bytes >= 0) & (kernels.kind != RecordKind.KERNEL)
     total = np.zeros(len(heads), np.int64)
     np.add.at(total, groups.row[moved], kernels.copied_bytes[moved])
-    known = np.zeros(len(heads), bool)
-    known[groups.row[moved]] = True
+    moves = np.zeros(len(heads), bool)
+    moves[groups.row[moved]] = True
     result = []
     for row, head in enumerate(heads):
-        if head.work == COPY and known[row]:
+        if head.work == COPY and moves[row]:
             amount = int(total[row])
             reads = 0 if "HtoD" in head.name or "emset" in head.name else amount
             writes = 0 if "DtoH" in head.name else amount

@@ -52,7 +52,7 @@ def _facts(head: RowHead, row: int, m: Measured, blocks: int, waves: float, name
     calls = int(m.complete_priced_calls[row] if complete else m.priced_calls[row])
     flops, read, written = _totals(head, calls)
     cost = head.price
-    known = cost if isinstance(cost, Cost) else _NO_WORK
+    work = cost if isinstance(cost, Cost) else _NO_WORK
     return RowFacts(
         work=_WORK[head.work],
         time_ns=int(m.complete_time_ns[row]) if complete else None,
@@ -64,9 +64,9 @@ def _facts(head: RowHead, row: int, m: Measured, blocks: int, waves: float, name
         flops=flops if isinstance(cost, Cost) else None,
         read_bytes=read,
         write_bytes=written,
-        engine=known.engine,
-        precision=known.precision,
-        special_functions=known.special_functions * calls,
+        engine=work.engine,
+        precision=work.precision,
+        special_functions=work.special_functions * calls,
         unpriced=cost.reason if isinstance(cost, Unpriced) else None,
     )
 
@@ -150,8 +150,8 @@ def _over_all_calls(roof_ns: float | None, complete: int, calls: int) -> float |
 
 def _note(head: RowHead, delegated: int) -> str:
     cost = head.price
-    own = cost.note if isinstance(cost, Cost) else cost.detail
-    return "; ".join(part for part in (own, _OVERHEAD if delegated else "") if part)
+    cost_note = cost.note if isinstance(cost, Cost) else cost.detail
+    return "; ".join(part for part in (cost_note, _OVERHEAD if delegated else "") if part)
 
 
 def _totals(head: RowHead, calls: int) -> tuple[int | None, int | None, int | None]:

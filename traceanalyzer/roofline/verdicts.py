@@ -73,6 +73,7 @@ class RowFacts:
 
     @property
     def bytes(self) -> int | None:
+        """Read and written; None where either is unknown."""
         if self.read_bytes is None or self.write_bytes is None:
             return None
         return self.read_bytes + self.write_bytes

@@ -22,6 +22,7 @@ class Timed:
 
     @property
     def saved_ns(self) -> float:
+        """Measured; negative where the replacement is slower."""
         return self.eager_ns - self.replacement_ns
 
 

@@ -21,14 +21,14 @@ def optimizers(where: str, calls: Sequence[OpCall], device: str) -> tuple[Replay
 
     name = where.split()[-1]
     shapes = _shapes(calls)
-    kind: Any = getattr(torch.optim, name, None)
-    if kind is None or not shapes:
+    optimizer: Any = getattr(torch.optim, name, None)
+    if optimizer is None or not shapes:
         raise UsageError(f"{where}: the trace does not record its parameters", fix="verify another rule")
     options = {"momentum": 0.9} if name == "SGD" and any("mul" in call.name for call in calls) else {}
     lists = any(call.name.startswith("aten::_foreach") for call in calls)
     return (
-        _step(kind(_parameters_of(torch, shapes, device), foreach=lists, **options)),
-        _step(kind(_parameters_of(torch, shapes, device), fused=True, **options)),
+        _step(optimizer(_parameters_of(torch, shapes, device), foreach=lists, **options)),
+        _step(optimizer(_parameters_of(torch, shapes, device), fused=True, **options)),
     )
 
 

@@ -176,56 +176,56 @@ def _arguments(torch: Any, call: OpCall, wanted: Sequence[Any]) -> list[Any]:
     return arguments
 
 
-def _argument(torch: Any, call: OpCall, place: int, kind: str, argument: Any) -> Any:
-    tensor = call.dtype(place) is not None or call.dims(place) != ()
-    if "Tensor" in kind:
-        if tensor and "List" in kind:
-            return _tensors(call, place)
+def _argument(torch: Any, call: OpCall, index: int, schema_type: str, argument: Any) -> Any:
+    tensor = call.dtype(index) is not None or call.dims(index) != ()
+    if "Tensor" in schema_type:
+        if tensor and "List" in schema_type:
+            return _tensors(call, index)
         if tensor:
-            return _tensor(call, place)
-        if kind.startswith("Optional"):
+            return _tensor(call, index)
+        if schema_type.startswith("Optional"):
             return None
         raise ValueError("no tensor")
     if tensor:
         raise ValueError("a tensor")
-    return _value(torch, call.value(place) or "", kind, argument)
+    return _value(torch, call.value(index) or "", schema_type, argument)
 
 
-def _value(torch: Any, text: str, kind: str, argument: Any) -> Any:
+def _value(torch: Any, text: str, schema_type: str, argument: Any) -> Any:
     text = text.strip()
     if text in ("", "None"):
         if argument.has_default_value():
             return argument.default_value
-        if kind.startswith("Optional"):
+        if schema_type.startswith("Optional"):
             return None
         raise ValueError("not recorded")
-    if "List" in kind:
-        if "bool" in kind:
+    if "List" in schema_type:
+        if "bool" in schema_type:
             return [word in ("True", "true") for word in re.findall(r"\w+", text)]
         return [int(word) for word in re.findall(r"-?\d+", text)]
-    if "bool" in kind or text in ("True", "False"):
+    if "bool" in schema_type or text in ("True", "False"):
         return text in ("True", "true", "1")
     number = float(text)
     return int(number) if re.fullmatch(r"-?\d+", text) else number
 
 
-def _tensors(call: OpCall, place: int) -> _Tensors:
+def _tensors(call: OpCall, index: int) -> _Tensors:
     """Of a list whose type is not recorded, single-precision numbers."""
-    items = [dims for dims in call.dims(place) if isinstance(dims, tuple)]
-    strides = call.strides(place)
+    items = [dims for dims in call.dims(index) if isinstance(dims, tuple)]
+    strides = call.strides(index)
     plain = [stride if isinstance(stride, tuple) else None for stride in strides] or [None] * len(items)
-    if len(items) != len(call.dims(place)) or len(plain) != len(items):
+    if len(items) != len(call.dims(index)) or len(plain) != len(items):
         raise ValueError("no list of tensors")
-    kind = call.list_dtype or "fp32"
+    precision = call.list_dtype or "fp32"
     pairs = zip(items, plain, strict=True)
-    return _Tensors(tuple(_Tensor(dims, kind, stride) for dims, stride in pairs))
+    return _Tensors(tuple(_Tensor(dims, precision, stride) for dims, stride in pairs))
 
 
-def _tensor(call: OpCall, place: int) -> _Tensor:
-    dims = tuple(size for size in call.dims(place) if isinstance(size, int))
-    kind = call.dtype(place)
-    if kind not in _TYPES or len(dims) != len(call.dims(place)):
+def _tensor(call: OpCall, index: int) -> _Tensor:
+    dims = tuple(size for size in call.dims(index) if isinstance(size, int))
+    precision = call.dtype(index)
+    if precision not in _TYPES or len(dims) != len(call.dims(index)):
         raise ValueError("no plain tensor")
-    strides = call.strides(place)
+    strides = call.strides(index)
     plain = tuple(stride for stride in strides if isinstance(stride, int))
-    return _Tensor(dims, kind, plain if len(plain) == len(dims) else None)
+    return _Tensor(dims, precision, plain if len(plain) == len(dims) else None)

@@ -31,6 +31,7 @@ class Verified:
 
     @property
     def inside(self) -> bool:
+        """Whether the measured saving lies in the predicted band."""
         return self.band is not None and self.band.low <= self.timed.saved_ns <= self.band.high
 
 
@@ -76,11 +77,13 @@ def _attention(nodes: Sequence[Node], where: str) -> Replay:
 
     matmuls = [node.call for node in nodes if node.name in ("bmm", "baddbmm")]
     operands = [[dims for _, dims, *_ in call.tensors()][-2:] for call in matmuls]
-    kind = next((kind for call in matmuls for *_, kind, _ in reversed(list(call.tensors()))), None)
-    if [len(dims) for dims in operands] != [2, 2] or kind not in _DTYPES:
+    precision = next(
+        (precision for call in matmuls for *_, precision, _ in reversed(list(call.tensors()))), None
+    )
+    if [len(dims) for dims in operands] != [2, 2] or precision not in _DTYPES:
         raise UsageError("unfused_attention: only a forward pass can be verified", fix="verify another rule")
     shapes: list[Any] = [*operands[0], operands[1][1]]
-    dtype = getattr(torch, _DTYPES[kind])
+    dtype = getattr(torch, _DTYPES[precision])
     q, k, v = (torch.rand(1, *shape, dtype=dtype, device=where) for shape in shapes)
     k = k.transpose(-2, -1).contiguous()
     run: Any = torch.nn.functional.scaled_dot_product_attention

@@ -108,23 +108,23 @@ def pairs(
     return up_to_last - before_first
 
 
-def _keys_up_to(queries: int, keys: int, place: int) -> int:
-    """Keys up to `place`, counted from each query's own, of all queries: the sum of a clipped ramp."""
-    first = min(max(-place, 0), queries)  # the first query that has one
-    full = min(max(keys - place - 1, first), queries)  # the first that has them all
-    ramp = (full - first) * (place + 1) + (full * (full - 1) - first * (first - 1)) // 2
+def _keys_up_to(queries: int, keys: int, last: int) -> int:
+    """Keys up to `last`, counted from each query's own, of all queries: the sum of a clipped ramp."""
+    first = min(max(-last, 0), queries)  # the first query that has one
+    full = min(max(keys - last - 1, first), queries)  # the first that has them all
+    ramp = (full - first) * (last + 1) + (full * (full - 1) - first * (first - 1)) // 2
     return ramp + (queries - full) * keys
 
 
-def _text(call: OpCall, place: int) -> str:
-    return call.concrete[place].strip() if 0 <= place < len(call.concrete) else ""
+def _text(call: OpCall, index: int) -> str:
+    return call.concrete[index].strip() if 0 <= index < len(call.concrete) else ""
 
 
 def _cost(call: OpCall, at: Layout, backward: bool) -> Cost:
     q, k, v = at.first, at.first + 1, at.first + 2
     recorded(call, *((0, *at.results) if backward else ()))
     rank = max(len(shape(call, q)), 3)
-    queries, keys, values = (_with_batch(ranked(call, place, rank)) for place in (q, k, v))
+    queries, keys, values = (_with_batch(ranked(call, index, rank)) for index in (q, k, v))
     reads = sum(bytes_read(call, i) for i in (q, k, v, *at.reads))
     written = sum(bytes_of(call, i) for i in (q, k, v)) if backward else 0
     _refuse(call, at, reads, written or bytes_of(call, q))
@@ -147,10 +147,10 @@ def _with_batch(dims: Sizes) -> Sizes:
 
 def _pairs(call: OpCall, at: Layout, queries: int, keys: int) -> int:
     """Under the causal mask and the sliding window that the call asks for."""
-    kind = _text(call, at.mask_type)
-    causal = kind in ("1", "2") or _text(call, at.causal) in ("True", "true", "1")
-    left, right = (_side(_text(call, place)) for place in at.window or (-1, -1))
-    return pairs(queries, keys, left, 0 if causal else right, at.bottom_right or kind == "2")
+    mask_type = _text(call, at.mask_type)
+    causal = mask_type in ("1", "2") or _text(call, at.causal) in ("True", "true", "1")
+    left, right = (_side(_text(call, side)) for side in at.window or (-1, -1))
+    return pairs(queries, keys, left, 0 if causal else right, at.bottom_right or mask_type == "2")
 
 
 def _side(text: str) -> int | None:

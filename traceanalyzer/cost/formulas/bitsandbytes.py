@@ -24,9 +24,9 @@ _SOURCE = "bitsandbytes/_ops.py: signatures and results"
 _SCALE = 4  # bytes of a block's fp32 scale
 
 
-def _asked(call: OpCall, place: int, default: str) -> int:
-    """Bytes an element of the type in argument `place`."""
-    text = call.concrete[place].strip() if place < len(call.concrete) else ""
+def _asked(call: OpCall, index: int, default: str) -> int:
+    """Bytes an element of the type in argument `index`."""
+    text = call.concrete[index].strip() if index < len(call.concrete) else ""
     return ITEMSIZE[SCALAR_TYPES.get(text, default)]
 
 

@@ -245,13 +245,13 @@ def convolution_gradient(call: OpCall) -> Cost:
     Assumes the gradient's sizes, its first argument, are recorded or proved by another op.
     """
     dy = shape(call, 1)
-    made = sizes(call, 0) if call.concrete else call.output
-    if not made:
+    result = sizes(call, 0) if call.concrete else call.output
+    if not result:
         raise Missing("no_concrete_inputs", "the size of the gradient is not recorded (torch before 2.1)")
-    weight = shape(call, 2) if call.name.endswith("input") else made
+    weight = shape(call, 2) if call.name.endswith("input") else result
     flops = 2 * dy[0] * numel(dy[2:]) * numel(weight)
     read = bytes_read(call, 1) + bytes_read(call, 2)
-    return Cost(flops, read, numel(made) * itemsize(call, 1), "matrix", matrix_precision(dtype(call, 1)))
+    return Cost(flops, read, numel(result) * itemsize(call, 1), "matrix", matrix_precision(dtype(call, 1)))
 
 
 @op_cost(

@@ -50,17 +50,17 @@ def _square(call: OpCall, i: int = 0) -> tuple[int, int]:
 
 def _reflectors(call: OpCall, limit: int) -> int:
     """How many reflectors input 1 has the factors of: no more than the matrices that they make have rows."""
-    found = shape(call, 1)[-1]
-    if found > limit:
+    reflectors = shape(call, 1)[-1]
+    if reflectors > limit:
         raise Missing("no_shapes", f"more reflectors are recorded than {call.name} can have")
-    return found
+    return reflectors
 
 
 def _cost(call: OpCall, flops: float, read: int, written: int, note: str = "") -> Cost:
     """Products and sums of complex numbers take four times the operations."""
-    kind = dtype(call, 0)
-    total = round(flops) * (4 if kind in _REAL else 1)
-    return Cost(total, read, written, "vector", vector_precision(kind), note=note)
+    precision = dtype(call, 0)
+    total = round(flops) * (4 if precision in _REAL else 1)
+    return Cost(total, read, written, "vector", vector_precision(precision), note=note)
 
 
 def _lu(m: int, n: int) -> float:
@@ -237,9 +237,9 @@ def qr(call: OpCall) -> Cost:
         return _cost(call, count * _qr(m, n), bytes_read(call, 0), bytes_of(call, 0) + count * k * each)
     mode = call.concrete[1].strip("'\" ") if len(call.concrete) > 1 else ""
     width, height = {"r": (0, k), "complete": (m, m)}.get(mode, (k, k))
-    made = _reflected(m, width, k) if width else 0
+    q_flops = _reflected(m, width, k) if width else 0
     written = count * (m * width + height * n) * each
-    return _cost(call, count * (_qr(m, n) + made), bytes_read(call, 0), written)
+    return _cost(call, count * (_qr(m, n) + q_flops), bytes_read(call, 0), written)
 
 
 @op_cost("aten::linalg_householder_product", source=_LAPACK)
@@ -303,7 +303,7 @@ def fourier(call: OpCall) -> Cost:
     Bytes = input read, result written
     Assumes one pass; long or several dimensions take more.
     """
-    dims, kind = shape(call, 0), dtype(call, 0)
+    dims, precision = shape(call, 0), dtype(call, 0)
     along = axes(call, 1, dims)
     if not along:
         raise Missing("no_concrete_inputs", "the dimensions to transform are recorded as none")
@@ -316,8 +316,10 @@ def fourier(call: OpCall) -> Cost:
     whole = out if call.name == "aten::_fft_c2r" else dims  # the side that is not cut in half
     size, points = numel(tuple(whole)), prod(whole[d] for d in along)
     flops = 5 * size * log2(max(points, 1)) / (2 if changed else 1)
-    written = numel(tuple(out)) * ITEMSIZE[changed.get(kind, kind)]
-    return Cost(round(flops), bytes_read(call, 0), written, "vector", vector_precision(kind), note="one pass")
+    written = numel(tuple(out)) * ITEMSIZE[changed.get(precision, precision)]
+    return Cost(
+        round(flops), bytes_read(call, 0), written, "vector", vector_precision(precision), note="one pass"
+    )
 
 
 @op_cost("aten::cdist", "aten::_cdist_forward", source="definition of the distance")

@@ -36,10 +36,10 @@ def _optional(call: OpCall, i: int) -> int:
 
 
 def _lists(call: OpCall) -> list[int]:
-    found = [i for i in range(len(call.shapes)) if is_list(call, i)]
-    if not found:
+    indices = [i for i in range(len(call.shapes)) if is_list(call, i)]
+    if not indices:
         raise Missing("no_shapes", "the dims of the lists were left out by the profiler")
-    return found
+    return indices
 
 
 @op_cost("aten::_foreach_*", source=_SOURCE)

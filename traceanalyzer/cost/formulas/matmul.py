@@ -51,9 +51,9 @@ def product(call: OpCall) -> Cost:
     return _product(call, 0, 1, out=_asked_size(call, 2))
 
 
-def _asked_size(call: OpCall, place: int) -> int | None:
+def _asked_size(call: OpCall, index: int) -> int | None:
     """Bytes an element of the result where an `out_dtype` argument asks for a type (mm.dtype and others)."""
-    asked = SCALAR_TYPES.get(call.concrete[place].strip()) if place < len(call.concrete) else None
+    asked = SCALAR_TYPES.get(call.concrete[index].strip()) if index < len(call.concrete) else None
     return ITEMSIZE[asked] if asked else None
 
 
@@ -75,8 +75,8 @@ def product_plus(call: OpCall) -> Cost:
     recorded(call, 0)
     with_out = has(call, len(call.shapes) - 1)
     typed = call.name != "aten::_addmm_activation" and len(call.concrete) - with_out == 6
-    place = 4 if typed else 3  # the overload with `out_dtype` has it before beta
-    beta = call.concrete[place] if len(call.concrete) > place else ""
+    beta_index = 4 if typed else 3  # the overload with `out_dtype` has it before beta
+    beta = call.concrete[beta_index] if len(call.concrete) > beta_index else ""
     extra = () if beta in ("0", "0.", "0.0") else (0,)
     return _product(call, 1, 2, *extra, out=_asked_size(call, 3) if typed else None)
 
@@ -187,9 +187,9 @@ def _scaled(call: OpCall, read: int, size: int) -> Cost:
     return Cost(flops, read, m * n * size, "matrix", "fp4" if four_bit else "fp8")
 
 
-def _scaled_size(call: OpCall, place: int) -> int:
+def _scaled_size(call: OpCall, index: int) -> int:
     """Bytes an element of the result: of the type asked for, else A's; bf16 where nothing is recorded."""
-    return (_asked_size(call, place) or itemsize(call, 0)) if len(call.concrete) > place else 2
+    return (_asked_size(call, index) or itemsize(call, 0)) if len(call.concrete) > index else 2
 
 
 @op_cost("aten::_scaled_mm_v2", source="pytorch/aten/src/ATen/native/cuda/ScaledBlas.cpp; " + _TORCH)

@@ -133,7 +133,7 @@ def duplicate(call: OpCall) -> Cost:
     Bytes = input read; the result, of the type asked for, written
     Assumes the input's type where the argument is not recorded.
     """
-    size, kind = numel(shape(call, 0)), dtype(call, 0)
+    size, precision = numel(shape(call, 0)), dtype(call, 0)
     if call.name == "aten::repeat":
         factors = sizes(call, 1)
         dims = (1,) * (len(factors) - len(shape(call, 0))) + shape(call, 0)
@@ -142,8 +142,8 @@ def duplicate(call: OpCall) -> Cost:
     if call.name == "aten::repeat_interleave":
         raise Missing("data_dependent", "the repeats are data")
     if call.name == "aten::_to_copy" and len(call.concrete) > 1:
-        kind = SCALAR_TYPES.get(call.concrete[1].strip(), kind)
-    return Cost(0, bytes_read(call, 0), size * ITEMSIZE[kind])
+        precision = SCALAR_TYPES.get(call.concrete[1].strip(), precision)
+    return Cost(0, bytes_read(call, 0), size * ITEMSIZE[precision])
 
 
 @op_cost(
@@ -236,9 +236,11 @@ def fill(call: OpCall) -> Cost:
     Bytes = the tensor written, not read
     Assumes the result is as large as the first input, and of its type, unless others are given.
     """
-    place = len(call.concrete) - 5 if call.name == "aten::randint_like" else _FILL_TYPES.get(call.name)
+    dtype_index = len(call.concrete) - 5 if call.name == "aten::randint_like" else _FILL_TYPES.get(call.name)
     asked = (
-        SCALAR_TYPES.get(call.concrete[place].strip()) if place and 0 < place < len(call.concrete) else None
+        SCALAR_TYPES.get(call.concrete[dtype_index].strip())
+        if dtype_index and 0 < dtype_index < len(call.concrete)
+        else None
     )
     each = ITEMSIZE[asked] if asked else itemsize(call, 0)
     if call.name.startswith("aten::new_"):
@@ -274,15 +276,15 @@ def create(call: OpCall) -> Cost:
     Bytes = the tensor written
     Assumes fp32 where no type is recorded; sizes only from the arguments.
     """
-    kind = next((d for i, d in enumerate(call.dtypes) if d and has(call, i)), None)
+    recorded_dtype = next((d for i, d in enumerate(call.dtypes) if d and has(call, i)), None)
     if call.name == "aten::arange" and len(call.shapes) and has(call, len(call.shapes) - 1):
         return Cost(0, 0, bytes_of(call, len(call.shapes) - 1))  # the out= variant
     if call.name not in ("aten::zeros", "aten::ones", "aten::full", "aten::rand", "aten::randn"):
         raise Missing("no_concrete_inputs", "the size of the result is not among the recorded dims")
-    place = 2 if call.name == "aten::full" else 1
-    typed = call.concrete[place].strip() if len(call.concrete) > place else ""
+    dtype_index = 2 if call.name == "aten::full" else 1
+    typed = call.concrete[dtype_index].strip() if len(call.concrete) > dtype_index else ""
     size = numel(sizes(call, 0))
-    return Cost(0, 0, size * ITEMSIZE[kind or SCALAR_TYPES.get(typed, "fp32")])
+    return Cost(0, 0, size * ITEMSIZE[recorded_dtype or SCALAR_TYPES.get(typed, "fp32")])
 
 
 @op_cost("aten::tril", "aten::triu", "aten::tril_", "aten::triu_", source=_SOURCE, fusible="element")

@@ -117,9 +117,9 @@ def _columns(call: OpCall) -> int:
     return numel(sizes(call, 1)) if call.concrete else shape(call, 0)[-1]
 
 
-def _wanted(call: OpCall, place: int) -> tuple[bool, bool, bool]:
+def _wanted(call: OpCall, index: int) -> tuple[bool, bool, bool]:
     """Which gradients an `output_mask` asks for; all of them where it is not recorded."""
-    mask = call.concrete[place].strip("[] ").split(",") if place < len(call.concrete) else []
+    mask = call.concrete[index].strip("[] ").split(",") if index < len(call.concrete) else []
     first, second, third = map(is_true, mask) if len(mask) == 3 else (True, True, True)
     return first, second, third
 

@@ -184,17 +184,17 @@ def _with_numbers(call: OpCall, name: str, common: str) -> str:
     Python's numbers are recorded as text, or as fp64, complex128 or int64 of no dimension; they give the
     default type of their kind.
     """
-    found = common
+    promoted = common
     for i, dims in enumerate(call.shapes):
-        kind, text = call.dtype(i), (call.value(i) or "").strip()
+        number_type, text = call.dtype(i), (call.value(i) or "").strip()
         factor = i == 2 and name in ("add", "sub", "rsub", "subtract")  # alpha
-        if dims or factor or (kind is None and not text):
+        if dims or factor or (number_type is None and not text):
             continue
-        if kind is None:
-            kind = _kind_of_text(text)
-        if _kind(kind) > _kind(found):
-            found = _by_default(kind, found)
-    return found
+        if number_type is None:
+            number_type = _kind_of_text(text)
+        if _kind(number_type) > _kind(promoted):
+            promoted = _by_default(number_type, promoted)
+    return promoted
 
 
 def _kind_of_text(text: str) -> str:
@@ -204,11 +204,11 @@ def _kind_of_text(text: str) -> str:
     return "fp64" if _FRACTION.fullmatch(text) else "int64" if _WHOLE.fullmatch(text) else "bool"
 
 
-def _by_default(kind: str, beside: str) -> str:
+def _by_default(number_type: str, beside: str) -> str:
     """The type that a number of a kind takes: the default one, and a complex one of its neighbor's width."""
-    if kind.startswith("complex"):
+    if number_type.startswith("complex"):
         return {"fp64": "complex128", "fp16": "complex32"}.get(beside, "complex64")
-    return "fp32" if kind == "fp64" else kind
+    return "fp32" if number_type == "fp64" else number_type
 
 
 def _result(name: str, common: str) -> str:
@@ -260,8 +260,8 @@ def where(call: OpCall) -> Cost:
         raise Missing("no_shapes", f"no input of {call.name} is recorded as a tensor")
     dims = broadcast(*(shape(call, i) for i in inputs))
     values = [dtype(call, i) for i in inputs if i > 0] or [d for d in call.dtypes[1:] if d]
-    size, kind = numel(dims), promote(values)
-    return Cost(size, sum(bytes_read(call, i) for i in inputs), size * ITEMSIZE[kind], "vector", "fp32")
+    size, precision = numel(dims), promote(values)
+    return Cost(size, sum(bytes_read(call, i) for i in inputs), size * ITEMSIZE[precision], "vector", "fp32")
 
 
 @op_cost("aten::masked_fill", "aten::masked_fill_", source=_SOURCE, fusible="element")

@@ -49,8 +49,8 @@ def windows(
         raise Missing("no_shapes", "a window is recorded that is larger than the input")
     if not ceil:
         return room // stride + 1
-    found = quotient(room, stride) + 1
-    return found - 1 if (found - 1) * stride >= size + padding else found
+    count = quotient(room, stride) + 1
+    return count - 1 if (count - 1) * stride >= size + padding else count
 
 
 @op_cost(

@@ -47,12 +47,12 @@ _TYPED = ("sum", "nansum", "mean", "prod")
 _CALL_THEMSELVES = ("sum", "var", "var_mean", "std_mean")
 
 
-def reduced(call: OpCall, dims: Shape, place: int) -> int:
-    """Elements of the result of reducing over the dimensions in argument `place`; all where it is empty."""
-    text = argument(call, place).strip() if place < len(call.concrete) else ""
+def reduced(call: OpCall, dims: Shape, index: int) -> int:
+    """Elements of the result of reducing over the dimensions in argument `index`; all where it is empty."""
+    text = argument(call, index).strip() if index < len(call.concrete) else ""
     if text in ("", "[]", "None", "True", "False"):  # var(x, unbiased) has a flag there
         return 1
-    chosen = set(axes(call, place, dims))
+    chosen = set(axes(call, index, dims))
     return numel(tuple(d for i, d in enumerate(dims) if i not in chosen))
 
 
@@ -84,14 +84,14 @@ def reduction(call: OpCall) -> Cost:
     if name in ("max", "min") and has(call, 1):
         return _pairwise(call)
     out = _result_size(call, name, dims)
-    kind = dtype(call, 0)
-    each = _bytes_each(name, kind, _asked_dtype(call, name), _gives_positions(call, name))
+    precision = dtype(call, 0)
+    each = _bytes_each(name, precision, _asked_dtype(call, name), _gives_positions(call, name))
     size = numel(dims)
     roots = name in ("std", "norm", "linalg_vector_norm", "std_mean")
     special = out if roots else size * (name == "logsumexp")
     note = "" if call.concrete else "dimensions not recorded: the bytes of the result are left out"
     return Cost(_FLOPS.get(name, 1) * size, bytes_read(call, 0), out * each, "vector",
-                vector_precision(kind), special_functions=special, note=note)  # fmt: skip
+                vector_precision(precision), special_functions=special, note=note)  # fmt: skip
 
 
 def _gives_positions(call: OpCall, name: str) -> bool:
@@ -99,7 +99,7 @@ def _gives_positions(call: OpCall, name: str) -> bool:
     return name in ("mode", "kthvalue") or name in _WITH_INDEX and len(call.concrete) >= 3
 
 
-def _bytes_each(name: str, kind: str, asked: str | None, positions: bool) -> int:
+def _bytes_each(name: str, precision: str, asked: str | None, positions: bool) -> int:
     """Bytes written for one element of the result, its position or a second result included."""
     if asked:
         return ITEMSIZE[_REAL_PART.get(asked, asked) if name in _REAL_RESULT else asked]
@@ -107,15 +107,15 @@ def _bytes_each(name: str, kind: str, asked: str | None, positions: bool) -> int
         return 1
     if name in ("argmax", "argmin", "count_nonzero"):
         return 8
-    if name in ("sum", "nansum", "prod") and not is_floating(kind):
+    if name in ("sum", "nansum", "prod") and not is_floating(precision):
         return 8
     if positions:
-        return ITEMSIZE[kind] + 8
-    if name in _FLOPS and not is_floating(kind):
-        kind = "fp32"
-    spread = ITEMSIZE[_REAL_PART.get(kind, kind) if name in _REAL_RESULT else kind]
+        return ITEMSIZE[precision] + 8
+    if name in _FLOPS and not is_floating(precision):
+        precision = "fp32"
+    spread = ITEMSIZE[_REAL_PART.get(precision, precision) if name in _REAL_RESULT else precision]
     if name in ("var_mean", "std_mean"):
-        return spread + ITEMSIZE[kind]
+        return spread + ITEMSIZE[precision]
     return spread * (2 if name == "aminmax" else 1)
 
 
@@ -134,8 +134,8 @@ def _asked_dtype(call: OpCall, name: str) -> str | None:
     """The `dtype` argument: behind dim and keepdim, or the second of the overloads without dimensions."""
     if name not in (*_TYPED, "norm", "linalg_vector_norm"):
         return None
-    place = 4 if "norm" in name else 1 if _without_dims(call, name) else 3
-    return SCALAR_TYPES.get(call.concrete[place].strip()) if place < len(call.concrete) else None
+    index = 4 if "norm" in name else 1 if _without_dims(call, name) else 3
+    return SCALAR_TYPES.get(call.concrete[index].strip()) if index < len(call.concrete) else None
 
 
 def _pairwise(call: OpCall) -> Cost:
@@ -164,13 +164,13 @@ def scan(call: OpCall) -> Cost:
     Bytes = input read, output written; sums of integers are int64, cummax and cummin have int64 positions
     Assumes one pass; of the type asked for, where one is.
     """
-    size, kind = numel(shape(call, 0)), dtype(call, 0)
+    size, precision = numel(shape(call, 0)), dtype(call, 0)
     asked = SCALAR_TYPES.get(call.concrete[2].strip()) if len(call.concrete) > 2 else None
     if asked:
         return Cost(size, bytes_read(call, 0), size * ITEMSIZE[asked])
-    each = ITEMSIZE[kind] if is_floating(kind) or call.name.endswith("_") else 8
+    each = ITEMSIZE[precision] if is_floating(precision) or call.name.endswith("_") else 8
     if call.name in ("aten::cummax", "aten::cummin"):
-        each = ITEMSIZE[kind] + 8
+        each = ITEMSIZE[precision] + 8
     return Cost(size, bytes_read(call, 0), size * each)
 
 
@@ -358,8 +358,8 @@ def margin_loss(call: OpCall) -> Cost:
     read = sum(bytes_read(call, i) for i in tensors(call))
     if backward:
         return Cost(3 * numel(dims), read, bytes_of(call, scores))
-    place = 2 if multilabel else 5
-    each = len(call.concrete) > place and call.concrete[place].strip() == "0"
+    reduction_index = 2 if multilabel else 5
+    each = len(call.concrete) > reduction_index and call.concrete[reduction_index].strip() == "0"
     losses = numel(dims[:-1]) if each else 1
     marks = numel(dims) if multilabel else 0
     return Cost(3 * numel(dims), read, (losses + marks) * itemsize(call, 0))

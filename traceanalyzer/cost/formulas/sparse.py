@@ -26,26 +26,26 @@ _PER_16 = {1: 10, 2: 9, 4: 9}
 
 
 def _per_16(call: OpCall) -> int:
-    found = _PER_16.get(itemsize(call, 0))
-    if found is None:
+    bytes_per_16 = _PER_16.get(itemsize(call, 0))
+    if bytes_per_16 is None:
         raise Missing("no_dtype", f"cuSPARSELt compresses no {dtype(call, 0)}, which is recorded")
-    return found
+    return bytes_per_16
 
 
-def _cost(call: OpCall, place: int, rows: int, columns: int, inner: int, asked: int) -> Cost:
+def _cost(call: OpCall, index: int, rows: int, columns: int, inner: int, asked: int) -> Cost:
     """FLOPs of the products that are made, at the dense peak; the result of the type asked for."""
-    kind = SCALAR_TYPES.get(call.concrete[asked].strip()) if asked < len(call.concrete) else None
-    each = ITEMSIZE[kind or dtype(call, place)]
+    out_dtype = SCALAR_TYPES.get(call.concrete[asked].strip()) if asked < len(call.concrete) else None
+    each = ITEMSIZE[out_dtype or dtype(call, index)]
     read = sum(bytes_read(call, i) for i in tensors(call))
     size = rows * columns
-    return Cost(size * inner, read, size * each, "matrix", matrix_precision(dtype(call, place)))
+    return Cost(size * inner, read, size * each, "matrix", matrix_precision(dtype(call, index)))
 
 
 @op_cost("aten::_sparse_semi_structured_mm", "aten::_sparse_semi_structured_addmm", source=_CUTLASS)
 def semi_structured_product(call: OpCall) -> Cost:
     """C[m,n] = A[m,k] @ B[k,n], A kept as [m,k/2] with its places
 
-    FLOPs = m*n*k: half of the dense product's, held against the dense peak
+    FLOPs = m*n*k: half of the dense product's, compared with the dense peak
     Bytes = A's kept elements and their places, B and what is added read, C written
     Assumes every operand is read once.
     """
@@ -59,7 +59,7 @@ def semi_structured_product(call: OpCall) -> Cost:
 def semi_structured_linear(call: OpCall) -> Cost:
     """Y[.., n] = X[.., k] @ W, W kept as [n,k/2] with its places, and a bias
 
-    FLOPs = rows*n*k: half of the dense product's, held against the dense peak
+    FLOPs = rows*n*k: half of the dense product's, compared with the dense peak
     Bytes = X, W's kept elements and their places, and the bias read, Y written
     Assumes every operand is read once.
     """
@@ -72,7 +72,7 @@ def semi_structured_linear(call: OpCall) -> Cost:
 def compressed_product(call: OpCall) -> Cost:
     """C[m,n] = A[m,k] @ B[k,n], A compressed by cuSPARSELt
 
-    FLOPs = m*n*k: half of the dense product's, held against the dense peak
+    FLOPs = m*n*k: half of the dense product's, compared with the dense peak
     Bytes = A's kept elements with their places, B and the bias read, C written
     Assumes 9/16 of A's elements in 16 bits, 10/16 in 8, as the library lays them out.
     """

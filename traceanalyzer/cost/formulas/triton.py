@@ -127,13 +127,13 @@ def _launch_elements(call: OpCall) -> int:
 
 def _last_integers(call: OpCall) -> list[int]:
     """The integers that end the arguments, the last of them first."""
-    found: list[int] = []
+    integers: list[int] = []
     for i, text in reversed(list(enumerate(call.concrete))):
         size = whole(text)
         if size is None or size < 0 or has(call, i):
             break
-        found.append(size)
-    return found
+        integers.append(size)
+    return integers
 
 
 def _last_pointer(call: OpCall) -> int:
@@ -196,14 +196,14 @@ def _product(call: OpCall) -> int:
     if len(matrices) < 3:
         raise Missing("no_formula", "the arguments of the template do not tell the product")
     out = shape(call, matrices[-1])
-    found = {
+    pairs = {
         (i, j) for i in matrices[:-1] for j in matrices[:-1]
         if i < j and shape(call, i)[-1] == shape(call, j)[-2]
         and shape(call, i)[-2] == out[-2] and shape(call, j)[-1] == out[-1]
     }  # fmt: skip
-    if len(found) != 1:
+    if len(pairs) != 1:
         raise Missing("no_formula", "the arguments of the template do not tell the product")
-    first, _ = found.pop()
+    first, _ = pairs.pop()
     return 2 * numel(out) * shape(call, first)[-1]
 
 

@@ -21,23 +21,23 @@ def matched(step: Executed, trace: Trace, timed: Step) -> Ids:
     ops = trace.ops
     inside = (ops.start_ns >= timed.start_ns) & (ops.start_ns < timed.end_ns)
     rows = np.flatnonzero(inside & ((ops.kind == OpKind.OP) | (ops.kind == OpKind.AUTOGRAD)))
-    found = np.full(len(step.name), -1, np.int32)
+    row_of = np.full(len(step.name), -1, np.int32)
     ours = _by_thread(step.thread, range(len(step.name)))
     theirs = _by_thread(ops.thread[rows].tolist(), rows.tolist())
     for mine, its in zip(ours, theirs, strict=False):  # both by their first operator
         names = [step.names[step.name[row]] for row in mine]
         others = [trace.names[ops.name[row]] for row in its]
         for a, b, size in _common(names, others):
-            found[mine[a : a + size]] = its[b : b + size]
-    return found
+            row_of[mine[a : a + size]] = its[b : b + size]
+    return row_of
 
 
 def _by_thread(threads: Sequence[int], rows: Sequence[int]) -> list[list[int]]:
     """Rows of each thread in their order; threads by their first row."""
-    found: dict[int, list[int]] = {}
+    rows_of: dict[int, list[int]] = {}
     for thread, row in zip(threads, rows, strict=True):
-        found.setdefault(thread, []).append(row)
-    return list(found.values())
+        rows_of.setdefault(thread, []).append(row)
+    return list(rows_of.values())
 
 
 def _common(left: Sequence[str], right: Sequence[str]) -> Iterator[tuple[int, int, int]]:

@@ -16,7 +16,13 @@ import numpy as np
 
 from traceanalyzer.fusion.evidence.align_steps import matched
 from traceanalyzer.fusion.evidence.execution_trace import UNREAD, Range, executed, flows
-from traceanalyzer.fusion.evidence.free_events import freed_in_step, proved, tensor_bytes
+from traceanalyzer.fusion.evidence.free_events import (
+    Lifetimes,
+    freed_in_step,
+    lifetimes_of,
+    proved,
+    tensor_bytes,
+)
 from traceanalyzer.fusion.evidence.unique_block import only_one
 from traceanalyzer.fusion.step_ops import StepOps, step_ops
 from traceanalyzer.records import Notice, OpCall
@@ -30,7 +36,7 @@ _MATCHED = 0.5  # an executed step of which less is found again in the timed one
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """One unit reads what another made; both as places in `Dataflow.step_ops`."""
+    """One operator reads what another made; both as places in `Dataflow.step_ops`."""
 
     producer: int
     consumer: int
@@ -41,7 +47,7 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class ExternalRead:
-    """One unit reads what was there before the step; `origin` is equal for one tensor."""
+    """One operator reads what was there before the step; `origin` is equal for one tensor."""
 
     origin: int
     consumer: int
@@ -53,16 +59,16 @@ Tensor = tuple[int, Range]  # who wrote it last (below 0: before the step) and w
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataflow:
-    """One step's units and the edges between them, by consumer; none twice."""
+    """One step's operators and the edges between them, by consumer; none twice."""
 
     step_ops: StepOps
     edges: tuple[Edge, ...]
-    executed: bool  # every edge between units is known, not only those of neighbors
+    executed: bool  # every edge between operators is known, not only those of neighbors
     external_reads: tuple[ExternalRead, ...] = ()
     argument_tensors: Mapping[tuple[int, int], Tensor] = field(
         default_factory=dict
-    )  # of (unit, argument), if proved
-    freed_in_step: frozenset[int] = frozenset()  # units whose results are gone before the step ends
+    )  # of (place, argument), if proved
+    freed_in_step: frozenset[int] = frozenset()  # places whose results are gone before the step ends
     notices: tuple[Notice, ...] = ()  # which evidence could not be used
 
 
@@ -71,33 +77,55 @@ def dataflow(priced: Priced, step: Step) -> Dataflow:
     trace, working = priced.trace, step_ops(priced, step)
     notices: list[Notice] = []
     by_execution = _try("the executed step", lambda: _executed(trace, working, step), None, notices)
-    found: dict[tuple[int, int], Tier] = {}
-    freed: set[tuple[int, int]] = set()
-    alone: list[tuple[int, int]] = []
+    tiers: dict[tuple[int, int], Tier] = {}
     if by_execution is None:
-        found |= dict.fromkeys(_neighbors(priced, working), "T3")
-    if by_execution is None or not by_execution.whole:
-        freed = _try("frees of memory", lambda: set(proved(trace, working)), freed, notices)
-        alone = _try("blocks in use", lambda: only_one(priced, working, freed, step.start_ns), alone, notices)
-        found |= dict.fromkeys([*freed, *alone], "T2")
-    found |= dict.fromkeys(by_execution.bytes if by_execution else (), "T1")
-    known = by_execution.bytes if by_execution else {}
+        tiers |= dict.fromkeys(_neighbors(priced, working), "T3")
+    lifetimes = _try("frees of memory", lambda: _lifetimes(trace), None, notices)
+    freed: set[tuple[int, int]] = set()
+    if lifetimes is not None and (by_execution is None or not by_execution.whole):
+        freed, alone = _by_memory(priced, working, step, lifetimes, notices)
+        tiers |= dict.fromkeys([*freed, *alone], "T2")
+    tiers |= dict.fromkeys(by_execution.bytes if by_execution else (), "T1")
+    bytes_read = by_execution.bytes if by_execution else {}
     gone: frozenset[int] = frozenset()
-    gone = _try("frees of memory", lambda: freed_in_step(trace, working, step.end_ns), gone, notices)
+    if lifetimes is not None:
+        gone = _try(
+            "frees of memory", lambda: freed_in_step(trace, working, lifetimes, step.end_ns), gone, notices
+        )
     costs = _Costs(priced, working)
     return Dataflow(
         step_ops=working,
-        edges=tuple(_edges(costs, found, freed, known)),
+        edges=tuple(_edges(costs, tiers, freed, bytes_read)),
         executed=by_execution is not None and by_execution.whole,
         external_reads=tuple(
             ExternalRead(producer, consumer, min(amount, costs.read(consumer)))
-            for (producer, consumer), amount in sorted(known.items())
+            for (producer, consumer), amount in sorted(bytes_read.items())
             if producer < 0
         ),
         argument_tensors=by_execution.given if by_execution else {},
         freed_in_step=gone,
         notices=tuple(dict.fromkeys(notices)),
     )
+
+
+def _lifetimes(trace: Trace) -> Lifetimes | None:
+    return lifetimes_of(trace.memory) if trace.memory is not None else None
+
+
+def _by_memory(
+    priced: Priced, working: StepOps, step: Step, lifetimes: Lifetimes, notices: list[Notice]
+) -> tuple[set[tuple[int, int]], list[tuple[int, int]]]:
+    """(Producer, consumer) as frees prove it of neighbors, and as the blocks in use prove it of any two."""
+    freed: set[tuple[int, int]] = set()
+    freed = _try("frees of memory", lambda: set(proved(priced.trace, working, lifetimes)), freed, notices)
+    alone: list[tuple[int, int]] = []
+    alone = _try(
+        "blocks in use",
+        lambda: only_one(priced, working, lifetimes, freed, step.start_ns),
+        alone,
+        notices,
+    )
+    return freed, alone
 
 
 def _try(what: str, evidence: Callable[[], Found], otherwise: Found, notices: list[Notice]) -> Found:
@@ -112,21 +140,21 @@ def _try(what: str, evidence: Callable[[], Found], otherwise: Found, notices: li
 
 def _edges(
     costs: _Costs,
-    found: Mapping[tuple[int, int], Tier],
+    tiers: Mapping[tuple[int, int], Tier],
     freed: Collection[tuple[int, int]],
-    known: Mapping[tuple[int, int], int],
+    bytes_read: Mapping[tuple[int, int], int],
 ) -> Iterator[Edge]:
-    """By consumer, then producer. `known`: bytes that an executed step has seen read."""
-    for consumer, producer in sorted((consumer, producer) for producer, consumer in found if producer >= 0):
+    """By consumer, then producer. `bytes_read`: bytes that an executed step has seen read."""
+    for consumer, producer in sorted((consumer, producer) for producer, consumer in tiers if producer >= 0):
         if not costs.reads(consumer):
             continue  # as ones_like, which is given a tensor and asks for its size
         pair = (producer, consumer)
         most = min(costs.written(producer), costs.read(consumer))
-        yield Edge(producer, consumer, found[pair], min(known.get(pair, most), most), pair in freed)
+        yield Edge(producer, consumer, tiers[pair], min(bytes_read.get(pair, most), most), pair in freed)
 
 
 class _Costs:
-    """Bytes of each unit, each distinct call priced once."""
+    """Bytes of each operator, each distinct call priced once."""
 
     def __init__(self, priced: Priced, working: StepOps) -> None:
         self._call = priced.trace.ops.call[working.op].tolist()
@@ -147,8 +175,8 @@ class _Read:
     """What an executed step proves of the operators of the timed one."""
 
     bytes: dict[tuple[int, int], int]  # that each consumer reads of each producer's
-    given: dict[tuple[int, int], Tensor]  # arguments of units that one unit wrote, or none
-    whole: bool  # every unit was found again, so that no reader is missing
+    given: dict[tuple[int, int], Tensor]  # arguments that one operator wrote, or none
+    whole: bool  # every operator was found again, so that no reader is missing
 
 
 def _executed(trace: Trace, working: StepOps, step: Step) -> _Read | None:
@@ -170,8 +198,8 @@ def _executed(trace: Trace, working: StepOps, step: Step) -> _Read | None:
         pair = (source, int(place[flow.consumer]))
         amounts[pair] = amounts.get(pair, 0) + flow.bytes
         given_to.setdefault((pair[1], flow.argument), set()).add((source, flow.tensor))
-    known = {argument: next(iter(made)) for argument, made in given_to.items() if len(made) == 1}
-    return _Read(amounts, known, again == len(working.op))
+    tensors = {argument: next(iter(writers)) for argument, writers in given_to.items() if len(writers) == 1}
+    return _Read(amounts, tensors, again == len(working.op))
 
 
 def _places(count: int, rows: Ids) -> Ids:
@@ -197,12 +225,12 @@ def _fits(maker: PricedCall, taker: OpCall) -> bool:
 
     Loops over a list call one operator again and again: such neighbors have nothing to do with each other.
     """
-    made = maker.known
-    if made is None or maker.call.name == taker.name:
+    maker_cost = maker.known
+    if maker_cost is None or maker.call.name == taker.name:
         return False
     unread = UNREAD.get(taker.name, ())
     shapes = maker.call.shapes
     return any(
-        place not in unread and dims in shapes and tensor_bytes(dims, kind) == made.write_bytes
-        for place, dims, kind, _ in taker.tensors()
+        place not in unread and dims in shapes and tensor_bytes(dims, dtype) == maker_cost.write_bytes
+        for place, dims, dtype, _ in taker.tensors()
     )  # fmt: skip

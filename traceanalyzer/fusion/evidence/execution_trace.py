@@ -61,33 +61,33 @@ def executed(text: str) -> Executed | None:
     """The columns in `text`; None where another version wrote it. ValueError where they are damaged."""
     if msgspec.json.decode(text, type=_Version).version != VERSION:
         return None
-    found = msgspec.json.decode(text, type=Executed)
-    columns = (found.thread, found.parent, found.ended, found.inputs, found.outputs, found.mutated)
-    count = len(found.name)
+    step = msgspec.json.decode(text, type=Executed)
+    columns = (step.thread, step.parent, step.ended, step.inputs, step.outputs, step.mutated)
+    count = len(step.name)
     if any(len(column) != count for column in columns):
         raise ValueError("its columns differ in length")
-    if found.name and not 0 <= min(found.name) <= max(found.name) < len(found.names):
+    if step.name and not 0 <= min(step.name) <= max(step.name) < len(step.names):
         raise ValueError("it names operators that it does not list")
-    if not all(-1 <= parent < count for parent in found.parent):
+    if not all(-1 <= parent < count for parent in step.parent):
         raise ValueError("it has operators inside of others that it does not list")
-    if not all(row < end <= count for row, end in enumerate(found.ended)):
+    if not all(row < end <= count for row, end in enumerate(step.ended)):
         raise ValueError("it has operators that end before they start, or after the last")
-    return found
+    return step
 
 
 def flows(step: Executed, works: Sequence[bool]) -> list[Flow]:
     """Every read by an operator that works: of what another one wrote last, or of what was there before."""
     memory = _Memory()
-    found: list[Flow] = []
+    all_flows: list[Flow] = []
     for row, starts in _in_time(step):
         if not works[row]:
             continue
         if starts:
-            found += _reads(step, row, memory)
+            all_flows += _reads(step, row, memory)
         else:
             for storage, begin, end in _writes(step, row):
                 memory.write(storage, begin, end, row)
-    return found
+    return all_flows
 
 
 def _in_time(step: Executed) -> Iterator[tuple[int, bool]]:

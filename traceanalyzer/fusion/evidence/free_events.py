@@ -8,7 +8,7 @@ the second was the one to read it, and neither the write nor the read is needed 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -17,92 +17,95 @@ from traceanalyzer.fusion.evidence.execution_trace import UNREAD
 from traceanalyzer.fusion.step_ops import StepOps
 from traceanalyzer.records import Dims, OpCall
 from traceanalyzer.records.call_facts import call_facts
-from traceanalyzer.records.trace import Ids, Memory, OpKind, Trace
+from traceanalyzer.records.trace import Ids, Ints, Memory, OpKind, Trace
 from traceanalyzer.records.units import ITEMSIZE
 
 ROUNDING = 512  # bytes to which CUDA's allocator rounds up: c10/cuda/CUDACachingAllocator.cpp
 
 
-def proved(trace: Trace, units: StepOps) -> list[tuple[int, int]]:
-    """(producer, consumer) of neighbors among `units`, as places there.
+@dataclass(frozen=True, slots=True, eq=False)
+class Lifetimes:
+    """When each tensor was allocated and freed, ascending by its allocation."""
+
+    allocated_ns: Ints
+    freed_ns: Ints  # the end of time where it was not
+    bytes: Ints
+
+
+def proved(trace: Trace, working: StepOps, lifetimes: Lifetimes) -> list[tuple[int, int]]:
+    """(producer, consumer) of neighbors among `working`, as places there.
 
     The last two prove nothing: with the step everything ends that nobody has read.
     """
-    if trace.memory is None:
-        return []
-    life = lifetimes(trace.memory)
-    begin = trace.ops.start_ns[allocators(trace, units)].tolist()
-    found = []
-    for place in range(len(units.op) - 2):
-        first, second = int(units.op[place]), int(units.op[place + 1])
-        until = int(trace.ops.start_ns[units.op[place + 2]])
+    begin = trace.ops.start_ns[allocators(trace, working)].tolist()
+    pairs = []
+    for place in range(len(working.op) - 2):
+        first, second = int(working.op[place]), int(working.op[place + 1])
+        until = int(trace.ops.start_ns[working.op[place + 2]])
         if trace.ops.thread[first] != trace.ops.thread[second]:
             continue
-        sizes = _freed_sizes(trace, life, begin[place], (first, second), until)
+        sizes = _freed_sizes(trace, lifetimes, begin[place], (first, second), until)
         if sizes and _takes(trace.calls[trace.ops.call[second]], sizes):
-            found.append((place, place + 1))
-    return found
+            pairs.append((place, place + 1))
+    return pairs
 
 
-def freed_in_step(trace: Trace, units: StepOps, end_ns: int) -> frozenset[int]:
-    """Places of units that allocate something, and nothing that is not freed before `end_ns`."""
-    if trace.memory is None:
-        return frozenset()
-    made, freed, _ = lifetimes(trace.memory)
-    begin = np.searchsorted(made, trace.ops.start_ns[allocators(trace, units)])
-    until = np.searchsorted(made, trace.ops.end_ns[units.op])
-    stay = np.concatenate([[0], np.cumsum(freed >= end_ns)])
+def freed_in_step(trace: Trace, working: StepOps, lifetimes: Lifetimes, end_ns: int) -> frozenset[int]:
+    """Places of operators that allocate something, and nothing that is not freed before `end_ns`."""
+    begin = np.searchsorted(lifetimes.allocated_ns, trace.ops.start_ns[allocators(trace, working)])
+    until = np.searchsorted(lifetimes.allocated_ns, trace.ops.end_ns[working.op])
+    stay = np.concatenate([[0], np.cumsum(lifetimes.freed_ns >= end_ns)])
     gone = (until > begin) & (stay[until] == stay[begin])
     return frozenset(np.flatnonzero(gone).tolist())
 
 
-def allocators(trace: Trace, units: StepOps) -> Ids:
-    """Of each unit the row of the op in which it allocates: `clone` allocates what its `copy_` writes."""
+def allocators(trace: Trace, working: StepOps) -> Ids:
+    """Of each operator the row of the op in which it allocates: `clone` allocates what its `copy_` writes."""
     filling = np.append(call_facts(trace.calls).named(UNREAD.__contains__), False)
-    parent = trace.ops.parent[units.op]
-    within = filling[trace.ops.call[units.op]] & (parent >= 0) & (trace.ops.kind[parent] == OpKind.OP)
-    return np.where(within, parent, units.op)
+    parent = trace.ops.parent[working.op]
+    within = filling[trace.ops.call[working.op]] & (parent >= 0) & (trace.ops.kind[parent] == OpKind.OP)
+    return np.where(within, parent, working.op)
 
 
-@lru_cache(maxsize=1)  # three proofs ask for the same trace's
-def lifetimes(memory: Memory) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(allocated, freed or the end of time, bytes) of each tensor, ascending by its allocation."""
+def lifetimes_of(memory: Memory) -> Lifetimes:
+    """Of every tensor whose allocation was recorded, whether its free was or not."""
     order = np.lexsort((memory.time_ns, memory.address))
     address, time, size = memory.address[order], memory.time_ns[order], memory.bytes[order]
-    made = np.flatnonzero(size > 0)
-    behind = np.minimum(made + 1, len(order) - 1)
-    ends = (address[behind] == address[made]) & (size[behind] < 0) & (behind > made)
+    allocations = np.flatnonzero(size > 0)
+    behind = np.minimum(allocations + 1, len(order) - 1)
+    ends = (address[behind] == address[allocations]) & (size[behind] < 0) & (behind > allocations)
     freed = np.where(ends, time[behind], np.iinfo(np.int64).max)
-    by_time = np.argsort(time[made], kind="stable")
-    return time[made][by_time], freed[by_time], size[made][by_time]
+    by_time = np.argsort(time[allocations], kind="stable")
+    return Lifetimes(time[allocations][by_time], freed[by_time], size[allocations][by_time])
 
 
 def _freed_sizes(
     trace: Trace,
-    life: tuple[np.ndarray, np.ndarray, np.ndarray],
+    lifetimes: Lifetimes,
     begin_ns: int,
     rows: tuple[int, int],
     until_ns: int,
 ) -> list[int]:
     """Bytes of what the first of two allocated from `begin_ns` on, and what was freed between the start of
     the second and `until_ns`."""
-    ops, (made, freed, size), (first, second) = trace.ops, life, rows
-    low, high = np.searchsorted(made, (begin_ns, ops.end_ns[first]))
-    gone = (freed[low:high] >= ops.start_ns[second]) & (freed[low:high] < until_ns)
-    return [int(each) for each in size[low:high][gone]]
+    ops, (first, second) = trace.ops, rows
+    low, high = np.searchsorted(lifetimes.allocated_ns, (begin_ns, ops.end_ns[first]))
+    freed_ns = lifetimes.freed_ns[low:high]
+    gone = (freed_ns >= ops.start_ns[second]) & (freed_ns < until_ns)
+    return [int(each) for each in lifetimes.bytes[low:high][gone]]
 
 
 def _takes(call: OpCall, sizes: Sequence[int]) -> bool:
     """Whether an argument that `call` reads can have been one of the freed tensors."""
     unread = UNREAD.get(call.name, ())
     return any(
-        place not in unread and (least := tensor_bytes(dims, kind)) is not None
+        place not in unread and (least := tensor_bytes(dims, dtype)) is not None
         and any(least <= size < least + ROUNDING for size in sizes)
-        for place, dims, kind, _ in call.tensors()
+        for place, dims, dtype, _ in call.tensors()
     )  # fmt: skip
 
 
-def tensor_bytes(dims: Dims, kind: str | None) -> int | None:
+def tensor_bytes(dims: Dims, dtype: str | None) -> int | None:
     """Bytes of a tensor; None of what is none."""
     sizes = [size for size in dims if isinstance(size, int)]
-    return prod(sizes) * ITEMSIZE[kind] if kind and sizes and len(sizes) == len(dims) else None
+    return prod(sizes) * ITEMSIZE[dtype] if dtype and sizes and len(sizes) == len(dims) else None

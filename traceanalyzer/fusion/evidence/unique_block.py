@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from traceanalyzer.fusion.evidence.execution_trace import UNREAD
-from traceanalyzer.fusion.evidence.free_events import ROUNDING, allocators, lifetimes, tensor_bytes
+from traceanalyzer.fusion.evidence.free_events import ROUNDING, Lifetimes, allocators, tensor_bytes
 from traceanalyzer.fusion.step_ops import StepOps
 from traceanalyzer.records import Dims, OpCall
 from traceanalyzer.records.priced import Priced, PricedCall
@@ -32,7 +32,7 @@ _OPTIMIZER = PHASES.index("optimizer")
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """Unit `place` is given something of `size`, and one block alone can hold that."""
+    """The operator at `place` is given something of `size`, and one block alone can hold that."""
 
     place: int
     size: int
@@ -41,25 +41,29 @@ class _Seen:
 
 
 def only_one(
-    priced: Priced, units: StepOps, neighbors: Collection[tuple[int, int]], begin_ns: int
+    priced: Priced,
+    working: StepOps,
+    lifetimes: Lifetimes,
+    neighbors: Collection[tuple[int, int]],
+    begin_ns: int,
 ) -> list[tuple[int, int]]:
-    """(producer, consumer) among the step's `units`, as places there, of a step that begins then.
+    """(producer, consumer) among the step's `working` operators, as places there, of a step that begins then.
 
-    `neighbors`: what freed.py has proved.
+    `neighbors`: what free_events.py has proved.
     """
     trace = priced.trace
-    if trace.memory is None or not len(units.op):
+    if not len(working.op):
         return []
-    blocks = _Blocks(*lifetimes(trace.memory), begin_ns)
-    blocks.fill(trace.ops.start_ns[allocators(trace, units)], trace.ops.end_ns[units.op])
+    blocks = _Blocks(lifetimes, begin_ns)
+    blocks.fill(trace.ops.start_ns[allocators(trace, working)], trace.ops.end_ns[working.op])
     # Behind its last operator everything ends that the step has made, read or not.
-    starts = [*trace.ops.start_ns[units.op].tolist(), int(trace.ops.end_ns[units.op[-1]])]
-    known = [priced.prices[row] for row in trace.ops.call[units.op].tolist()]
-    calls = [each.call for each in known]
+    starts = [*trace.ops.start_ns[working.op].tolist(), int(trace.ops.end_ns[working.op[-1]])]
+    priced_calls = [priced.prices[row] for row in trace.ops.call[working.op].tolist()]
+    calls = [each.call for each in priced_calls]
     seen: list[_Seen] = []
     for place, call in enumerate(calls):
         blocks.until(starts[place])
-        if trace.ops.phase[units.op[place]] != _OPTIMIZER and _of_activations(known[place]):
+        if trace.ops.phase[working.op[place]] != _OPTIMIZER and _of_activations(priced_calls[place]):
             for size in _whole(call):
                 block = blocks.only(size, place)
                 if block != _UNKNOWN:
@@ -75,32 +79,32 @@ def only_one(
 
 def _proved(
     seen: Sequence[_Seen], blocks: _Blocks, readers: _Readers, starts: Sequence[int],
-    known: Mapping[tuple[int, int], int],
+    neighbors: Mapping[tuple[int, int], int],
 ) -> set[tuple[int, int]]:  # fmt: skip
     """Those of which nobody else can have read the block; who is known to read another one is nobody else.
 
-    `known`: writers of what a unit is given, by its place and the size.
+    `neighbors`: writers of what an operator is given, by its place and the size.
     """
-    freed = [one for one in seen if blocks.life(one.block)[1] < starts[one.place + 1]]
-    told = {**known, **{(one.place, one.size): one.writer for one in freed}}
+    freed = [read for read in seen if blocks.life(read.block)[1] < starts[read.place + 1]]
+    writers = {**neighbors, **{(read.place, read.size): read.writer for read in freed}}
     while True:
-        more = [one for one in seen if (one.place, one.size) not in told
-                and _alone(one, blocks, readers, starts, told)]  # fmt: skip
+        more = [read for read in seen if (read.place, read.size) not in writers
+                and _alone(read, blocks, readers, starts, writers)]  # fmt: skip
         if not more:
-            return {(writer, place) for (place, _), writer in told.items()}
-        told |= {(one.place, one.size): one.writer for one in more}
+            return {(writer, place) for (place, _), writer in writers.items()}
+        writers |= {(read.place, read.size): read.writer for read in more}
 
 
 def _alone(
-    one: _Seen, blocks: _Blocks, readers: _Readers, starts: Sequence[int],
-    told: Mapping[tuple[int, int], int],
+    read: _Seen, blocks: _Blocks, readers: _Readers, starts: Sequence[int],
+    writers: Mapping[tuple[int, int], int],
 ) -> bool:  # fmt: skip
-    made, freed = blocks.life(one.block)
+    allocated, freed = blocks.life(read.block)
     if freed >= starts[-1]:
         return False
-    others = readers.between(one.size, made, freed) - {one.writer, one.place}
+    others = readers.between(read.size, allocated, freed) - {read.writer, read.place}
     return len(others) < _MOST - 2 and all(
-        readers.once(place, one.size) and told.get((place, one.size), one.writer) != one.writer
+        readers.once(place, read.size) and writers.get((place, read.size), read.writer) != read.writer
         for place in others
     )  # fmt: skip
 
@@ -108,14 +112,15 @@ def _alone(
 class _Blocks:
     """The blocks in use as time goes on, and who filled each."""
 
-    def __init__(self, made: Ints, freed: Ints, size: Ints, begin_ns: int) -> None:
-        self._made, self._freed, self._size = made.tolist(), freed.tolist(), size.tolist()
-        self.writer = [_UNKNOWN] * len(made)
+    def __init__(self, lifetimes: Lifetimes, begin_ns: int) -> None:
+        allocated, freed = lifetimes.allocated_ns, lifetimes.freed_ns
+        self._made, self._freed, self._size = allocated.tolist(), freed.tolist(), lifetimes.bytes.tolist()
+        self.writer = [_UNKNOWN] * len(allocated)
         self._made_by: dict[int, range] = {}
         self._of_size: dict[int, set[int]] = {}
-        self._doubted: dict[int, int] = {}  # by key: the last unit that may have changed any of these
+        self._doubted: dict[int, int] = {}  # by key: the last operator that may have changed any of these
         self._doubted_all = _UNKNOWN
-        self._next = int(np.searchsorted(made, begin_ns))
+        self._next = int(np.searchsorted(allocated, begin_ns))
         leaving = np.argsort(freed, kind="stable")
         self._leaving = leaving[np.searchsorted(freed[leaving], begin_ns) :].tolist()
         self._gone = 0
@@ -123,15 +128,15 @@ class _Blocks:
             self._in_use(block)
 
     def fill(self, start: Ints, end: Ints) -> None:
-        """What is made between the start and the end of a unit, the unit fills."""
-        made = np.asarray(self._made)
-        edges = zip(np.searchsorted(made, start), np.searchsorted(made, end), strict=True)
+        """What is made between the start and the end of an operator, it fills."""
+        allocated = np.asarray(self._made)
+        edges = zip(np.searchsorted(allocated, start), np.searchsorted(allocated, end), strict=True)
         for place, (low, high) in enumerate(edges):
             self.writer[low:high] = [place] * (high - low)
             self._made_by[place] = range(low, high)
 
     def leaves(self, place: int, least: int, begin_ns: int, end_ns: int) -> bool:
-        """Whether something of that size that unit `place` makes is freed in that time."""
+        """Whether something of that size that the operator at `place` makes is freed in that time."""
         return any(
             least <= self._size[block] < least + ROUNDING and begin_ns <= self._freed[block] < end_ns
             for block in self._made_by.get(place, ())
@@ -163,36 +168,36 @@ class _Blocks:
                     yield block
 
     def only(self, least: int, place: int) -> int:
-        """The one block that can hold it, those apart that unit `place` makes itself; _UNKNOWN of several, or
-        where it is not known who filled it last."""
-        found = _UNKNOWN
+        """The one block that can hold it, those apart that the operator at `place` makes itself; _UNKNOWN of
+        several, or where it is not known who filled it last."""
+        single = _UNKNOWN
         for block in self._candidates(least):
             if self.writer[block] == place:
                 continue
-            if found != _UNKNOWN:
+            if single != _UNKNOWN:
                 return _UNKNOWN
-            found = block
-        if found == _UNKNOWN or not 0 <= self.writer[found] < place:
+            single = block
+        if single == _UNKNOWN or not 0 <= self.writer[single] < place:
             return _UNKNOWN
-        doubted = max(self._doubted_all, self._doubted.get(_key(self._size[found]), _UNKNOWN))
-        return found if self.writer[found] >= doubted else _UNKNOWN
+        doubted = max(self._doubted_all, self._doubted.get(_key(self._size[single]), _UNKNOWN))
+        return single if self.writer[single] >= doubted else _UNKNOWN
 
     def change(self, call: OpCall, place: int) -> None:
-        """Unit `place` writes to what it is given first: to one block that is known, or to any."""
+        """The operator at `place` writes to what it is given first: to one block that is known, or to any."""
         if not call.name.endswith("_") or not call.shapes:
             return
         least = tensor_bytes(call.dims(0), call.dtype(0))
         if least is None or not _dense(call.dims(0), call.strides(0)):
             self._doubted_all = place  # a list, or a part of something larger
             return
-        found = list(self._first_two(least))
-        if any(self.writer[block] == place for block in found):
+        blocks = list(self._first_two(least))
+        if any(self.writer[block] == place for block in blocks):
             return  # the copy of a clone, into what it has made for it
-        if len(found) == 1:
-            self.writer[found[0]] = place
-        for block in found[1:]:
+        if len(blocks) == 1:
+            self.writer[blocks[0]] = place
+        for block in blocks[1:]:
             self._doubted[_key(self._size[block])] = place
-            self._doubted[_key(self._size[found[0]])] = place
+            self._doubted[_key(self._size[blocks[0]])] = place
 
     def _first_two(self, least: int) -> Iterator[int]:
         for count, block in enumerate(self._candidates(least)):
@@ -207,7 +212,7 @@ def _key(size: int) -> int:
 
 
 class _Readers:
-    """Which units are given something of a size, whole or not, at what time."""
+    """Which operators are given something of a size, whole or not, at what time."""
 
     def __init__(self, calls: list[OpCall], starts: list[int]) -> None:
         self._starts = starts
@@ -227,14 +232,14 @@ class _Readers:
     def between(self, size: int, begin_ns: int, end_ns: int) -> set[int]:
         """Places of those that begin in that time; of many the first."""
         low, high = bisect_left(self._starts, begin_ns), bisect_right(self._starts, end_ns)
-        found: set[int] = set()
+        readers: set[int] = set()
         for places in (self._of_size.get(size, []), self._lists):
             first = bisect_left(places, low)
-            found.update(places[first : min(first + _MOST, bisect_left(places, high))])
-        return found
+            readers.update(places[first : min(first + _MOST, bisect_left(places, high))])
+        return readers
 
     def once(self, place: int, size: int) -> bool:
-        """Whether that unit is given one thing of that size."""
+        """Whether that operator is given one thing of that size."""
         return self._count.get((place, size)) == 1
 
 
@@ -246,9 +251,9 @@ def _of_activations(priced: PricedCall) -> bool:
 def _whole(call: OpCall) -> set[int]:
     """Bytes of each tensor that `call` reads from end to end, where it writes to none of that size."""
     unread = UNREAD.get(call.name, ())
-    given = [*call.tensors()]
-    written = {tensor_bytes(dims, kind) for place, dims, kind, _ in given if place in unread}
-    read = {tensor_bytes(dims, kind) for place, dims, kind, strides in given
+    arguments = [*call.tensors()]
+    written = {tensor_bytes(dims, dtype) for place, dims, dtype, _ in arguments if place in unread}
+    read = {tensor_bytes(dims, dtype) for place, dims, dtype, strides in arguments
             if place not in unread and _dense(dims, strides)}  # fmt: skip
     return {size for size in read - written if size is not None and size >= _LEAST}
 

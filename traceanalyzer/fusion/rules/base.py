@@ -168,20 +168,23 @@ def compilable(graph: StepGraph, free: Free) -> Free:
     Not the optimizer's step, clipping, averages of weights or metrics. Not complex numbers. Not what an
     operator of a library does inside.
     """
-    if compilable not in graph.memo:
-        outside = _outside_of_models(graph) | _inside_library_operators(graph)
-        graph.memo[compilable] = outside | _of_complex_numbers(graph)
-    return free.without(graph.memo[compilable])
+    return free.without(graph.once(_beyond_compile))
+
+
+def _beyond_compile(graph: StepGraph) -> frozenset[int]:
+    """Places of the nodes that `torch.compile` of a module leaves as they are, whoever has claimed them."""
+    return _outside_of_models(graph) | _inside_library_operators(graph) | _of_complex_numbers(graph)
 
 
 def _of_complex_numbers(graph: StepGraph) -> frozenset[int]:
-    """Places of nodes that work on them; each distinct call is asked once."""
-    calls = {id(node.call): node.call for node in graph.nodes}
+    """Places of nodes that work on them."""
     complex_calls = {
-        key for key, call in calls.items()
-        if any(dtype is not None and dtype.startswith("complex") for dtype in call.dtypes)
+        id(node.call) for node in graph.of_each_call
+        if any(dtype is not None and dtype.startswith("complex") for dtype in node.call.dtypes)
     }  # fmt: skip
-    return frozenset(node.place for node in graph.nodes if complex_calls and id(node.call) in complex_calls)
+    if not complex_calls:
+        return frozenset()
+    return frozenset(node.place for node in graph.nodes if id(node.call) in complex_calls)
 
 
 def _outside_of_models(graph: StepGraph) -> frozenset[int]:

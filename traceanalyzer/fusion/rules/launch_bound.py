@@ -80,15 +80,19 @@ def _launching(graph: StepGraph) -> tuple[int, int]:
 
 def _shapes_change(graph: StepGraph) -> bool:
     """Whether no more than half of the window's steps call operators with the same dims."""
-    ops, shapes = graph.trace.ops, [call.shapes for call in graph.trace.calls]
-    if not shapes or len(graph.judged.window.steps) < 2:
-        return False
-    first = {dims: row for row, dims in enumerate(shapes)}
-    number = np.array([first[dims] for dims in shapes], np.int64)  # of a call's dims
-    alike: Counter[bytes] = Counter()
+    ops, calls = graph.trace.ops, graph.trace.calls
+    called = []
     for step in graph.judged.window.steps:
         inside = (ops.start_ns >= step.start_ns) & (ops.start_ns < step.end_ns) & (ops.call >= 0)
-        alike[np.unique(number[ops.call[inside]]).tobytes()] += 1
+        called.append(frozenset(np.unique(ops.call[inside]).tolist()))
+    if len(called) < 2:
+        return False
+    always = frozenset.intersection(*called)  # to look at their dims would take parsing each of them
+    alike = Counter(frozenset(calls[row].shapes for row in rows - always) for rows in called)
+    if 2 * max(alike.values()) > alike.total():
+        return False
+    common = frozenset(calls[row].shapes for row in always)
+    alike = Counter(frozenset(calls[row].shapes for row in rows - always) - common for rows in called)
     return 2 * max(alike.values()) <= alike.total()
 
 

@@ -61,9 +61,7 @@ def is_trained(graph: StepGraph) -> bool:
 def has_narrow_weights(graph: StepGraph) -> bool:
     """Whether any matmul, or any matrix that is read, has 8 or 4 bits an element: some weights at least are
     quantized."""
-    if has_narrow_weights not in graph.memo:
-        graph.memo[has_narrow_weights] = any(map(_is_narrow, graph.nodes))
-    return bool(graph.memo[has_narrow_weights])
+    return any(map(_is_narrow, graph.of_each_call))
 
 
 def _is_narrow(node: Node) -> bool:

@@ -62,7 +62,7 @@ def _have_own_weights(graph: StepGraph, nodes: Sequence[Node]) -> bool:
 
 def _trained_alike(graph: StepGraph, nodes: Sequence[Node]) -> bool:
     """Whether backward has as many matmuls for each: a weight that is not trained has no gradient."""
-    gradients = _gradient_matmuls(graph)
+    gradients = graph.once(_gradient_matmuls)
     counts = {
         sum(gradients[row] for row in (node.row, *graph.above(node)) if row in gradients) for node in nodes
     }  # fmt: skip
@@ -71,12 +71,9 @@ def _trained_alike(graph: StepGraph, nodes: Sequence[Node]) -> bool:
 
 def _gradient_matmuls(graph: StepGraph) -> Counter[int]:
     """How many matmuls of backward passes differentiate an operator, by its row in Trace.ops."""
-    if _gradient_matmuls not in graph.memo:
-        backward = (node for node in graph.nodes if node.phase == "backward" and node.name in OPERANDS)
-        rows = (forward_of(graph, node) for node in backward)
-        graph.memo[_gradient_matmuls] = Counter(row for row in rows if row is not None)
-    counts: Counter[int] = graph.memo[_gradient_matmuls]
-    return counts
+    backward = (node for node in graph.nodes if node.phase == "backward" and node.name in OPERANDS)
+    rows = (forward_of(graph, node) for node in backward)
+    return Counter(row for row in rows if row is not None)
 
 
 def _fills(graph: StepGraph, node: Node) -> bool:

@@ -22,7 +22,7 @@ import numpy as np
 from traceanalyzer.fusion.rules.base import Match, Rule, idle_per_step, wait_evidence
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 from traceanalyzer.records import Band
-from traceanalyzer.records.trace import OpKind
+from traceanalyzer.records.trace import Ids, Ints, OpKind
 
 _SHARE = 0.02  # of the window
 _NAMED = 3
@@ -49,25 +49,34 @@ def waits(graph: StepGraph, start_ns: int, end_ns: int) -> str:
 def _callers(graph: StepGraph, start_ns: int, end_ns: int) -> Counter[str]:
     """Outermost operators that wait for the device; the call itself where no operator does."""
     trace, launches = graph.trace, graph.trace.launches
-    inside = (launches.start_ns >= start_ns) & (launches.start_ns < end_ns)
-    callers: Counter[str] = Counter()
-    for row in np.flatnonzero(inside).tolist():
-        name = trace.names[launches.name[row]]
-        if "Synchronize" in name:
-            callers[_outermost(graph, int(launches.thread[row]), int(launches.start_ns[row])) or name] += 1
-    return callers
+    inside = np.flatnonzero((launches.start_ns >= start_ns) & (launches.start_ns < end_ns))
+    waiting = [row for row in np.unique(launches.name[inside]).tolist() if "Synchronize" in trace.names[row]]
+    waits = inside[np.isin(launches.name[inside], waiting)]
+    op = _outermost(graph, launches.thread[waits], launches.start_ns[waits])
+    if not len(op):
+        return Counter()
+    name = (
+        np.where(op >= 0, trace.ops.name[op], launches.name[waits])
+        if len(trace.ops)
+        else launches.name[waits]
+    )
+    return Counter(trace.names[row] for row in name.tolist())
 
 
-def _outermost(graph: StepGraph, thread: int, moment_ns: int) -> str:
-    """Name of the outermost operator that is open at this moment; "" where none is."""
+def _outermost(graph: StepGraph, thread: Ids, moment_ns: Ints) -> Ids:
+    """Row of the outermost operator that is open at each moment; -1 where none is."""
     ops = graph.trace.ops  # by thread and start
-    first, last = np.searchsorted(ops.thread, [thread, thread + 1])
-    row = int(first + np.searchsorted(ops.start_ns[first:last], moment_ns, side="right")) - 1
-    outermost = ""
-    while row >= first:
-        if ops.kind[row] == OpKind.OP and ops.end_ns[row] > moment_ns:
-            outermost = graph.trace.names[ops.name[row]]
-        row = int(ops.parent[row])
+    row = np.full(len(thread), -1, np.int32)
+    for number in np.unique(thread).tolist():
+        mine = thread == number
+        first, last = np.searchsorted(ops.thread, [number, number + 1])
+        begun = np.searchsorted(ops.start_ns[first:last], moment_ns[mine], side="right")
+        row[mine] = np.where(begun > 0, first + begun - 1, -1)
+    outermost = np.full(len(thread), -1, np.int32)
+    while (row >= 0).any():
+        open_ = (row >= 0) & (ops.kind[row] == OpKind.OP) & (ops.end_ns[row] > moment_ns)
+        outermost[open_] = row[open_]
+        row = np.where(row >= 0, ops.parent[row], np.int32(-1))
     return outermost
 
 

@@ -92,15 +92,15 @@ def _ops(raw: Raw, tolerance_ns: int) -> Ops:
     """The finished table of ops that are in order."""
     rows = raw.ops
     nesting = nest(rows.thread, rows.start_ns, rows.end_ns, rows.annotation, tolerance_ns)
-    kind = kinds(raw.names, rows.name, rows.annotation)
+    kind_of_op = kinds(raw.names, rows.name, rows.annotation)
     numbered = (rows.sequence >= 0) & (rows.forward_thread <= 0)
-    numbered &= (kind == OpKind.OP) | (kind == OpKind.COMPILED)
+    numbered &= (kind_of_op == OpKind.OP) | (kind_of_op == OpKind.COMPILED)
     host = Host(
-        raw.names, rows.start_ns, rows.name, kind, rows.thread, nesting.parent, rows.sequence, numbered
+        raw.names, rows.start_ns, rows.name, kind_of_op, rows.thread, nesting.parent, rows.sequence, numbered
     )
     forward = forward_ops(host)
     return Ops(
-        start_ns=rows.start_ns, end_ns=nesting.end_ns, name=rows.name, kind=kind, thread=rows.thread,
+        start_ns=rows.start_ns, end_ns=nesting.end_ns, name=rows.name, kind=kind_of_op, thread=rows.thread,
         parent=nesting.parent, call=rows.call, phase=phases(host, forward),
         module=_modules(rows.module, nesting.parent, forward), sequence=rows.sequence, forward=forward,
     )  # fmt: skip

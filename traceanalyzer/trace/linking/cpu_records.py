@@ -25,9 +25,9 @@ def host_records(names: Sequence[str], ops: Ops) -> tuple[Kernels, Pieces]:
     duration = np.zeros(count, np.int64)
     np.add.at(duration, owner, end - start)
     by_order = np.lexsort((text_rank(names, ops.name[rows]), ops.thread[rows], last, first))
-    place = np.empty(count, np.int32)
-    place[by_order] = np.arange(count, dtype=np.int32)
-    record = place[owner]
+    position = np.empty(count, np.int32)
+    position[by_order] = np.arange(count, dtype=np.int32)
+    record = position[owner]
     by_record = np.lexsort((start, record))
     rows = rows[by_order]
     kernels = _kernels(ops, rows, first[by_order], last[by_order], duration[by_order])
@@ -36,9 +36,9 @@ def host_records(names: Sequence[str], ops: Ops) -> tuple[Kernels, Pieces]:
 
 def _pieces(ops: Ops, rows: Ids) -> tuple[Ints, Ints, Ids]:
     """Start, end and owner (a place in `rows`) of every piece, by owner and start."""
-    place = np.full(len(ops) + 1, -1, np.int32)
-    place[rows] = np.arange(len(rows), dtype=np.int32)
-    owner = place[above(ops.parent, ops.kind != OpKind.ANNOTATION)[rows]]
+    position = np.full(len(ops) + 1, -1, np.int32)
+    position[rows] = np.arange(len(rows), dtype=np.int32)
+    owner = position[above(ops.parent, ops.kind != OpKind.ANNOTATION)[rows]]
     inner = np.flatnonzero(owner >= 0)
     inner = inner[np.argsort(owner[inner], kind="stable")]  # rows go by start, so children do too
     # Each operator opens a stretch at its own start and at the end of each child; the stretch ends

@@ -14,11 +14,11 @@ def devices_with_work(trace: Trace) -> dict[int, int]:
     kernels, pieces = trace.kernels, trace.pieces
     if pieces is not None:
         return {0: _union_ns(pieces.start_ns, pieces.end_ns)}
-    found = {}
+    busy_ns = {}
     for index in np.unique(kernels.device).tolist():
         mine = kernels.device == index
-        found[index] = _union_ns(kernels.start_ns[mine], kernels.end_ns[mine])
-    return found
+        busy_ns[index] = _union_ns(kernels.start_ns[mine], kernels.end_ns[mine])
+    return busy_ns
 
 
 def of_device(trace: Trace, index: int) -> Trace:

@@ -30,11 +30,11 @@ def passes(names: Sequence[str], column: Ids, test: Callable[[str], object]) -> 
 
 def kinds(names: Sequence[str], name: Ids, annotation: Bools) -> Codes:
     """OpKind of each interval."""
-    kind = np.full(len(name), OpKind.OP, np.int8)
-    kind[passes(names, name, _NODE.match)] = OpKind.AUTOGRAD
-    kind[annotation] = OpKind.ANNOTATION
-    kind[passes(names, name, _COMPILED.match)] = OpKind.COMPILED
-    return kind
+    kind_of_op = np.full(len(name), OpKind.OP, np.int8)
+    kind_of_op[passes(names, name, _NODE.match)] = OpKind.AUTOGRAD
+    kind_of_op[annotation] = OpKind.ANNOTATION
+    kind_of_op[passes(names, name, _COMPILED.match)] = OpKind.COMPILED
+    return kind_of_op
 
 
 def is_backward_region(name: str) -> bool:

@@ -35,9 +35,9 @@ def link(
     launch = launches_of(launches, kernels.correlation, kernels.start_ns)
     used, back = np.unique(launch, return_inverse=True)
     at_launch = np.full(len(used), -1, np.int32)
-    known = used >= 0
-    rows = used[known]
-    at_launch[known] = ops_open_at(ops, launches.thread[rows], launches.start_ns[rows], tolerance_ns)
+    launched = used >= 0
+    rows = used[launched]
+    at_launch[launched] = ops_open_at(ops, launches.thread[rows], launches.start_ns[rows], tolerance_ns)
     op = at_launch[back]
     distinct_external = (kernels.external >= 0) & (kernels.external != kernels.correlation)
     lost = np.flatnonzero((op < 0) & (kernels.correlation >= 0) & distinct_external)
@@ -59,14 +59,14 @@ def launches_of(launches: Launches, correlation: Ints, moment_ns: Ints) -> Ids:
 
     Where all begin after it (two clocks, some microseconds apart) it is the first. -1: there is none.
     """
-    found = latest_before(launches.correlation, launches.start_ns, correlation, moment_ns)
-    early = np.flatnonzero((found < 0) & (correlation >= 0))
+    launch = latest_before(launches.correlation, launches.start_ns, correlation, moment_ns)
+    early = np.flatnonzero((launch < 0) & (correlation >= 0))
     if len(early):
         by_start = np.argsort(launches.start_ns, kind="stable")
         first = rows_of(correlation[early], launches.correlation[by_start])
-        found[early] = np.append(by_start, -1)[first]
-    found[correlation < 0] = -1
-    return found
+        launch[early] = np.append(by_start, -1)[first]
+    launch[correlation < 0] = -1
+    return launch
 
 
 def latest_before(key: Ints, moment_ns: Ints, wanted_key: Ints, wanted_ns: Ints) -> Ids:
@@ -107,16 +107,16 @@ def ops_open_at(ops: Ops, thread: Ids, moment_ns: Ints, tolerance_ns: int) -> Id
     Only where no operator holds the moment does the resolution of the clock count as inside.
     """
     operators = np.flatnonzero(ops.kind != OpKind.ANNOTATION).astype(np.int32)
-    found = _open_at(ops, operators, thread, moment_ns, 0)
+    op = _open_at(ops, operators, thread, moment_ns, 0)
     if tolerance_ns:
-        missed = np.flatnonzero(found < 0)
-        found[missed] = _open_at(ops, operators, thread[missed], moment_ns[missed], tolerance_ns)
-    return found
+        missed = np.flatnonzero(op < 0)
+        op[missed] = _open_at(ops, operators, thread[missed], moment_ns[missed], tolerance_ns)
+    return op
 
 
 def _open_at(ops: Ops, operators: Ids, thread: Ids, moment_ns: Ints, slack_ns: int) -> Ids:
     """From the operator begun last up through its ancestors, until one is still open."""
-    found = np.full(len(thread), -1, np.int32)
+    op = np.full(len(thread), -1, np.int32)
     bounds = np.searchsorted(ops.thread[operators], np.stack((thread, thread + 1)))
     for number in np.unique(thread).tolist():
         mine = np.flatnonzero(thread == number)
@@ -124,15 +124,15 @@ def _open_at(ops: Ops, operators: Ids, thread: Ids, moment_ns: Ints, slack_ns: i
         if low == high:
             continue
         begun = np.searchsorted(ops.start_ns[operators[low:high]], moment_ns[mine] + slack_ns, side="right")
-        found[mine] = np.where(begun > 0, operators[np.maximum(low + begun - 1, low)], -1)
-    active = np.flatnonzero(found >= 0)
+        op[mine] = np.where(begun > 0, operators[np.maximum(low + begun - 1, low)], -1)
+    active = np.flatnonzero(op >= 0)
     while len(active):
-        row = found[active]
+        row = op[active]
         closed = (ops.end_ns[row] + slack_ns < moment_ns[active]) | (ops.kind[row] == OpKind.ANNOTATION)
         active = active[closed]
-        found[active] = ops.parent[row[closed]]
-        active = active[found[active] >= 0]
-    return found
+        op[active] = ops.parent[row[closed]]
+        active = active[op[active] >= 0]
+    return op
 
 
 def _enclosing_operator(ops: Ops, row: Ids) -> Ids:

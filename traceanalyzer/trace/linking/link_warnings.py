@@ -49,14 +49,14 @@ def _unlinked(trace: Trace) -> list[Notice]:
     """Why records have no link op, where it concerns over 5 % of GPU time."""
     kernels = trace.kernels
     total = int(kernels.duration_ns.sum())
-    found = []
+    notices = []
     for code, reason in enumerate(UNLINKED):
         rows = kernels.unlinked == code
         time = int(kernels.duration_ns[rows].sum())
         if total and time > _REPORTED_SHARE * total:
             text = f"{percent(time / total)} of GPU time: {_UNLINKED_TEXT[reason]}"
-            found.append(Notice(f"unlinked_{reason}", text, int(rows.sum())))
-    return found
+            notices.append(Notice(f"unlinked_{reason}", text, int(rows.sum())))
+    return notices
 
 
 def _starts_kernels(trace: Trace) -> Bools:

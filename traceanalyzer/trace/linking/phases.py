@@ -44,6 +44,7 @@ class Host:
     numbered: Bools  # runs with gradients on: has a sequence number and is not an autograd node
 
     def called(self, *prefixes: str) -> Bools:
+        """Whether each interval's name begins with one of these."""
         return passes(self.names, self.name, lambda name: name.startswith(prefixes))
 
 
@@ -78,15 +79,15 @@ def forward_ops(host: Host) -> Ids:
     Several forward ops share a number: a composite with the op inside it that made the node, and
     ops before it that made none. The node's is the last to begin.
     """
-    found = np.full(len(host.name), -1, np.int32)
+    forward = np.full(len(host.name), -1, np.int32)
     nodes = np.flatnonzero((host.kind != OpKind.ANNOTATION) & (host.sequence >= 0) & ~host.numbered)
     givers = np.flatnonzero(host.numbered)
     row = latest_before(
         host.sequence[givers], host.start_ns[givers], host.sequence[nodes], host.start_ns[nodes] - 1
     )
-    known = row >= 0
-    found[nodes[known]] = givers[row[known]]
-    return found
+    recorded = row >= 0
+    forward[nodes[recorded]] = givers[row[recorded]]
+    return forward
 
 
 def _run_again(host: Host, node: Bools) -> Bools:
@@ -148,5 +149,5 @@ def _forward(host: Host, node: Bools, taken: Bools, root: Ids) -> Bools:
     follows &= np.isin(host.thread, np.unique(host.thread[numbered]))
     holds = np.zeros(len(host.name), bool)
     holds[root[numbered]] = True
-    found: Bools = free & (follows[root] | holds[root])
-    return found
+    forward: Bools = free & (follows[root] | holds[root])
+    return forward

@@ -19,26 +19,26 @@ _STEP = re.compile(r"ProfilerStep#(\d{1,18})$", re.ASCII)
 def steps_of(names: Sequence[str], ops: RawOps) -> tuple[Step, ...]:
     """Step annotations by start. Of two of one name that overlap (nested, or on two threads) the longer."""
     rows = np.flatnonzero(ops.annotation & passes(names, ops.name, _STEP.match))
-    found: list[Step] = []
+    steps: list[Step] = []
     for row in rows[np.lexsort((-ops.end_ns[rows], ops.start_ns[rows]))].tolist():
         text = names[ops.name[row]]
         step = Step(text, int(text.rpartition("#")[2]), int(ops.start_ns[row]), int(ops.end_ns[row]))
-        twin = next((i for i, s in enumerate(found) if s.name == text and s.end_ns > step.start_ns), None)
+        twin = next((i for i, s in enumerate(steps) if s.name == text and s.end_ns > step.start_ns), None)
         if twin is None:
-            found.append(step)
-        elif step.end_ns - step.start_ns > found[twin].end_ns - found[twin].start_ns:
-            found[twin] = step
-    return tuple(sorted(found, key=lambda s: (s.start_ns, s.end_ns)))
+            steps.append(step)
+        elif step.end_ns - step.start_ns > steps[twin].end_ns - steps[twin].start_ns:
+            steps[twin] = step
+    return tuple(sorted(steps, key=lambda s: (s.start_ns, s.end_ns)))
 
 
 def step_warnings(steps: Sequence[Step]) -> tuple[Notice, ...]:
     """Notices about the numbering: repeated numbers, several recordings in one file."""
-    found = []
+    notices = []
     numbers = [step.number for step in steps]
     repeated = len(numbers) - len(set(numbers))
     if repeated:
         text = "steps share their number with another step; a range selects all of that number"
-        found.append(Notice("repeated_steps", text, repeated))
+        notices.append(Notice("repeated_steps", text, repeated))
     breaks = [(a, b) for a, b in zip(steps, steps[1:], strict=False) if b.number != a.number + 1]
     if breaks:
         apart = sum(max(b.start_ns - a.end_ns, 0) for a, b in breaks)
@@ -46,8 +46,8 @@ def step_warnings(steps: Sequence[Step]) -> tuple[Notice, ...]:
             f"the steps were recorded in {len(breaks) + 1} runs with {duration(apart)} between them; a "
             f"window over several runs counts that time too, --steps A-B selects one ({listed(steps)})"
         )
-        found.append(Notice("step_gaps", text, len(breaks)))
-    return tuple(found)
+        notices.append(Notice("step_gaps", text, len(breaks)))
+    return tuple(notices)
 
 
 def within(moment_ns: Ints, steps: Sequence[Step]) -> Bools:

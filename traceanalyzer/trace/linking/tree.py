@@ -48,7 +48,7 @@ def _nest_thread(
     rows, ends = [-1], [_NEVER]  # the intervals open at this point, outermost first
     for begin in range(low, high, _AT_ONCE):
         stop = min(begin + _AT_ONCE, high)
-        found = []
+        parents = []
         row = begin
         for start, end in zip(start_ns[begin:stop].tolist(), end_ns[begin:stop].tolist(), strict=True):
             while ends[-1] <= start:
@@ -60,11 +60,11 @@ def _nest_thread(
                     rows.pop()
                 if end > ends[-1]:
                     end_ns[row] = end = ends[-1]
-            found.append(rows[-1])
+            parents.append(rows[-1])
             rows.append(row)
             ends.append(end)
             row += 1
-        parent[begin:stop] = found
+        parent[begin:stop] = parents
 
 
 def _let_go(start: int, end: int, open_end: int, annotation: bool, tolerance: int) -> bool:

@@ -78,7 +78,7 @@ def _guess(window: TextWindow) -> Cut | None:
         if closing:
             return Cut(closing.start() + 1, closing.end(), True)
     for begin in (max(len(text) - _SEARCHED, 0), 0):
-        borders = [(found.start() + 1, found.end()) for found in BORDER.finditer(text, begin)]
+        borders = [(border.start() + 1, border.end()) for border in BORDER.finditer(text, begin)]
         if borders:
             return Cut(*borders[-1], False)
     return None

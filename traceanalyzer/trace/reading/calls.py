@@ -66,11 +66,11 @@ class Calls(Sequence[OpCall]):
             return [self[i] for i in range(*index.indices(len(self)))]
         if index < 0:
             index += len(self)
-        found = self._parsed.get(index)
-        if found is None:
+        call = self._parsed.get(index)
+        if call is None:
             name, key = self._keys[index]  # an IndexError from here is the sequence's own
-            found = self._parsed[index] = _parse(self._names[name], key)
-        return found
+            call = self._parsed[index] = _parse(self._names[name], key)
+        return call
 
     @cached_property
     def facts(self) -> CallFacts:

@@ -28,18 +28,18 @@ class Interned(dict[Any, int]):
         self._canonical = canonical
 
     def __missing__(self, value: Any) -> int:
-        known = value if self._canonical is None else self._canonical(value)
-        row = self.get(known)
+        canonical = value if self._canonical is None else self._canonical(value)
+        row = self.get(canonical)
         if row is None:
-            row = self[known] = len(self.values_seen)
-            self.values_seen.append(known)
+            row = self[canonical] = len(self.values_seen)
+            self.values_seen.append(canonical)
         self[value] = row
         return row
 
 
-def rows_of(known: dict[Any, int], keys: Iterable[Any], count: int) -> Ids:
-    """`known[key]` for each of `count` keys, without a step of Python for keys that are known."""
-    return np.fromiter(map(known.__getitem__, keys), np.int32, count)
+def rows_of(row_of: dict[Any, int], keys: Iterable[Any], count: int) -> Ids:
+    """`row_of[key]` for each of `count` keys, without a step of Python for keys that have a row."""
+    return np.fromiter(map(row_of.__getitem__, keys), np.int32, count)
 
 
 class Columns:

@@ -24,10 +24,10 @@ def annotated(event: Event) -> Event:
     name = event.name
     if name is None or name[-1:] != ")" or "cpp_fused" not in name:
         return event
-    found = _NAME.fullmatch(name)
-    if found is None:
+    match = _NAME.fullmatch(name)
+    if match is None:
         return event
-    plain, read, written, elements = found.groups()
+    plain, read, written, elements = match.groups()
     buffers = [*read.split(), *written.split()]
     marks = ["in"] * len(read.split()) + ["out"] * len(written.split())
     types = [text.partition("[")[0] for text in buffers]

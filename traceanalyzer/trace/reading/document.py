@@ -61,13 +61,13 @@ class Document:
     def _opening(self, window: TextWindow) -> int:
         while window.grow():
             text = window.text
-            found = _SPACE.match(text, len(_BOM) if text.startswith(_BOM) else 0)
-            place = found.end() if found else 0
-            if place < len(text):
-                if text[place : place + 1] not in (b"{", b"["):
-                    raise self._no_json(text, place)
-                self.bare_list = text[place : place + 1] == b"["
-                return place
+            match = _SPACE.match(text, len(_BOM) if text.startswith(_BOM) else 0)
+            position = match.end() if match else 0
+            if position < len(text):
+                if text[position : position + 1] not in (b"{", b"["):
+                    raise self._no_json(text, position)
+                self.bare_list = text[position : position + 1] == b"["
+                return position
         raise self._empty()
 
     def _empty(self) -> TraceFormatError:
@@ -157,10 +157,10 @@ class Document:
             self.stats.add("repaired_metadata")
         readable = text.decode(errors="replace")
         for name in KEPT_KEYS - self.kept.keys():
-            for found in re.finditer(rf'"{name}"\s*:\s*', readable):
+            for match in re.finditer(rf'"{name}"\s*:\s*', readable):
                 try:
-                    end = json.JSONDecoder(strict=False).raw_decode(readable, found.end())[1]
-                    self.kept[name] = loaded(readable[found.end() : end])
+                    end = json.JSONDecoder(strict=False).raw_decode(readable, match.end())[1]
+                    self.kept[name] = loaded(readable[match.end() : end])
                     break
                 except (ValueError, RecursionError):
                     continue

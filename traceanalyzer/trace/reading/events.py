@@ -155,8 +155,8 @@ def event_of(row: dict[str, Any]) -> tuple[Event, bool]:
     if isinstance(args, dict):
         event.args = _args_of(args)
     usable = all(
-        isinstance(row.get(key), kind)
-        for key, kind in (("ts", (int, float)), ("dur", (int, float)), ("name", str))
+        isinstance(row.get(key), expected)
+        for key, expected in (("ts", (int, float)), ("dur", (int, float)), ("name", str))
         if row.get(key) is not None
     )
     return event, usable and (args is None or isinstance(args, dict))

@@ -17,11 +17,11 @@ def trace_files(given: Sequence[str]) -> list[str]:
     In a folder that holds files named `*.trace.json` or `*.trace.json.gz`, as the profiler names them,
     other JSON is left alone. Raises TraceFormatError for a folder without any.
     """
-    found: list[str] = []
+    paths: list[str] = []
     for path in given:
-        found += _in_folder(Path(path)) if os.path.isdir(path) else [path]
+        paths += _in_folder(Path(path)) if os.path.isdir(path) else [path]
     first: dict[str, str] = {}
-    for path in found:
+    for path in paths:
         first.setdefault(_same(path), path)
     return list(first.values())
 

@@ -51,8 +51,8 @@ def devices(value: Any) -> tuple[DeviceProperties, ...]:
 
 def _device(entry: Mapping[str, Any], place: int) -> DeviceProperties:
     def whole(*keys: str) -> int | None:
-        found = (entry[key] for key in keys if _is_count(entry.get(key)))
-        return next(found, None)
+        counts = (entry[key] for key in keys if _is_count(entry.get(key)))
+        return next(counts, None)
 
     major, minor = whole("computeMajor"), whole("computeMinor")
     multiprocessors = whole("numSms")
@@ -82,6 +82,11 @@ def rank(distributed: Any, path: str) -> int | None:
         recorded = distributed.get("rank")
         if _is_count(recorded):
             return recorded
+    return named_rank(path)
+
+
+def named_rank(path: str) -> int | None:
+    """The rank that the name of a file says."""
     named = _RANK.search(PurePath(path).name)
     return int(named[1]) if named else None
 

@@ -47,6 +47,7 @@ class ReadStats:
     damaged_at: int | None = None  # byte of decompressed text
 
     def add(self, code: str, count: int | np.integer = 1) -> None:
+        """Count what the notice of this code is about."""
         if count:
             self.counts[code] = self.counts.get(code, 0) + int(count)
 
@@ -62,8 +63,9 @@ class ReadStats:
         self.lose(at_byte, 0)
 
     def warnings(self) -> tuple[Notice, ...]:
-        found = [code for code in MESSAGES if code in self.counts]
-        return tuple(Notice(code, MESSAGES[code], self.counts[code]) for code in found)
+        """A notice of each code that was counted."""
+        codes = [code for code in MESSAGES if code in self.counts]
+        return tuple(Notice(code, MESSAGES[code], self.counts[code]) for code in codes)
 
     def salvaged(self) -> Salvaged | None:
         """None where the file was whole."""

@@ -213,11 +213,11 @@ def _repaired_texts(piece: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _without_barewords(text: str) -> str:
-    return _BAREWORD.sub(lambda found: found[1] or "null", text)
+    return _BAREWORD.sub(lambda match: match[1] or "null", text)
 
 
-def _whole_escape(found: re.Match[str]) -> str:
-    return found[0] if found[1] else r"\\"
+def _whole_escape(match: re.Match[str]) -> str:
+    return match[0] if match[1] else r"\\"
 
 
 _MARK = re.compile(r'[{}\[\]"]')
@@ -243,11 +243,11 @@ def escape_stray_quotes(text: str) -> str:
             is_value = text[: mark.start()].rstrip().endswith(":")
             behind = _BEHIND_VALUE if is_value else _BEHIND_KEY
             behind = _BEHIND_ITEM if open_brackets[-1:] == ["["] else behind
-            quotes = (found for found in _QUOTE.finditer(text, position) if found[0] == '"')
-            end = next((found.start() for found in quotes if behind.match(text, found.end())), None)
+            quotes = (quote for quote in _QUOTE.finditer(text, position) if quote[0] == '"')
+            end = next((quote.start() for quote in quotes if behind.match(text, quote.end())), None)
             if end is None:
                 break
             inner = text[position:end]
-            parts.append(_QUOTE.sub(lambda found: '\\"' if found[0] == '"' else found[0], inner) + '"')
+            parts.append(_QUOTE.sub(lambda quote: '\\"' if quote[0] == '"' else quote[0], inner) + '"')
             position = end + 1
     return "".join([*parts, text[position:]])

@@ -270,8 +270,8 @@ def _streams(events: list[Event], args: list[Args]) -> Ints:
 def _number_in(value: int | str, otherwise: int) -> int:
     if isinstance(value, int):
         return value if value >= 0 else otherwise
-    found = _DIGITS.search(value)
-    return int(found[0]) if found else otherwise
+    match = _DIGITS.search(value)
+    return int(match[0]) if match else otherwise
 
 
 def _positive(values: Ints) -> Ints:

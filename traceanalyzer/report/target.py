@@ -1,0 +1,52 @@
+"""A file that is to be written: the format its name says, whether it may be written, and writing it."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+from traceanalyzer.files import replacing
+from traceanalyzer.records.errors import UsageError
+from traceanalyzer.report import RENDERERS
+
+_LONG = {"htm": "html", "markdown": "md", "text": "txt"}
+
+
+def format_of(path: str | PathLike[str], otherwise: str = "") -> str:
+    """The format that the suffix of a file names. UsageError where it names none.
+
+    `otherwise`: what else the caller's user can do about that.
+    """
+    suffix = Path(path).suffix.lstrip(".").lower()
+    name = _LONG.get(suffix, suffix)
+    if name not in RENDERERS:
+        endings = ", ".join(f".{each}" for each in RENDERERS)
+        fix = f"end the name in one of {endings}{otherwise}"
+        raise UsageError(f"{path}: the suffix names no known format", fix=fix)
+    return name
+
+
+def check_place(path: Path) -> None:
+    """UsageError where there can be no file of that name."""
+    folder = path.parent
+    if not folder.is_dir():
+        raise UsageError(f"{path}: the folder {folder} does not exist", fix=f"mkdir -p {folder}")
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder", fix="name a file, such as report.html")
+
+
+def would_replace(path: Path, fix: str) -> UsageError:
+    """What is raised where a file is there that nobody has said may be replaced."""
+    return UsageError(f"{path}: exists and would be replaced", fix=fix)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Into a temporary file beside `path`, which then takes its name. UsageError where it cannot be."""
+    try:
+        with replacing(path) as file:
+            file.write(text.encode())
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be written ({error.strerror or error})",
+            fix="give a file in a folder that can be written",
+        ) from error
