@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -20,10 +21,6 @@ LONGEST_NS = 1_000_000
 LATENCY_NS = 20_000
 _MOST = 0.5  # of a stretch, that something covers which names it
 _STEP = re.compile(r"ProfilerStep#\d+$", re.ASCII)
-# Frames of PyTorch, the interpreter and the standard library: true, but not where a user would look.
-_OF_A_LIBRARY = re.compile(
-    r"<|torch/|[a-z_]+\.py\(\d+\): |(?:multiprocessing|concurrent|asyncio|json|importlib)/"
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +52,10 @@ def waits(trace: Trace, members: Ids, gap_start: Ints, gap_end: Ints, open_ns: I
     held = Intervals(gap_start, until, np.arange(count, dtype=np.int32))
     held = held.chosen(np.flatnonzero(until > gap_start))
     mine, _ = common(open_ns, held)
-    launching = _launching(trace, members)
+    call_start, call_end = _launching(trace, members)
+    opens = np.concatenate((call_start, np.append(kernels.launch_ns, 0)[kernel][late]))
+    closes = np.concatenate((call_end, until[late]))  # what ends a gap has to arrive too
+    launching = disjoint(opens, closes, np.full(len(opens), -1, np.int32))
     short = np.flatnonzero((mine.length_ns < LONGEST_NS) & late[mine.row])
     long = np.flatnonzero((mine.length_ns >= LONGEST_NS) | ~late[mine.row])
     calls, _ = common(mine.chosen(long), launching)
@@ -64,25 +64,24 @@ def waits(trace: Trace, members: Ids, gap_start: Ints, gap_end: Ints, open_ns: I
     return Waits(joined(mine.chosen(short), calls), _named(trace, rest, thread), without(open_ns, held))
 
 
-def _launching(trace: Trace, members: Ids) -> Intervals:
+def _launching(trace: Trace, members: Ids) -> tuple[Ints, Ints]:
     """When the host was launching work of the device: in its calls, and between those that follow closely.
 
     Before one that follows nothing closely, from where the operator that calls it begins.
     """
     kernels, launches = trace.kernels, trace.launches
-    known = members[kernels.launch[members] >= 0]
-    calls, first = np.unique(kernels.launch[known], return_index=True)
-    op = kernels.op[known][first]
+    launched = members[kernels.launch[members] >= 0]
+    calls, first = np.unique(kernels.launch[launched], return_index=True)
+    op = kernels.op[launched][first]
     order = np.argsort(launches.start_ns[calls], kind="stable")
-    calls, op = calls[order], op[order]
-    start, end = launches.start_ns[calls], launches.end_ns[calls] + LATENCY_NS
+    start, end, op = launches.start_ns[calls][order], launches.end_ns[calls][order], op[order]
     if not len(calls):
-        return Intervals(start, end, calls.astype(np.int32))
-    before = np.concatenate((start[:1], np.maximum.accumulate(launches.end_ns[calls])[:-1]))
+        return start, end
+    before = np.concatenate((start[:1], np.maximum.accumulate(end)[:-1]))
     close = (start - before < LONGEST_NS) & (start >= before)
-    opened = np.where(op >= 0, trace.ops.start_ns[op], start) if len(trace.ops) else start
+    opened = np.where(op >= 0, np.append(trace.ops.start_ns, 0)[op], start)
     opened = np.where(start - opened < LONGEST_NS, np.minimum(opened, start), start)
-    return disjoint(np.where(close, before, opened), end, calls.astype(np.int32))
+    return np.where(close, before, opened), end
 
 
 def _named(trace: Trace, stretches: Intervals, thread: Ids) -> Intervals:
@@ -103,7 +102,7 @@ class _Host:
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
         self._no_name = np.array([bool(_STEP.match(name)) for name in trace.names], bool)
-        self._library = np.array([bool(_OF_A_LIBRARY.match(name)) for name in trace.names], bool)
+        self._library = np.array([_is_of_a_library(name) for name in trace.names], bool)
 
     def name(self, start: int, end: int, thread: int) -> int:
         """Row in Trace.names of the innermost interval that covers most of [start, end) on the thread.
@@ -153,6 +152,12 @@ class _Host:
         if sum(parts.values()) < _MOST * (end - start):
             return -1
         return max(parts, key=lambda name: (parts[name], -name))
+
+
+def _is_of_a_library(frame: str) -> bool:
+    """Of PyTorch, the interpreter or the standard library: true, but not where a user would look."""
+    package = re.split(r"[/.(]", frame, maxsplit=1)[0]
+    return frame.startswith("<") or package == "torch" or package in sys.stdlib_module_names
 
 
 def _innermost(start_ns: Ints, end_ns: Ints, start: int, end: int) -> npt.NDArray[np.intp]:

@@ -119,8 +119,8 @@ def _sources(trace: Trace, members: Ids) -> list[tuple[IdleCause, Intervals]]:
 
 def _first_launch_ns(trace: Trace) -> int:
     """When the first kernel of the trace was launched."""
-    known = trace.kernels.launch_ns[trace.kernels.launch_ns >= 0]
-    return int(known.min()) if len(known) else 0
+    moments = trace.kernels.launch_ns[trace.kernels.launch >= 0]
+    return int(moments.min()) if len(moments) else 0
 
 
 def _slow_first_launches(trace: Trace) -> Bools:

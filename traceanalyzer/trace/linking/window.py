@@ -73,7 +73,7 @@ def _window(
 def _starts(kernels: Kernels, mine: Bools, steps: Sequence[Step]) -> list[int]:
     """Where each step begins on the device: never before the one before it."""
     launch_ns, start_ns, end_ns = kernels.launch_ns[mine], kernels.start_ns[mine], kernels.end_ns[mine]
-    known = launch_ns >= 0
+    known = kernels.launch[mine] >= 0
     order = np.argsort(launch_ns[known], kind="stable")
     moments = launch_ns[known][order]
     reach = np.maximum.accumulate(end_ns[known][order])
