@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,9 @@ def check(analysis: Analysis) -> None:
         assert part.time_ns == sum(r.attributed_ns for r in rows if r.operator_class == part.operator_class)
     assert busy + analysis.time.idle_ns == window
     assert sum(p.time_ns for p in analysis.time.idle_by_cause) == analysis.time.idle_ns
+    for part in analysis.time.idle_by_cause:
+        assert sum(name.time_ns for name in part.names) <= part.time_ns
+    check_steps(analysis)
     assert sum(r.time_ns for r in rows) == analysis.time.kernel_sum_ns
     assert all(0 <= r.attributed_ns <= r.time_ns for r in rows)
     for row in rows:
@@ -43,6 +47,25 @@ def check(analysis: Analysis) -> None:
     for share in (cover.modelled_share, cover.linked_share, cover.shaped_share,
                   cover.modelled_of_shaped_share, *(p.share_of_busy for p in analysis.verdicts)):  # fmt: skip
         assert 0 <= share <= 1
+
+
+def check_steps(analysis: Analysis) -> None:
+    """Steps add up to the window, verdict by verdict and cause by cause; each is full."""
+    steps = analysis.steps
+    assert (steps is None) == (analysis.window.step_count is None)
+    if steps is None:
+        return
+    assert [step.name for step in steps] == list(analysis.window.steps)
+    assert sum(step.device_ns for step in steps) == analysis.window.window_ns
+    for step, following in pairwise(steps):
+        assert step.device_start_ns + step.device_ns == following.device_start_ns
+    for step in steps:
+        parts = [p.time_ns for p in step.verdicts] + [p.time_ns for p in step.idle_by_cause]
+        assert sum(parts) == step.device_ns and min(parts) >= 0 <= step.host_lead_ns
+    for number, verdict in enumerate(analysis.verdicts):
+        assert sum(step.verdicts[number].time_ns for step in steps) == verdict.time_ns
+    for number, cause in enumerate(analysis.time.idle_by_cause):
+        assert sum(step.idle_by_cause[number].time_ns for step in steps) == cause.time_ns
 
 
 @pytest.fixture(scope="module")

@@ -177,7 +177,8 @@ def test_the_profilers_own_work_is_its_own() -> None:
 
 
 @pytest.mark.parametrize("name", [
-    "_compile.compile_inner (dynamo_timed)", "backend_compile (dynamo_timed)", "torch/_dynamo/convert_frame.py(1): x",
+    "_compile.compile_inner (dynamo_timed)", "backend_compile (dynamo_timed)",
+    "torch/_dynamo/convert_frame.py(1): x",
 ])  # fmt: skip
 def test_what_compiles(name: str) -> None:
     rows = two_kernels(90 * MS, 90 * MS + 5, 90 * MS + 9)
@@ -192,7 +193,10 @@ LONG = (0, 500 * MS + 50)
 
 
 def waiting(*things: tuple[str, str, int, int]) -> Trace:
-    """A gap of 500 ms before a kernel whose operator begins 10 us before the launch; (kind, name, start, end) in ms."""
+    """A gap of 500 ms before a kernel whose operator begins 1 us before its launch.
+
+    Each thing as (kind, name, start, end), in ms.
+    """
     rows = two_kernels(500 * MS - 9_000, 500 * MS - 4_000, 500 * MS)
     rows.op("aten::mm", 500 * MS - 10_000, 500 * MS - 1_000)
     rows.annotation("ProfilerStep#3", -10, 600 * MS)
@@ -202,6 +206,11 @@ def waiting(*things: tuple[str, str, int, int]) -> Trace:
     return rows.trace()
 
 
+def many(name: str, starts: range, length: int) -> list[tuple[str, str, int, int]]:
+    """Operators of one name."""
+    return [("op", name, start, start + length) for start in starts]
+
+
 OPTIMIZER = "Optimizer.step#CPUAdam.step"
 
 
@@ -209,11 +218,12 @@ OPTIMIZER = "Optimizer.step#CPUAdam.step"
     ("things", "name"),
     [
         ([("annotation", OPTIMIZER, 10, 480)], OPTIMIZER),
-        ([("annotation", OPTIMIZER, 10, 480), *(("op", "aten::mul", n, n + 2) for n in range(20, 470, 10))], OPTIMIZER),
+        ([("annotation", OPTIMIZER, 10, 480), *many("aten::mul", range(20, 470, 10), 2)], OPTIMIZER),
         ([("op", "aten::sort", 10, 400), ("annotation", "evaluate", 400, 450)], "aten::sort"),
         ([("annotation", "outer", 1, 490), ("annotation", "inner", 20, 400)], "inner"),
-        ([("op", "aten::a", n, n + 4) for n in range(0, 200, 5)] + [("op", "aten::b", n, n + 4) for n in range(200, 490, 5)], "aten::b"),
-        ([("frame", "train.py(3): main", -1, 600), ("frame", "train.py(9): log", 5, 480), ("frame", "<built-in sleep>", 6, 479)], "train.py(9): log"),
+        ([*many("aten::a", range(0, 200, 5), 4), *many("aten::b", range(200, 490, 5), 4)], "aten::b"),
+        ([("frame", "train.py(3): main", -1, 600), ("frame", "train.py(9): log", 5, 480),
+          ("frame", "<built-in sleep>", 6, 479)], "train.py(9): log"),
         ([("annotation", "train", -1, 600), ("frame", "train.py(9): log", 5, 480)], "train.py(9): log"),
         ([("annotation", "short", 10, 100)], ""),
         ([], ""),
@@ -352,7 +362,8 @@ def test_equals_the_twin(
 
 # A host whose every action is known, and a device that works off what it launches.
 ACTIONS = {
-    "load": ("data_loading", 4 * MS), "allocate": ("memory_allocation", 2 * MS), "compile": ("compilation", 30 * MS),
+    "load": ("data_loading", 4 * MS), "allocate": ("memory_allocation", 2 * MS),
+    "compile": ("compilation", 30 * MS),
     "work": ("host_work", 5 * MS), "nothing": ("unknown", 6 * MS), "think": ("launch_gap", 60_000),
 }  # fmt: skip
 
