@@ -88,13 +88,18 @@ def idle_by_cause(idle: IdleTimes, names: Sequence[str]) -> tuple[IdlePart, ...]
     parts = []
     for code, cause in enumerate(IDLE_CAUSES):
         mine = idle.cause == code
-        total = int(length[mine].sum())
-        named = np.zeros(len(names) + 1, np.int64)
-        np.add.at(named, idle.name[mine], length[mine])  # -1 is the last entry
-        most = np.argsort(-named[:-1], kind="stable")[:_SHOWN].tolist()
-        shown = tuple(NamedTime(names[row], int(named[row])) for row in most if named[row])
-        parts.append(IdlePart(cause, total, shown))
+        parts.append(IdlePart(cause, int(length[mine].sum()), _most(idle.name[mine], length[mine], names)))
     return tuple(parts)
+
+
+def _most(name: Ids, length: Ints, names: Sequence[str]) -> tuple[NamedTime, ...]:
+    """The names of most time, the longest first."""
+    rows, back = np.unique(name, return_inverse=True)
+    time = np.zeros(len(rows), np.int64)
+    np.add.at(time, back, length)
+    order = np.argsort(-time, kind="stable")
+    shown = [NamedTime(names[rows[place]], int(time[place])) for place in order.tolist() if rows[place] >= 0]
+    return tuple(shown[:_SHOWN])
 
 
 def _sources(trace: Trace, members: Ids) -> list[tuple[IdleCause, Intervals]]:
