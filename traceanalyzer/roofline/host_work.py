@@ -102,7 +102,9 @@ class _Host:
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
         self._no_name = np.array([bool(_STEP.match(name)) for name in trace.names], bool)
-        self._library = np.array([_is_of_a_library(name) for name in trace.names], bool)
+        self._library = np.zeros(len(trace.names), bool)
+        for row in np.unique(trace.spans.name).tolist():
+            self._library[row] = _is_of_a_library(trace.names[row])
 
     def name(self, start: int, end: int, thread: int) -> int:
         """Row in Trace.names of the innermost interval that covers most of [start, end) on the thread.

@@ -145,8 +145,9 @@ def _slow_first_launches(trace: Trace) -> Bools:
 
 def _passes(trace: Trace, column: Ids, test: Callable[[str], object]) -> Bools:
     """Whether each entry's name passes; every distinct name is looked at once."""
-    good = np.zeros(len(trace.names) + 1, bool)
-    for row in np.unique(column[column >= 0]).tolist():
+    used, good = (np.zeros(len(trace.names) + 1, bool) for _ in range(2))  # -1 is the last entry
+    used[column] = True
+    for row in np.flatnonzero(used[:-1]).tolist():
         good[row] = bool(test(trace.names[row]))
     passed: Bools = good[column]
     return passed
