@@ -176,7 +176,9 @@ def _analyses(file: str, setup: Setup) -> Iterator[Analysis]:
     from traceanalyzer.roofline.judge import of_shown_step
 
     for judged in judge_file(file, setup):
-        yield assemble(judged, suggest(of_shown_step(judged)), setup.others, keep_kernels=setup.options.kernels)
+        yield assemble(
+            judged, suggest(of_shown_step(judged)), setup.others, keep_kernels=setup.options.kernels
+        )
 
 
 def judge_file(file: str, setup: Setup) -> Iterator[Judged]:

@@ -29,7 +29,7 @@ class _There:
 def projections(
     rows: Sequence[OpRow], here: Device, time: TimeInfo, steps: int, others: Sequence[Device]
 ) -> tuple[Projection, ...]:
-    """One for each of the `others`, in their order; `steps` is 0 where no step is as long as their average."""
+    """One for each of the `others`, in their order; `steps` is 0 where they are not alike, or none."""
     return tuple(_projection(rows, here, time, steps, device) for device in others)
 
 

@@ -87,9 +87,7 @@ def judge(
         table=table,
         rows=in_order(with_calls),
         times=RecordTimes(groups.row, timing.extent.duration_ns, inside, timing.attributed_ns),
-        kinds=step_kinds(
-            steps, timing.attributed, trace.kernels.name, groups.row, table, trace.names
-        ),
+        kinds=step_kinds(steps, timing.attributed, trace.kernels.name, groups.row, table, trace.names),
         clipped_calls=measured.cut_calls,
         notices=(*match.warnings, *window.notices),
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import numpy as np
 
@@ -82,8 +81,8 @@ def step_kinds(
 ) -> tuple[StepKind, ...]:
     """The kinds of the window's steps, that of the step of median length first; () where all are alike.
 
-    Of each record, `kernels` is its name, a row of `names`, and `row` its place in `table`. Where every step has shapes of its own, as with batches that
-    are not padded, shapes tell no kinds apart.
+    Of each record, `kernels` is its name, a row of `names`, and `row` its place in `table`. Where every step
+    has shapes of its own, as with batches that are not padded, shapes tell no kinds apart.
     """
     if len(steps) < 2:
         return ()
