@@ -40,11 +40,10 @@ def _about_time(judged: Judged) -> Iterator[Notice]:
     shown = shown_step(judged.steps, judged.kinds)
     if shown is not None:
         lengths = [step.device_ns for step in judged.steps]
+        kinds = f", of {len(judged.kinds)} kinds" if judged.kinds else ""
         text = (
-            f"the {len(lengths)} steps take {duration(min(lengths))} to {duration(max(lengths))} on the "
-            f"device{f' and are of {len(judged.kinds)} kinds' if judged.kinds else ''}: figures are "
-            f"first given of {shown.name}, {duration(shown.device_ns)}; those of rows and classes are of all "
-            "steps together"
+            f"the {len(lengths)} steps take {duration(min(lengths))} to {duration(max(lengths))}{kinds}: the "
+            f"first figures are of {shown.name}, those of rows and classes of all steps"
         )
         yield Notice("steps_differ", text)
     start_up = judged.idle_ns("first_use")

@@ -106,12 +106,16 @@ def _work(
     busy = np.zeros((steps, len(distinct)), np.int64)
     np.add.at(busy, (attributed.step, column.ravel()), attributed.time_ns)
     rows = [table[at] for at in distinct[:, 0].tolist()]
+    ran = [names[at] for at in distinct[:, 1].tolist()]
     operators, calls = [each.name for each in rows], list(map(_call, rows))
-    by_name = (_Column.of(operators, busy), _Column.of([names[at] for at in distinct[:, 1].tolist()], busy))
-    everything = np.ones(len(rows), bool)
     with_shapes = np.array([bool(each.input_dims) for each in rows], bool)
-    by_call = (_Column.of(calls, busy),)
-    return _Work(operators, busy, everything, by_name), _Work(calls, busy, with_shapes, by_call)
+    unknown = _Column.of(ran, np.where(with_shapes, 0, busy))  # of which the shapes could be the same
+    return (
+        _Work(
+            operators, busy, np.ones(len(rows), bool), (_Column.of(operators, busy), _Column.of(ran, busy))
+        ),
+        _Work(calls, busy, with_shapes, (_Column.of(calls, busy), unknown)),
+    )
 
 
 def _call(row: OpRow) -> str:
