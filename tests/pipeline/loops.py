@@ -70,6 +70,7 @@ class Loop:
         self.number += 1
         return self.now - begin
 
-    def told(self, folder: Path, **options: str) -> Job:
-        """Its analysis."""
-        return analyze(self.trace.write(folder / "loop.json"), options=AnalyzeOptions(**options))  # type: ignore[arg-type]
+    def told(self, folder: Path, *what_if: str) -> Job:
+        """Its analysis, and projections onto other devices."""
+        options = AnalyzeOptions(what_if=what_if)
+        return analyze(self.trace.write(folder / "loop.json"), options=options)

@@ -23,22 +23,28 @@ def waiting(figures: Shown, kind: Literal["gpu", "cpu"]) -> str:
     share = whole_percent(idle_ns / (figures.window_ns - figures.profiler_ns))
     if kind == "cpu":
         return f"The CPU runs no operator for {share} of the window: {figures.amount(idle_ns)}."
-    largest = _largest(figures)
-    if largest is None:
-        return (
-            f"The GPU is idle {share} of the window: {figures.amount(idle_ns)}; the trace does not show why."
-        )
+    largest = max(_causes(figures), key=lambda part: part.time_ns, default=None)
+    if largest is None or largest.cause == "unknown":
+        return f"The GPU is idle {share} of the window: {figures.amount(idle_ns)}; {_unknown(figures)}."
     rest = ""
     if largest.time_ns < _NEARLY_ALL * idle_ns:
         rest = f"; it is idle {duration(figures.each(idle_ns), 2)} in all, {share} of the window"
     return f"The GPU waits {figures.amount(largest.time_ns)} for {_cause(largest)}{rest}."
 
 
-def _largest(figures: Shown) -> IdlePart | None:
-    """The cause of most idle time but for the profiler's own work; None where the trace shows none."""
-    causes = [part for part in figures.idle_by_cause if part.cause != "profiler" and part.time_ns]
-    largest = max(causes, key=lambda part: part.time_ns, default=None)
-    return None if largest is None or largest.cause == "unknown" else largest
+def _causes(figures: Shown) -> list[IdlePart]:
+    """Of idle time but for the profiler's own work."""
+    return [part for part in figures.idle_by_cause if part.cause != "profiler" and part.time_ns]
+
+
+def _unknown(figures: Shown) -> str:
+    """What is known all the same of idle time that has no cause for the most part."""
+    known = [part for part in _causes(figures) if part.cause != "unknown"]
+    largest = max(known, key=lambda part: part.time_ns, default=None)
+    if largest is None or largest.time_ns < (1 - _NEARLY_ALL) * figures.waiting_ns:
+        return "the trace does not show why"
+    part = duration(figures.each(largest.time_ns), 2)
+    return f"{part} of it for {_cause(largest)}, and for most of the rest the trace shows no cause"
 
 
 def _cause(part: IdlePart) -> str:
@@ -63,7 +69,7 @@ def _start_up(figures: Shown) -> list[str]:
     part = next((part for part in figures.idle_by_cause if part.cause == "first_use"), None)
     if part is None or part.time_ns <= _TOLD * figures.window_ns:
         return []
-    if figures.mostly_idle and _largest(figures) is part:
+    if figures.mostly_idle and part.time_ns == max(each.time_ns for each in _causes(figures)):
         return [f"Start-up is paid once: {_SCHEDULE}."]
     named = f" ({cut(part.names[0].name, _NAME)})" if part.names else ""
     return [f"{figures.amount(part.time_ns)} goes to start-up{named}, paid once: {_SCHEDULE}."]
