@@ -173,9 +173,12 @@ def _analyses(file: str, setup: Setup) -> Iterator[Analysis]:
     """One for each device of `file` that worked."""
     from traceanalyzer.assembly.assemble import assemble
     from traceanalyzer.fusion.suggestions import suggest
+    from traceanalyzer.roofline.judge import of_shown_step
 
     for judged in judge_file(file, setup):
-        yield assemble(judged, suggest(judged), setup.others, keep_kernels=setup.options.kernels)
+        yield assemble(
+            judged, suggest(of_shown_step(judged)), setup.others, keep_kernels=setup.options.kernels
+        )
 
 
 def judge_file(file: str, setup: Setup) -> Iterator[Judged]:
@@ -226,6 +229,7 @@ def _donors(file: str, progress: Progress | None) -> list[Trace]:
 def step_graph_of(path: str | PathLike[str], options: AnalyzeOptions | None = None) -> StepGraph | None:
     """The step of one trace's busiest device in which suggestions are looked for."""
     from traceanalyzer.fusion.step_graph import step_graph
+    from traceanalyzer.roofline.judge import of_shown_step
 
     every = judge_file(fspath(path), Setup.of(options or AnalyzeOptions()))
-    return step_graph(max(every, key=lambda judged: judged.time.busy_ns))
+    return step_graph(of_shown_step(max(every, key=lambda judged: judged.time.busy_ns)))

@@ -34,6 +34,7 @@ from traceanalyzer.records import (
     Source,
     SourceFile,
     Spread,
+    StepKind,
     StepPart,
     StepTime,
     Suggestion,
@@ -361,6 +362,34 @@ def with_suggestions() -> Job:
     )  # fmt: skip
 
 
+def of_two_kinds() -> Job:
+    """Three steps with suggestions, of which the last takes three times as long: it saves a checkpoint."""
+    analysis = with_suggestions()
+    assert analysis.steps
+    last, more = analysis.steps[-1], 2 * analysis.steps[-1].device_ns
+    saving = tuple(
+        IdlePart("host_work", p.time_ns + more, (NamedTime("save_checkpoint", p.time_ns + more),))
+        if p.cause == "host_work" else p
+        for p in last.idle_by_cause
+    )  # fmt: skip
+    longer = msgspec.structs.replace(last, device_ns=last.device_ns + more, idle_by_cause=saving)
+    steps, window_ns = (*analysis.steps[:-1], longer), analysis.window.window_ns + more
+    names = analysis.window.steps
+    kinds = (StepKind(names[:2], f"as {names[0]}, which is shown"), StepKind(names[2:], "3 times as long"))
+    parts = (msgspec.structs.replace(p, share_of_window=p.time_ns / window_ns) for p in analysis.verdicts)
+    total = tuple(
+        msgspec.structs.replace(p, time_ns=p.time_ns + more) if p.cause == "host_work" else p
+        for p in analysis.time.idle_by_cause
+    )
+    return msgspec.structs.replace(
+        analysis, steps=steps, verdicts=tuple(parts),
+        window=msgspec.structs.replace(analysis.window, window_ns=window_ns, kinds=kinds),
+        time=msgspec.structs.replace(
+            analysis.time, idle_ns=analysis.time.idle_ns + more, idle_by_cause=total
+        ),
+    )  # fmt: skip
+
+
 HOSTILE_NAMES = (
     "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "a|b", "=cmd()", "@SUM(1+1)", "-2+3", "+1",
     "</script><script>document.title='owned'</script>", "</style><b>", "<!-- x -->", "`code` ``` fence",
@@ -414,5 +443,5 @@ EVERY_CASE = {
     "without_shapes": without_shapes, "cpu": on_cpu, "gpu_lost": lambda: on_cpu(gpu_lost=True),
     "idle": mostly_idle, "latency": latency_dominated, "communication": communication_dominated,
     "little_coverage": little_coverage, "nothing": nothing_done, "salvaged": salvaged, "ranks": of_ranks,
-    "suggestions": with_suggestions, "hostile": hostile,
+    "suggestions": with_suggestions, "two_kinds": of_two_kinds, "hostile": hostile,
 }  # fmt: skip

@@ -183,7 +183,7 @@ def test_the_summary_fits_a_terminal(name: str) -> None:
     text = summary(example.EVERY_CASE[name](), width=80, color=False)
     lines = text.splitlines()
     assert max(map(len, lines)) <= 80
-    assert len(lines) <= 34
+    assert len(lines) <= 40
     assert "\x1b" not in text
     assert not [c for c in text if not c.isprintable() and c != "\n"]
 

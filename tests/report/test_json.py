@@ -29,7 +29,8 @@ FIELDS = {
                  "profiled_step_ns peak_memory_bytes cpu_roofs",
     "device": "id name kind how confidence bandwidth_bytes_per_s l2_bytes multiprocessors peaks provenance",
     "device.peaks": "engine precision flop_per_s",
-    "window": "step_count steps window_ns step_ns",
+    "window": "step_count steps window_ns step_ns kinds",
+    "window.kinds": "steps why",
     "window.step_ns": "median min max",
     "time": "busy_ns idle_ns kernel_sum_ns outside_window_ns "
         "hidden_communication_ns hidden_copy_ns idle_by_cause",
@@ -64,7 +65,7 @@ FIELDS = {
 
 @pytest.mark.parametrize("path", FIELDS)
 def test_names_are_the_contracts(path: str) -> None:
-    analysis = msgspec.structs.replace(example.with_suggestions(), ranks=example.of_ranks().ranks)
+    analysis = msgspec.structs.replace(example.of_two_kinds(), ranks=example.of_ranks().ranks)
     value = json.loads(render(analysis, "json"))
     for step in filter(None, path.split(".")):
         value = next(v[step] for v in value if v[step]) if isinstance(value, list) else value[step]

@@ -98,14 +98,15 @@ def test_idle_leads_where_it_is_most_of_the_window() -> None:
     analysis = example.mostly_idle()
     lead = headline(analysis).lead
     share = whole_percent(analysis.time.idle_ns / analysis.window.window_ns)
-    assert lead.startswith(f"The GPU is idle {share} of the window")
+    assert re.match(r"The GPU waits .* of each .* step for launches; it is idle .* in all", lead)
+    assert lead.endswith(f"{share} of the window.")
     assert "memory-bound" in verdict_sentence(analysis)
 
 
 def test_an_idle_gpu_with_small_kernels_is_told_of_both() -> None:
     rows = [r for r in example.latency_dominated().op_rows if r.verdict == "latency_bound"]
     sentence = verdict_sentence(example.analysis_of(rows, idle_ns=10**10))
-    assert sentence.startswith("The GPU is idle")
+    assert sentence.startswith("The GPU waits 1.5 s of each 3.3 s step for launches; it is idle 3.3 s in all")
     assert sentence.endswith("The largest part, 100 %, is latency-bound.")
 
 

@@ -14,6 +14,7 @@ from traceanalyzer.assembly.what_if import projections, unlike
 from traceanalyzer.records import SCHEMA_VERSION, Analysis, Device, Tool
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.suggestion import Suggestions
+from traceanalyzer.records.times import shown_step
 
 _WHOLE_MICROSECONDS = ("integer_us", "integer_us_capitalised")  # dialects
 
@@ -29,6 +30,7 @@ def assemble(
     coarse = trace.dialect in _WHOLE_MICROSECONDS
     rows = tuple(explained(judged.rows, judged.device, whole_microseconds=coarse))
     floor = {"launch_floor_ns": float(judged.launch_floor_ns)}
+    steps = 0 if shown_step(judged.steps, judged.kinds) else len(judged.steps)
     notices = (*suggestions.notices, *unlike(judged.device, others))
     return Analysis(
         schema_version=SCHEMA_VERSION,
@@ -37,7 +39,7 @@ def assemble(
         recording=trace.recording,
         device=judged.device,
         thresholds=judged.thresholds.as_dict() | floor,
-        window=window_info(judged.window),
+        window=window_info(judged),
         time=time,
         steps=judged.steps or None,
         verdicts=totals.verdict_parts(rows, time.busy_ns, window_ns),
@@ -47,7 +49,7 @@ def assemble(
         operator_classes=totals.class_parts(rows, time.busy_ns),
         op_rows=rows,
         suggestions=suggestions.found,
-        what_if=projections(rows, judged.device, time, len(judged.window.steps), others) if others else None,
+        what_if=projections(rows, judged.device, time, steps, others) if others else None,
         self_check=self_check(rows, judged.device, time.busy_ns, whole_microseconds=coarse),
         formulas=formulas(rows, judged.priced.formula_text),
         kernel_table=kernel_table(judged) if keep_kernels else UNSET,

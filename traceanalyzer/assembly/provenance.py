@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import median
 
 import numpy as np
@@ -10,10 +10,11 @@ import numpy as np
 from traceanalyzer.assembly import totals
 from traceanalyzer.records import Coverage, KernelTable, Notice, Source, SourceFile, Spread, WindowInfo
 from traceanalyzer.records.judged import Judged
-from traceanalyzer.records.trace import Window
+from traceanalyzer.records.times import shown_step
 from traceanalyzer.records.units import duration, percent
 
-_REPORTED_SHARE = 0.01  # of the trace's busy time
+_REPORTED_SHARE = 0.01  # of the trace's busy time, or of the window
+_START_UP_NS = 10_000_000  # of start-up that is said, however long the window
 
 
 def source(judged: Judged, further: Sequence[Notice]) -> Source:
@@ -31,15 +32,37 @@ def source(judged: Judged, further: Sequence[Notice]) -> Source:
             "of the trace's busy time, lies outside the analyzed steps; --steps all counts it"
         )
         notices.append(Notice("outside_window", text))
-    return Source((file,), trace.dialect, trace.salvaged, (*notices, *further))
+    return Source((file,), trace.dialect, trace.salvaged, (*notices, *_about_time(judged), *further))
 
 
-def window_info(window: Window) -> WindowInfo:
-    """Its steps and their spread; `step_count` None where the trace has none."""
-    lengths = [end - start for start, end in zip(window.cuts, window.cuts[1:], strict=False)]
-    spread = Spread(round(median(lengths)), min(lengths), max(lengths)) if window.steps else None
+def _about_time(judged: Judged) -> Iterator[Notice]:
+    """Steps that differ, and what is paid once a process."""
+    shown = shown_step(judged.steps, judged.kinds)
+    if shown is not None:
+        lengths = [step.device_ns for step in judged.steps]
+        kinds = f", of {len(judged.kinds)} kinds" if judged.kinds else ""
+        text = (
+            f"the {len(lengths)} steps take {duration(min(lengths))} to {duration(max(lengths))}{kinds}: the "
+            f"first figures are of {shown.name}, those of rows and classes of all steps"
+        )
+        yield Notice("steps_differ", text)
+    start_up = judged.idle_ns("first_use")
+    if start_up > min(_START_UP_NS, _REPORTED_SHARE * judged.window_ns):
+        text = (
+            f"start-up (loading of code, streams, first calls of libraries) takes {duration(start_up)}, "
+            f"{percent(start_up / judged.window_ns)} of the window: record with a schedule, with wait and "
+            "warmup steps"
+        )
+        yield Notice("startup_recorded", text)
+
+
+def window_info(judged: Judged) -> WindowInfo:
+    """Its steps, their spread and kinds; `step_count` None where the trace has none."""
+    window, lengths = judged.window, [step.device_ns for step in judged.steps]
+    spread = Spread(round(median(lengths)), min(lengths), max(lengths)) if lengths else None
     names = tuple(step.name for step in window.steps)
-    return WindowInfo(len(names) or None, names, window.end_ns - window.start_ns, spread)
+    length = window.end_ns - window.start_ns
+    return WindowInfo(len(names) or None, names, length, spread, judged.kinds or None)
 
 
 def coverage(judged: Judged) -> Coverage:

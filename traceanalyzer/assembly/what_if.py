@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from msgspec import structs
 
 from traceanalyzer.records import Device, Job, Notice, OpRow, Projection, TimeInfo
+from traceanalyzer.records.times import shown_step
 
 _LIMITED = ("compute_bound", "memory_bound")
 
@@ -28,7 +29,7 @@ class _There:
 def projections(
     rows: Sequence[OpRow], here: Device, time: TimeInfo, steps: int, others: Sequence[Device]
 ) -> tuple[Projection, ...]:
-    """One for each of the `others`, in their order; `steps` is 0 where the trace has none."""
+    """One for each of the `others`, in their order; `steps` is 0 where they are not alike, or none."""
     return tuple(_projection(rows, here, time, steps, device) for device in others)
 
 
@@ -48,7 +49,7 @@ def projected(saved: Job, others: Sequence[Device]) -> Job:
         return saved
     kept = [notice for notice in saved.source.warnings if notice.code != "what_if_unlike"]
     warnings = (*kept, *unlike(saved.device, others))
-    steps = len(saved.window.steps)
+    steps = 0 if shown_step(saved.steps, saved.window.kinds) else len(saved.window.steps)
     return structs.replace(
         saved,
         source=structs.replace(saved.source, warnings=warnings),

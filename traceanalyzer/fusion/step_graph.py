@@ -122,6 +122,11 @@ class StepGraph:
         return self.judged.has_steps
 
     @property
+    def other_steps(self) -> int:
+        """Steps that the figures are not of, as they differ from this one; 0 where all are alike."""
+        return len(self.judged.steps) - len(self.judged.window.steps)
+
+    @property
     def on_gpu(self) -> bool:
         """Whether the device is a GPU."""
         return self.device.kind == "gpu"

@@ -21,6 +21,8 @@ _LEAST_ELSE = 0.02  # where no time can be predicted, or the device waits for th
 _STARVED = 0.3  # of the window, that the device waits for launches: then faster kernels do not shorten a step
 _ALONE = 0.9  # of the time of kernels, if less is attributed to them, what they overlap with may set the pace
 _SHOWN = 12  # operators of a place
+_PER_STEP = re.compile(r"\bper step\b")
+_A_STEP = re.compile(r"\b(?:a|each|the) step\b")
 _COMPILED = "model = torch.compile(model)"
 _EACH = "        module.compile()"
 
@@ -161,11 +163,13 @@ def _suggestion(graph: StepGraph, rule: Rule, group: Sequence[Match]) -> Suggest
         snippet=largest.snippet or _snippet(rule, group, where),
         where=_where(group, where),
         count=round(len(group) * repeats),
-        evidence=largest.evidence or _evidence(largest, group, time_ns),
+        evidence=_as_of(graph, largest.evidence or _evidence(largest, group, time_ns)),
         bytes_saved_per_step=round(max(0, sum(saved)) * repeats) if saved else None,
         saving_per_step_ns=scaled(band, repeats) if band is not None else None,
         share_of_step=band.mid / graph.step_ns if band is not None and not starved else None,
-        caveats=(*rule.caveats, *_caveats(graph, group, band, starved)),
+        caveats=tuple(
+            _as_of(graph, text) for text in (*rule.caveats, *_caveats(graph, group, band, starved))
+        ),
         docs=rule.docs,
     )
 
@@ -224,11 +228,25 @@ def _caveats(graph: StepGraph, group: Sequence[Match], band: Band | None, starve
     if share < _ALONE and band is not None:
         caveats.append(f"its kernels overlap with others: {percent(share)} of their time is counted, and "
                     "the step is no shorter where the others take as long")  # fmt: skip
+    others = graph.other_steps
+    if others:
+        caveats.append(
+            f"of {graph.step.name} alone: {others} other steps take another time or run other operators"
+        )
     if not graph.has_steps:
-        caveats.append("the trace names no steps: the saving is that of the whole trace")
+        caveats.append("the saving is that of the whole trace, which does not say where its parts repeat")
     if graph.stretch.note:
         caveats.append(graph.stretch.note)
     return caveats
+
+
+def _as_of(graph: StepGraph, text: str) -> str:
+    """With what its figures are of: a trace without steps is told without that word, one step by its name."""
+    if graph.has_steps and not graph.other_steps:
+        return text
+    if graph.has_steps:
+        return _PER_STEP.sub(f"in {graph.step.name}", text)
+    return _A_STEP.sub("the trace", _PER_STEP.sub("in the whole trace", text))
 
 
 def _where(group: Sequence[Match], place: str) -> str:

@@ -35,7 +35,16 @@ from traceanalyzer.records.job import Job, RankEntry, ranks_of
 from traceanalyzer.records.kernel_table import KernelTable
 from traceanalyzer.records.notice import Notice
 from traceanalyzer.records.suggestion import Band, Suggestion, Tier
-from traceanalyzer.records.times import IdlePart, NamedTime, Spread, StepPart, StepTime, TimeInfo, WindowInfo
+from traceanalyzer.records.times import (
+    IdlePart,
+    NamedTime,
+    Spread,
+    StepKind,
+    StepPart,
+    StepTime,
+    TimeInfo,
+    WindowInfo,
+)
 from traceanalyzer.records.vocabulary import (
     IDLE_CAUSES,
     OPERATOR_CLASSES,
@@ -90,6 +99,7 @@ __all__ = [
     "Source",
     "SourceFile",
     "Spread",
+    "StepKind",
     "StepPart",
     "StepTime",
     "Suggestion",

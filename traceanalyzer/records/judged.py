@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from traceanalyzer.records.analysis import Device, OpRow
 from traceanalyzer.records.notice import Notice
 from traceanalyzer.records.priced import Priced
-from traceanalyzer.records.times import StepTime, TimeInfo
+from traceanalyzer.records.times import StepKind, StepTime, TimeInfo
 from traceanalyzer.records.trace import Bools, Codes, Ids, Ints, Window
 from traceanalyzer.records.vocabulary import IdleCause, Verdict
 
@@ -68,10 +68,11 @@ class Judged:
     launch_floor_ns: int
     time: TimeInfo
     idle: IdleTimes
-    steps: tuple[StepTime, ...]  # of the window; () where the trace has none
+    steps: tuple[StepTime, ...]  # all that are analyzed, also where the window is one of them; () for none
     table: Sequence[OpRow]  # one a row of `times.row`, also those without a call in the window
     rows: Sequence[OpRow]  # those with calls
     times: RecordTimes
+    kinds: tuple[StepKind, ...]  # of `steps`; () where all are alike
     clipped_calls: int  # calls that the window's ends cut: left out of efficiency and verdict
     notices: tuple[Notice, ...] = ()
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from traceanalyzer.records.vocabulary import IdleCause, Verdict
+
+_ALIKE = 1.1  # the longest step over the shortest, up to which the average is that of every step
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -15,6 +19,13 @@ class Spread(msgspec.Struct, frozen=True):
     max: int
 
 
+class StepKind(msgspec.Struct, frozen=True):
+    """Steps that run the same operators and take about as long."""
+
+    steps: tuple[str, ...]
+    why: str  # what tells them from the kind whose step is shown
+
+
 class WindowInfo(msgspec.Struct, frozen=True):
     """The window: its steps by name, its length, and the spread of its steps' times on the device."""
 
@@ -22,6 +33,7 @@ class WindowInfo(msgspec.Struct, frozen=True):
     steps: tuple[str, ...]
     window_ns: int
     step_ns: Spread | None
+    kinds: tuple[StepKind, ...] | None = None  # None: all of one kind
 
 
 class NamedTime(msgspec.Struct, frozen=True):
@@ -68,3 +80,19 @@ class StepTime(msgspec.Struct, frozen=True, kw_only=True):
     host_lead_ns: int  # from the annotation's start to the device's: how far the host was ahead
     verdicts: tuple[StepPart, ...]  # all six
     idle_by_cause: tuple[IdlePart, ...]  # all causes
+
+
+def steps_differ(steps: Sequence[StepTime]) -> bool:
+    """Whether their times differ by so much that an average would be of no step that was there."""
+    lengths = [step.device_ns for step in steps]
+    return bool(lengths) and max(lengths) > _ALIKE * min(lengths)
+
+
+def typical_step(steps: Sequence[StepTime]) -> StepTime:
+    """The one whose time on the device is the lower median; of several alike the one in the middle."""
+    return sorted(steps, key=lambda step: step.device_ns)[(len(steps) - 1) // 2]
+
+
+def shown_step(steps: Sequence[StepTime] | None, kinds: Sequence[StepKind] | None) -> StepTime | None:
+    """The one step that a reader is shown, where steps differ or are of several kinds; else None."""
+    return typical_step(steps) if steps and (kinds or steps_differ(steps)) else None

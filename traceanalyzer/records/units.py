@@ -101,6 +101,15 @@ def percent(share: float, denominator_digits: int = 1) -> str:
     return f"{text} %"
 
 
+def whole_percent(share: float) -> str:
+    """`61 %`; neither nothing nor everything unless it is exactly that."""
+    if 0 < share < 0.005:
+        return "<1 %"
+    if 0.995 <= share < 1:
+        return ">99 %"
+    return f"{100 * share:.0f} %"
+
+
 _QUANTITY = re.compile(
     r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([kmgtpe]?)(i?)(?:b|bytes?|flops?|ops?)?(?:/s|ps)?\s*", re.IGNORECASE
 )

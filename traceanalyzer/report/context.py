@@ -9,7 +9,8 @@ from traceanalyzer.records import Analysis, Suggestion, ranks_of
 from traceanalyzer.records.units import digits, duration, percent, si
 from traceanalyzer.report.labels import HOW, TIER_MEANING
 from traceanalyzer.report.sanitize import ABSENT, TEXT, cut, visible
-from traceanalyzer.report.sentence import per_step, span
+from traceanalyzer.report.sentence import span
+from traceanalyzer.report.shown import per, per_step
 from traceanalyzer.report.summary import Fact
 
 
@@ -69,21 +70,24 @@ def peaks(analysis: Analysis) -> Iterable[PeakLine]:
 
 def suggestion_texts(analysis: Analysis) -> tuple[SuggestionText, ...] | None:
     """All suggestions as text; None where they were not looked for."""
-    return None if analysis.suggestions is None else tuple(map(_suggestion_text, analysis.suggestions))
+    if analysis.suggestions is None:
+        return None
+    of, whole = per(analysis), "step" if analysis.window.step_count else "trace"
+    return tuple(_suggestion_text(s, of, whole) for s in analysis.suggestions)
 
 
-def _suggestion_text(s: Suggestion) -> SuggestionText:
-    """One suggestion as text."""
+def _suggestion_text(s: Suggestion, of: str, whole: str) -> SuggestionText:
+    """One suggestion as text; `of` and `whole` say what its saving is of."""
     band = s.saving_per_step_ns
-    saving = f"{span(band.low, band.high)} per step" if band else "no time predicted"
+    saving = f"{span(band.low, band.high)} {of}" if band else "no time predicted"
     return SuggestionText(
         rule=visible(s.rule), title=_text(s.title),
         tier=s.tier, tier_meaning=TIER_MEANING[s.tier], saving=saving,
-        share=f"{percent(s.share_of_step)} of the step" if s.share_of_step is not None else "",
+        share=f"{percent(s.share_of_step)} of the {whole}" if s.share_of_step is not None else "",
         evidence=_text(s.evidence), action=_text(s.action),
         snippet=cut("\n".join(map(visible, s.snippet.rstrip().splitlines())), 3 * TEXT), where=_text(s.where),
         count=f"{s.count:,}",
-        bytes=f"{si(s.bytes_saved_per_step, 'B')} per step" if s.bytes_saved_per_step else "",
+        bytes=f"{si(s.bytes_saved_per_step, 'B')} {of}" if s.bytes_saved_per_step else "",
         caveats=tuple(map(_text, s.caveats)), docs=_text(s.docs),
     )  # fmt: skip
 

@@ -19,7 +19,8 @@ from traceanalyzer.report.published import TRANSFORMER_2021, PublishedTable
 from traceanalyzer.report.report_marker import mark
 from traceanalyzer.report.rows import shortened
 from traceanalyzer.report.sanitize import ABSENT
-from traceanalyzer.report.sentence import per_step, with_saving
+from traceanalyzer.report.sentence import with_saving
+from traceanalyzer.report.shown import shown
 from traceanalyzer.report.summary import ClassLine
 from traceanalyzer.report.view import View, view_of
 
@@ -64,15 +65,16 @@ def _keys(drawn: Chart) -> list[tuple[str, str, str]]:
 
 def _headings(analysis: Analysis, view: View) -> dict[str, Any]:
     """What the templates say about the whole."""
-    steps = analysis.window.step_count
+    figures, steps = shown(analysis), analysis.window.step_count
     counted = f"{steps:,} step{'s' if steps != 1 else ''}" if steps else ""
     whole = duration(analysis.window.window_ns)
     outlines = {shape: outline(shape, 0, 0, 4.5) for shape in ("circle", "square", "triangle", "cross")}
     return {
-        "per": "Time per step" if steps else "Time",
-        "window_time": duration(per_step(analysis, analysis.window.window_ns)),
+        "per": _time(view.rows_heading),
+        "per_part": _time(view.heading),
+        "window_time": duration(figures.each(figures.window_ns)),
         "window_about": f"{counted}, {whole} in all" if steps else "of the trace: it records no steps",
-        "kernels": f"{sum(p.kernels for p in analysis.verdicts):,}",
+        "kernels": ABSENT if figures.step else f"{sum(p.kernels for p in analysis.verdicts):,}",
         "best": _best(analysis, view),
         "outlines": outlines,
         "outline_of": OUTLINE_OF,
@@ -80,6 +82,10 @@ def _headings(analysis: Analysis, view: View) -> dict[str, Any]:
         "largest": max((line.share.value or 0 for line in view.lines), default=0) or 1,
         "hidden_rows": view.total_rows - sum(not line.is_sum for line in view.lines),
     }  # fmt: skip
+
+
+def _time(heading: str) -> str:
+    return "Time" if heading == "time" else f"Time {heading}"
 
 
 def _best(analysis: Analysis, view: View) -> list[tuple[int, SuggestionText]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from traceanalyzer.records import OPERATOR_CLASSES, SCHEMA_VERSION, VERDICTS, Analysis, Job, OpRow
+from traceanalyzer.records import OPERATOR_CLASSES, SCHEMA_VERSION, VERDICTS, Analysis, Job, OpRow, StepTime
 from traceanalyzer.report.sanitize import cut, visible
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -93,6 +93,10 @@ def _check(analysis: Analysis) -> None:
     time, window_ns = analysis.time, analysis.window.window_ns
     if time.busy_ns + time.idle_ns != window_ns or sum(p.time_ns for p in analysis.verdicts) != time.busy_ns:
         raise ValueError("its times do not add up to its window")
+    if any(not _adds_up(step) for step in analysis.steps or ()):
+        raise ValueError("a step's times do not add up to it")
+    if analysis.steps and sum(step.device_ns for step in analysis.steps) != window_ns:
+        raise ValueError("its steps do not add up to its window")
     if max(share for p in analysis.verdicts for share in (p.share_of_busy, p.share_of_window)) > 1 + 1e-9:
         raise ValueError("a verdict has more than all of its time")
     if max((row.attributed_ns for row in analysis.op_rows), default=0) > time.busy_ns:
@@ -101,6 +105,11 @@ def _check(analysis: Analysis) -> None:
     rates = [device.bandwidth_bytes_per_s or _SLOWEST, *(peak.flop_per_s for peak in device.peaks)]
     if min(rates) < _SLOWEST:
         raise ValueError("it has a roof that no device has")
+
+
+def _adds_up(step: StepTime) -> bool:
+    parts = [*(part.time_ns for part in step.verdicts), *(part.time_ns for part in step.idle_by_cause)]
+    return sum(parts) == step.device_ns
 
 
 def _as_made(row: OpRow) -> OpRow:

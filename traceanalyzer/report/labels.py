@@ -25,6 +25,15 @@ VERDICT_MEANING: Final[Mapping[Verdict, str]] = {
     "unmodelled": "FLOPs, bytes or roofs are unknown",
 }
 
+VERDICT_NOUNS: Final[Mapping[Verdict, str]] = {
+    "compute_bound": "compute-bound kernels",
+    "memory_bound": "memory-bound kernels",
+    "latency_bound": "latency-bound kernels",
+    "communication": "communication",
+    "copy": "copies",
+    "unmodelled": "kernels that are not modelled",
+}
+
 CLASS_LABELS: Final[Mapping[OperatorClass, str]] = {
     "tensor_contraction": "tensor contraction",
     "statistical_normalization": "statistical normalization",
@@ -87,6 +96,19 @@ CAUSE_LABELS: Final[Mapping[IdleCause, str]] = {
     "profiler": "profiler",
     "host_work": "host work",
     "unknown": "unknown",
+}
+
+WAITS_FOR: Final[Mapping[IdleCause, str]] = {  # "the device waits for ..."
+    "launch_gap": "launches",
+    "synchronisation": "synchronization",
+    "host_to_device_copy": "copies from the host",
+    "data_loading": "data loading",
+    "memory_allocation": "memory allocation",
+    "compilation": "compilation",
+    "first_use": "start-up",
+    "profiler": "the profiler",
+    "host_work": "host work",
+    "unknown": "what the trace does not show",
 }
 
 CAUSE_MEANING: Final[Mapping[IdleCause, str]] = {

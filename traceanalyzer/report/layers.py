@@ -16,7 +16,8 @@ from traceanalyzer.records import Analysis, KernelTime, OpRow
 from traceanalyzer.records.units import duration, percent
 from traceanalyzer.report.rows import is_sum, joint_efficiency
 from traceanalyzer.report.sanitize import ABSENT, visible
-from traceanalyzer.report.sentence import has_verdicts, per_step
+from traceanalyzer.report.sentence import has_verdicts
+from traceanalyzer.report.shown import per_step
 
 _LAYERS = 40  # kinds of layers in a table
 _NUMBER = re.compile(r"(?:(?<=\.)|^)\d+(?=\.|$)")

@@ -15,7 +15,7 @@ from traceanalyzer.report.labels import (
 )
 from traceanalyzer.report.rows import is_sum
 from traceanalyzer.report.sanitize import ABSENT, TEXT, cut, visible
-from traceanalyzer.report.sentence import per_step
+from traceanalyzer.report.shown import per_step
 
 _INPUTS = 140  # characters of an op's inputs in a table
 _NAME = 120

@@ -85,14 +85,14 @@ def _folded(title: str, body: str) -> str:
     return f"\n<details><summary>{title}</summary>\n\n{body}\n</details>\n"
 
 
-def _per(view: View) -> str:
-    return " time per step" if view.by_step else " time"
+def _per(heading: str) -> str:
+    return f" time {heading}" if heading != "time" else " time"
 
 
 def _window(view: View) -> str:
     rows = ([p.label, p.time, p.of_busy, p.of_window, p.kernels or ABSENT] for p in view.parts)
     facts = " · ".join(f"{f.name} {f.text} {f.about}" for f in view.facts[:6])
-    heads = ["verdict", _per(view), " of busy", " of window", f" {view.units}"]
+    heads = ["verdict", _per(view.heading), " of busy", f" {view.of_whole}", f" {view.units}"]
     return f"{prose(facts)}\n\n" + _table(heads, rows)
 
 
@@ -119,7 +119,7 @@ def _suggestions(view: View) -> str:
 def _what_if(view: View) -> str:
     """A projection of each other device that was asked for."""
     rows = [[cell(text) for text in line] for line in view.what_if]
-    heads = ["projected onto", " busy per step", " step", " memory-bound of busy"]
+    heads = ["projected onto", f" busy,{_per(view.rows_heading)}", " step", " memory-bound of busy"]
     return "\n" + _table(heads, rows) if rows else ""
 
 
@@ -133,7 +133,7 @@ def _operators(view: View) -> str:
         ]
         for line in shown
     )  # fmt: skip
-    heads = ["operator", "inputs, phase, module", _per(view)]
+    heads = ["operator", "inputs, phase, module", _per(view.rows_heading)]
     heads += [" of busy", " FLOP/B", " FLOP/s", " B/s", " of roof", "verdict"]
     if not shown:
         return ""
@@ -144,7 +144,7 @@ def _coverage(analysis: Analysis, view: View) -> str:
     text = "".join(f"* {prose(f'{f.text} {f.name}: {f.about}')}\n" for f in view.coverage)
     if view.reasons:
         rows = ([r.meaning, r.share, r.time, cell(r.example), prose(r.remedy)] for r in view.reasons)
-        heads = ["not modelled", f" of {view.whole}", _per(view), "largest", "what helps"]
+        heads = ["not modelled", f" of {view.whole}", _per(view.rows_heading), "largest", "what helps"]
         text += "\n" + _table(heads, rows)
     text += "\n" + "".join(f"* {prose(f'{f.name}: {f.text} {f.about}')}\n" for f in view.device)
     if not analysis.device.peaks:
@@ -162,7 +162,7 @@ def _classes(view: View) -> str:
         published = [percent(match.flops_share, 2), percent(match.time_share)] if match else [ABSENT, ABSENT]
         rows.append([line.label, line.flops_share, line.time, line.time_share, *published])
     theirs_heads = [f" {table.year}: of FLOPs", f" {table.year}: of runtime"]
-    text = _table(["class", " of FLOPs", _per(view), " of busy", *theirs_heads], rows)
+    text = _table(["class", " of FLOPs", _per(view.rows_heading), " of busy", *theirs_heads], rows)
     notes = "".join(f"* {caveat}\n" for caveat in table.caveats)
     return f"{text}\n{table.source}: {table.workload}, {table.device}.\n{notes}"
 
@@ -171,16 +171,16 @@ def _phases(view: View) -> str:
     text = ""
     if view.phases:
         rows = ([p.label, p.time, p.of_busy, p.memory_bound, p.flops] for p in view.phases)
-        heads = ["phase", _per(view), " of busy", " memory-bound, of the phase", " FLOPs"]
+        heads = ["phase", _per(view.rows_heading), " of busy", " memory-bound, of the phase", " FLOPs"]
         text += _table(heads, rows) + "\n"
     if view.layers:
         by_layer = (
             [cell(p.label), p.modules, *map(prose, (p.time, p.of_busy, p.memory_bound))] for p in view.layers
         )
-        heads = ["module", " modules", _per(view), " of busy", " memory-bound, of the layer"]
+        heads = ["module", " modules", _per(view.rows_heading), " of busy", " memory-bound, of the layer"]
         text += _table(heads, by_layer) + "\n"
     idle = ([p.label, p.time, p.of_window, prose(p.meaning)] for p in view.idle)
-    return text + _table(["idle", _per(view), " of window", "meaning"], idle)
+    return text + _table(["idle", _per(view.heading), f" {view.of_whole}", "meaning"], idle)
 
 
 def _ranks(view: View) -> str:
@@ -198,7 +198,15 @@ def _checks(view: View) -> str:
             [a.roof, prose(a.reason), a.rows, a.time, a.of_busy, a.highest, cell(a.example)]
             for a in view.above
         )
-        heads = ["roof", "reason", " rows", _per(view), " of busy", " at most, of roof", "example"]
+        heads = [
+            "roof",
+            "reason",
+            " rows",
+            _per(view.rows_heading),
+            " of busy",
+            " at most, of roof",
+            "example",
+        ]
         text += "\n" + _table(heads, rows)
     for formula in view.formulas:
         text += f"\n{code(formula.op)}\n" + "".join(f"* {prose(line)}\n" for line in formula.lines)

@@ -8,7 +8,7 @@ from traceanalyzer.records import Analysis
 from traceanalyzer.records.units import duration, percent
 from traceanalyzer.report.rows import count_of, is_sum
 from traceanalyzer.report.sanitize import TEXT, cut, visible
-from traceanalyzer.report.sentence import per_step
+from traceanalyzer.report.shown import per_step
 
 _ROOFS = {"bandwidth": "memory bandwidth", "compute": "compute peak"}
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from traceanalyzer.records import Analysis, Suggestion, Verdict, ranks_of
-from traceanalyzer.records.units import duration
+from traceanalyzer.records import VERDICTS, Analysis, Suggestion, Verdict, ranks_of
+from traceanalyzer.records.units import duration, whole_percent
 from traceanalyzer.report.labels import REASON_MEANING, REASON_REMEDY, VERDICT_LABELS
 from traceanalyzer.report.sanitize import visible
+from traceanalyzer.report.shown import Shown, per, per_step, rows_heading, shown
+from traceanalyzer.report.waits import about_time, longest, waiting
 
-_MOSTLY_IDLE = 0.5  # of the window: above it, idle is the answer
 _EXACT = 0.005  # of busy time not modelled: below it, a whole percent is the same either way
 _INTERVAL = 0.25  # of busy time not modelled: above it, a lower bound alone would mislead
 _LEAST_MODELLED = 0.05  # of kernel time modelled: below it, there is nothing to say about the rest
@@ -46,28 +47,16 @@ def verdict_sentence(analysis: Analysis) -> str:
 
 def headline(analysis: Analysis) -> Headline:
     """The verdict in words, for every state an analysis can be in."""
-    notes = _notes(analysis)
-    if not analysis.time.busy_ns:
-        where = "in the window" if analysis.window.step_count else "in the trace"
-        return Headline(_with_rank(analysis, f"The {_device(analysis)} did no work {where}."), (), notes)
-    sentences = [*_leading(analysis), *_memory(analysis), *_other_facts(analysis), *_changes(analysis)]
+    notes, figures = _notes(analysis), shown(analysis)
+    if not figures.busy_ns:
+        where = figures.name or ("the window" if figures.step_count else "the trace")
+        nothing = _with_rank(analysis, f"The {_device(analysis)} did no work in {where}.")
+        return Headline(nothing, tuple(longest(figures)), notes)
+    lead, *more = [*_leading(analysis, figures), *_memory(analysis, figures)]
+    sentences = [lead, *about_time(figures), *more, *_other_facts(analysis, figures), *_changes(analysis)]
     if _warned(analysis, "gpu_not_captured"):
         sentences.insert(0, "The trace lists a GPU but holds none of its work: this is the CPU side.")
     return Headline(_with_rank(analysis, sentences[0]), tuple(sentences[1:]), notes)
-
-
-def whole_percent(share: float) -> str:
-    """`61 %`; neither nothing nor everything unless it is exactly that."""
-    if 0 < share < 0.005:
-        return "<1 %"
-    if 0.995 <= share < 1:
-        return ">99 %"
-    return f"{100 * share:.0f} %"
-
-
-def per_step(analysis: Analysis, ns: float) -> float:
-    """`ns` of the window as ns per step; unchanged where the trace has no steps."""
-    return ns / (analysis.window.step_count or 1)
 
 
 def span(low_ns: float, high_ns: float) -> str:
@@ -75,15 +64,6 @@ def span(low_ns: float, high_ns: float) -> str:
     low, high = duration(low_ns, 2), duration(high_ns, 2)
     same = not low_ns or low.split()[1] == high.split()[1]
     return f"{low.split()[0] if same else low} to {high}"
-
-
-def amount(analysis: Analysis, ns: float) -> str:
-    """`38 ms of each 97 ms step`, `38 ms of the trace's 97 ms`."""
-    part = duration(per_step(analysis, ns), 2)
-    whole = duration(per_step(analysis, analysis.window.window_ns), 2)
-    if analysis.window.step_count is None:
-        return f"{part} of the trace's {whole}"
-    return f"{part} of {'each' if analysis.window.step_count > 1 else 'the'} {whole} step"
 
 
 def remedy(analysis: Analysis, reason: str) -> str:
@@ -111,69 +91,55 @@ def _busy_time(analysis: Analysis) -> str:
     return "the GPU's busy time" if analysis.device.kind == "gpu" else "the CPU's time in operators"
 
 
-def _share_of(analysis: Analysis, verdict: Verdict) -> float:
-    return next((p.share_of_busy for p in analysis.verdicts if p.verdict == verdict), 0.0)
-
-
-def _time_of(analysis: Analysis, verdict: Verdict) -> int:
-    return next((p.time_ns for p in analysis.verdicts if p.verdict == verdict), 0)
-
-
-def _largest(analysis: Analysis) -> Verdict:
-    return max(analysis.verdicts, key=lambda p: p.time_ns).verdict
-
-
-def _idles(analysis: Analysis) -> bool:
-    return analysis.time.idle_ns > _MOSTLY_IDLE * analysis.window.window_ns
+def _largest(figures: Shown) -> Verdict:
+    return max(VERDICTS, key=lambda verdict: figures.verdict_ns.get(verdict, 0))
 
 
 def has_verdicts(analysis: Analysis) -> bool:
     """Whether a share of 0 means none, and not that nothing could be judged."""
-    return analysis.coverage.modelled_share > 0 or _time_of(analysis, "unmodelled") == 0
+    return analysis.coverage.modelled_share > 0 or not shown(analysis).verdict_ns.get("unmodelled")
 
 
 def is_lower_bound(analysis: Analysis) -> bool:
     """Whether more may be memory-bound than is known to be."""
-    return _share_of(analysis, "unmodelled") >= _EXACT
+    return shown(analysis).share("unmodelled") >= _EXACT
 
 
 def _judged(analysis: Analysis) -> bool:
     """Whether enough is modelled to say anything, or there is nothing to model."""
-    return analysis.coverage.modelled_share >= _LEAST_MODELLED or _time_of(analysis, "unmodelled") == 0
+    known = analysis.coverage.modelled_share >= _LEAST_MODELLED
+    return known or not shown(analysis).verdict_ns.get("unmodelled")
 
 
-def _leading(analysis: Analysis) -> list[str]:
+def _leading(analysis: Analysis, figures: Shown) -> list[str]:
     """What precedes the memory-bound share where idle time or another verdict is larger."""
-    if _idles(analysis):
-        share = whole_percent(analysis.time.idle_ns / analysis.window.window_ns)
-        what = "is idle" if analysis.device.kind == "gpu" else "runs no operator for"
-        return [f"The {_device(analysis)} {what} {share} of the window: "
-                f"{amount(analysis, analysis.time.idle_ns)}."]  # fmt: skip
-    largest = _largest(analysis)
+    if figures.mostly_idle:
+        return [waiting(figures, analysis.device.kind)]
+    largest = _largest(figures)
     if largest not in _LEADS:
         return []
-    share = whole_percent(_share_of(analysis, largest))
+    share = whole_percent(figures.share(largest))
     return [f"{share} of {_busy_time(analysis)} {_LEADS[largest]}: "
-            f"{amount(analysis, _time_of(analysis, largest))}."]  # fmt: skip
+            f"{figures.amount(figures.verdict_ns[largest])}."]  # fmt: skip
 
 
-def _memory(analysis: Analysis) -> list[str]:
+def _memory(analysis: Analysis, figures: Shown) -> list[str]:
     """The memory-bound share as exactly as it is known, and why not better."""
     if not _judged(analysis):
         return _unknown_share(analysis)
-    memory_share, open_ = analysis.memory_bound.share_of_busy, _share_of(analysis, "unmodelled")
+    memory_share, open_ = figures.share("memory_bound"), figures.share("unmodelled")
+    amount = figures.amount(figures.verdict_ns.get("memory_bound", 0))
     spent = f"of {_busy_time(analysis)} is spent in memory-bound operations"
     if not is_lower_bound(analysis):
         if not memory_share:
             return [f"None {spent}."]
-        return [f"{whole_percent(memory_share)} {spent}: {amount(analysis, analysis.memory_bound.time_ns)}."]
+        return [f"{whole_percent(memory_share)} {spent}: {amount}."]
     # Rounded first: 100 * 0.29 is 28.999999999999996.
     least = f"{math.floor(round(100 * memory_share, 9))} %"
     most = f"{math.ceil(round(100 * min(memory_share + open_, 1.0), 9))} %"
     why = f"{whole_percent(open_)} of that time could not be judged ({_main_reason(analysis)})"
     if open_ < _INTERVAL and memory_share >= _REPORTED_SHARE:
-        return [f"At least {least} {spent}: "
-                f"{amount(analysis, analysis.memory_bound.time_ns)}.", f"A further {why}."]  # fmt: skip
+        return [f"At least {least} {spent}: {amount}.", f"A further {why}."]
     help_ = remedy(analysis, analysis.coverage.reasons[0].reason) if analysis.coverage.reasons else ""
     between = f"Between {least} and {most}" if memory_share >= _REPORTED_SHARE else f"At most {most}"
     return [f"{between} {spent}.", f"{why}{f': {help_}' if help_ else ''}."]
@@ -204,21 +170,20 @@ def _unknown_share(analysis: Analysis) -> list[str]:
     return [f"How much of {_busy_time(analysis)} is memory-bound is unknown: {why}.", *fix]
 
 
-def _other_facts(analysis: Analysis) -> list[str]:
+def _other_facts(analysis: Analysis, figures: Shown) -> list[str]:
     """Without verdicts: the times and classes that hold all the same. With them: the largest part."""
-    busy, window = analysis.time.busy_ns, analysis.window.window_ns
     if _judged(analysis):
-        largest = _largest(analysis)
-        already = largest in _LEADS and not _idles(analysis)
+        largest = _largest(figures)
+        already = largest in _LEADS and not figures.mostly_idle
         if already or largest in ("memory_bound", "unmodelled"):
             return []
-        return [
-            f"The largest part, {whole_percent(_share_of(analysis, largest))}, is {VERDICT_LABELS[largest]}."
-        ]
+        return [f"The largest part, {whole_percent(figures.share(largest))}, is {VERDICT_LABELS[largest]}."]
     sentences = []
-    if not _idles(analysis):
-        sentences.append(f"The {_device(analysis)} is busy {whole_percent(busy / window)} of the window: "
-                    f"{amount(analysis, busy)}.")  # fmt: skip
+    if not figures.mostly_idle:
+        share = whole_percent(figures.busy_ns / (figures.window_ns - figures.profiler_ns))
+        sentences.append(
+            f"The {_device(analysis)} is busy {share} of the window: {figures.amount(figures.busy_ns)}."
+        )
     outside = analysis.memory_bound.non_contraction_share_of_busy
     if outside:
         sentences.append(
@@ -229,18 +194,19 @@ def _other_facts(analysis: Analysis) -> list[str]:
 
 
 def _changes(analysis: Analysis) -> list[str]:
-    """What the best suggestions would save per step; savings that may be zero are stated apart."""
+    """What the best suggestions would save of a step; savings that may be zero are stated apart."""
     best = with_saving(analysis)[:3]
-    if not best or analysis.window.step_count is None:
+    if not best:
         return []
+    of = per(analysis)
     bands = [s.saving_per_step_ns for s in best if s.saving_per_step_ns]
     sure, likely = [b for b in bands if b.low], [b for b in bands if not b.low]
     most = duration(sum(b.high for b in likely), 2)
     if not sure:
-        return [f"{_NUMERALS[len(best)]} could save up to {most} per step, or nothing."]
+        return [f"{_NUMERALS[len(best)]} could save up to {most} {of}, or nothing."]
     low, high = sum(b.low for b in sure), sum(b.high for b in sure)
     more = f"; {_MORE[len(likely)]} could save up to {most}, or nothing" if likely else ""
-    return [f"{_NUMERALS[len(sure)]} would save {span(low, high)} per step{more}."]
+    return [f"{_NUMERALS[len(sure)]} would save {span(low, high)} {of}{more}."]
 
 
 def with_saving(analysis: Analysis) -> list[Suggestion]:
@@ -278,6 +244,11 @@ def _warned(analysis: Analysis, code: str) -> bool:
     return any(w.code == code for w in analysis.source.warnings)
 
 
+def _over(analysis: Analysis) -> str:
+    heading = rows_heading(analysis)
+    return {"per step": "per step ", "time": ""}.get(heading, f"in {heading} ")
+
+
 def _notes(analysis: Analysis) -> tuple[str, ...]:
     """What is true beside the headline and would change how it is read."""
     time, sentences = analysis.time, []
@@ -290,8 +261,8 @@ def _notes(analysis: Analysis) -> tuple[str, ...]:
         )
     if time.hidden_communication_ns > _REPORTED_SHARE * time.busy_ns > 0:
         sentences.append(
-            f"A further {duration(per_step(analysis, time.hidden_communication_ns))} of communication"
-            f"{' per step' if analysis.window.step_count else ''} is hidden behind compute."
+            f"A further {duration(per_step(analysis, time.hidden_communication_ns))} of communication "
+            f"{_over(analysis)}is hidden behind compute."
         )
     if analysis.source.salvaged is not None:
         lost = analysis.source.salvaged

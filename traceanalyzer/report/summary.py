@@ -16,7 +16,8 @@ from traceanalyzer.report.labels import (
     VERDICT_MEANING,
 )
 from traceanalyzer.report.sanitize import ABSENT, cut, visible
-from traceanalyzer.report.sentence import has_verdicts, is_lower_bound, kernel_time, per_step, remedy
+from traceanalyzer.report.sentence import has_verdicts, is_lower_bound, kernel_time, remedy
+from traceanalyzer.report.shown import per, per_step, shown
 
 _PHASES = ("forward", "backward", "recompute", "optimizer", None)
 
@@ -40,11 +41,11 @@ class TimePart:
     key: str
     label: str
     meaning: str
-    time: str  # per step where there are steps
-    time_ns: int
+    time: str  # of a step where there are steps
+    time_ns: int  # of the window, or of the one step that is shown
     of_busy: str
     of_window: str
-    window_share: float  # 0 to 1
+    window_share: float  # 0 to 1; of the one step, where one is shown
     kernels: str
 
 
@@ -86,19 +87,21 @@ class ReasonLine:
 
 def facts(analysis: Analysis) -> Iterable[Fact]:
     """The shares, each under its own name with its denominator; the first six are the headline's."""
-    bound, window = analysis.memory_bound, analysis.window
+    bound, window, figures = analysis.memory_bound, analysis.window, shown(analysis)
     busy = "of busy time" if analysis.device.kind == "gpu" else "of the CPU's time in operators"
-    each = "per step" if window.step_count else "of the trace"
     judged = has_verdicts(analysis)
     least = "≥ " if is_lower_bound(analysis) else ""
+    memory_ns = figures.verdict_ns.get("memory_bound", 0)
+    of_step = f" of {figures.name}" if figures.name else ""
 
     def bound_share(share: float) -> str:
         return least + percent(share) if judged else "unknown"
 
-    yield Fact("Memory-bound", bound_share(bound.share_of_busy), busy)
-    yield Fact("Memory-bound", bound_share(bound.share_of_window), "of the window, idle included")
-    time = least + duration(per_step(analysis, bound.time_ns))
-    yield Fact("Memory-bound", time if judged else "unknown", each)
+    yield Fact("Memory-bound", bound_share(figures.share("memory_bound")), busy + of_step)
+    whole = of_step or " of the window"
+    yield Fact("Memory-bound", bound_share(figures.of_window(memory_ns)), f"{whole.strip()}, idle included")
+    time = least + duration(figures.each(memory_ns))
+    yield Fact("Memory-bound", time if judged else "unknown", of_step.strip() or per(analysis))
     yield Fact(
         "Memory side",
         bound_share(bound.memory_side_share_of_busy),
@@ -136,40 +139,39 @@ def times(analysis: Analysis) -> Iterable[Fact]:
 
 
 def parts(analysis: Analysis) -> Iterable[TimePart]:
-    """The six verdicts and idle: they add up to the window."""
-    judged = has_verdicts(analysis)
+    """The six verdicts and idle: they add up to the window, or to the one step that is shown."""
+    judged, figures = has_verdicts(analysis), shown(analysis)
     for p in analysis.verdicts:
-        shown = judged or p.time_ns > 0 or p.verdict in ("communication", "copy")
+        ns = figures.verdict_ns.get(p.verdict, 0)
+        visible_part = judged or ns > 0 or p.verdict in ("communication", "copy")
+        kernels = ABSENT if figures.step else f"{p.kernels:,}"  # counted over all steps
         yield TimePart(
             key=p.verdict,
             label=VERDICT_LABELS[p.verdict],
             meaning=VERDICT_MEANING[p.verdict],
-            time=duration(per_step(analysis, p.time_ns)) if shown else ABSENT,
-            time_ns=p.time_ns,
-            of_busy=percent(p.share_of_busy) if shown else ABSENT,
-            of_window=percent(p.share_of_window) if shown else ABSENT,
-            window_share=p.share_of_window,
-            kernels=f"{p.kernels:,}" if shown else ABSENT,
+            time=duration(figures.each(ns)) if visible_part else ABSENT,
+            time_ns=ns,
+            of_busy=percent(figures.share(p.verdict)) if visible_part else ABSENT,
+            of_window=percent(figures.of_window(ns)) if visible_part else ABSENT,
+            window_share=figures.of_window(ns),
+            kernels=kernels if visible_part else ABSENT,
         )
-    idle = analysis.time.idle_ns
-    share = idle / analysis.window.window_ns if analysis.window.window_ns else 0.0
+    ns, share = figures.idle_ns, figures.of_window(figures.idle_ns)
     meaning = "nothing runs on the device" if analysis.device.kind == "gpu" else "no operator runs"
-    yield TimePart(
-        "idle", "idle", meaning, duration(per_step(analysis, idle)), idle, ABSENT, percent(share), share, ""
-    )
+    yield TimePart("idle", "idle", meaning, duration(figures.each(ns)), ns, ABSENT, percent(share), share, "")
 
 
 def idle(analysis: Analysis) -> Iterable[TimePart]:
     """Idle time by cause, with what the host did in most of it; causes without time are left out."""
-    window = analysis.window.window_ns
-    for part in analysis.time.idle_by_cause:
-        share = part.time_ns / window if window else 0.0
+    figures = shown(analysis)
+    for part in figures.idle_by_cause:
+        share = figures.of_window(part.time_ns)
         if not part.time_ns:
             continue
         most = f": {cut(visible(part.names[0].name), _NAME)}" if part.names else ""
         yield TimePart(
             part.cause, CAUSE_LABELS[part.cause], CAUSE_MEANING[part.cause] + most,
-            duration(per_step(analysis, part.time_ns)), part.time_ns, ABSENT, percent(share), share, "",
+            duration(figures.each(part.time_ns)), part.time_ns, ABSENT, percent(share), share, "",
         )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from traceanalyzer.report.lines import OpLine
 from traceanalyzer.report.report_marker import mark
 from traceanalyzer.report.sanitize import cut, visible
 from traceanalyzer.report.sentence import span, with_saving
+from traceanalyzer.report.shown import per
 from traceanalyzer.report.view import View, view_of
 
 if TYPE_CHECKING:
@@ -25,10 +26,12 @@ _COLORS = {
 }  # fmt: skip
 _BAR = 22
 _BEFORE_NAME = 44  # columns of a row before the operator
+_TIME = 8  # of them for its time
 _WARNINGS = 4
 _MIN_INPUTS = 14  # characters; fewer are not worth showing
 _LABEL = 10  # characters before what a line says
 _WHERE = 30
+_WORTH_A_LINE = 0.05  # of the window, that the device waits for one cause
 _WARNING_TEXT = 480  # characters: the options that would help must not be cut out of a message
 
 
@@ -49,6 +52,7 @@ def summary(analysis: Analysis, *, width: int = 80, color: bool = False, top: in
         console.print()
         console.print(_operators(view, top, console.width), no_wrap=True)
     console.print()
+    _waits(console, view)
     _changes(console, analysis)
     _projected(console, view)
     _basis(console, analysis, view)
@@ -87,7 +91,7 @@ def _window(view: View) -> Table:
     dim = "dim"
     table.add_row(
         Text(view.subject if len(view.subject) < 24 else "", style=dim), "",
-        *(Text(t, style=dim) for t in ("per step" if view.by_step else "time", "of busy", "of window")),
+        *(Text(t, style=dim) for t in (view.heading, "of busy", view.of_whole)),
     )  # fmt: skip
     for part in view.parts:
         if not part.time_ns and part.key not in ("memory_bound", "idle"):
@@ -108,13 +112,13 @@ def _operators(view: View, top: int, width: int) -> Table:
     from rich.text import Text
 
     table = _grid(True, True, True, False, False)
-    heads = ("of busy", "per step" if view.by_step else "time", "of roof", "verdict", "operator")
+    heads = ("of busy", view.rows_heading, "of roof", "verdict", "operator")
     table.add_row(*(Text(t, style="dim") for t in heads))
     for line in [line for line in view.lines if not line.is_sum][:top]:
         table.add_row(
             Text(line.share.text), Text(line.time.text), Text(line.efficiency.text),
             Text(line.verdict_label, style=_COLORS[line.verdict]),
-            Text(_name(line, width - _BEFORE_NAME)),
+            Text(_name(line, width - _BEFORE_NAME - max(0, len(view.rows_heading) - _TIME))),
         )  # fmt: skip
     return table
 
@@ -133,7 +137,7 @@ def _changes(console: Console, analysis: Analysis) -> None:
         band = s.saving_per_step_ns
         if band is not None:
             where = f" in {cut(visible(s.where), _WHERE)}" if s.where else ""
-            _line(console, "change", f"{visible(s.rule)}{where}: {span(band.low, band.high)} per step")
+            _line(console, "change", f"{visible(s.rule)}{where}: {span(band.low, band.high)} {per(analysis)}")
 
 
 def _line(console: Console, label: str, text: str) -> None:
@@ -148,7 +152,19 @@ def _line(console: Console, label: str, text: str) -> None:
 def _projected(console: Console, view: View) -> None:
     if view.what_if:
         projections = ", ".join(f"{busy} on {device}" for device, busy, *_ in view.what_if)
-        _line(console, "what-if", f"busy{' per step' if view.by_step else ''}: {projections}")
+        _line(console, "what-if", f"busy{_over(view)}: {projections}")
+
+
+def _over(view: View) -> str:
+    return {"per step": " per step", "time": ""}.get(view.rows_heading, f" in {view.rows_heading}")
+
+
+def _waits(console: Console, view: View) -> None:
+    """What the device waits for, where that is worth a line."""
+    causes = [part for part in view.idle if part.window_share >= _WORTH_A_LINE]
+    causes = sorted(causes, key=lambda part: -part.time_ns)[:3]
+    if causes:
+        _line(console, "idle", ", ".join(f"{part.label} {part.time}" for part in causes))
 
 
 def _basis(console: Console, analysis: Analysis, view: View) -> None:

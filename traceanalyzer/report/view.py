@@ -20,6 +20,7 @@ from traceanalyzer.report.self_check import (
     verdict_of_check,
 )
 from traceanalyzer.report.sentence import Headline, headline, kernel_time, verdict_sentence, which
+from traceanalyzer.report.shown import rows_heading, shown
 from traceanalyzer.report.summary import ClassLine, Fact, PhaseLine, ReasonLine, TimePart
 
 __all__ = ["View", "file_name", "verdict_sentence", "view_of"]
@@ -52,7 +53,10 @@ class View:
     what_if: tuple[tuple[str, ...], ...]
     recording: tuple[Fact, ...]
     thresholds: tuple[Fact, ...]
-    by_step: bool
+    window_ns: int  # what `parts` add up to
+    heading: str  # over times of `parts` and `idle`: "per step", "ProfilerStep#7", "time"
+    of_whole: str  # over their shares: "of window", "of step"
+    rows_heading: str  # over those of rows: "per step", "all 4 steps", "time"
     units: str  # of work: "kernels", or "records" of operators on a CPU
     whole: str  # "kernel time", "operator time"
     check: str  # the self-check in one sentence
@@ -62,7 +66,7 @@ class View:
 
 def view_of(analysis: Analysis, top: int) -> View:
     """Everything shown of `analysis`, with its `top` largest rows and the sums of the others."""
-    rows = tuple(top_rows(merged(analysis), top))
+    rows, figures = tuple(top_rows(merged(analysis), top)), shown(analysis)
     return View(
         file=visible(file_name(analysis)),
         subject=_subject(analysis),
@@ -88,7 +92,10 @@ def view_of(analysis: Analysis, top: int) -> View:
         what_if=tuple(context.what_if(analysis)),
         recording=tuple(context.recording(analysis)),
         thresholds=tuple(Fact(visible(k), f"{v:,g}") for k, v in analysis.thresholds.items()),
-        by_step=analysis.window.step_count is not None,
+        window_ns=figures.window_ns,
+        heading=figures.heading,
+        of_whole="of step" if figures.step else "of window",
+        rows_heading=rows_heading(analysis),
         units="kernels" if analysis.device.kind == "gpu" else "records",
         whole=kernel_time(analysis),
         check=verdict_of_check(analysis),

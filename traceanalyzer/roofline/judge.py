@@ -1,9 +1,12 @@
-"""`judge`: a priced trace and its device in, rows with verdicts and attributed times out."""
+"""`judge`: a priced trace and its device in, rows with verdicts and attributed times out.
+
+`of_shown_step`: the same of one step alone, where an average over steps would be of none that was there.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +16,7 @@ from traceanalyzer.device.resolve import properties_of
 from traceanalyzer.records import Cost, TimeInfo
 from traceanalyzer.records.judged import IdleTimes, Judged, RecordTimes, Thresholds
 from traceanalyzer.records.priced import Priced
+from traceanalyzer.records.times import shown_step
 from traceanalyzer.records.trace import Bools, Codes, Ids, Ints, Pieces, RecordKind, Trace, Window
 from traceanalyzer.roofline.attribution import (
     Attributed,
@@ -31,6 +35,7 @@ from traceanalyzer.roofline.measure import Measured, kernel_times, measure
 from traceanalyzer.roofline.occupancy import Floats, resident_blocks, waves
 from traceanalyzer.roofline.row_keys import RowHead, copied, row_heads
 from traceanalyzer.roofline.rows import in_order, names_of_rows, op_rows, row_facts
+from traceanalyzer.roofline.step_kinds import step_kinds
 from traceanalyzer.roofline.step_times import step_times
 from traceanalyzer.roofline.verdicts import Roofs, judge_row
 
@@ -67,6 +72,7 @@ def judge(
     of_rows = _row_waves(trace, index, measured, match)
     verdicts = [judge_row(facts, roofs) for facts in row_facts(trace, heads, measured, of_rows, names)]
     table = op_rows(heads, measured, verdicts, names)
+    steps = step_times(window, timing.attributed, groups.row, table, idle, trace.names)
     with_calls = (row for row, calls in zip(table, measured.calls, strict=True) if calls)
     return Judged(
         priced=priced,
@@ -77,13 +83,29 @@ def judge(
         launch_floor_ns=roofs.floor_ns,
         time=_time(trace, timing, idle),
         idle=idle,
-        steps=step_times(window, timing.attributed, groups.row, table, idle, trace.names),
+        steps=steps,
         table=table,
         rows=in_order(with_calls),
         times=RecordTimes(groups.row, timing.extent.duration_ns, inside, timing.attributed_ns),
+        kinds=step_kinds(steps, timing.attributed, trace.kernels.name, groups.row, table, trace.names),
         clipped_calls=measured.cut_calls,
         notices=(*match.warnings, *window.notices),
     )
+
+
+def of_shown_step(judged: Judged) -> Judged:
+    """The same device over the one step that is shown where steps differ, or are of kinds; else `judged`.
+
+    `steps` and `kinds` stay those of all steps, to be compared with it.
+    """
+    shown = shown_step(judged.steps, judged.kinds)
+    if shown is None:
+        return judged
+    step = next(s for s, time in zip(judged.window.steps, judged.steps, strict=True) if time is shown)
+    window = Window((shown.device_start_ns, shown.device_start_ns + shown.device_ns), (step,))
+    match = DeviceMatch(judged.device, launch_floor_ns=judged.launch_floor_ns)
+    alone = judge(judged.priced, judged.device_index, window, match, judged.thresholds)
+    return replace(alone, steps=judged.steps, kinds=judged.kinds)
 
 
 def _timing(trace: Trace, window: Window) -> _Timing:
