@@ -64,8 +64,8 @@ def test_what_is_known_of_a_wait_is_told_although_most_of_it_is_not(tmp_path: Pa
         loop.trace.annotation(LOADER, loop.now + 1, 2000)
         loop.step(*FORWARD, before=6000)
     assert headline(loop.told(tmp_path)).lead == (
-        "The GPU is idle 81 % of the window: 6.0 ms of each 7.4 ms step; 2.0 ms of it for data loading, and for "
-        "most of the rest the trace shows no cause."
+        "The GPU is idle 81 % of the window: 6.0 ms of each 7.4 ms step; 2.0 ms of it for data loading, and "
+        "for most of the rest the trace shows no cause."
     )
 
 

@@ -107,8 +107,8 @@ def is_lower_bound(analysis: Analysis) -> bool:
 
 def _judged(analysis: Analysis) -> bool:
     """Whether enough is modelled to say anything, or there is nothing to model."""
-    known = analysis.coverage.modelled_share >= _LEAST_MODELLED
-    return known or not shown(analysis).verdict_ns.get("unmodelled")
+    enough = analysis.coverage.modelled_share >= _LEAST_MODELLED
+    return enough or not shown(analysis).verdict_ns.get("unmodelled")
 
 
 def _leading(analysis: Analysis, figures: Shown) -> list[str]:

@@ -46,8 +46,8 @@ class Shown:
     @property
     def profiler_ns(self) -> int:
         """The profiler's own work while the device waited, where it is enough to be taken off."""
-        own = sum(part.time_ns for part in self.idle_by_cause if part.cause == "profiler")
-        return own if own > _TOLD * self.window_ns else 0
+        time_ns = sum(part.time_ns for part in self.idle_by_cause if part.cause == "profiler")
+        return time_ns if time_ns > _TOLD * self.window_ns else 0
 
     @property
     def waiting_ns(self) -> int:

@@ -17,11 +17,11 @@ _PLAIN = ("launch_gap", "data_loading")  # causes that say everything without a 
 _SCHEDULE = "record with a schedule, with wait and warmup steps"
 
 
-def waiting(figures: Shown, kind: Literal["gpu", "cpu"]) -> str:
+def waiting(figures: Shown, device: Literal["gpu", "cpu"]) -> str:
     """How long the device is idle, and for what most of it, with the name of what the host did."""
     idle_ns = figures.waiting_ns
     share = whole_percent(idle_ns / (figures.window_ns - figures.profiler_ns))
-    if kind == "cpu":
+    if device == "cpu":
         return f"The CPU runs no operator for {share} of the window: {figures.amount(idle_ns)}."
     largest = max(_causes(figures), key=lambda part: part.time_ns, default=None)
     if largest is None or largest.cause == "unknown":
@@ -39,8 +39,8 @@ def _causes(figures: Shown) -> list[IdlePart]:
 
 def _unknown(figures: Shown) -> str:
     """What is known all the same of idle time that has no cause for the most part."""
-    known = [part for part in _causes(figures) if part.cause != "unknown"]
-    largest = max(known, key=lambda part: part.time_ns, default=None)
+    named = [part for part in _causes(figures) if part.cause != "unknown"]
+    largest = max(named, key=lambda part: part.time_ns, default=None)
     if largest is None or largest.time_ns < (1 - _NEARLY_ALL) * figures.waiting_ns:
         return "the trace does not show why"
     part = duration(figures.each(largest.time_ns), 2)
@@ -59,8 +59,8 @@ def about_time(figures: Shown) -> list[str]:
     if figures.profiler_ns:
         what = "trace" if figures.step_count is None else "step"
         without = duration(figures.each(figures.window_ns - figures.profiler_ns), 2)
-        own = duration(figures.each(figures.profiler_ns))
-        sentences.append(f"The {what} takes about {without} without the profiler's own {own}.")
+        taken = duration(figures.each(figures.profiler_ns))
+        sentences.append(f"The {what} takes about {without} without the profiler's own {taken}.")
     return sentences + _start_up(figures)
 
 

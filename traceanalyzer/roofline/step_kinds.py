@@ -45,12 +45,12 @@ class _Work:
 
     names: Sequence[str]  # of each kind of work
     busy_ns: Ints  # [step, kind of work]
-    known: Bools  # kinds of work that are compared; the others are taken for shared
+    compared: Bools  # whether it is; what is not is taken for shared
     columns: Sequence[_Column]
 
     def missing_ns(self, step: int, other: int) -> Ints:
         """Busy time of `step` in each kind of work that `other` does not run."""
-        missing = self.known.copy()
+        missing = self.compared.copy()
         for column in self.columns:
             missing &= ~column.there[other][column.key]
         return np.where(missing, self.busy_ns[step], 0)
@@ -60,9 +60,9 @@ class _Work:
         total = int(self.busy_ns[step].sum())
         return int(self.missing_ns(step, other).sum()) / total if total else 0.0
 
-    def apart(self, one: int, other: int, share: float) -> bool:
+    def apart(self, step: int, other: int, share: float) -> bool:
         """Whether either runs for over this share of its busy time what the other does not."""
-        return max(self.only_in(one, other), self.only_in(other, one)) > share
+        return max(self.only_in(step, other), self.only_in(other, step)) > share
 
     def told(self, step: int, other: int) -> str:
         """What takes most time of `step` and is not in `other`."""
@@ -154,8 +154,8 @@ def _told(
     kinds = [StepKind(_names(ordered[0], steps), f"as {steps[shown].name}, which is shown")]
     for group in ordered[1:]:
         of_median = typical_step([steps[at] for at in group])
-        one = next(at for at in group if steps[at] is of_median)
-        kinds.append(StepKind(_names(group, steps), _why(one, shown, steps, operators, calls)))
+        first = next(at for at in group if steps[at] is of_median)
+        kinds.append(StepKind(_names(group, steps), _why(first, shown, steps, operators, calls)))
     return tuple(kinds)
 
 
@@ -163,16 +163,16 @@ def _names(group: Sequence[int], steps: Sequence[StepTime]) -> tuple[str, ...]:
     return tuple(steps[at].name for at in group)
 
 
-def _why(one: int, shown: int, steps: Sequence[StepTime], operators: _Work, calls: _Work) -> str:
-    """What tells step `one` from the one that is shown."""
-    parts = [_how_long(steps[one].device_ns, steps[shown].device_ns)]
-    if operators.only_in(one, shown) > _OTHERS:
-        parts.append(f"runs other operators: {operators.told(one, shown)}")
-    if operators.only_in(shown, one) > _OTHERS:
-        parts.append(f"does not run {operators.told(shown, one)}")
-    if not any(parts[1:]) and calls.apart(one, shown, 1 - _SHAPES):
-        parts.append(f"runs other shapes: {calls.told(one, shown)}")
-    return "; ".join(filter(None, parts)) or f"takes {duration(steps[one].device_ns)}"
+def _why(step: int, shown: int, steps: Sequence[StepTime], operators: _Work, calls: _Work) -> str:
+    """What tells it from the one that is shown."""
+    parts = [_how_long(steps[step].device_ns, steps[shown].device_ns)]
+    if operators.only_in(step, shown) > _OTHERS:
+        parts.append(f"runs other operators: {operators.told(step, shown)}")
+    if operators.only_in(shown, step) > _OTHERS:
+        parts.append(f"does not run {operators.told(shown, step)}")
+    if not any(parts[1:]) and calls.apart(step, shown, 1 - _SHAPES):
+        parts.append(f"runs other shapes: {calls.told(step, shown)}")
+    return "; ".join(filter(None, parts)) or f"takes {duration(steps[step].device_ns)}"
 
 
 def _how_long(one_ns: int, shown_ns: int) -> str:
