@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.pipeline import real
 from tests.pipeline.loops import COPY_OUT, Loop, Work, act, mm
 from traceanalyzer.records import Job, StepKind
 from traceanalyzer.report import render
@@ -181,3 +182,26 @@ def test_advice_is_of_the_step_that_is_shown(tmp_path: Path) -> None:
     for suggestion in job.suggestions:
         band = suggestion.saving_per_step_ns
         assert band is None or band.high <= shown.device_ns
+
+
+def test_no_step_of_a_kind_takes_twice_as_long_as_another(tmp_path: Path) -> None:
+    loop = Loop()
+    for before in (0, 1000, 1700, 4500, 5600):  # 1.4, 2.4, 3.1, 5.9 and 7.0 ms
+        loop.step(*FORWARD, before=before)
+    job = loop.told(tmp_path)
+    assert sorted(members(job)) == [[5, 6], [7, 8], [9]]
+    assert members(job)[0] == [7, 8]  # of 3.1 ms, the median
+    assert kind_of(job, 5).why == "2.2 times shorter"
+
+
+def test_kinds_and_shown_figures_of_real_traces_add_up(real_traces: Path) -> None:
+    for file in real.files(real_traces):
+        job = real.analyzed(file)
+        view = view_of(job, 5)
+        names = [name for kind in job.window.kinds or () for name in kind.steps]
+        assert sorted(names) == sorted(job.window.steps) or not names
+        assert sum(part.time_ns for part in view.parts) == view.window_ns
+        assert sum(part.time_ns for part in view.idle) == view.parts[-1].time_ns
+        assert ("steps_differ" in codes(job)) == (view.of_whole == "of step")
+        if job.window.step_count is None:
+            assert "per step" not in verdict_sentence(job)

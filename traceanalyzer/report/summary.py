@@ -102,13 +102,14 @@ def facts(analysis: Analysis) -> Iterable[Fact]:
     yield Fact("Memory-bound", bound_share(figures.of_window(memory_ns)), f"{whole.strip()}, idle included")
     time = least + duration(figures.each(memory_ns))
     yield Fact("Memory-bound", time if judged else "unknown", of_step.strip() or per(analysis))
+    of_all = f"{busy}, all steps" if figures.step else busy
     yield Fact(
         "Memory side",
         bound_share(bound.memory_side_share_of_busy),
-        f"{busy}, whatever the verdict: below the ridge",
+        f"{of_all}, whatever the verdict: below the ridge",
     )
     yield Fact("Outside contractions", percent(bound.non_contraction_share_of_busy),
-               f"{busy}: normalization and element-wise classes")  # fmt: skip
+               f"{of_all}: normalization and element-wise classes")  # fmt: skip
     yield Fact("Modelled", percent(analysis.coverage.modelled_share), f"of {kernel_time(analysis)}")
     if window.step_ns is not None:
         spread = f"median; {duration(window.step_ns.min)} to {duration(window.step_ns.max)}"
