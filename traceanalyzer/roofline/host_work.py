@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from traceanalyzer.records.trace import Ids, Ints, Trace
+from traceanalyzer.records.trace import Ids, Ints, Ops, Spans, Trace
 from traceanalyzer.roofline.intervals import Intervals, common, disjoint, joined, without
 
 # Between two launches the host runs Python and dispatches an operator, which takes 5 to 300 us. What takes
@@ -20,6 +21,7 @@ LONGEST_NS = 1_000_000
 # traces of eight GPU models); one that starts later was held up by something the host did not do.
 LATENCY_NS = 20_000
 _MOST = 0.5  # of a stretch, that something covers which names it
+Rows = npt.NDArray[np.intp]
 _STEP = re.compile(r"ProfilerStep#\d+$", re.ASCII)
 
 
@@ -85,15 +87,19 @@ def _launching(trace: Trace, members: Ids) -> tuple[Ints, Ints]:
 
 
 def _named(trace: Trace, stretches: Intervals, thread: Ids) -> Intervals:
-    """With the row of the name that covers most of each; -1 where nothing that is recorded does."""
-    names = np.full(len(stretches), -1, np.int32)
+    """Cut where what the host did begins and ends, each with the row of its name; -1 where none is known."""
     launches = np.bincount(trace.launches.thread) if len(trace.launches) else np.zeros(1, np.int64)
     main = int(launches.argmax())
     host = _Host(trace)
-    for place in np.flatnonzero(stretches.length_ns >= LONGEST_NS).tolist():
-        start, end = int(stretches.start_ns[place]), int(stretches.end_ns[place])
-        names[place] = host.name(start, end, int(thread[place]) if thread[place] >= 0 else main)
-    return Intervals(stretches.start_ns, stretches.end_ns, names)
+    long = stretches.length_ns >= LONGEST_NS
+    pieces = [
+        piece for row in np.flatnonzero(long).tolist()
+        for piece in host.pieces(int(stretches.start_ns[row]), int(stretches.end_ns[row]),
+                                 int(thread[row]) if thread[row] >= 0 else main)
+    ]  # fmt: skip
+    columns = np.array(pieces, np.int64).reshape(-1, 3)
+    named = Intervals(columns[:, 0], columns[:, 1], columns[:, 2].astype(np.int32))
+    return joined(stretches.chosen(np.flatnonzero(~long)).without_rows(), named)
 
 
 class _Host:
@@ -106,31 +112,49 @@ class _Host:
         for row in np.unique(trace.spans.name).tolist():
             self._library[row] = _is_of_a_library(trace.names[row])
 
-    def name(self, start: int, end: int, thread: int) -> int:
-        """Row in Trace.names of the innermost interval that covers most of [start, end) on the thread.
+    def pieces(self, start: int, end: int, thread: int) -> Iterator[tuple[int, int, int]]:
+        """(start, end, row in Trace.names or -1) of what a stretch on the thread consists of.
 
-        Else of the operators that together do, the name with most time; else -1.
+        A name has the part that it covers; what is left over on a side is looked at again, where it is long.
+        """
+        left = [(start, end)]
+        while left:
+            start, end = left.pop()
+            name, opens, closes = self._most(start, end, thread)
+            if opens - start >= LONGEST_NS:
+                left.append((start, opens))
+                start = opens
+            if end - closes >= LONGEST_NS:
+                left.append((closes, end))
+                end = closes
+            yield start, end, name
+
+    def _most(self, start: int, end: int, thread: int) -> tuple[int, int, int]:
+        """The name that covers most of [start, end), and from where to where.
+
+        That of the innermost interval that covers most of it; else of the interval that covers most, if for
+        long; else of operators that together cover most, the one with most time; else -1.
         """
         ops, spans = self._trace.ops, self._trace.spans
-        host = self._open_or_begun(start, end, thread)
+        on_host = self._open_or_begun(start, end, thread)
         frames = np.flatnonzero(
             (spans.thread == thread) & ~spans.profiler & (spans.start_ns < end) & (spans.end_ns > start)
         )
-        own = frames[~self._library[spans.name[frames]]]
-        best = [
-            rows[_innermost(column.start_ns[rows], column.end_ns[rows], start, end)]
-            for column, rows in ((ops, host), (spans, own), (spans, frames))
-        ]
-        if len(best[0]) and len(best[1]):
-            later = spans.start_ns[best[1][0]] > ops.start_ns[best[0][0]]
-            return int(spans.name[best[1][0]] if later else ops.name[best[0][0]])
-        if len(best[0]):
-            return int(ops.name[best[0][0]])
-        if len(best[1]) or len(best[2]):
-            return int(spans.name[(best[1] if len(best[1]) else best[2])[0]])
-        return self._together(host, start, end)
+        of_user = frames[~self._library[spans.name[frames]]]
+        tables = ((ops, on_host), (spans, of_user), (spans, frames))
+        covering = [_Cover.of(table, _innermost(table, rows, start, end)) for table, rows in tables]
+        inner = [cover for cover in covering[:2] if cover is not None] or [c for c in covering if c]
+        if inner:
+            return max(inner, key=lambda cover: cover.start).clipped(start, end)
+        longest = [
+            cover for table, rows in tables
+            if (cover := _Cover.of(table, _longest(table, rows, start, end)))
+        ]  # fmt: skip
+        if longest:
+            return max(longest, key=lambda cover: cover.covered(start, end)).clipped(start, end)
+        return self._together(on_host, start, end), start, end
 
-    def _open_or_begun(self, start: int, end: int, thread: int) -> Ids:
+    def _open_or_begun(self, start: int, end: int, thread: int) -> Rows:
         """Rows of Trace.ops on the thread that are open in [start, end)."""
         ops = self._trace.ops
         low, high = np.searchsorted(ops.thread, (thread, thread + 1))
@@ -142,10 +166,10 @@ class _Host:
                 open_.append(row)
             row = int(ops.parent[row])
         rows = np.concatenate((np.array(open_, np.int64), np.arange(*begun)))
-        named: Ids = rows[~self._no_name[ops.name[rows]]].astype(np.int32)
+        named: Rows = rows[~self._no_name[ops.name[rows]]]
         return named
 
-    def _together(self, rows: Ids, start: int, end: int) -> int:
+    def _together(self, rows: Rows, start: int, end: int) -> int:
         ops = self._trace.ops
         outermost = rows[~np.isin(ops.parent[rows], rows)]
         parts: defaultdict[int, int] = defaultdict(int)
@@ -156,15 +180,51 @@ class _Host:
         return max(parts, key=lambda name: (parts[name], -name))
 
 
+@dataclass(frozen=True, slots=True)
+class _Cover:
+    """One interval of the host."""
+
+    name: int
+    start: int
+    end: int
+
+    @classmethod
+    def of(cls, table: Ops | Spans, rows: Rows) -> _Cover | None:
+        """The first of the rows; None where there is none."""
+        if not len(rows):
+            return None
+        row = int(rows[0])
+        return cls(int(table.name[row]), int(table.start_ns[row]), int(table.end_ns[row]))
+
+    def covered(self, start: int, end: int) -> int:
+        """How much of [start, end) it covers, in ns."""
+        return min(self.end, end) - max(self.start, start)
+
+    def clipped(self, start: int, end: int) -> tuple[int, int, int]:
+        """Its name, and the part of [start, end) that it covers."""
+        return self.name, max(self.start, start), min(self.end, end)
+
+
 def _is_of_a_library(frame: str) -> bool:
     """Of PyTorch, the interpreter or the standard library: true, but not where a user would look."""
     package = re.split(r"[/.(]", frame, maxsplit=1)[0]
     return frame.startswith("<") or package == "torch" or package in sys.stdlib_module_names
 
 
-def _innermost(start_ns: Ints, end_ns: Ints, start: int, end: int) -> npt.NDArray[np.intp]:
-    """The place of the one begun last among those that cover most of [start, end); empty where none does."""
-    covered = np.minimum(end_ns, end) - np.maximum(start_ns, start)
-    most = np.flatnonzero(covered >= _MOST * (end - start))
-    last: npt.NDArray[np.intp] = most[np.argsort(start_ns[most], kind="stable")[-1:]]
-    return last
+def _innermost(table: Ops | Spans, rows: Rows, start: int, end: int) -> Rows:
+    """The row begun last among those that cover most of [start, end); empty where none does."""
+    most = rows[_covered(table, rows, start, end) >= _MOST * (end - start)]
+    return most[np.argsort(table.start_ns[most], kind="stable")[-1:]]
+
+
+def _longest(table: Ops | Spans, rows: Rows, start: int, end: int) -> Rows:
+    """The row that covers most of [start, end), if for long; empty where none does."""
+    covered = _covered(table, rows, start, end)
+    longest = np.argsort(-covered, kind="stable")[:1]
+    return rows[longest[covered[longest] >= LONGEST_NS]]
+
+
+def _covered(table: Ops | Spans, rows: Rows, start: int, end: int) -> Ints:
+    """How much of [start, end) each row covers, in ns."""
+    covered: Ints = np.minimum(table.end_ns[rows], end) - np.maximum(table.start_ns[rows], start)
+    return covered

@@ -57,28 +57,30 @@ def idle_times(trace: Trace, members: Ids, gap_start: Ints, gap_end: Ints) -> Id
     sorted and disjoint.
     """
     left = Intervals(gap_start, gap_end, np.full(len(gap_start), -1, np.int32))
-    found: list[tuple[IdleCause, Intervals]] = []
+    parts_by_cause: list[tuple[IdleCause, Intervals]] = []
     for cause, source in _sources(trace, members):
         part, _ = common(left, source)
-        found.append((cause, part))
+        parts_by_cause.append((cause, part))
         left = without(left, source)
     held = waits(trace, members, gap_start, gap_end, left)
     named = held.working.row >= 0
-    found += [
+    parts_by_cause += [
         ("launch_gap", held.launching.without_rows()),
         ("host_work", held.working.chosen(np.flatnonzero(named))),
         ("unknown", held.working.chosen(np.flatnonzero(~named))),
         ("unknown", held.elsewhere.without_rows()),
     ]
-    return _in_order(found)
+    return _in_order(parts_by_cause)
 
 
-def _in_order(found: Sequence[tuple[IdleCause, Intervals]]) -> IdleTimes:
-    start = np.concatenate([part.start_ns for _, part in found])
+def _in_order(parts_by_cause: Sequence[tuple[IdleCause, Intervals]]) -> IdleTimes:
+    start = np.concatenate([part.start_ns for _, part in parts_by_cause])
     order = np.argsort(start, kind="stable")
-    code = np.concatenate([np.full(len(part), IDLE_CAUSES.index(cause), np.int8) for cause, part in found])
-    end = np.concatenate([part.end_ns for _, part in found])
-    name = np.concatenate([part.row for _, part in found])
+    code = np.concatenate(
+        [np.full(len(part), IDLE_CAUSES.index(cause), np.int8) for cause, part in parts_by_cause]
+    )
+    end = np.concatenate([part.end_ns for _, part in parts_by_cause])
+    name = np.concatenate([part.row for _, part in parts_by_cause])
     return IdleTimes(start[order], end[order], code[order], name[order])
 
 
@@ -98,21 +100,21 @@ def _most(name: Ids, length: Ints, names: Sequence[str]) -> tuple[NamedTime, ...
     time = np.zeros(len(rows), np.int64)
     np.add.at(time, back, length)
     order = np.argsort(-time, kind="stable")
-    shown = [NamedTime(names[rows[place]], int(time[place])) for place in order.tolist() if rows[place] >= 0]
+    shown = [NamedTime(names[rows[at]], int(time[at])) for at in order.tolist() if rows[at] >= 0]
     return tuple(shown[:_SHOWN])
 
 
 def _sources(trace: Trace, members: Ids) -> list[tuple[IdleCause, Intervals]]:
     """What holds the device up by itself, the first that holds before the next; rows are names."""
     lazy = _spans(trace, trace.spans.profiler & _passes(trace, trace.spans.name, _FIRST_USE.match))
-    own = trace.spans.profiler & ~_passes(trace, trace.spans.name, _FIRST_USE.match)
+    by_profiler = trace.spans.profiler & ~_passes(trace, trace.spans.name, _FIRST_USE.match)
     compiling = ~trace.spans.profiler & _passes(trace, trace.spans.name, _COMPILATION.match)
     calls, first = trace.launches, _first_launch_ns(trace)
     allocating = _passes(trace, calls.name, _ALLOCATION.match)
     starting = _passes(trace, calls.name, _FIRST_USE.match) | (allocating & (calls.start_ns < first))
     starting |= _slow_first_launches(trace)
     return [
-        ("profiler", _spans(trace, own)),
+        ("profiler", _spans(trace, by_profiler)),
         ("compilation", _together(_ops(trace, _COMPILATION.match), _spans(trace, compiling))),
         ("data_loading", _ops(trace, lambda name: name.startswith(_LOADING))),
         ("memory_allocation", _calls(trace, allocating & ~starting)),
@@ -135,10 +137,10 @@ def _slow_first_launches(trace: Trace) -> Bools:
     """
     kernels, calls = trace.kernels, trace.launches
     slow = np.zeros(len(calls), bool)
-    known = np.flatnonzero((kernels.launch >= 0) & (kernels.kind == RecordKind.KERNEL))
-    known = known[np.argsort(kernels.launch_ns[known], kind="stable")]
-    _, first = np.unique(kernels.name[known], return_index=True)
-    rows = kernels.launch[known[first]]
+    launched = np.flatnonzero((kernels.launch >= 0) & (kernels.kind == RecordKind.KERNEL))
+    launched = launched[np.argsort(kernels.launch_ns[launched], kind="stable")]
+    _, first = np.unique(kernels.name[launched], return_index=True)
+    rows = kernels.launch[launched[first]]
     slow[rows[calls.end_ns[rows] - calls.start_ns[rows] > LONGEST_NS]] = True
     return slow
 

@@ -58,30 +58,30 @@ def disjoint(start_ns: Ints, end_ns: Ints, row: Ids) -> Intervals:
     return Intervals(start[real], end[real], row[real])
 
 
-def common(one: Intervals, other: Intervals) -> tuple[Intervals, Ids]:
-    """The instants in both, with the rows of `other`; and of each piece the place in `one`.
+def common(these: Intervals, other: Intervals) -> tuple[Intervals, Ids]:
+    """The instants in both, with the rows of `other`; and of each piece the row of `these`.
 
     O((n + m) log n).
     """
-    first = np.searchsorted(other.end_ns, one.start_ns, side="right")
-    last = np.maximum(np.searchsorted(other.start_ns, one.end_ns, side="left"), first)
+    first = np.searchsorted(other.end_ns, these.start_ns, side="right")
+    last = np.maximum(np.searchsorted(other.start_ns, these.end_ns, side="left"), first)
     sizes = last - first
-    place = np.repeat(np.arange(len(one), dtype=np.int32), sizes)
+    which = np.repeat(np.arange(len(these), dtype=np.int32), sizes)
     opens = np.repeat(first - np.cumsum(sizes) + sizes, sizes)
-    there = opens + np.arange(len(place))
-    start = np.maximum(one.start_ns[place], other.start_ns[there])
-    end = np.minimum(one.end_ns[place], other.end_ns[there])
-    return Intervals(start, end, other.row[there]), place
+    there = opens + np.arange(len(which))
+    start = np.maximum(these.start_ns[which], other.start_ns[there])
+    end = np.minimum(these.end_ns[which], other.end_ns[there])
+    return Intervals(start, end, other.row[there]), which
 
 
-def without(one: Intervals, other: Intervals) -> Intervals:
-    """The instants of `one` that are not in `other`, with the rows of `one`."""
+def without(these: Intervals, other: Intervals) -> Intervals:
+    """The instants of `these` that are not in `other`, with the rows of `these`."""
     start = np.concatenate(([_EVER.min], other.end_ns))
     end = np.concatenate((other.start_ns, [_EVER.max]))
     real = end > start
     rest = Intervals(start[real], end[real], np.full(np.count_nonzero(real), -1, np.int32))
-    left, place = common(one, rest)
-    return Intervals(left.start_ns, left.end_ns, one.row[place])
+    left, which = common(these, rest)
+    return Intervals(left.start_ns, left.end_ns, these.row[which])
 
 
 def joined(*parts: Intervals) -> Intervals:

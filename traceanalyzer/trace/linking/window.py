@@ -73,14 +73,14 @@ def _window(
 def _starts(kernels: Kernels, mine: Bools, steps: Sequence[Step]) -> list[int]:
     """Where each step begins on the device: never before the one before it."""
     launch_ns, start_ns, end_ns = kernels.launch_ns[mine], kernels.start_ns[mine], kernels.end_ns[mine]
-    known = kernels.launch[mine] >= 0
-    order = np.argsort(launch_ns[known], kind="stable")
-    moments = launch_ns[known][order]
-    reach = np.maximum.accumulate(end_ns[known][order])
-    opens = start_ns[known][order]
-    alone = np.argsort(start_ns[~known], kind="stable")
-    alone_start = start_ns[~known][alone]
-    alone_reach = np.maximum.accumulate(end_ns[~known][alone])
+    launched = kernels.launch[mine] >= 0
+    order = np.argsort(launch_ns[launched], kind="stable")
+    moments = launch_ns[launched][order]
+    reach = np.maximum.accumulate(end_ns[launched][order])
+    opens = start_ns[launched][order]
+    alone = np.argsort(start_ns[~launched], kind="stable")
+    alone_start = start_ns[~launched][alone]
+    alone_reach = np.maximum.accumulate(end_ns[~launched][alone])
     starts: list[int] = []
     for step in steps:
         begin = starts[-1] if starts else step.start_ns
