@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import structs
 
+from traceanalyzer.fusion.idle_claims import IDLE_RULES
 from traceanalyzer.fusion.module_compile import compiled_together
 from traceanalyzer.fusion.rules import RULES, Match, Rule
 from traceanalyzer.fusion.savings import added, possible, proved, saving, scaled, within
@@ -147,7 +148,7 @@ def _suggestion(graph: StepGraph, rule: Rule, group: Sequence[Match]) -> Suggest
     time_ns = sum(node.time_ns for node in _nodes(group))
     band = _sure(graph, group, tier)
     largest = max(group, key=lambda match: sum(node.time_ns for node in match.nodes))
-    starved = _waits(graph) >= _STARVED and rule.name != "launch_bound"
+    starved = _waits(graph) >= _STARVED and rule.name not in IDLE_RULES
     untimed = band is None and largest.after is not None
     least = (_LEAST_ELSE if untimed or starved else _LEAST) * graph.step_ns
     if (largest.nodes and time_ns < least) or band is not None and band.mid < least:

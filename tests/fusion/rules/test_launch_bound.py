@@ -23,7 +23,6 @@ def test_short_gaps_are_saved_in_part() -> None:
     assert match.saved.low == pytest.approx(0.4 * waited)
     assert match.saved.high == pytest.approx(0.95 * waited)
     assert "per step" in match.evidence and " % of the window" in match.evidence
-    assert "without gaps" not in match.evidence
 
 
 @pytest.mark.left_out
@@ -74,9 +73,7 @@ def test_long_gaps_count_neither_as_launches_nor_as_time_to_save() -> None:
     graph = launched([*MANY, 400_000_000])
     (match,) = found_by(graph, "launch_bound")
     assert match.saved is not None and match.saved.high == pytest.approx(0.95 * 100 * GAP, rel=0.02)
-    assert "without gaps of over 1.00 ms" in match.evidence
-    launching = match.saved.high / 0.95
-    assert percent(launching / (launching + graph.busy_ns)) in match.evidence
+    assert percent(match.saved.high / 0.95 / graph.window_ns) in match.evidence
 
 
 def test_without_the_profiler_the_gaps_are_shorter() -> None:
