@@ -56,7 +56,6 @@ _REMEDIES = (
         "Keep garbage collection out of the steps: freeze what stays, and collect every so many steps.",
         "gc.collect(); gc.freeze(); gc.disable()  # and gc.collect() every 1000 steps",
     ),
-    _LOCK,
     _Remedy(
         re.compile(r"(?i:checkpoint|save|serializ)"),
         "Save while training goes on, or less often: {name} keeps the host from launching.",
@@ -106,7 +105,8 @@ def _remedy(graph: StepGraph, row: int, start: int, end: int) -> tuple[_Remedy |
             return remedy, ""
     covering = _covering(graph, start, end)
     threads = {thread for thread, name in covering if name == row}
-    if not any(_LOCK.name.search(names[name]) for thread, name in covering if thread in threads):
+    inside = [row, *(name for thread, name in covering if thread in threads)]
+    if not any(_LOCK.name.search(names[name]) for name in inside):
         return None, ""
     others = [names[name] for thread, name in covering if thread not in threads]
     return _LOCK, f"; meanwhile another thread is in {others[-1]}" if others else ""
