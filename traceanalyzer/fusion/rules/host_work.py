@@ -9,7 +9,9 @@ Saves: at most the time in which the device waits for what has that name.
 When not: the next kernels need its result.
 
 Left out: waits that no name covers; waits that another rule knows the remedy of, such as loading data or
-compiling; names of less than 2 % of the window; traces of a CPU, on which the host is the device.
+compiling; names of less than 2 % of the window; names of what itself launches the step's work, such as a
+forward pass, a compiled region, an operator or an optimizer with kernels: something held it up, and the trace
+does not show what; traces of a CPU, on which the host is the device.
 """
 
 from __future__ import annotations
@@ -23,11 +25,14 @@ import numpy as np
 from traceanalyzer.fusion.idle_claims import idle_claims
 from traceanalyzer.fusion.rules.base import Match, Rule, wait_evidence, waiting
 from traceanalyzer.fusion.step_graph import Free, StepGraph
-from traceanalyzer.records.trace import OpKind
+from traceanalyzer.records.trace import OpKind, RecordKind
+from traceanalyzer.roofline.intervals import disjoint
 
 _SHARE = 0.02  # of the window
 _SHOWN = 3  # names
 _MOST = 0.5  # of a wait, that something covers which explains it
+_LAUNCHES = 0.1  # of the kernels: what launches more is the step's own work
+_COMPILED = re.compile(r"CompiledFxGraph|CompiledFunction|Torch-Compiled Region|torchinductor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,7 @@ class _Remedy:
     name: re.Pattern[str]
     action: str
     snippet: str = ""
+    launches: float = _LAUNCHES  # of the kernels at most, for it to be what the host did instead
 
 
 _LOCK = _Remedy(
@@ -44,33 +50,36 @@ _LOCK = _Remedy(
     "Do not let the thread that launches wait for another one: shorten what that holds the lock for, or hand "
     "work over through a queue that is filled ahead.",
 )
+_TO_THE_DEVICE = (
+    "Run the optimizer on the device, or its step on the host beside the next forward pass: {name} works on the "
+    "host and launches nothing meanwhile.",
+    "optimizer = torch.optim.AdamW(model.parameters(), fused=True)  # parameters on the device",
+)
 _REMEDIES = (
-    _Remedy(
-        re.compile(r"Optimizer\.step#|(?i:optim\w*\W*(?:\w+\W+)?step|cpu_?adam)"),
-        "Run the optimizer on the device, or its step on the host beside the next forward pass: {name} works "
-        "on the host and launches nothing meanwhile.",
-        "optimizer = torch.optim.AdamW(model.parameters(), fused=True)  # parameters on the device",
-    ),
+    _Remedy(re.compile(r"(?i:cpu_?(?:adam|adagrad|lion|optim)|offload)"), *_TO_THE_DEVICE),
+    _Remedy(re.compile(r"(?i:optim.*step)"), *_TO_THE_DEVICE, launches=0.0),
     _Remedy(
         re.compile(r"\bgc\b|(?i:garbage)|<built-in function collect>|gc\.collect"),
         "Keep garbage collection out of the steps: freeze what stays, and collect every so many steps.",
         "gc.collect(); gc.freeze(); gc.disable()  # and gc.collect() every 1000 steps",
     ),
+    _LOCK,
     _Remedy(
         re.compile(r"(?i:checkpoint|save|serializ)"),
         "Save while training goes on, or less often: {name} keeps the host from launching.",
         "torch.distributed.checkpoint.async_save(state, checkpoint_id=path)",
     ),
     _Remedy(
-        re.compile(r"(?i:eval|valid)"),
+        re.compile(r"(?i:(?<![a-z])(?:eval|valid))"),
         "Evaluate less often, or in another process: {name} keeps the host from launching.",
+        launches=1.0,
     ),
     _Remedy(
-        re.compile(r"(?i:schedul)"),
+        re.compile(r"(?i:(?<!lr)(?<!lr_)schedul)"),
         "Schedule the next step while the device works on this one: {name} keeps the host from launching.",
     ),
     _Remedy(
-        re.compile(r"(?i:log|callback|metric|print|hook)"),
+        re.compile(r"(?i:(?<![a-z])log(?:g\w*|_\w*)?\b|callback|metric|print|hook)"),
         "Do it every so many steps, or hand it to another thread: {name} keeps the host from launching.",
     ),
 )  # fmt: skip
@@ -91,6 +100,8 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
         each = int(waited[row]) / graph.step_count
         longest = int(np.argmax(np.where(idle.name == row, ns, 0)))
         remedy, why = _remedy(graph, row, int(idle.start_ns[longest]), int(idle.end_ns[longest]))
+        if _launched_share(graph, row) > (remedy.launches if remedy else _LAUNCHES):
+            continue
         action = (remedy.action if remedy else _ELSE).format(name=_quoted(names[row]))
         evidence = f"{wait_evidence(graph, each, share)}, while the host is in {names[row]}{why}"
         yield waiting(graph, each, evidence, where=names[row], action=action,
@@ -99,17 +110,34 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
 
 def _remedy(graph: StepGraph, row: int, start: int, end: int) -> tuple[_Remedy | None, str]:
     """What its name, or that of a function inside, asks for; and what another thread does meanwhile."""
-    names = graph.trace.names
-    for remedy in _REMEDIES:
-        if remedy.name.search(names[row]):
-            return remedy, ""
-    covering = _covering(graph, start, end)
-    threads = {thread for thread, name in covering if name == row}
-    inside = [row, *(name for thread, name in covering if thread in threads)]
-    if not any(_LOCK.name.search(names[name]) for name in inside):
-        return None, ""
-    others = [names[name] for thread, name in covering if thread not in threads]
-    return _LOCK, f"; meanwhile another thread is in {others[-1]}" if others else ""
+    names, covering = graph.trace.names, _covering(graph, start, end)
+    own = [place for place, (_, name) in enumerate(covering) if name == row]
+    threads = {covering[place][0] for place in own}
+    inside = [name for thread, name in covering[own[0] + 1 :] if thread in threads] if own else []
+    for name in (row, *reversed(inside)):
+        for remedy in _REMEDIES:
+            if remedy.name.search(names[name]):
+                others = [names[name] for thread, name in covering if thread not in threads]
+                meanwhile = remedy is _LOCK and others
+                return remedy, f"; meanwhile another thread is in {others[-1]}" if meanwhile else ""
+    return None, ""
+
+
+def _launched_share(graph: StepGraph, row: int) -> float:
+    """Of all kernels, those that are launched within what has this name; of an operator, one is all."""
+    ops, spans, kernels = graph.trace.ops, graph.trace.spans, graph.trace.kernels
+    if _COMPILED.search(graph.trace.names[row]):
+        return 1.0
+    mine, frames = np.flatnonzero(ops.name == row), np.flatnonzero(spans.name == row)
+    held = disjoint(np.concatenate((ops.start_ns[mine], spans.start_ns[frames])),
+                    np.concatenate((ops.end_ns[mine], spans.end_ns[frames])),
+                    np.zeros(len(mine) + len(frames), np.int32))  # fmt: skip
+    launched = kernels.launch_ns[(kernels.kind == RecordKind.KERNEL) & (kernels.launch >= 0)]
+    place = np.searchsorted(held.start_ns, launched, side="right") - 1
+    inside = (place >= 0) & (np.append(held.end_ns, 0)[place] > launched)
+    if inside.any() and (ops.kind[mine] != OpKind.ANNOTATION).any():
+        return 1.0
+    return float(inside.mean()) if len(inside) else 0.0
 
 
 def _covering(graph: StepGraph, start: int, end: int) -> list[tuple[int, int]]:
