@@ -172,13 +172,13 @@ def saving_steps(graph: StepGraph) -> Iterator[tuple[int, int]]:
     rows = rows[_named(graph, rows, "DtoH") & (kernels.copied_bytes[rows] > 0)]
     cuts = np.array(graph.judged.window.cuts, np.int64)
     step = np.searchsorted(cuts, kernels.start_ns[rows], side="right") - 1
-    copied = np.array([kernels.copied_bytes[rows[step == place]].sum() for place in range(len(times))])
+    copied = np.array([kernels.copied_bytes[rows[step == number]].sum() for number in range(len(times))])
     ordinary = int(np.sort(times)[(len(times) - 1) // 2])
     usual = int(np.sort(copied)[(len(copied) - 1) // 2])
     saves = (times >= _TIMES * ordinary) & (copied - usual >= _SAVED_BYTES)
     if saves.sum() <= max(1.0, _FEW * len(times)):
-        for place in np.flatnonzero(saves).tolist():
-            yield place, int(kernels.start_ns[rows[step == place]].min())
+        for number in np.flatnonzero(saves).tolist():
+            yield number, int(kernels.start_ns[rows[step == number]].min())
 
 
 def _after_waits(graph: StepGraph) -> Ints:
@@ -190,13 +190,13 @@ def _after_waits(graph: StepGraph) -> Ints:
     gap = np.cumsum(opens) - 1
     gap_start, gap_end = idle.start_ns[opens], idle.end_ns[np.append(opens[1:], True)]
     rows = waiting_calls(graph)
-    place = np.searchsorted(gap_start, calls.end_ns[rows], side="right") - 1
-    inside = (place >= 0) & (calls.end_ns[rows] < gap_end[place])
-    place, began = place[inside], np.minimum(calls.start_ns[rows[inside]], gap_start[place[inside]])
-    worked = gap_start[place] - began
-    worked -= _idle_before(gap_start, gap_end, gap_start[place]) - _idle_before(gap_start, gap_end, began)
+    ended_in = np.searchsorted(gap_start, calls.end_ns[rows], side="right") - 1
+    inside = (ended_in >= 0) & (calls.end_ns[rows] < gap_end[ended_in])
+    ended_in, began = ended_in[inside], np.minimum(calls.start_ns[rows[inside]], gap_start[ended_in[inside]])
+    worked = gap_start[ended_in] - began
+    worked -= _idle_before(gap_start, gap_end, gap_start[ended_in]) - _idle_before(gap_start, gap_end, began)
     waited = np.zeros(len(gap_start), np.int64)
-    np.add.at(waited, place, worked)
+    np.add.at(waited, ended_in, worked)
     length = np.where(_of(graph, "launch_gap"), idle.end_ns - idle.start_ns, 0)
     before = np.cumsum(length) - length
     before -= before[opens][gap]  # of the same gap

@@ -247,15 +247,15 @@ def steps(graph: StepGraph) -> float:
 
 def waiting(
     graph: StepGraph, ns: float, evidence: str, *, where: str = "", action: str = "", snippet: str = "",
-    known: bool = True,
+    again: bool = True,
 ) -> Match:  # fmt: skip
     """A match of no operators, whose remedy may save up to so many ns of idle time per step, or nothing.
 
-    `known`: False where the trace does not show that the wait comes again; then no time is promised.
+    `again`: False where the trace does not show that the wait comes again; then no time is promised.
     """
-    saved = Band(0.0, ns, ns) if known else None
-    place = where or everywhere(graph)
-    return Match((), "T3", saved=saved, evidence=evidence, where=place, action=action, snippet=snippet)
+    saved = Band(0.0, ns, ns) if again else None
+    where = where or everywhere(graph)
+    return Match((), "T3", saved=saved, evidence=evidence, where=where, action=action, snippet=snippet)
 
 
 def everywhere(graph: StepGraph) -> str:

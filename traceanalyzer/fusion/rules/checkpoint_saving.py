@@ -30,7 +30,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     ns, share = promised(graph, "checkpoint_saving")
     if not graph.on_gpu or share < _SHARE:
         return
-    steps = [graph.judged.steps[place] for place, _ in saving_steps(graph)]
+    steps = [graph.judged.steps[number] for number, _ in saving_steps(graph)]
     saved = ", ".join(f"{step.name} takes {duration(step.device_ns)}" for step in steps)
     yield waiting(graph, ns, f"{wait_evidence(graph, ns, share)}; {saved}, and copies a model to the host",
                   where=steps[0].name)  # fmt: skip

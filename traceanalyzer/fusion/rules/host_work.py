@@ -51,8 +51,8 @@ _LOCK = _Remedy(
     "work over through a queue that is filled ahead.",
 )
 _TO_THE_DEVICE = (
-    "Run the optimizer on the device, or its step on the host beside the next forward pass: {name} works on the "
-    "host and launches nothing meanwhile.",
+    "Run the optimizer on the device, or its step on the host beside the next forward pass: {name} works "
+    "on the host and launches nothing meanwhile.",
     "optimizer = torch.optim.AdamW(model.parameters(), fused=True)  # parameters on the device",
 )
 _REMEDIES = (
@@ -111,9 +111,9 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
 def _remedy(graph: StepGraph, row: int, start: int, end: int) -> tuple[_Remedy | None, str]:
     """What its name, or that of a function inside, asks for; and what another thread does meanwhile."""
     names, covering = graph.trace.names, _covering(graph, start, end)
-    own = [place for place, (_, name) in enumerate(covering) if name == row]
-    threads = {covering[place][0] for place in own}
-    inside = [name for thread, name in covering[own[0] + 1 :] if thread in threads] if own else []
+    named = [at for at, (_, name) in enumerate(covering) if name == row]
+    threads = {covering[at][0] for at in named}
+    inside = [name for thread, name in covering[named[0] + 1 :] if thread in threads] if named else []
     for name in (row, *reversed(inside)):
         for remedy in _REMEDIES:
             if remedy.name.search(names[name]):
@@ -133,8 +133,8 @@ def _launched_share(graph: StepGraph, row: int) -> float:
                     np.concatenate((ops.end_ns[mine], spans.end_ns[frames])),
                     np.zeros(len(mine) + len(frames), np.int32))  # fmt: skip
     launched = kernels.launch_ns[(kernels.kind == RecordKind.KERNEL) & (kernels.launch >= 0)]
-    place = np.searchsorted(held.start_ns, launched, side="right") - 1
-    inside = (place >= 0) & (np.append(held.end_ns, 0)[place] > launched)
+    begun = np.searchsorted(held.start_ns, launched, side="right") - 1
+    inside = (begun >= 0) & (np.append(held.end_ns, 0)[begun] > launched)
     if inside.any() and (ops.kind[mine] != OpKind.ANNOTATION).any():
         return 1.0
     return float(inside.mean()) if len(inside) else 0.0
@@ -143,13 +143,13 @@ def _launched_share(graph: StepGraph, row: int) -> float:
 def _covering(graph: StepGraph, start: int, end: int) -> list[tuple[int, int]]:
     """(thread, row in Trace.names) of all that covers most of a wait, by start."""
     ops, spans = graph.trace.ops, graph.trace.spans
-    found: list[tuple[int, int, int]] = []
+    covering: list[tuple[int, int, int]] = []
     for column, fits in ((ops, ops.kind != OpKind.AUTOGRAD), (spans, ~spans.profiler)):
         covered = np.minimum(column.end_ns, end) - np.maximum(column.start_ns, start)
         rows = np.flatnonzero(fits & (covered >= _MOST * (end - start)))
-        found += zip(column.start_ns[rows].tolist(), column.thread[rows].tolist(),
+        covering += zip(column.start_ns[rows].tolist(), column.thread[rows].tolist(),
                      column.name[rows].tolist(), strict=True)  # fmt: skip
-    return [(thread, name) for _, thread, name in sorted(found)]
+    return [(thread, name) for _, thread, name in sorted(covering)]
 
 
 def _quoted(name: str) -> str:

@@ -39,7 +39,7 @@ _BY_GRAPHS = 0.5  # of the kernels, from which on the step runs as graphs
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where launch gaps are a large part of what is not another wait."""
-    if not graph.on_gpu or _hardly_works(graph) or is_replayed(graph):
+    if not graph.on_gpu or not graph.busy_ns or _hardly_works(graph) or is_replayed(graph):
         return
     launching, share = promised(graph, "launch_bound")
     working = graph.busy_ns / graph.step_count

@@ -38,18 +38,18 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     recurring = idle_claims(graph).recurring_ns("memory_allocation") / graph.step_count
     if len(graph.judged.steps) < 2:
         recurring = ns if any("Free" in name or "Unmap" in name for name in calls) else 0.0
-    yield waiting(graph, recurring, evidence, known=recurring > 0)
+    yield waiting(graph, recurring, evidence, again=recurring > 0)
 
 
 def _calls(graph: StepGraph) -> Counter[str]:
-    """How often each of the calls was made that the device waits for."""
+    """How often the host made each of the calls that the device waits for."""
     trace, launches, idle = graph.trace, graph.trace.launches, graph.judged.idle
     mine = idle_claims(graph).ns["memory_allocation"] > 0
     names = np.unique(idle.name[mine])
     window = graph.judged.window
-    made = np.isin(launches.name, names) & (launches.end_ns > window.start_ns)
-    made &= launches.start_ns < window.end_ns
-    return Counter(trace.names[row] for row in launches.name[made].tolist())
+    called = np.isin(launches.name, names) & (launches.end_ns > window.start_ns)
+    called &= launches.start_ns < window.end_ns
+    return Counter(trace.names[row] for row in launches.name[called].tolist())
 
 
 RULE = Rule(

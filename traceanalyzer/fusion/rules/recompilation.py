@@ -38,7 +38,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     if recurring > 0 and graph.has_steps:
         yield waiting(graph, recurring, evidence)
     else:
-        yield waiting(graph, 0.0, evidence, action=_WARM_UP, snippet=_SCHEDULE, known=False)
+        yield waiting(graph, 0.0, evidence, action=_WARM_UP, snippet=_SCHEDULE, again=False)
 
 
 _SCHEDULE = "schedule = torch.profiler.schedule(wait=5, warmup=2, active=3)"
