@@ -15,6 +15,7 @@ from traceanalyzer.fusion.regions import Region, region, regions
 from traceanalyzer.fusion.savings import LOOP_FLOPS, REDUCED_FLOPS, SPECIAL_FLOPS, Work
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 from traceanalyzer.records import Band, Tier
+from traceanalyzer.records.times import shown_step
 from traceanalyzer.records.trace import OpKind
 from traceanalyzer.records.units import duration, percent
 
@@ -265,5 +266,9 @@ def everywhere(graph: StepGraph) -> str:
 
 def wait_evidence(graph: StepGraph, ns: float, share: float) -> str:
     """What the device waits, as a suggestion states it."""
+    count = len(graph.judged.steps)
     each = " per step" if graph.has_steps else ""
+    each += (
+        f", as a mean of {count} that differ," if shown_step(graph.judged.steps, graph.judged.kinds) else ""
+    )
     return f"the device waits {duration(ns)}{each} for this, {percent(share)} of the window"

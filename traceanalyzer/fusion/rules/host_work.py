@@ -11,7 +11,8 @@ When not: the next kernels need its result.
 Left out: waits that no name covers; waits that another rule knows the remedy of, such as loading data or
 compiling; names of less than 2 % of the window; names of what itself launches the step's work, such as a
 forward pass, a compiled region, an operator or an optimizer with kernels: something held it up, and the trace
-does not show what; traces of a CPU, on which the host is the device.
+does not show what; traces of a CPU, on which the host is the device. Where the trace names no steps, no time is
+promised: it may be what comes once.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
         action = (remedy.action if remedy else _ELSE).format(name=_quoted(names[row]))
         evidence = f"{wait_evidence(graph, each, share)}, while the host is in {names[row]}{why}"
         yield waiting(graph, each, evidence, where=names[row], action=action,
-                      snippet=remedy.snippet if remedy else "")  # fmt: skip
+                      snippet=remedy.snippet if remedy else "", again=graph.has_steps)  # fmt: skip
 
 
 def _remedy(graph: StepGraph, row: int, start: int, end: int) -> tuple[_Remedy | None, str]:
