@@ -266,9 +266,8 @@ def everywhere(graph: StepGraph) -> str:
 
 def wait_evidence(graph: StepGraph, ns: float, share: float) -> str:
     """What the device waits, as a suggestion states it."""
-    count = len(graph.judged.steps)
+    steps = graph.judged.steps
     each = " per step" if graph.has_steps else ""
-    each += (
-        f", as a mean of {count} that differ," if shown_step(graph.judged.steps, graph.judged.kinds) else ""
-    )
+    if shown_step(steps, graph.judged.kinds):
+        each += f", the mean of {len(steps)} that differ,"
     return f"the device waits {duration(ns)}{each} for this, {percent(share)} of the window"

@@ -11,8 +11,8 @@ When not: the next kernels need its result.
 Left out: waits that no name covers; waits that another rule knows the remedy of, such as loading data or
 compiling; names of less than 2 % of the window; names of what itself launches the step's work, such as a
 forward pass, a compiled region, an operator or an optimizer with kernels: something held it up, and the trace
-does not show what; traces of a CPU, on which the host is the device. Where the trace names no steps, no time is
-promised: it may be what comes once.
+does not show what; traces of a CPU, on which the host is the device. Where the trace names no steps, no time
+is promised: it may be what comes once.
 """
 
 from __future__ import annotations
