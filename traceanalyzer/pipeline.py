@@ -177,7 +177,7 @@ def _analyses(file: str, setup: Setup) -> Iterator[Analysis]:
 
     for judged in judge_file(file, setup):
         yield assemble(
-            judged, suggest(of_shown_step(judged)), setup.others, keep_kernels=setup.options.kernels
+            judged, suggest(of_shown_step(judged), judged), setup.others, keep_kernels=setup.options.kernels
         )
 
 
@@ -232,4 +232,5 @@ def step_graph_of(path: str | PathLike[str], options: AnalyzeOptions | None = No
     from traceanalyzer.roofline.judge import of_shown_step
 
     every = judge_file(fspath(path), Setup.of(options or AnalyzeOptions()))
-    return step_graph(of_shown_step(max(every, key=lambda judged: judged.time.busy_ns)))
+    busiest = max(every, key=lambda judged: judged.time.busy_ns)
+    return step_graph(of_shown_step(busiest), busiest)

@@ -37,6 +37,14 @@ class Kineto:
     def annotation(self, name: str, ts: float, dur: float, tid: int = 1) -> None:
         self._complete("user_annotation", name, ts, dur, tid, {})
 
+    def python(self, name: str, ts: float, dur: float, tid: int = 1) -> None:
+        """A function, as `with_stack=True` records it."""
+        self._complete("python_function", name, ts, dur, tid, {"Python id": len(self.events)})
+
+    def overhead(self, name: str, ts: float, dur: float, tid: int = 1) -> None:
+        """The profiler's own work."""
+        self._complete("overhead", name, ts, dur, tid, {})
+
     def launch(self, ts: float, *, tid: int = 1, api: str = "cudaLaunchKernel", dur: float = 1) -> int:
         self.correlation += 1
         self._complete("cuda_runtime", api, ts, dur, tid, {"correlation": self.correlation})

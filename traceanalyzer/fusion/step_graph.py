@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar, cast
 
@@ -75,6 +75,12 @@ class StepGraph:
     )  # of (place, argument), if proved
     freed_in_step: frozenset[int] = frozenset()  # places of nodes whose results are gone before the step ends
     notices: tuple[Notice, ...] = ()
+    all_steps: Judged | None = None  # where `judged` is one step of several that differ
+
+    @cached_property
+    def over_all_steps(self) -> StepGraph:
+        """The same nodes, with the times of all steps: some wait in one of them only."""
+        return replace(self, judged=self.all_steps, all_steps=None) if self.all_steps else self
 
     @property
     def trace(self) -> Trace:
@@ -272,8 +278,11 @@ class StepGraph:
         return {}
 
 
-def step_graph(judged: Judged) -> StepGraph | None:
-    """The stretch of the trace that suggestions are looked for in; None without operators."""
+def step_graph(judged: Judged, all_steps: Judged | None = None) -> StepGraph | None:
+    """The stretch of the trace that suggestions are looked for in; None without operators.
+
+    `all_steps`: where `judged` is one step of several, the same over all of them.
+    """
     stretch = stretch_of(judged)
     if stretch is None:
         return None
@@ -288,6 +297,7 @@ def step_graph(judged: Judged) -> StepGraph | None:
         argument_tensors=flow.argument_tensors,
         freed_in_step=flow.freed_in_step,
         notices=flow.notices,
+        all_steps=all_steps if all_steps is not judged else None,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import structs
 
+from traceanalyzer.fusion.idle_claims import IDLE_RULES
 from traceanalyzer.fusion.module_compile import compiled_together
 from traceanalyzer.fusion.rules import RULES, Match, Rule
 from traceanalyzer.fusion.savings import added, possible, proved, saving, scaled, within
@@ -27,10 +28,13 @@ _COMPILED = "model = torch.compile(model)"
 _EACH = "        module.compile()"
 
 
-def suggest(judged: Judged) -> Suggestions:
-    """What would save time on the device that was judged."""
+def suggest(judged: Judged, all_steps: Judged | None = None) -> Suggestions:
+    """What would save time on the device that was judged.
+
+    `all_steps`: where `judged` is one step of several, the same over all of them.
+    """
     try:
-        graph = step_graph(judged)
+        graph = step_graph(judged, all_steps)
     except Exception as error:  # whatever a recording holds, the report arrives
         return Suggestions(None, (_failed("suggestions", "the operators of a step", error),))
     return suggestions(graph) if graph else Suggestions(None)
@@ -47,7 +51,8 @@ def suggestions(graph: StepGraph) -> Suggestions:
     found: list[Suggestion] = []
     for rule, matches in matched:
         try:
-            found += [made for group in _alike(matches) if (made := _suggestion(graph, rule, group))]
+            seen = _seen_by(rule, graph)
+            found += [made for group in _alike(matches) if (made := _suggestion(seen, rule, group))]
         except Exception as error:
             notices.append(_failed("rule", rule.name, error))
     return Suggestions(tuple(sorted(_together(found, graph), key=_by_saving)), tuple(notices))
@@ -60,7 +65,7 @@ def _together(found: Sequence[Suggestion], graph: StepGraph) -> Sequence[Suggest
     average.
     """
     most = sum(each.saving_per_step_ns.high for each in found if each.saving_per_step_ns)
-    step_ns = graph.step_ns * graph.stretch.repeats
+    step_ns = max(graph.step_ns, graph.over_all_steps.step_ns) * graph.stretch.repeats
     return [_shrunk(each, step_ns / most) for each in found] if most > step_ns else found
 
 
@@ -83,7 +88,7 @@ def applied(graph: StepGraph, notices: list[Notice] | None = None) -> Iterator[t
     for rule in RULES:
         taken = claimed if rule.concerns_compiled else claimed | compiled
         try:
-            matches = _apart(rule.find(graph, Free(frozenset(taken))))
+            matches = _apart(rule.find(_seen_by(rule, graph), Free(frozenset(taken))))
         except Exception as error:
             if notices is None:
                 raise
@@ -91,6 +96,11 @@ def applied(graph: StepGraph, notices: list[Notice] | None = None) -> Iterator[t
             matches = []
         claimed |= {node.place for match in matches if match.claims for node in match.nodes}
         yield rule, matches
+
+
+def _seen_by(rule: Rule, graph: StepGraph) -> StepGraph:
+    """Kernels of the step that is shown, idle time of all steps: a checkpoint is saved in one of them."""
+    return graph.over_all_steps if rule.name in IDLE_RULES else graph
 
 
 def _apart(matches: Iterable[Match]) -> list[Match]:
@@ -147,7 +157,7 @@ def _suggestion(graph: StepGraph, rule: Rule, group: Sequence[Match]) -> Suggest
     time_ns = sum(node.time_ns for node in _nodes(group))
     band = _sure(graph, group, tier)
     largest = max(group, key=lambda match: sum(node.time_ns for node in match.nodes))
-    starved = _waits(graph) >= _STARVED and rule.name != "launch_bound"
+    starved = _waits(graph) >= _STARVED and rule.name not in IDLE_RULES
     untimed = band is None and largest.after is not None
     least = (_LEAST_ELSE if untimed or starved else _LEAST) * graph.step_ns
     if (largest.nodes and time_ns < least) or band is not None and band.mid < least:

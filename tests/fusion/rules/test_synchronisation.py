@@ -22,7 +22,8 @@ def test_a_wait_is_the_most_that_is_saved_and_has_a_name(
     (match,) = found_by(graph, "synchronisation")
     waited = graph.idle_ns("synchronisation")
     assert match.tier == "T3" and match.saved is not None and match.saved.low == 0
-    assert match.saved.high == waited == pytest.approx(WAIT, rel=0.01)
+    assert waited <= match.saved.high <= graph.judged.time.idle_ns
+    assert match.saved.high == pytest.approx(WAIT, rel=0.01)
     assert match.evidence.endswith(f"; per step: {named}"), "the operator that a script calls"
 
 

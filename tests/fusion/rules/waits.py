@@ -78,3 +78,48 @@ def _copied(graph: StepGraph, size: int) -> StepGraph:
     kernels = replace(trace.kernels, copied_bytes=np.where(trace.kernels.kind == RecordKind.MEMCPY, size, -1))
     priced = replace(graph.judged.priced, trace=replace(trace, kernels=kernels))
     return replace(graph, judged=replace(graph.judged, priced=priced))
+
+
+Deed = tuple[str, str, int]
+"""What the host does in a gap: `call`, `annotation`, `python`, `beside` or `copy`; its name; its ns."""
+LAUNCH = 10_000  # ns from a deed to the kernel after it
+
+
+def doing(*steps: Sequence[Deed], copied: int = -1, busy: int = BUSY, named: bool = True) -> StepGraph:
+    """Steps of two kernels; between them the host does one thing after another, and the device waits.
+
+    `copied`: bytes of each copy. `named`: whether the trace says where a step begins.
+    """
+    rows, now = Rows(), 10_000
+    for place, deeds in enumerate(steps):
+        begin = now
+        now = _kernel(rows, now + LAUNCH, busy)
+        for deed in deeds:
+            now = _done(rows, now, *deed)
+        now = _kernel(rows, now + LAUNCH, busy)
+        if named:
+            rows.annotation(f"ProfilerStep#{place}", begin, now)
+    return _copied(judged(rows.trace()), copied)
+
+
+def _kernel(rows: Rows, start: int, busy: int) -> int:
+    """Launched CALL ns before it starts."""
+    number = len(rows.launches) + 1
+    rows.op("aten::relu", start - CALL - 10, start - 5)
+    rows.launch(number, start - CALL, end=start - 10)
+    rows.kernel("kernel", start, start + busy, number)
+    return start + busy
+
+
+def _done(rows: Rows, now: int, kind: str, name: str, ns: int) -> int:
+    number, end = len(rows.launches) + 1, now + ns
+    if kind == "call":
+        rows.launch(number, now, name=name, end=end)
+    elif kind == "annotation":
+        rows.annotation(name, now, end)
+    elif kind in ("python", "beside"):
+        rows.span(name, now, end, thread=0 if kind == "python" else 3)
+    else:
+        rows.launch(number, now, name="cudaMemcpyAsync", end=end)
+        rows.kernel(name, end - 200, end - 100, number, kind=RecordKind.MEMCPY)
+    return now if kind == "beside" else end

@@ -14,7 +14,8 @@ from traceanalyzer.fusion.evidence.dataflow import Tier as EdgeTier
 from traceanalyzer.fusion.regions import Region, region, regions
 from traceanalyzer.fusion.savings import LOOP_FLOPS, REDUCED_FLOPS, SPECIAL_FLOPS, Work
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
-from traceanalyzer.records import Band, IdleCause, Tier
+from traceanalyzer.records import Band, Tier
+from traceanalyzer.records.times import shown_step
 from traceanalyzer.records.trace import OpKind
 from traceanalyzer.records.units import duration, percent
 
@@ -245,12 +246,28 @@ def steps(graph: StepGraph) -> float:
     return graph.step_count
 
 
-def idle_per_step(graph: StepGraph, cause: IdleCause) -> tuple[float, float]:
-    """(ns per step, share of the window) in which the device waits for `cause`."""
-    idle = graph.idle_ns(cause)
-    return idle / graph.step_count, idle / max(1, graph.window_ns)
+def waiting(
+    graph: StepGraph, ns: float, evidence: str, *, where: str = "", action: str = "", snippet: str = "",
+    again: bool = True,
+) -> Match:  # fmt: skip
+    """A match of no operators, whose remedy may save up to so many ns of idle time per step, or nothing.
+
+    `again`: False where the trace does not show that the wait comes again; then no time is promised.
+    """
+    saved = Band(0.0, ns, ns) if again else None
+    where = where or everywhere(graph)
+    return Match((), "T3", saved=saved, evidence=evidence, where=where, action=action, snippet=snippet)
 
 
-def wait_evidence(ns: float, share: float) -> str:
+def everywhere(graph: StepGraph) -> str:
+    """The place of what concerns no single operator."""
+    return "the whole step" if graph.has_steps else "the whole trace"
+
+
+def wait_evidence(graph: StepGraph, ns: float, share: float) -> str:
     """What the device waits, as a suggestion states it."""
-    return f"the device waits {duration(ns)} per step for this, {percent(share)} of the window"
+    steps = graph.judged.steps
+    each = " per step" if graph.has_steps else ""
+    if shown_step(steps, graph.judged.kinds):
+        each += f", the mean of {len(steps)} that differ,"
+    return f"the device waits {duration(ns)}{each} for this, {percent(share)} of the window"

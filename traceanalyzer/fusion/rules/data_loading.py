@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from traceanalyzer.fusion.rules.base import Match, Rule, idle_per_step, wait_evidence
+from traceanalyzer.fusion.idle_claims import promised
+from traceanalyzer.fusion.rules.base import Match, Rule, wait_evidence, waiting
 from traceanalyzer.fusion.step_graph import Free, StepGraph
-from traceanalyzer.records import Band
 
 _SHARE = 0.02  # of the window
 _LOADER = "enumerate(DataLoader)#"  # torch/utils/data/dataloader.py names the fetching of a batch so
@@ -27,18 +27,17 @@ _MORE = "Give the DataLoader more workers, or make what they do cheaper: the loa
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where the wait is a visible part of the window."""
-    ns, share = idle_per_step(graph, "data_loading")
+    ns, share = promised(graph, "data_loading")
     if share < _SHARE:
         return
-    evidence, action, snippet = wait_evidence(ns, share), "", ""
+    evidence, action, snippet = wait_evidence(graph, ns, share), "", ""
     loaders = [name for name in graph.trace.names if name.startswith(_LOADER)]
     if all(name.startswith(_WITHOUT_WORKERS) for name in loaders):
         evidence += "; the loader has no workers"
     elif all("_MultiProcessing" in name for name in loaders):
         evidence += "; the loader has workers already"
         action, snippet = _MORE, "loader = DataLoader(data, num_workers=16, prefetch_factor=4)"
-    yield Match((), "T3", saved=Band(0.0, ns, ns), evidence=evidence, where="the whole step",
-                action=action, snippet=snippet)  # fmt: skip
+    yield waiting(graph, ns, evidence, action=action, snippet=snippet)
 
 
 RULE = Rule(

@@ -8,9 +8,10 @@ Saves: the gaps between kernels. Faster kernels would only make them longer.
 When not: the profiler itself slows the host, so that a run without it has shorter gaps.
 
 Left out: steps whose kernels CUDA graphs launch already; gaps of over 1 ms, in which the host did something
-else than launching; traces without steps that show a start-up. A graph cannot be captured over a wait for the
-device, and holds for one set of shapes: where the host waits between the first and the last launch of a step,
-or shapes change from step to step, the action begins with that, and nothing is proved.
+else than launching; what another rule has a remedy for; steps at whose start the host is further ahead of the
+device than the gaps are long; traces without steps that show a start-up. A graph cannot be captured over a
+wait for the device, and holds for one set of shapes: where the host waits between the first and the last
+launch of a step, or shapes change from step to step, the action begins with that, and nothing is proved.
 """
 
 from __future__ import annotations
@@ -18,38 +19,39 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from statistics import median
 
 import numpy as np
 
-from traceanalyzer.fusion.rules.base import Match, Rule, idle_per_step, wait_evidence
+from traceanalyzer.fusion.idle_claims import promised
+from traceanalyzer.fusion.rules.base import Match, Rule, everywhere, wait_evidence
 from traceanalyzer.fusion.rules.synchronisation import waits
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 from traceanalyzer.records import Band
 from traceanalyzer.records.trace import UNLINKED, RecordKind
-from traceanalyzer.records.units import duration
-from traceanalyzer.roofline.intervals import gaps
 
-_SHARE = 0.3  # of the window without long gaps
+_SHARE = 0.3  # of the time in which the device works or waits for launches
 _LEAST_BUSY = 0.05
-_LONGEST_GAP_NS = 1_000_000  # the host launches dozens of kernels in this time, also under the profiler
 _CAPTURE = 'capture the step in a graph: compile with mode="reduce-overhead", or use a larger batch.'
 _COUNTS = re.compile(r"\b\d+ ")
 _BY_GRAPHS = 0.5  # of the kernels, from which on the step runs as graphs
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
-    """One match, of no operators, where launch gaps are a large part of the window."""
-    if not graph.on_gpu or _hardly_works(graph) or is_replayed(graph):
+    """One match, of no operators, where launch gaps are a large part of what is not another wait."""
+    if not graph.on_gpu or not graph.busy_ns or _hardly_works(graph) or is_replayed(graph):
         return
-    waited, _ = idle_per_step(graph, "launch_gap")
-    launching = min(waited, _in_short_gaps_ns(graph) / graph.step_count)
-    share = launching / max(1.0, graph.step_ns - (waited - launching))
-    if share < _SHARE:
+    launching, share = promised(graph, "launch_bound")
+    working = graph.busy_ns / graph.step_count
+    if launching < _SHARE * max(1.0, launching + working) or _host_lead_ns(graph) > launching:
         return
-    evidence = wait_evidence(launching, share)
-    if launching < waited:
-        evidence += f" without gaps of over {duration(_LONGEST_GAP_NS)}, which launches do not explain"
-    yield _match(graph, _saved(graph, launching), evidence)
+    yield _match(graph, _saved(graph, launching), wait_evidence(graph, launching, share))
+
+
+def _host_lead_ns(graph: StepGraph) -> float:
+    """How far ahead of the device the host is when a step begins."""
+    leads = [step.host_lead_ns for step in graph.judged.steps]
+    return median(leads) if leads else 0.0
 
 
 def _match(graph: StepGraph, saved: Band | None, evidence: str) -> Match:
@@ -63,10 +65,10 @@ def _match(graph: StepGraph, saved: Band | None, evidence: str) -> Match:
         evidence += "; shapes change from step to step"
         first.append("give every step the same shapes")
     if not first:
-        return Match((), "T0", saved=saved, evidence=evidence, where="the whole step")
+        return Match((), "T0", saved=saved, evidence=evidence, where=everywhere(graph))
     uncertain = Band(0.0, saved.mid, saved.high) if saved is not None else None
     action = f"First {' and '.join(first)}; then {_CAPTURE}"
-    return Match((), "T3", saved=uncertain, evidence=evidence, where="the whole step", action=action)
+    return Match((), "T3", saved=uncertain, evidence=evidence, where=everywhere(graph), action=action)
 
 
 def _launching(graph: StepGraph) -> tuple[int, int]:
@@ -117,14 +119,6 @@ def is_replayed(graph: StepGraph) -> bool:
     counted = graph.judged.times.inside & (kernels.kind == RecordKind.KERNEL)
     by_graphs = counted & (kernels.unlinked == UNLINKED.index("cuda_graph"))
     return bool(by_graphs.sum() > _BY_GRAPHS * counted.sum())
-
-
-def _in_short_gaps_ns(graph: StepGraph) -> int:
-    """Idle time of the window in gaps that are short enough to be launches."""
-    kernels, window = graph.trace.kernels, graph.judged.window
-    start, end = gaps(kernels.start_ns, kernels.end_ns, (window.start_ns, window.end_ns))
-    length = end - start
-    return int(length[length <= _LONGEST_GAP_NS].sum())
 
 
 RULE = Rule(

@@ -4,7 +4,8 @@ device then waits for the host.
 Instead: leave the value on the device; print or test it every so many steps; copy with
 `non_blocking=True`; drop `torch.cuda.synchronize()`.
 
-Saves: at most the time in which the device has nothing to do after such a wait.
+Saves: at most the time in which the device has nothing to do while the host waits, and until it has launched
+again; of the latter no more than the host had waited, for so far ahead it would have been.
 
 When not: the value decides what is computed next.
 
@@ -19,9 +20,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from traceanalyzer.fusion.rules.base import Match, Rule, idle_per_step, wait_evidence
+from traceanalyzer.fusion.idle_claims import promised
+from traceanalyzer.fusion.rules.base import Match, Rule, wait_evidence, waiting
 from traceanalyzer.fusion.step_graph import Free, StepGraph
-from traceanalyzer.records import Band
 from traceanalyzer.records.trace import Ids, Ints, OpKind
 
 _SHARE = 0.02  # of the window
@@ -30,14 +31,14 @@ _NAMED = 3
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where waits are a visible part of the window."""
-    ns, share = idle_per_step(graph, "synchronisation")
+    ns, share = promised(graph, "synchronisation")
     if not graph.on_gpu or share < _SHARE:
         return
-    evidence = wait_evidence(ns, share)
+    evidence = wait_evidence(graph, ns, share)
     callers = waits(graph, graph.step.start_ns, graph.step.end_ns)
     if callers:
         evidence += f"; per step: {callers}"
-    yield Match((), "T3", saved=Band(0.0, ns, ns), evidence=evidence, where="the whole step")
+    yield waiting(graph, ns, evidence)
 
 
 def waits(graph: StepGraph, start_ns: int, end_ns: int) -> str:

@@ -17,42 +17,25 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from traceanalyzer.fusion.rules.base import Match, Rule, idle_per_step, wait_evidence
+from traceanalyzer.fusion.idle_claims import large_pageable_copies, promised
+from traceanalyzer.fusion.rules.base import Match, Rule, wait_evidence, waiting
 from traceanalyzer.fusion.step_graph import Free, StepGraph
-from traceanalyzer.records import Band
-from traceanalyzer.records.trace import RecordKind
 from traceanalyzer.records.units import si
 
 _SHARE = 0.01  # of the window
-_BUFFERED_BYTES = 65536  # CUDA Runtime API, "API synchronization behavior": the call returns once buffered
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where such copies are a visible part of the window."""
-    ns, share = idle_per_step(graph, "host_to_device_copy")
-    part, copied = _from_pageable_memory(graph)
-    ns, share = part * ns, part * share
+    ns, share = promised(graph, "unpinned_memory")
     if share >= _SHARE:
-        evidence = f"{wait_evidence(ns, share)}; {si(copied / graph.step_count, 'B')} per step come from "
-        evidence += "pageable memory"
-        yield Match((), "T3", saved=Band(0.0, ns, ns), evidence=evidence, where="the whole step")
-
-
-def _from_pageable_memory(graph: StepGraph) -> tuple[float, int]:
-    """Of the host's time in copies to the device that are not from pinned memory the part of large ones that
-    are known to come from pageable memory; and their bytes."""
-    kernels, launches = graph.trace.kernels, graph.trace.launches
-    counted = graph.judged.times.inside & (kernels.kind == RecordKind.MEMCPY) & (kernels.launch >= 0)
-    rows = np.flatnonzero(counted)
-    names = [graph.trace.names[name] for name in kernels.name[rows].tolist()]
-    staged = rows[["HtoD" in name and "Pinned" not in name for name in names]] if names else rows
-    if not len(staged):
-        return 0.0, 0
-    pageable = np.array(["Pageable" in graph.trace.names[name] for name in kernels.name[staged].tolist()])
-    copied = kernels.copied_bytes[staged]  # -1: not recorded
-    large = pageable & ((copied > _BUFFERED_BYTES) | (copied < 0))
-    host_ns = (launches.end_ns - launches.start_ns)[kernels.launch[staged]]
-    return float(host_ns[large].sum() / max(1, host_ns.sum())), int(copied[large].clip(min=0).sum())
+        rows = large_pageable_copies(graph)
+        counted = rows[graph.judged.times.inside[rows]]
+        copied = int(np.maximum(0, graph.trace.kernels.copied_bytes[counted]).sum())
+        each = " per step" if graph.has_steps else ""
+        size = si(copied / graph.step_count, "B")
+        evidence = f"{wait_evidence(graph, ns, share)}; {size}{each} come from pageable memory"
+        yield waiting(graph, ns, evidence)
 
 
 RULE = Rule(

@@ -1,0 +1,229 @@
+"""Which rule's remedy an idle stretch belongs to: each nanosecond of idle time is promised by one at most.
+
+By cause, with three exceptions, in which what stands next to a stretch says more than its cause:
+
+* In the one step that saves a checkpoint, what follows the copies to the host is that checkpoint.
+* What lies between two tiny copies to the device would not be there if they were one.
+* A launch gap in which a wait of the host ends is the wait's, as far as the host had to wait for a device
+  that worked: without it the host would have been that far ahead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from traceanalyzer.fusion.step_graph import StepGraph
+from traceanalyzer.records import IDLE_CAUSES, IdleCause
+from traceanalyzer.records.trace import Bools, Ids, Ints, RecordKind
+
+_BY_CAUSE: Mapping[IdleCause, str] = {
+    "launch_gap": "launch_bound",
+    "synchronisation": "synchronisation",
+    "host_to_device_copy": "unpinned_memory",
+    "data_loading": "data_loading",
+    "memory_allocation": "memory_allocation",
+    "compilation": "recompilation",
+    "host_work": "host_work",
+}
+IDLE_RULES = (*_BY_CAUSE.values(), "checkpoint_saving", "small_copies")
+"""Names of the rules that shorten idle time, and nothing else."""
+BUFFERED_BYTES = 65536  # CUDA Runtime API, "API synchronization behavior": the call returns once buffered
+_SAVED_BYTES = 10_000_000  # that a step copies to the host, if it saves a model
+_TIMES = 2.0  # the other steps' time, that such a step takes
+_FEW = 1 / 3  # of the steps at most
+_AROUND_COPIES: tuple[IdleCause, ...] = ("launch_gap", "synchronisation", "host_to_device_copy")
+_OF_A_CHECKPOINT: tuple[IdleCause, ...] = ("unknown", "host_work", "synchronisation")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IdleClaims:
+    """Of every idle stretch, in the order of Judged.idle, how many ns each rule may promise."""
+
+    ns: Mapping[str, Ints]  # by rule; together no more than the stretch
+    step: Ids  # in which it begins; 0 where the trace has none
+
+    def each_step(self, rule: str) -> Ints:
+        """ns of every step of the window."""
+        total = np.zeros(int(self.step.max(initial=0)) + 1, np.int64)
+        np.add.at(total, self.step, self.ns[rule])
+        return total
+
+    def recurring_ns(self, rule: str) -> int:
+        """What further steps would take too: of the first, which may start up, no more than of another."""
+        first, *others = map(int, self.each_step(rule))
+        return min(first, max(others, default=0)) + sum(others)
+
+
+def idle_claims(graph: StepGraph) -> IdleClaims:
+    """Worked out once a graph."""
+    return graph.once(_claims)
+
+
+def promised(graph: StepGraph, rule: str) -> tuple[float, float]:
+    """(ns per step, share of the window) of idle time that the rule may promise."""
+    ns = int(idle_claims(graph).ns[rule].sum())
+    return ns / graph.step_count, ns / max(1, graph.window_ns)
+
+
+def _claims(graph: StepGraph) -> IdleClaims:
+    idle, count = graph.judged.idle, len(graph.judged.idle.start_ns)
+    owner = np.full(count, -1, np.int64)
+    for cause, rule in _BY_CAUSE.items():
+        owner[_of(graph, cause)] = IDLE_RULES.index(rule)
+    owner[_not_from_large_pageable(graph)] = -1
+    owner[between_small_copies(graph)] = IDLE_RULES.index("small_copies")
+    cuts = np.array(graph.judged.window.cuts, np.int64)
+    step = np.clip(np.searchsorted(cuts, idle.start_ns, side="right") - 1, 0, max(0, len(cuts) - 2))
+    owner[_after_saving(graph, step)] = IDLE_RULES.index("checkpoint_saving")
+    length = idle.end_ns - idle.start_ns
+    ns = {rule: np.where(owner == number, length, 0) for number, rule in enumerate(IDLE_RULES)}
+    moved = np.minimum(_after_waits(graph), ns["launch_bound"])
+    ns["launch_bound"] = ns["launch_bound"] - moved
+    ns["synchronisation"] = ns["synchronisation"] + moved
+    return IdleClaims(ns, step.astype(np.int32))
+
+
+def _of(graph: StepGraph, *causes: IdleCause) -> Bools:
+    """Stretches of one of these causes."""
+    chosen: Bools = np.isin(graph.judged.idle.cause, [IDLE_CAUSES.index(cause) for cause in causes])
+    return chosen
+
+
+def _records(graph: StepGraph) -> Ids:
+    """The device's records in the window, by start."""
+    rows: Ids = np.flatnonzero(graph.judged.times.inside).astype(np.int32)
+    return rows
+
+
+def _named(graph: StepGraph, rows: Ids, part: str) -> Bools:
+    """Whether these records are copies whose names hold the part."""
+    trace, name = graph.trace, graph.trace.kernels.name[rows]
+    good = np.zeros(len(trace.names), bool)
+    for row in np.unique(name).tolist():
+        good[row] = part in trace.names[row]
+    chosen: Bools = good[name] & (trace.kernels.kind[rows] == RecordKind.MEMCPY)
+    return chosen
+
+
+def small_copies(graph: StepGraph) -> Ids:
+    """Records of copies to the device, from memory that is pageable, of no more than the driver buffers."""
+    rows = _records(graph)
+    copied = graph.trace.kernels.copied_bytes[rows]
+    return rows[_named(graph, rows, "HtoD (Pageable") & (copied >= 0) & (copied <= BUFFERED_BYTES)]
+
+
+def between_small_copies(graph: StepGraph) -> Bools:
+    """Stretches that begin when one such copy ends and last until another one, as far as copying explains."""
+    kernels, rows = graph.trace.kernels, _records(graph)
+    small = np.isin(rows, small_copies(graph))
+    start, end = graph.judged.idle.start_ns, graph.judged.idle.end_ns
+    if not len(rows) or not small.any():
+        return np.zeros(len(start), bool)
+    reach = np.maximum.accumulate(kernels.end_ns[rows])
+    following = np.searchsorted(kernels.start_ns[rows], end)
+    before = following - 1  # nothing else runs when a stretch is idle
+    inner = (following < len(rows)) & (before >= 0)
+    both = np.append(small, False)[following.clip(max=len(rows))] & small[before.clip(min=0)]
+    ended = reach[before.clip(min=0)] <= start
+    between: Bools = inner & both & ended & _of(graph, *_AROUND_COPIES)
+    return between
+
+
+def large_pageable_copies(graph: StepGraph) -> Ids:
+    """Records of copies to the device that the driver stages, and whose call was recorded."""
+    kernels = graph.trace.kernels
+    rows = np.flatnonzero(kernels.launch >= 0).astype(np.int32)
+    copied = kernels.copied_bytes[rows]  # -1: not recorded
+    return rows[_named(graph, rows, "HtoD (Pageable") & ((copied > BUFFERED_BYTES) | (copied < 0))]
+
+
+def _not_from_large_pageable(graph: StepGraph) -> Bools:
+    """Waits for copies that pinning does not help, by the call that each lies in."""
+    idle, kernels, calls = graph.judged.idle, graph.trace.kernels, graph.trace.launches
+    waits = _of(graph, "host_to_device_copy")
+    helped = np.unique(kernels.launch[large_pageable_copies(graph)])
+    helped = helped[np.argsort(calls.start_ns[helped], kind="stable")]
+    begun = np.searchsorted(calls.start_ns[helped], idle.start_ns, side="right") - 1
+    inside = begun >= 0
+    inside[inside] = calls.end_ns[helped[begun[inside]]] >= idle.end_ns[inside]
+    left: Bools = waits & ~inside
+    return left
+
+
+def _after_saving(graph: StepGraph, step: Ints) -> Bools:
+    """Stretches of a step that saves the model, from its first copy to the host on."""
+    idle = graph.judged.idle
+    chosen = np.zeros(len(idle.start_ns), bool)
+    for number, first in saving_steps(graph):
+        chosen |= (step == number) & (idle.start_ns >= first)
+    chosen &= _of(graph, *_OF_A_CHECKPOINT)
+    return chosen
+
+
+def saving_steps(graph: StepGraph) -> Iterator[tuple[int, int]]:
+    """(place in the window, start of the first copy) of the few long steps that copy a model to the host."""
+    times = np.array([each.device_ns for each in graph.judged.steps], np.int64)
+    if len(times) < 2:
+        return
+    kernels, rows = graph.trace.kernels, _records(graph)
+    rows = rows[_named(graph, rows, "DtoH") & (kernels.copied_bytes[rows] > 0)]
+    cuts = np.array(graph.judged.window.cuts, np.int64)
+    step = np.searchsorted(cuts, kernels.start_ns[rows], side="right") - 1
+    copied = np.array([kernels.copied_bytes[rows[step == number]].sum() for number in range(len(times))])
+    ordinary = int(np.sort(times)[(len(times) - 1) // 2])
+    usual = int(np.sort(copied)[(len(copied) - 1) // 2])
+    saves = (times >= _TIMES * ordinary) & (copied - usual >= _SAVED_BYTES)
+    if saves.sum() <= max(1.0, _FEW * len(times)):
+        for number in np.flatnonzero(saves).tolist():
+            yield number, int(kernels.start_ns[rows[step == number]].min())
+
+
+def _after_waits(graph: StepGraph) -> Ints:
+    """Of every stretch the ns that the host had waited before, in the same gap, for a device that worked."""
+    idle, calls = graph.judged.idle, graph.trace.launches
+    if not len(idle.start_ns):
+        return np.zeros(0, np.int64)
+    opens = np.append(True, idle.start_ns[1:] != idle.end_ns[:-1])
+    gap = np.cumsum(opens) - 1
+    gap_start, gap_end = idle.start_ns[opens], idle.end_ns[np.append(opens[1:], True)]
+    rows = waiting_calls(graph)
+    ended_in = np.searchsorted(gap_start, calls.end_ns[rows], side="right") - 1
+    inside = (ended_in >= 0) & (calls.end_ns[rows] < gap_end[ended_in])
+    ended_in, began = ended_in[inside], np.minimum(calls.start_ns[rows[inside]], gap_start[ended_in[inside]])
+    worked = gap_start[ended_in] - began
+    worked -= _idle_before(gap_start, gap_end, gap_start[ended_in]) - _idle_before(gap_start, gap_end, began)
+    waited = np.zeros(len(gap_start), np.int64)
+    np.add.at(waited, ended_in, worked)
+    length = np.where(_of(graph, "launch_gap"), idle.end_ns - idle.start_ns, 0)
+    before = np.cumsum(length) - length
+    before -= before[opens][gap]  # of the same gap
+    moved: Ints = np.minimum(length, np.maximum(0, waited[gap] - before))
+    return moved
+
+
+def _idle_before(gap_start: Ints, gap_end: Ints, moment_ns: Ints) -> Ints:
+    """Idle time of the window before each moment."""
+    total = np.append(0, np.cumsum(gap_end - gap_start))
+    begun = np.searchsorted(gap_start, moment_ns, side="right")
+    last = (begun - 1).clip(min=0)
+    spent = np.minimum(moment_ns, gap_end[last]) - gap_start[last]
+    before: Ints = np.where(begun > 0, total[last] + spent, 0)
+    return before
+
+
+def waiting_calls(graph: StepGraph) -> Ids:
+    """Rows in Trace.launches in which a thread that launches kernels waits for the device.
+
+    Also copies to pageable memory of the host, which return when they are done.
+    """
+    trace, calls, kernels = graph.trace, graph.trace.launches, graph.trace.kernels
+    names = [row for row, name in enumerate(trace.names) if "Synchronize" in name]
+    launched = np.flatnonzero(kernels.launch >= 0).astype(np.int32)
+    waits = np.isin(calls.name, names)
+    waits[kernels.launch[launched[_named(graph, launched, "DtoH (Device -> Pageable")]]] = True
+    launching = np.unique(calls.thread[kernels.launch[launched]])
+    rows: Ids = np.flatnonzero(waits & np.isin(calls.thread, launching)).astype(np.int32)
+    return rows
