@@ -29,6 +29,7 @@ class AnalyzeOptions:
     """
 
     steps: str = "complete"  # "complete", "all", "A-B"
+    steps_by: str | None = None  # annotations that are the steps, by a text in their names or an expression
     device: str | None = None  # name in the table
     device_file: str | None = None  # TOML
     peaks: tuple[str, ...] = ()  # "[ENGINE:]PREC=FLOPS"
@@ -186,12 +187,10 @@ def judge_file(file: str, setup: Setup) -> Iterator[Judged]:
     from traceanalyzer.cost.price import price
     from traceanalyzer.device import resolve
     from traceanalyzer.roofline.judge import judge
-    from traceanalyzer.trace import at_capture, devices_with_work, of_device, select_window
+    from traceanalyzer.trace import at_capture, of_device, select_window
 
     options = setup.options
-    whole = loaded(file, setup.progress)
-    whole = replace(whole, warnings=(*whole.warnings, *setup.notices))
-    for index in devices_with_work(whole):
+    for whole, index in _working(file, setup):
         trace = of_device(whole, index)
         captured = at_capture(trace)
         donors = [*setup.donors, *([captured] if captured else [])]
@@ -208,22 +207,37 @@ def judge_file(file: str, setup: Setup) -> Iterator[Judged]:
         yield judge(priced, index, window, device, setup.thresholds)
 
 
-def loaded(file: str, progress: Progress | None = None) -> Trace:
-    """Read, link and complete one file. Errors: TraceFormatError."""
-    from traceanalyzer.inference.complete import complete
-    from traceanalyzer.trace import load
+def _working(file: str, setup: Setup) -> Iterator[tuple[Trace, int]]:
+    """Each process of a file with each device it worked on."""
+    from traceanalyzer.trace import devices_with_work
 
-    return complete(load(file, progress=progress))
+    for trace in _completed(file, setup.progress, setup.options.steps_by):
+        noted = replace(trace, warnings=(*trace.warnings, *setup.notices))
+        yield from ((noted, index) for index in devices_with_work(noted))
+
+
+def _completed(file: str, progress: Progress | None, steps_by: str | None = None) -> Iterator[Trace]:
+    """Each process of a file. Errors: TraceFormatError, UsageError for steps that are not there."""
+    from traceanalyzer.inference.complete import complete
+    from traceanalyzer.trace import load_processes
+
+    yield from map(complete, load_processes(file, progress=progress, steps_by=steps_by))
+
+
+def loaded(file: str, progress: Progress | None = None) -> Trace:
+    """Read, link and complete one file, or its first process. Errors: TraceFormatError."""
+    return next(_completed(file, progress))
 
 
 def _donors(file: str, progress: Progress | None) -> list[Trace]:
     """The busiest device of a second trace, and what was launched there while a graph was captured."""
     from traceanalyzer.trace import at_capture, devices_with_work, of_device
 
-    trace = loaded(file, progress)
-    busy = devices_with_work(trace)
+    busy = [(ns, index, trace) for trace in _completed(file, progress)
+            for index, ns in devices_with_work(trace).items()]  # fmt: skip
+    _, index, trace = max(busy, key=lambda each: each[0])
     captured = at_capture(trace)
-    return [of_device(trace, max(busy, key=lambda index: busy[index])), *([captured] if captured else [])]
+    return [of_device(trace, index), *([captured] if captured else [])]
 
 
 def step_graph_of(path: str | PathLike[str], options: AnalyzeOptions | None = None) -> StepGraph | None:

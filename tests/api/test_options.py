@@ -19,6 +19,7 @@ SAMPLE = Path(__file__).parents[2] / "sample_traces" / "gpt_eager_cpu.json.gz"
 # Each option that a saved report cannot follow: how Python gives it, and the command line.
 CHANGING: dict[str, tuple[object, list[str]]] = {
     "steps": ("all", ["--steps", "all"]),
+    "steps_by": ("tick", ["--steps-by", "tick"]),
     "device": ("b200", ["--device", "b200"]),
     "device_file": ("x.toml", ["--device-file", "x.toml"]),
     "peaks": (("bf16=1T",), ["--peak", "bf16=1T"]),

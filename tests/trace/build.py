@@ -75,7 +75,7 @@ class Rows:
         stream: int = 7, kind: int = RecordKind.KERNEL, blocks: int = 1,
     ) -> int:  # fmt: skip
         self.kernels.append((start, end, self.number(name), int(kind), device, stream, correlation, external,
-                             blocks, 128, -1, 32, 0, -1, False))  # fmt: skip
+                             blocks, 128, -1, 32, 0, -1, False, 0))  # fmt: skip
         return len(self.kernels) - 1
 
     def number(self, name: str | None) -> int:
@@ -101,7 +101,7 @@ class Rows:
 _DTYPES = {
     "name": np.int32, "annotation": np.bool_, "thread": np.int32, "call": np.int32, "module": np.int32,
     "kind": np.int8, "kernel": np.int32, "device": np.int32, "threads": np.int32, "registers": np.int32,
-    "collective": np.bool_, "profiler": np.bool_,
+    "collective": np.bool_, "pid": np.int32, "profiler": np.bool_,
 }  # fmt: skip
 
 

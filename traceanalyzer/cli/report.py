@@ -50,7 +50,13 @@ class ReportRequest:
     default="complete",
     show_default=True,
     metavar="complete|all|A-B",
-    help="Which ProfilerStep#N to analyze.",
+    help="Which steps to analyze, by the numbers of ProfilerStep#N (or of --steps-by, from 0).",
+)
+@click.option(
+    "--steps-by",
+    envvar=["TRACEANALYZE_STEPS_BY", "TRACEANALYZE_REPORT_STEPS_BY"],
+    metavar="PATTERN",
+    help="Annotations that are the steps: a text in their names, or a regular expression.",
 )
 @click.option("--device", metavar="NAME", help="Take this accelerator's roofs (see `traceanalyze devices`).")
 @click.option(
@@ -105,10 +111,10 @@ class ReportRequest:
 @click.option("-q", "--quiet", is_flag=True, help="No summary; only what is wrong with the input.")
 def command(
     traces: tuple[str, ...], outputs: tuple[str, ...], format_name: str | None, steps: str,
-    device: str | None, device_file: str | None, peaks: tuple[str, ...], bandwidth: str | None,
-    rank: int | None, gpu: int | None, what_if: str | None, capture: str | None, cost_files: tuple[str, ...],
-    settings: tuple[str, ...], top: int | None, redact: bool, open_page: bool, force: bool,
-    verbose: bool, quiet: bool,
+    steps_by: str | None, device: str | None, device_file: str | None, peaks: tuple[str, ...],
+    bandwidth: str | None, rank: int | None, gpu: int | None, what_if: str | None, capture: str | None,
+    cost_files: tuple[str, ...], settings: tuple[str, ...], top: int | None, redact: bool, open_page: bool,
+    force: bool, verbose: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Report the memory-bound share of the runtime, the ops behind it, and how surely it is known.
 
@@ -119,8 +125,9 @@ def command(
         traces=traces, outputs=outputs, format=format_name, force=force, top=top, redact=redact,
         open=open_page, verbosity=int(verbose) - int(quiet),
         options=AnalyzeOptions(
-            steps=steps, device=device, device_file=device_file, peaks=peaks, bandwidth=bandwidth,
-            rank=rank, gpu=gpu, settings=settings, capture=capture, cost_files=cost_files, kernels=False,
+            steps=steps, steps_by=steps_by, device=device, device_file=device_file, peaks=peaks,
+            bandwidth=bandwidth, rank=rank, gpu=gpu, settings=settings, capture=capture,
+            cost_files=cost_files, kernels=False,
             what_if=tuple(name.strip() for name in what_if.split(",")) if what_if else (),
         ),
     ))  # fmt: skip

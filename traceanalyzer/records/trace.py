@@ -193,9 +193,9 @@ class DeviceProperties:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One ProfilerStep annotation; times in ns, as on the host."""
+    """One ProfilerStep annotation, or another that is a step; times in ns, as on the host."""
 
-    name: str  # "ProfilerStep#7"
+    name: str  # "ProfilerStep#7"; another annotation's text, with its number where that repeats
     number: int
     start_ns: int
     end_ns: int

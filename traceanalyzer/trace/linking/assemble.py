@@ -21,7 +21,7 @@ _RESOLUTION_NS = 1000  # of clocks that count whole microseconds, or doubles sin
 _COARSE = ("integer_us", "integer_us_capitalised", "float_epoch")
 
 
-def trace_of(raw: Raw) -> Trace:
+def trace_of(raw: Raw, steps_by: str | None = None) -> Trace:
     """Nest the ops, link the records to them, find phases and steps.
 
     Without GPU activity the self times of operators are the records. Raises TraceFormatError where there
@@ -30,7 +30,7 @@ def trace_of(raw: Raw) -> Trace:
     tolerance_ns = _RESOLUTION_NS if raw.integer_us or raw.dialect in _COARSE else 0
     raw = _in_order(raw)  # the file's order is given up here, and its memory with it
     ops = _ops(raw, tolerance_ns)
-    steps = steps_of(raw.names, raw.ops)
+    steps = steps_of(raw.path, raw.names, raw.ops, steps_by)
     launches = sorted_launches(raw.launches)
     on_cpu = not len(raw.kernels.start_ns)
     pieces: Pieces | None = None

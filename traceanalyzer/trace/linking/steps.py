@@ -11,13 +11,21 @@ from traceanalyzer.records import Notice
 from traceanalyzer.records.trace import Bools, Ints, Step
 from traceanalyzer.records.units import duration
 from traceanalyzer.trace.linking.kinds import passes
+from traceanalyzer.trace.linking.named_steps import named_steps, steps_called
 from traceanalyzer.trace.reading.raw import RawOps
 
 _STEP = re.compile(r"ProfilerStep#(\d{1,18})$", re.ASCII)
 
 
-def steps_of(names: Sequence[str], ops: RawOps) -> tuple[Step, ...]:
-    """Step annotations by start. Of two of one name that overlap (nested, or on two threads) the longer."""
+def steps_of(path: str, names: Sequence[str], ops: RawOps, steps_by: str | None = None) -> tuple[Step, ...]:
+    """Steps by start: what `steps_by` names, else the ProfilerStep annotations, else those of a list."""
+    if steps_by:
+        return steps_called(path, names, ops, steps_by)
+    return _profiler_steps(names, ops) or named_steps(names, ops)
+
+
+def _profiler_steps(names: Sequence[str], ops: RawOps) -> tuple[Step, ...]:
+    """Of two of one name that overlap (nested, or on two threads) the longer."""
     rows = np.flatnonzero(ops.annotation & passes(names, ops.name, _STEP.match))
     steps: list[Step] = []
     for row in rows[np.lexsort((-ops.end_ns[rows], ops.start_ns[rows]))].tolist():

@@ -23,7 +23,7 @@ _NEVER = np.iinfo(np.int64).max
 
 
 def select_window(trace: Trace, device_index: int, steps: str = "complete") -> Window:
-    """The window of one device: `steps` is "complete", "all", "A-B" or "A" (numbers of ProfilerStep#N).
+    """The window of one device: `steps` is "complete", "all", "A-B" or "A" (numbers of the steps).
 
     It starts at the first step's annotation, or where the last activity launched before it ends, if that is
     later: a host that runs ahead is no idle device. It ends at the last step's annotation, or where the last
@@ -152,8 +152,8 @@ def _in_range(trace: Trace, steps: str) -> tuple[Step, ...]:
         raise UsageError(f"--steps {steps}: is not complete, all or A-B", fix="give for example --steps 3-5")
     if not trace.steps:
         raise UsageError(
-            f"{trace.path}: has no ProfilerStep annotations to select {steps} from",
-            fix="leave out --steps: the whole trace is then taken",
+            f"{trace.path}: has no ProfilerStep annotations, or the like, to select {steps} from",
+            fix="name them with --steps-by, or leave out --steps: the whole trace is then taken",
         )
     first, last = int(match[1]), int(match[2] or match[1])
     there = {step.number for step in trace.steps}

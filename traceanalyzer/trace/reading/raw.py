@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from traceanalyzer.records import Notice, OpCall, Recording, Salvaged
 from traceanalyzer.records.trace import Bools, Codes, DeviceProperties, Ids, Ints
 
@@ -78,6 +80,7 @@ class RawKernels:
     shared_bytes: Ints
     copied_bytes: Ints
     collective: Bools
+    pid: Ids  # row in Raw.pids: a device of a process, by whatever name the writer gives it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,3 +108,5 @@ class Raw:
     evidence: str | None = None
     salvaged: Salvaged | None = None
     warnings: tuple[Notice, ...] = field(default=())
+    pids: Sequence[int | str] = ()  # distinct, of host and device rows
+    thread_pid: Ids = field(default_factory=lambda: np.zeros(0, np.int32))  # thread -> row in pids

@@ -83,4 +83,6 @@ def _raw(document: Document, rows: Rows) -> Raw:
         evidence=document.evidence,
         salvaged=stats.salvaged(),
         warnings=stats.warnings(),
+        pids=tables.pids,
+        thread_pid=tables.thread_pid,
     )

@@ -35,6 +35,7 @@ class Rows:
         self.names = Interned()
         self.names[None] = -1
         self.threads = Interned(same_thread)
+        self.pids = Interned(_same_number)
         self.calls: Interned = Interned()
         self.ops, self.launches, self.kernels = Columns(stats), Columns(stats), Columns(stats)
         self.memory, self.spans = Columns(stats), Columns(stats)
@@ -163,6 +164,7 @@ class Rows:
             shared_bytes=_sized([each.shared for each in args]),
             copied_bytes=_sized([each.bytes for each in args]),
             collective=np.array([bool(bytes(each.collective)) for each in args], bool),
+            pid=rows_of(self.pids, [event.pid for event in events], count),
         )
 
     def _add_memory(self, events: list[Event]) -> None:
@@ -231,8 +233,12 @@ def _without_unfinished(events: list[Event], args: list[Args], annotations: list
 
 def same_thread(key: tuple[int | str, int | str]) -> tuple[int | str, int | str]:
     """(pid, tid) with digits in text as numbers: torch 1.9 writes the pid bare and the tid quoted."""
-    pid, tid = (int(part) if isinstance(part, str) and _DIGITS.fullmatch(part) else part for part in key)
+    pid, tid = map(_same_number, key)
     return pid, tid
+
+
+def _same_number(part: int | str) -> int | str:
+    return int(part) if isinstance(part, str) and _DIGITS.fullmatch(part) else part
 
 
 def module_path(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from traceanalyzer.records.trace import Ids
 from traceanalyzer.trace.reading.calls import CallKey, Calls, compact, has_empty_part
 from traceanalyzer.trace.reading.column_builder import Array, Columns
 from traceanalyzer.trace.reading.events import ANNOTATION_NAMES, UNREADABLE_NAME
@@ -38,7 +39,7 @@ _KERNELS: dict[str, type] = {
     "start_ns": np.int64, "end_ns": np.int64, "name": np.int32, "kind": np.int8, "device": np.int32,
     "stream": np.int64, "correlation": np.int64, "external": np.int64, "blocks": np.int64,
     "threads": np.int32, "geometry": np.int64, "registers": np.int32, "shared_bytes": np.int64,
-    "copied_bytes": np.int64, "collective": np.bool_,
+    "copied_bytes": np.int64, "collective": np.bool_, "pid": np.int32,
 }  # fmt: skip
 
 
@@ -55,6 +56,8 @@ class Tables:
     kernels: RawKernels
     memory: RawMemory
     spans: RawSpans
+    pids: list[int | str]
+    thread_pid: Ids
     hip: bool  # a call of AMD's runtime is among the launches
 
 
@@ -78,8 +81,10 @@ def finish(rows: Rows, stats: ReadStats, *, based: bool) -> Tables:
     _count_oddities(ops, kernels, names, integer_us=integer_us, stats=stats)
     stats.add("uncategorised_rows", rows.bare)
     called = np.unique(launches.name).tolist()
+    pid_of = [rows.pids[pid] for pid, _ in rows.threads.values_seen]
     return Tables(
         dialect, integer_us, names, Calls(names, keys), ops, launches, kernels, memory, RawSpans(**tables[3]),
+        rows.pids.values_seen, np.array(pid_of, np.int32),
         hip=any(names[name].startswith("hip") for name in called),
     )  # fmt: skip
 

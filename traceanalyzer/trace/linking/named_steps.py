@@ -1,0 +1,111 @@
+"""Steps that are not called ProfilerStep: annotations that serving engines and scripts put round each step.
+
+A closed list, for a recording without ProfilerStep annotations. What is called so is a step where it repeats
+on one thread and never overlaps itself; of several such, that with most time. Everything else is for
+`--steps-by` to name: a text that the names hold, or a regular expression found in them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.trace import Ids, Ints, Step
+from traceanalyzer.trace.linking.kinds import passes
+from traceanalyzer.trace.reading.raw import RawOps
+
+# Whole names, in any case. Each engine's are formatted where it runs a batch: `step[DECODE bs=16]` in SGLang,
+# `execute_context_1(7)_generation_3(3)` in vLLM, `_forward_step 12: 0 ctx reqs, 16 gen reqs` in TensorRT-LLM.
+STEP_NAMES = tuple(re.compile(pattern, re.IGNORECASE) for pattern in (
+    r"step\[.*\]",
+    r"execute_(?:.*_)?(?:context|generation|diffusion)_.*",
+    r"(?:\[\w+\]\s*)?_forward_step \d+\b.*",
+    r"\[pl\]\[profile\]run_training_batch",
+    r"timed[ _-](?:region|iteration|step)(?:[ _#:=-]*\d+)?",
+    r"(?:(?:train|training|eval|evaluation|validation|inference|prefill|decode|generation|denoising|benchmark|model)"
+    r"[ _-])?(?:step|iteration|iter)(?:[ _#:=-]*\d+)?",
+))  # fmt: skip
+_LISTED = 8  # names that an error offers
+_SHOWN = 60  # characters of each
+
+
+def named_steps(names: Sequence[str], ops: RawOps) -> tuple[Step, ...]:
+    """Annotations of the list that repeat on one thread without overlapping; () where none do."""
+    best: tuple[int, Ints] | None = None
+    for pattern in STEP_NAMES:
+        rows = np.flatnonzero(ops.annotation & passes(names, ops.name, pattern.fullmatch))
+        for thread in np.unique(ops.thread[rows]).tolist():
+            mine = _by_start(ops, rows[ops.thread[rows] == thread])
+            if len(mine) < 2 or (ops.start_ns[mine[1:]] < ops.end_ns[mine[:-1]]).any():
+                continue
+            total = int((ops.end_ns[mine] - ops.start_ns[mine]).sum())
+            if best is None or total > best[0]:
+                best = (total, mine)
+    return () if best is None else _numbered(names, ops, best[1])
+
+
+def steps_called(path: str, names: Sequence[str], ops: RawOps, wanted: str) -> tuple[Step, ...]:
+    """Annotations that `wanted` names, of the thread on which they take most time; the outermost of nested.
+
+    Where it names no annotation, operators. UsageError where it names nothing.
+    """
+    test = _test(wanted)
+    matching = passes(names, ops.name, test)
+    for of_kind in (ops.annotation, ~ops.annotation):
+        rows = np.flatnonzero(matching & of_kind)
+        if len(rows):
+            spent = np.bincount(ops.thread[rows], (ops.end_ns - ops.start_ns)[rows].astype(np.float64))
+            on_thread = rows[ops.thread[rows] == int(spent.argmax())]
+            return _numbered(names, ops, _outermost(ops, _by_start(ops, on_thread)))
+    raise UsageError(
+        f"{path}: --steps-by {wanted}: no annotation is called so ({_commonest(names, ops)})",
+        fix="give a text that the names of the steps hold, or a regular expression",
+    )
+
+
+def _test(wanted: str) -> Callable[[str], bool]:
+    """Names that hold the text, or match it as an expression where it is one."""
+    try:
+        expression = re.compile(wanted)
+    except re.error:
+        return lambda name: wanted in name
+    return lambda name: wanted in name or expression.search(name) is not None
+
+
+def _by_start(ops: RawOps, rows: Ints) -> Ints:
+    ordered: Ints = rows[np.lexsort((-ops.end_ns[rows], ops.start_ns[rows]))]
+    return ordered
+
+
+def _outermost(ops: RawOps, rows: Ints) -> Ints:
+    kept: list[int] = []
+    for row in rows.tolist():
+        if not kept or ops.start_ns[row] >= ops.end_ns[kept[-1]]:
+            kept.append(row)
+    return np.array(kept, np.int64)
+
+
+def _numbered(names: Sequence[str], ops: RawOps, rows: Ints) -> tuple[Step, ...]:
+    """Numbers from 0 by start; a name that several have gets its step's number behind it."""
+    used = Counter(ops.name[rows].tolist())
+    return tuple(
+        Step(
+            names[name] if used[name] == 1 else f"{names[name]}#{number}",
+            number, int(ops.start_ns[row]), int(ops.end_ns[row]),
+        )
+        for number, (row, name) in enumerate(zip(rows.tolist(), ops.name[rows].tolist(), strict=True))
+    )  # fmt: skip
+
+
+def _commonest(names: Sequence[str], ops: RawOps) -> str:
+    """What the annotations are called; operators where there are none."""
+    rows: Ids = ops.name[ops.annotation] if ops.annotation.any() else ops.name
+    counts = Counter(rows.tolist()).most_common(_LISTED)
+    shown = [" ".join(names[name].split())[:_SHOWN] for name, _ in counts]
+    listed = ", ".join(f"{text} ({count})" for text, (_, count) in zip(shown, counts, strict=True))
+    what = "annotations" if ops.annotation.any() else "no annotations; operators"
+    return f"{what}: {listed}" if listed else "the trace has none"
