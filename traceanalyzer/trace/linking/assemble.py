@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from traceanalyzer.records import Notice
 from traceanalyzer.records.errors import TraceFormatError
 from traceanalyzer.records.trace import Ids, Memory, OpKind, Ops, Pieces, Spans, Trace, nearest
 from traceanalyzer.trace.linking.cpu_records import host_records
+from traceanalyzer.trace.linking.doubtful_times import believed, without_late_launches
 from traceanalyzer.trace.linking.kinds import kinds
 from traceanalyzer.trace.linking.link import link, linked_kernels, sorted_launches
 from traceanalyzer.trace.linking.link_warnings import link_warnings
@@ -34,6 +36,7 @@ def trace_of(raw: Raw, steps_by: str | None = None) -> Trace:
     launches = sorted_launches(raw.launches)
     on_cpu = not len(raw.kernels.start_ns)
     pieces: Pieces | None = None
+    doubts: tuple[Notice, ...] = ()
     if on_cpu:
         kernels, pieces = host_records(raw.names, ops)
         if not len(kernels):
@@ -44,6 +47,7 @@ def trace_of(raw: Raw, steps_by: str | None = None) -> Trace:
     else:
         links = link(raw.names, ops, raw.ops.external, launches, raw.kernels, tolerance_ns)
         kernels = linked_kernels(raw.names, raw.kernels, launches, links)
+        kernels, doubts = believed(raw.names, kernels)
     trace = Trace(
         path=raw.path, bytes=raw.bytes, events=raw.events, dialect=raw.dialect, names=raw.names,
         calls=raw.calls, ops=ops, launches=launches, kernels=kernels, pieces=pieces, steps=steps,
@@ -51,8 +55,9 @@ def trace_of(raw: Raw, steps_by: str | None = None) -> Trace:
         recording=raw.recording, memory=_memory(raw), spans=_spans(raw.spans), evidence=raw.evidence,
         salvaged=raw.salvaged,
     )  # fmt: skip
-    warnings = (*raw.warnings, *link_warnings(trace, gpu_listed=raw.gpu_listed), *step_warnings(steps))
-    return replace(trace, warnings=warnings)
+    linked = link_warnings(trace, gpu_listed=raw.gpu_listed)
+    warnings = (*raw.warnings, *doubts, *linked, *step_warnings(steps))
+    return without_late_launches(replace(trace, warnings=warnings))
 
 
 def _memory(raw: Raw) -> Memory | None:

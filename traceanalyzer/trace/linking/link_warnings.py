@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from traceanalyzer.records import Notice
 from traceanalyzer.records.trace import UNLINKED, Bools, Trace
 from traceanalyzer.records.units import duration, percent
-from traceanalyzer.trace.linking.kinds import passes
+from traceanalyzer.trace.linking.kinds import is_graph_launch, passes
 from traceanalyzer.trace.linking.steps import within
 
 _REPORTED_SHARE = 0.05  # share of GPU time, or of launches
 _SLOWED = 1.3  # times the step without the profiler
+_MOST = 0.5  # of the graph launches, or of the records
+_CLOCKS_NS = 5_000  # by which the clocks of host and device commonly differ
 _FEW = 20  # launches without a record that are not reported
 _UNLINKED_TEXT = {
     "no_correlation": "records carry no correlation id; their launches are unknown",
@@ -68,22 +72,40 @@ def _lost(trace: Trace) -> list[Notice]:
     """Launches whose kernel is not in the trace: its head or tail was lost, or a buffer ran over."""
     launches = trace.launches
     starts = _starts_kernels(trace) & (launches.correlation >= 0)
-    count = int(starts.sum())
-    starts[trace.kernels.launch[trace.kernels.launch >= 0]] = False
-    lost = int(starts.sum())
-    if lost <= max(_FEW, _REPORTED_SHARE * count):
-        return []
-    text = f"of {count} launches {lost} have no GPU record: busy time is too low by their durations"
-    return [Notice("launches_without_kernels", text, lost)]
+    lost = starts.copy()
+    lost[trace.kernels.launch[trace.kernels.launch >= 0]] = False
+    graphs = starts & passes(trace.names, launches.name, is_graph_launch)
+    graph_count, graphs_lost = int(graphs.sum()), int((graphs & lost).sum())
+    notices = []
+    if graphs_lost > _MOST * graph_count:
+        text = (
+            f"of {graph_count} graph launches {graphs_lost} have no GPU record: what the graphs ran is "
+            "missing, busy time is too low and idle time too high by it"
+        )
+        notices.append(Notice("graphs_under_recorded", text, graphs_lost))
+        starts, lost = starts & ~graphs, lost & ~graphs
+    count, without = int(starts.sum()), int(lost.sum())
+    if without > max(_FEW, _REPORTED_SHARE * count):
+        text = f"of {count} launches {without} have no GPU record: busy time is too low by their durations"
+        notices.append(Notice("launches_without_kernels", text, without))
+    return notices
 
 
 def _early(trace: Trace) -> list[Notice]:
     kernels = trace.kernels
-    early = (kernels.launch >= 0) & (kernels.launch_ns > kernels.start_ns)
+    launched = kernels.launch >= 0
+    early = launched & (kernels.launch_ns > kernels.start_ns)
     if not early.any():
         return []
-    by = int((kernels.launch_ns - kernels.start_ns)[early].max()) / 1000
-    text = f"GPU records start before their launch, by up to {by:.3g} µs: host and GPU clocks differ"
+    ahead = (kernels.launch_ns - kernels.start_ns)[early]
+    most = duration(int(ahead.max()))
+    text = f"GPU records start before their launch, by up to {most}: host and GPU clocks differ"
+    if (ahead > _CLOCKS_NS).sum() > _MOST * launched.sum():
+        share, middle = percent(float(early.sum() / launched.sum())), duration(int(np.median(ahead)))
+        text = (
+            f"{share} of the GPU records start before their launch, by {middle} in the median: the GPU's clock "
+            "runs behind the host's, and waits for the host and the borders of steps are off by as much"
+        )
     return [Notice("starts_before_launch", text, int(early.sum()))]
 
 

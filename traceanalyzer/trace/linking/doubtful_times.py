@@ -1,0 +1,158 @@
+"""Times that cannot be: kernels that lie over others of their own stream, and kernels stamped too late."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from traceanalyzer.records import Notice
+from traceanalyzer.records.trace import UNLINKED, Bools, Ids, Ints, Kernels, Trace
+from traceanalyzer.records.units import duration
+from traceanalyzer.trace.linking.link import text_rank
+
+# A stream runs one kernel after the other. With programmatic dependent launch the next one may begin while
+# one ends, for some microseconds; the one after it cannot.
+_OVERLAP_NS = 100_000
+_COVERED = 2  # later records of its stream that a duration lies over and cannot
+_FEW, _FEW_SHARE = 3, 0.01  # of a stream: where more do, what the trace calls a stream is none
+_SHOWN = 80  # characters of a name
+_CUDA_GRAPH = UNLINKED.index("cuda_graph")
+
+_LEAST_LAUNCHES = 20  # in a step, to judge when its kernels ran
+_LEAST_LAUNCHING_NS = 1_000_000
+_BEHIND = 0.95  # of a step's kernels, that start behind it
+_WAITED = 0.9  # of the time before them, that the device was idle
+_PACKED = 0.95  # of the burst, that kernels run
+
+
+def believed(names: Sequence[str], kernels: Kernels) -> tuple[Kernels, tuple[Notice, ...]]:
+    """Without impossible durations: each counts up to the next start of its stream. O(n log n).
+
+    Kernels that one graph launched are not held against one another: they may run side by side.
+    """
+    rows, until = _impossible(kernels)
+    if not len(rows):
+        return kernels, ()
+    worst = int(rows[np.argmax(kernels.end_ns[rows] - until)])
+    counted = int(until[rows == worst][0]) - int(kernels.start_ns[worst])
+    name = names[kernels.name[worst]]
+    text = (
+        f"{name[:_SHOWN]}{'...' if name[_SHOWN:] else ''} is recorded to take "
+        f"{duration(int(kernels.duration_ns[worst]))}, over many later ones of its own stream; "
+        f"{duration(counted)} are counted, up to the next start"
+    )
+    end_ns = kernels.end_ns.copy()
+    end_ns[rows] = until
+    changed = replace(kernels, end_ns=end_ns, duration_ns=end_ns - kernels.start_ns)
+    return _in_order(names, changed), (Notice("impossible_duration", text, len(rows)),)
+
+
+def _impossible(kernels: Kernels) -> tuple[Ints, Ints]:
+    """Rows that lie over too many others of their stream, and where the next of it starts."""
+    long = np.flatnonzero(kernels.duration_ns > _OVERLAP_NS)
+    over = np.searchsorted(kernels.start_ns, kernels.end_ns[long]) - long - 1
+    suspects = long[over >= _COVERED]
+    streams = {(int(kernels.device[row]), int(kernels.stream[row])) for row in suspects}
+    rows, until = [], []
+    for device, stream in sorted(streams):
+        mine = np.flatnonzero((kernels.device == device) & (kernels.stream == stream))
+        start, end = kernels.start_ns[mine], kernels.end_ns[mine]
+        following = np.searchsorted(start, start, side="right")  # the next that starts later
+        last = np.searchsorted(start, end)
+        there = np.flatnonzero((last - following >= _COVERED) & (end - start > _OVERLAP_NS))
+        if len(there) > max(_FEW, _FEW_SHARE * len(mine)):
+            continue
+        for row in there.tolist():
+            inside = slice(int(following[row]), int(last[row]))
+            others = mine[inside][kernels.correlation[mine[inside]] != kernels.correlation[mine[row]]]
+            covered = others[kernels.end_ns[others] <= end[row]]
+            if len(covered) >= _COVERED and end[row] - kernels.start_ns[covered[0]] > _OVERLAP_NS:
+                rows.append(int(mine[row]))
+                until.append(int(start[following[row]]))
+    return np.array(rows, np.int64), np.array(until, np.int64)
+
+
+def _in_order(names: Sequence[str], kernels: Kernels) -> Kernels:
+    rows = np.lexsort((
+        text_rank(names, kernels.name), kernels.correlation, kernels.stream, kernels.device,
+        kernels.end_ns, kernels.start_ns,
+    ))  # fmt: skip
+    return Kernels(*(getattr(kernels, name)[rows] for name in Kernels.__dataclass_fields__))
+
+
+def without_late_launches(trace: Trace) -> Trace:
+    """Kernels of steps behind which all of them are stamped in one burst lose their launch, which is said.
+
+    They keep the operator and the moment of the launch, but nothing is concluded from how long they waited.
+    """
+    if trace.on_cpu:
+        return trace
+    late = np.zeros(len(trace.kernels), bool)
+    judged = behind = 0
+    for start, end in _stretches(trace):
+        rows = np.flatnonzero(_launched(trace.kernels, start, end))
+        if not _enough(trace, rows):
+            continue
+        judged += 1
+        if _stamped_late(trace.kernels, rows, end):
+            behind += 1
+            late[rows] = trace.kernels.unlinked[rows] != _CUDA_GRAPH  # launches group those
+    if not behind or 2 * behind < judged:
+        return trace
+    text = (
+        "the kernels of a step are stamped in one burst behind it, although the device was idle while they "
+        "were launched: when they ran is not known, and idle time says nothing of the host"
+    )
+    kernels = replace(trace.kernels, launch=np.where(late, np.int32(-1), trace.kernels.launch))
+    notice = Notice("late_timestamps", text, int(np.count_nonzero(late)))
+    return replace(trace, kernels=kernels, warnings=(*trace.warnings, notice))
+
+
+def _stretches(trace: Trace) -> list[tuple[int, int]]:
+    """The steps; without any, all the time in which kernels were launched."""
+    if trace.steps:
+        return [(step.start_ns, step.end_ns) for step in trace.steps]
+    calls = np.unique(trace.kernels.launch[trace.kernels.launch >= 0])
+    if not len(calls):
+        return []
+    return [(int(trace.launches.start_ns[calls].min()), int(trace.launches.end_ns[calls].max()))]
+
+
+def _launched(kernels: Kernels, start: int, end: int) -> Bools:
+    launched: Bools = (kernels.launch >= 0) & (kernels.launch_ns >= start) & (kernels.launch_ns <= end)
+    return launched
+
+
+def _enough(trace: Trace, rows: Ints) -> bool:
+    calls: Ids = trace.kernels.launch[rows]
+    if len(np.unique(calls)) < _LEAST_LAUNCHES:
+        return False
+    moments = trace.launches.start_ns[calls]
+    return bool(moments.max() - moments.min() >= _LEAST_LAUNCHING_NS)
+
+
+def _stamped_late(kernels: Kernels, rows: Ints, end: int) -> bool:
+    """Whether kernels launched before `end` all start behind it, packed, after a wait of an idle device."""
+    start = kernels.start_ns[rows]
+    if (start >= end).mean() < _BEHIND:
+        return False
+    burst = rows[start >= end]
+    first, last = int(kernels.start_ns[burst[0]]), int(kernels.end_ns[burst].max())
+    launched = int(kernels.launch_ns[rows].min())
+    waited = first - launched
+    before = np.flatnonzero((kernels.end_ns > launched) & (kernels.start_ns < first))
+    if _covered(kernels, before, launched, first) > (1 - _WAITED) * waited:
+        return False
+    return _covered(kernels, burst, first, last) >= _PACKED * (last - first)
+
+
+def _covered(kernels: Kernels, rows: Ints, start: int, end: int) -> int:
+    """Nanoseconds of [start, end) in which at least one of `rows`, by start, runs."""
+    if not len(rows):
+        return 0
+    opens = np.clip(kernels.start_ns[rows], start, end)
+    closes = np.maximum.accumulate(np.clip(kernels.end_ns[rows], start, end))
+    before = np.concatenate(([start], closes[:-1]))
+    return int(np.maximum(closes - np.maximum(opens, before), 0).sum())
