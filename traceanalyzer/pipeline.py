@@ -211,12 +211,12 @@ def _working(file: str, setup: Setup) -> Iterator[tuple[Trace, int]]:
     """Each process of a file with each device it worked on."""
     from traceanalyzer.trace import devices_with_work
 
-    for trace in _completed(file, setup.progress, setup.options.steps_by):
+    for trace in loaded_processes(file, setup.progress, setup.options.steps_by):
         noted = replace(trace, warnings=(*trace.warnings, *setup.notices))
         yield from ((noted, index) for index in devices_with_work(noted))
 
 
-def _completed(file: str, progress: Progress | None, steps_by: str | None = None) -> Iterator[Trace]:
+def loaded_processes(file: str, progress: Progress | None, steps_by: str | None = None) -> Iterator[Trace]:
     """Each process of a file. Errors: TraceFormatError, UsageError for steps that are not there."""
     from traceanalyzer.inference.complete import complete
     from traceanalyzer.trace import load_processes
@@ -226,14 +226,14 @@ def _completed(file: str, progress: Progress | None, steps_by: str | None = None
 
 def loaded(file: str, progress: Progress | None = None) -> Trace:
     """Read, link and complete one file, or its first process. Errors: TraceFormatError."""
-    return next(_completed(file, progress))
+    return next(loaded_processes(file, progress))
 
 
 def _donors(file: str, progress: Progress | None) -> list[Trace]:
     """The busiest device of a second trace, and what was launched there while a graph was captured."""
     from traceanalyzer.trace import at_capture, devices_with_work, of_device
 
-    busy = [(ns, index, trace) for trace in _completed(file, progress)
+    busy = [(ns, index, trace) for trace in loaded_processes(file, progress)
             for index, ns in devices_with_work(trace).items()]  # fmt: skip
     _, index, trace = max(busy, key=lambda each: each[0])
     captured = at_capture(trace)

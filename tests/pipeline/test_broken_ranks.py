@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -131,14 +132,14 @@ def test_an_error_of_ours_in_one_file_costs_that_file(
 ) -> None:
     for rank in range(3):
         whole(tmp_path, rank, 100 + rank)
-    read = pipeline.loaded
+    read = pipeline.loaded_processes
 
-    def loaded(file: str, progress: object = None) -> Trace:
+    def loaded(file: str, *_: object) -> Iterator[Trace]:
         if "rank1" in file:
             raise IndexError("on purpose")
         return read(file)
 
-    monkeypatch.setattr(pipeline, "loaded", loaded)
+    monkeypatch.setattr(pipeline, "loaded_processes", loaded)
     job = traceanalyzer.analyze(tmp_path)
     assert [entry.rank for entry in job.ranks or ()] == [0, 2]
     (message,) = [notice.message for notice in job.source.warnings if notice.code == "rank_failed"]
@@ -173,7 +174,7 @@ def test_a_broken_capture_is_refused_before_any_rank_is_read(folder: Path) -> No
 def test_a_wrong_option_is_an_error_before_a_trace_is_read(
     wrong: dict[str, object], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "loaded", lambda *_: pytest.fail("a trace was read"))
+    monkeypatch.setattr(pipeline, "loaded_processes", lambda *_: pytest.fail("a trace was read"))
     with pytest.raises(traceanalyzer.TraceAnalyzerError):
         traceanalyzer.analyze(folder, options=traceanalyzer.AnalyzeOptions(**wrong))  # type: ignore[arg-type]
 

@@ -103,8 +103,8 @@ def _early(trace: Trace) -> list[Notice]:
     if (ahead > _CLOCKS_NS).sum() > _MOST * launched.sum():
         share, middle = percent(float(early.sum() / launched.sum())), duration(int(np.median(ahead)))
         text = (
-            f"{share} of the GPU records start before their launch, by {middle} in the median: the GPU's clock "
-            "runs behind the host's, and waits for the host and the borders of steps are off by as much"
+            f"{share} of the GPU records start before their launch, by {middle} in the median: the GPU's "
+            "clock runs behind the host's, and waits for the host and the borders of steps are off by as much"
         )
     return [Notice("starts_before_launch", text, int(early.sum()))]
 
