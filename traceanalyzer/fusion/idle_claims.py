@@ -29,6 +29,8 @@ _BY_CAUSE: Mapping[IdleCause, str] = {
     "host_work": "host_work",
 }
 IDLE_RULES = (*_BY_CAUSE.values(), "checkpoint_saving", "small_copies")
+# What is done every so many steps: of steps that differ, these are told of all, not of the one that is shown.
+NOT_IN_EACH_STEP = ("checkpoint_saving", "host_work", "memory_allocation", "recompilation")
 """Names of the rules that shorten idle time, and nothing else."""
 BUFFERED_BYTES = 65536  # CUDA Runtime API, "API synchronization behavior": the call returns once buffered
 _SAVED_BYTES = 10_000_000  # that a step copies to the host, if it saves a model

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import structs
 
-from traceanalyzer.fusion.idle_claims import IDLE_RULES
+from traceanalyzer.fusion.idle_claims import IDLE_RULES, NOT_IN_EACH_STEP
 from traceanalyzer.fusion.module_compile import compiled_together
 from traceanalyzer.fusion.rules import RULES, Match, Rule
 from traceanalyzer.fusion.savings import added, possible, proved, saving, scaled, within
@@ -99,8 +99,8 @@ def applied(graph: StepGraph, notices: list[Notice] | None = None) -> Iterator[t
 
 
 def _seen_by(rule: Rule, graph: StepGraph) -> StepGraph:
-    """Kernels of the step that is shown, idle time of all steps: a checkpoint is saved in one of them."""
-    return graph.over_all_steps if rule.name in IDLE_RULES else graph
+    """The step that is shown; all steps for what need not be in each, as a checkpoint is saved in one."""
+    return graph.over_all_steps if rule.name in NOT_IN_EACH_STEP else graph
 
 
 def _apart(matches: Iterable[Match]) -> list[Match]:
