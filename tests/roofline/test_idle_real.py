@@ -16,6 +16,7 @@ from traceanalyzer.roofline import idle
 from traceanalyzer.roofline.host_work import LATENCY_NS, LONGEST_NS
 from traceanalyzer.trace import devices_with_work, of_device, select_window
 
+pytestmark = pytest.mark.slow
 FOLDER = os.environ.get("TRACEANALYZER_REAL_TRACES")
 TRACES = [
     "decode_sglang_qwen3_mi300x", "infer_bert_small_h100", "infer_ep_moe_b200_rank0of2", "infer_owlv2_h100",

@@ -13,6 +13,7 @@ import pytest
 from traceanalyzer.trace import load, select_window
 from traceanalyzer.trace.linking.devices import devices_with_work
 
+pytestmark = pytest.mark.slow
 FOLDER = os.environ.get("TRACEANALYZER_REAL_TRACES")
 LARGEST = 12_000_000  # bytes of a file that this reads in whole
 REAL = [
