@@ -216,12 +216,16 @@ def _working(file: str, setup: Setup) -> Iterator[tuple[Trace, int]]:
         yield from ((noted, index) for index in devices_with_work(noted))
 
 
-def loaded_processes(file: str, progress: Progress | None, steps_by: str | None = None) -> Iterator[Trace]:
+def loaded_processes(
+    file: str, progress: Progress | None = None, steps_by: str | None = None
+) -> Iterator[Trace]:
     """Each process of a file. Errors: TraceFormatError, UsageError for steps that are not there."""
     from traceanalyzer.inference.complete import complete
     from traceanalyzer.trace import load_processes
 
-    yield from map(complete, load_processes(file, progress=progress, steps_by=steps_by))
+    waiting = list(load_processes(file, progress=progress, steps_by=steps_by))
+    while waiting:
+        yield complete(waiting.pop(0))  # nothing else holds it
 
 
 def loaded(file: str, progress: Progress | None = None) -> Trace:

@@ -32,7 +32,11 @@ def load_processes(
     `progress` is called with the bytes of the file read so far; `steps_by` tells annotations that are
     steps, see `linking.steps`. Raises TraceFormatError for what is no PyTorch profiler trace.
     """
-    return tuple(trace_of(raw, steps_by) for raw in by_process(read(path, progress=progress)))
+    waiting = list(by_process(read(path, progress=progress)))
+    traces = []
+    while waiting:
+        traces.append(trace_of(waiting.pop(0), steps_by))  # which lets go of each while it links it
+    return tuple(traces)
 
 
 def load(path: str, *, progress: Callable[[int], None] | None = None) -> Trace:

@@ -65,10 +65,11 @@ def _candidates(raw: Raw, launch: Ints, pid: int, labels: Sequence[int | str]) -
     return [process for process in range(len(labels)) if count[process] >= _ALIKE * best]
 
 
-def natural(label: int | str) -> tuple[bool, tuple[tuple[str, int], ...]]:
+def natural(label: int | str) -> tuple[bool, tuple[tuple[str, int, str], ...]]:
     """A key that sorts labels by the values of the numbers in them."""
     text = str(label)
-    parts = zip(_NUMBER.split(text), [*map(int, _NUMBER.findall(text)), -1], strict=True)
+    numbers = [number.lstrip("0") for number in _NUMBER.findall(text)]  # of any length: longer is larger
+    parts = zip(_NUMBER.split(text), [*map(len, numbers), -1], [*numbers, ""], strict=True)
     return isinstance(label, str), tuple(parts)
 
 

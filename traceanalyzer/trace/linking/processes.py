@@ -22,6 +22,7 @@ from traceanalyzer.trace.reading.raw import Raw
 _LEAST_ROWS = 2  # of a process that is one of several
 _LEAST_SHARE = 0.001  # of the rows of the largest
 _RANK = re.compile(r"(?:rank|tp|dp|pp|ep|cp|worker|gpu|process)[ _#:=-]?(\d{1,6})(?!\d)", re.IGNORECASE)
+_SHOWN = 40  # characters of its name
 _LISTED = 4  # processes that the notice names
 _Table = TypeVar("_Table")
 
@@ -51,7 +52,9 @@ def by_process(raw: Raw) -> tuple[Raw, ...]:
 
 
 def _notice(labels: Sequence[int | str], used: int) -> Notice:
-    named = ", ".join(map(str, labels[:_LISTED])) + (", ..." if labels[_LISTED:] else "")
+    named = ", ".join(str(label)[:_SHOWN] for label in labels[:_LISTED]) + (
+        ", ..." if labels[_LISTED:] else ""
+    )
     left_out = len(labels) - used
     text = f"the file holds {len(labels)} processes ({named}); each is analyzed by itself, with its own ids"
     if left_out:
