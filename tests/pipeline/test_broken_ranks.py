@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -134,10 +135,10 @@ def test_an_error_of_ours_in_one_file_costs_that_file(
         whole(tmp_path, rank, 100 + rank)
     read = pipeline.loaded_processes
 
-    def loaded(file: str, *_: object) -> Iterator[Trace]:
+    def loaded(file: str, *others: Any) -> Iterator[Trace]:
         if "rank1" in file:
             raise IndexError("on purpose")
-        return read(file)
+        return read(file, *others)
 
     monkeypatch.setattr(pipeline, "loaded_processes", loaded)
     job = traceanalyzer.analyze(tmp_path)

@@ -60,7 +60,8 @@ def _window(
     launched = mine & within(kernels.launch_ns, chosen)
     if launched.any():
         last = max(max(step.end_ns for step in chosen), int(kernels.end_ns[launched].max()))
-        cuts = (*_starts(kernels, mine, chosen), last)
+        starts = _starts(kernels, mine, chosen)
+        cuts = (*starts, max(last, starts[-1]))  # of work from before that outlasts the steps nothing is left
         return Window(cuts, chosen, (*notices, *_unlike(cuts, chosen)))
     if not asked:
         return _whole(trace, mine)
