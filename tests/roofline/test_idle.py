@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.trace.build import Rows
-from traceanalyzer.records import IDLE_CAUSES
+from traceanalyzer.records import IDLE_CAUSES, Notice
 from traceanalyzer.records.trace import RecordKind, Trace
 from traceanalyzer.roofline import host_work, idle
 from traceanalyzer.roofline.idle import idle_by_cause, idle_times
@@ -242,6 +243,19 @@ def test_a_long_wait_for_the_host_has_the_names_of_what_it_did(
     assert named == shown
     assert round(found.get(("unknown", ""), 0) / MS) == 500 - sum(shown.values())
     assert found["launch_gap", ""] < 50_000
+
+
+def test_a_step_by_another_name_names_no_wait() -> None:
+    rows = two_kernels(90 * MS, 90 * MS + 5, 90 * MS + 9)
+    for number in (0, 1):
+        rows.annotation(f"step[DECODE bs={number}]", (100 * number - 1) * MS, (100 * number + 95) * MS)
+    trace = rows.trace()
+    assert len(trace.steps) == 2 and "host_work" not in causes(trace, (0, 90 * MS + 59))
+
+
+def test_where_times_are_stamped_late_no_cause_is_known() -> None:
+    late = replace(two_kernels(120, 130, 150).trace(), warnings=(Notice("late_timestamps", ""),))
+    assert causes(late, (0, 200)) == {"unknown": 50}
 
 
 def test_names_are_of_the_thread_that_feeds_the_device() -> None:

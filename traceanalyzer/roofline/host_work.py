@@ -22,7 +22,6 @@ LONGEST_NS = 1_000_000
 LATENCY_NS = 20_000
 _MOST = 0.5  # of a stretch, that something covers which names it
 Rows = npt.NDArray[np.intp]
-_STEP = re.compile(r"ProfilerStep#\d+$", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +106,8 @@ class _Host:
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
-        self._no_name = np.array([bool(_STEP.match(name)) for name in trace.names], bool)
+        starts, ends = [step.start_ns for step in trace.steps], [step.end_ns for step in trace.steps]
+        self._is_step = np.isin(trace.ops.start_ns, starts) & np.isin(trace.ops.end_ns, ends)
         self._library = np.zeros(len(trace.names), bool)
         for row in np.unique(trace.spans.name).tolist():
             self._library[row] = _is_of_a_library(trace.names[row])
@@ -166,7 +166,7 @@ class _Host:
                 open_.append(row)
             row = int(ops.parent[row])
         rows = np.concatenate((np.array(open_, np.int64), np.arange(*begun)))
-        named: Rows = rows[~self._no_name[ops.name[rows]]]
+        named: Rows = rows[~self._is_step[rows]]
         return named
 
     def _together(self, rows: Rows, start: int, end: int) -> int:

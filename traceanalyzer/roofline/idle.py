@@ -57,6 +57,8 @@ def idle_times(trace: Trace, members: Ids, gap_start: Ints, gap_end: Ints) -> Id
     sorted and disjoint.
     """
     left = Intervals(gap_start, gap_end, np.full(len(gap_start), -1, np.int32))
+    if any(notice.code == "late_timestamps" for notice in trace.warnings):
+        return _in_order([("unknown", left)])  # when the device was idle is not known
     parts_by_cause: list[tuple[IdleCause, Intervals]] = []
     for cause, source in _sources(trace, members):
         part, _ = common(left, source)
