@@ -15,11 +15,13 @@ from traceanalyzer.trace.linking.devices import devices_with_work
 
 pytestmark = pytest.mark.slow
 FOLDER = os.environ.get("TRACEANALYZER_REAL_TRACES")
-LARGEST = 12_000_000  # bytes of a file that this reads in whole
+LARGEST = 40_000_000  # bytes of a file that this reads in whole
 REAL = [
-    path for path in sorted(Path(FOLDER).glob("[!n]*.json.gz") if FOLDER else [])
+    path for path in sorted(Path(FOLDER).rglob("[!n]*.json.gz") if FOLDER else [])
     if path.stat().st_size < LARGEST
 ]  # fmt: skip
+# Whose host was ahead when the recording began, or behind when it ended.
+UNLIKE = ("infer_qwen_h100", "train_gpt_compiled_h100", "train_resnet_checkpoint_mi300x", "train_v100_float")
 DEVICE = {"kernel", "gpu_memcpy", "gpu_memset", "memcpy", "memset", "concurrent_kernel"}
 
 
@@ -66,7 +68,7 @@ def cuts(rows: list[dict[str, Any]], device: int, names: set[str]) -> list[float
 def test_every_step_is_where_a_slow_calculation_finds_it(path: Path) -> None:
     trace = load(str(path))
     if trace.on_cpu or not trace.steps:
-        pytest.skip("no steps of a GPU")
+        return  # nothing to be found
     rows = rows_of(path)
     for device in devices_with_work(trace):
         window = select_window(trace, device)
@@ -76,3 +78,7 @@ def test_every_step_is_where_a_slow_calculation_finds_it(path: Path) -> None:
         first = min(row["ts"] for row in rows if row["name"] == window.steps[0].name)
         offset = window.steps[0].start_ns / 1000 - first
         assert [cut / 1000 - offset for cut in window.cuts] == pytest.approx(expected, abs=1.0)
+        annotated = sum(step.end_ns - step.start_ns for step in window.steps) / 1000
+        unlike = abs((expected[-1] - expected[0]) / annotated - 1) > 0.1
+        assert unlike == ("window_unlike_steps" in {notice.code for notice in window.notices})
+        assert not unlike or any(path.name.startswith(name) for name in UNLIKE)
