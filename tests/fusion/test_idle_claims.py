@@ -52,6 +52,7 @@ def test_nothing_idle_is_promised_twice(done: list[list[Deed]], copied: int, nam
     check(doing(*done, copied=copied, named=named))
 
 
+@pytest.mark.slow
 def test_nothing_idle_of_real_traces_is_promised_twice(real_traces: Path) -> None:
     for file in real.files(real_traces):
         graph = step_graph_of(str(file), AnalyzeOptions())

@@ -196,6 +196,7 @@ def test_no_step_of_a_kind_takes_twice_as_long_as_another(tmp_path: Path) -> Non
     assert kind_of(job, 5).why == "2.2 times shorter"
 
 
+@pytest.mark.slow
 def test_kinds_and_shown_figures_of_real_traces_add_up(real_traces: Path) -> None:
     for file in real.files(real_traces):
         job = real.analyzed(file)
