@@ -258,6 +258,21 @@ def test_where_times_are_stamped_late_no_cause_is_known() -> None:
     assert causes(late, (0, 200)) == {"unknown": 50}
 
 
+@pytest.mark.parametrize("kind", ["loader", "sync", "malloc", "compile"])
+def test_what_a_thread_that_feeds_nothing_waits_for_holds_nothing_up(kind: str) -> None:
+    for thread, held in ((0, True), (5, False)):
+        rows = two_kernels(900, 910, 920)
+        if kind == "loader":
+            rows.annotation(LOADER, 200, 700, thread=thread)
+        elif kind == "compile":
+            rows.annotation("x (dynamo_timed)", 200, 700, thread=thread)
+        else:
+            name = "cudaStreamSynchronize" if kind == "sync" else "cudaMalloc"
+            rows.launch(-1, 200, end=700, name=name, thread=thread)
+        launching = causes(rows.trace(), (0, 970))["launch_gap"]
+        assert launching == (320 if held else 820)
+
+
 def test_names_are_of_the_thread_that_feeds_the_device() -> None:
     rows = two_kernels(90 * MS, 90 * MS + 5, 90 * MS + 9)
     rows.annotation("elsewhere", 10, 80 * MS, thread=5)

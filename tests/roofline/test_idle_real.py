@@ -33,6 +33,8 @@ def sources(trace: Trace) -> Edges:
     """What of the host holds the device up by itself, row by row."""
     edges: Edges = []
     calls, ops, kernels, names = trace.launches, trace.ops, trace.kernels, trace.names
+    feeding = {int(calls.thread[call]) for call in kernels.launch.tolist() if call >= 0}
+    feeding = feeding or {*ops.thread.tolist(), *calls.thread.tolist(), *trace.spans.thread.tolist()}
 
     def add(what: str, start: int, end: int) -> None:
         if end > start:
@@ -53,6 +55,8 @@ def sources(trace: Trace) -> Edges:
     for row, (name, start, end) in enumerate(
         zip(calls.name.tolist(), calls.start_ns.tolist(), calls.end_ns.tolist(), strict=True)
     ):
+        if int(calls.thread[row]) not in feeding:
+            continue
         text = names[name]
         allocates = bool(idle._ALLOCATION.match(text))
         if idle._FIRST_USE.match(text) or row in slow or (allocates and start < first):
@@ -63,22 +67,20 @@ def sources(trace: Trace) -> Edges:
             add("host_to_device_copy", start, end)
         if "Synchronize" in text:
             add("synchronisation", start, end)
-    for name, start, end in zip(ops.name.tolist(), ops.start_ns.tolist(), ops.end_ns.tolist(), strict=True):
+    columns = (ops.name, ops.start_ns, ops.end_ns, ops.thread)
+    for name, start, end, thread in zip(*(column.tolist() for column in columns), strict=True):
+        if thread not in feeding:
+            continue
         if names[name].startswith("enumerate(DataLoader)"):
             add("data_loading", start, end)
         if idle._COMPILATION.match(names[name]):
             add("compilation", start, end)
     spans = trace.spans
-    for name, start, end, own in zip(
-        spans.name.tolist(),
-        spans.start_ns.tolist(),
-        spans.end_ns.tolist(),
-        spans.profiler.tolist(),
-        strict=True,
-    ):
+    columns = (spans.name, spans.start_ns, spans.end_ns, spans.profiler, spans.thread)
+    for name, start, end, own, thread in zip(*(column.tolist() for column in columns), strict=True):
         if own:
             add("first_use" if idle._FIRST_USE.match(names[name]) else "profiler", start, end)
-        elif idle._COMPILATION.match(names[name]):
+        elif thread in feeding and idle._COMPILATION.match(names[name]):
             add("compilation", start, end)
     return edges
 

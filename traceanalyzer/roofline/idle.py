@@ -17,7 +17,8 @@ Instant by instant, the first of these that holds:
 * unknown              all the rest: the host, where nothing says what it did; dependencies between streams,
                        peers, scheduling; whatever precedes a kernel whose launch was not recorded
 
-"Inside" is on any thread of the process: a thread that waits says why only if the device waits too.
+"Inside" is on a thread that feeds the device, that is, launches some of its work: what a thread that fills
+queues or writes logs meanwhile waits for holds nothing up. The profiler works on threads of its own.
 """
 
 from __future__ import annotations
@@ -112,18 +113,30 @@ def _sources(trace: Trace, members: Ids) -> list[tuple[IdleCause, Intervals]]:
     by_profiler = trace.spans.profiler & ~_passes(trace, trace.spans.name, _FIRST_USE.match)
     compiling = ~trace.spans.profiler & _passes(trace, trace.spans.name, _COMPILATION.match)
     calls, first = trace.launches, _first_launch_ns(trace)
-    allocating = _passes(trace, calls.name, _ALLOCATION.match)
-    starting = _passes(trace, calls.name, _FIRST_USE.match) | (allocating & (calls.start_ns < first))
+    feeding = _feeding(trace, members)
+    ours = feeding[calls.thread]
+    compiling &= feeding[trace.spans.thread]
+    allocating = ours & _passes(trace, calls.name, _ALLOCATION.match)
+    starting = ours & _passes(trace, calls.name, _FIRST_USE.match) | (allocating & (calls.start_ns < first))
     starting |= _slow_first_launches(trace)
     return [
         ("profiler", _spans(trace, by_profiler)),
-        ("compilation", _together(_ops(trace, _COMPILATION.match), _spans(trace, compiling))),
-        ("data_loading", _ops(trace, lambda name: name.startswith(_LOADING))),
+        ("compilation", _together(_ops(trace, feeding, _COMPILATION.match), _spans(trace, compiling))),
+        ("data_loading", _ops(trace, feeding, lambda name: name.startswith(_LOADING))),
         ("memory_allocation", _calls(trace, allocating & ~starting)),
         ("first_use", _together(lazy, _calls(trace, starting))),
         ("host_to_device_copy", _pageable_copies(trace, members)),
-        ("synchronisation", _calls(trace, _passes(trace, calls.name, lambda name: "Synchronize" in name))),
+        ("synchronisation", _calls(trace, ours & _passes(trace, calls.name, lambda n: "Synchronize" in n))),
     ]
+
+
+def _feeding(trace: Trace, members: Ids) -> Bools:
+    """Of each thread, whether it launches work of the device; all where no launch is recorded."""
+    columns = (trace.ops.thread, trace.launches.thread, trace.spans.thread)
+    feeding = np.zeros(1 + max(int(column.max(initial=0)) for column in columns), bool)
+    launched = trace.kernels.launch[members]
+    feeding[trace.launches.thread[launched[launched >= 0]]] = True
+    return feeding if feeding.any() else ~feeding
 
 
 def _first_launch_ns(trace: Trace) -> int:
@@ -157,8 +170,8 @@ def _passes(trace: Trace, column: Ids, test: Callable[[str], object]) -> Bools:
     return passed
 
 
-def _ops(trace: Trace, test: Callable[[str], object]) -> Intervals:
-    rows = np.flatnonzero(_passes(trace, trace.ops.name, test))
+def _ops(trace: Trace, feeding: Bools, test: Callable[[str], object]) -> Intervals:
+    rows = np.flatnonzero(_passes(trace, trace.ops.name, test) & feeding[trace.ops.thread])
     return disjoint(trace.ops.start_ns[rows], trace.ops.end_ns[rows], trace.ops.name[rows])
 
 
