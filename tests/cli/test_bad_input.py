@@ -94,6 +94,20 @@ def test_a_cut_off_file_is_reported_with_a_warning(tmp_path: Path, packed: bool)
     assert str(kept) in (tmp_path / "r.html").read_text()
 
 
+def test_a_file_cut_off_before_its_gpu_rows_blames_the_cut(tmp_path: Path) -> None:
+    document = example().document()
+    document["traceEvents"].sort(key=lambda row: row["cat"] == "kernel")
+    text = json.dumps(document)
+    path = saved(tmp_path, "cut.json", text[: text.index('"cat": "kernel"')].encode())
+    said = run("report", path, "-o", tmp_path / "r.json")
+    assert said.exit_code == 0, said.output
+    report = json.loads((tmp_path / "r.json").read_text())
+    (told,) = [n["message"] for n in report["source"]["warnings"] if n["code"] == "gpu_not_captured"]
+    assert "the file ends before its rows" in told and "CUPTI" not in told
+    shown = " ".join(said.stderr.split())
+    assert "all behind them are missing" in shown and " lost." not in shown
+
+
 def damaged(kind: str) -> bytes:
     text = json.dumps(example().document()).encode()
     match kind:

@@ -266,7 +266,7 @@ def _notes(analysis: Analysis) -> tuple[str, ...]:
         )
     if analysis.source.salvaged is not None:
         lost = analysis.source.salvaged
-        sentences.append(
-            f"The file is damaged: {lost.kept_events:,} events were kept, {lost.dropped_events:,} lost."
-        )
+        cut_off = any(notice.code == "truncated" for notice in analysis.source.warnings)
+        rest = f"{lost.dropped_events:,} lost{', and all behind them are missing' if cut_off else ''}"
+        sentences.append(f"The file is damaged: {lost.kept_events:,} events were kept, {rest}.")
     return tuple(sentences)

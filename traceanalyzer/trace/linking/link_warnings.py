@@ -29,9 +29,11 @@ def link_warnings(trace: Trace, *, gpu_listed: bool) -> tuple[Notice, ...]:
     if trace.on_cpu:
         if not gpu_listed and not _starts_kernels(trace).any():
             return _slowed(trace)
+        cut_off = any(notice.code == "truncated" for notice in trace.warnings)  # GPU rows come last in a file
+        why = "the file ends before its rows" if cut_off else "ProfilerActivity.CUDA or CUPTI was missing"
         text = (
             "the trace names a GPU but holds none of its activity: this is the time of the CPU side, not the "
-            "GPU's (ProfilerActivity.CUDA or CUPTI was missing)"
+            f"GPU's ({why})"
         )
         return (Notice("gpu_not_captured", text), *_slowed(trace))
     return (*_unlinked(trace), *_lost(trace), *_early(trace), *_idle_steps(trace), *_slowed(trace))
