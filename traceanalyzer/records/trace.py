@@ -6,7 +6,7 @@ A row index into another table is named after it (`op`, `launch`, `parent`, `cal
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TypeVar
@@ -27,6 +27,16 @@ def distinct(values: npt.NDArray[Number]) -> npt.NDArray[Number]:
     """The distinct values, ascending. `np.unique` hashes them first, which is 20 times slower on millions."""
     ordered = np.sort(values)
     return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
+
+
+def passes(names: Sequence[str], column: Ids, test: Callable[[str], object]) -> Bools:
+    """Whether each entry's name passes; every distinct name is looked at once. -1 does not pass."""
+    used, good = (np.zeros(len(names) + 1, bool) for _ in range(2))  # -1 is the last entry
+    used[column] = True
+    for row in np.flatnonzero(used[:-1]).tolist():
+        good[row] = bool(test(names[row]))
+    passed: Bools = good[column]
+    return passed
 
 
 def nearest(parent: Ids, marked: Bools) -> Ids:

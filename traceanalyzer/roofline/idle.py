@@ -30,7 +30,7 @@ import numpy as np
 
 from traceanalyzer.records import IDLE_CAUSES, IdleCause, IdlePart, NamedTime
 from traceanalyzer.records.judged import IdleTimes
-from traceanalyzer.records.trace import Bools, Ids, Ints, RecordKind, Trace
+from traceanalyzer.records.trace import Bools, Ids, Ints, RecordKind, Trace, passes
 from traceanalyzer.roofline.host_work import LONGEST_NS, waits
 from traceanalyzer.roofline.intervals import Intervals, common, disjoint, without
 
@@ -109,15 +109,17 @@ def _most(name: Ids, length: Ints, names: Sequence[str]) -> tuple[NamedTime, ...
 
 def _sources(trace: Trace, members: Ids) -> list[tuple[IdleCause, Intervals]]:
     """What holds the device up by itself, the first that holds before the next; rows are names."""
-    lazy = _spans(trace, trace.spans.profiler & _passes(trace, trace.spans.name, _FIRST_USE.match))
-    by_profiler = trace.spans.profiler & ~_passes(trace, trace.spans.name, _FIRST_USE.match)
-    compiling = ~trace.spans.profiler & _passes(trace, trace.spans.name, _COMPILATION.match)
+    lazy = _spans(trace, trace.spans.profiler & passes(trace.names, trace.spans.name, _FIRST_USE.match))
+    by_profiler = trace.spans.profiler & ~passes(trace.names, trace.spans.name, _FIRST_USE.match)
+    compiling = ~trace.spans.profiler & passes(trace.names, trace.spans.name, _COMPILATION.match)
     calls, first = trace.launches, _first_launch_ns(trace)
     feeding = _feeding(trace, members)
     ours = feeding[calls.thread]
     compiling &= feeding[trace.spans.thread]
-    allocating = ours & _passes(trace, calls.name, _ALLOCATION.match)
-    starting = ours & _passes(trace, calls.name, _FIRST_USE.match) | (allocating & (calls.start_ns < first))
+    allocating = ours & passes(trace.names, calls.name, _ALLOCATION.match)
+    starting = ours & passes(trace.names, calls.name, _FIRST_USE.match) | (
+        allocating & (calls.start_ns < first)
+    )
     starting |= _slow_first_launches(trace)
     return [
         ("profiler", _spans(trace, by_profiler)),
@@ -126,7 +128,10 @@ def _sources(trace: Trace, members: Ids) -> list[tuple[IdleCause, Intervals]]:
         ("memory_allocation", _calls(trace, allocating & ~starting)),
         ("first_use", _together(lazy, _calls(trace, starting))),
         ("host_to_device_copy", _pageable_copies(trace, members)),
-        ("synchronisation", _calls(trace, ours & _passes(trace, calls.name, lambda n: "Synchronize" in n))),
+        (
+            "synchronisation",
+            _calls(trace, ours & passes(trace.names, calls.name, lambda n: "Synchronize" in n)),
+        ),
     ]
 
 
@@ -160,18 +165,8 @@ def _slow_first_launches(trace: Trace) -> Bools:
     return slow
 
 
-def _passes(trace: Trace, column: Ids, test: Callable[[str], object]) -> Bools:
-    """Whether each entry's name passes; every distinct name is looked at once."""
-    used, good = (np.zeros(len(trace.names) + 1, bool) for _ in range(2))  # -1 is the last entry
-    used[column] = True
-    for row in np.flatnonzero(used[:-1]).tolist():
-        good[row] = bool(test(trace.names[row]))
-    passed: Bools = good[column]
-    return passed
-
-
 def _ops(trace: Trace, feeding: Bools, test: Callable[[str], object]) -> Intervals:
-    rows = np.flatnonzero(_passes(trace, trace.ops.name, test) & feeding[trace.ops.thread])
+    rows = np.flatnonzero(passes(trace.names, trace.ops.name, test) & feeding[trace.ops.thread])
     return disjoint(trace.ops.start_ns[rows], trace.ops.end_ns[rows], trace.ops.name[rows])
 
 
@@ -196,7 +191,7 @@ def _pageable_copies(trace: Trace, members: Ids) -> Intervals:
     """The calls of host-to-device copies that do not say they come from pinned memory."""
     kernels = trace.kernels
     copies = members[(kernels.kind[members] == RecordKind.MEMCPY) & (kernels.launch[members] >= 0)]
-    staged = _passes(trace, kernels.name[copies], lambda name: "HtoD" in name and "Pinned" not in name)
+    staged = passes(trace.names, kernels.name[copies], lambda name: "HtoD" in name and "Pinned" not in name)
     chosen = np.zeros(len(trace.launches), bool)
     chosen[kernels.launch[copies[staged]]] = True
     return _calls(trace, chosen)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +16,7 @@ from traceanalyzer.records import Cost, TimeInfo
 from traceanalyzer.records.judged import IdleTimes, Judged, RecordTimes, Thresholds
 from traceanalyzer.records.priced import Priced
 from traceanalyzer.records.times import shown_step
-from traceanalyzer.records.trace import Bools, Codes, Ids, Ints, Pieces, RecordKind, Trace, Window
+from traceanalyzer.records.trace import Codes, Ints, Pieces, RecordKind, Trace, Window, passes
 from traceanalyzer.roofline.attribution import (
     Attributed,
     Extent,
@@ -126,19 +125,12 @@ def _timing(trace: Trace, window: Window) -> _Timing:
 def _work_classes(trace: Trace) -> Codes:
     """Communication by the record's own arguments, its name or its link op; copies by kind."""
     kernels, ops = trace.kernels, trace.ops
-    by_name = _passes(trace.names, kernels.name, is_communication)
+    by_name = passes(trace.names, kernels.name, is_communication)
     op_name = np.where(kernels.op >= 0, ops.name[kernels.op], 0) if len(ops) else np.zeros_like(kernels.name)
-    by_op = (kernels.op >= 0) & _passes(trace.names, op_name, is_communication_op)
+    by_op = (kernels.op >= 0) & passes(trace.names, op_name, is_communication_op)
     work_class = np.where(kernels.collective | by_name | by_op, COMMUNICATION, COMPUTE)
     copies = (kernels.kind == RecordKind.MEMCPY) | (kernels.kind == RecordKind.MEMSET)
     return np.where(copies, COPY, work_class).astype(np.int8)
-
-
-def _passes(names: Sequence[str], column: Ids, test: Callable[[str], bool]) -> Bools:
-    """Whether each entry's name passes; every distinct name is looked at once."""
-    distinct, back = np.unique(column, return_inverse=True)
-    passed: Bools = np.array([bool(test(names[i])) for i in distinct.tolist()], bool)[back]
-    return passed
 
 
 def _floor_ns(

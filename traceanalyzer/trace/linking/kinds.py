@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from traceanalyzer.records.trace import Bools, Codes, Ids, OpKind
+from traceanalyzer.records.trace import Bools, Codes, Ids, OpKind, passes
 
 EVALUATE = "autograd::engine::evaluate_function: "  # opened by the engine round each node
 # A node bears the name of its C++ class or that of the Python Function with `Backward` behind it;
@@ -18,14 +18,6 @@ _COMPILED = re.compile(
     r"CompiledFunction(?:Backward)?\d*$|(?:## Call )?CompiledFxGraph|Torch-Compiled Region|CompiledAutograd"
 )
 _GRAPH_LAUNCH = re.compile(r"graph_?launch", re.IGNORECASE)  # cudaGraphLaunch, hipGraphLaunch, cuGraphLaunch
-
-
-def passes(names: Sequence[str], column: Ids, test: Callable[[str], object]) -> Bools:
-    """Whether each entry's name passes; every distinct name is looked at once. -1 does not pass."""
-    table = np.zeros(len(names) + 1, bool)
-    for row in np.unique(column[column >= 0]).tolist():
-        table[row] = bool(test(names[row]))
-    return table[column]
 
 
 def kinds(names: Sequence[str], name: Ids, annotation: Bools) -> Codes:

@@ -12,8 +12,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from traceanalyzer.records.trace import UNLINKED, Codes, Ids, Ints, Kernels, Launches, OpKind, Ops, nearest
-from traceanalyzer.trace.linking.kinds import is_graph_launch, passes
+from traceanalyzer.records.trace import (
+    UNLINKED,
+    Codes,
+    Ids,
+    Ints,
+    Kernels,
+    Launches,
+    OpKind,
+    Ops,
+    nearest,
+    passes,
+)
+from traceanalyzer.trace.linking.kinds import is_graph_launch
 from traceanalyzer.trace.reading.raw import RawKernels, RawLaunches
 
 _NO_CORRELATION, _NO_LAUNCH, _NO_OP, _CUDA_GRAPH, _COMPILED_REGION = range(len(UNLINKED))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from traceanalyzer.records import Notice
-from traceanalyzer.records.trace import UNLINKED, Bools, Trace
+from traceanalyzer.records.trace import UNLINKED, Bools, Trace, passes
 from traceanalyzer.records.units import duration, percent
-from traceanalyzer.trace.linking.kinds import is_graph_launch, passes
+from traceanalyzer.trace.linking.kinds import is_graph_launch
 from traceanalyzer.trace.linking.steps import within
 
 _REPORTED_SHARE = 0.05  # share of GPU time, or of launches

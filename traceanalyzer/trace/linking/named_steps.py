@@ -14,8 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from traceanalyzer.records.errors import UsageError
-from traceanalyzer.records.trace import Ids, Ints, Step
-from traceanalyzer.trace.linking.kinds import passes
+from traceanalyzer.records.trace import Ids, Ints, Step, passes
 from traceanalyzer.trace.reading.raw import RawOps
 
 # Whole names, in any case. Each engine's are formatted where it runs a batch: `step[DECODE bs=16]` in SGLang,

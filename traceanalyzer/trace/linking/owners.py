@@ -16,8 +16,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from traceanalyzer.records.trace import Bools, Ids, Ints, RecordKind
-from traceanalyzer.trace.linking.kinds import is_graph_launch, passes
+from traceanalyzer.records.trace import Bools, Ids, Ints, RecordKind, passes
+from traceanalyzer.trace.linking.kinds import is_graph_launch
 from traceanalyzer.trace.linking.link import latest_before
 from traceanalyzer.trace.reading.raw import Raw
 

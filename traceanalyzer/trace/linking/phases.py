@@ -21,8 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from traceanalyzer.records.trace import PHASES, Bools, Codes, Ids, Ints, OpKind, above, nearest
-from traceanalyzer.trace.linking.kinds import is_backward_region, passes
+from traceanalyzer.records.trace import PHASES, Bools, Codes, Ids, Ints, OpKind, above, nearest, passes
+from traceanalyzer.trace.linking.kinds import is_backward_region
 from traceanalyzer.trace.linking.link import latest_before
 
 _FORWARD, _BACKWARD, _OPTIMIZER, _RECOMPUTE = (PHASES.index(phase) for phase in

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from traceanalyzer.records import Notice
-from traceanalyzer.records.trace import Bools, Ints, Step
+from traceanalyzer.records.trace import Bools, Ints, Step, passes
 from traceanalyzer.records.units import duration
-from traceanalyzer.trace.linking.kinds import passes
 from traceanalyzer.trace.linking.named_steps import named_steps, steps_called
 from traceanalyzer.trace.reading.raw import RawOps
 

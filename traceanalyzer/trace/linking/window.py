@@ -10,9 +10,8 @@ import numpy as np
 
 from traceanalyzer.records import Notice
 from traceanalyzer.records.errors import UsageError
-from traceanalyzer.records.trace import Bools, Kernels, Step, Trace, Window
+from traceanalyzer.records.trace import Bools, Kernels, Step, Trace, Window, passes
 from traceanalyzer.records.units import duration, percent
-from traceanalyzer.trace.linking.kinds import passes
 from traceanalyzer.trace.linking.steps import listed, within
 
 _RANGE = re.compile(r"\s*(\d{1,18})\s*(?:-\s*(\d{1,18})\s*)?", re.ASCII)
