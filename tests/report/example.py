@@ -21,7 +21,6 @@ from traceanalyzer.records import (
     FormulaText,
     IdlePart,
     Job,
-    KernelTime,
     MemoryBound,
     NamedTime,
     Notice,
@@ -407,7 +406,7 @@ def hostile() -> Job:
     for i, text in enumerate(HOSTILE_NAMES):
         rows[i] = msgspec.structs.replace(
             rows[i], name=text, module=text, input_types=(text,), concrete_inputs=(text,), note=text,
-            kernel_names=(KernelTime(text, rows[i].time_ns),),
+            kernel_names=(NamedTime(text, rows[i].time_ns),),
         )  # fmt: skip
     analysis = analysis_of(rows, name='<img src=x onerror="x">|`-->.json')
     text = "".join(HOSTILE_NAMES[:9])

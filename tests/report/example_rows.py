@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from traceanalyzer.records import Device, Flag, KernelTime, OperatorClass, OpRow, Peak, Phase, Verdict
+from traceanalyzer.records import Device, Flag, NamedTime, OperatorClass, OpRow, Peak, Phase, Verdict
 
 H100 = Device(
     id="nvidia-h100-sxm", name="NVIDIA H100 80GB HBM3", kind="gpu", how="trace", confidence="high",
@@ -57,7 +57,7 @@ def _row(
         flops=calls * flops, read_bytes=calls * read, write_bytes=calls * write,
         intensity=flops / (read + write), engine=engine, precision=precision, roof_ns=roof,
         efficiency=efficiency, bound=bound, verdict=told, operator_class=operator_class,
-        flags=flags, reason=None, kernel_names=(KernelTime(kernel, time),), note=note,
+        flags=flags, reason=None, kernel_names=(NamedTime(kernel, time),), note=note,
     )  # fmt: skip
 
 
@@ -203,7 +203,7 @@ def _plain(
         flops=None, read_bytes=None, write_bytes=None, intensity=None, engine=None, precision=None,
         roof_ns=None, efficiency=None, bound="memory" if verdict == "memory_bound" else None, verdict=verdict,
         operator_class=operator_class, flags=("zero_duration",) if time == 0 else (), reason=reason,
-        kernel_names=(KernelTime(name, time),),
+        kernel_names=(NamedTime(name, time),),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from traceanalyzer.assembly.self_check import explained, formulas, self_check
 from traceanalyzer.cost import formula_of
-from traceanalyzer.records import Device, Flag, FormulaText, KernelTime, OpRow
+from traceanalyzer.records import Device, Flag, FormulaText, NamedTime, OpRow
 
 MIB = 1 << 20
 DEVICE = Device(id="d", name="D", kind="gpu", how="flag", confidence="", bandwidth_bytes_per_s=1e12,
@@ -23,7 +23,7 @@ def row(
         flops=1, read_bytes=moved * calls, write_bytes=0, intensity=None, engine="vector", precision="fp32",
         roof_ns=time_ns * efficiency, efficiency=efficiency, bound="memory", verdict="memory_bound",
         operator_class="element_wise", flags=(flag,), reason=None,
-        kernel_names=(KernelTime(kernel, time_ns),),
+        kernel_names=(NamedTime(kernel, time_ns),),
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from traceanalyzer.records.kernel_table import KernelTable
 from traceanalyzer.records.notice import Notice
 from traceanalyzer.records.presenter import presenter
 from traceanalyzer.records.suggestion import Suggestion
-from traceanalyzer.records.times import StepTime, TimeInfo, WindowInfo
+from traceanalyzer.records.times import NamedTime, StepTime, TimeInfo, WindowInfo
 from traceanalyzer.records.vocabulary import Bound, Flag, OperatorClass, Phase, Verdict
 
 if TYPE_CHECKING:
@@ -183,13 +183,6 @@ class ClassPart(msgspec.Struct, frozen=True):
     time_share: float
 
 
-class KernelTime(msgspec.Struct, frozen=True):
-    """The time of all kernels of one name in a row, clipped to the window."""
-
-    name: str
-    time_ns: int
-
-
 class OpRow(msgspec.Struct, frozen=True, kw_only=True):
     """One op row: a distinct (name, dims, types, strides, concrete inputs, phase, module) on one device.
 
@@ -220,7 +213,7 @@ class OpRow(msgspec.Struct, frozen=True, kw_only=True):
     operator_class: OperatorClass
     flags: tuple[Flag, ...]
     reason: Reason | None
-    kernel_names: tuple[KernelTime, ...]
+    kernel_names: tuple[NamedTime, ...]  # all kernels of a name together, clipped to the window
     note: str = ""  # an assumption of the formula that a reader must know
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from traceanalyzer.records import Analysis, KernelTime, OpRow
+from traceanalyzer.records import Analysis, NamedTime, OpRow
 from traceanalyzer.records.units import duration, percent
 from traceanalyzer.report.rows import is_sum, joint_efficiency
 from traceanalyzer.report.sanitize import ABSENT, visible
@@ -76,7 +76,7 @@ def _merged(rows: Sequence[OpRow]) -> OpRow:
         read_bytes=_sum(r.read_bytes for r in rows), write_bytes=_sum(r.write_bytes for r in rows),
         roof_ns=roof_ns, efficiency=efficiency,
         flags=tuple(dict.fromkeys(flag for r in rows for flag in r.flags)),
-        kernel_names=tuple(KernelTime(name, time) for name, time in named),
+        kernel_names=tuple(NamedTime(name, time) for name, time in named),
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from traceanalyzer.records import Analysis, Job, KernelTime, Notice, OpRow, RankEntry, Suggestion
+from traceanalyzer.records import Analysis, Job, NamedTime, Notice, OpRow, RankEntry, Suggestion
 from traceanalyzer.report.sanitize import TEXT, cut
 
 AGGREGATED = "rows_aggregated"  # warning codes of an analysis made small
@@ -129,7 +129,7 @@ def joint_efficiency(rows: Sequence[OpRow]) -> tuple[float | None, float | None]
     return roof, roof / measured if measured else None
 
 
-def _kernels(kernels: Iterable[KernelTime]) -> tuple[KernelTime, ...]:
+def _kernels(kernels: Iterable[NamedTime]) -> tuple[NamedTime, ...]:
     """The longest, each name once, and one entry for the others."""
     times: Counter[str] = Counter()
     for kernel in kernels:
@@ -138,7 +138,7 @@ def _kernels(kernels: Iterable[KernelTime]) -> tuple[KernelTime, ...]:
     if len(ranked) > _KERNELS:
         others = ranked[_KERNELS - 1 :]
         ranked = [*ranked[: _KERNELS - 1], (f"({len(others):,} other kernels)", sum(t for _, t in others))]
-    return tuple(KernelTime(cut(name, TEXT), time) for name, time in ranked)
+    return tuple(NamedTime(cut(name, TEXT), time) for name, time in ranked)
 
 
 def _short(row: OpRow) -> OpRow:

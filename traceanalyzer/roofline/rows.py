@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from traceanalyzer.cost import operator_class
-from traceanalyzer.records import Cost, KernelTime, OperatorClass, OpRow, Unpriced
+from traceanalyzer.records import Cost, NamedTime, OperatorClass, OpRow, Unpriced
 from traceanalyzer.records.trace import Ids, Ints, Trace
 from traceanalyzer.roofline.invocations import COMMUNICATION, COMPUTE, COPY
 from traceanalyzer.roofline.measure import Measured
@@ -138,7 +138,7 @@ def _op_row(head: RowHead, row: int, m: Measured, v: Judgment, names: Names, sho
         roof_ns=_over_all_calls(v.roof_ns, int(m.complete_priced_calls[row]), priced),
         efficiency=v.efficiency, bound=v.bound, verdict=v.verdict,
         operator_class=_class(head, names), flags=v.flags, reason=v.reason,
-        kernel_names=tuple(KernelTime(name, time) for name, time in names),
+        kernel_names=tuple(NamedTime(name, time) for name, time in names),
         note=_note(head, calls - priced),
     )  # fmt: skip
 
