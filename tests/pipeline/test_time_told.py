@@ -177,4 +177,4 @@ def test_a_trace_without_steps_is_told_of_its_waits_and_of_its_kernels(tmp_path:
     assert re.fullmatch(r"The GPU waits 1\d ms of the trace's \d+ ms for host work: evaluate\.", told.lead), (
         told.lead
     )
-    assert "is spent in memory-bound operations" in " ".join(told.more)
+    assert "is memory-bound" in " ".join(told.more)

@@ -39,7 +39,7 @@ PACKAGES = {
     "device": "table names toml match options resolve __init__ calibrate calibrate_gpu",
     "roofline": "__init__ thresholds attribution intervals floor host_work idle step_times step_kinds "
     "occupancy precision verdicts invocations measure "
-    "row_keys rows judge",
+    "row_keys traffic rows judge",
     "fusion": "__init__ step_ops stretch evidence step_graph idle_claims regions savings rules "
     "module_compile suggestions",
     "assembly": "__init__ totals self_check provenance what_if assemble",

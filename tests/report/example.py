@@ -71,7 +71,10 @@ def analysis_of(
         ),
         recording=_recording(),
         device=device,
-        thresholds={"efficiency": 0.6, "latency_floors": 3.0, "balanced": 0.1, "launch_floor_ns": 1850.0},
+        thresholds={
+            "efficiency": 0.6, "at_roof": 0.6, "latency_floors": 3.0, "balanced": 0.1,
+            "launch_floor_ns": 1850.0,
+        },
         window=_window(window, steps),
         time=TimeInfo(
             busy_ns=busy, idle_ns=idle_ns, kernel_sum_ns=sum(r.time_ns for r in rows),
@@ -106,9 +109,10 @@ def _steps(rows: Sequence[OpRow], idle_ns: int, count: int | None) -> tuple[Step
         return total // count + (total % count if step == count - 1 else 0)
 
     total = {v: sum(r.attributed_ns for r in rows if r.verdict == v) for v in VERDICTS}
+    reached = {v: _at_roof(v, rows) for v in VERDICTS}
     made, at = [], 1_000_000
     for step in range(count):
-        verdicts = tuple(StepPart(v, part(ns, step)) for v, ns in total.items())
+        verdicts = tuple(StepPart(v, part(ns, step), part(reached[v], step)) for v, ns in total.items())
         idle = tuple(IdlePart(p.cause, part(p.time_ns, step)) for p in _idle(idle_ns))
         length = sum(p.time_ns for p in verdicts) + sum(p.time_ns for p in idle)
         made.append(StepTime(
@@ -159,13 +163,22 @@ def _idle(idle_ns: int) -> tuple[IdlePart, ...]:
 def _verdict(verdict: Any, rows: Sequence[OpRow], busy: int, window: int) -> VerdictPart:
     mine = [r for r in rows if r.verdict == verdict]
     time = sum(r.attributed_ns for r in mine)
-    return VerdictPart(verdict, time, _share(time, busy), _share(time, window), sum(r.kernels for r in mine))
+    return VerdictPart(
+        verdict, time, _share(time, busy), _share(time, window), sum(r.kernels for r in mine),
+        _at_roof(verdict, rows),
+    )  # fmt: skip
+
+
+def _at_roof(verdict: Any, rows: Sequence[OpRow]) -> int:
+    return sum(r.attributed_ns for r in rows if r.verdict == verdict and r.runs_at_a_roof)
 
 
 def _memory_bound(rows: Sequence[OpRow], busy: int, window: int) -> MemoryBound:
     time = sum(r.attributed_ns for r in rows if r.verdict == "memory_bound")
     return MemoryBound(
         time_ns=time, share_of_busy=_share(time, busy), share_of_window=_share(time, window),
+        at_roof_share_of_busy=_share(_at_roof("memory_bound", rows), busy),
+        below_roof_share_of_busy=_share(time - _at_roof("memory_bound", rows), busy),
         memory_side_share_of_busy=_share(sum(r.attributed_ns for r in rows if r.bound == "memory"), busy),
         non_contraction_share_of_busy=_share(
             sum(r.attributed_ns for r in rows if r.operator_class in _NON_CONTRACTION), busy

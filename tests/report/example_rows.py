@@ -56,8 +56,9 @@ def _row(
         module=module, calls=calls, kernels=calls, time_ns=time, attributed_ns=time,
         flops=calls * flops, read_bytes=calls * read, write_bytes=calls * write,
         intensity=flops / (read + write), engine=engine, precision=precision, roof_ns=roof,
-        efficiency=efficiency, bound=bound, verdict=told, operator_class=operator_class,
-        flags=flags, reason=None, kernel_names=(NamedTime(kernel, time),), note=note,
+        efficiency=efficiency, bound=bound, limiter=bound if efficiency >= 0.6 else "neither", verdict=told,
+        operator_class=operator_class, flags=flags, reason=None, kernel_names=(NamedTime(kernel, time),),
+        note=note,
     )  # fmt: skip
 
 

@@ -37,18 +37,18 @@ FIELDS = {
     "time.idle_by_cause": "cause time_ns names",
     "time.idle_by_cause.names": "name time_ns",
     "steps": "name host_ns device_start_ns device_ns host_lead_ns verdicts idle_by_cause",
-    "steps.verdicts": "verdict time_ns",
+    "steps.verdicts": "verdict time_ns at_roof_ns",
     "steps.idle_by_cause": "cause time_ns names",
-    "verdicts": "verdict time_ns share_of_busy share_of_window kernels",
-    "memory_bound": "time_ns share_of_busy share_of_window "
+    "verdicts": "verdict time_ns share_of_busy share_of_window kernels at_roof_ns",
+    "memory_bound": "time_ns share_of_busy share_of_window at_roof_share_of_busy below_roof_share_of_busy "
         "memory_side_share_of_busy non_contraction_share_of_busy",
     "compute": "flops flop_per_s mfu_share hardware_utilisation_share recompute_share",
     "coverage": "modelled_share linked_share shaped_share modelled_of_shaped_share reasons",
     "coverage.reasons": "reason time_ns share example",
     "operator_classes": "operator_class flops flops_share time_ns time_share",
     "ops": "name input_dims input_types input_strides concrete_inputs phase module calls kernels time_ns "
-           "attributed_ns flops read_bytes write_bytes intensity "
-           "engine precision roof_ns efficiency bound verdict "
+           "attributed_ns flops read_bytes write_bytes traffic_bytes counter_bytes intensity "
+           "engine precision roof_ns efficiency bound limiter verdict "
            "operator_class flags reason kernel_names note",
     "ops.kernel_names": "name time_ns",
     "suggestions": "rule title tier action snippet where "

@@ -33,8 +33,27 @@ def exactly(share: float, analysis: Analysis | None = None) -> Analysis:
 def test_the_plain_case_names_share_denominator_and_step() -> None:
     sentence = verdict_sentence(exactly(0.61))
     assert sentence == (
-        "61 % of the GPU's busy time is spent in memory-bound operations: 2.0 s of each 3.3 s step."
+        "61 % of the GPU's busy time is memory-bound, all of it at the memory roof: 2.0 s of each 3.3 s step."
     )
+
+
+@pytest.mark.parametrize(
+    ("reached", "words"),
+    [
+        (0.9, ": 2.0 s of each 3.3 s step, 1.8 s of it at the memory roof, 203 ms far below it."),
+        (0.2, ": 2.0 s of each 3.3 s step, most of it far below the memory roof (407 ms at it): a better "
+         "kernel, layout or alignment would win that back, not only fewer bytes."),
+        (0.0, ": 2.0 s of each 3.3 s step, all of it far below the memory roof: a better kernel, "),
+        (None, ": 2.0 s of each 3.3 s step."),
+    ],
+)  # fmt: skip
+def test_the_sentence_says_how_much_runs_at_the_memory_roof(reached: float | None, words: str) -> None:
+    analysis = exactly(0.61)
+    verdicts = tuple(
+        msgspec.structs.replace(p, at_roof_ns=None if reached is None else round(reached * p.time_ns))
+        for p in analysis.verdicts
+    )
+    assert words in verdict_sentence(msgspec.structs.replace(analysis, verdicts=verdicts))
 
 
 def test_a_larger_other_part_is_named_too() -> None:
@@ -85,7 +104,7 @@ def test_what_cannot_be_known_is_said_with_what_helps(analysis: Analysis, words:
     sentence = verdict_sentence(analysis)
     for word in words:
         assert word in sentence, sentence
-    assert not re.search(r"\d+ % of .{1,40} is spent in memory-bound", sentence), sentence
+    assert not re.search(r"\d+ % of .{1,40} is memory-bound", sentence), sentence
 
 
 def test_a_gpu_without_rows_is_never_told_as_the_gpu() -> None:
@@ -118,7 +137,7 @@ def test_latency_leads_where_it_is_most_of_busy_time() -> None:
     rows = [r for r in example.latency_dominated().op_rows if r.verdict == "latency_bound"]
     told = headline(example.analysis_of(rows))
     assert "too small to use the device (latency-bound)" in told.lead
-    assert told.more[0] == "None of the GPU's busy time is spent in memory-bound operations."
+    assert told.more[0] == "None of the GPU's busy time is memory-bound."
 
 
 def test_several_ranks_are_told_apart() -> None:

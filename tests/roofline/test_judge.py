@@ -69,6 +69,55 @@ def test_compute_bound():
     assert (found.engine, found.precision) == ("matrix", "bf16")
 
 
+@pytest.mark.parametrize(
+    ("changes", "limiter"),
+    [
+        ({}, "memory"),
+        ({"time_ns": 1_700_000}, "neither"),  # 59 % of the bandwidth
+        ({"time_ns": 1_700_000, "traffic_bytes": 1_100_000}, "memory"),  # 65 % with a proved pass
+        ({"time_ns": 1_250_000, "flops": 90_000_000}, "memory"),  # 72 % of the vector peak, 80 % of bandwidth
+        ({"time_ns": 1_250_000, "flops": 110_000_000}, "compute"),  # 88 % and 80 %
+        ({"time_ns": 0}, None),
+        ({"time_ns": None}, None),
+        ({"flops": None}, "memory"),  # by bytes alone
+        ({"flops": None, "time_ns": 1_700_000}, None),  # not modelled
+        ({"read_bytes": None}, None),
+        ({"flops": 0, "read_bytes": 0, "write_bytes": 0, "median_call_ns": 1000}, "neither"),  # a view
+        ({"work": "communication"}, None),
+    ],
+)
+def test_the_limiter_is_the_roof_that_is_reached(changes, limiter):
+    found = judge_row(but(MEMORY, **changes), ROOFS)
+    assert found.limiter == limiter
+    if limiter == "compute":
+        assert found.bound == "compute"
+
+
+def test_compute_at_its_roof_and_not():
+    assert judge_row(COMPUTE, ROOFS).limiter == "compute"
+    assert judge_row(but(COMPUTE, time_ns=17_000_000), ROOFS).limiter == "neither"
+    halfway = Roofs.of(DEVICE, 2_000, Thresholds(at_roof=0.5))
+    assert judge_row(but(COMPUTE, time_ns=17_000_000), halfway).limiter == "compute"
+
+
+def test_without_a_device_there_is_no_limiter():
+    nowhere = msgspec.structs.replace(DEVICE, bandwidth_bytes_per_s=None, peaks=(), how="unknown")
+    assert judge_row(MEMORY, Roofs.of(nowhere, 2_000, Thresholds())).limiter is None
+
+
+@given(
+    time=st.integers(1, 10**9), flops=st.integers(0, 10**12), moved=st.integers(0, 10**9),
+    more=st.none() | st.integers(0, 10**9),
+)  # fmt: skip
+def test_no_memory_bound_row_reaches_the_compute_roof_alone(time, flops, moved, more):
+    row = but(MEMORY, time_ns=time, flops=flops, read_bytes=moved, write_bytes=0,
+              traffic_bytes=None if more is None else moved + more)  # fmt: skip
+    found = judge_row(row, ROOFS)
+    if found.verdict == "memory_bound":
+        assert found.limiter in ("memory", "neither")
+        assert found.efficiency < 0.6 or found.limiter == "memory"
+
+
 def test_the_ridge_itself_is_compute_and_balanced():
     """1000 FLOP/byte x 1 MB = 1e9 FLOPs: 1 ms of either."""
     row = but(COMPUTE, flops=10**9, time_ns=1_000_000, median_call_ns=1_000_000)

@@ -29,12 +29,14 @@ def share(part: float, whole: float) -> float:
 def verdict_parts(rows: Sequence[OpRow], busy_ns: int, window_ns: int) -> tuple[VerdictPart, ...]:
     """All six verdicts, also at 0; their times add up to busy."""
     time = dict.fromkeys(VERDICTS, 0)
+    at_roof = dict.fromkeys(VERDICTS, 0)
     kernels = dict.fromkeys(VERDICTS, 0)
     for row in rows:
         time[row.verdict] += row.attributed_ns
+        at_roof[row.verdict] += row.attributed_ns if row.runs_at_a_roof else 0
         kernels[row.verdict] += row.kernels
     return tuple(
-        VerdictPart(v, time[v], share(time[v], busy_ns), share(time[v], window_ns), kernels[v])
+        VerdictPart(v, time[v], share(time[v], busy_ns), share(time[v], window_ns), kernels[v], at_roof[v])
         for v in VERDICTS
     )
 
@@ -54,14 +56,20 @@ def class_parts(rows: Sequence[OpRow], busy_ns: int) -> tuple[ClassPart, ...]:
 
 
 def memory_bound(rows: Sequence[OpRow], busy_ns: int, window_ns: int) -> MemoryBound:
-    """The headline, and the two shares that it must not be confused with."""
+    """The headline with its two parts, and the two shares that it must not be confused with.
+
+    Time of which nothing was measured, all its calls being cut by the window's ends, is below the roof.
+    """
     bound = sum(r.attributed_ns for r in rows if r.verdict == "memory_bound")
+    at_roof = sum(r.attributed_ns for r in rows if r.verdict == "memory_bound" and r.runs_at_a_roof)
     side = sum(r.attributed_ns for r in rows if r.bound == "memory")
     other = sum(r.attributed_ns for r in rows if r.operator_class in _NON_CONTRACTION)
     return MemoryBound(
         time_ns=bound,
         share_of_busy=share(bound, busy_ns),
         share_of_window=share(bound, window_ns),
+        at_roof_share_of_busy=share(at_roof, busy_ns),
+        below_roof_share_of_busy=share(bound - at_roof, busy_ns),
         memory_side_share_of_busy=share(side, busy_ns),
         non_contraction_share_of_busy=share(other, busy_ns),
     )

@@ -29,7 +29,7 @@ from traceanalyzer.records.analysis import (
     Tool,
     VerdictPart,
 )
-from traceanalyzer.records.calls import Cost, Dims, Engine, OpCall, Reason, Shape, Unpriced
+from traceanalyzer.records.calls import Cost, Dims, Engine, FurtherPass, OpCall, Reason, Shape, Unpriced
 from traceanalyzer.records.job import Job, RankEntry, ranks_of
 from traceanalyzer.records.kernel_table import KernelTable
 from traceanalyzer.records.notice import Notice
@@ -51,6 +51,7 @@ from traceanalyzer.records.vocabulary import (
     Bound,
     Flag,
     IdleCause,
+    Limiter,
     OperatorClass,
     Phase,
     Verdict,
@@ -71,11 +72,13 @@ __all__ = [
     "Engine",
     "Flag",
     "FormulaText",
+    "FurtherPass",
     "IDLE_CAUSES",
     "IdleCause",
     "IdlePart",
     "Job",
     "KernelTable",
+    "Limiter",
     "NamedTime",
     "MODULE_ANNOTATION",
     "MemoryBound",

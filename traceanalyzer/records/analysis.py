@@ -19,7 +19,7 @@ from traceanalyzer.records.notice import Notice
 from traceanalyzer.records.presenter import presenter
 from traceanalyzer.records.suggestion import Suggestion
 from traceanalyzer.records.times import NamedTime, StepTime, TimeInfo, WindowInfo
-from traceanalyzer.records.vocabulary import Bound, Flag, OperatorClass, Phase, Verdict
+from traceanalyzer.records.vocabulary import Bound, Flag, Limiter, OperatorClass, Phase, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,14 +132,21 @@ class VerdictPart(msgspec.Struct, frozen=True):
     share_of_busy: float
     share_of_window: float
     kernels: int
+    at_roof_ns: int | None = None  # of rows that run at a roof; None: an older report does not say
 
 
 class MemoryBound(msgspec.Struct, frozen=True, kw_only=True):
-    """The headline: memory-bound time with its shares; each share names its denominator."""
+    """The headline: memory-bound time with its shares; each share names its denominator.
+
+    `share_of_busy` is `at_roof_share_of_busy`, won back by moving fewer bytes, and
+    `below_roof_share_of_busy`, won back also by a better kernel, layout or alignment.
+    """
 
     time_ns: int
     share_of_busy: float
     share_of_window: float
+    at_roof_share_of_busy: float | None = None  # None: an older report does not say
+    below_roof_share_of_busy: float | None = None
     memory_side_share_of_busy: float
     non_contraction_share_of_busy: float
 
@@ -203,18 +210,26 @@ class OpRow(msgspec.Struct, frozen=True, kw_only=True):
     flops: int | None
     read_bytes: int | None
     write_bytes: int | None
+    traffic_bytes: int | None = None  # that the kernels are known to move; None: no more than these is proved
+    counter_bytes: int | None = None  # that hardware counters saw; None: not measured
     intensity: float | None  # FLOP per byte
     engine: Engine | None
     precision: str | None
     roof_ns: float | None
     efficiency: float | None
     bound: Bound | None
+    limiter: Limiter | None = None  # the roof that it really reaches; None: not modelled
     verdict: Verdict
     operator_class: OperatorClass
     flags: tuple[Flag, ...]
     reason: Reason | None
     kernel_names: tuple[NamedTime, ...]  # all kernels of a name together, clipped to the window
     note: str = ""  # an assumption of the formula that a reader must know
+
+    @property
+    def runs_at_a_roof(self) -> bool:
+        """Whether it really reaches one. A memory-bound row can only reach that of the memory."""
+        return self.limiter in ("memory", "compute")
 
 
 class Projection(msgspec.Struct, frozen=True, kw_only=True):

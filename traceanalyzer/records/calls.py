@@ -59,6 +59,21 @@ class OpCall:
 
 
 @dataclass(frozen=True, slots=True)
+class FurtherPass:
+    """Bytes that a kernel moves once more, unless they are still in the cache from the time before.
+
+    The reuse distance is what is moved between the two times: `between`, or where each resident thread
+    works on data of its own, `per_thread` by as many as are resident.
+    """
+
+    kernel: str  # pattern (re.search) of the kernel's name that proves the pass
+    bytes: int
+    between: int  # bytes
+    per_thread: int = 0  # bytes; 0: `between` holds
+    why: str = ""  # "its statistics take a pass over X of their own"
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """The cost of one invocation: FLOPs, compulsory bytes. `note`: an assumption that a reader must know."""
 
@@ -69,6 +84,7 @@ class Cost:
     precision: str = "fp32"  # of the peak it is compared with: "fp32", "bf16", "fp8", ...
     special_functions: int = 0  # exp, erf, sqrt, ... among the FLOPs
     note: str = ""
+    further: tuple[FurtherPass, ...] = ()  # beside the compulsory bytes
 
     @property
     def bytes(self) -> int:

@@ -21,6 +21,7 @@ class Thresholds:
     latency_floors: float = 3.0  # latency-bound: median call of at most so many launch floors
     latency_multiprocessors: float = 0.5  # latency-bound: fewer blocks than this share of multiprocessors
     wave_floors: float = 10.0  # latency-bound: less than a wave and at most so many launch floors
+    at_roof: float = 0.6  # of a roof: from it on a row runs at that roof; hardware counters: docs/hardware.md
     balanced: float = 0.1  # compute and memory time within this share of the larger
     bytes_only: float = 0.6  # FLOPs unknown, but bytes alone explain this share of the time
     floor_bytes: float = 65536.0  # the launch floor is taken from kernels of at most so many bytes,

@@ -68,6 +68,7 @@ class StepPart(msgspec.Struct, frozen=True):
 
     verdict: Verdict
     time_ns: int
+    at_roof_ns: int | None = None  # of rows that run at a roof; None: an older report does not say
 
 
 class StepTime(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 Bound = Literal["compute", "memory"]
+Limiter = Literal["memory", "compute", "neither"]
 Verdict = Literal["compute_bound", "memory_bound", "latency_bound", "communication", "copy", "unmodelled"]
 OperatorClass = Literal[
     "tensor_contraction", "statistical_normalization", "element_wise", "communication", "copy", "other"

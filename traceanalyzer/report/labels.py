@@ -147,6 +147,9 @@ METHOD: Final[tuple[str, ...]] = (
     "may have moved more, so efficiency and bandwidth are lower bounds of what hardware counters would show.",
     "Intensity is FLOPs / bytes; the ridge is peak / bandwidth. Roof time is the larger of FLOPs / peak and "
     "bytes / bandwidth; efficiency is roof time / measured time.",
+    "A row runs at a roof where it reaches at least 60 % of it (threshold at_roof), by its traffic where its "
+    "kernels are known to move more than the compulsory bytes. Held against hardware counters: "
+    "docs/hardware.md.",
     "Peaks are dense, looked up by engine and precision, never taken from another precision.",
     "Time in which compute kernels run is attributed to them, else to communication, else to copies; kernels "
     "that overlap share it. So rows add up to busy time, and with idle time to the window, exactly.",

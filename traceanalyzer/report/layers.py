@@ -14,7 +14,7 @@ import msgspec
 
 from traceanalyzer.records import Analysis, NamedTime, OpRow
 from traceanalyzer.records.units import duration, percent
-from traceanalyzer.report.rows import is_sum, joint_efficiency
+from traceanalyzer.report.rows import is_sum, joint_efficiency, joint_limiter
 from traceanalyzer.report.sanitize import ABSENT, visible
 from traceanalyzer.report.sentence import has_verdicts
 from traceanalyzer.report.shown import per_step
@@ -74,7 +74,8 @@ def _merged(rows: Sequence[OpRow]) -> OpRow:
         time_ns=sum(r.time_ns for r in rows), attributed_ns=sum(r.attributed_ns for r in rows),
         flops=_sum(r.flops for r in rows),
         read_bytes=_sum(r.read_bytes for r in rows), write_bytes=_sum(r.write_bytes for r in rows),
-        roof_ns=roof_ns, efficiency=efficiency,
+        traffic_bytes=_sum(r.traffic_bytes for r in rows) if all(r.traffic_bytes for r in rows) else None,
+        roof_ns=roof_ns, efficiency=efficiency, limiter=joint_limiter(rows),
         flags=tuple(dict.fromkeys(flag for r in rows for flag in r.flags)),
         kernel_names=tuple(NamedTime(name, time) for name, time in named),
     )  # fmt: skip

@@ -90,9 +90,9 @@ def _per(heading: str) -> str:
 
 
 def _window(view: View) -> str:
-    rows = ([p.label, p.time, p.of_busy, p.of_window, p.kernels or ABSENT] for p in view.parts)
+    rows = ([p.label, p.time, p.of_busy, p.of_window, p.at_roof, p.kernels or ABSENT] for p in view.parts)
     facts = " · ".join(f"{f.name} {f.text} {f.about}" for f in view.facts[:6])
-    heads = ["verdict", _per(view.heading), " of busy", f" {view.of_whole}", f" {view.units}"]
+    heads = ["verdict", _per(view.heading), " of busy", f" {view.of_whole}", " at the roof", f" {view.units}"]
     return f"{prose(facts)}\n\n" + _table(heads, rows)
 
 

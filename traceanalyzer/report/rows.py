@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from traceanalyzer.records import Analysis, Job, NamedTime, Notice, OpRow, RankEntry, Suggestion
+from traceanalyzer.records import Analysis, Job, Limiter, NamedTime, Notice, OpRow, RankEntry, Suggestion
 from traceanalyzer.report.sanitize import TEXT, cut
 
 AGGREGATED = "rows_aggregated"  # warning codes of an analysis made small
@@ -107,7 +107,8 @@ def _sum(rows: Sequence[OpRow]) -> OpRow:
         engine=first.engine if len({r.engine for r in rows}) == 1 else None,
         precision=first.precision if len({r.precision for r in rows}) == 1 else None,
         roof_ns=roof_ns, efficiency=efficiency,
-        bound=first.bound, verdict=first.verdict, operator_class=first.operator_class,
+        bound=first.bound, limiter=joint_limiter(rows), verdict=first.verdict,
+        operator_class=first.operator_class,
         flags=(), reason=first.reason, kernel_names=_kernels([k for r in rows for k in r.kernel_names]),
         note=f"FLOPs or bytes of {uncounted:,} of them are unknown" if uncounted and flops else "",
     )  # fmt: skip
@@ -127,6 +128,11 @@ def joint_efficiency(rows: Sequence[OpRow]) -> tuple[float | None, float | None]
         roof += row.roof_ns
         measured += row.roof_ns / row.efficiency
     return roof, roof / measured if measured else None
+
+
+def joint_limiter(rows: Sequence[OpRow]) -> Limiter | None:
+    """Of rows that agree."""
+    return rows[0].limiter if len({row.limiter for row in rows}) == 1 else None
 
 
 def _kernels(kernels: Iterable[NamedTime]) -> tuple[NamedTime, ...]:

@@ -20,6 +20,7 @@ _INTERVAL = 0.25  # of busy time not modelled: above it, a lower bound alone wou
 _LEAST_MODELLED = 0.05  # of kernel time modelled: below it, there is nothing to say about the rest
 _REPORTED_SHARE = 0.01
 _MORE = ("", "one more", "two more")
+_BELOW = "a better kernel, layout or alignment would win that back, not only fewer bytes"
 _NUMERALS = ("No", "One change", "Two changes", "Three changes")
 
 # The sentence for a verdict other than memory-bound that takes the largest part.
@@ -129,20 +130,40 @@ def _memory(analysis: Analysis, figures: Shown) -> list[str]:
         return _unknown_share(analysis)
     memory_share, open_ = figures.share("memory_bound"), figures.share("unmodelled")
     amount = figures.amount(figures.verdict_ns.get("memory_bound", 0))
-    spent = f"of {_busy_time(analysis)} is spent in memory-bound operations"
+    spent = f"of {_busy_time(analysis)} is memory-bound"
     if not is_lower_bound(analysis):
         if not memory_share:
             return [f"None {spent}."]
-        return [f"{whole_percent(memory_share)} {spent}: {amount}."]
+        return [_with_parts(f"{whole_percent(memory_share)} {spent}", amount, figures)]
     # Rounded first: 100 * 0.29 is 28.999999999999996.
     least = f"{math.floor(round(100 * memory_share, 9))} %"
     most = f"{math.ceil(round(100 * min(memory_share + open_, 1.0), 9))} %"
     why = f"{whole_percent(open_)} of that time could not be judged ({_main_reason(analysis)})"
     if open_ < _INTERVAL and memory_share >= _REPORTED_SHARE:
-        return [f"At least {least} {spent}: {amount}.", f"A further {why}."]
+        return [_with_parts(f"At least {least} {spent}", amount, figures), f"A further {why}."]
     help_ = remedy(analysis, analysis.coverage.reasons[0].reason) if analysis.coverage.reasons else ""
     between = f"Between {least} and {most}" if memory_share >= _REPORTED_SHARE else f"At most {most}"
-    return [f"{between} {spent}.", f"{why}{f': {help_}' if help_ else ''}."]
+    return [_with_parts(f"{between} {spent}", "", figures), f"{why}{f': {help_}' if help_ else ''}."]
+
+
+def _with_parts(spent: str, amount: str, figures: Shown) -> str:
+    """The sentence of the memory-bound share: how much of that time runs at the memory roof."""
+    whole, reached = figures.verdict_ns.get("memory_bound", 0), figures.at_roof_ns.get("memory_bound")
+    amount = f": {amount}" if amount else ""
+    if reached is None or not whole:
+        return f"{spent}{amount}."
+    at, below = (duration(figures.each(ns), 2) for ns in (reached, whole - reached))
+    if whole - reached < _REPORTED_SHARE * whole:
+        return f"{spent}, all of it at the memory roof{amount}."
+    if whole - reached < reached:
+        parts = f"{at} of it at the memory roof, {below} far below it"
+        return f"{spent}{amount}, {parts}." if amount else f"{spent}: {parts}."
+    far = (
+        f"most of it far below the memory roof ({at} at it)"
+        if reached
+        else "all of it far below the memory roof"
+    )
+    return f"{spent}{amount}, {far}: {_BELOW}."
 
 
 def _main_reason(analysis: Analysis) -> str:

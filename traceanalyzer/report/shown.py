@@ -29,6 +29,7 @@ class Shown:
     busy_ns: int
     idle_ns: int
     verdict_ns: Mapping[Verdict, int]
+    at_roof_ns: Mapping[Verdict, int | None]  # of it, at a roof; None: an older report does not say
     idle_by_cause: tuple[IdlePart, ...]
 
     def each(self, ns: float) -> float:
@@ -88,12 +89,14 @@ def shown(analysis: Analysis) -> Shown:
     if step is None:
         return Shown(
             None, None, window.step_count, window.window_ns, analysis.time.busy_ns, analysis.time.idle_ns,
-            {part.verdict: part.time_ns for part in analysis.verdicts}, analysis.time.idle_by_cause,
+            {part.verdict: part.time_ns for part in analysis.verdicts},
+            {part.verdict: part.at_roof_ns for part in analysis.verdicts}, analysis.time.idle_by_cause,
         )  # fmt: skip
     busy = sum(part.time_ns for part in step.verdicts)
     return Shown(
         step, max(analysis.steps or (step,), key=lambda s: s.device_ns), 1, step.device_ns, busy,
-        step.device_ns - busy, {part.verdict: part.time_ns for part in step.verdicts}, step.idle_by_cause,
+        step.device_ns - busy, {part.verdict: part.time_ns for part in step.verdicts},
+        {part.verdict: part.at_roof_ns for part in step.verdicts}, step.idle_by_cause,
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from traceanalyzer.records import Analysis
+from traceanalyzer.records import Analysis, Verdict
 from traceanalyzer.records.units import duration, percent, si
 from traceanalyzer.report.labels import (
     CAUSE_LABELS,
@@ -17,7 +17,7 @@ from traceanalyzer.report.labels import (
 )
 from traceanalyzer.report.sanitize import ABSENT, cut, visible
 from traceanalyzer.report.sentence import has_verdicts, is_lower_bound, kernel_time, remedy
-from traceanalyzer.report.shown import per, per_step, shown
+from traceanalyzer.report.shown import Shown, per, per_step, shown
 
 _PHASES = ("forward", "backward", "recompute", "optimizer", None)
 
@@ -47,6 +47,7 @@ class TimePart:
     of_window: str
     window_share: float  # 0 to 1; of the one step, where one is shown
     kernels: str
+    at_roof: str  # of its time: runs at its roof
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +157,20 @@ def parts(analysis: Analysis) -> Iterable[TimePart]:
             of_window=percent(figures.of_window(ns)) if visible_part else ABSENT,
             window_share=figures.of_window(ns),
             kernels=kernels if visible_part else ABSENT,
+            at_roof=_at_roof(figures, p.verdict),
         )
     ns, share = figures.idle_ns, figures.of_window(figures.idle_ns)
     meaning = "nothing runs on the device" if analysis.device.kind == "gpu" else "no operator runs"
-    yield TimePart("idle", "idle", meaning, duration(figures.each(ns)), ns, ABSENT, percent(share), share, "")
+    yield TimePart("idle", "idle", meaning, duration(figures.each(ns)), ns, ABSENT, percent(share), share, "",
+                   ABSENT)  # fmt: skip
+
+
+def _at_roof(figures: Shown, verdict: Verdict) -> str:
+    """How much of a verdict's time runs at its roof; only these two could."""
+    reached, whole = figures.at_roof_ns.get(verdict), figures.verdict_ns.get(verdict, 0)
+    if verdict not in ("memory_bound", "compute_bound") or reached is None or not whole:
+        return ABSENT
+    return percent(reached / whole)
 
 
 def idle(analysis: Analysis) -> Iterable[TimePart]:
@@ -172,7 +183,7 @@ def idle(analysis: Analysis) -> Iterable[TimePart]:
         most = f": {cut(visible(part.names[0].name), _NAME)}" if part.names else ""
         yield TimePart(
             part.cause, CAUSE_LABELS[part.cause], CAUSE_MEANING[part.cause] + most,
-            duration(figures.each(part.time_ns)), part.time_ns, ABSENT, percent(share), share, "",
+            duration(figures.each(part.time_ns)), part.time_ns, ABSENT, percent(share), share, "", ABSENT,
         )  # fmt: skip
 
 

@@ -87,17 +87,18 @@ def _grid(*right: bool) -> Table:
 def _window(view: View) -> Table:
     from rich.text import Text
 
-    table = _grid(False, False, True, True, True)
+    table = _grid(False, False, True, True, True, True)
     dim = "dim"
     table.add_row(
         Text(view.subject if len(view.subject) < 24 else "", style=dim), "",
-        *(Text(t, style=dim) for t in (view.heading, "of busy", view.of_whole)),
+        *(Text(t, style=dim) for t in (view.heading, "of busy", view.of_whole, "at roof")),
     )  # fmt: skip
     for part in view.parts:
         if not part.time_ns and part.key not in ("memory_bound", "idle"):
             continue
         bar = Text(_bar(part.window_share), style=_COLORS[part.key])
-        table.add_row(Text(part.label), bar, Text(part.time), Text(part.of_busy), Text(part.of_window))
+        table.add_row(Text(part.label), bar, Text(part.time), Text(part.of_busy), Text(part.of_window),
+                      Text(part.at_roof))  # fmt: skip
     return table
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,9 +34,10 @@ from traceanalyzer.roofline.invocations import COMMUNICATION, COMPUTE, COPY, Gro
 from traceanalyzer.roofline.measure import Measured, kernel_times, measure
 from traceanalyzer.roofline.occupancy import Floats, resident_blocks, waves
 from traceanalyzer.roofline.row_keys import RowHead, copied, row_heads
-from traceanalyzer.roofline.rows import in_order, names_of_rows, op_rows, row_facts
+from traceanalyzer.roofline.rows import Names, in_order, names_of_rows, op_rows, row_facts
 from traceanalyzer.roofline.step_kinds import step_kinds
 from traceanalyzer.roofline.step_times import step_times
+from traceanalyzer.roofline.traffic import Cache, Traffic, traffic
 from traceanalyzer.roofline.verdicts import Roofs, judge_row
 
 DEFAULTS = Thresholds()
@@ -68,9 +70,10 @@ def judge(
     names = names_of_rows(trace, len(heads), kernel_times(trace, groups, timing.extent.duration_ns, inside))
     recorded_tf32 = trace.recording.tf32 if trace.recording else None
     roofs = Roofs.of(match.device, _floor_ns(trace, groups, heads, match, limits), limits, recorded_tf32)
-    of_rows = _row_waves(trace, index, measured, match)
-    verdicts = [judge_row(facts, roofs) for facts in row_facts(trace, heads, measured, of_rows, names)]
-    table = op_rows(heads, measured, verdicts, names)
+    occupied = _occupancy(trace, index, measured, match)
+    moved = _traffic(heads, names, match, occupied.resident_threads)
+    facts = row_facts(trace, heads, measured, occupied.waves, names, moved)
+    table = op_rows(heads, measured, [judge_row(each, roofs) for each in facts], names, moved)
     steps = step_times(window, timing.attributed, groups.row, table, idle, trace.names)
     with_calls = (row for row, calls in zip(table, measured.calls, strict=True) if calls)
     return Judged(
@@ -146,15 +149,35 @@ def _floor_ns(
     return gpu_floor_ns(trace.kernels.duration_ns[kernels], of_record[kernels], limits)
 
 
-def _row_waves(trace: Trace, index: int, measured: Measured, match: DeviceMatch) -> Floats:
-    """Waves of each row's longest kernel; nan where not known."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Occupancy:
+    """Of each row's longest kernel."""
+
+    waves: Floats  # nan: not known
+    resident_threads: Ints  # on a multiprocessor; 0: not known
+
+
+def _occupancy(trace: Trace, index: int, measured: Measured, match: DeviceMatch) -> _Occupancy:
     kernels, record = trace.kernels, np.maximum(measured.longest_record, 0)
     recorded = properties_of(trace.devices, index)
     resident = resident_blocks(
         kernels.threads[record], kernels.registers[record], kernels.shared_bytes[record], recorded
     )
     waves_of_record = waves(kernels.blocks[record], resident, match.device.multiprocessors)
-    return np.where(measured.longest_record >= 0, waves_of_record, np.nan)
+    has_one = measured.longest_record >= 0
+    threads = np.where(has_one, resident * kernels.threads[record], 0)
+    return _Occupancy(np.where(has_one, waves_of_record, np.nan), threads)
+
+
+def _traffic(
+    heads: Sequence[RowHead], names: Sequence[Names], match: DeviceMatch, threads: Ints
+) -> list[Traffic | None]:
+    """What each row's calls move, where more than the compulsory bytes is proved."""
+    cache = Cache.of(match.device)
+    return [
+        traffic(head.price, (name for name, _ in kernels), cache, resident)
+        for head, kernels, resident in zip(heads, names, threads.tolist(), strict=True)
+    ]
 
 
 def _idle(trace: Trace, timing: _Timing) -> IdleTimes:

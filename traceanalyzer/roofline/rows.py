@@ -14,10 +14,12 @@ import numpy as np
 from traceanalyzer.cost import operator_class
 from traceanalyzer.records import Cost, NamedTime, OperatorClass, OpRow, Unpriced
 from traceanalyzer.records.trace import Ids, Ints, Trace
+from traceanalyzer.records.units import si
 from traceanalyzer.roofline.invocations import COMMUNICATION, COMPUTE, COPY
 from traceanalyzer.roofline.measure import Measured
 from traceanalyzer.roofline.occupancy import Floats
 from traceanalyzer.roofline.row_keys import RowHead
+from traceanalyzer.roofline.traffic import Traffic
 from traceanalyzer.roofline.verdicts import Judgment, RowFacts
 
 Names = tuple[tuple[str, int], ...]  # a row's kernels: (name, time_ns), longest first
@@ -37,17 +39,24 @@ class Shown:
 
 
 def row_facts(
-    trace: Trace, heads: Sequence[RowHead], m: Measured, waves: Floats, names: Sequence[Names]
+    trace: Trace,
+    heads: Sequence[RowHead],
+    m: Measured,
+    waves: Floats,
+    names: Sequence[Names],
+    moved: Sequence[Traffic | None],
 ) -> Iterable[RowFacts]:
     """The facts behind the verdict of each row. `waves`: of each row's longest kernel."""
     blocks = np.where(m.longest_record >= 0, trace.kernels.blocks[m.longest_record], -1)
     return (
-        _facts(head, row, m, int(blocks[row]), float(waves[row]), names[row])
+        _facts(head, row, m, int(blocks[row]), float(waves[row]), names[row], moved[row])
         for row, head in enumerate(heads)
     )
 
 
-def _facts(head: RowHead, row: int, m: Measured, blocks: int, waves: float, names: Names) -> RowFacts:
+def _facts(
+    head: RowHead, row: int, m: Measured, blocks: int, waves: float, names: Names, moved: Traffic | None
+) -> RowFacts:
     complete = int(m.complete_calls[row])
     calls = int(m.complete_priced_calls[row] if complete else m.priced_calls[row])
     flops, read, written = _totals(head, calls)
@@ -67,16 +76,21 @@ def _facts(head: RowHead, row: int, m: Measured, blocks: int, waves: float, name
         engine=work.engine,
         precision=work.precision,
         special_functions=work.special_functions * calls,
+        traffic_bytes=moved.bytes * calls if moved else None,
         unpriced=cost.reason if isinstance(cost, Unpriced) else None,
     )
 
 
 def op_rows(
-    heads: Sequence[RowHead], m: Measured, verdicts: Sequence[Judgment], names: Sequence[Names]
+    heads: Sequence[RowHead],
+    m: Measured,
+    verdicts: Sequence[Judgment],
+    names: Sequence[Names],
+    moved: Sequence[Traffic | None],
 ) -> list[OpRow]:
     """One row a head, in the same order."""
     return [
-        _op_row(head, row, m, verdicts[row], names[row], shown)
+        _op_row(head, row, m, verdicts[row], names[row], moved[row], shown)
         for row, (head, shown) in enumerate(zip(heads, _shown(heads), strict=True))
     ]
 
@@ -120,7 +134,9 @@ def _key(head: RowHead) -> Hashable:
     return (head.name, call and (call.shapes, call.types), head.phase, head.module, head.work)
 
 
-def _op_row(head: RowHead, row: int, m: Measured, v: Judgment, names: Names, shown: Shown) -> OpRow:
+def _op_row(
+    head: RowHead, row: int, m: Measured, v: Judgment, names: Names, moved: Traffic | None, shown: Shown
+) -> OpRow:
     call, calls = head.call, int(m.calls[row])
     priced = int(m.priced_calls[row])
     flops, read, written = _totals(head, priced)
@@ -134,12 +150,13 @@ def _op_row(head: RowHead, row: int, m: Measured, v: Judgment, names: Names, sho
         calls=calls, kernels=int(m.kernels[row]),
         time_ns=int(m.time_ns[row]), attributed_ns=int(m.attributed_ns[row]),
         flops=flops, read_bytes=read, write_bytes=written,
+        traffic_bytes=moved.bytes * priced if moved else None,
         intensity=v.intensity, engine=v.engine, precision=v.precision,
         roof_ns=_over_all_calls(v.roof_ns, int(m.complete_priced_calls[row]), priced),
-        efficiency=v.efficiency, bound=v.bound, verdict=v.verdict,
+        efficiency=v.efficiency, bound=v.bound, limiter=v.limiter, verdict=v.verdict,
         operator_class=_class(head, names), flags=v.flags, reason=v.reason,
         kernel_names=tuple(NamedTime(name, time) for name, time in names),
-        note=_note(head, calls - priced),
+        note=_note(head, calls - priced, moved),
     )  # fmt: skip
 
 
@@ -148,10 +165,11 @@ def _over_all_calls(roof_ns: float | None, complete: int, calls: int) -> float |
     return roof_ns * calls / complete if roof_ns is not None and complete else roof_ns
 
 
-def _note(head: RowHead, delegated: int) -> str:
+def _note(head: RowHead, delegated: int, moved: Traffic | None) -> str:
     cost = head.price
     cost_note = cost.note if isinstance(cost, Cost) else cost.detail
-    return "; ".join(part for part in (cost_note, _OVERHEAD if delegated else "") if part)
+    traffic = f"{si(moved.bytes, 'B')} of traffic a call: {moved.why}" if moved else ""
+    return "; ".join(part for part in (cost_note, traffic, _OVERHEAD if delegated else "") if part)
 
 
 def _totals(head: RowHead, calls: int) -> tuple[int | None, int | None, int | None]:

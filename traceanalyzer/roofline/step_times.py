@@ -29,8 +29,11 @@ def step_times(
     if not window.steps:
         return ()
     code = np.array([VERDICTS.index(each.verdict) for each in table] or [0], np.int64)
-    busy = np.zeros((len(window.steps), len(VERDICTS)), np.int64)
-    np.add.at(busy, (attributed.step, code[row[attributed.record]]), attributed.time_ns)
+    reaches = np.array([each.runs_at_a_roof for each in table] or [False], bool)[row[attributed.record]]
+    busy, at_roof = (np.zeros((len(window.steps), len(VERDICTS)), np.int64) for _ in range(2))
+    cell = (attributed.step, code[row[attributed.record]])
+    np.add.at(busy, cell, attributed.time_ns)
+    np.add.at(at_roof, cell, np.where(reaches, attributed.time_ns, 0))
     bounds = zip(window.cuts, window.cuts[1:], strict=False)
     return tuple(
         StepTime(
@@ -39,10 +42,10 @@ def step_times(
             device_start_ns=start,
             device_ns=end - start,
             host_lead_ns=start - step.start_ns,
-            verdicts=tuple(StepPart(verdict, int(ns)) for verdict, ns in zip(VERDICTS, parts, strict=True)),
+            verdicts=tuple(map(StepPart, VERDICTS, parts.tolist(), reached.tolist())),
             idle_by_cause=idle_by_cause(within(idle, start, end), names),
         )
-        for step, (start, end), parts in zip(window.steps, bounds, busy, strict=True)
+        for step, (start, end), parts, reached in zip(window.steps, bounds, busy, at_roof, strict=True)
     )
 
 

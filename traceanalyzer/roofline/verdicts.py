@@ -1,7 +1,8 @@
 """The verdict of one row: its bound, its efficiency, and why it does not reach its roof.
 
 roof time = max(FLOPs / peak, bytes / bandwidth); efficiency = roof time / time. Bytes are compulsory
-traffic, so efficiency is a lower bound of what hardware counters would show. Nothing here guesses:
+traffic, so efficiency is a lower bound of what hardware counters would show. The limiter is the roof that
+the row really reaches, by the traffic where more than the compulsory bytes is proved. Nothing here guesses:
 a row without bytes, FLOPs, bandwidth or peak is `unmodelled`, with the reason.
 """
 
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from traceanalyzer.device.table import by_id
-from traceanalyzer.records import Bound, Device, Engine, Flag, Reason, Verdict
+from traceanalyzer.records import Bound, Device, Engine, Flag, Limiter, Reason, Verdict
 from traceanalyzer.records.judged import Thresholds
 from traceanalyzer.roofline.precision import Choice, choose
 
@@ -64,6 +65,7 @@ class RowFacts:
     engine: Engine = "vector"  # as the formula has them
     precision: str = "fp32"
     special_functions: int = 0
+    traffic_bytes: int | None = None  # where more than `bytes` is proved
     unpriced: Reason | None = None  # why there is no cost
     median_call_ns: int = 0  # of complete calls
     blocks: int = -1  # of that call's longest kernel; 0 or less: not recorded
@@ -90,6 +92,7 @@ class Judgment:
     precision: str | None = None
     roof_ns: float | None = None
     efficiency: float | None = None
+    limiter: Limiter | None = None  # None: not modelled, or not measured
     intensity: float | None = None  # FLOP/byte
     reason: Reason | None = None  # exactly where the verdict is `unmodelled`
 
@@ -120,7 +123,10 @@ def _without_work(row: RowFacts, roofs: Roofs, choice: Choice) -> Judgment:
     """A view, an allocation, an op that only calls others: dispatch, or time that no model explains."""
     if row.median_call_ns > roofs.limits.latency_floors * roofs.floor_ns:
         return _unmodelled(row, "no_formula", choice)
-    return Judgment("latency_bound", "memory", _recorded_flags(row), choice.engine, choice.precision, 0.0)
+    return Judgment(
+        "latency_bound", "memory", _recorded_flags(row), choice.engine, choice.precision, 0.0,
+        limiter="neither" if row.time_ns else None,
+    )  # fmt: skip
 
 
 def _modelled(row: RowFacts, roofs: Roofs, choice: Choice, compute_ns: float, memory_ns: float) -> Judgment:
@@ -156,8 +162,20 @@ def _modelled(row: RowFacts, roofs: Roofs, choice: Choice, compute_ns: float, me
         choice.precision,
         roof_ns,
         efficiency,
+        _limiter(row, roofs, compute_ns),
         _intensity(row),
     )
+
+
+def _limiter(row: RowFacts, roofs: Roofs, compute_ns: float) -> Limiter | None:
+    """The roof that the row reaches, the higher where it reaches both; None where nothing was measured."""
+    moved, bandwidth = row.traffic_bytes or row.bytes, roofs.device.bandwidth_bytes_per_s
+    if not row.time_ns or moved is None or bandwidth is None:
+        return None
+    memory_ns = moved / bandwidth * 1e9
+    if max(memory_ns, compute_ns) < roofs.limits.at_roof * row.time_ns:
+        return "neither"
+    return "memory" if memory_ns > compute_ns else "compute"
 
 
 def _is_latency(row: RowFacts, roofs: Roofs) -> bool:
@@ -200,6 +218,7 @@ def _by_bytes(row: RowFacts, roofs: Roofs, reason: Reason, choice: Choice | None
         choice.precision if choice else None,
         roof_ns,
         roof_ns / row.time_ns,
+        _limiter(row, roofs, 0.0),
         _intensity(row),
     )
 

@@ -29,9 +29,10 @@ from traceanalyzer.cost.tensors import (
     shape,
     sizes,
 )  # fmt: skip
-from traceanalyzer.records import Cost, Engine, OpCall, Shape
+from traceanalyzer.records import Cost, Engine, FurtherPass, OpCall, Shape
 
 _SOURCE = "torch/utils/flop_counter.py: conv_flop_count; torch.nn.Conv2d, ConvTranspose2d: output shapes"
+_DEPTHWISE_DW = "conv_depthwise2d_grad_weight|wgrad2d_(?:c1_k1|grouped_direct)"  # ATen's and cuDNN's
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +180,8 @@ def convolution_backward(call: OpCall) -> Cost:
 
     FLOPs = the forward count once for dX and once for dW, one an element of dY for dBias
     Bytes = dX: dY and W read, X's size written; dW: X and dY read, W's size written; dY and X, W read once
+    Traffic = depthwise: dY read once more, dX and dW having kernels of their own (DepthwiseConv2d.cu; V100
+    counters: 1.4 times the bytes)
     Assumes both gradients are wanted where the mask is not recorded; the weight gradient of a grouped
     convolution is counted without the g-fold excess of torch's own counter.
     """
@@ -227,7 +230,11 @@ def _gradients(
     if _wants_bias(call):
         flops += numel(dims_y)
         written += dims_y[1] * itemsize(call, dy)
-    return Cost(flops, read, written, engine, matrix_precision(dtype(call, dy)), note=note)
+    depthwise = wants_x and wants_w and groups > 1 and groups == dims_x[1]
+    again = FurtherPass(_DEPTHWISE_DW, bytes_read(call, dy), bytes_read(call, dy) + bytes_of(call, x),
+                        why="dX and dW each read dY")  # fmt: skip
+    return Cost(flops, read, written, engine, matrix_precision(dtype(call, dy)), note=note,
+                further=(again,) if depthwise else ())  # fmt: skip
 
 
 @op_cost(

@@ -1,6 +1,7 @@
 """Softmax and normalization layers, forward and backward: compulsory passes over the activation.
 
-Kernels that cannot hold a row on chip, or that make parameter gradients in a second pass, move more.
+Kernels that cannot hold a row on chip, or that make parameter gradients in a second pass, move more: where
+hardware counters have shown how much, as further passes (docs/hardware.md).
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ from traceanalyzer.cost.tensors import (
     shape,
     sizes,
     tensors,
+    whole,
 )
-from traceanalyzer.records import Cost, OpCall
+from traceanalyzer.records import Cost, FurtherPass, OpCall
 from traceanalyzer.records.units import si
 
 _SOURCE = "ATen/native/cuda: SoftMax.cu, layer_norm_kernel.cu, Normalization.cu, group_norm_kernel.cu"
 _STATISTICS = "where it exceeds the cache: its statistics take a pass of their own"
 _PARAMETERS = "where it exceeds the cache: the parameters' gradients read dY and X again"
+_BLOCK = 1024  # threads of a softmax's block, which has one row: SoftMax.cu, SoftMaxForward_getBlockSize
+_CHANNEL = 512  # threads of cuDNN's blocks, one a channel: a template argument in the kernels' names
 
 
 def _in_practice(call: OpCall, activation: int, passes: int, why: str) -> str:
@@ -47,14 +51,32 @@ def softmax(call: OpCall) -> Cost:
 
     FLOPs = 4 an element, one of them an exponential
     Bytes = x read, y written (in fp32 where a half input is converted)
-    Assumes a row stays on chip: longer rows are read again.
+    Traffic = two further reads of x by kernels that keep no row on chip, where the rows at work exceed the
+    cache: maximum, sum and result take a pass each (SoftMax.cu; A100 counters: 3.4 to 4.1 times x in all)
+    Assumes otherwise that a row stays on chip or in the cache.
     """
     recorded(call, *range(2 if call.name == "aten::_masked_softmax" else 1))
     size = numel(shape(call, 0))
     to_float = len(call.concrete) > 2 and is_true(call.concrete[2])
     each = 4 if to_float and itemsize(call, 0) == 2 else itemsize(call, 0)
     read = bytes_read(call, 0) + (bytes_read(call, 1) if call.name == "aten::_masked_softmax" else 0)
-    return Cost(4 * size, read, size * each, "vector", "fp32", special_functions=size)
+    return Cost(4 * size, read, size * each, "vector", "fp32", special_functions=size,
+                further=_softmax_passes(call, size * each))  # fmt: skip
+
+
+def _softmax_passes(call: OpCall, written: int) -> tuple[FurtherPass, ...]:
+    """Of a kernel with a thread a row (over an inner dimension), or a block a row (over the last)."""
+    dims, given = shape(call, 0), whole(call.value(1) or "")
+    if not numel(dims) or not dims:
+        return ()
+    again, moved = 2 * bytes_read(call, 0), bytes_of(call, 0) + written
+    why, element = "maximum, sum and result each read x", moved / numel(dims)
+    last = max(round(element * dims[-1] / _BLOCK), 1)
+    passes = [FurtherPass(r"cunn_SoftMaxForward(?:Gmem)?\b", again, moved, last, why)]
+    if given is not None and -len(dims) <= given < len(dims):
+        inner = round(element * dims[given])
+        passes.append(FurtherPass("cunn_SpatialSoftMaxForward", again, moved, inner, why))
+    return tuple(passes)
 
 
 @op_cost("aten::softmax", "aten::log_softmax", "aten::special_softmax", source=_SOURCE, role="composite")
@@ -218,8 +240,9 @@ def batch_norm(call: OpCall) -> Cost:
 
     FLOPs = 7 an element in training, 2 in evaluation
     Bytes = x, w, b and running statistics read; y, and in training the statistics, written
-    Assumes one pass: in training the statistics need a second where x exceeds the cache. Training is
-    assumed where the argument is not recorded.
+    Traffic = in training a further read of x, for the statistics, by kernels that are known to read twice,
+    where x exceeds the cache (V100 counters: 1.5 times the bytes; `singleread` kernels: 1.0)
+    Assumes otherwise one pass. Training is assumed where the argument is not recorded.
     """
     recorded(call, *_ALWAYS.get(call.name, ()))
     size = numel(shape(call, 0))
@@ -234,7 +257,22 @@ def batch_norm(call: OpCall) -> Cost:
     if training:
         notes.append(_in_practice(call, 0, 3, _STATISTICS))
     flops = (7 if training else 2) * size
-    return Cost(flops, bytes_read(call, 0) + vectors, written, "vector", "fp32", note="; ".join(notes))
+    again, why = bytes_read(call, 0), "the statistics take a pass over x of their own"
+    further = _channel_passes("bn_fw_tr_1C11_kernel", "batch_norm_collect_statistics", again,
+                              again + bytes_of(call, 0), channels, why)  # fmt: skip
+    return Cost(flops, again + vectors, written, "vector", "fp32", note="; ".join(notes),
+                further=further if training else ())  # fmt: skip
+
+
+def _channel_passes(
+    one_kernel: str, first_of_two: str, again: int, moved: int, channels: int, why: str
+) -> tuple[FurtherPass, ...]:
+    """`again` bytes by a kernel with a block a channel, or by one that follows another over all of them."""
+    of_thread = moved // max(channels, 1) // _CHANNEL
+    return (
+        FurtherPass(one_kernel, again, moved, max(of_thread, 1), why),
+        FurtherPass(first_of_two, again, again, 0, why),
+    )
 
 
 @op_cost(
@@ -250,8 +288,9 @@ def batch_norm_backward(call: OpCall) -> Cost:
 
     FLOPs = 13 an element
     Bytes = dY, X, statistics and W read; those wanted of dX, dW, dB written
-    Assumes one pass; reductions over dY and X come first and read both again (5 passes in practice). All
-    are wanted where no mask is recorded.
+    Traffic = a further read of dY and X, for the reductions that come first, by kernels that are known to
+    read twice, where both exceed the cache (V100 counters: 1.6 times the bytes)
+    Assumes otherwise one pass. All are wanted where no mask is recorded.
     """
     recorded(call, *_ALWAYS.get(call.name, ()))
     big = [i for i in tensors(call) if len(shape(call, i)) > 1 and dtype(call, i) != "uint8"][:2]
@@ -262,7 +301,11 @@ def batch_norm_backward(call: OpCall) -> Cost:
     wanted = _wanted(call, 9) if "native" in call.name or "aten::batch" in call.name else (True, True, True)
     parameter = bytes_of(call, 2) or 4 * shape(call, big[0])[1]
     written = bytes_of(call, big[0]) * wanted[0] + parameter * (wanted[1] + wanted[2])
-    return Cost(13 * numel(shape(call, big[0])), read, written,
+    again = sum(bytes_read(call, i) for i in big)
+    further = _channel_passes("bn_bw_1C11_kernel", "batch_norm_backward_reduce", again,
+                              again + bytes_of(call, big[0]), shape(call, big[0])[1],
+                              "reductions over dY and X come first")  # fmt: skip
+    return Cost(13 * numel(shape(call, big[0])), read, written, further=further,
                 note=_in_practice(call, big[0], 5, _STATISTICS))  # fmt: skip
 
 
