@@ -93,7 +93,8 @@ def test_the_saving_is_the_time_less_what_remains() -> None:
     assert band is not None and told.share_of_step is not None
     time = 3 * (2 * SLOW - 1)
     remains = 3 * BYTES / named("h100-sxm5").bandwidth_bytes_per_s * 1e9  # type: ignore[operator]
-    assert band.mid == pytest.approx(time - remains / 0.75)
+    floor = 2000  # of one kernel: the trace has too few short ones to tell
+    assert band.mid == pytest.approx(time - floor - remains / 0.99)
     assert 0 < band.low < band.mid < band.high <= WIDEST * band.low
 
 
