@@ -255,8 +255,8 @@ def predicted(pairs: Sequence[Pair], bandwidth: float) -> Iterator[str]:
     low, high = (median(column) for column in zip(*bands, strict=True))
     yield (f"{len(points):,} element-wise calls; floor {floor / 1e3:.1f} µs (the tool's: not used anywhere), "
            f"fraction {min(fractions):.2f} to {max(fractions):.2f} of the bandwidth. Median error of "
-           f"left-out times {median(errors):.1%}; {inside / len(points):.0%} of them between {low:.2f} and {high:.2f} "
-           "times the prediction.")  # fmt: skip
+           f"left-out times {median(errors):.1%}; {inside / len(points):.0%} of them between {low:.2f} and "
+           f"{high:.2f} times the prediction.")  # fmt: skip
 
 
 def _error(points: Sequence[tuple[float, float]], floor: float, fraction: float) -> float:

@@ -23,6 +23,8 @@ def check(analysis: Analysis) -> None:
     for part in analysis.verdicts:
         assert part.time_ns == sum(r.attributed_ns for r in rows if r.verdict == part.verdict)
         assert part.kernels == sum(r.kernels for r in rows if r.verdict == part.verdict)
+        reached = [r for r in rows if r.verdict == part.verdict and r.limiter in ("memory", "compute")]
+        assert part.at_roof_ns == sum(r.attributed_ns for r in reached) <= part.time_ns
     for part in analysis.operator_classes:
         assert part.time_ns == sum(r.attributed_ns for r in rows if r.operator_class == part.operator_class)
     assert busy + analysis.time.idle_ns == window
@@ -30,6 +32,7 @@ def check(analysis: Analysis) -> None:
     for part in analysis.time.idle_by_cause:
         assert sum(name.time_ns for name in part.names) <= part.time_ns
     check_steps(analysis)
+    check_limiters(analysis)
     assert sum(r.time_ns for r in rows) == analysis.time.kernel_sum_ns
     assert all(0 <= r.attributed_ns <= r.time_ns for r in rows)
     for row in rows:
@@ -49,6 +52,22 @@ def check(analysis: Analysis) -> None:
         assert 0 <= share <= 1
 
 
+def check_limiters(analysis: Analysis) -> None:
+    """The headline is the sum of its parts, and no row reaches a roof that it has not."""
+    bound = analysis.memory_bound
+    assert bound.at_roof_share_of_busy is not None and bound.below_roof_share_of_busy is not None
+    parts = bound.at_roof_share_of_busy + bound.below_roof_share_of_busy
+    assert parts == pytest.approx(bound.share_of_busy, abs=1e-12)
+    for row in analysis.op_rows:
+        assert row.limiter is None or row.verdict not in ("unmodelled", "communication", "copy"), row
+        if row.traffic_bytes is not None and row.read_bytes is not None and row.write_bytes is not None:
+            assert row.traffic_bytes > row.read_bytes + row.write_bytes
+        if row.verdict == "memory_bound":
+            assert row.limiter in ("memory", "neither", None)
+        if row.efficiency is not None and row.efficiency >= 0.6:
+            assert row.limiter in ("memory", "compute"), row
+
+
 def check_steps(analysis: Analysis) -> None:
     """Steps add up to the window, verdict by verdict and cause by cause; each is full."""
     steps = analysis.steps
@@ -64,6 +83,7 @@ def check_steps(analysis: Analysis) -> None:
         assert sum(parts) == step.device_ns and min(parts) >= 0 <= step.host_lead_ns
     for number, verdict in enumerate(analysis.verdicts):
         assert sum(step.verdicts[number].time_ns for step in steps) == verdict.time_ns
+        assert sum(step.verdicts[number].at_roof_ns or 0 for step in steps) == verdict.at_roof_ns
     for number, cause in enumerate(analysis.time.idle_by_cause):
         assert sum(step.idle_by_cause[number].time_ns for step in steps) == cause.time_ns
 

@@ -25,6 +25,7 @@ from traceanalyzer.records import (
     NamedTime,
     Notice,
     OpRow,
+    Peak,
     Projection,
     RankEntry,
     ReasonPart,
@@ -190,9 +191,11 @@ def _compute(rows: Sequence[OpRow], window: int) -> Compute:
     flops = sum(r.flops or 0 for r in rows)
     again = sum(r.flops or 0 for r in rows if r.phase == "recompute")
     return Compute(
-        flops=flops, flop_per_s=_share(flops * 1e9, window), mfu_share=None,
+        flops=flops, flop_per_s=_share(flops * 1e9, window),
+        mfu_share=_share((flops - again) * 1e9, window) / 989.4e12,
         hardware_utilisation_share=_share(flops * 1e9, window) / 989.4e12,
-        recompute_share=_share(again, flops),
+        recompute_share=_share(again, flops), contraction_flop_per_s=_share((flops - again) * 1e9, window),
+        contraction_coverage_share=1.0, peak=Peak("matrix", "bf16", 989.4e12),
     )  # fmt: skip
 
 

@@ -42,7 +42,9 @@ FIELDS = {
     "verdicts": "verdict time_ns share_of_busy share_of_window kernels at_roof_ns",
     "memory_bound": "time_ns share_of_busy share_of_window at_roof_share_of_busy below_roof_share_of_busy "
         "memory_side_share_of_busy non_contraction_share_of_busy",
-    "compute": "flops flop_per_s mfu_share hardware_utilisation_share recompute_share",
+    "compute": "flops flop_per_s mfu_share hardware_utilisation_share recompute_share "
+        "contraction_flop_per_s contraction_coverage_share peak",
+    "compute.peak": "engine precision flop_per_s",
     "coverage": "modelled_share linked_share shaped_share modelled_of_shaped_share reasons",
     "coverage.reasons": "reason time_ns share example",
     "operator_classes": "operator_class flops flops_share time_ns time_share",

@@ -10,6 +10,7 @@ from msgspec import UNSET
 from traceanalyzer.assembly import totals
 from traceanalyzer.assembly.provenance import coverage, kernel_table, source, window_info
 from traceanalyzer.assembly.self_check import explained, formulas, self_check
+from traceanalyzer.assembly.utilization import compute
 from traceanalyzer.assembly.what_if import projections, unlike
 from traceanalyzer.records import SCHEMA_VERSION, Analysis, Device, Tool
 from traceanalyzer.records.judged import Judged
@@ -44,7 +45,7 @@ def assemble(
         steps=judged.steps or None,
         verdicts=totals.verdict_parts(rows, time.busy_ns, window_ns),
         memory_bound=totals.memory_bound(rows, time.busy_ns, window_ns),
-        compute=totals.compute(rows, judged.device, window_ns),
+        compute=compute(rows, judged.device, window_ns),
         coverage=coverage(judged),
         operator_classes=totals.class_parts(rows, time.busy_ns),
         op_rows=rows,

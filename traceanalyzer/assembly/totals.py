@@ -8,9 +8,7 @@ from traceanalyzer.records import (
     OPERATOR_CLASSES,
     VERDICTS,
     ClassPart,
-    Compute,
     Coverage,
-    Device,
     MemoryBound,
     OpRow,
     Reason,
@@ -72,26 +70,6 @@ def memory_bound(rows: Sequence[OpRow], busy_ns: int, window_ns: int) -> MemoryB
         below_roof_share_of_busy=share(bound - at_roof, busy_ns),
         memory_side_share_of_busy=share(side, busy_ns),
         non_contraction_share_of_busy=share(other, busy_ns),
-    )
-
-
-def compute(rows: Sequence[OpRow], device: Device, window_ns: int) -> Compute:
-    """FLOPs over the window; utilization compares each row with the peak of its own precision."""
-    flops = sum(r.flops or 0 for r in rows)
-    recompute = sum(r.flops or 0 for r in rows if r.phase == "recompute")
-    at_peak_s, all_peaks_known = 0.0, bool(flops)
-    for row in rows:
-        if not row.flops or row.engine is None or row.precision is None:
-            continue
-        peak = device.peak(row.engine, row.precision)
-        all_peaks_known &= peak is not None
-        at_peak_s += row.flops / peak if peak else 0.0
-    return Compute(
-        flops=flops,
-        flop_per_s=share(flops * 1e9, window_ns),
-        mfu_share=None,
-        hardware_utilisation_share=share(at_peak_s * 1e9, window_ns) if all_peaks_known else None,
-        recompute_share=share(recompute, flops),
     )
 
 

@@ -152,13 +152,20 @@ class MemoryBound(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Compute(msgspec.Struct, frozen=True, kw_only=True):
-    """FLOPs of the window, their rate over the window, and utilization of the peaks; None where unknown."""
+    """FLOPs of the window and their rate over it, idle time included; utilization of one dense peak.
+
+    Contractions are matmuls, convolutions and attention. Utilizations are None where `peak` is not known, or
+    less than 90 % of the contractions' time has known FLOPs.
+    """
 
     flops: int
     flop_per_s: float
-    mfu_share: float | None
-    hardware_utilisation_share: float | None
-    recompute_share: float
+    mfu_share: float | None  # FLOPs of contractions without recomputation, of the peak
+    hardware_utilisation_share: float | None  # with it
+    recompute_share: float  # of all FLOPs
+    contraction_flop_per_s: float = 0.0  # without recomputation
+    contraction_coverage_share: float = 0.0  # of the time of contractions, with known FLOPs
+    peak: Peak | None = None  # of the engine and precision that most FLOPs of contractions run in
 
 
 class ReasonPart(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 from traceanalyzer.records import VERDICTS, Analysis, Suggestion, Verdict, ranks_of
-from traceanalyzer.records.units import duration, whole_percent
+from traceanalyzer.records.units import duration, percent, si, whole_percent
 from traceanalyzer.report.labels import REASON_MEANING, REASON_REMEDY, VERDICT_LABELS
 from traceanalyzer.report.sanitize import visible
 from traceanalyzer.report.shown import Shown, per, per_step, rows_heading, shown
@@ -270,9 +270,23 @@ def _over(analysis: Analysis) -> str:
     return {"per step": "per step ", "time": ""}.get(heading, f"in {heading} ")
 
 
+def _utilization(analysis: Analysis) -> list[str]:
+    """Model FLOPs utilization with its peak and what is left out, where it is known."""
+    compute, peak = analysis.compute, analysis.compute.peak
+    if compute.mfu_share is None or peak is None:
+        return []
+    rate, best = si(compute.contraction_flop_per_s, "FLOP/s"), si(peak.flop_per_s, "FLOP/s")
+    again = compute.recompute_share
+    left_out = (
+        f", without recomputation ({whole_percent(again)} of FLOPs)" if again >= _REPORTED_SHARE else ""
+    )
+    share = f"MFU {percent(compute.mfu_share)}: {rate} of contractions{left_out}"
+    return [f"{share}, of a peak of {best} ({visible(peak.precision)})."]
+
+
 def _notes(analysis: Analysis) -> tuple[str, ...]:
     """What is true beside the headline and would change how it is read."""
-    time, sentences = analysis.time, []
+    time, sentences = analysis.time, [*_utilization(analysis)]
     everything = time.busy_ns + time.outside_window_ns
     if time.outside_window_ns > _REPORTED_SHARE * everything:
         share = whole_percent(time.outside_window_ns / everything)

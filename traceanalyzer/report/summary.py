@@ -115,16 +115,25 @@ def facts(analysis: Analysis) -> Iterable[Fact]:
     if window.step_ns is not None:
         spread = f"median; {duration(window.step_ns.min)} to {duration(window.step_ns.max)}"
         yield Fact("Step", duration(window.step_ns.median), spread)
+    yield from utilization(analysis)
+
+
+def utilization(analysis: Analysis) -> Iterable[Fact]:
+    """The rate of all FLOPs, and how much of the peak the contractions use."""
     compute = analysis.compute
     yield Fact("Compute", si(compute.flop_per_s, "FLOP/s"), "over the window, idle included")
-    if compute.hardware_utilisation_share is not None:
-        yield Fact(
-            "Hardware utilization",
-            percent(compute.hardware_utilisation_share),
-            "of the peaks, over the window",
+    if compute.mfu_share is not None and compute.peak is not None:
+        peak = f"{si(compute.peak.flop_per_s, 'FLOP/s')} ({compute.peak.engine} {compute.peak.precision})"
+        yield Fact("Model FLOPs utilization", percent(compute.mfu_share), f"of {peak}, over the window")
+    elif compute.contraction_coverage_share:
+        covered = (
+            f"FLOPs of {percent(compute.contraction_coverage_share)} of the contractions' time are known"
         )
-    if compute.mfu_share is not None:
-        yield Fact("Model FLOPs utilization", percent(compute.mfu_share), "of the peak, over the window")
+        why = covered if compute.peak else "no peak is known for what most contractions run in"
+        yield Fact("Model FLOPs utilization", "unknown", why)
+    if compute.recompute_share and compute.hardware_utilisation_share is not None:
+        yield Fact("Hardware utilization", percent(compute.hardware_utilisation_share),
+                   "of that peak, with what is recomputed")  # fmt: skip
     if compute.recompute_share:
         yield Fact("Recomputed", percent(compute.recompute_share), "of FLOPs")
 

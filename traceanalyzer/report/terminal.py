@@ -171,7 +171,7 @@ def _waits(console: Console, view: View) -> None:
 def _basis(console: Console, analysis: Analysis, view: View) -> None:
     """Coverage, device and warnings."""
     modelled = f"{percent(analysis.coverage.modelled_share)} of {view.whole} modelled"
-    missing = ", ".join(f"{r.reason} {r.share}" for r in view.reasons[:3])
+    missing = ", ".join(f"{r.reason} {r.share}" for r in view.reasons[:2])
     _line(console, "coverage", f"{modelled}{f'; not: {missing}' if missing else ''}")
     device = analysis.device
     bandwidth = device.bandwidth_bytes_per_s
