@@ -171,8 +171,8 @@ def _waits(console: Console, view: View) -> None:
 def _basis(console: Console, analysis: Analysis, view: View) -> None:
     """Coverage, device and warnings."""
     modelled = f"{percent(analysis.coverage.modelled_share)} of {view.whole} modelled"
-    missing = ", ".join(f"{r.reason} {r.share}" for r in view.reasons[:2])
-    _line(console, "coverage", f"{modelled}{f'; not: {missing}' if missing else ''}")
+    missing = "".join(f"{r.reason} {r.share}" for r in view.reasons[:1])
+    _line(console, "coverage", f"{modelled}{f'; most of the rest: {missing}' if missing else ''}")
     device = analysis.device
     bandwidth = device.bandwidth_bytes_per_s
     memory = si(bandwidth, "B/s") if bandwidth else "bandwidth unknown"
