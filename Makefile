@@ -9,6 +9,8 @@ PYTEST := $(BIN)/python -m pytest
 # A file's tests stay together, so that what they share is made once. Files go in the order of their names, in
 # which the long ones are not the last; xdist's own order puts files of few tests last, however long they take.
 SPREAD := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
+# Of what takes minutes a worker that is done takes over half of another's rest, also of a file: none is idle.
+STEAL := --numprocesses $(JOBS) --dist worksteal
 
 .PHONY: help demo test test-slow mutate check bench screenshots docs samples constraints clean
 
@@ -23,12 +25,12 @@ test: .venv/.dev  ## the tests: two to three minutes on two cores, JOBS=N for mo
 	$(PYTEST) $(SPREAD) -m "not slow and not browser and not alone"
 
 test-slow: .venv/.dev  ## what needs minutes: browsers, wheels, frameworks, fuzzing; what measures runs last, alone
-	$(PYTEST) $(SPREAD) -m "(slow or browser) and not alone"
+	$(PYTEST) $(STEAL) -m "(slow or browser) and not alone"
 	$(PYTEST) -m alone
-	TRACEANALYZER_MUTATIONS=0.1 $(PYTEST) $(SPREAD) tests/robustness
+	TRACEANALYZER_MUTATIONS=0.1 $(PYTEST) $(STEAL) tests/robustness
 
 mutate: .venv/.dev  ## every mutation of traces and reports: a quarter of an hour
-	TRACEANALYZER_MUTATIONS=1 $(PYTEST) $(SPREAD) tests/robustness
+	TRACEANALYZER_MUTATIONS=1 $(PYTEST) $(STEAL) tests/robustness
 
 check: .venv/.dev  ## ruff, mypy --strict, layers and lengths
 	$(BIN)/ruff check .
