@@ -42,7 +42,7 @@ PACKAGES = {
     "row_keys traffic rows judge",
     "fusion": "__init__ step_ops stretch evidence step_graph idle_claims regions savings rules "
     "module_compile suggestions",
-    "assembly": "__init__ totals self_check provenance utilization what_if assemble",
+    "assembly": "__init__ totals self_check provenance roof_notices utilization what_if assemble",
 }
 
 ONLY = {

@@ -9,6 +9,7 @@ from msgspec import UNSET
 
 from traceanalyzer.assembly import totals
 from traceanalyzer.assembly.provenance import coverage, kernel_table, source, window_info
+from traceanalyzer.assembly.roof_notices import roof_notices
 from traceanalyzer.assembly.self_check import explained, formulas, self_check
 from traceanalyzer.assembly.utilization import compute
 from traceanalyzer.assembly.what_if import projections, unlike
@@ -32,7 +33,8 @@ def assemble(
     rows = tuple(explained(judged.rows, judged.device, whole_microseconds=coarse))
     floor = {"launch_floor_ns": float(judged.launch_floor_ns)}
     steps = 0 if shown_step(judged.steps, judged.kinds) else len(judged.steps)
-    notices = (*suggestions.notices, *unlike(judged.device, others))
+    of_roofs = roof_notices(rows, judged.device, time.busy_ns, judged.launch_floor_ns)
+    notices = (*of_roofs, *suggestions.notices, *unlike(judged.device, others))
     return Analysis(
         schema_version=SCHEMA_VERSION,
         tool=Tool("traceanalyze", version("torch-traceanalyzer")),

@@ -53,7 +53,7 @@ def headline(analysis: Analysis) -> Headline:
         where = figures.name or ("the window" if figures.step_count else "the trace")
         nothing = _with_rank(analysis, f"The {_device(analysis)} did no work in {where}.")
         return Headline(nothing, tuple(longest(figures)), notes)
-    lead, *more = [*_leading(analysis, figures), *_memory(analysis, figures)]
+    lead, *more = [*_leading(analysis, figures), *_far_below(analysis), *_memory(analysis, figures)]
     sentences = [lead, *about_time(figures), *more, *_other_facts(analysis, figures), *_changes(analysis)]
     if _warned(analysis, "gpu_not_captured"):
         sentences.insert(0, "The trace lists a GPU but holds none of its work: this is the CPU side.")
@@ -122,6 +122,13 @@ def _leading(analysis: Analysis, figures: Shown) -> list[str]:
     share = whole_percent(figures.share(largest))
     return [f"{share} of {_busy_time(analysis)} {_LEADS[largest]}: "
             f"{figures.amount(figures.verdict_ns[largest])}."]  # fmt: skip
+
+
+def _far_below(analysis: Analysis) -> list[str]:
+    """That neither roof limits anything, where all stays at a few per cent of them."""
+    if not _warned(analysis, "far_below_roofs"):
+        return []
+    return ["No roof limits what runs: large kernels reach a few per cent of theirs (see far_below_roofs)."]
 
 
 def _memory(analysis: Analysis, figures: Shown) -> list[str]:
@@ -198,7 +205,10 @@ def _other_facts(analysis: Analysis, figures: Shown) -> list[str]:
         already = largest in _LEADS and not figures.mostly_idle
         if already or largest in ("memory_bound", "unmodelled"):
             return []
-        return [f"The largest part, {whole_percent(figures.share(largest))}, is {VERDICT_LABELS[largest]}."]
+        part = f"The largest part, {whole_percent(figures.share(largest))},"
+        if largest == "compute_bound" and _warned(analysis, "far_below_roofs"):
+            return [f"{part} is on the side of arithmetic."]
+        return [f"{part} is {VERDICT_LABELS[largest]}."]
     sentences = []
     if not figures.mostly_idle:
         share = whole_percent(figures.busy_ns / (figures.window_ns - figures.profiler_ns))
@@ -217,7 +227,7 @@ def _other_facts(analysis: Analysis, figures: Shown) -> list[str]:
 def _changes(analysis: Analysis) -> list[str]:
     """What the best suggestions would save of a step; savings that may be zero are stated apart."""
     best = with_saving(analysis)[:3]
-    if not best:
+    if not best or _warned(analysis, "far_below_roofs"):  # what slows everything down comes first
         return []
     of = per(analysis)
     bands = [s.saving_per_step_ns for s in best if s.saving_per_step_ns]

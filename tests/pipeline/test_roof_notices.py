@@ -1,0 +1,105 @@
+"""What is said of the roofs as a whole: nothing comes near them; fp64 on a device that is slow in it."""
+
+from pathlib import Path
+
+import pytest
+
+import traceanalyzer
+from tests.pipeline.kineto import Kineto
+from traceanalyzer.records import Analysis
+from traceanalyzer.report.sentence import verdict_sentence
+
+BF16, FP32, FP64 = "c10::BFloat16", "float", "double"
+# On an H100: 137 GFLOP take 139 µs at 989 TFLOP/s, 805 MB take 240 µs at 3.35 TB/s.
+PRODUCT = (([8192, 1024], BF16), ([1024, 8192], BF16))
+LARGE = ([8192, 8192], FP32)
+L4 = {
+    "name": "NVIDIA L4", "totalGlobalMem": 23_600_000_000, "computeMajor": 8, "computeMinor": 9, "numSms": 58,
+}  # fmt: skip
+
+
+def analyzed(trace: Kineto, folder: Path) -> Analysis:
+    return traceanalyzer.analyze(trace.write(folder / "t.json"))
+
+
+def message(analysis: Analysis, code: str) -> str | None:
+    return next((w.message for w in analysis.source.warnings if w.code == code), None)
+
+
+def products_and_sums(slower: float) -> Kineto:
+    """Ten of each, at 1 / `slower` of their roofs; and launches of small kernels, which reach none."""
+    trace, at = Kineto(), 1000.0
+    for op, kernel, ideal, inputs in (
+        ("aten::mm", "nvjet_hsh_128x256", 139, PRODUCT),
+        ("aten::add", "vectorized_elementwise_kernel", 240, (LARGE, LARGE)),
+        ("aten::add", "vectorized_elementwise_kernel<small>", 0.2, (([8], FP32), ([8], FP32))),
+    ):
+        for _ in range(10):
+            trace.run(op, at, kernel, at + 10, max(ideal * slower, 2), *inputs)
+            at += max(ideal * slower, 2) + 20
+    return trace
+
+
+@pytest.mark.parametrize(("slower", "said"), [(1.3, False), (4, False), (15, True), (90, True)])
+def test_nothing_near_the_roofs_is_said_before_any_verdict(slower: float, said: bool, tmp_path: Path) -> None:
+    found = analyzed(products_and_sums(slower), tmp_path)
+    text = message(found, "far_below_roofs")
+    assert (text is not None) == said
+    sentence = verdict_sentence(found)
+    assert ("No roof limits what runs" in sentence) == said
+    if text is not None:
+        assert f"{100 / slower:.1f} %" in text and "nvidia-smi" in text
+        assert "is compute-bound" not in sentence
+        assert sentence.index("No roof limits") < sentence.index("memory-bound")
+
+
+def test_small_kernels_alone_say_nothing_of_the_roofs(tmp_path: Path) -> None:
+    trace = Kineto()
+    for number in range(100):
+        at = 1000.0 + 20 * number
+        trace.run("aten::add", at, "vectorized_elementwise_kernel", at + 5, 2, ([8], FP32), ([8], FP32))
+    assert message(analyzed(trace, tmp_path), "far_below_roofs") is None
+
+
+def test_tiny_work_in_long_kernels_says_nothing_of_the_roofs(tmp_path: Path) -> None:
+    """64 kB in 20 µs: the work itself would take 20 ns, so no roof is what it misses."""
+    trace = Kineto()
+    for number in range(100):
+        at = 1000.0 + 40 * number
+        trace.run("aten::sum", at, "reduce_kernel", at + 5, 20, ([128, 128], FP32))
+    assert message(analyzed(trace, tmp_path), "far_below_roofs") is None
+
+
+def on(device: dict[str, object], kind: str) -> Kineto:
+    trace = Kineto()
+    assert trace.device is not None
+    trace.device.update(device)
+    trace.run(
+        "aten::add",
+        1000,
+        "vectorized_elementwise_kernel",
+        1010,
+        3000,
+        ([4096, 4096], kind),
+        ([4096, 4096], kind),
+    )
+    trace.run(
+        "aten::mul",
+        5000,
+        "vectorized_elementwise_kernel",
+        5010,
+        900,
+        ([4096, 4096], FP32),
+        ([4096, 4096], FP32),
+    )
+    return trace
+
+
+@pytest.mark.parametrize(("device", "kind", "said"), [(L4, FP64, True), (L4, FP32, False), ({}, FP64, False)])
+def test_fp64_is_named_where_the_device_is_slow_in_it(
+    device: dict[str, object], kind: str, said: bool, tmp_path: Path
+) -> None:
+    text = message(analyzed(on(device, kind), tmp_path), "slow_fp64")
+    assert (text is not None) == said
+    if text is not None:
+        assert text.startswith("76.9 % of busy time") and "1/64" in text and "aten::add" in text
