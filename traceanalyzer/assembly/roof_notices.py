@@ -54,7 +54,7 @@ _TESTS = {
 
 
 def _work(row: OpRow) -> str:
-    done = si(row.flops, "FLOP") if row.bound == "compute" else _moved(row)
+    done = si(row.flops or 0, "FLOP") if row.bound == "compute" else _moved(row)
     return f"most time: {row.name}, {done} in {duration(row.time_ns)}"
 
 
