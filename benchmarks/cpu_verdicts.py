@@ -1,9 +1,10 @@
 """Whether verdicts of CPU traces are true: operators whose bound is known, on this machine's roofs.
 
 `python benchmarks/cpu_verdicts.py [--threads N]` measures the roofs, records three steps of a STREAM triad, a
-copy, an addition in place, a large product and a chain of one-element operators, and prints the verdicts as
-Markdown. Machines are shared: it measures up to five times and records up to three times after each, until
-all is as it should be, and looks at the best call, as the roofs are the best runs measured just before.
+copy, an addition in place, random numbers, a tanh, a large product and a chain of one-element operators, and
+prints the verdicts as Markdown. Machines are shared: it measures up to five times and records up to three
+times after each, until all is as it should be, and looks at the best call, as the roofs are the best runs
+measured just before.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ EXPECTED = (
     Expected("copy", "aten::copy_", 1, "memory_bound", 3 / 2),
     Expected("addition in place", "aten::add_", 1, "memory_bound"),
     Expected(f"fp32 product, {WIDTH} x {WIDTH}", "aten::mm", 2, "compute_bound"),
+    Expected("random numbers", "aten::bernoulli_", 1, "compute_bound", None),
+    Expected("hyperbolic tangent in place", "aten::tanh_", 1, "compute_bound", None),
     Expected("chain of one-element operators", "aten::neg", 1, "latency_bound", None),
 )
 
@@ -90,6 +93,7 @@ def record(path: Path, roofs: CpuRoofs) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(roofs.threads or before)
     x, y = (torch.rand(WIDTH, WIDTH, generator=noise) for _ in range(2))
+    drawn = torch.full((elements // 8,), 0.5)
     z, one = torch.zeros(WIDTH, WIDTH), torch.ones(1)
     with torch.no_grad(), torch.profiler.profile(
         activities=[torch.profiler.ProfilerActivity.CPU],
@@ -102,6 +106,8 @@ def record(path: Path, roofs: CpuRoofs) -> None:
                 torch.add(b, c, alpha=3.0, out=a)
                 a.copy_(b)
                 a.add_(b, alpha=1e-3)
+            drawn.bernoulli_(0.5, generator=noise)
+            drawn.tanh_()
             for _ in range(PRODUCTS):
                 torch.mm(x, y, out=z)
             for _ in range(CHAIN):

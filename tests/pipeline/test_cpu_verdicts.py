@@ -37,7 +37,8 @@ def test_the_roofs_stored_in_the_trace_are_used(attempt: tuple[Analysis, dict[st
     ("op", "verdict"),
     [
         ("aten::add", "memory_bound"), ("aten::copy_", "memory_bound"), ("aten::add_", "memory_bound"),
-        ("aten::mm", "compute_bound"), ("aten::neg", "latency_bound"),
+        ("aten::mm", "compute_bound"), ("aten::neg", "latency_bound"), ("aten::bernoulli_", "compute_bound"),
+        ("aten::tanh_", "compute_bound"),
     ],
 )  # fmt: skip
 def test_verdicts(attempt: tuple[Analysis, dict[str, Seen]], op: str, verdict: str) -> None:
@@ -50,6 +51,20 @@ def test_streams_and_products_come_near_their_roofs(
 ) -> None:
     seen = attempt[1][op]
     assert seen.near, (seen.best, seen.row.efficiency)
+
+
+@pytest.mark.parametrize("op", ["aten::add", "aten::copy_", "aten::add_"])
+def test_streams_run_at_the_memory_roof_once_lines_read_first_count(
+    attempt: tuple[Analysis, dict[str, Seen]], op: str
+) -> None:
+    analysis, seen = attempt
+    assert analysis.recording is not None and analysis.recording.cpu_roofs is not None
+    assert analysis.recording.cpu_roofs.write_allocate
+    row = seen[op].row
+    moved = (row.read_bytes or 0) + (row.write_bytes or 0)
+    written_first = 0 if op == "aten::add_" else row.write_bytes or 0
+    assert row.traffic_bytes == (moved + written_first if written_first else None)
+    assert row.limiter == "memory", (row.efficiency, seen[op].best)
 
 
 def test_bytes_and_flops_are_those_of_the_tensors(attempt: tuple[Analysis, dict[str, Seen]]) -> None:

@@ -13,7 +13,7 @@ import platform
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +22,11 @@ from typing import Any
 
 import msgspec
 
+from traceanalyzer.device.calibrate_cases import DTYPES, Case, Once, Rate, on_cpu, rates, turn
+from traceanalyzer.device.calibrate_rates import function_rates, write_allocate
 from traceanalyzer.device.table import DeviceSpec
 from traceanalyzer.records import CpuRoofs, Peak
 from traceanalyzer.records.errors import UsageError
-
-Once = Callable[[Callable[[], object]], float]  # runs a function; the seconds it took
 
 _CACHES = Path("/sys/devices/system/cpu")
 _DEFAULT_CACHE_BYTES = 32 * 2**20  # where the size of the last-level cache is unknown
@@ -34,30 +34,11 @@ _MIN_ARRAY_BYTES, _MAX_POOL_BYTES = 64 * 2**20, 2**30
 _ARRAYS = 3  # of the triad, the kernel with the most
 _ALIGNMENT = 4096  # elements
 _STREAM_S = 1.2
-_TURN_S = 0.02  # short cases run more than once a turn: they fit between disturbances
 _WIDTHS = (256, 512, 1024, 2048)  # of square matrices that fit into caches and that do not
 _MATMUL_S = {"fp32": 0.9, "bf16": 0.5, "fp64": 0.5, "fp16": 0.4}
 _NARROW = {"bf16", "fp16"}  # a CPU's element-wise code computes these in fp32
 _ADDS = 300
 _QUIET_LOAD = 0.5  # load per processor that does not distort the measurement
-DTYPES = {"fp32": "float32", "tf32": "float32", "fp64": "float64", "bf16": "bfloat16", "fp16": "float16"}
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A function to time, and the bytes or FLOPs of one call."""
-
-    what: str
-    amount: float
-    run: Callable[[], object]
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """The best rate of a case, in bytes or FLOPs per second."""
-
-    what: str
-    per_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +56,8 @@ class Calibration:
         spec = self.spec
         return CpuRoofs(
             name=spec.names[0], bandwidth_bytes_per_s=self.streams[0].per_s, peaks=spec.peaks,
-            launch_floor_ns=spec.launch_floor_ns, threads=self.threads,
+            launch_floor_ns=spec.launch_floor_ns, threads=self.threads, rates=spec.rates,
+            write_allocate=spec.write_allocate, load=self.busy,
         )  # fmt: skip
 
 
@@ -98,10 +80,12 @@ def measure_cpu(threads: int | None = None) -> Calibration:
         fastest = streams(torch, "cpu", _pool_bytes(), on_cpu, _STREAM_S)
         matmuls = tuple(_cpu_matmuls(torch))
         floor = launch_floor_ns(torch)
+        functions = function_rates(torch, on_cpu)
     vector = [Peak("vector", p.precision, p.flop_per_s) for p, _ in matmuls if p.precision not in _NARROW]
     spec = DeviceSpec(
         id=slug(name), kind="cpu", names=(name,), bandwidth_bytes_per_s=fastest[0].per_s,
         peaks=(*vector, *(p for p, _ in matmuls)), launch_floor_ns=floor, confidence="measured",
+        rates=functions, write_allocate=write_allocate(fastest),
         source=f"measured with torch {torch.__version__} and {count} threads on {name}: memory by "
         f"{fastest[0].what}, matmuls of square matrices and a convolution",
         note="Vector peaks are those of the matmuls: the same units of a CPU do both."
@@ -211,36 +195,6 @@ def _busy() -> float | None:
     return load if load > _QUIET_LOAD * (os.cpu_count() or 1) else None
 
 
-def on_cpu(function: Callable[[], object]) -> float:
-    """Seconds by the clock; CPU ops are done when they return."""
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
-def rates(cases: Sequence[Case], once: Once, seconds: float) -> tuple[Rate, ...]:
-    """The best of each, fastest first: noise only slows down.
-
-    In rounds over all, since the noise of a shared machine may outlast the turn of one.
-    """
-    best = [float("inf")] * len(cases)
-    end, rounds = time.perf_counter() + seconds, 0
-    while rounds < 1 or time.perf_counter() < end:
-        best = [min(took, _turn(case, once)) for took, case in zip(best, cases, strict=True)]
-        rounds += 1
-    done = zip(cases, best, strict=True)
-    measured = (Rate(case.what, float(f"{case.amount / took:.4g}")) for case, took in done)
-    return tuple(sorted(measured, key=lambda rate: -rate.per_s))
-
-
-def _turn(case: Case, once: Once) -> float:
-    end = time.perf_counter() + _TURN_S
-    best = once(case.run)
-    while time.perf_counter() + best < end:
-        best = min(best, once(case.run))
-    return best
-
-
 def streams(torch: Any, device: str, size: int, once: Once, seconds: float) -> tuple[Rate, ...]:
     """Bytes a second of streams through `size` bytes, divided into one, two or three arrays.
 
@@ -282,7 +236,7 @@ def fastest_matmul(cases: Iterator[Case], once: Once, seconds: float) -> Rate:
         if tried and 2 * case.amount / best > end - time.perf_counter():
             continue
         once(case.run)  # loads or compiles
-        best = max(best, case.amount / _turn(case, once))
+        best = max(best, case.amount / turn(case, once))
         tried.append(case)
     return rates(tried, once, end - time.perf_counter())[0]
 

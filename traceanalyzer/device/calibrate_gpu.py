@@ -12,9 +12,6 @@ from typing import Any
 
 from traceanalyzer.device.calibrate import (
     Calibration,
-    Case,
-    Once,
-    Rate,
     fastest_matmul,
     imported_torch,
     launch_floor_ns,
@@ -22,6 +19,7 @@ from traceanalyzer.device.calibrate import (
     square,
     streams,
 )
+from traceanalyzer.device.calibrate_cases import Case, Once, Rate
 from traceanalyzer.device.match import find
 from traceanalyzer.device.table import ENGINES, DeviceSpec, by_id
 from traceanalyzer.records import Engine, Peak

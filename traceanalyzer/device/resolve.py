@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from traceanalyzer.device.match import DeviceMatch, find
 from traceanalyzer.device.options import cpu, described, named, override, spec_from_file
-from traceanalyzer.records import Device, Notice
+from traceanalyzer.records import CpuRoofs, Device, Notice
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.records.trace import DeviceProperties, Trace
 
@@ -31,7 +31,8 @@ def resolve(
     if chosen is not None:
         _same_kind(chosen.device, trace)
         floor_ns = chosen.launch_floor_ns or recorded.launch_floor_ns
-        recorded = DeviceMatch(chosen.device, _contradiction(recorded.device, chosen.device), floor_ns)
+        notices = _contradiction(recorded.device, chosen.device)
+        recorded = replace(chosen, warnings=notices, launch_floor_ns=floor_ns)
     device = override(recorded.device, peaks, bandwidth)
     if bandwidth is not None and device.peaks and chosen is None:
         return replace(recorded, device=device, warnings=())  # the user has answered what they ask for
@@ -47,8 +48,18 @@ def check(name: str | None, file: str | None, peaks: Sequence[str], bandwidth: s
 def _recorded(trace: Trace, index: int) -> DeviceMatch:
     if trace.on_cpu:
         roofs = trace.recording.cpu_roofs if trace.recording else None
-        return DeviceMatch(cpu(roofs), launch_floor_ns=roofs.launch_floor_ns if roofs else None)
+        return DeviceMatch(cpu(None)) if roofs is None else _measured(roofs)
     return find(properties_of(trace.devices, index), amd=trace.amd)
+
+
+def _measured(roofs: CpuRoofs) -> DeviceMatch:
+    """The recording machine's CPU as it was measured, with a notice where others kept it busy meanwhile."""
+    match = DeviceMatch(cpu(roofs), (), roofs.launch_floor_ns, roofs.rates, bool(roofs.write_allocate))
+    if roofs.load is None:
+        return match
+    text = f"the CPU's roofs were measured while others kept the machine busy (load {roofs.load:.1f}): they "
+    text += "are too low, and the step may be slowed as well; record again when it is idle"
+    return replace(match, warnings=(Notice("roofs_measured_busy", text),))
 
 
 def properties_of(devices: Sequence[DeviceProperties], index: int) -> DeviceProperties | None:
@@ -70,7 +81,7 @@ def _chosen(name: str | None, file: str | None) -> DeviceMatch | None:
     if file is None:
         return None
     spec = spec_from_file(file)
-    return DeviceMatch(described(spec, file), launch_floor_ns=spec.launch_floor_ns)
+    return DeviceMatch(described(spec, file), (), spec.launch_floor_ns, spec.rates, bool(spec.write_allocate))
 
 
 def _same_kind(chosen: Device, trace: Trace) -> None:

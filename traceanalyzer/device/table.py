@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
-from typing import Any, Literal, TypeGuard
+from typing import Any, Literal, TypeGuard, get_args
 
-from traceanalyzer.records import Device, Engine, Peak
+from traceanalyzer.records import CpuFunction, Device, Engine, FunctionRate, Peak
 from traceanalyzer.records.errors import DeviceError
 
 PRECISIONS = ("fp64", "fp32", "tf32", "fp16", "bf16", "fp8", "int8", "fp4")
@@ -43,6 +43,8 @@ class DeviceSpec:
     checked_with: tuple[str, ...] = ()
     note: str = ""
     calibrated: bool = False  # measured, not looked up
+    rates: tuple[FunctionRate, ...] = ()  # of a CPU, measured
+    write_allocate: bool | None = None  # a CPU reads lines before it overwrites them; None: not measured
 
     def peak(self, engine: str, precision: str) -> float | None:
         """FLOP/s of (engine, precision), or None."""
@@ -155,6 +157,25 @@ def _sizes(value: object) -> bool:
     return isinstance(value, list) and all(_positive(entry) for entry in value)
 
 
+def _flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _are_rates(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        function in get_args(CpuFunction) and isinstance(by_type, dict)
+        and all(precision in PRECISIONS and _positive(rate) for precision, rate in by_type.items())
+        for function, by_type in value.items()
+    )  # fmt: skip
+
+
+def _rates(value: dict[CpuFunction, dict[str, float]]) -> tuple[FunctionRate, ...]:
+    return tuple(
+        FunctionRate(function, precision, float(rate))
+        for function, by_type in value.items() for precision, rate in by_type.items()
+    )  # fmt: skip
+
+
 # Key -> what it must be in words, a check of that, and the conversion to the field's type.
 _READERS: dict[str, tuple[str, Any, Any]] = {
     "id": ("text", _text, str),
@@ -172,5 +193,7 @@ _READERS: dict[str, tuple[str, Any, Any]] = {
     "source": ("text", _text, str),
     "checked_with": ("a list of texts", _texts, tuple),
     "note": ("text", _text, str),
-    "calibrated": ("true or false", lambda value: isinstance(value, bool), bool),
+    "calibrated": ("true or false", _flag, bool),
+    "write_allocate": ("true or false", _flag, bool),
+    "rates": ("a table of functions, each with rates above 0 by precision", _are_rates, _rates),
 }

@@ -38,6 +38,11 @@ def _lines(spec: DeviceSpec) -> Iterator[str]:
         yield f"note = {_text(spec.note)}"
     if spec.calibrated:
         yield "calibrated = true"
+    if spec.write_allocate is not None:
+        yield f"write_allocate = {str(spec.write_allocate).lower()}"
+    for function in dict.fromkeys(rate.function for rate in spec.rates):
+        of_types = [f"{r.precision} = {_number(r.per_s)}" for r in spec.rates if r.function == function]
+        yield f"rates.{function} = {{ {', '.join(of_types)} }}"
 
 
 def _text(value: str) -> str:

@@ -17,6 +17,7 @@ from traceanalyzer.records.analysis import (
     CpuRoofs,
     Device,
     FormulaText,
+    FunctionRate,
     MemoryBound,
     OpRow,
     Peak,
@@ -29,7 +30,18 @@ from traceanalyzer.records.analysis import (
     Tool,
     VerdictPart,
 )
-from traceanalyzer.records.calls import Cost, Dims, Engine, FurtherPass, OpCall, Reason, Shape, Unpriced
+from traceanalyzer.records.calls import (
+    Cost,
+    CpuFunction,
+    Dims,
+    Engine,
+    FunctionCount,
+    FurtherPass,
+    OpCall,
+    Reason,
+    Shape,
+    Unpriced,
+)
 from traceanalyzer.records.job import Job, RankEntry, ranks_of
 from traceanalyzer.records.kernel_table import KernelTable
 from traceanalyzer.records.notice import Notice
@@ -66,12 +78,15 @@ __all__ = [
     "Compute",
     "Cost",
     "Coverage",
+    "CpuFunction",
     "CpuRoofs",
     "Device",
     "Dims",
     "Engine",
     "Flag",
     "FormulaText",
+    "FunctionCount",
+    "FunctionRate",
     "FurtherPass",
     "IDLE_CAUSES",
     "IdleCause",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from traceanalyzer.records.calls import Engine, Reason
+from traceanalyzer.records.calls import CpuFunction, Engine, Reason
 from traceanalyzer.records.kernel_table import KernelTable
 from traceanalyzer.records.notice import Notice
 from traceanalyzer.records.presenter import presenter
@@ -91,6 +91,14 @@ class Source(msgspec.Struct, frozen=True):
     warnings: tuple[Notice, ...]
 
 
+class FunctionRate(msgspec.Struct, frozen=True):
+    """How many elements of a type a CPU evaluates a function on in a second."""
+
+    function: CpuFunction
+    precision: str
+    per_s: float
+
+
 class CpuRoofs(msgspec.Struct, frozen=True, kw_only=True):
     """Measured roofs of the recording machine's CPU."""
 
@@ -99,6 +107,9 @@ class CpuRoofs(msgspec.Struct, frozen=True, kw_only=True):
     peaks: tuple[Peak, ...]
     launch_floor_ns: int | None = None
     threads: int | None = None
+    rates: tuple[FunctionRate, ...] = ()
+    write_allocate: bool | None = None  # lines are read before they are overwritten; None: not measured
+    load: float | None = None  # average before they were measured, where it was high enough to distort them
 
 
 MODULE_ANNOTATION = "nn.Module: "

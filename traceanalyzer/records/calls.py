@@ -10,6 +10,7 @@ Shape = tuple[int, ...]
 Dims = Shape | tuple[Shape, ...]  # one input: a tensor's dims, or those of a list of tensors
 
 Engine = Literal["matrix", "vector"]
+CpuFunction = Literal["exp", "tanh", "erf", "log", "division", "normal", "uniform", "bernoulli"]
 Reason = Literal[
     "no_device", "no_peak", "no_formula", "no_shapes", "no_dtype", "no_concrete_inputs",
     "data_dependent", "no_launch", "no_correlation", "no_op", "cuda_graph", "compiled_region",
@@ -56,6 +57,15 @@ class OpCall:
         for i, dims in enumerate(self.shapes):
             if dims:
                 yield i, dims, self.dtype(i), self.strides(i)
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCount:
+    """How often one invocation evaluates a function on elements of a type."""
+
+    function: CpuFunction
+    precision: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)

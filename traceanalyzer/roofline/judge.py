@@ -37,7 +37,7 @@ from traceanalyzer.roofline.row_keys import RowHead, copied, row_heads
 from traceanalyzer.roofline.rows import Names, in_order, names_of_rows, op_rows, row_facts
 from traceanalyzer.roofline.step_kinds import step_kinds
 from traceanalyzer.roofline.step_times import step_times
-from traceanalyzer.roofline.traffic import Cache, Traffic, traffic
+from traceanalyzer.roofline.traffic import Cache, Traffic, cpu_traffic, traffic
 from traceanalyzer.roofline.verdicts import Roofs, judge_row
 
 DEFAULTS = Thresholds()
@@ -69,7 +69,8 @@ def judge(
     measured = measure(trace, groups, priced.overhead, timing.extent, timing.attributed_ns)
     names = names_of_rows(trace, len(heads), kernel_times(trace, groups, timing.extent.duration_ns, inside))
     recorded_tf32 = trace.recording.tf32 if trace.recording else None
-    roofs = Roofs.of(match.device, _floor_ns(trace, groups, heads, match, limits), limits, recorded_tf32)
+    floor_ns = _floor_ns(trace, groups, heads, match, limits)
+    roofs = Roofs.of(match.device, floor_ns, limits, recorded_tf32, match.rates)
     occupied = _occupancy(trace, index, measured, match)
     moved = _traffic(heads, names, match, occupied.resident_threads)
     facts = row_facts(trace, heads, measured, occupied.waves, names, moved)
@@ -173,6 +174,8 @@ def _traffic(
     heads: Sequence[RowHead], names: Sequence[Names], match: DeviceMatch, threads: Ints
 ) -> list[Traffic | None]:
     """What each row's calls move, where more than the compulsory bytes is proved."""
+    if match.device.kind == "cpu":
+        return [cpu_traffic(head.call, head.price) if match.write_allocate else None for head in heads]
     cache = Cache.of(match.device)
     return [
         traffic(head.price, (name for name, _ in kernels), cache, resident)

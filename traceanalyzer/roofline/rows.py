@@ -12,9 +12,10 @@ from typing import Literal
 import numpy as np
 
 from traceanalyzer.cost import operator_class
-from traceanalyzer.records import Cost, NamedTime, OperatorClass, OpRow, Unpriced
+from traceanalyzer.cost.cpu_work import functions_of
+from traceanalyzer.records import Cost, FunctionCount, NamedTime, OperatorClass, OpRow, Unpriced
 from traceanalyzer.records.trace import Ids, Ints, Trace
-from traceanalyzer.records.units import si
+from traceanalyzer.records.units import duration, si
 from traceanalyzer.roofline.invocations import COMMUNICATION, COMPUTE, COPY
 from traceanalyzer.roofline.measure import Measured
 from traceanalyzer.roofline.occupancy import Floats
@@ -77,8 +78,17 @@ def _facts(
         precision=work.precision,
         special_functions=work.special_functions * calls,
         traffic_bytes=moved.bytes * calls if moved else None,
+        functions=_functions(head, calls),
         unpriced=cost.reason if isinstance(cost, Unpriced) else None,
     )
+
+
+def _functions(head: RowHead, calls: int) -> tuple[FunctionCount, ...]:
+    """What so many calls evaluate, where a CPU takes longer for it than for FLOPs."""
+    if head.call is None or not isinstance(head.price, Cost):
+        return ()
+    of_call = functions_of(head.call, head.price)
+    return tuple(FunctionCount(each.function, each.precision, each.count * calls) for each in of_call)
 
 
 def op_rows(
@@ -156,7 +166,7 @@ def _op_row(
         efficiency=v.efficiency, bound=v.bound, limiter=v.limiter, verdict=v.verdict,
         operator_class=_class(head, names), flags=v.flags, reason=v.reason,
         kernel_names=tuple(NamedTime(name, time) for name, time in names),
-        note=_note(head, calls - priced, moved),
+        note=_note(head, calls - priced, moved, v),
     )  # fmt: skip
 
 
@@ -165,11 +175,14 @@ def _over_all_calls(roof_ns: float | None, complete: int, calls: int) -> float |
     return roof_ns * calls / complete if roof_ns is not None and complete else roof_ns
 
 
-def _note(head: RowHead, delegated: int, moved: Traffic | None) -> str:
+def _note(head: RowHead, delegated: int, moved: Traffic | None, v: Judgment) -> str:
     cost = head.price
     cost_note = cost.note if isinstance(cost, Cost) else cost.detail
     traffic = f"{si(moved.bytes, 'B')} of traffic a call: {moved.why}" if moved else ""
-    return "; ".join(part for part in (cost_note, traffic, _OVERHEAD if delegated else "") if part)
+    rate = ""
+    if v.functions_ns:
+        rate = f"its functions take {duration(v.functions_ns)} at this CPU's measured rates"
+    return "; ".join(part for part in (cost_note, traffic, rate, _OVERHEAD if delegated else "") if part)
 
 
 def _totals(head: RowHead, calls: int) -> tuple[int | None, int | None, int | None]:

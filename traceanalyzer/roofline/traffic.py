@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from traceanalyzer.cost.cpu_work import lines_read_first
 from traceanalyzer.device.table import by_id
-from traceanalyzer.records import Cost, Device, FurtherPass, Unpriced
+from traceanalyzer.records import Cost, Device, FurtherPass, OpCall, Unpriced
 
 _VENDOR = "NVIDIA"  # whose parts the counters are of
 _THREADS = 2048  # most that a multiprocessor holds, where the trace does not say
@@ -61,3 +62,11 @@ def traffic(
         return None
     why = "; ".join(dict.fromkeys(each.why for each in again))
     return Traffic(cost.bytes + sum(each.bytes for each in again), why)
+
+
+def cpu_traffic(call: OpCall | None, cost: Cost | Unpriced) -> Traffic | None:
+    """With the lines that are read before they are overwritten; None where all are updated in place."""
+    if call is None or not isinstance(cost, Cost) or call.triton:
+        return None
+    again = lines_read_first(call, cost)
+    return Traffic(cost.bytes + again, "lines are read before they are overwritten") if again else None

@@ -8,11 +8,22 @@ a row without bytes, FLOPs, bandwidth or peak is `unmodelled`, with the reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from traceanalyzer.device.table import by_id
-from traceanalyzer.records import Bound, Device, Engine, Flag, Limiter, Reason, Verdict
+from traceanalyzer.records import (
+    Bound,
+    Device,
+    Engine,
+    Flag,
+    FunctionCount,
+    FunctionRate,
+    Limiter,
+    Reason,
+    Verdict,
+)
 from traceanalyzer.records.judged import Thresholds
 from traceanalyzer.roofline.precision import Choice, choose
 
@@ -30,6 +41,10 @@ _FLOPS_PER_SPECIAL = {
 }
 
 
+Rates = Mapping[tuple[str, str], float]  # (function, precision): elements a second
+_DISPROVED = 1.5  # a row that takes so much less than at a measured rate: others kept the machine busy then
+
+
 @dataclass(frozen=True, slots=True)
 class Roofs:
     """The roofs and limits that every row of one analysis is compared with."""
@@ -39,14 +54,24 @@ class Roofs:
     limits: Thresholds
     tf32: bool | None = None  # Recording.tf32
     special_per_s: float | None = None  # special functions the device can issue
+    rates: Rates = field(default_factory=dict)
 
     @classmethod
-    def of(cls, device: Device, floor_ns: int, limits: Thresholds, tf32: bool | None = None) -> Roofs:
-        """With the issue rate of special functions, where the architecture's is known."""
+    def of(
+        cls, device: Device, floor_ns: int, limits: Thresholds, tf32: bool | None = None,
+        rates: Iterable[FunctionRate] = (),
+    ) -> Roofs:  # fmt: skip
+        """With the issue rate of special functions, where the architecture's is known; `rates`: a CPU's."""
         part, peak = by_id().get(device.id), device.peak("vector", "fp32")
         ratio = _FLOPS_PER_SPECIAL.get(part.compute_capability or "") if part else None
         rate = peak / ratio if peak and ratio else None
-        return cls(device, floor_ns, limits, tf32, rate)
+        measured: Rates = {(each.function, each.precision): each.per_s for each in rates}
+        return cls(device, floor_ns, limits, tf32, rate, measured)
+
+    def functions_ns(self, functions: Iterable[FunctionCount]) -> float:
+        """What evaluating them takes at the measured rates; those without one take nothing."""
+        rated = ((each.count, self.rates.get((each.function, each.precision))) for each in functions)
+        return sum(count / rate * 1e9 for count, rate in rated if rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +91,7 @@ class RowFacts:
     precision: str = "fp32"
     special_functions: int = 0
     traffic_bytes: int | None = None  # where more than `bytes` is proved
+    functions: tuple[FunctionCount, ...] = ()  # that a CPU evaluates, of all these calls
     unpriced: Reason | None = None  # why there is no cost
     median_call_ns: int = 0  # of complete calls
     blocks: int = -1  # of that call's longest kernel; 0 or less: not recorded
@@ -94,6 +120,7 @@ class Judgment:
     efficiency: float | None = None
     limiter: Limiter | None = None  # None: not modelled, or not measured
     intensity: float | None = None  # FLOP/byte
+    functions_ns: float = 0.0  # at the measured rates, where that is what arithmetic takes
     reason: Reason | None = None  # exactly where the verdict is `unmodelled`
 
 
@@ -112,10 +139,12 @@ def judge_row(row: RowFacts, roofs: Roofs) -> Judgment:
     memory_ns = row.bytes / bandwidth * 1e9
     if row.flops == 0 and row.bytes == 0:
         return _without_work(row, roofs, choice)
+    functions_ns = _functions_ns(row, roofs)
     if choice.peak is not None:
-        return _modelled(row, roofs, choice, row.flops / choice.peak * 1e9, memory_ns)
+        flops_ns = row.flops / choice.peak * 1e9
+        return _modelled(row, roofs, choice, max(flops_ns, functions_ns), memory_ns)
     if row.flops == 0:
-        return _modelled(row, roofs, choice, 0.0, memory_ns)
+        return _modelled(row, roofs, choice, functions_ns, memory_ns)
     return _by_bytes(row, roofs, "no_peak", choice)
 
 
@@ -132,7 +161,7 @@ def _without_work(row: RowFacts, roofs: Roofs, choice: Choice) -> Judgment:
 def _modelled(row: RowFacts, roofs: Roofs, choice: Choice, compute_ns: float, memory_ns: float) -> Judgment:
     """Bytes, FLOPs and both roofs are known."""
     assert row.flops is not None and row.bytes is not None
-    bound: Bound = "compute" if row.flops > 0 and compute_ns >= memory_ns else "memory"
+    bound: Bound = "compute" if compute_ns > 0 and compute_ns >= memory_ns else "memory"
     verdict: Verdict = "compute_bound" if bound == "compute" else "memory_bound"
     roof_ns = max(compute_ns, memory_ns)
     flags = list(_recorded_flags(row))
@@ -164,7 +193,14 @@ def _modelled(row: RowFacts, roofs: Roofs, choice: Choice, compute_ns: float, me
         efficiency,
         _limiter(row, roofs, compute_ns),
         _intensity(row),
+        compute_ns if row.functions and compute_ns == _functions_ns(row, roofs) else 0.0,
     )
+
+
+def _functions_ns(row: RowFacts, roofs: Roofs) -> float:
+    """What its functions take at the measured rates; 0 where the row itself shows that a rate is too low."""
+    taken = roofs.functions_ns(row.functions)
+    return taken if not row.time_ns or taken <= _DISPROVED * row.time_ns else 0.0
 
 
 def _limiter(row: RowFacts, roofs: Roofs, compute_ns: float) -> Limiter | None:

@@ -148,3 +148,4 @@ def _is_possible(fact: Any) -> bool:
 def _rates(roofs: CpuRoofs) -> Iterator[float]:
     yield roofs.bandwidth_bytes_per_s
     yield from (peak.flop_per_s for peak in roofs.peaks)
+    yield from (rate.per_s for rate in roofs.rates)
