@@ -59,7 +59,7 @@ FIELDS = {
     "suggestions.saving_per_step_ns": "low mid high",
     "ranks": "rank device_index device file window_ns "
         "busy_ns memory_bound_share_of_busy exposed_communication_ns",
-    "what_if": "device busy_ns step_ns memory_bound_share_of_busy",
+    "what_if": "device busy_ns busy_low_ns busy_high_ns step_ns memory_bound_share_of_busy",
     "self_check": "roof reason rows time_ns share_of_busy highest_efficiency example",
     "formulas": "op text source",
 }  # fmt: skip

@@ -70,3 +70,64 @@ def test_a_peak_that_is_not_known_changes_nothing() -> None:
     given = analysis()
     (other,) = projected(given, [msgspec.structs.replace(H100, bandwidth_bytes_per_s=None)])
     assert other.busy_ns == sum(row.attributed_ns for row in given.op_rows)
+
+
+MI300X, A100, V100 = named("mi300x"), named("a100-sxm4-80gb"), named("v100-sxm2")
+
+
+def row_of(name: str = "aten::mm", **changes: object) -> OpRow:
+    """A compute-bound row of the example, changed."""
+    row = next(r for r in analysis().op_rows if r.name == name and r.verdict == "compute_bound")
+    return msgspec.structs.replace(row, **changes)  # type: ignore[arg-type]
+
+
+def alone(row: OpRow, there: Device, here: Device = H100) -> Projection:
+    time = msgspec.structs.replace(analysis().time, busy_ns=row.attributed_ns, idle_ns=1000)
+    (found,) = projections([row], here, time, 1, [there])
+    return found
+
+
+def test_products_reach_less_of_a_roof_that_is_harder_to_fill() -> None:
+    """MI300X has 1.3 times the bf16 peak of an H100, and products reach half as much of it."""
+    row = row_of()
+    found = alone(row, MI300X)
+    by_roofs = row.attributed_ns * 989.4 / 1307.4
+    assert 1.3 < found.busy_ns / by_roofs < 2.2
+
+
+def test_there_and_back_again_is_where_it_was() -> None:
+    row = row_of()
+    there = alone(row, MI300X)
+    faster = msgspec.structs.replace(
+        row, attributed_ns=there.busy_ns, efficiency=(row.efficiency or 0) * 989.4 / 1307.4
+        * row.attributed_ns / there.busy_ns,
+    )  # fmt: skip
+    assert alone(faster, H100, MI300X).busy_ns == pytest.approx(row.attributed_ns, rel=0.02)
+
+
+def test_launches_and_the_host_take_as_long_anywhere() -> None:
+    row = row_of(verdict="latency_bound", limiter="neither")
+    found = alone(row, MI300X)
+    assert found.busy_ns == row.attributed_ns
+    assert found.step_ns == found.busy_ns + 1000, "idle time is the same"
+    assert found.busy_low_ns is not None and found.busy_low_ns < found.busy_ns
+
+
+def test_a_type_without_a_peak_runs_as_what_there_is() -> None:
+    """bf16 on a V100: no matrix engine takes it, the vector engine computes in fp32."""
+    row = row_of()
+    found = alone(row, V100)
+    assert found.busy_ns > 20 * row.attributed_ns
+
+
+@pytest.mark.parametrize("other", [MI300X, A100, V100, named("t4"), named("h200-sxm")])
+def test_bands_hold_the_projection_and_are_no_wider_than_two(other: Device) -> None:
+    given = analysis()
+    (found,) = projected(given, [other])
+    assert found.busy_low_ns is not None and found.busy_high_ns is not None
+    assert found.busy_low_ns <= found.busy_ns <= found.busy_high_ns <= 2 * found.busy_low_ns
+
+
+def test_the_same_device_has_no_band() -> None:
+    (same,) = projected(analysis(), [H100])
+    assert same.busy_low_ns == same.busy_ns == same.busy_high_ns

@@ -1,8 +1,10 @@
-"""What-if: the step projected onto another device, by the ratio of each row's roof times there and here.
+"""What-if: the step projected onto another device, row by row.
 
-A projection, not a prediction. It assumes that a row reaches the same share of its roof there as here;
-that everything no roof limits (launches, communication, copies, unpriced rows) takes as long as here; and
-that idle time is the same, since the host and its peers are.
+A projection, not a prediction. A row that a roof limits takes its roof time there, by the efficiency that it
+has here as it carries to that device (device/typical.py): products, streams and reductions each in their own
+way, and small work less well than large. A row of launches that no roof limits takes as long as here.
+Communication, copies, rows without a price and idle time stay as they are: the host and its peers do not
+change. docs/what-if.md has the assumptions, and where the bands come from.
 """
 
 from __future__ import annotations
@@ -12,10 +14,35 @@ from dataclasses import dataclass
 
 from msgspec import structs
 
+from traceanalyzer.device.typical import Kind, carried, generation, vendor
 from traceanalyzer.records import Device, Job, Notice, OpRow, Projection, TimeInfo
 from traceanalyzer.records.times import shown_step
 
-_LIMITED = ("compute_bound", "memory_bound")
+_FLOOR_NS = 2000  # of a launch: no kernel is shorter on any GPU of today
+_LEAST_OF_ROOF, _MOST_OF_ROOF = 0.01, 1.1  # of it that a call is taken to reach
+# Where a type has no peak there: what such tensors then run as (no bf16 before Ampere, no fp8 before Ada).
+_INSTEAD = {
+    ("matrix", "fp8"): (("matrix", "bf16"), ("matrix", "fp16")),
+    ("matrix", "bf16"): (("vector", "fp32"),),
+    ("matrix", "tf32"): (("matrix", "fp32"), ("vector", "fp32")),
+    ("vector", "fp32"): (("matrix", "fp32"),),
+    ("matrix", "fp32"): (("vector", "fp32"),),
+    ("matrix", "fp64"): (("vector", "fp64"),),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Error:
+    """Times beside the projected one between which the truth is expected."""
+
+    low: float
+    high: float
+
+
+# Within a generation, within a vendor's parts, and between vendors; of rows that no roof limits everywhere.
+_ERRORS = {"generation": _Error(0.85, 1.2), "vendor": _Error(0.75, 1.35), "other": _Error(0.72, 1.42)}
+_UNLIMITED = _Error(0.72, 1.42)
+_SAME = _Error(1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +51,7 @@ class _There:
 
     time_ns: float
     memory_bound: bool
+    error: _Error = _SAME
 
 
 def projections(
@@ -66,6 +94,8 @@ def _projection(
     return Projection(
         device=device.name,
         busy_ns=round(busy),
+        busy_low_ns=round(sum(row.time_ns * row.error.low for row in there)),
+        busy_high_ns=round(sum(row.time_ns * row.error.high for row in there)),
         step_ns=round((busy + time.idle_ns) / steps) if steps else None,
         memory_bound_share_of_busy=memory_bound / busy if busy else 0.0,
     )
@@ -73,20 +103,63 @@ def _projection(
 
 def _there(row: OpRow, here: Device, device: Device) -> _There:
     """As long as here where no roof limits the row, or the device has no peak of its kind."""
+    same = _There(row.attributed_ns, row.verdict == "memory_bound")
+    if row.verdict == "latency_bound":
+        return same if generation(here) == generation(device) else _There(same.time_ns, False, _UNLIMITED)
     sides, others = _sides(row, here), _sides(row, device)
-    if row.verdict not in _LIMITED or sides is None or others is None or not max(sides):
-        return _There(row.attributed_ns, row.verdict == "memory_bound")
-    memory, compute = others
-    return _There(row.attributed_ns * max(others) / max(sides), memory >= compute)
+    if row.verdict not in ("compute_bound", "memory_bound") or not row.calls:
+        return same
+    if sides is None or others is None or not max(sides):
+        return same
+    error = _error(here, device)
+    here_ns, there_ns = max(sides) / row.calls, max(others) / row.calls
+    reached = carried(_kind(row), here, here_ns, device, there_ns)
+    time_ns = row.attributed_ns * max(others) / max(sides) / _bounded(reached, row)
+    if generation(here) != generation(device) and row.attributed_ns > _FLOOR_NS * row.calls:
+        time_ns = max(time_ns, _FLOOR_NS * row.calls)
+    return _There(time_ns, others[0] >= others[1], error)
+
+
+def _bounded(reached: float, row: OpRow) -> float:
+    """What a call reaches of its roof there by what it reaches here, neither nothing nor far beyond it."""
+    if reached == 1.0 or not row.efficiency:
+        return 1.0
+    return (
+        min(max(row.efficiency * reached, _LEAST_OF_ROOF), max(_MOST_OF_ROOF, row.efficiency))
+        / row.efficiency
+    )
+
+
+def _kind(row: OpRow) -> Kind:
+    if row.operator_class == "tensor_contraction":
+        return "products"
+    return "reductions" if row.operator_class == "statistical_normalization" else "streaming"
+
+
+def _error(here: Device, there: Device) -> _Error:
+    if here == there:
+        return _SAME
+    if generation(here) == generation(there):
+        return _ERRORS["generation"]
+    return _ERRORS["vendor" if vendor(here) == vendor(there) else "other"]
 
 
 def _sides(row: OpRow, device: Device) -> tuple[float, float] | None:
-    """(time of the bytes, time of the FLOPs) at a device's roofs; None where one is not known."""
+    """(time of the bytes, time of the FLOPs) at a device's roofs, in ns; None where one is not known."""
     bandwidth = device.bandwidth_bytes_per_s
     if not bandwidth or row.read_bytes is None or row.write_bytes is None:
         return None
-    memory = (row.read_bytes + row.write_bytes) / bandwidth
+    memory = (row.read_bytes + row.write_bytes) / bandwidth * 1e9
     if not row.flops:
         return memory, 0.0
-    peak = device.peak(row.engine, row.precision) if row.engine and row.precision else None
-    return (memory, row.flops / peak) if peak else None
+    peak = _peak(row, device)
+    return (memory, row.flops / peak * 1e9) if peak else None
+
+
+def _peak(row: OpRow, device: Device) -> float | None:
+    """Of the row's engine and precision, or of what its tensors run as where there is none."""
+    if not row.engine or not row.precision:
+        return None
+    wanted = (row.engine, row.precision)
+    peaks = (device.peak(*each) for each in (wanted, *_INSTEAD.get(wanted, ())))
+    return next((peak for peak in peaks if peak), None)

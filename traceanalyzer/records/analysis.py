@@ -255,6 +255,8 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
 
     device: str
     busy_ns: int
+    busy_low_ns: int | None = None  # between these the truth is expected; None: an older report
+    busy_high_ns: int | None = None
     step_ns: int | None
     memory_bound_share_of_busy: float
 

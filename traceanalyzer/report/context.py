@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from traceanalyzer.records import Analysis, Suggestion, ranks_of
+from traceanalyzer.records import Analysis, Projection, Suggestion, ranks_of
 from traceanalyzer.records.units import digits, duration, percent, si
 from traceanalyzer.report.labels import HOW, TIER_MEANING
 from traceanalyzer.report.sanitize import ABSENT, TEXT, cut, visible
@@ -110,9 +110,17 @@ def what_if(analysis: Analysis) -> Iterable[tuple[str, ...]]:
     """(device, busy time, step time, memory-bound share of busy)."""
     for p in analysis.what_if or ():
         yield (
-            visible(p.device), duration(per_step(analysis, p.busy_ns)),
+            visible(p.device), _projected(analysis, p),
             duration(p.step_ns) if p.step_ns else ABSENT, percent(p.memory_bound_share_of_busy),
         )  # fmt: skip
+
+
+def _projected(analysis: Analysis, p: Projection) -> str:
+    """Busy time with its band."""
+    busy = duration(per_step(analysis, p.busy_ns))
+    if p.busy_low_ns is None or p.busy_high_ns is None or p.busy_low_ns == p.busy_high_ns:
+        return busy
+    return f"{busy} ({span(per_step(analysis, p.busy_low_ns), per_step(analysis, p.busy_high_ns))})"
 
 
 def recording(analysis: Analysis) -> Iterable[Fact]:
