@@ -61,6 +61,10 @@ def is_trained(graph: StepGraph) -> bool:
 def has_narrow_weights(graph: StepGraph) -> bool:
     """Whether any matmul, or any matrix that is read, has 8 or 4 bits an element: some weights at least are
     quantized."""
+    return graph.once(_any_is_narrow)
+
+
+def _any_is_narrow(graph: StepGraph) -> bool:
     return any(map(_is_narrow, graph.of_each_call))
 
 

@@ -45,11 +45,12 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
 def _slow(graph: StepGraph, node: Node) -> bool:
     """In fp32 throughout, and limited by the vector engine."""
     row = graph.row_of(node)
-    kinds = [kind for _, _, kind, _ in node.call.tensors() if kind is not None]
-    if row is None or node.cost is None or "fp32" not in kinds or any(kind in _FLOATS for kind in kinds):
+    if row is None or row.verdict != "compute_bound" or node.cost is None or node.cost.engine != "matrix":
         return False
-    on_vector = row.engine == "vector" and row.precision == "fp32" and node.cost.engine == "matrix"
-    return on_vector and row.verdict == "compute_bound"
+    if row.engine != "vector" or row.precision != "fp32":
+        return False
+    dtypes = [dtype for _, _, dtype, _ in node.call.tensors() if dtype is not None]
+    return "fp32" in dtypes and not any(dtype in _FLOATS for dtype in dtypes)
 
 
 def _matmuls_allowed(graph: StepGraph) -> bool:
