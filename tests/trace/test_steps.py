@@ -11,7 +11,7 @@ import pytest
 from tests.trace.build import Rows
 from traceanalyzer.records import Recording
 from traceanalyzer.records.errors import UsageError
-from traceanalyzer.records.trace import Trace, Window
+from traceanalyzer.records.trace import RecordKind, Trace, Window
 from traceanalyzer.trace import load, select_window
 
 FOLDER = os.environ.get("TRACEANALYZER_REAL_TRACES")
@@ -115,6 +115,55 @@ def test_a_launch_on_any_thread_counts_to_the_step() -> None:
     rows.kernel("backward", 180 * US, 240 * US, 9)
     assert span(select_window(rows.trace(), 0, "4")) == (100, 240)
     assert span(select_window(rows.trace(), 0, "5")) == (240, 300)
+
+
+def test_a_kernel_of_another_stream_from_before_the_steps_takes_no_step_away() -> None:
+    for end in (1, 17, 120, 250, 900):  # µs: before the first kernel, in the first step, ..., after the last
+        rows = training(THREE)
+        rows.launch(1, -50 * US)
+        rows.kernel("persistent", -40 * US, end * US, 1, stream=30)
+        window = select_window(rows.trace(), 0)
+        assert [cut // US for cut in window.cuts] == [1 if end == 1 else 0, 100, 200, 300]
+        assert not window.notices
+
+
+def test_a_kernel_that_the_first_step_leaves_running_takes_no_later_step_away() -> None:
+    rows = training(THREE)
+    rows.launch(1, 5 * US)
+    rows.kernel("monitor", 6 * US, 290 * US, 1, stream=30)
+    assert [cut // US for cut in select_window(rows.trace(), 0).cuts] == [0, 100, 200, 300]
+
+
+def test_a_step_without_activity_begins_where_the_one_before_it_ended() -> None:
+    rows = training([(3, 0, 100), (5, 200, 300)])
+    rows.annotation("ProfilerStep#4", 100 * US, 200 * US)
+    rows.launch(1, -50 * US)
+    rows.kernel("persistent", -40 * US, 900 * US, 1, stream=30)
+    assert [cut // US for cut in select_window(rows.trace(), 0).cuts] == [0, 100, 200, 300]
+
+
+def test_a_copy_ahead_of_the_step_does_not_pull_the_step_into_the_one_before() -> None:
+    rows = Rows()
+    for number in (1, 2, 3):  # the host takes 10 us, the device 30; the copy for a step runs at once
+        rows.annotation(f"ProfilerStep#{number}", 10 * number * US, 10 * (number + 1) * US)
+        rows.launch(10 + number, (10 * number + 1) * US, name="cudaMemcpyAsync")
+        rows.kernel("Memcpy HtoD", (10 * number + 2) * US, (10 * number + 4) * US, 10 + number, stream=20,
+                    kind=RecordKind.MEMCPY)  # fmt: skip
+        rows.launch(number, (10 * number + 5) * US)
+        rows.kernel("k", 30 * number * US, 30 * (number + 1) * US, number)
+    assert [cut // US for cut in select_window(rows.trace(), 0).cuts] == [10, 60, 90, 120]
+
+
+def test_steps_whose_work_runs_beside_one_another_are_cut_at_their_annotations() -> None:
+    rows = Rows()
+    for number, stream, start, end in ((1, 7, 106, 390), (2, 8, 206, 290), (3, 7, 391, 399)):
+        rows.annotation(f"ProfilerStep#{number}", 100 * number * US, 100 * (number + 1) * US)
+        rows.launch(number, (100 * number + 5) * US)
+        rows.kernel("k", start * US, end * US, number, stream=stream)
+    window = select_window(rows.trace(), 0)
+    assert [cut // US for cut in window.cuts] == [100, 200, 300, 400]
+    (told,) = window.notices
+    assert told.code == "steps_overlap" and "the work of 2 runs" in told.message
 
 
 @pytest.mark.parametrize("gpu", [True, False])

@@ -59,10 +59,14 @@ def step_warnings(steps: Sequence[Step]) -> tuple[Notice, ...]:
 
 def within(moment_ns: Ints, steps: Sequence[Step]) -> Bools:
     """Whether each moment lies in one of the steps, ends included."""
-    inside = np.zeros(len(moment_ns), bool)
-    for step in steps:
-        inside |= (moment_ns >= step.start_ns) & (moment_ns <= step.end_ns)
-    return inside & (moment_ns >= 0)
+    if not steps:
+        return np.zeros(len(moment_ns), bool)
+    in_order = sorted(steps, key=lambda step: step.start_ns)
+    start_ns = np.array([step.start_ns for step in in_order], np.int64)
+    reach_ns = np.maximum.accumulate(np.array([step.end_ns for step in in_order], np.int64))
+    begun = np.searchsorted(start_ns, moment_ns, side="right") - 1
+    inside: Bools = (begun >= 0) & (moment_ns <= reach_ns[begun]) & (moment_ns >= 0)
+    return inside
 
 
 def listed(steps: Sequence[Step]) -> str:

@@ -10,15 +10,15 @@ import numpy as np
 
 from traceanalyzer.records import Notice
 from traceanalyzer.records.errors import UsageError
-from traceanalyzer.records.trace import Bools, Kernels, Step, Trace, Window, passes
+from traceanalyzer.records.trace import Bools, Step, Trace, Window, passes
 from traceanalyzer.records.units import duration, percent
+from traceanalyzer.trace.linking.step_borders import step_borders
 from traceanalyzer.trace.linking.steps import listed, within
 
 _RANGE = re.compile(r"\s*(\d{1,18})\s*(?:-\s*(\d{1,18})\s*)?", re.ASCII)
 _STUB = 0.1  # a last step shorter than this part of the median is what `profiler.step()` left open
 _LAUNCH = re.compile(r"launch|memcpy|memset", re.IGNORECASE)
 _UNLIKE = 0.1  # of the mean annotation, that window / steps may differ from it
-_NEVER = np.iinfo(np.int64).max
 
 
 def select_window(trace: Trace, device_index: int, steps: str = "complete") -> Window:
@@ -26,8 +26,8 @@ def select_window(trace: Trace, device_index: int, steps: str = "complete") -> W
 
     It starts at the first step's annotation, or where the last activity launched before it ends, if that is
     later: a host that runs ahead is no idle device. It ends at the last step's annotation, or where the last
-    activity launched in the steps ends, if that is later. The steps cut it by the same rule, so that the wait
-    for data before a step's first kernel is the step's. On a CPU trace the annotations themselves.
+    activity launched in the steps ends, if that is later. `step_borders` cuts it by the same rule, so that
+    the wait for data before a step's first kernel is the step's. On a CPU trace the annotations themselves.
     "complete" leaves out a last stub; "all", and "complete" without steps, take the whole trace, from the
     first start to the last end of activity, and then `Window.steps` is (). UsageError for steps that are not
     there.
@@ -59,43 +59,15 @@ def _window(
     launched = mine & within(kernels.launch_ns, chosen)
     if launched.any():
         last = max(max(step.end_ns for step in chosen), int(kernels.end_ns[launched].max()))
-        starts = _starts(kernels, mine, chosen)
-        cuts = (*starts, max(last, starts[-1]))  # of work from before that outlasts the steps nothing is left
-        return Window(cuts, chosen, (*notices, *_unlike(cuts, chosen)))
+        starts, overlap = step_borders(kernels, mine, chosen)
+        cuts = (*starts, max(last, starts[-1]))
+        return Window(cuts, chosen, (*notices, *overlap, *_unlike(cuts, chosen)))
     if not asked:
         return _whole(trace, mine)
     raise UsageError(
         f"{trace.path}: no GPU activity was launched in the steps asked for, --steps {asked}",
         fix="give other steps, or --steps all for the whole trace",
     )
-
-
-def _starts(kernels: Kernels, mine: Bools, steps: Sequence[Step]) -> list[int]:
-    """Where each step begins on the device: never before the one before it."""
-    launch_ns, start_ns, end_ns = kernels.launch_ns[mine], kernels.start_ns[mine], kernels.end_ns[mine]
-    launched = kernels.launch[mine] >= 0
-    order = np.argsort(launch_ns[launched], kind="stable")
-    moments = launch_ns[launched][order]
-    reach = np.maximum.accumulate(end_ns[launched][order])
-    opens = start_ns[launched][order]
-    alone = np.argsort(start_ns[~launched], kind="stable")
-    alone_start = start_ns[~launched][alone]
-    alone_reach = np.maximum.accumulate(end_ns[~launched][alone])
-    starts: list[int] = []
-    for step in steps:
-        begin = starts[-1] if starts else step.start_ns
-        before, after = np.searchsorted(moments, (step.start_ns, step.end_ns + 1))
-        first = int(opens[before:after].min()) if after > before else -_NEVER
-        ahead = int(np.searchsorted(alone_start, first)) if after > before else 0
-        starts.append(
-            max(
-                begin,
-                step.start_ns,
-                int(reach[before - 1]) if before else step.start_ns,
-                int(alone_reach[ahead - 1]) if ahead else step.start_ns,
-            )
-        )
-    return starts
 
 
 def _unlike(cuts: Sequence[int], steps: Sequence[Step]) -> tuple[Notice, ...]:
