@@ -243,9 +243,40 @@ def test_several_recordings_in_one_file_are_told() -> None:
     trace = training([(3, 0, 100), (4, 100, 200), (13, 900, 1000), (14, 1000, 1100)]).trace()
     assert "700 µs" in codes(trace)["step_gaps"]
     assert "3-4, 13-14" in codes(trace)["step_gaps"]
-    assert numbers(select_window(trace, 0)) == [3, 4, 13, 14]
     assert span(select_window(trace, 0, "13-14")) == (900, 1100)
+    assert numbers(select_window(trace, 0, "3-14")) == [3, 4, 13, 14]
     assert not codes(training(THREE).trace())
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+@pytest.mark.parametrize(
+    ("recorded", "expected"),
+    [
+        ([(3, 0, 100), (4, 100, 200), (13, 900, 1000), (14, 1000, 1100)], [900, 1000]),  # the last of equals
+        ([(3, 0, 100), (4, 100, 200), (5, 200, 300), (9, 500, 600), (10, 600, 700)], [0, 100, 200]),
+        (
+            [(0, 0, 100), (1, 100, 200), (0, 500, 600), (1, 600, 700), (2, 700, 705)],
+            [500, 600],
+        ),  # with a stub
+    ],
+)
+def test_of_several_cycles_with_nothing_between_them_one_is_taken(
+    recorded: list[tuple[int, int, int]], expected: list[int], gpu: bool
+) -> None:
+    window = select_window(training(recorded, gpu=gpu).trace(), 0)
+    assert [step.start_ns // US for step in window.steps] == expected
+    assert window.end_ns // US == expected[-1] + 100
+    (told,) = (each for each in window.notices if each.code == "one_cycle_of_several")
+    assert told.count == 2
+
+
+def test_steps_that_were_not_marked_are_no_pause_of_the_recording() -> None:
+    rows = training([(3, 0, 100), (4, 100, 200), (9, 600, 700), (10, 700, 800)])
+    for start in range(200, 600, 50):
+        rows.op("aten::mm", start * US, (start + 20) * US, thread=2)
+    window = select_window(rows.trace(), 0)
+    assert numbers(window) == [3, 4, 9, 10]
+    assert "one_cycle_of_several" not in {each.code for each in window.notices}
 
 
 def test_numbering_that_restarts_is_told_and_a_range_takes_all_of_that_number() -> None:

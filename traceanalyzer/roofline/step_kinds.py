@@ -91,7 +91,7 @@ def step_kinds(
     for alike in _grouped(range(len(steps)), lambda a, b: operators.apart(a, b, _OTHERS)):
         by_shape = _grouped(alike, lambda a, b: calls.apart(a, b, 1 - _SHAPES))
         for same in by_shape if len(by_shape) < len(alike) else [alike]:
-            groups += _by_length(same, [step.device_ns for step in steps])
+            groups += _by_length(same, [step.length_ns for step in steps])
     if len(groups) == 1:
         return ()
     return _told(groups, steps, operators, calls)
@@ -135,11 +135,11 @@ def _grouped(steps: Sequence[int], apart: Callable[[int, int], bool]) -> list[li
     return groups
 
 
-def _by_length(steps: Sequence[int], device_ns: Sequence[int]) -> list[list[int]]:
+def _by_length(steps: Sequence[int], length_ns: Sequence[int]) -> list[list[int]]:
     """Those that take twice as long as the shortest of a group begin another."""
     groups: list[list[int]] = []
-    for step in sorted(steps, key=lambda at: device_ns[at]):
-        if groups and device_ns[step] < _LONGER * device_ns[groups[-1][0]]:
+    for step in sorted(steps, key=lambda at: length_ns[at]):
+        if groups and length_ns[step] < _LONGER * length_ns[groups[-1][0]]:
             groups[-1].append(step)
         else:
             groups.append([step])
@@ -165,14 +165,14 @@ def _names(group: Sequence[int], steps: Sequence[StepTime]) -> tuple[str, ...]:
 
 def _why(step: int, shown: int, steps: Sequence[StepTime], operators: _Work, calls: _Work) -> str:
     """What tells it from the one that is shown."""
-    parts = [_how_long(steps[step].device_ns, steps[shown].device_ns)]
+    parts = [_how_long(steps[step].length_ns, steps[shown].length_ns)]
     if operators.only_in(step, shown) > _OTHERS:
         parts.append(f"runs other operators: {operators.told(step, shown)}")
     if operators.only_in(shown, step) > _OTHERS:
         parts.append(f"does not run {operators.told(shown, step)}")
     if not any(parts[1:]) and calls.apart(step, shown, 1 - _SHAPES):
         parts.append(f"runs other shapes: {calls.told(step, shown)}")
-    return "; ".join(filter(None, parts)) or f"takes {duration(steps[step].device_ns)}"
+    return "; ".join(filter(None, parts)) or f"takes {duration(steps[step].length_ns)}"
 
 
 def _how_long(one_ns: int, shown_ns: int) -> str:

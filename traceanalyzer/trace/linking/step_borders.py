@@ -108,6 +108,19 @@ def step_borders(
     return [step.start_ns for step in steps], (Notice("steps_overlap", text, len(empty)),)
 
 
+def step_ends(kernels: Kernels, mine: Bools, steps: Sequence[Step]) -> tuple[int, ...]:
+    """Where each step's own work ends: its annotation, or the last activity launched in it, if later."""
+    rows = np.flatnonzero(mine & (kernels.launch_ns >= 0))
+    rows = rows[np.argsort(kernels.launch_ns[rows], kind="stable")]
+    moments, end_ns = kernels.launch_ns[rows], kernels.end_ns[rows]
+    first = np.searchsorted(moments, [step.start_ns for step in steps])
+    last = np.searchsorted(moments, [step.end_ns for step in steps], side="right")
+    return tuple(
+        max(step.end_ns, int(end_ns[a:b].max(initial=0)))
+        for step, a, b in zip(steps, first, last, strict=True)
+    )
+
+
 def _starts(work: _Activity, launched: Sequence[_StepWork | None], steps: Sequence[Step]) -> list[int]:
     by_end = np.argsort(work.end_ns, kind="stable")
     anywhere = work.at(by_end)

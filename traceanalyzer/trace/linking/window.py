@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from dataclasses import replace
 from statistics import median
 
 import numpy as np
@@ -12,7 +12,8 @@ from traceanalyzer.records import Notice
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.records.trace import Bools, Step, Trace, Window, passes
 from traceanalyzer.records.units import duration, percent
-from traceanalyzer.trace.linking.step_borders import step_borders
+from traceanalyzer.trace.linking.cycles import one_cycle
+from traceanalyzer.trace.linking.step_borders import step_borders, step_ends
 from traceanalyzer.trace.linking.steps import listed, within
 
 _RANGE = re.compile(r"\s*(\d{1,18})\s*(?:-\s*(\d{1,18})\s*)?", re.ASCII)
@@ -38,8 +39,9 @@ def select_window(trace: Trace, device_index: int, steps: str = "complete") -> W
         return _window(trace, mine, _in_range(trace, steps), asked=steps)
     if wish == "all" or not trace.steps:
         return _whole(trace, mine)
-    chosen, notices = _recorded(trace, mine, _complete(trace))
-    return _window(trace, mine, chosen, notices=notices)
+    cycle, cycle_notices = one_cycle(trace)
+    chosen, notices = _recorded(trace, mine, _complete(trace, cycle))
+    return _window(trace, mine, chosen, notices=(*cycle_notices, *notices))
 
 
 def _whole(trace: Trace, mine: Bools) -> Window:
@@ -53,15 +55,16 @@ def _window(
     trace: Trace, mine: Bools, chosen: tuple[Step, ...], asked: str = "", notices: tuple[Notice, ...] = ()
 ) -> Window:
     if trace.on_cpu:
-        ends = max(step.end_ns for step in chosen)
-        return Window((*(step.start_ns for step in chosen), ends), chosen)
+        ends = tuple(step.end_ns for step in chosen)
+        return _with_notices(Window((*(step.start_ns for step in chosen), max(ends)), chosen, notices, ends))
     kernels = trace.kernels
     launched = mine & within(kernels.launch_ns, chosen)
     if launched.any():
         last = max(max(step.end_ns for step in chosen), int(kernels.end_ns[launched].max()))
         starts, overlap = step_borders(kernels, mine, chosen)
         cuts = (*starts, max(last, starts[-1]))
-        return Window(cuts, chosen, (*notices, *overlap, *_unlike(cuts, chosen)))
+        ends = step_ends(kernels, mine, chosen)
+        return _with_notices(Window(cuts, chosen, (*notices, *overlap), ends))
     if not asked:
         return _whole(trace, mine)
     raise UsageError(
@@ -70,9 +73,19 @@ def _window(
     )
 
 
-def _unlike(cuts: Sequence[int], steps: Sequence[Step]) -> tuple[Notice, ...]:
+def _with_notices(window: Window) -> Window:
+    """With the ends of steps cut by the next one, and a notice where steps are not as long as annotated."""
+    bounds = zip(window.cuts, window.cuts[1:], window.step_ends, strict=False)
+    ends = tuple(min(max(start, last), end) for start, end, last in bounds)
+    cut = replace(window, step_ends=ends)
+    return replace(cut, notices=(*window.notices, *_unlike(cut)))
+
+
+def _unlike(window: Window) -> tuple[Notice, ...]:
     """A notice where a step of the window is not as long as the steps' annotations are on average."""
+    cuts, steps = window.cuts, window.steps
     device = (cuts[-1] - cuts[0]) / len(steps)
+    between = sum(end - last for end, last in zip(cuts[1:], window.step_ends, strict=True)) / len(steps)
     host = sum(step.end_ns - step.start_ns for step in steps) / len(steps)
     if not host or abs(device / host - 1) <= _UNLIKE:
         return ()
@@ -80,6 +93,8 @@ def _unlike(cuts: Sequence[int], steps: Sequence[Step]) -> tuple[Notice, ...]:
         f"a step of the window takes {duration(round(device))} on average, its annotation on the host "
         f"{duration(round(host))}: {percent(device / host)} of it"
     )
+    if between > _UNLIKE * host:
+        text += f"; {duration(round(between))} of it lie between one step's end and the next step"
     return (Notice("window_unlike_steps", text),)
 
 
@@ -99,23 +114,23 @@ def _recorded(
     return steps[first:], (Notice("steps_not_recorded", text, first),)
 
 
-def _complete(trace: Trace) -> tuple[Step, ...]:
+def _complete(trace: Trace, steps: tuple[Step, ...]) -> tuple[Step, ...]:
     """All steps but a last stub: without launches though others have some, or under 10 % of their median.
 
     All of them where the recording says that it is complete.
     """
-    *others, last = trace.steps
+    *others, last = steps
     recording = trace.recording
     wanted = recording.active if recording is not None and recording.complete else None
-    if not others or len(trace.steps) == wanted:
-        return trace.steps
+    if not others or len(steps) == wanted:
+        return steps
     launches, kernels = trace.launches, trace.kernels
     started = launches.start_ns[passes(trace.names, launches.name, _LAUNCH.search)]
     moments = np.concatenate((started, kernels.launch_ns[kernels.launch_ns >= 0]))
     idle = not trace.on_cpu and not within(moments, [last]).any() and within(moments, others).any()
     typical = median(step.end_ns - step.start_ns for step in others)
     short = last.end_ns - last.start_ns < _STUB * typical
-    return tuple(others) if idle or short else trace.steps
+    return tuple(others) if idle or short else steps
 
 
 def _in_range(trace: Trace, steps: str) -> tuple[Step, ...]:
