@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from traceanalyzer.records import Analysis, Job, Notice, RankEntry, SourceFile
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.trace.linking.processes import process_named
 from traceanalyzer.trace.reading.metadata import named_rank
 
 _LISTED = 16  # devices that an error names
@@ -21,7 +22,7 @@ def job_of(
     wanted = [
         analysis
         for analysis in analyses
-        if (rank is None or _file(analysis).rank == rank)
+        if (rank is None or rank in _numbers(_file(analysis)))
         and (gpu is None or _file(analysis).device_index == gpu)
     ]
     if not wanted:
@@ -35,7 +36,7 @@ def _not_there(
 ) -> UsageError:
     """Says of what was asked for what there is, and of a rank whose file failed why."""
     options = [name for name, value in (("--rank", rank), ("--gpu", gpu)) if value is not None]
-    devices = [_named(options, _file(each).rank, _file(each).device_index) for each in analyses]
+    devices = [_named(options, each, _file(each).device_index) for each in analyses]
     there = list(dict.fromkeys(devices))
     listed = ", ".join(there[:_LISTED]) + (f" and {len(there) - _LISTED} more" if there[_LISTED:] else "")
     failed = [n.message for n in notices if rank is not None and _rank_of_failed(n) == rank]
@@ -48,9 +49,20 @@ def _not_there(
     )
 
 
-def _named(options: Sequence[str], rank: int | None, gpu: int | None) -> str:
+def _numbers(file: SourceFile) -> tuple[int, ...]:
+    """What `--rank` knows it by: its rank; the process id, where a file of several names no ranks."""
+    if file.rank is not None:
+        return (file.rank,)
+    process = process_named(file.path) or ""
+    return (int(process),) if process.isdecimal() else ()
+
+
+def _named(options: Sequence[str], of: Analysis | int | None, gpu: int | None) -> str:
     """`rank 2`, `GPU 3` or `rank 2 on GPU 3`: by what was asked for, and no more."""
-    process = "unknown rank" if rank is None else f"rank {rank}"
+    rank = _file(of).rank if isinstance(of, Analysis) else of
+    label = process_named(_file(of).path) if isinstance(of, Analysis) else None
+    unknown = f"process {label}" if label else "unknown rank"
+    process = unknown if rank is None else f"rank {rank}"
     return " on ".join({"--rank": process, "--gpu": f"GPU {gpu}"}[option] for option in options)
 
 
