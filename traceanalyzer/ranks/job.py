@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from traceanalyzer.records import Analysis, Job, Notice, RankEntry, SourceFile
@@ -9,6 +10,7 @@ from traceanalyzer.records.errors import UsageError
 from traceanalyzer.trace.linking.processes import process_named
 from traceanalyzer.trace.reading.metadata import named_rank
 
+_RANK = re.compile(r" \(rank (\d+)(?:, GPU \d+)?\)$")
 _LISTED = 16  # devices that an error names
 
 
@@ -67,8 +69,12 @@ def _named(options: Sequence[str], of: Analysis | int | None, gpu: int | None) -
 
 
 def _rank_of_failed(notice: Notice) -> int | None:
-    """By the name of the file that the notice begins with."""
-    return named_rank(notice.message.partition(": ")[0]) if notice.code == "rank_failed" else None
+    """By the name of the file that the notice begins with, or the rank behind it."""
+    if notice.code != "rank_failed":
+        return None
+    where = notice.message.partition(": ")[0]
+    written = _RANK.search(where)
+    return int(written[1]) if written else named_rank(where)
 
 
 def _file(analysis: Analysis) -> SourceFile:
