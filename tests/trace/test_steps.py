@@ -173,6 +173,32 @@ def test_a_short_last_step_is_a_stub(gpu: bool) -> None:
     assert numbers(select_window(training([*THREE, (6, 300, 340)], gpu=gpu).trace(), 0)) == [3, 4, 5, 6]
 
 
+def test_a_step_that_is_left_out_is_said() -> None:
+    rows = training([*THREE, (6, 300, 309)])
+    assert not select_window(rows.trace(), 0).notices, "what the profiler leaves open is no step"
+    rows.launch(7, 305 * US)
+    (notice,) = select_window(rows.trace(), 0).notices
+    assert notice.code == "last_step_left_out"
+    assert "ProfilerStep#6" in notice.message and "9.00 µs, others 100 µs" in notice.message
+    rows = training(THREE)
+    rows.annotation("ProfilerStep#6", 300 * US, 390 * US)
+    (notice,) = select_window(rows.trace(), 0).notices
+    assert "it launched nothing" in notice.message
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+@pytest.mark.parametrize("name", ["step[DECODE bs=16]", "execute_context_0(0)_generation_1(1)", "train_step"])
+def test_a_short_last_step_of_an_engine_was_one(name: str, gpu: bool) -> None:
+    rows = training([], gpu=gpu)
+    for number, (start, end) in enumerate(((0, 1000), (1000, 2000), (2000, 2060))):
+        rows.annotation(name, start * US, end * US)
+        rows.op("aten::mm", (start + 5) * US, (start + 20) * US)
+        if gpu:
+            rows.launch(number, (start + 10) * US)
+            rows.kernel("k", (start + 15) * US, (start + 35) * US, number)
+    assert numbers(select_window(rows.trace(), 0)) == [0, 1, 2]
+
+
 def test_a_short_step_is_no_stub_where_all_that_were_wanted_are_there() -> None:
     trace = training([*THREE, (6, 300, 309)]).trace()
     wanted = {count: Recording(active=count, complete=True) for count in (3, 4)}

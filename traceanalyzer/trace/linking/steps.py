@@ -69,6 +69,11 @@ def within(moment_ns: Ints, steps: Sequence[Step]) -> Bools:
     return inside
 
 
+def is_profiler_step(name: str) -> bool:
+    """Whether it is one of the profiler's own annotations."""
+    return _STEP.match(name) is not None
+
+
 def listed(steps: Sequence[Step]) -> str:
     """`3-5, 13-15`: the numbers in the order of time, runs joined."""
     runs: list[list[int]] = []

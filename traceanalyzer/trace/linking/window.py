@@ -14,7 +14,7 @@ from traceanalyzer.records.trace import Bools, Step, Trace, Window, passes
 from traceanalyzer.records.units import duration, percent
 from traceanalyzer.trace.linking.cycles import one_cycle
 from traceanalyzer.trace.linking.step_borders import step_borders, step_ends
-from traceanalyzer.trace.linking.steps import listed, within
+from traceanalyzer.trace.linking.steps import is_profiler_step, listed, within
 
 _RANGE = re.compile(r"\s*(\d{1,18})\s*(?:-\s*(\d{1,18})\s*)?", re.ASCII)
 _STUB = 0.1  # a last step shorter than this part of the median is what `profiler.step()` left open
@@ -40,8 +40,9 @@ def select_window(trace: Trace, device_index: int, steps: str = "complete") -> W
     if wish == "all" or not trace.steps:
         return _whole(trace, mine)
     cycle, cycle_notices = one_cycle(trace)
-    chosen, notices = _recorded(trace, mine, _complete(trace, cycle))
-    return _window(trace, mine, chosen, notices=(*cycle_notices, *notices))
+    complete, stub_notices = _complete(trace, cycle)
+    chosen, notices = _recorded(trace, mine, complete)
+    return _window(trace, mine, chosen, notices=(*cycle_notices, *stub_notices, *notices))
 
 
 def _whole(trace: Trace, mine: Bools) -> Window:
@@ -114,23 +115,32 @@ def _recorded(
     return steps[first:], (Notice("steps_not_recorded", text, first),)
 
 
-def _complete(trace: Trace, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+def _complete(trace: Trace, steps: tuple[Step, ...]) -> tuple[tuple[Step, ...], tuple[Notice, ...]]:
     """All steps but a last stub: without launches though others have some, or under 10 % of their median.
 
-    All of them where the recording says that it is complete.
+    The latter only of ProfilerStep annotations, of which `profiler.step()` leaves the last one open: a short
+    last step of an engine was one. All of them where the recording says that it is complete.
     """
     *others, last = steps
     recording = trace.recording
     wanted = recording.active if recording is not None and recording.complete else None
     if not others or len(steps) == wanted:
-        return steps
+        return steps, ()
     launches, kernels = trace.launches, trace.kernels
     started = launches.start_ns[passes(trace.names, launches.name, _LAUNCH.search)]
     moments = np.concatenate((started, kernels.launch_ns[kernels.launch_ns >= 0]))
-    idle = not trace.on_cpu and not within(moments, [last]).any() and within(moments, others).any()
+    ran = bool(within(moments, [last]).any())
+    idle = not trace.on_cpu and not ran and within(moments, others).any()
     typical = median(step.end_ns - step.start_ns for step in others)
-    short = last.end_ns - last.start_ns < _STUB * typical
-    return tuple(others) if idle or short else steps
+    length = last.end_ns - last.start_ns
+    left_open = is_profiler_step(last.name) and length < _STUB * typical
+    if not idle and not left_open:
+        return steps, ()
+    if left_open and not ran:
+        return tuple(others), ()  # as nearly every recording ends
+    why = "it launched nothing" if idle else f"it takes {duration(length)}, others {duration(typical)}"
+    text = f"the last step, {last.name}, is left out: {why}; --steps A-B selects it"
+    return tuple(others), (Notice("last_step_left_out", text),)
 
 
 def _in_range(trace: Trace, steps: str) -> tuple[Step, ...]:
