@@ -6,13 +6,15 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.trace.build import Rows
 from traceanalyzer.records import Recording
 from traceanalyzer.records.errors import UsageError
-from traceanalyzer.records.trace import RecordKind, Trace, Window
+from traceanalyzer.records.trace import RecordKind, Step, Trace, Window
 from traceanalyzer.trace import load, select_window
+from traceanalyzer.trace.linking.steps import within
 
 FOLDER = os.environ.get("TRACEANALYZER_REAL_TRACES")
 US = 1000
@@ -330,3 +332,57 @@ def test_complete_steps_of_real_traces(name: str, expected: list[int]) -> None:
     assert FOLDER
     trace = load(str(Path(FOLDER) / f"{name}.json.gz"))
     assert numbers(select_window(trace, int(trace.kernels.device[0]))) == expected
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_borders_of_random_queues_are_those_of_a_slow_calculation(seed: int) -> None:
+    """Three streams that each run in order, launched by a host that is ahead or waits; some launches lost."""
+    draw = np.random.default_rng(seed)
+    rows = Rows()
+    free = [0, 0, 0]
+    work: list[tuple[int, int, int, int]] = []  # launch or -1, start, end, stream
+    marks = [(1000 * i, 1000 * i + int(draw.integers(600, 1000))) for i in range(6)]
+    for launched, at in enumerate(np.sort(draw.choice(6500, 60, replace=False)).tolist(), 1):
+        stream = int(draw.choice(3, p=[0.7, 0.2, 0.1]))
+        start = max(at + 10, free[stream])
+        end = free[stream] = start + int(draw.integers(5, 150 if stream == 0 else 900))
+        lost = draw.random() < 0.1
+        rows.kernel("k", start, end, -1 if lost else launched, stream=stream)
+        if not lost:
+            rows.launch(launched, at)
+        work.append((-1 if lost else at, start, end, stream))
+    for number, (begin, end) in enumerate(marks):
+        rows.annotation(f"ProfilerStep#{number}", begin, end)
+    window = select_window(rows.trace(), 0, "0-5")
+    expected = cuts(marks, work)
+    if "steps_overlap" in {each.code for each in window.notices}:
+        assert any(a == b for a, b in zip(expected, expected[1:], strict=False))
+        expected[:-1] = [begin for begin, _ in marks]
+    assert list(window.cuts) == expected
+
+
+def cuts(marks: list[tuple[int, int]], work: list[tuple[int, int, int, int]]) -> list[int]:
+    starts: list[int] = []
+    main_end: list[int] = []
+    for begin, end in marks:
+        mine = [each for each in work if begin <= each[0] <= end]
+        first = min((start for _, start, *_ in mine), default=0)
+        streams = [stream for *_, stream in mine]
+        main = max(sorted(set(streams)), key=streams.count, default=-1)
+        opens = min((start for _, start, _, stream in mine if stream == main), default=0)
+        before = [each for each in work if (each[1] < first if each[0] < 0 else each[0] < begin)]
+        ends = [end for *_, end, stream in before if mine and (stream == main or end <= opens)]
+        starts.append(max([begin, *starts[-1:], *ends, *main_end]))
+        main_end = [max(end for *_, end, stream in mine if stream == main)] if mine else main_end
+    inside = [end for launch, _, end, _ in work if any(a <= launch <= b for a, b in marks)]
+    return [*starts, max([*inside, marks[-1][1], starts[-1]])]
+
+
+def test_many_steps_are_marked_as_each_alone() -> None:
+    draw = np.random.default_rng(7)
+    starts = draw.integers(0, 1000, 30)
+    chosen = [Step("s", i, int(a), int(a + draw.integers(0, 60))) for i, a in enumerate(starts)]
+    moments = np.arange(-5, 1100)
+    expected = [any(s.start_ns <= m <= s.end_ns for s in chosen) for m in moments.tolist()]
+    assert within(moments, chosen).tolist() == [m >= 0 and e for m, e in zip(moments, expected, strict=True)]
+    assert not within(moments, []).any()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from traceanalyzer.records import Notice
-from traceanalyzer.records.trace import UNLINKED, Bools, Ids, Ints, Kernels, Trace
+from traceanalyzer.records.trace import UNLINKED, Ids, Ints, Kernels, Trace
 from traceanalyzer.records.units import duration
 from traceanalyzer.trace.linking.link import text_rank
 
@@ -133,12 +133,12 @@ def without_late_launches(trace: Trace) -> Trace:
         return trace
     late = np.zeros(len(trace.kernels), bool)
     judged = behind = 0
-    for start, end in _stretches(trace):
-        rows = np.flatnonzero(_launched(trace.kernels, start, end))
+    reach_ns = np.maximum.accumulate(trace.kernels.end_ns)
+    for rows, end in _launched(trace):
         if not _enough(trace, rows):
             continue
         judged += 1
-        if _stamped_late(trace.kernels, rows, end):
+        if _stamped_late(trace.kernels, reach_ns, rows, end):
             behind += 1
             late[rows] = trace.kernels.unlinked[rows] != _CUDA_GRAPH  # launches group those
     if not behind or 2 * behind < judged:
@@ -162,9 +162,14 @@ def _stretches(trace: Trace) -> list[tuple[int, int]]:
     return [(int(trace.launches.start_ns[calls].min()), int(trace.launches.end_ns[calls].max()))]
 
 
-def _launched(kernels: Kernels, start: int, end: int) -> Bools:
-    launched: Bools = (kernels.launch >= 0) & (kernels.launch_ns >= start) & (kernels.launch_ns <= end)
-    return launched
+def _launched(trace: Trace) -> Iterator[tuple[Ints, int]]:
+    """Of each stretch the kernels launched in it, in their order, and where it ends."""
+    rows = np.flatnonzero(trace.kernels.launch >= 0)
+    rows = rows[np.argsort(trace.kernels.launch_ns[rows], kind="stable")]
+    moments = trace.kernels.launch_ns[rows]
+    for start, end in _stretches(trace):
+        first, last = np.searchsorted(moments, (start, end + 1))
+        yield np.sort(rows[first:last]), end
 
 
 def _enough(trace: Trace, rows: Ints) -> bool:
@@ -175,7 +180,7 @@ def _enough(trace: Trace, rows: Ints) -> bool:
     return bool(moments.max() - moments.min() >= _LEAST_LAUNCHING_NS)
 
 
-def _stamped_late(kernels: Kernels, rows: Ints, end: int) -> bool:
+def _stamped_late(kernels: Kernels, reach_ns: Ints, rows: Ints, end: int) -> bool:
     """Whether kernels launched before `end` all start behind it, packed, after a wait of an idle device."""
     start = kernels.start_ns[rows]
     if (start >= end).mean() < _BEHIND:
@@ -184,7 +189,10 @@ def _stamped_late(kernels: Kernels, rows: Ints, end: int) -> bool:
     first, last = int(kernels.start_ns[burst[0]]), int(kernels.end_ns[burst].max())
     launched = int(kernels.launch_ns[rows].min())
     waited = first - launched
-    before = np.flatnonzero((kernels.end_ns > launched) & (kernels.start_ns < first))
+    some = np.arange(
+        np.searchsorted(reach_ns, launched, side="right"), np.searchsorted(kernels.start_ns, first)
+    )
+    before = some[kernels.end_ns[some] > launched]
     if _covered(kernels, before, launched, first) > (1 - _WAITED) * waited:
         return False
     return _covered(kernels, burst, first, last) >= _PACKED * (last - first)

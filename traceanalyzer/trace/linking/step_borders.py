@@ -41,7 +41,7 @@ class _Activity:
 
         Or, where the launch was not recorded, that starts before `first`. Most often one of the last few.
         """
-        stop, count = int(np.searchsorted(self.end_ns, until, side="right")), 64
+        stop, count = int(np.searchsorted(self.end_ns, until, side="right")), 16
         while stop > 0:
             rows = slice(max(stop - count, 0), stop)
             launch_ns = self.launch_ns[rows]
@@ -52,6 +52,23 @@ class _Activity:
                 return int(self.end_ns[rows][before[-1]])
             stop, count = rows.start, 2 * count
         return -_NEVER
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Reach:
+    """How far activity reaches that began before a moment."""
+
+    moment_ns: Ints  # ascending
+    reach_ns: Ints  # last end so far
+
+    @classmethod
+    def of(cls, moment_ns: Ints, end_ns: Ints) -> _Reach:
+        order = np.argsort(moment_ns, kind="stable")
+        return cls(moment_ns[order], np.maximum.accumulate(end_ns[order]))
+
+    def before(self, moment: int) -> int:
+        count = int(np.searchsorted(self.moment_ns, moment))
+        return int(self.reach_ns[count - 1]) if count else -_NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +139,8 @@ def step_ends(kernels: Kernels, mine: Bools, steps: Sequence[Step]) -> tuple[int
 
 
 def _starts(work: _Activity, launched: Sequence[_StepWork | None], steps: Sequence[Step]) -> list[int]:
-    by_end = np.argsort(work.end_ns, kind="stable")
-    anywhere = work.at(by_end)
-    streams = {each.main_stream for each in launched if each}
-    of_stream = {stream: work.at(by_end[anywhere.stream == stream]) for stream in streams}
+    anywhere = work.at(np.argsort(work.end_ns, kind="stable"))
+    reaches = {stream: _reaches(work, stream) for stream in {each.main_stream for each in launched if each}}
     following = next((each for each in launched if each), None)
     previous: _StepWork | None = None
     starts: list[int] = []
@@ -136,8 +151,18 @@ def _starts(work: _Activity, launched: Sequence[_StepWork | None], steps: Sequen
         if reference := of_step or (None if previous else following):
             begin = max(begin, anywhere.last_end(reference.main_first_ns, step.start_ns, reference.first_ns))
         if of_step:
-            on_main = of_stream[of_step.main_stream]
-            begin = max(begin, on_main.last_end(_NEVER, step.start_ns, of_step.first_ns))
+            by_launch, by_start = reaches[of_step.main_stream]
+            begin = max(begin, by_launch.before(step.start_ns), by_start.before(of_step.first_ns))
             previous = of_step
         starts.append(begin)
     return starts
+
+
+def _reaches(work: _Activity, stream: int) -> tuple[_Reach, _Reach]:
+    """Of one stream: by launch, and by start what was recorded without one."""
+    mine = work.at(np.flatnonzero(work.stream == stream))
+    alone = mine.launch_ns == _NEVER
+    return (
+        _Reach.of(mine.launch_ns[~alone], mine.end_ns[~alone]),
+        _Reach.of(mine.start_ns[alone], mine.end_ns[alone]),
+    )

@@ -27,11 +27,13 @@ def _profiler_steps(names: Sequence[str], ops: RawOps) -> tuple[Step, ...]:
     """Of two of one name that overlap (nested, or on two threads) the longer."""
     rows = np.flatnonzero(ops.annotation & passes(names, ops.name, _STEP.match))
     steps: list[Step] = []
+    last_of: dict[str, int] = {}  # of each name, the place of its last step
     for row in rows[np.lexsort((-ops.end_ns[rows], ops.start_ns[rows]))].tolist():
         text = names[ops.name[row]]
         step = Step(text, int(text.rpartition("#")[2]), int(ops.start_ns[row]), int(ops.end_ns[row]))
-        twin = next((i for i, s in enumerate(steps) if s.name == text and s.end_ns > step.start_ns), None)
-        if twin is None:
+        twin = last_of.get(text)
+        if twin is None or steps[twin].end_ns <= step.start_ns:
+            last_of[text] = len(steps)
             steps.append(step)
         elif step.end_ns - step.start_ns > steps[twin].end_ns - steps[twin].start_ns:
             steps[twin] = step

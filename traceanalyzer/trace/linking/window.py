@@ -106,9 +106,10 @@ def _recorded(
     if trace.on_cpu:
         return steps, ()
     kernels = trace.kernels
-    moments = np.where(kernels.launch_ns >= 0, kernels.launch_ns, kernels.start_ns)[mine]
-    there = [bool(within(moments, [step]).any()) for step in steps]
-    first = there.index(True) if any(there) else 0
+    moments = np.sort(np.where(kernels.launch_ns >= 0, kernels.launch_ns, kernels.start_ns)[mine])
+    opens = np.searchsorted(moments, [step.start_ns for step in steps])
+    there = np.searchsorted(moments, [step.end_ns for step in steps], side="right") > opens
+    first = int(np.argmax(there)) if there.any() else 0
     if not first:
         return steps, ()
     text = f"no activity of the GPU was recorded in {listed(steps[:first])}: those steps are left out"
