@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from itertools import starmap
 from os import PathLike, fspath
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from traceanalyzer.records.trace import Trace
 
 Progress = Callable[[int], None]
+Failures = list[tuple[str, Exception]]  # what failed, a file or a part of it, and why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +88,10 @@ def analyze(
     setup = Setup.of(chosen, progress)  # a wrong option is an error before a long trace is read
     files = trace_files(paths)
     analyses: list[Analysis] = []
-    failed: list[tuple[str, Exception]] = []
+    failed: Failures = []
     for file in files:
-        try:
-            analyses += list(_analyses(file, setup))
-        except Exception as error:  # of one rank; the others' report arrives
-            failed.append((file, error))
+        with _guarded(file, failed):
+            analyses += _analyses(file, setup, failed)
     if not analyses:
         raise failed[0][1]
     return job_of(analyses, chosen.rank, chosen.gpu, tuple(starmap(_rank_failed, failed)))
@@ -107,10 +107,21 @@ def _chosen(options: AnalyzeOptions | None, **single: object) -> AnalyzeOptions:
     return AnalyzeOptions(**given)  # type: ignore[arg-type]
 
 
-def _rank_failed(file: str, error: Exception) -> Notice:
+@contextmanager
+def _guarded(label: str, failed: Failures) -> Iterator[None]:
+    """What fails of one file, process or device is kept with its label; the others' report arrives."""
+    try:
+        yield
+    except Exception as error:
+        failed.append((label, error))
+
+
+def _rank_failed(label: str, error: Exception) -> Notice:
+    """An error of ours names its file itself; the label says more where the file holds several processes."""
     if isinstance(error, TraceAnalyzerError):
-        return Notice("rank_failed", str(error))
-    text = f"{file}: internal error: {type(error).__name__}: {error}. Fix: report it with this line"
+        file, said = label.rpartition(" (rank ")[0], str(error)
+        return Notice("rank_failed", label + said[len(file) :] if said.startswith(f"{file}: ") else said)
+    text = f"{label}: internal error: {type(error).__name__}: {error}. Fix: report it with this line"
     return Notice("rank_failed", text)
 
 
@@ -170,62 +181,84 @@ class Setup:
         )  # fmt: skip
 
 
-def _analyses(file: str, setup: Setup) -> Iterator[Analysis]:
-    """One for each device of `file` that worked."""
+def _analyses(file: str, setup: Setup, failed: Failures) -> list[Analysis]:
+    """One for each device of each process of `file` that worked; of the others the error is kept."""
     from traceanalyzer.assembly.assemble import assemble
     from traceanalyzer.fusion.suggestions import suggest
     from traceanalyzer.roofline.judge import of_shown_step
 
-    for judged in judge_file(file, setup):
-        yield assemble(
-            judged, suggest(of_shown_step(judged), judged), setup.others, keep_kernels=setup.options.kernels
-        )
+    analyses = []
+    for trace, index in _working(file, setup, failed):
+        with _guarded(_label(trace, index), failed):
+            judged = _judged(trace, index, setup)
+            suggestions = suggest(of_shown_step(judged), judged)
+            analyses.append(assemble(judged, suggestions, setup.others, keep_kernels=setup.options.kernels))
+    return analyses
+
+
+def _label(trace: Trace, index: int) -> str:
+    """The file, and of several processes in it the rank that is known; else the path says the process."""
+    if not any(notice.code == "several_processes" for notice in trace.warnings) or trace.rank is None:
+        return trace.path
+    return f"{trace.path} (rank {trace.rank}, GPU {index})"
 
 
 def judge_file(file: str, setup: Setup) -> Iterator[Judged]:
     """Read and complete one file, then price and judge each device of it that worked."""
+    yield from (_judged(trace, index, setup) for trace, index in _working(file, setup))
+
+
+def _judged(whole: Trace, index: int, setup: Setup) -> Judged:
     from traceanalyzer.cost.price import price
     from traceanalyzer.device import resolve
     from traceanalyzer.roofline.judge import judge
     from traceanalyzer.trace import at_capture, of_device, select_window
 
     options = setup.options
-    for whole, index in _working(file, setup):
-        trace = of_device(whole, index)
-        captured = at_capture(trace)
-        donors = [*setup.donors, *([captured] if captured else [])]
-        priced = price(trace, setup.formulas, donors, options.capture)
-        device = resolve(
-            trace,
-            index,
-            name=options.device,
-            file=options.device_file,
-            peaks=options.peaks,
-            bandwidth=options.bandwidth,
-        )
-        window = select_window(trace, index, options.steps)
-        yield judge(priced, index, window, device, setup.thresholds)
+    trace = of_device(whole, index)
+    captured = at_capture(trace)
+    donors = [*setup.donors, *([captured] if captured else [])]
+    priced = price(trace, setup.formulas, donors, options.capture)
+    device = resolve(
+        trace,
+        index,
+        name=options.device,
+        file=options.device_file,
+        peaks=options.peaks,
+        bandwidth=options.bandwidth,
+    )
+    window = select_window(trace, index, options.steps)
+    return judge(priced, index, window, device, setup.thresholds)
 
 
-def _working(file: str, setup: Setup) -> Iterator[tuple[Trace, int]]:
+def _working(file: str, setup: Setup, failed: Failures | None = None) -> Iterator[tuple[Trace, int]]:
     """Each process of a file with each device it worked on."""
     from traceanalyzer.trace import devices_with_work
 
-    for trace in loaded_processes(file, setup.progress, setup.options.steps_by):
+    for trace in loaded_processes(file, setup.progress, setup.options.steps_by, failed):
         noted = replace(trace, warnings=(*trace.warnings, *setup.notices))
         yield from ((noted, index) for index in devices_with_work(noted))
 
 
 def loaded_processes(
-    file: str, progress: Progress | None = None, steps_by: str | None = None
+    file: str, progress: Progress | None = None, steps_by: str | None = None, failed: Failures | None = None
 ) -> Iterator[Trace]:
-    """Each process of a file. Errors: TraceFormatError, UsageError for steps that are not there."""
-    from traceanalyzer.inference.complete import complete
-    from traceanalyzer.trace import load_processes
+    """Each process of a file; one that fails is left out where `failed` takes its error.
 
-    waiting = list(load_processes(file, progress=progress, steps_by=steps_by))
-    while waiting:
-        yield complete(waiting.pop(0))  # nothing else holds it
+    Errors: TraceFormatError, UsageError for steps that are not there.
+    """
+    from traceanalyzer.inference.complete import complete
+    from traceanalyzer.trace import unlinked_processes
+
+    for process in unlinked_processes(file, progress=progress, steps_by=steps_by):
+        if failed is None:
+            yield complete(process.linked())
+            continue
+        traces: list[Trace] = []
+        with _guarded(process.label, failed):
+            traces.append(complete(process.linked()))
+        while traces:
+            yield traces.pop()  # nothing else holds it
 
 
 def loaded(file: str, progress: Progress | None = None) -> Trace:

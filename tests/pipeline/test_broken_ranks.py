@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +190,42 @@ def test_one_file_by_two_names_is_one_rank(tmp_path: Path, monkeypatch: pytest.M
 def test_no_file_at_all_is_refused() -> None:
     with pytest.raises(traceanalyzer.UsageError, match="no trace"):
         traceanalyzer.analyze([])
+
+
+def joined(folder: Path, pids: Sequence[int | str]) -> Path:
+    """Two processes in one file, of which the second has no ProfilerStep annotations."""
+    t = Kineto()
+    for rank, pid in enumerate(pids):
+        events, t.events = t.events, []
+        for step in range(3):
+            if not rank:
+                t.annotation(f"ProfilerStep#{step + 4}", 1000 * step, 900)
+            for i in range(5):
+                at = 1000 * step + 100 + 50 * i
+                t.run("aten::add", at, "add_kernel", at + 5, 20, ([4096], "float"), ([4096], "float"))
+                t.events[-1]["args"]["device"] = rank
+        for event in t.events:
+            if event["pid"] == 10:
+                event["pid"] = pid
+            else:
+                event["pid"] = rank
+        t.events = events + t.events
+    return t.write(folder / "joined.json")
+
+
+@pytest.mark.parametrize(
+    ("pids", "label"),
+    [((4100, 4210), "(process 4210)"), (("[TP00] 4100", "[TP01] 4100"), "(rank 1")],
+)
+@pytest.mark.parametrize(("option", "word"), [("steps", "no ProfilerStep"), ("steps_by", "no annotation is")])
+def test_what_one_process_of_a_file_lacks_costs_that_process(
+    tmp_path: Path, pids: Sequence[int | str], label: str, option: str, word: str
+) -> None:
+    path = joined(tmp_path, pids)
+    wanted = {"steps": "4-6", "steps_by": "ProfilerStep"}[option]
+    job = traceanalyzer.analyze(path, options=traceanalyzer.AnalyzeOptions(**{option: wanted}))
+    assert job.window.step_count == 3 and job.source.files[0].device_index == 0
+    (message,) = [notice.message for notice in job.source.warnings if notice.code == "rank_failed"]
+    assert f"joined.json {label}" in message and word in message
+    with pytest.raises(traceanalyzer.TraceAnalyzerError):
+        traceanalyzer.analyze(path, options=traceanalyzer.AnalyzeOptions(**{option: "7-9"}))

@@ -8,7 +8,9 @@ import pytest
 from msgspec import structs
 
 from tests.pipeline import real
+from tests.pipeline.kineto import Kineto
 from tests.pipeline.loops import COPY_OUT, Loop, Work, act, mm
+from traceanalyzer.pipeline import analyze
 from traceanalyzer.records import Job, StepKind
 from traceanalyzer.report import render
 from traceanalyzer.report.sentence import headline, verdict_sentence
@@ -106,6 +108,34 @@ def test_up_to_ten_percent_steps_are_alike(tmp_path: Path) -> None:
     for before in (0, 60, 130):
         loop.step(*FORWARD, before=before)
     assert "steps_differ" not in codes(loop.told(tmp_path))
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_a_pause_between_equal_steps_makes_them_no_kinds(tmp_path: Path, gpu: bool) -> None:
+    """Steps of 1 ms with 3 ms, then 5 ms, after them: the last has no pause."""
+    t = Kineto() if gpu else Kineto(device=None)
+    for start in (1000, 5000, 11_000):
+        t.annotation("train_step", start, 1000)
+        t.op("aten::mm", start + 1, 998, ([64, 64], "float"), ([64, 64], "float"))
+        if gpu:  # the device ends 200 us behind the host
+            t.kernel("gemm", start + 10, 1190, t.launch(start + 5))
+    job = analyze(t.write(tmp_path / "t.json"))
+    assert job.window.kinds is None and "steps_differ" not in codes(job)
+    assert [step.extent_ns for step in job.steps or ()] == [1_200_000 if gpu else 1_000_000] * 3
+    assert sum(step.device_ns for step in job.steps or ()) == job.window.window_ns
+    (message,) = (each.message for each in job.source.warnings if each.code == "window_unlike_steps")
+    assert "lie between one step's end and the next step" in message
+
+
+def test_of_steps_with_pauses_the_one_of_median_length_is_shown(tmp_path: Path) -> None:
+    t = Kineto()
+    for start, length in ((0, 1000), (10_000, 1300), (12_000, 1400)):
+        t.annotation("train_step", start, length)
+        t.op("aten::mm", start + 1, length - 2, ([64, 64], "float"), ([64, 64], "float"))
+        t.kernel("gemm", start + 10, length - 10, t.launch(start + 5))
+    job = analyze(t.write(tmp_path / "t.json"))
+    assert "steps_differ" in codes(job)
+    assert "step train_step#1" in headline(job).lead
 
 
 def test_prefill_is_no_decode(tmp_path: Path) -> None:

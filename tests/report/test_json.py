@@ -36,7 +36,7 @@ FIELDS = {
         "hidden_communication_ns hidden_copy_ns idle_by_cause",
     "time.idle_by_cause": "cause time_ns names",
     "time.idle_by_cause.names": "name time_ns",
-    "steps": "name host_ns device_start_ns device_ns host_lead_ns verdicts idle_by_cause",
+    "steps": "name host_ns device_start_ns device_ns extent_ns host_lead_ns verdicts idle_by_cause",
     "steps.verdicts": "verdict time_ns at_roof_ns",
     "steps.idle_by_cause": "cause time_ns names",
     "verdicts": "verdict time_ns share_of_busy share_of_window kernels at_roof_ns",

@@ -83,7 +83,34 @@ def test_a_stream_on_which_much_overlaps_is_none() -> None:
     rows = queue()
     for row in range(0, 190, 5):
         with_end(rows, row, rows.kernels[row + 4][1] + 1)
-    assert notice(rows.trace(), "impossible_duration") is None
+    trace = rows.trace()
+    assert notice(trace, "impossible_duration") is None
+    assert trace.kernels.duration_ns.max() == 290 * US + 1, "as it was recorded"
+    overlapping = notice(trace, "overlapping_stream")
+    assert overlapping is not None and overlapping.count == 38
+    assert "290 µs" in overlapping.message and "stream, 7," in overlapping.message
+
+
+@pytest.mark.parametrize("wrong", [3, 4, 6, 50, 150])
+def test_any_number_of_durations_that_no_streams_could_run_are_not_believed(wrong: int) -> None:
+    rows = queue()
+    for row in range(wrong):
+        with_end(rows, row + 20, 10**9)
+    trace = rows.trace()
+    impossible = notice(trace, "impossible_duration")
+    assert impossible is not None and impossible.count == wrong
+    assert trace.kernels.duration_ns.sum() == (200 * 50 + wrong * 10) * US
+    assert notice(trace, "overlapping_stream") is None
+
+
+def test_what_could_be_two_streams_called_one_is_said_and_kept() -> None:
+    rows = queue()
+    for number in range(8):  # communication beside it, for two thirds of the time
+        rows.kernel("all-reduce", (1400 * number + 25) * US, (1400 * number + 1000) * US, 1000 + number)
+    trace = rows.trace()
+    assert trace.kernels.duration_ns.sum() == (200 * 50 + 8 * 975) * US
+    overlapping = notice(trace, "overlapping_stream")
+    assert overlapping is not None and "all-reduce for 975 µs" in overlapping.message
 
 
 def late(steps: int, *, at_once: bool = True, marked: bool = True) -> Kineto:

@@ -81,6 +81,30 @@ def test_one_alone_is_not_repeated_and_one_in_another_is_nested(tmp_path: Path) 
     assert steps(two_threads, tmp_path) == ()
 
 
+def nested(*outer: tuple[str, float, float], inner: str = "train_step") -> Kineto:
+    """Three products, each in an annotation of 60 µs from 20 µs on, 100 µs apart; `outer`: name, at, µs."""
+    t = Kineto()
+    for i in range(3):
+        t.annotation(inner.format(i), 100.0 * i + 20, 60)
+        t.run("aten::mm", 100.0 * i + 25, "gemm", 100.0 * i + 30, 30, ([64, 64], "float"))
+    for name, at, length in outer:
+        t.annotation(name, at, length)
+    return t
+
+
+@pytest.mark.parametrize("inner", ["train_step", "step {}", "model_iteration_{}"])
+def test_of_nested_names_of_one_kind_the_outermost_are_the_steps(tmp_path: Path, inner: str) -> None:
+    t = nested(*((f"Iteration {i}", 100.0 * i + 10, 80) for i in range(3)), inner=inner)
+    assert [step.name for step in steps(t, tmp_path)] == ["Iteration 0", "Iteration 1", "Iteration 2"]
+    same = nested(*(("train_step", 100.0 * i + 10, 80) for i in range(3)))
+    assert [step.start_ns // 1000 for step in steps(same, tmp_path)] == [10, 110, 210]
+
+
+def test_what_one_annotation_encloses_is_the_steps_where_that_one_does_not_repeat(tmp_path: Path) -> None:
+    found = steps(nested(("benchmark_iteration", 0, 400), inner="decode step {}"), tmp_path)
+    assert [step.name for step in found] == ["decode step 0", "decode step 1", "decode step 2"]
+
+
 def test_of_several_that_repeat_it_is_what_takes_most_time(tmp_path: Path) -> None:
     t = annotated("model_step", "model_step", length=40)
     t = annotated("step[DECODE bs=4]", "step[DECODE bs=4]", length=90, t=t)

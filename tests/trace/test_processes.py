@@ -13,6 +13,8 @@ import traceanalyzer
 from tests.pipeline.kineto import H100, Kineto
 from traceanalyzer.pipeline import AnalyzeOptions
 from traceanalyzer.records import Analysis
+from traceanalyzer.records.errors import UsageError
+from traceanalyzer.report.sentence import headline
 from traceanalyzer.trace import load_processes
 
 Event = dict[str, Any]
@@ -62,6 +64,9 @@ def called(rank: int, event: Event) -> None:
     event["pid"] = f"rank{rank}/{event['pid']}"
 
 
+PIDS = {shifted: (10, 1_000_010, 2_000_010), host_only: (4100, 4101, 4102)}  # that name no rank
+
+
 def alone(folder: Path, devices: list[int]) -> list[Analysis]:
     paths = [process(rank, device).write(folder / f"rank{rank}.json") for rank, device in enumerate(devices)]
     return [traceanalyzer.analyze(path) for path in paths]
@@ -88,10 +93,13 @@ def told(analysis: Analysis) -> tuple[Any, ...]:
 def test_each_process_is_reported_as_if_alone(tmp_path: Path, rename: Rename, devices: list[int]) -> None:
     path = merged(tmp_path, devices, rename)
     for rank, (expected, device) in enumerate(zip(alone(tmp_path, devices), devices, strict=True)):
-        found = traceanalyzer.analyze(path, options=AnalyzeOptions(rank=rank, gpu=device))
+        number = PIDS[rename][rank] if rename in PIDS else rank
+        found = traceanalyzer.analyze(path, options=AnalyzeOptions(rank=number, gpu=device))
         assert told(found) == told(expected)
         assert found.ranks is not None
-        assert [(r.rank, r.device_index) for r in found.ranks] == list(enumerate(devices))
+        named = [(None if rename in PIDS else rank, device) for rank, device in enumerate(devices)]
+        assert [(r.rank, r.device_index) for r in found.ranks] == named
+        assert (f"(process {number})" in found.source.files[0].path) == (rename in PIDS)
         assert "several_processes" in {notice.code for notice in found.source.warnings}
 
 
@@ -119,7 +127,8 @@ def test_device_rows_alone_are_told_apart_by_their_pids(tmp_path: Path) -> None:
             event["ts"] += 10 * rank
             joined.events.append(event)
     found = load_processes(str(joined.write(tmp_path / "t.json")))
-    assert [trace.rank for trace in found] == [0, 1]
+    assert [trace.rank for trace in found] == [None, None]
+    assert [trace.path.rpartition(" (")[2] for trace in found] == ["process 0)", "process 1000000)"]
     assert [len(trace.kernels) for trace in found] == [len(kept)] * 2
 
 
@@ -163,5 +172,9 @@ def test_processes_of_a_cpu_run_are_apart(tmp_path: Path) -> None:
         event["dur"] *= 2
         t.events.append(event)
     path = t.write(tmp_path / "t.json")
-    found = [traceanalyzer.analyze(path, options=AnalyzeOptions(rank=rank)) for rank in (0, 1)]
+    found = [traceanalyzer.analyze(path, options=AnalyzeOptions(rank=rank)) for rank in (10, 11)]
+    assert [analysis.source.files[0].rank for analysis in found] == [None, None]
+    assert "t.json (process 10), one of 2" in headline(found[0]).lead
+    with pytest.raises(UsageError, match="there is: process 10, process 11"):
+        traceanalyzer.analyze(path, options=AnalyzeOptions(rank=0))
     assert [analysis.time.busy_ns for analysis in found] == [250_000, 500_000]

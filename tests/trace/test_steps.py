@@ -6,13 +6,15 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.trace.build import Rows
 from traceanalyzer.records import Recording
 from traceanalyzer.records.errors import UsageError
-from traceanalyzer.records.trace import Trace, Window
+from traceanalyzer.records.trace import RecordKind, Step, Trace, Window
 from traceanalyzer.trace import load, select_window
+from traceanalyzer.trace.linking.steps import within
 
 FOLDER = os.environ.get("TRACEANALYZER_REAL_TRACES")
 US = 1000
@@ -117,11 +119,86 @@ def test_a_launch_on_any_thread_counts_to_the_step() -> None:
     assert span(select_window(rows.trace(), 0, "5")) == (240, 300)
 
 
+def test_a_kernel_of_another_stream_from_before_the_steps_takes_no_step_away() -> None:
+    for end in (1, 17, 120, 250, 900):  # µs: before the first kernel, in the first step, ..., after the last
+        rows = training(THREE)
+        rows.launch(1, -50 * US)
+        rows.kernel("persistent", -40 * US, end * US, 1, stream=30)
+        window = select_window(rows.trace(), 0)
+        assert [cut // US for cut in window.cuts] == [1 if end == 1 else 0, 100, 200, 300]
+        assert not window.notices
+
+
+def test_a_kernel_that_the_first_step_leaves_running_takes_no_later_step_away() -> None:
+    rows = training(THREE)
+    rows.launch(1, 5 * US)
+    rows.kernel("monitor", 6 * US, 290 * US, 1, stream=30)
+    assert [cut // US for cut in select_window(rows.trace(), 0).cuts] == [0, 100, 200, 300]
+
+
+def test_a_step_without_activity_begins_where_the_one_before_it_ended() -> None:
+    rows = training([(3, 0, 100), (5, 200, 300)])
+    rows.annotation("ProfilerStep#4", 100 * US, 200 * US)
+    rows.launch(1, -50 * US)
+    rows.kernel("persistent", -40 * US, 900 * US, 1, stream=30)
+    assert [cut // US for cut in select_window(rows.trace(), 0).cuts] == [0, 100, 200, 300]
+
+
+def test_a_copy_ahead_of_the_step_does_not_pull_the_step_into_the_one_before() -> None:
+    rows = Rows()
+    for number in (1, 2, 3):  # the host takes 10 us, the device 30; the copy for a step runs at once
+        rows.annotation(f"ProfilerStep#{number}", 10 * number * US, 10 * (number + 1) * US)
+        rows.launch(10 + number, (10 * number + 1) * US, name="cudaMemcpyAsync")
+        rows.kernel("Memcpy HtoD", (10 * number + 2) * US, (10 * number + 4) * US, 10 + number, stream=20,
+                    kind=RecordKind.MEMCPY)  # fmt: skip
+        rows.launch(number, (10 * number + 5) * US)
+        rows.kernel("k", 30 * number * US, 30 * (number + 1) * US, number)
+    assert [cut // US for cut in select_window(rows.trace(), 0).cuts] == [10, 60, 90, 120]
+
+
+def test_steps_whose_work_runs_beside_one_another_are_cut_at_their_annotations() -> None:
+    rows = Rows()
+    for number, stream, start, end in ((1, 7, 106, 390), (2, 8, 206, 290), (3, 7, 391, 399)):
+        rows.annotation(f"ProfilerStep#{number}", 100 * number * US, 100 * (number + 1) * US)
+        rows.launch(number, (100 * number + 5) * US)
+        rows.kernel("k", start * US, end * US, number, stream=stream)
+    window = select_window(rows.trace(), 0)
+    assert [cut // US for cut in window.cuts] == [100, 200, 300, 400]
+    (told,) = window.notices
+    assert told.code == "steps_overlap" and "the work of 2 runs" in told.message
+
+
 @pytest.mark.parametrize("gpu", [True, False])
 def test_a_short_last_step_is_a_stub(gpu: bool) -> None:
     trace = training([*THREE, (6, 300, 309)], gpu=gpu).trace()
     assert numbers(select_window(trace, 0)) == [3, 4, 5]
     assert numbers(select_window(training([*THREE, (6, 300, 340)], gpu=gpu).trace(), 0)) == [3, 4, 5, 6]
+
+
+def test_a_step_that_is_left_out_is_said() -> None:
+    rows = training([*THREE, (6, 300, 309)])
+    assert not select_window(rows.trace(), 0).notices, "what the profiler leaves open is no step"
+    rows.launch(7, 305 * US)
+    (notice,) = select_window(rows.trace(), 0).notices
+    assert notice.code == "last_step_left_out"
+    assert "ProfilerStep#6" in notice.message and "9.00 µs, others 100 µs" in notice.message
+    rows = training(THREE)
+    rows.annotation("ProfilerStep#6", 300 * US, 390 * US)
+    (notice,) = select_window(rows.trace(), 0).notices
+    assert "it launched nothing" in notice.message
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+@pytest.mark.parametrize("name", ["step[DECODE bs=16]", "execute_context_0(0)_generation_1(1)", "train_step"])
+def test_a_short_last_step_of_an_engine_was_one(name: str, gpu: bool) -> None:
+    rows = training([], gpu=gpu)
+    for number, (start, end) in enumerate(((0, 1000), (1000, 2000), (2000, 2060))):
+        rows.annotation(name, start * US, end * US)
+        rows.op("aten::mm", (start + 5) * US, (start + 20) * US)
+        if gpu:
+            rows.launch(number, (start + 10) * US)
+            rows.kernel("k", (start + 15) * US, (start + 35) * US, number)
+    assert numbers(select_window(rows.trace(), 0)) == [0, 1, 2]
 
 
 def test_a_short_step_is_no_stub_where_all_that_were_wanted_are_there() -> None:
@@ -194,9 +271,40 @@ def test_several_recordings_in_one_file_are_told() -> None:
     trace = training([(3, 0, 100), (4, 100, 200), (13, 900, 1000), (14, 1000, 1100)]).trace()
     assert "700 µs" in codes(trace)["step_gaps"]
     assert "3-4, 13-14" in codes(trace)["step_gaps"]
-    assert numbers(select_window(trace, 0)) == [3, 4, 13, 14]
     assert span(select_window(trace, 0, "13-14")) == (900, 1100)
+    assert numbers(select_window(trace, 0, "3-14")) == [3, 4, 13, 14]
     assert not codes(training(THREE).trace())
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+@pytest.mark.parametrize(
+    ("recorded", "expected"),
+    [
+        ([(3, 0, 100), (4, 100, 200), (13, 900, 1000), (14, 1000, 1100)], [900, 1000]),  # the last of equals
+        ([(3, 0, 100), (4, 100, 200), (5, 200, 300), (9, 500, 600), (10, 600, 700)], [0, 100, 200]),
+        (
+            [(0, 0, 100), (1, 100, 200), (0, 500, 600), (1, 600, 700), (2, 700, 705)],
+            [500, 600],
+        ),  # with a stub
+    ],
+)
+def test_of_several_cycles_with_nothing_between_them_one_is_taken(
+    recorded: list[tuple[int, int, int]], expected: list[int], gpu: bool
+) -> None:
+    window = select_window(training(recorded, gpu=gpu).trace(), 0)
+    assert [step.start_ns // US for step in window.steps] == expected
+    assert window.end_ns // US == expected[-1] + 100
+    (told,) = (each for each in window.notices if each.code == "one_cycle_of_several")
+    assert told.count == 2
+
+
+def test_steps_that_were_not_marked_are_no_pause_of_the_recording() -> None:
+    rows = training([(3, 0, 100), (4, 100, 200), (9, 600, 700), (10, 700, 800)])
+    for start in range(200, 600, 50):
+        rows.op("aten::mm", start * US, (start + 20) * US, thread=2)
+    window = select_window(rows.trace(), 0)
+    assert numbers(window) == [3, 4, 9, 10]
+    assert "one_cycle_of_several" not in {each.code for each in window.notices}
 
 
 def test_numbering_that_restarts_is_told_and_a_range_takes_all_of_that_number() -> None:
@@ -224,3 +332,57 @@ def test_complete_steps_of_real_traces(name: str, expected: list[int]) -> None:
     assert FOLDER
     trace = load(str(Path(FOLDER) / f"{name}.json.gz"))
     assert numbers(select_window(trace, int(trace.kernels.device[0]))) == expected
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_borders_of_random_queues_are_those_of_a_slow_calculation(seed: int) -> None:
+    """Three streams that each run in order, launched by a host that is ahead or waits; some launches lost."""
+    draw = np.random.default_rng(seed)
+    rows = Rows()
+    free = [0, 0, 0]
+    work: list[tuple[int, int, int, int]] = []  # launch or -1, start, end, stream
+    marks = [(1000 * i, 1000 * i + int(draw.integers(600, 1000))) for i in range(6)]
+    for launched, at in enumerate(np.sort(draw.choice(6500, 60, replace=False)).tolist(), 1):
+        stream = int(draw.choice(3, p=[0.7, 0.2, 0.1]))
+        start = max(at + 10, free[stream])
+        end = free[stream] = start + int(draw.integers(5, 150 if stream == 0 else 900))
+        lost = draw.random() < 0.1
+        rows.kernel("k", start, end, -1 if lost else launched, stream=stream)
+        if not lost:
+            rows.launch(launched, at)
+        work.append((-1 if lost else at, start, end, stream))
+    for number, (begin, end) in enumerate(marks):
+        rows.annotation(f"ProfilerStep#{number}", begin, end)
+    window = select_window(rows.trace(), 0, "0-5")
+    expected = cuts(marks, work)
+    if "steps_overlap" in {each.code for each in window.notices}:
+        assert any(a == b for a, b in zip(expected, expected[1:], strict=False))
+        expected[:-1] = [begin for begin, _ in marks]
+    assert list(window.cuts) == expected
+
+
+def cuts(marks: list[tuple[int, int]], work: list[tuple[int, int, int, int]]) -> list[int]:
+    starts: list[int] = []
+    main_end: list[int] = []
+    for begin, end in marks:
+        mine = [each for each in work if begin <= each[0] <= end]
+        first = min((start for _, start, *_ in mine), default=0)
+        streams = [stream for *_, stream in mine]
+        main = max(sorted(set(streams)), key=streams.count, default=-1)
+        opens = min((start for _, start, _, stream in mine if stream == main), default=0)
+        before = [each for each in work if (each[1] < first if each[0] < 0 else each[0] < begin)]
+        ends = [end for *_, end, stream in before if mine and (stream == main or end <= opens)]
+        starts.append(max([begin, *starts[-1:], *ends, *main_end]))
+        main_end = [max(end for *_, end, stream in mine if stream == main)] if mine else main_end
+    inside = [end for launch, _, end, _ in work if any(a <= launch <= b for a, b in marks)]
+    return [*starts, max([*inside, marks[-1][1], starts[-1]])]
+
+
+def test_many_steps_are_marked_as_each_alone() -> None:
+    draw = np.random.default_rng(7)
+    starts = draw.integers(0, 1000, 30)
+    chosen = [Step("s", i, int(a), int(a + draw.integers(0, 60))) for i, a in enumerate(starts)]
+    moments = np.arange(-5, 1100)
+    expected = [any(s.start_ns <= m <= s.end_ns for s in chosen) for m in moments.tolist()]
+    assert within(moments, chosen).tolist() == [m >= 0 and e for m, e in zip(moments, expected, strict=True)]
+    assert not within(moments, []).any()

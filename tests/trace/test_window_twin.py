@@ -41,24 +41,37 @@ def cuts(rows: list[dict[str, Any]], device: int, names: set[str]) -> list[float
     work = [row for row in rows if row.get("cat", "").lower() in DEVICE]
     work = [row for row in work if int(row["args"].get("device", row["pid"])) == device]
     timed = [
-        (launches.get(row["args"].get("correlation")), row["ts"], row["ts"] + row["dur"]) for row in work
-    ]
+        (launches.get(row["args"].get("correlation")), row["ts"], row["ts"] + row["dur"],
+         row["args"].get("stream"), "mem" not in row["cat"].lower()) for row in work
+    ]  # fmt: skip
     steps = sorted(
         {(row["ts"], row["ts"] + row["dur"]) for row in rows if row["name"] in names
          and row.get("cat", "").lower() in ("user_annotation", "cpu_op", "operator")}
     )  # fmt: skip
     found: list[float] = []
+    main_before: list[float] = []  # ends of the step before, on its main stream
     for begin, end in steps:
-        inside = [start for launch, start, _ in timed if launch is not None and begin <= launch <= end]
+        inside = [each for each in timed if each[0] is not None and begin <= each[0] <= end]
+        first = min((start for _, start, *_ in inside), default=None)
         before = [
-            stop
-            for launch, start, stop in timed
-            if (start < min(inside, default=start) if launch is None else launch < begin)
+            (stop, stream)
+            for launch, start, stop, stream, _ in timed
+            if (first is not None and start < first if launch is None else launch < begin)
         ]
-        found.append(max([begin, *found[-1:], *before]))
+        if inside:
+            # The main stream has most of the step's kernels, else most of its copies. Of other streams only
+            # what is over when the step's own work begins there.
+            counted = [stream for *_, stream, kernel in inside if kernel] or [each[3] for each in inside]
+            main = min(set(counted), key=lambda stream: (-counted.count(stream), stream))
+            opens = min(start for _, start, _, stream, _ in inside if stream == main)
+            ends = [stop for stop, stream in before if stream == main or stop <= opens]
+            found.append(max([begin, *found[-1:], *ends, *main_before]))
+            main_before = [max(stop for _, _, stop, stream, _ in inside if stream == main)]
+        else:
+            found.append(max([begin, *found[-1:], *main_before]))
     ends = [
         stop
-        for launch, _, stop in timed
+        for launch, _, stop, *_ in timed
         if launch is not None and any(begin <= launch <= end for begin, end in steps)
     ]
     return [*found, max([*ends, *(end for _, end in steps)])]

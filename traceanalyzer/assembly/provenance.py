@@ -39,7 +39,7 @@ def _about_time(judged: Judged) -> Iterator[Notice]:
     """Steps that differ, and what is paid once a process."""
     shown = shown_step(judged.steps, judged.kinds)
     if shown is not None:
-        lengths = [step.device_ns for step in judged.steps]
+        lengths = [step.length_ns for step in judged.steps]
         kinds = f", of {len(judged.kinds)} kinds" if judged.kinds else ""
         text = (
             f"the {len(lengths)} steps take {duration(min(lengths))} to {duration(max(lengths))}{kinds}: the "

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from traceanalyzer.records import Analysis, Job, Notice, RankEntry, SourceFile
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.trace.linking.processes import process_named
 from traceanalyzer.trace.reading.metadata import named_rank
 
+_RANK = re.compile(r" \(rank (\d+)(?:, GPU \d+)?\)$")
 _LISTED = 16  # devices that an error names
 
 
@@ -21,7 +24,7 @@ def job_of(
     wanted = [
         analysis
         for analysis in analyses
-        if (rank is None or _file(analysis).rank == rank)
+        if (rank is None or rank in _numbers(_file(analysis)))
         and (gpu is None or _file(analysis).device_index == gpu)
     ]
     if not wanted:
@@ -35,7 +38,7 @@ def _not_there(
 ) -> UsageError:
     """Says of what was asked for what there is, and of a rank whose file failed why."""
     options = [name for name, value in (("--rank", rank), ("--gpu", gpu)) if value is not None]
-    devices = [_named(options, _file(each).rank, _file(each).device_index) for each in analyses]
+    devices = [_named(options, each, _file(each).device_index) for each in analyses]
     there = list(dict.fromkeys(devices))
     listed = ", ".join(there[:_LISTED]) + (f" and {len(there) - _LISTED} more" if there[_LISTED:] else "")
     failed = [n.message for n in notices if rank is not None and _rank_of_failed(n) == rank]
@@ -48,15 +51,30 @@ def _not_there(
     )
 
 
-def _named(options: Sequence[str], rank: int | None, gpu: int | None) -> str:
+def _numbers(file: SourceFile) -> tuple[int, ...]:
+    """What `--rank` knows it by: its rank; the process id, where a file of several names no ranks."""
+    if file.rank is not None:
+        return (file.rank,)
+    process = process_named(file.path) or ""
+    return (int(process),) if process.isdecimal() else ()
+
+
+def _named(options: Sequence[str], of: Analysis | int | None, gpu: int | None) -> str:
     """`rank 2`, `GPU 3` or `rank 2 on GPU 3`: by what was asked for, and no more."""
-    process = "unknown rank" if rank is None else f"rank {rank}"
+    rank = _file(of).rank if isinstance(of, Analysis) else of
+    label = process_named(_file(of).path) if isinstance(of, Analysis) else None
+    unknown = f"process {label}" if label else "unknown rank"
+    process = unknown if rank is None else f"rank {rank}"
     return " on ".join({"--rank": process, "--gpu": f"GPU {gpu}"}[option] for option in options)
 
 
 def _rank_of_failed(notice: Notice) -> int | None:
-    """By the name of the file that the notice begins with."""
-    return named_rank(notice.message.partition(": ")[0]) if notice.code == "rank_failed" else None
+    """By the name of the file that the notice begins with, or the rank behind it."""
+    if notice.code != "rank_failed":
+        return None
+    where = notice.message.partition(": ")[0]
+    written = _RANK.search(where)
+    return int(written[1]) if written else named_rank(where)
 
 
 def _file(analysis: Analysis) -> SourceFile:

@@ -78,20 +78,29 @@ class StepTime(msgspec.Struct, frozen=True, kw_only=True):
     host_ns: int  # of its annotation
     device_start_ns: int  # on the trace's clock
     device_ns: int  # as the device saw it
+    extent_ns: int | None = None  # of device_ns, up to its own end: see `length_ns`; None: not reported
     host_lead_ns: int  # from the annotation's start to the device's: how far the host was ahead
     verdicts: tuple[StepPart, ...]  # all six
     idle_by_cause: tuple[IdlePart, ...]  # all causes
 
+    @property
+    def length_ns(self) -> int:
+        """What steps are compared by: up to the end of its annotation or of its last activity, if later.
+
+        What follows until the next step begins is no work of this one, and the last step has none of it.
+        """
+        return self.device_ns if self.extent_ns is None else self.extent_ns
+
 
 def steps_differ(steps: Sequence[StepTime]) -> bool:
     """Whether their times differ by so much that an average would be of no step that was there."""
-    lengths = [step.device_ns for step in steps]
+    lengths = [step.length_ns for step in steps]
     return bool(lengths) and max(lengths) > _ALIKE * min(lengths)
 
 
 def typical_step(steps: Sequence[StepTime]) -> StepTime:
-    """The one whose time on the device is the lower median; of several alike the one in the middle."""
-    return sorted(steps, key=lambda step: step.device_ns)[(len(steps) - 1) // 2]
+    """The one whose length on the device is the lower median; of several alike the one in the middle."""
+    return sorted(steps, key=lambda step: step.length_ns)[(len(steps) - 1) // 2]
 
 
 def shown_step(steps: Sequence[StepTime] | None, kinds: Sequence[StepKind] | None) -> StepTime | None:

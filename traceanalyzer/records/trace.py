@@ -218,6 +218,7 @@ class Window:
     cuts: tuple[int, ...]  # where each step begins, ascending, and where the last one ends
     steps: tuple[Step, ...]  # () where the trace has none: then it is the whole trace
     notices: tuple[Notice, ...] = ()
+    step_ends: tuple[int, ...] = ()  # of each step, where its own work ends; (): where the next one begins
 
     @property
     def start_ns(self) -> int:

@@ -6,7 +6,7 @@ one that saves a checkpoint: a figure averaged over them is of no step that was 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,17 +26,14 @@ _SHOWN = 60  # characters of one
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Column:
-    """What every kind of work is known by, and in which steps anything known by the same is run."""
+    """What every kind of work is known by; in a step, anything known by the same is run."""
 
     key: Ints  # of each kind of work
-    there: Bools  # [step, key]
+    shows: Bools  # whether it says that its key is run
 
     @classmethod
-    def of(cls, texts: Sequence[str], busy_ns: Ints) -> _Column:
-        distinct, key = np.unique(np.array(texts, object), return_inverse=True)
-        there = np.zeros((len(distinct), len(busy_ns)), bool)
-        np.logical_or.at(there, key, busy_ns.T > 0)
-        return cls(key, there.T)
+    def of(cls, texts: Sequence[str], shows: Bools) -> _Column:
+        return cls(np.unique(np.array(texts, object), return_inverse=True)[1].ravel(), shows)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,31 +41,95 @@ class _Work:
     """What steps run, and how two of them are compared: work of which a column agrees is run by both."""
 
     names: Sequence[str]  # of each kind of work
-    busy_ns: Ints  # [step, kind of work]
-    compared: Bools  # whether it is; what is not is taken for shared
-    columns: Sequence[_Column]
+    border: Ints  # where each step's part of the next two begins, and the last one's ends
+    item: Ids  # kinds of work, by step
+    busy_ns: Ints  # of the step in it
+    compared: Bools  # of each kind of work, whether it is; what is not is taken for shared
+    columns: tuple[_Column, _Column]
 
-    def missing_ns(self, step: int, other: int) -> Ints:
-        """Busy time of `step` in each kind of work that `other` does not run."""
-        missing = self.compared.copy()
-        for column in self.columns:
-            missing &= ~column.there[other][column.key]
-        return np.where(missing, self.busy_ns[step], 0)
+    def of_step(self, step: int) -> tuple[Ids, Ints]:
+        """Its kinds of work, and its busy time in each."""
+        part = slice(int(self.border[step]), int(self.border[step + 1]))
+        return self.item[part], self.busy_ns[part]
+
+    def keys(self, step: int, column: _Column) -> set[int]:
+        """By which a step's work is known."""
+        items, _ = self.of_step(step)
+        return set(column.key[items[column.shows[items]]].tolist())
+
+    def missing(self, step: int, other: int) -> tuple[Ids, Ints]:
+        """The work of `step` that `other` does not run, and the time in it."""
+        items, busy_ns = self.of_step(step)
+        either = [(column.key[items].tolist(), self.keys(other, column)) for column in self.columns]
+        (first, in_first), (second, in_second) = either
+        apart = np.array(
+            [a not in in_first and b not in in_second for a, b in zip(first, second, strict=True)], bool
+        )
+        apart &= self.compared[items]
+        return items[apart], busy_ns[apart]
 
     def only_in(self, step: int, other: int) -> float:
         """Share of the busy time of `step` in what `other` does not run."""
-        total = int(self.busy_ns[step].sum())
-        return int(self.missing_ns(step, other).sum()) / total if total else 0.0
+        total = int(self.of_step(step)[1].sum())
+        return int(self.missing(step, other)[1].sum()) / total if total else 0.0
 
     def apart(self, step: int, other: int, share: float) -> bool:
         """Whether either runs for over this share of its busy time what the other does not."""
-        return max(self.only_in(step, other), self.only_in(other, step)) > share
+        return self.only_in(step, other) > share or self.only_in(other, step) > share
 
-    def told(self, step: int, other: int) -> str:
+    def listed(self, step: int, other: int) -> str:
         """What takes most time of `step` and is not in `other`."""
-        missing = self.missing_ns(step, other)
-        most = [self.names[at] for at in np.argsort(-missing, kind="stable").tolist() if missing[at]]
-        return ", ".join(name[:_SHOWN] for name in list(dict.fromkeys(most))[:_NAMED])
+        items, busy_ns = self.missing(step, other)
+        longest = [self.names[at] for at in items[np.argsort(-busy_ns, kind="stable")].tolist()]
+        return ", ".join(name[:_SHOWN] for name in list(dict.fromkeys(longest))[:_NAMED])
+
+
+class _Groups:
+    """Groups of steps that are not apart from the first of theirs.
+
+    A step is held only against groups that run some of the rarest work which makes up more than the share of
+    its time: from all others it is apart. So many groups cost no more than few, where they differ.
+    """
+
+    def __init__(self, work: _Work, share: float) -> None:
+        self.groups: list[list[int]] = []
+        self._work, self._share = work, share
+        self._same: dict[bytes, int] = {}  # group of the same kinds of work
+        self._running: tuple[dict[int, list[int]], ...] = ({}, {})  # of a key of each column: groups
+
+    def add(self, step: int) -> None:
+        same = self._work.of_step(step)[0].tobytes()
+        at = self._same.get(same)
+        if at is None:
+            alike = (g for g in self._candidates(step) if not self._apart(step, g))
+            at = next(alike, len(self.groups))
+        if at == len(self.groups):
+            self.groups.append([])
+            for running, column in zip(self._running, self._work.columns, strict=True):
+                for key in self._work.keys(step, column):
+                    running.setdefault(key, []).append(at)
+        self._same.setdefault(same, at)
+        self.groups[at].append(step)
+
+    def _apart(self, step: int, group: int) -> bool:
+        return self._work.apart(step, self.groups[group][0], self._share)
+
+    def _candidates(self, step: int) -> Sequence[int]:
+        work = self._work
+        items, busy_ns = work.of_step(step)
+        limit = self._share * int(busy_ns.sum())
+        keys = zip(*(column.key[items].tolist() for column in work.columns), strict=True)
+        running = [
+            [*self._running[0].get(first, ()), *self._running[1].get(second, ())] for first, second in keys
+        ]
+        candidates: set[int] = set()
+        time_ns = 0
+        for at in sorted(np.flatnonzero(work.compared[items]).tolist(), key=lambda at: len(running[at])):
+            candidates.update(running[at])
+            time_ns += int(busy_ns[at])
+            if time_ns > limit:
+                return sorted(candidates)
+        return range(len(self.groups))
 
 
 def step_kinds(
@@ -88,10 +149,10 @@ def step_kinds(
         return ()
     operators, calls = _work(len(steps), attributed, kernels, row, table, names)
     groups = []
-    for alike in _grouped(range(len(steps)), lambda a, b: operators.apart(a, b, _OTHERS)):
-        by_shape = _grouped(alike, lambda a, b: calls.apart(a, b, 1 - _SHAPES))
+    for alike in _grouped(range(len(steps)), operators, _OTHERS):
+        by_shape = _grouped(alike, calls, 1 - _SHAPES)
         for same in by_shape if len(by_shape) < len(alike) else [alike]:
-            groups += _by_length(same, [step.device_ns for step in steps])
+            groups += _by_length(same, [step.length_ns for step in steps])
     if len(groups) == 1:
         return ()
     return _told(groups, steps, operators, calls)
@@ -101,20 +162,23 @@ def _work(
     steps: int, attributed: Attributed, kernels: Ids, row: Ids, table: Sequence[OpRow], names: Sequence[str]
 ) -> tuple[_Work, _Work]:
     """By operator, where a kernel of the same name is one too, for its launch may be missing; and by call."""
-    both = np.stack((row, kernels), axis=1)[attributed.record]
-    distinct, column = np.unique(both, axis=0, return_inverse=True)
-    busy = np.zeros((steps, len(distinct)), np.int64)
-    np.add.at(busy, (attributed.step, column.ravel()), attributed.time_ns)
-    rows = [table[at] for at in distinct[:, 0].tolist()]
-    ran = [names[at] for at in distinct[:, 1].tolist()]
+    distinct, pair = np.unique(row * np.int64(len(names)) + kernels, return_inverse=True)
+    cell = attributed.step * np.int64(len(distinct)) + pair.ravel()[attributed.record]
+    cells, at = np.unique(cell[attributed.time_ns > 0], return_inverse=True)
+    busy_ns = np.zeros(len(cells), np.int64)
+    np.add.at(busy_ns, at.ravel(), attributed.time_ns[attributed.time_ns > 0])
+    border = np.searchsorted(cells, np.arange(steps + 1) * np.int64(len(distinct)))
+    item = (cells % max(len(distinct), 1)).astype(np.int32)
+    rows = [table[at] for at in (distinct // len(names)).tolist()]
+    ran = [names[at] for at in (distinct % len(names)).tolist()]
     operators, calls = [each.name for each in rows], list(map(_call, rows))
+    every = np.ones(len(rows), bool)
     with_shapes = np.array([bool(each.input_dims) for each in rows], bool)
-    unknown = _Column.of(ran, np.where(with_shapes, 0, busy))  # of which the shapes could be the same
+    unknown = _Column.of(ran, ~with_shapes)  # of which the shapes could be the same
+    by_operator = (_Column.of(operators, every), _Column.of(ran, every))
     return (
-        _Work(
-            operators, busy, np.ones(len(rows), bool), (_Column.of(operators, busy), _Column.of(ran, busy))
-        ),
-        _Work(calls, busy, with_shapes, (_Column.of(calls, busy), unknown)),
+        _Work(operators, border, item, busy_ns, every, by_operator),
+        _Work(calls, border, item, busy_ns, with_shapes, (_Column.of(calls, every), unknown)),
     )
 
 
@@ -123,23 +187,19 @@ def _call(row: OpRow) -> str:
     return " ".join((row.name, *sizes))
 
 
-def _grouped(steps: Sequence[int], apart: Callable[[int, int], bool]) -> list[list[int]]:
+def _grouped(steps: Sequence[int], work: _Work, share: float) -> list[list[int]]:
     """Each step with the first group whose first step it is not apart from."""
-    groups: list[list[int]] = []
+    groups = _Groups(work, share)
     for step in steps:
-        home = next((group for group in groups if not apart(step, group[0])), None)
-        if home is None:
-            groups.append([step])
-        else:
-            home.append(step)
-    return groups
+        groups.add(step)
+    return groups.groups
 
 
-def _by_length(steps: Sequence[int], device_ns: Sequence[int]) -> list[list[int]]:
+def _by_length(steps: Sequence[int], length_ns: Sequence[int]) -> list[list[int]]:
     """Those that take twice as long as the shortest of a group begin another."""
     groups: list[list[int]] = []
-    for step in sorted(steps, key=lambda at: device_ns[at]):
-        if groups and device_ns[step] < _LONGER * device_ns[groups[-1][0]]:
+    for step in sorted(steps, key=lambda at: length_ns[at]):
+        if groups and length_ns[step] < _LONGER * length_ns[groups[-1][0]]:
             groups[-1].append(step)
         else:
             groups.append([step])
@@ -165,14 +225,14 @@ def _names(group: Sequence[int], steps: Sequence[StepTime]) -> tuple[str, ...]:
 
 def _why(step: int, shown: int, steps: Sequence[StepTime], operators: _Work, calls: _Work) -> str:
     """What tells it from the one that is shown."""
-    parts = [_how_long(steps[step].device_ns, steps[shown].device_ns)]
+    parts = [_how_long(steps[step].length_ns, steps[shown].length_ns)]
     if operators.only_in(step, shown) > _OTHERS:
-        parts.append(f"runs other operators: {operators.told(step, shown)}")
+        parts.append(f"runs other operators: {operators.listed(step, shown)}")
     if operators.only_in(shown, step) > _OTHERS:
-        parts.append(f"does not run {operators.told(shown, step)}")
+        parts.append(f"does not run {operators.listed(shown, step)}")
     if not any(parts[1:]) and calls.apart(step, shown, 1 - _SHAPES):
-        parts.append(f"runs other shapes: {calls.told(step, shown)}")
-    return "; ".join(filter(None, parts)) or f"takes {duration(steps[step].device_ns)}"
+        parts.append(f"runs other shapes: {calls.listed(step, shown)}")
+    return "; ".join(filter(None, parts)) or f"takes {duration(steps[step].length_ns)}"
 
 
 def _how_long(one_ns: int, shown_ns: int) -> str:

@@ -34,18 +34,19 @@ def step_times(
     cell = (attributed.step, code[row[attributed.record]])
     np.add.at(busy, cell, attributed.time_ns)
     np.add.at(at_roof, cell, np.where(reaches, attributed.time_ns, 0))
-    bounds = zip(window.cuts, window.cuts[1:], strict=False)
+    bounds = zip(window.cuts, window.cuts[1:], window.step_ends or window.cuts[1:], strict=False)
     return tuple(
         StepTime(
             name=step.name,
             host_ns=step.end_ns - step.start_ns,
             device_start_ns=start,
             device_ns=end - start,
+            extent_ns=last - start,
             host_lead_ns=start - step.start_ns,
             verdicts=tuple(map(StepPart, VERDICTS, parts.tolist(), reached.tolist())),
             idle_by_cause=idle_by_cause(within(idle, start, end), names),
         )
-        for step, (start, end), parts, reached in zip(window.steps, bounds, busy, at_roof, strict=True)
+        for step, (start, end, last), parts, reached in zip(window.steps, bounds, busy, at_roof, strict=True)
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from traceanalyzer.records.trace import Trace
 from traceanalyzer.trace.linking.assemble import trace_of
@@ -11,6 +12,7 @@ from traceanalyzer.trace.linking.devices import devices_with_work, of_device
 from traceanalyzer.trace.linking.processes import by_process
 from traceanalyzer.trace.linking.window import select_window
 from traceanalyzer.trace.reading.files import trace_files
+from traceanalyzer.trace.reading.raw import Raw
 from traceanalyzer.trace.reading.reader import read
 
 __all__ = [
@@ -21,22 +23,44 @@ __all__ = [
     "of_device",
     "select_window",
     "trace_files",
+    "unlinked_processes",
 ]
 
 
-def load_processes(
+@dataclass(slots=True)
+class UnlinkedProcess:
+    """One process of a file that is read, to be linked once."""
+
+    _raw: list[Raw]
+    _steps_by: str | None
+    label: str  # the file, with the process where it holds several
+
+    def linked(self) -> Trace:
+        """Its trace; the rows are let go of. UsageError for steps that are not there."""
+        return trace_of(self._raw.pop(), self._steps_by)
+
+
+def unlinked_processes(
     path: str, *, progress: Callable[[int], None] | None = None, steps_by: str | None = None
-) -> tuple[Trace, ...]:
-    """Read and link the file at `path` ("-": standard input): one trace for each process in it.
+) -> Iterator[UnlinkedProcess]:
+    """Read the file at `path` ("-": standard input): every process in it, to be linked one by one.
 
     `progress` is called with the bytes of the file read so far; `steps_by` tells annotations that are
     steps, see `linking.steps`. Raises TraceFormatError for what is no PyTorch profiler trace.
     """
     waiting = list(by_process(read(path, progress=progress)))
-    traces = []
+    several = len(waiting) > 1
     while waiting:
-        traces.append(trace_of(waiting.pop(0), steps_by))  # which lets go of each while it links it
-    return tuple(traces)
+        rank = waiting[0].rank if several else None
+        label = waiting[0].path + (f" (rank {rank})" if rank is not None else "")
+        yield UnlinkedProcess([waiting.pop(0)], steps_by, label)
+
+
+def load_processes(
+    path: str, *, progress: Callable[[int], None] | None = None, steps_by: str | None = None
+) -> tuple[Trace, ...]:
+    """The same, linked: one trace for each process."""
+    return tuple(each.linked() for each in unlinked_processes(path, progress=progress, steps_by=steps_by))
 
 
 def load(path: str, *, progress: Callable[[int], None] | None = None) -> Trace:

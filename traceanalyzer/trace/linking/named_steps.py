@@ -28,23 +28,52 @@ STEP_NAMES = tuple(re.compile(pattern, re.IGNORECASE) for pattern in (
     r"(?:(?:train|training|eval|evaluation|validation|inference|prefill|decode|generation|denoising|benchmark|model)"
     r"[ _-])?(?:step|iteration|iter)(?:[ _#:=-]*\d+)?",
 ))  # fmt: skip
+_STEM = re.compile(r"[ _#:=-]*\d+$")  # the number behind a name
 _LISTED = 8  # names that an error offers
 _SHOWN = 60  # characters of each
 
 
 def named_steps(names: Sequence[str], ops: RawOps) -> tuple[Step, ...]:
-    """Annotations of the list that repeat on one thread without overlapping; () where none do."""
+    """Annotations of the list that repeat on one thread without overlapping; () where none do.
+
+    Of nested ones the outermost; where those do not repeat, those of one name that do.
+    """
     best: tuple[int, Ints] | None = None
     for pattern in STEP_NAMES:
         rows = np.flatnonzero(ops.annotation & passes(names, ops.name, pattern.fullmatch))
         for thread in np.unique(ops.thread[rows]).tolist():
-            mine = _by_start(ops, rows[ops.thread[rows] == thread])
-            if len(mine) < 2 or (ops.start_ns[mine[1:]] < ops.end_ns[mine[:-1]]).any():
-                continue
-            total = int((ops.end_ns[mine] - ops.start_ns[mine]).sum())
-            if best is None or total > best[0]:
-                best = (total, mine)
+            for series in _series(names, ops, _by_start(ops, rows[ops.thread[rows] == thread])):
+                total = int((ops.end_ns[series] - ops.start_ns[series]).sum())
+                if best is None or total > best[0]:
+                    best = (total, series)
     return () if best is None else _numbered(names, ops, best[1])
+
+
+def _series(names: Sequence[str], ops: RawOps, rows: Ints) -> list[Ints]:
+    """What repeats of rows by start: the outermost of all, else those of each name, whatever its number."""
+    outermost = _not_inside(ops, rows)
+    if _repeats(ops, outermost):
+        return [outermost]
+    of_stem: dict[str, list[int]] = {}
+    for row, name in zip(rows.tolist(), ops.name[rows].tolist(), strict=True):
+        of_stem.setdefault(_STEM.sub("", names[name]), []).append(row)
+    if len(of_stem) < 2:
+        return []
+    each = (_not_inside(ops, np.array(same, np.int64)) for same in of_stem.values())
+    return [series for series in each if _repeats(ops, series)]
+
+
+def _repeats(ops: RawOps, rows: Ints) -> bool:
+    return len(rows) > 1 and not (ops.start_ns[rows[1:]] < ops.end_ns[rows[:-1]]).any()
+
+
+def _not_inside(ops: RawOps, rows: Ints) -> Ints:
+    """Of rows by start those that lie in no earlier one."""
+    if not len(rows):
+        return rows
+    reach_ns = np.maximum.accumulate(ops.end_ns[rows])
+    outside: Ints = rows[np.append(True, ops.end_ns[rows[1:]] > reach_ns[:-1])]
+    return outside
 
 
 def steps_called(path: str, names: Sequence[str], ops: RawOps, wanted: str) -> tuple[Step, ...]:

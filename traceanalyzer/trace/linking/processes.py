@@ -22,6 +22,7 @@ from traceanalyzer.trace.reading.raw import Raw
 _LEAST_ROWS = 2  # of a process that is one of several
 _LEAST_SHARE = 0.001  # of the rows of the largest
 _RANK = re.compile(r"(?:rank|tp|dp|pp|ep|cp|worker|gpu|process)[ _#:=-]?(\d{1,6})(?!\d)", re.IGNORECASE)
+_PROCESS = re.compile(r" \(process ([^()]+)\)$")
 _SHOWN = 40  # characters of its name
 _LISTED = 4  # processes that the notice names
 _Table = TypeVar("_Table")
@@ -30,6 +31,7 @@ _Table = TypeVar("_Table")
 def by_process(raw: Raw) -> tuple[Raw, ...]:
     """One for each process with work, in the order of their ranks; a file of one process as it is.
 
+    Where their pids name no ranks, they have none, and each one's path says which process it is.
     Where some recorded activity of a GPU, those that did not are left out.
     """
     pids = _processes(raw)
@@ -47,7 +49,9 @@ def by_process(raw: Raw) -> tuple[Raw, ...]:
         used = np.unique(owner).tolist()
     notice = _notice(labels, len(used))
     ranks = _ranks(labels)
-    parts = [_part(raw, process, number, owner == number, ranks[number], notice) for number in used]
+    parts = [
+        _part(raw, process, number, owner == number, labels[number], ranks[number], notice) for number in used
+    ]
     return tuple(sorted(parts, key=lambda part: part.rank or 0))
 
 
@@ -88,22 +92,35 @@ def _rows_of_pid(raw: Raw, thread: Ids) -> Ints:
     return counts
 
 
-def _ranks(labels: Sequence[int | str]) -> list[int]:
-    """What each label calls its rank, where that tells them apart; else their places."""
+def _ranks(labels: Sequence[int | str]) -> Sequence[int | None]:
+    """What each label calls its rank, where that tells them apart; None where none does.
+
+    A pid of 0 is no program's: where pids count from 0, a tool that joined the files wrote ranks there.
+    """
     said = [_RANK.findall(str(label)) for label in labels]
     for numbers in zip(*said, strict=False):
         ranks = list(map(int, numbers))
         if len(set(ranks)) == len(labels):
             return ranks
-    return list(range(len(labels)))
+    counted = list(range(len(labels)))
+    return counted if [str(label) for label in labels] == list(map(str, counted)) else [None] * len(labels)
 
 
-def _part(raw: Raw, process: Ids, number: int, kernels: Bools, rank: int, notice: Notice) -> Raw:
+def process_named(path: str) -> str | None:
+    """The process of a trace whose rank is not known, as `by_process` wrote it behind the file's name."""
+    written = _PROCESS.search(path)
+    return written[1] if written else None
+
+
+def _part(
+    raw: Raw, process: Ids, number: int, kernels: Bools, label: int | str, rank: int | None, notice: Notice
+) -> Raw:
     """The rows of one process; the profiler's own work counts for all, where its pid is no process's."""
     mine = process == number
     spans = raw.spans
     return replace(
         raw,
+        path=raw.path if rank is not None else f"{raw.path} (process {str(label)[:_SHOWN]})",
         ops=_chosen(raw.ops, mine[raw.ops.thread]),
         launches=_chosen(raw.launches, mine[raw.launches.thread]),
         memory=_chosen(raw.memory, mine[raw.memory.thread]),

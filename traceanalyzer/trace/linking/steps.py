@@ -27,11 +27,13 @@ def _profiler_steps(names: Sequence[str], ops: RawOps) -> tuple[Step, ...]:
     """Of two of one name that overlap (nested, or on two threads) the longer."""
     rows = np.flatnonzero(ops.annotation & passes(names, ops.name, _STEP.match))
     steps: list[Step] = []
+    last_of: dict[str, int] = {}  # of each name, the place of its last step
     for row in rows[np.lexsort((-ops.end_ns[rows], ops.start_ns[rows]))].tolist():
         text = names[ops.name[row]]
         step = Step(text, int(text.rpartition("#")[2]), int(ops.start_ns[row]), int(ops.end_ns[row]))
-        twin = next((i for i, s in enumerate(steps) if s.name == text and s.end_ns > step.start_ns), None)
-        if twin is None:
+        twin = last_of.get(text)
+        if twin is None or steps[twin].end_ns <= step.start_ns:
+            last_of[text] = len(steps)
             steps.append(step)
         elif step.end_ns - step.start_ns > steps[twin].end_ns - steps[twin].start_ns:
             steps[twin] = step
@@ -59,10 +61,19 @@ def step_warnings(steps: Sequence[Step]) -> tuple[Notice, ...]:
 
 def within(moment_ns: Ints, steps: Sequence[Step]) -> Bools:
     """Whether each moment lies in one of the steps, ends included."""
-    inside = np.zeros(len(moment_ns), bool)
-    for step in steps:
-        inside |= (moment_ns >= step.start_ns) & (moment_ns <= step.end_ns)
-    return inside & (moment_ns >= 0)
+    if not steps:
+        return np.zeros(len(moment_ns), bool)
+    in_order = sorted(steps, key=lambda step: step.start_ns)
+    start_ns = np.array([step.start_ns for step in in_order], np.int64)
+    reach_ns = np.maximum.accumulate(np.array([step.end_ns for step in in_order], np.int64))
+    begun = np.searchsorted(start_ns, moment_ns, side="right") - 1
+    inside: Bools = (begun >= 0) & (moment_ns <= reach_ns[begun]) & (moment_ns >= 0)
+    return inside
+
+
+def is_profiler_step(name: str) -> bool:
+    """Whether it is one of the profiler's own annotations."""
+    return _STEP.match(name) is not None
 
 
 def listed(steps: Sequence[Step]) -> str:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from dataclasses import replace
 from statistics import median
 
 import numpy as np
 
 from traceanalyzer.records import Notice
 from traceanalyzer.records.errors import UsageError
-from traceanalyzer.records.trace import Bools, Kernels, Step, Trace, Window, passes
+from traceanalyzer.records.trace import Bools, Step, Trace, Window, passes
 from traceanalyzer.records.units import duration, percent
-from traceanalyzer.trace.linking.steps import listed, within
+from traceanalyzer.trace.linking.cycles import one_cycle
+from traceanalyzer.trace.linking.step_borders import step_borders, step_ends
+from traceanalyzer.trace.linking.steps import is_profiler_step, listed, within
 
 _RANGE = re.compile(r"\s*(\d{1,18})\s*(?:-\s*(\d{1,18})\s*)?", re.ASCII)
 _STUB = 0.1  # a last step shorter than this part of the median is what `profiler.step()` left open
 _LAUNCH = re.compile(r"launch|memcpy|memset", re.IGNORECASE)
 _UNLIKE = 0.1  # of the mean annotation, that window / steps may differ from it
-_NEVER = np.iinfo(np.int64).max
 
 
 def select_window(trace: Trace, device_index: int, steps: str = "complete") -> Window:
@@ -26,8 +27,8 @@ def select_window(trace: Trace, device_index: int, steps: str = "complete") -> W
 
     It starts at the first step's annotation, or where the last activity launched before it ends, if that is
     later: a host that runs ahead is no idle device. It ends at the last step's annotation, or where the last
-    activity launched in the steps ends, if that is later. The steps cut it by the same rule, so that the wait
-    for data before a step's first kernel is the step's. On a CPU trace the annotations themselves.
+    activity launched in the steps ends, if that is later. `step_borders` cuts it by the same rule, so that
+    the wait for data before a step's first kernel is the step's. On a CPU trace the annotations themselves.
     "complete" leaves out a last stub; "all", and "complete" without steps, take the whole trace, from the
     first start to the last end of activity, and then `Window.steps` is (). UsageError for steps that are not
     there.
@@ -38,8 +39,10 @@ def select_window(trace: Trace, device_index: int, steps: str = "complete") -> W
         return _window(trace, mine, _in_range(trace, steps), asked=steps)
     if wish == "all" or not trace.steps:
         return _whole(trace, mine)
-    chosen, notices = _recorded(trace, mine, _complete(trace))
-    return _window(trace, mine, chosen, notices=notices)
+    cycle, cycle_notices = one_cycle(trace)
+    complete, stub_notices = _complete(trace, cycle)
+    chosen, notices = _recorded(trace, mine, complete)
+    return _window(trace, mine, chosen, notices=(*cycle_notices, *stub_notices, *notices))
 
 
 def _whole(trace: Trace, mine: Bools) -> Window:
@@ -53,15 +56,16 @@ def _window(
     trace: Trace, mine: Bools, chosen: tuple[Step, ...], asked: str = "", notices: tuple[Notice, ...] = ()
 ) -> Window:
     if trace.on_cpu:
-        ends = max(step.end_ns for step in chosen)
-        return Window((*(step.start_ns for step in chosen), ends), chosen)
+        ends = tuple(step.end_ns for step in chosen)
+        return _with_notices(Window((*(step.start_ns for step in chosen), max(ends)), chosen, notices, ends))
     kernels = trace.kernels
     launched = mine & within(kernels.launch_ns, chosen)
     if launched.any():
         last = max(max(step.end_ns for step in chosen), int(kernels.end_ns[launched].max()))
-        starts = _starts(kernels, mine, chosen)
-        cuts = (*starts, max(last, starts[-1]))  # of work from before that outlasts the steps nothing is left
-        return Window(cuts, chosen, (*notices, *_unlike(cuts, chosen)))
+        starts, overlap = step_borders(kernels, mine, chosen)
+        cuts = (*starts, max(last, starts[-1]))
+        ends = step_ends(kernels, mine, chosen)
+        return _with_notices(Window(cuts, chosen, (*notices, *overlap), ends))
     if not asked:
         return _whole(trace, mine)
     raise UsageError(
@@ -70,37 +74,19 @@ def _window(
     )
 
 
-def _starts(kernels: Kernels, mine: Bools, steps: Sequence[Step]) -> list[int]:
-    """Where each step begins on the device: never before the one before it."""
-    launch_ns, start_ns, end_ns = kernels.launch_ns[mine], kernels.start_ns[mine], kernels.end_ns[mine]
-    launched = kernels.launch[mine] >= 0
-    order = np.argsort(launch_ns[launched], kind="stable")
-    moments = launch_ns[launched][order]
-    reach = np.maximum.accumulate(end_ns[launched][order])
-    opens = start_ns[launched][order]
-    alone = np.argsort(start_ns[~launched], kind="stable")
-    alone_start = start_ns[~launched][alone]
-    alone_reach = np.maximum.accumulate(end_ns[~launched][alone])
-    starts: list[int] = []
-    for step in steps:
-        begin = starts[-1] if starts else step.start_ns
-        before, after = np.searchsorted(moments, (step.start_ns, step.end_ns + 1))
-        first = int(opens[before:after].min()) if after > before else -_NEVER
-        ahead = int(np.searchsorted(alone_start, first)) if after > before else 0
-        starts.append(
-            max(
-                begin,
-                step.start_ns,
-                int(reach[before - 1]) if before else step.start_ns,
-                int(alone_reach[ahead - 1]) if ahead else step.start_ns,
-            )
-        )
-    return starts
+def _with_notices(window: Window) -> Window:
+    """With the ends of steps cut by the next one, and a notice where steps are not as long as annotated."""
+    bounds = zip(window.cuts, window.cuts[1:], window.step_ends, strict=False)
+    ends = tuple(min(max(start, last), end) for start, end, last in bounds)
+    cut = replace(window, step_ends=ends)
+    return replace(cut, notices=(*window.notices, *_unlike(cut)))
 
 
-def _unlike(cuts: Sequence[int], steps: Sequence[Step]) -> tuple[Notice, ...]:
+def _unlike(window: Window) -> tuple[Notice, ...]:
     """A notice where a step of the window is not as long as the steps' annotations are on average."""
+    cuts, steps = window.cuts, window.steps
     device = (cuts[-1] - cuts[0]) / len(steps)
+    between = sum(end - last for end, last in zip(cuts[1:], window.step_ends, strict=True)) / len(steps)
     host = sum(step.end_ns - step.start_ns for step in steps) / len(steps)
     if not host or abs(device / host - 1) <= _UNLIKE:
         return ()
@@ -108,6 +94,8 @@ def _unlike(cuts: Sequence[int], steps: Sequence[Step]) -> tuple[Notice, ...]:
         f"a step of the window takes {duration(round(device))} on average, its annotation on the host "
         f"{duration(round(host))}: {percent(device / host)} of it"
     )
+    if between > _UNLIKE * host:
+        text += f"; {duration(round(between))} of it lie between one step's end and the next step"
     return (Notice("window_unlike_steps", text),)
 
 
@@ -118,32 +106,42 @@ def _recorded(
     if trace.on_cpu:
         return steps, ()
     kernels = trace.kernels
-    moments = np.where(kernels.launch_ns >= 0, kernels.launch_ns, kernels.start_ns)[mine]
-    there = [bool(within(moments, [step]).any()) for step in steps]
-    first = there.index(True) if any(there) else 0
+    moments = np.sort(np.where(kernels.launch_ns >= 0, kernels.launch_ns, kernels.start_ns)[mine])
+    opens = np.searchsorted(moments, [step.start_ns for step in steps])
+    there = np.searchsorted(moments, [step.end_ns for step in steps], side="right") > opens
+    first = int(np.argmax(there)) if there.any() else 0
     if not first:
         return steps, ()
     text = f"no activity of the GPU was recorded in {listed(steps[:first])}: those steps are left out"
     return steps[first:], (Notice("steps_not_recorded", text, first),)
 
 
-def _complete(trace: Trace) -> tuple[Step, ...]:
+def _complete(trace: Trace, steps: tuple[Step, ...]) -> tuple[tuple[Step, ...], tuple[Notice, ...]]:
     """All steps but a last stub: without launches though others have some, or under 10 % of their median.
 
-    All of them where the recording says that it is complete.
+    The latter only of ProfilerStep annotations, of which `profiler.step()` leaves the last one open: a short
+    last step of an engine was one. All of them where the recording says that it is complete.
     """
-    *others, last = trace.steps
+    *others, last = steps
     recording = trace.recording
     wanted = recording.active if recording is not None and recording.complete else None
-    if not others or len(trace.steps) == wanted:
-        return trace.steps
+    if not others or len(steps) == wanted:
+        return steps, ()
     launches, kernels = trace.launches, trace.kernels
     started = launches.start_ns[passes(trace.names, launches.name, _LAUNCH.search)]
     moments = np.concatenate((started, kernels.launch_ns[kernels.launch_ns >= 0]))
-    idle = not trace.on_cpu and not within(moments, [last]).any() and within(moments, others).any()
+    ran = bool(within(moments, [last]).any())
+    idle = not trace.on_cpu and not ran and within(moments, others).any()
     typical = median(step.end_ns - step.start_ns for step in others)
-    short = last.end_ns - last.start_ns < _STUB * typical
-    return tuple(others) if idle or short else trace.steps
+    length = last.end_ns - last.start_ns
+    left_open = is_profiler_step(last.name) and length < _STUB * typical
+    if not idle and not left_open:
+        return steps, ()
+    if left_open and not ran:
+        return tuple(others), ()  # as nearly every recording ends
+    why = "it launched nothing" if idle else f"it takes {duration(length)}, others {duration(typical)}"
+    text = f"the last step, {last.name}, is left out: {why}; --steps A-B selects it"
+    return tuple(others), (Notice("last_step_left_out", text),)
 
 
 def _in_range(trace: Trace, steps: str) -> tuple[Step, ...]:
