@@ -52,6 +52,11 @@ class Host:
             self._device("gemm", us, correlation, self.now + 7)
             self.now += every
 
+    def dispatches(self, name: str, us: float) -> None:
+        """An operator that launches nothing."""
+        self.trace.op(name, self.now + 1, us - 2)
+        self.now += us
+
     def replays(self, count: int, us: float) -> None:
         """One graph of so many kernels."""
         correlation = self.trace.launch(self.now, api="cudaGraphLaunch", dur=20)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.trace.build import Rows
 from traceanalyzer.records import IDLE_CAUSES, Notice
 from traceanalyzer.records.trace import RecordKind, Trace
-from traceanalyzer.roofline import host_work, idle
+from traceanalyzer.roofline import host_names, host_work, launching
 from traceanalyzer.roofline.idle import idle_by_cause, idle_times
 from traceanalyzer.roofline.intervals import gaps
 
@@ -293,16 +293,21 @@ def test_a_window_without_activity_is_one_gap() -> None:
     assert causes(rows.trace(), (0, 10)) == {"unknown": 10}
 
 
-# A twin: what the head of idle.py says, read out loud for one nanosecond after the other. Launches follow
-# closely within 12 ns here and arrive within 3, so that small numbers meet every border.
-CLOSE, ARRIVES = 12, 3
+# A twin: what the heads of idle.py and launching.py say, read out loud for one nanosecond after the other.
+# Dispatch takes 5 ns here, twice the usual is far, no launching takes 12, and kernels arrive within 3: small
+# numbers meet every border.
+DISPATCH, FAR, CLOSE, ARRIVES = 5, 2.0, 12, 3
 SOURCES = ("profiler", "compilation", "data_loading", "memory_allocation", "first_use", "host_to_device_copy",
            "synchronisation")  # fmt: skip
 Span = tuple[int, int]
 
 
 def twin(
-    kernels: list[tuple[Span, int]], calls: list[Span], sources: dict[str, list[Span]], window: Span
+    kernels: list[tuple[Span, int]],
+    calls: list[Span],
+    sources: dict[str, list[Span]],
+    functions: list[Span],
+    window: Span,
 ) -> dict[int, str]:
     """Cause of each idle ns. `kernels`: span and the call that launched it, -1: not recorded; in order."""
     busy = {t for (start, end), _ in kernels for t in range(start, end)}
@@ -310,14 +315,10 @@ def twin(
     cause = {}
     for t in idle:
         cause[t] = next((s for s in SOURCES if any(a <= t < b for a, b in sources.get(s, []))), "")
-    used = sorted({call for _, call in kernels if call >= 0}, key=lambda call: (calls[call][0], call))
-    launching: set[int] = set()
-    reach = calls[used[0]][0] if used else 0
-    for call in used:
-        start, end = calls[call]
-        close = 0 <= start - reach < CLOSE
-        launching |= set(range(reach if close else start, end))
-        reach = max(reach, end)
+    used = [calls[call] for call in {call for _, call in kernels if call >= 0}]
+    launching = launching_twin(
+        used, [span for source in SOURCES for span in sources.get(source, [])], functions, idle
+    )
     for gap in runs(idle):
         following = [(span, call) for span, call in kernels if span[0] > gap[-1] and span[1] > span[0]]
         call = following[0][1] if following else -1
@@ -328,13 +329,31 @@ def twin(
             launching |= set(range(calls[call][0], until))
         else:
             until = gap[0]
-        for run in runs([t for t in gap if t < until and not cause[t]]):
-            short = len(run) < CLOSE and following
-            for t in run:
-                cause[t] = "launch_gap" if short or t in launching else "unknown"
         for t in gap:
-            cause[t] = cause[t] or "unknown"
+            cause[t] = cause[t] or ("launch_gap" if t < until and t in launching else "unknown")
     return cause
+
+
+def launching_twin(calls: list[Span], known: list[Span], functions: list[Span], idle: list[int]) -> set[int]:
+    """The instants at which the host is in a call, or on its way to one."""
+    in_calls = {t for start, end in calls for t in range(start, max(end, start + 1))}
+    waiting = in_calls | {t for start, end in known for t in range(start, end)}
+    everything = waiting | set(idle)
+    pauses = runs([t for t in range(min(everything, default=0), max(everything, default=0) + 1)
+                   if t not in waiting])  # fmt: skip
+    held = {
+        t for start, end in functions if end - start >= DISPATCH for pause in pauses if len(pause) < CLOSE
+        and {start, end - 1} <= set(pause) for t in range(start, end)
+    }  # fmt: skip
+    others = sorted(len(set(p) - held) for p in pauses if p[-1] + 1 in {start for start, _ in calls})
+    usual = (others[(len(others) - 1) // 2] + others[len(others) // 2]) / 2 if others else 0
+    limit = min(max(FAR * usual, DISPATCH), CLOSE)
+    launching = set(in_calls)
+    for pause in pauses:
+        follows = any(start > pause[-1] for start, _ in calls)
+        if follows and len(pause) < CLOSE and len(set(pause) - held) < limit:
+            launching |= set(pause) - held
+    return launching
 
 
 def runs(instants: list[int]) -> list[list[int]]:
@@ -361,12 +380,14 @@ NAMED = {
     st.lists(span, min_size=4, max_size=4),
     st.lists(st.tuples(span, st.sampled_from(sorted(NAMED))), max_size=4),
     st.lists(st.tuples(span, st.sampled_from(["profiler", "data_loading", "compilation"])), max_size=4),
+    st.lists(span, max_size=4),
 )
 def test_equals_the_twin(
     kernels: list[tuple[Span, int]],
     launches: list[Span],
     calls: list[tuple[Span, str]],
     others: list[tuple[Span, str]],
+    functions: list[Span],
 ) -> None:
     rows = Rows()
     rows.launch(99, -40, end=-39)
@@ -385,14 +406,22 @@ def test_equals_the_twin(
         else:
             rows.annotation(LOADER if cause == "data_loading" else "x (dynamo_timed)", start, end)
         sources.setdefault(cause, []).append((start, end))
+    for start, end in functions:
+        rows.span("train.py(9): log", start, end)
     in_order = sorted((((-38, -37), len(launches)), *kernels), key=lambda k: (k[0][0], k[0][1], k[1]))
     with pytest.MonkeyPatch.context() as patch:
-        for module, name, value in ((host_work, "LONGEST_NS", CLOSE), (host_work, "LATENCY_NS", ARRIVES),
-                                    (idle, "LONGEST_NS", 10**6)):  # fmt: skip
+        for module, name, value in (
+            (launching, "DISPATCH_NS", DISPATCH), (host_names, "DISPATCH_NS", DISPATCH),
+            (launching, "FAR_FROM_USUAL", FAR), (launching, "LONGEST_NS", CLOSE),
+            (host_work, "LONGEST_NS", CLOSE), (host_work, "LATENCY_NS", ARRIVES),
+        ):  # fmt: skip
             patch.setattr(module, name, value)
         found = stretches(rows.trace(), (0, 100))
-    shown = {t: cause for start, end, cause, _ in found for t in range(start, end)}
-    assert shown == twin(in_order, [*launches, (-40, -39)], sources, (0, 100))
+    shown = {
+        t: "unknown" if cause == "host_work" else cause
+        for start, end, cause, _ in found for t in range(start, end)
+    }  # fmt: skip
+    assert shown == twin(in_order, [*launches, (-40, -39)], sources, functions, (0, 100))
 
 
 # A host whose every action is known, and a device that works off what it launches.

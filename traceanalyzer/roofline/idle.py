@@ -11,9 +11,10 @@ Instant by instant, the first of these that holds:
 * host_to_device_copy  the host is inside the call of a copy from pageable memory, which it stages itself
 * synchronisation      the host is inside a `*Synchronize` call and cannot launch
 * launch_gap           the kernel that ends the gap was launched after the gap had begun, and the host was
-                       launching: in a call or between two that follow within a millisecond
-* host_work            likewise, but the host launched nothing for over a millisecond, and most of that lies
-                       in one annotation, operator or Python function
+                       launching: in a call, or for less than a millisecond on its way to the next one
+* host_work            likewise, but the host launched nothing for long: an annotation, operator or Python
+                       function of over 0.3 ms began and ended between two launches, or one covers most of a
+                       time without a launch that is far longer than usual or over a millisecond
 * unknown              all the rest: the host, where nothing says what it did; dependencies between streams,
                        peers, scheduling; whatever precedes a kernel whose launch was not recorded
 
@@ -31,8 +32,9 @@ import numpy as np
 from traceanalyzer.records import IDLE_CAUSES, IdleCause, IdlePart, NamedTime
 from traceanalyzer.records.judged import IdleTimes
 from traceanalyzer.records.trace import Bools, Ids, Ints, RecordKind, Trace, passes
-from traceanalyzer.roofline.host_work import LONGEST_NS, waits
-from traceanalyzer.roofline.intervals import Intervals, common, disjoint, without
+from traceanalyzer.roofline.host_work import waits
+from traceanalyzer.roofline.intervals import Intervals, common, disjoint, merged, without
+from traceanalyzer.roofline.launching import LONGEST_NS
 
 _SHOWN = 5  # names of a cause
 _ALLOCATION = re.compile(
@@ -61,11 +63,13 @@ def idle_times(trace: Trace, members: Ids, gap_start: Ints, gap_end: Ints) -> Id
     if any(notice.code == "late_timestamps" for notice in trace.warnings):
         return _in_order([("unknown", left)])  # when the device was idle is not known
     parts_by_cause: list[tuple[IdleCause, Intervals]] = []
-    for cause, source in _sources(trace, members):
+    sources = _sources(trace, members)
+    for cause, source in sources:
         part, _ = common(left, source)
         parts_by_cause.append((cause, part))
         left = without(left, source)
-    held = waits(trace, members, gap_start, gap_end, left)
+    known = merged(*(source for _, source in sources)).without_rows()
+    held = waits(trace, members, gap_start, gap_end, left, known)
     named = held.working.row >= 0
     parts_by_cause += [
         ("launch_gap", held.launching.without_rows()),
@@ -123,10 +127,10 @@ def _sources(trace: Trace, members: Ids) -> list[tuple[IdleCause, Intervals]]:
     starting |= _slow_first_launches(trace)
     return [
         ("profiler", _spans(trace, by_profiler)),
-        ("compilation", _together(_ops(trace, feeding, _COMPILATION.match), _spans(trace, compiling))),
+        ("compilation", merged(_ops(trace, feeding, _COMPILATION.match), _spans(trace, compiling))),
         ("data_loading", _ops(trace, feeding, lambda name: name.startswith(_LOADING))),
         ("memory_allocation", _calls(trace, allocating & ~starting)),
-        ("first_use", _together(lazy, _calls(trace, starting))),
+        ("first_use", merged(lazy, _calls(trace, starting))),
         ("host_to_device_copy", _pageable_copies(trace, members)),
         (
             "synchronisation",
@@ -178,13 +182,6 @@ def _calls(trace: Trace, chosen: Bools) -> Intervals:
 def _spans(trace: Trace, chosen: Bools) -> Intervals:
     spans = trace.spans
     return disjoint(spans.start_ns[chosen], spans.end_ns[chosen], spans.name[chosen])
-
-
-def _together(*parts: Intervals) -> Intervals:
-    """Those that overlap cut where one that began before still runs."""
-    start, end, row = (np.concatenate(columns) for columns in
-                       zip(*((p.start_ns, p.end_ns, p.row) for p in parts), strict=True))  # fmt: skip
-    return disjoint(start, end, row)
 
 
 def _pageable_copies(trace: Trace, members: Ids) -> Intervals:
