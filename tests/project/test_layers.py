@@ -37,8 +37,8 @@ PACKAGES = {
     "inference": "__init__ output_shapes index_sizes list_dtypes complete kernel_sequences borrowed_shapes",
     "cost": "registry tensors kernel_names classes fusible formulas catalog __init__ user price",
     "device": "table names toml match options resolve __init__ calibrate calibrate_gpu",
-    "roofline": "__init__ thresholds attribution intervals floor launching host_names host_work idle step_times step_kinds "
-    "occupancy precision verdicts invocations measure "
+    "roofline": "__init__ thresholds attribution intervals floor launching host_names host_work idle "
+    "step_times step_kinds occupancy precision verdicts invocations measure "
     "row_keys traffic rows judge",
     "fusion": "__init__ step_ops stretch evidence step_graph idle_claims regions savings rules "
     "module_compile suggestions",

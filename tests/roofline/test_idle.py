@@ -180,6 +180,12 @@ def test_the_profilers_own_work_is_its_own() -> None:
 @pytest.mark.parametrize("name", [
     "_compile.compile_inner (dynamo_timed)", "backend_compile (dynamo_timed)",
     "torch/_dynamo/convert_frame.py(1): x",
+    "torch/_inductor/codecache.py(812): codegen_and_compile", "torch/_inductor/codecache.py(2010): load",
+    "torch/_inductor/codecache.py(1990): load_by_key_path", "torch/_inductor/codecache.py(60): _compile_end",
+    "torch/_inductor/compile_fx.py(701): fx_codegen_and_compile", "torch/_inductor/async_compile.py(9): wait",
+    "triton/compiler/compiler.py(226): compile", "triton/runtime/jit.py(700): _do_compile",
+    "triton/compiler/code_generator.py(1300): ast_to_ttir",
+    "torch/utils/cpp_extension.py(1900): _jit_compile",
 ])  # fmt: skip
 def test_what_compiles(name: str) -> None:
     rows = two_kernels(90 * MS, 90 * MS + 5, 90 * MS + 9)
@@ -188,6 +194,25 @@ def test_what_compiles(name: str) -> None:
     else:
         rows.annotation(name, 10 * MS, 80 * MS)
     assert causes(rows.trace(), (0, 90 * MS + 59))["compilation"] == 70 * MS
+
+
+@pytest.mark.parametrize("name", [
+    "torch/_inductor/codecache.py(374): __call__", "torch/_inductor/codecache.py(912): _run_from_cache",
+    "torch/_inductor/codecache.py(1702): g", "torch/_inductor/codecache.py(2900): _wrapped_func",
+    "torch/_inductor/compile_fx.py(1100): run", "torch/_inductor/compile_fx.py(1310): compiled_fn",
+    "torch/_inductor/output_code.py(590): __call__", "torch/_dynamo/eval_frame.py(791): compile_wrapper",
+    "triton/compiler/compiler.py(487): launch_metadata", "triton/compiler/compiler.py(380): __init__",
+    "triton/compiler/compiler.py(444): _init_handles", "triton/runtime/jit.py(560): run",
+    "CompiledFunction", "Torch-Compiled Region: 0/0",
+])  # fmt: skip
+def test_what_runs_compiled_code_compiles_nothing(name: str) -> None:
+    """50 small kernels, launched every 200 us inside of it."""
+    rows = Rows()
+    for number in range(50):
+        rows.launch(number, number * 200_000, end=number * 200_000 + 5_000)
+        rows.kernel("k", number * 200_000 + 9_000, number * 200_000 + 12_000, number)
+    rows.span(name, -10, 50 * 200_000)
+    assert causes(rows.trace(), (9_000, 49 * 200_000 + 12_000)) == {"launch_gap": 49 * 197_000}
 
 
 LONG = (0, 500 * MS + 50)

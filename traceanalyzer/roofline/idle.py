@@ -45,10 +45,15 @@ _FIRST_USE = re.compile(
     r"(?:cu|hip|cuda)(?:Module|Library)(?:Load|GetFunction)|(?:cuda|hip|cu)StreamCreate|cu(?:da)?Init|hipInit"
     r"|cuCtxCreate|cuDevicePrimaryCtxRetain|cublasCreate|cudnnCreate|ncclCommInit|Lazy Function Loading"
 )
-# dynamo_timed opens a scope of this name (torch/_dynamo/utils.py); files are those of Python functions.
+# dynamo_timed opens a scope of this name (torch/_dynamo/utils.py). Of files that also run what they compiled
+# (`CompiledFxGraph.__call__` stood in codecache.py up to torch 2.5, and Triton's compiler.py prepares each
+# launch) only the functions that compile or load count.
 _COMPILATION = re.compile(
-    r".*\(dynamo_timed\)$|torch/_dynamo/convert_frame\.py|torch/_inductor/(?:codecache|async_compile)\.py"
-    r"|triton/compiler/|torch/utils/cpp_extension\.py"
+    r".*\(dynamo_timed\)$"
+    r"|torch/_dynamo/convert_frame\.py|torch/_inductor/async_compile\.py|torch/utils/cpp_extension\.py"
+    r"|torch/_inductor/(?:codecache|compile_fx)\.py\(\d+\): \w*(?:compile(?!d)|codegen|(?<![a-z])load)"
+    r"|triton/compiler/(?:code_generator|make_launcher)\.py"
+    r"|triton/(?:compiler/compiler|runtime/jit)\.py\(\d+\): (?:_do_)?compile\b"
 )
 _LOADING = "enumerate(DataLoader)"
 
