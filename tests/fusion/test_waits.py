@@ -196,6 +196,17 @@ def compiled_graph_with_stacks(host: Host, number: int, mended: bool) -> None:
         host.trace.python("torch/_inductor/codecache.py(374): __call__", begin, host.now - begin)
 
 
+def launches_beside_a_wait(host: Host, number: int, mended: bool) -> None:
+    """launch_bound: capture the step in a graph: one thread waits, and another one launches meanwhile."""
+    host.kernels(1, 5)
+    begin = host.now
+    if mended:
+        host.replays(400, 5)
+    else:
+        host.kernels(400, 5, every=25, thread=2)
+    host.trace.launch(begin, api="cudaEventSynchronize", dur=host.now - begin)
+
+
 def large_pageable_batch(host: Host, number: int, mended: bool) -> None:
     """unpinned_memory: Pin the batches: copy while the device works."""
     if not mended:
@@ -281,6 +292,7 @@ AVOIDABLE = {  # ms per step, of four
     loader_with_workers: 30.4 - 3 / 4 * 10 - 0.1,
     launches: 400 * 0.015,
     compiled_graph_with_stacks: 400 * 0.015,
+    launches_beside_a_wait: 400 * 0.02,
     launches_and_waits: 400 * 0.015 + 4 * 0.01,
     large_pageable_batch: 15.4 - 3 / 4 * 10 - 0.1,
     profiler_at_work: 8.0,

@@ -298,6 +298,46 @@ def test_what_a_thread_that_feeds_nothing_waits_for_holds_nothing_up(kind: str) 
         assert launching == (320 if held else 820)
 
 
+HOLDS = {"loader": "data_loading", "sync": "synchronisation", "malloc": "memory_allocation",
+         "compile": "compilation"}  # fmt: skip
+
+
+def two_threads(kind: str, start: int, end: int, launches: list[tuple[int, int]]) -> Causes:
+    """Thread 0 is held up from `start` to `end`; launches of 5 us, each of a 3 us kernel, as (start, thread).
+
+    The causes from the first kernel to the last.
+    """
+    rows = Rows()
+    for number, (begin, thread) in enumerate(launches):
+        rows.launch(number, begin, end=begin + 5_000, thread=thread)
+        rows.kernel("k", begin + 9_000, begin + 12_000, number)
+    if kind == "loader":
+        rows.annotation(LOADER, start, end)
+    elif kind == "compile":
+        rows.span("torch/_inductor/codecache.py(9): load", start, end)
+    else:
+        rows.launch(-1, start, end=end, name="cudaEventSynchronize" if kind == "sync" else "cudaMalloc")
+    return causes(rows.trace(), (launches[0][0] + 9_000, launches[-1][0] + 12_000))
+
+
+@pytest.mark.parametrize("kind", sorted(HOLDS))
+def test_what_one_thread_waits_for_while_another_launches_holds_nothing_up(kind: str) -> None:
+    """Thread 1 launches every 100 us, from 0.1 to 8 ms; thread 0 before and behind."""
+    launches = [(0, 0), *((at, 1) for at in range(100_000, 8 * MS, 100_000)), (8 * MS, 0)]
+    found = two_threads(kind, 200_000, 7 * MS, launches)
+    assert found == {"launch_gap": 80 * 97_000}
+
+
+@pytest.mark.parametrize("kind", sorted(HOLDS))
+def test_what_one_thread_waits_for_before_another_goes_on_holds_the_device_up(kind: str) -> None:
+    """Thread 0 launches, waits for 0.5 ms or for 5 ms, and hands over to thread 1; or thread 1 pauses."""
+    for end in (600_000, 5_100_000):
+        found = two_threads(kind, 100_000, end, [(0, 0), (end + 50_000, 1)])
+        assert found == {HOLDS[kind]: end - 100_000, "launch_gap": 147_000}
+    found = two_threads(kind, 100_000, 5 * MS, [(-50_000, 0), (0, 1), (5 * MS, 1), (5_050_000, 0)])
+    assert found[HOLDS[kind]] == 5 * MS - 100_000
+
+
 def test_names_are_of_the_thread_that_feeds_the_device() -> None:
     rows = two_kernels(90 * MS, 90 * MS + 5, 90 * MS + 9)
     rows.annotation("elsewhere", 10, 80 * MS, thread=5)

@@ -19,7 +19,8 @@ Instant by instant, the first of these that holds:
                        peers, scheduling; whatever precedes a kernel whose launch was not recorded
 
 "Inside" is on a thread that feeds the device, that is, launches some of its work: what a thread that fills
-queues or writes logs meanwhile waits for holds nothing up. The profiler works on threads of its own.
+queues or writes logs meanwhile waits for holds nothing up, nor does what one thread waits for while another
+launches. The profiler works on threads of its own.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ import numpy as np
 
 from traceanalyzer.records import IDLE_CAUSES, IdleCause, IdlePart, NamedTime
 from traceanalyzer.records.judged import IdleTimes
-from traceanalyzer.records.trace import Bools, Ids, Ints, RecordKind, Trace, passes
+from traceanalyzer.records.trace import Bools, Ids, Ints, Launches, Ops, RecordKind, Spans, Trace, passes
 from traceanalyzer.roofline.host_work import waits
-from traceanalyzer.roofline.intervals import Intervals, common, disjoint, merged, without
-from traceanalyzer.roofline.launching import LONGEST_NS
+from traceanalyzer.roofline.intervals import Intervals, common, disjoint, merged, together, without
+from traceanalyzer.roofline.launching import LONGEST_NS, calls_of, launching_threads
 
 _SHOWN = 5  # names of a cause
 _ALLOCATION = re.compile(
@@ -118,9 +119,8 @@ def _most(name: Ids, length: Ints, names: Sequence[str]) -> tuple[NamedTime, ...
 
 def _sources(trace: Trace, members: Ids) -> list[tuple[IdleCause, Intervals]]:
     """What holds the device up by itself, the first that holds before the next; rows are names."""
-    lazy = _spans(trace, trace.spans.profiler & passes(trace.names, trace.spans.name, _FIRST_USE.match))
-    by_profiler = trace.spans.profiler & ~passes(trace.names, trace.spans.name, _FIRST_USE.match)
-    compiling = ~trace.spans.profiler & passes(trace.names, trace.spans.name, _COMPILATION.match)
+    of_profiler, lazy = trace.spans.profiler, passes(trace.names, trace.spans.name, _FIRST_USE.match)
+    compiling = ~of_profiler & passes(trace.names, trace.spans.name, _COMPILATION.match)
     calls, first = trace.launches, _first_launch_ns(trace)
     feeding = _feeding(trace, members)
     ours = feeding[calls.thread]
@@ -130,18 +130,37 @@ def _sources(trace: Trace, members: Ids) -> list[tuple[IdleCause, Intervals]]:
         allocating & (calls.start_ns < first)
     )
     starting |= _slow_first_launches(trace)
+    waiting = ours & passes(trace.names, calls.name, lambda name: "Synchronize" in name)
+    launches = launching_threads(calls_of(trace, members))
+
+    def alone(table: Ops | Spans | Launches, chosen: Bools) -> Intervals:
+        return _unless_another_launches(table, chosen, launches)
+
     return [
-        ("profiler", _spans(trace, by_profiler)),
-        ("compilation", merged(_ops(trace, feeding, _COMPILATION.match), _spans(trace, compiling))),
-        ("data_loading", _ops(trace, feeding, lambda name: name.startswith(_LOADING))),
-        ("memory_allocation", _calls(trace, allocating & ~starting)),
-        ("first_use", merged(lazy, _calls(trace, starting))),
-        ("host_to_device_copy", _pageable_copies(trace, members)),
-        (
-            "synchronisation",
-            _calls(trace, ours & passes(trace.names, calls.name, lambda n: "Synchronize" in n)),
-        ),
-    ]
+        ("profiler", _disjoint(trace.spans, of_profiler & ~lazy)),
+        ("compilation", merged(alone(trace.ops, _ops(trace, feeding, _COMPILATION.match)),
+                             alone(trace.spans, compiling))),
+        ("data_loading", alone(trace.ops, _ops(trace, feeding, lambda name: name.startswith(_LOADING)))),
+        ("memory_allocation", alone(calls, allocating & ~starting)),
+        ("first_use", merged(_disjoint(trace.spans, of_profiler & lazy), alone(calls, starting))),
+        ("host_to_device_copy", alone(calls, _pageable_copies(trace, members))),
+        ("synchronisation", alone(calls, waiting)),
+    ]  # fmt: skip
+
+
+def _unless_another_launches(table: Ops | Spans | Launches, chosen: Bools, launches: Intervals) -> Intervals:
+    """Those rows, save where another thread launches meanwhile; `launches` has a thread in each row."""
+    rows = np.flatnonzero(chosen)
+    rows = rows[np.argsort(table.thread[rows], kind="stable")]
+    by_thread = np.split(rows, np.flatnonzero(np.diff(table.thread[rows])) + 1)
+    whole = together(
+        [disjoint(table.start_ns[mine], table.end_ns[mine], mine.astype(np.int32)) for mine in by_thread]
+    )
+    meanwhile, which = common(whole, launches)
+    own = np.flatnonzero(meanwhile.row == table.thread[whole.row[which]])
+    by_itself = Intervals(meanwhile.start_ns[own], meanwhile.end_ns[own], whole.row[which[own]])
+    kept = merged(without(whole, launches), by_itself)
+    return Intervals(kept.start_ns, kept.end_ns, table.name[kept.row])
 
 
 def _feeding(trace: Trace, members: Ids) -> Bools:
@@ -174,26 +193,19 @@ def _slow_first_launches(trace: Trace) -> Bools:
     return slow
 
 
-def _ops(trace: Trace, feeding: Bools, test: Callable[[str], object]) -> Intervals:
-    rows = np.flatnonzero(passes(trace.names, trace.ops.name, test) & feeding[trace.ops.thread])
-    return disjoint(trace.ops.start_ns[rows], trace.ops.end_ns[rows], trace.ops.name[rows])
+def _ops(trace: Trace, feeding: Bools, test: Callable[[str], object]) -> Bools:
+    return passes(trace.names, trace.ops.name, test) & feeding[trace.ops.thread]
 
 
-def _calls(trace: Trace, chosen: Bools) -> Intervals:
-    calls = trace.launches
-    return disjoint(calls.start_ns[chosen], calls.end_ns[chosen], calls.name[chosen])
-
-
-def _spans(trace: Trace, chosen: Bools) -> Intervals:
-    spans = trace.spans
+def _disjoint(spans: Spans, chosen: Bools) -> Intervals:
     return disjoint(spans.start_ns[chosen], spans.end_ns[chosen], spans.name[chosen])
 
 
-def _pageable_copies(trace: Trace, members: Ids) -> Intervals:
-    """The calls of host-to-device copies that do not say they come from pinned memory."""
+def _pageable_copies(trace: Trace, members: Ids) -> Bools:
+    """Of each call, whether it copies to the device and does not say that it does so from pinned memory."""
     kernels = trace.kernels
     copies = members[(kernels.kind[members] == RecordKind.MEMCPY) & (kernels.launch[members] >= 0)]
     staged = passes(trace.names, kernels.name[copies], lambda name: "HtoD" in name and "Pinned" not in name)
     chosen = np.zeros(len(trace.launches), bool)
     chosen[kernels.launch[copies[staged]]] = True
-    return _calls(trace, chosen)
+    return chosen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,6 +95,12 @@ def joined(*parts: Intervals) -> Intervals:
 
 def merged(*parts: Intervals) -> Intervals:
     """Those that overlap cut where one that began before still runs."""
+    every = together(parts)
+    return disjoint(every.start_ns, every.end_ns, every.row)
+
+
+def together(parts: Sequence[Intervals]) -> Intervals:
+    """One behind the other, as they are."""
     start, end, row = (np.concatenate(columns) for columns in
                        zip(*((p.start_ns, p.end_ns, p.row) for p in parts), strict=True))  # fmt: skip
-    return disjoint(start, end, row)
+    return Intervals(start, end, row)

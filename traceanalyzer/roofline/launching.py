@@ -51,6 +51,20 @@ def calls_of(trace: Trace, members: Ids) -> Calls:
     return Calls(start, np.maximum(launches.end_ns[rows], start + 1), launches.thread[rows], op)
 
 
+def launching_threads(calls: Calls) -> Intervals:
+    """When a thread launches, by its number: in a call, or between two that follow closely.
+
+    Not where another thread launches in between, or takes over.
+    """
+    if not len(calls):
+        return calls.spans()
+    reach = np.concatenate((calls.start_ns[:1], np.maximum.accumulate(calls.end_ns)[:-1]))
+    before = np.concatenate((calls.thread[:1], calls.thread[:-1]))
+    goes_on = (before == calls.thread) & (calls.start_ns - reach < LONGEST_NS)
+    opens = np.where(goes_on, np.minimum(reach, calls.start_ns), calls.start_ns)
+    return disjoint(opens, calls.end_ns, calls.thread)
+
+
 def pauses_between(calls: Calls, known: Intervals, span: tuple[int, int]) -> Intervals:
     """The stretches of `span` in which the host is in no call and nothing `known` holds it up.
 
