@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from traceanalyzer.records.trace import Bools, Ids, Ints, Trace
+from traceanalyzer.records.step_names import is_step_name
+from traceanalyzer.records.trace import Bools, Ids, Ints, OpKind, Trace, passes
 from traceanalyzer.roofline.intervals import Intervals, disjoint, joined, without
 from traceanalyzer.roofline.launching import COVERS_MOST_SHARE, DISPATCH_NS, LONGEST_NS, Calls
 
+COVERS_NEARLY_ALL_SHARE = 0.9
 Rows = npt.NDArray[np.intp]
 
 
@@ -83,19 +85,62 @@ class _Cover:
         return self.name, max(self.start, start), min(self.end, end)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _StepWork:
+    """The steps on the host, and when work of the device is launched."""
+
+    start_ns: Ints
+    end_ns: Ints
+    launch_ns: Ints  # of each record of the device, sorted
+
+    @classmethod
+    def of(cls, trace: Trace, members: Ids) -> _StepWork:
+        """Without steps, all that is launched is one."""
+        launched = np.sort(trace.kernels.launch_ns[members])
+        launched = launched[np.searchsorted(launched, 0) :]
+        if not trace.steps:
+            return cls(launched[:1], launched[-1:] + 1, launched)
+        steps = [(step.start_ns, step.end_ns) for step in trace.steps]
+        start, end = np.array(steps, np.int64).T
+        return cls(start, end, launched)
+
+    def enclosed_by(self, start_ns: Ints, end_ns: Ints) -> Bools:
+        """Of each interval, whether it is nearly a whole step, by its time and by what it launches.
+
+        It says no more of what the host did than the step's own name.
+        """
+        enclosed = np.zeros(len(start_ns), bool)
+        begun = np.searchsorted(self.start_ns, start_ns, side="right") - 1
+        for step in (begun, begun + 1):  # in which it begins, and the next
+            there = np.flatnonzero((step >= 0) & (step < len(self.start_ns)))
+            opens, closes = self.start_ns[step[there]], self.end_ns[step[there]]
+            first, last = np.maximum(start_ns[there], opens), np.minimum(end_ns[there], closes)
+            time = (last - first) / np.maximum(closes - opens, 1)
+            work = self._launched(first, last) / np.maximum(self._launched(opens, closes), 1)
+            both = np.minimum(time, work) >= COVERS_MOST_SHARE
+            enclosed[there] |= both & (np.maximum(time, work) >= COVERS_NEARLY_ALL_SHARE)
+        return enclosed
+
+    def _launched(self, start: Ints, end: Ints) -> Ints:
+        return np.searchsorted(self.launch_ns, end) - np.searchsorted(self.launch_ns, start)
+
+
 class Host:
     """What the host did, to look up what covers a stretch."""
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, members: Ids) -> None:
+        """Of a step's own annotation, and of what encloses a step's work, nothing is named.
+
+        `members`: rows of Trace.kernels of the device.
+        """
         ops, spans = trace.ops, trace.spans
-        starts, ends = [step.start_ns for step in trace.steps], [step.end_ns for step in trace.steps]
-        is_step = np.isin(ops.start_ns, starts) & np.isin(ops.end_ns, ends)
-        self._ops = _Table(ops.start_ns, ops.end_ns, ops.name, ops.thread, ops.parent, ~is_step)
-        library = np.zeros(len(trace.names), bool)
-        for row in np.unique(spans.name).tolist():
-            library[row] = _is_of_a_library(trace.names[row])
-        self._of_user = _functions(trace, ~spans.profiler & ~library[spans.name])
-        self._of_libraries = _functions(trace, ~spans.profiler & library[spans.name])
+        steps = _StepWork.of(trace, members)
+        names_step = (ops.kind == OpKind.ANNOTATION) & passes(trace.names, ops.name, is_step_name)
+        names_work = ~names_step & ~steps.enclosed_by(ops.start_ns, ops.end_ns)
+        self._ops = _Table(ops.start_ns, ops.end_ns, ops.name, ops.thread, ops.parent, names_work)
+        library = passes(trace.names, spans.name, _is_of_a_library)
+        self._of_user = _functions(trace, ~spans.profiler & ~library, steps)
+        self._of_libraries = _functions(trace, ~spans.profiler & library, steps)
 
     def held(self, calls: Calls, pauses: Intervals) -> Intervals:
         """What began and ended within a pause and took longer than dispatch does; the rows are names."""
@@ -174,7 +219,7 @@ def _by_what_fills_it(start: Ints, end: Ints, name: Ids) -> Intervals:
     return Intervals(outer.start_ns, outer.end_ns, name[last])
 
 
-def _functions(trace: Trace, chosen: Bools) -> _Table:
+def _functions(trace: Trace, chosen: Bools, steps: _StepWork) -> _Table:
     spans, rows = trace.spans, np.flatnonzero(chosen)
     start, end, thread = spans.start_ns[rows], spans.end_ns[rows], spans.thread[rows]
     parent = np.full(len(rows), -1, np.int32)
@@ -187,7 +232,7 @@ def _functions(trace: Trace, chosen: Bools) -> _Table:
         if open_:
             parent[row] = open_[-1][0]
         open_.append((row, closes, on))
-    return _Table(start, end, spans.name[rows], thread, parent, np.ones(len(rows), bool))
+    return _Table(start, end, spans.name[rows], thread, parent, ~steps.enclosed_by(start, end))
 
 
 def _is_of_a_library(frame: str) -> bool:

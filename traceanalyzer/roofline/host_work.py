@@ -44,7 +44,7 @@ def waits(
     """
     until, arriving = _held_up(trace, members, gap_start, gap_end)
     mine, _ = common(open_ns, until)
-    calls, host = calls_of(trace, members), Host(trace)
+    calls, host = calls_of(trace, members), Host(trace, members)
     pauses = pauses_between(calls, known, _span(calls, known, gap_start, gap_end))
     held = host.held(calls, pauses.chosen(np.flatnonzero(pauses.length_ns < LONGEST_NS)))
     launching = launching_in(trace, calls, pauses, held)
