@@ -56,10 +56,13 @@ class _Table:
         return self._cover(most[np.argsort(self.start_ns[most], kind="stable")[-1:]])
 
     def longest(self, rows: Rows, start: int, end: int) -> _Cover | None:
-        """The row that covers most of [start, end), if for long."""
-        covered = self.covered(rows, start, end)
-        at = np.argsort(-covered, kind="stable")[:1]
-        return self._cover(rows[at[covered[at] >= LONGEST_NS]])
+        """The row that covers most of [start, end)."""
+        return self._cover(rows[np.argsort(-self.covered(rows, start, end), kind="stable")[:1]])
+
+    def long(self, rows: Rows, start: int, end: int) -> Rows:
+        """Those rows that cover much of [start, end)."""
+        long: Rows = rows[self.covered(rows, start, end) >= LONGEST_NS]
+        return long
 
     def _cover(self, rows: Rows) -> _Cover | None:
         if not len(rows):
@@ -139,13 +142,14 @@ class Host:
         names_work = ~names_step & ~steps.enclosed_by(ops.start_ns, ops.end_ns)
         self._ops = _Table(ops.start_ns, ops.end_ns, ops.name, ops.thread, ops.parent, names_work)
         library = passes(trace.names, spans.name, _is_of_a_library)
-        self._of_user = _functions(trace, ~spans.profiler & ~library, steps)
-        self._of_libraries = _functions(trace, ~spans.profiler & library, steps)
+        of_user = _functions(trace, ~spans.profiler & ~library, steps)
+        of_libraries = _functions(trace, ~spans.profiler & library, steps)
+        self._tables = (self._ops, of_user, of_libraries)
 
     def held(self, calls: Calls, pauses: Intervals) -> Intervals:
         """What began and ended within a pause and took longer than dispatch does; the rows are names."""
-        of_user = self._within(calls, pauses, self._ops, self._of_user)
-        of_libraries = self._within(calls, pauses, self._of_libraries)
+        of_user = self._within(calls, pauses, *self._tables[:2])
+        of_libraries = self._within(calls, pauses, *self._tables[2:])
         return joined(of_user, without(of_libraries, of_user))
 
     def _within(self, calls: Calls, pauses: Intervals, *tables: _Table) -> Intervals:
@@ -171,7 +175,15 @@ class Host:
         left = [(start, end)]
         while left:
             start, end = left.pop()
-            name, opens, closes = self._most(start, end, thread)
+            found = [(table, table.open_or_begun(start, end, thread)) for table in self._tables]
+            cover = self._innermost(found, start, end)
+            parts = [] if cover else _parts(found, start, end)
+            if len(parts) > 1:
+                left += parts
+                continue
+            if parts:
+                cover = _longest(found, start, end)
+            name, opens, closes = cover or (self._together(found[0][1], start, end), start, end)
             if opens - start >= LONGEST_NS:
                 left.append((start, opens))
                 start = opens
@@ -180,22 +192,14 @@ class Host:
                 end = closes
             yield start, end, name
 
-    def _most(self, start: int, end: int, thread: int) -> tuple[int, int, int]:
-        """The name that covers most of [start, end), and from where to where.
+    def _innermost(self, found: list[_Found], start: int, end: int) -> tuple[int, int, int] | None:
+        """The name that covers most of [start, end), and from where to where: of what began last.
 
-        That of the innermost interval that covers most of it; else of the interval that covers most, if for
-        long; else of operators that together cover most, the one with most time; else -1.
+        Of a library only where nothing else covers most of it.
         """
-        tables = (self._ops, self._of_user, self._of_libraries)
-        found = [(table, table.open_or_begun(start, end, thread)) for table in tables]
         covering = [table.innermost(rows, start, end) for table, rows in found]
         inner = [cover for cover in covering[:2] if cover is not None] or [c for c in covering if c]
-        if inner:
-            return max(inner, key=lambda cover: cover.start).clipped(start, end)
-        longest = [cover for table, rows in found if (cover := table.longest(rows, start, end))]
-        if longest:
-            return max(longest, key=lambda cover: cover.covered(start, end)).clipped(start, end)
-        return self._together(found[0][1], start, end), start, end
+        return max(inner, key=lambda cover: cover.start).clipped(start, end) if inner else None
 
     def _together(self, rows: Rows, start: int, end: int) -> int:
         ops = self._ops
@@ -206,6 +210,39 @@ class Host:
         if sum(parts.values()) < COVERS_MOST_SHARE * (end - start):
             return -1
         return max(parts, key=lambda name: (parts[name], -name))
+
+
+_Found = tuple[_Table, Rows]
+
+
+def _longest(found: list[_Found], start: int, end: int) -> tuple[int, int, int]:
+    """The name of the row that covers most of [start, end), and from where to where."""
+    covers = [table.longest(rows, start, end) for table, rows in found]
+    most = max((c for c in covers if c), key=lambda cover: cover.covered(start, end))
+    return most.clipped(start, end)
+
+
+def _parts(found: list[_Found], start: int, end: int) -> list[tuple[int, int]]:
+    """[start, end) cut where what is long and outermost begins and ends; a short rest goes with a neighbor.
+
+    All of it where one such thing has short rests, nothing where there is none.
+    """
+    long = [(table, table.long(rows, start, end)) for table, rows in found]
+    opens = np.concatenate([table.start_ns[rows] for table, rows in long])
+    closes = np.concatenate([table.end_ns[rows] for table, rows in long])
+    outer = disjoint(np.clip(opens, start, end), np.clip(closes, start, end), np.zeros(len(opens), np.int32))
+    parts: list[tuple[int, int]] = []
+    for begins, ends in zip(outer.start_ns.tolist(), outer.end_ns.tolist(), strict=True):
+        if begins - start >= LONGEST_NS:
+            parts.append((start, begins))
+            start = begins
+        parts.append((start, ends))
+        start = ends
+    if parts and end - start < LONGEST_NS:
+        parts[-1] = (parts[-1][0], end)
+    elif parts:
+        parts.append((start, end))
+    return parts
 
 
 def _by_what_fills_it(start: Ints, end: Ints, name: Ids) -> Intervals:
