@@ -44,13 +44,18 @@ class Host:
         """Another thread does something from now on."""
         self.trace.op(name, self.now, us, tid=2)
 
-    def kernels(self, count: int, us: float, every: float = 10.0) -> None:
+    def kernels(self, count: int, us: float, every: float = 10.0, thread: int = 1) -> None:
         """So many operators, one each `every` us of the host, whose kernels take `us`."""
         for _ in range(count):
-            self.trace.op("aten::mm", self.now + 1, every - 2)
-            correlation = self.trace.launch(self.now + 3, dur=4)
+            self.trace.op("aten::mm", self.now + 1, every - 2, tid=thread)
+            correlation = self.trace.launch(self.now + 3, dur=4, tid=thread)
             self._device("gemm", us, correlation, self.now + 7)
             self.now += every
+
+    def dispatches(self, name: str, us: float) -> None:
+        """An operator that launches nothing."""
+        self.trace.op(name, self.now + 1, us - 2)
+        self.now += us
 
     def replays(self, count: int, us: float) -> None:
         """One graph of so many kernels."""

@@ -58,6 +58,44 @@ def slow_callback(host: Host, number: int, mended: bool) -> None:
             host.works(15_000)
 
 
+def tokenizing_between_launches(host: Host, number: int, mended: bool) -> None:
+    """host_work: tokenize: each time for less than a millisecond, and nothing is launched meanwhile."""
+    for _ in range(30):
+        host.kernels(1, 60)
+        if not mended:
+            with host.named("tokenize"):
+                host.works(936)
+
+
+def parsing_between_launches(host: Host, number: int, mended: bool) -> None:
+    """host_work: requests.py(12): parse: a Python function, that a recording with stacks shows."""
+    for _ in range(60):
+        host.kernels(2, 20)
+        if not mended:
+            host.works(420, "requests.py(12): parse")
+
+
+def callback_half_behind_the_device(host: Host, number: int, mended: bool) -> None:
+    """host_work: after_batch: 5 ms of the host, of which the device hides all but 0.9 ms."""
+    for _ in range(10):
+        host.kernels(1, 4100)
+        if not mended:
+            with host.named("after_batch"):
+                host.works(4980)
+
+
+def operators_without_kernels(host: Host, number: int, mended: bool) -> None:
+    """launch_bound: Capture the step in a graph: many small operators stand before each launch."""
+    if mended:
+        host.replays(30, 5)
+        return
+    for _ in range(30):
+        with host.named("attention_inputs"):
+            for _ in range(40):
+                host.dispatches("aten::view", 15)
+            host.kernels(1, 5)
+
+
 def lock_of_another_thread(host: Host, number: int, mended: bool) -> None:
     """host_work: compress_gradients: what holds the lock."""
     host.kernels(*MODEL)
@@ -150,6 +188,25 @@ def launches(host: Host, number: int, mended: bool) -> None:
         host.kernels(400, 5, every=20)
 
 
+def compiled_graph_with_stacks(host: Host, number: int, mended: bool) -> None:
+    """launch_bound: Capture the step in a graph: it runs in the compiler's file."""
+    begin = host.now
+    launches(host, number, mended)
+    if not mended:
+        host.trace.python("torch/_inductor/codecache.py(374): __call__", begin, host.now - begin)
+
+
+def launches_beside_a_wait(host: Host, number: int, mended: bool) -> None:
+    """launch_bound: capture the step in a graph: one thread waits, and another one launches meanwhile."""
+    host.kernels(1, 5)
+    begin = host.now
+    if mended:
+        host.replays(400, 5)
+    else:
+        host.kernels(400, 5, every=25, thread=2)
+    host.trace.launch(begin, api="cudaEventSynchronize", dur=host.now - begin)
+
+
 def large_pageable_batch(host: Host, number: int, mended: bool) -> None:
     """unpinned_memory: Pin the batches: copy while the device works."""
     if not mended:
@@ -219,6 +276,10 @@ AVOIDABLE = {  # ms per step, of four
     evaluation_in_between: 20 * 3.01 / 4,
     logging_that_synchronises: 10 * 0.163,    # 150 us, until the wait has ended, and a launch
     slow_callback: 15.4 - 10,
+    tokenizing_between_launches: 30 * (0.948 - 0.06),
+    parsing_between_launches: 60 * 0.44 - 2.4,
+    callback_half_behind_the_device: 10 * (4.992 - 4.1),
+    operators_without_kernels: 30 * (0.612 - 0.005),
     lock_of_another_thread: 25.4 - 10,
     allocator_thrash: 3 * 2.4,
     compiling_in_each_step: 50.4 - 3 / 4 * 10 - 0.1,  # the last step's kernels run behind it either way
@@ -230,6 +291,8 @@ AVOIDABLE = {  # ms per step, of four
     loader_without_workers: 30.4 - 3 / 4 * 10 - 0.1,
     loader_with_workers: 30.4 - 3 / 4 * 10 - 0.1,
     launches: 400 * 0.015,
+    compiled_graph_with_stacks: 400 * 0.015,
+    launches_beside_a_wait: 400 * 0.02,
     launches_and_waits: 400 * 0.015 + 4 * 0.01,
     large_pageable_batch: 15.4 - 3 / 4 * 10 - 0.1,
     profiler_at_work: 8.0,

@@ -38,8 +38,8 @@ PACKAGES = {
     "cost": "registry tensors kernel_names classes cpu_work fusible formulas catalog __init__ user price",
     "device": "table typical names toml match options resolve __init__ "
     "calibrate_cases calibrate_rates calibrate calibrate_gpu",
-    "roofline": "__init__ thresholds attribution intervals floor host_work idle step_times step_kinds "
-    "occupancy precision verdicts invocations measure "
+    "roofline": "__init__ thresholds attribution intervals floor launching host_names host_work idle "
+    "step_times step_kinds occupancy precision verdicts invocations measure "
     "row_keys traffic rows judge",
     "fusion": "__init__ step_ops stretch evidence step_graph idle_claims regions savings rules "
     "module_compile suggestions",

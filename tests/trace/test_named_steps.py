@@ -14,9 +14,9 @@ from tests.pipeline.kineto import Kineto
 from traceanalyzer.cli import main
 from traceanalyzer.pipeline import AnalyzeOptions
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.step_names import STEP_NAMES
 from traceanalyzer.records.trace import Step
 from traceanalyzer.trace import load_processes
-from traceanalyzer.trace.linking.named_steps import STEP_NAMES
 
 ROOT = Path(__file__).parents[2]
 

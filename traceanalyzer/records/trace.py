@@ -158,7 +158,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Spans:
-    """What else the host did: the profiler's own work, and Python functions of 1 ms and more.
+    """What else the host did: the profiler's own work, and Python functions of 0.3 ms and more.
 
     Sorted by (thread, start, -duration).
     """

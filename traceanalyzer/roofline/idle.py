@@ -11,14 +11,16 @@ Instant by instant, the first of these that holds:
 * host_to_device_copy  the host is inside the call of a copy from pageable memory, which it stages itself
 * synchronisation      the host is inside a `*Synchronize` call and cannot launch
 * launch_gap           the kernel that ends the gap was launched after the gap had begun, and the host was
-                       launching: in a call or between two that follow within a millisecond
-* host_work            likewise, but the host launched nothing for over a millisecond, and most of that lies
-                       in one annotation, operator or Python function
+                       launching: in a call, or for less than a millisecond on its way to the next one
+* host_work            likewise, but the host launched nothing for long: an annotation, operator or Python
+                       function of over 0.3 ms began and ended between two launches, or one covers most of a
+                       time without a launch that is far longer than usual or over a millisecond
 * unknown              all the rest: the host, where nothing says what it did; dependencies between streams,
                        peers, scheduling; whatever precedes a kernel whose launch was not recorded
 
 "Inside" is on a thread that feeds the device, that is, launches some of its work: what a thread that fills
-queues or writes logs meanwhile waits for holds nothing up. The profiler works on threads of its own.
+queues or writes logs meanwhile waits for holds nothing up, nor does what one thread waits for while another
+launches. The profiler works on threads of its own.
 """
 
 from __future__ import annotations
@@ -30,9 +32,10 @@ import numpy as np
 
 from traceanalyzer.records import IDLE_CAUSES, IdleCause, IdlePart, NamedTime
 from traceanalyzer.records.judged import IdleTimes
-from traceanalyzer.records.trace import Bools, Ids, Ints, RecordKind, Trace, passes
-from traceanalyzer.roofline.host_work import LONGEST_NS, waits
-from traceanalyzer.roofline.intervals import Intervals, common, disjoint, without
+from traceanalyzer.records.trace import Bools, Ids, Ints, Launches, Ops, RecordKind, Spans, Trace, passes
+from traceanalyzer.roofline.host_work import waits
+from traceanalyzer.roofline.intervals import Intervals, common, disjoint, merged, together, without
+from traceanalyzer.roofline.launching import LONGEST_NS, calls_of, launching_threads
 
 _SHOWN = 5  # names of a cause
 _ALLOCATION = re.compile(
@@ -43,10 +46,15 @@ _FIRST_USE = re.compile(
     r"(?:cu|hip|cuda)(?:Module|Library)(?:Load|GetFunction)|(?:cuda|hip|cu)StreamCreate|cu(?:da)?Init|hipInit"
     r"|cuCtxCreate|cuDevicePrimaryCtxRetain|cublasCreate|cudnnCreate|ncclCommInit|Lazy Function Loading"
 )
-# dynamo_timed opens a scope of this name (torch/_dynamo/utils.py); files are those of Python functions.
+# dynamo_timed opens a scope of this name (torch/_dynamo/utils.py). Of files that also run what they compiled
+# (`CompiledFxGraph.__call__` stood in codecache.py up to torch 2.5, and Triton's compiler.py prepares each
+# launch) only the functions that compile or load count.
 _COMPILATION = re.compile(
-    r".*\(dynamo_timed\)$|torch/_dynamo/convert_frame\.py|torch/_inductor/(?:codecache|async_compile)\.py"
-    r"|triton/compiler/|torch/utils/cpp_extension\.py"
+    r".*\(dynamo_timed\)$"
+    r"|torch/_dynamo/convert_frame\.py|torch/_inductor/async_compile\.py|torch/utils/cpp_extension\.py"
+    r"|torch/_inductor/(?:codecache|compile_fx)\.py\(\d+\): \w*(?:compile(?!d)|codegen|(?<![a-z])load)"
+    r"|triton/compiler/(?:code_generator|make_launcher)\.py"
+    r"|triton/(?:compiler/compiler|runtime/jit)\.py\(\d+\): (?:_do_)?compile\b"
 )
 _LOADING = "enumerate(DataLoader)"
 
@@ -61,11 +69,13 @@ def idle_times(trace: Trace, members: Ids, gap_start: Ints, gap_end: Ints) -> Id
     if any(notice.code == "late_timestamps" for notice in trace.warnings):
         return _in_order([("unknown", left)])  # when the device was idle is not known
     parts_by_cause: list[tuple[IdleCause, Intervals]] = []
-    for cause, source in _sources(trace, members):
+    sources = _sources(trace, members)
+    for cause, source in sources:
         part, _ = common(left, source)
         parts_by_cause.append((cause, part))
         left = without(left, source)
-    held = waits(trace, members, gap_start, gap_end, left)
+    known = merged(*(source for _, source in sources)).without_rows()
+    held = waits(trace, members, gap_start, gap_end, left, known)
     named = held.working.row >= 0
     parts_by_cause += [
         ("launch_gap", held.launching.without_rows()),
@@ -109,9 +119,8 @@ def _most(name: Ids, length: Ints, names: Sequence[str]) -> tuple[NamedTime, ...
 
 def _sources(trace: Trace, members: Ids) -> list[tuple[IdleCause, Intervals]]:
     """What holds the device up by itself, the first that holds before the next; rows are names."""
-    lazy = _spans(trace, trace.spans.profiler & passes(trace.names, trace.spans.name, _FIRST_USE.match))
-    by_profiler = trace.spans.profiler & ~passes(trace.names, trace.spans.name, _FIRST_USE.match)
-    compiling = ~trace.spans.profiler & passes(trace.names, trace.spans.name, _COMPILATION.match)
+    of_profiler, lazy = trace.spans.profiler, passes(trace.names, trace.spans.name, _FIRST_USE.match)
+    compiling = ~of_profiler & passes(trace.names, trace.spans.name, _COMPILATION.match)
     calls, first = trace.launches, _first_launch_ns(trace)
     feeding = _feeding(trace, members)
     ours = feeding[calls.thread]
@@ -121,18 +130,37 @@ def _sources(trace: Trace, members: Ids) -> list[tuple[IdleCause, Intervals]]:
         allocating & (calls.start_ns < first)
     )
     starting |= _slow_first_launches(trace)
+    waiting = ours & passes(trace.names, calls.name, lambda name: "Synchronize" in name)
+    launches = launching_threads(calls_of(trace, members))
+
+    def alone(table: Ops | Spans | Launches, chosen: Bools) -> Intervals:
+        return _unless_another_launches(table, chosen, launches)
+
     return [
-        ("profiler", _spans(trace, by_profiler)),
-        ("compilation", _together(_ops(trace, feeding, _COMPILATION.match), _spans(trace, compiling))),
-        ("data_loading", _ops(trace, feeding, lambda name: name.startswith(_LOADING))),
-        ("memory_allocation", _calls(trace, allocating & ~starting)),
-        ("first_use", _together(lazy, _calls(trace, starting))),
-        ("host_to_device_copy", _pageable_copies(trace, members)),
-        (
-            "synchronisation",
-            _calls(trace, ours & passes(trace.names, calls.name, lambda n: "Synchronize" in n)),
-        ),
-    ]
+        ("profiler", _disjoint(trace.spans, of_profiler & ~lazy)),
+        ("compilation", merged(alone(trace.ops, _ops(trace, feeding, _COMPILATION.match)),
+                             alone(trace.spans, compiling))),
+        ("data_loading", alone(trace.ops, _ops(trace, feeding, lambda name: name.startswith(_LOADING)))),
+        ("memory_allocation", alone(calls, allocating & ~starting)),
+        ("first_use", merged(_disjoint(trace.spans, of_profiler & lazy), alone(calls, starting))),
+        ("host_to_device_copy", alone(calls, _pageable_copies(trace, members))),
+        ("synchronisation", alone(calls, waiting)),
+    ]  # fmt: skip
+
+
+def _unless_another_launches(table: Ops | Spans | Launches, chosen: Bools, launches: Intervals) -> Intervals:
+    """Those rows, save where another thread launches meanwhile; `launches` has a thread in each row."""
+    rows = np.flatnonzero(chosen)
+    rows = rows[np.argsort(table.thread[rows], kind="stable")]
+    by_thread = np.split(rows, np.flatnonzero(np.diff(table.thread[rows])) + 1)
+    whole = together(
+        [disjoint(table.start_ns[mine], table.end_ns[mine], mine.astype(np.int32)) for mine in by_thread]
+    )
+    meanwhile, which = common(whole, launches)
+    own = np.flatnonzero(meanwhile.row == table.thread[whole.row[which]])
+    by_itself = Intervals(meanwhile.start_ns[own], meanwhile.end_ns[own], whole.row[which[own]])
+    kept = merged(without(whole, launches), by_itself)
+    return Intervals(kept.start_ns, kept.end_ns, table.name[kept.row])
 
 
 def _feeding(trace: Trace, members: Ids) -> Bools:
@@ -165,33 +193,19 @@ def _slow_first_launches(trace: Trace) -> Bools:
     return slow
 
 
-def _ops(trace: Trace, feeding: Bools, test: Callable[[str], object]) -> Intervals:
-    rows = np.flatnonzero(passes(trace.names, trace.ops.name, test) & feeding[trace.ops.thread])
-    return disjoint(trace.ops.start_ns[rows], trace.ops.end_ns[rows], trace.ops.name[rows])
+def _ops(trace: Trace, feeding: Bools, test: Callable[[str], object]) -> Bools:
+    return passes(trace.names, trace.ops.name, test) & feeding[trace.ops.thread]
 
 
-def _calls(trace: Trace, chosen: Bools) -> Intervals:
-    calls = trace.launches
-    return disjoint(calls.start_ns[chosen], calls.end_ns[chosen], calls.name[chosen])
-
-
-def _spans(trace: Trace, chosen: Bools) -> Intervals:
-    spans = trace.spans
+def _disjoint(spans: Spans, chosen: Bools) -> Intervals:
     return disjoint(spans.start_ns[chosen], spans.end_ns[chosen], spans.name[chosen])
 
 
-def _together(*parts: Intervals) -> Intervals:
-    """Those that overlap cut where one that began before still runs."""
-    start, end, row = (np.concatenate(columns) for columns in
-                       zip(*((p.start_ns, p.end_ns, p.row) for p in parts), strict=True))  # fmt: skip
-    return disjoint(start, end, row)
-
-
-def _pageable_copies(trace: Trace, members: Ids) -> Intervals:
-    """The calls of host-to-device copies that do not say they come from pinned memory."""
+def _pageable_copies(trace: Trace, members: Ids) -> Bools:
+    """Of each call, whether it copies to the device and does not say that it does so from pinned memory."""
     kernels = trace.kernels
     copies = members[(kernels.kind[members] == RecordKind.MEMCPY) & (kernels.launch[members] >= 0)]
     staged = passes(trace.names, kernels.name[copies], lambda name: "HtoD" in name and "Pinned" not in name)
     chosen = np.zeros(len(trace.launches), bool)
     chosen[kernels.launch[copies[staged]]] = True
-    return _calls(trace, chosen)
+    return chosen

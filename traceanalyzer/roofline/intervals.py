@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,3 +91,16 @@ def joined(*parts: Intervals) -> Intervals:
     order = np.argsort(start, kind="stable")
     end, row = np.concatenate([p.end_ns for p in parts]), np.concatenate([p.row for p in parts])
     return Intervals(start[order], end[order], row[order])
+
+
+def merged(*parts: Intervals) -> Intervals:
+    """Those that overlap cut where one that began before still runs."""
+    every = together(parts)
+    return disjoint(every.start_ns, every.end_ns, every.row)
+
+
+def together(parts: Sequence[Intervals]) -> Intervals:
+    """One behind the other, as they are."""
+    start, end, row = (np.concatenate(columns) for columns in
+                       zip(*((p.start_ns, p.end_ns, p.row) for p in parts), strict=True))  # fmt: skip
+    return Intervals(start, end, row)

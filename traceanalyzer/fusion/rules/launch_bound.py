@@ -7,8 +7,8 @@ Saves: the gaps between kernels. Faster kernels would only make them longer.
 
 When not: the profiler itself slows the host, so that a run without it has shorter gaps.
 
-Left out: steps whose kernels CUDA graphs launch already; gaps of over 1 ms, in which the host did something
-else than launching; what another rule has a remedy for; steps at whose start the host is further ahead of the
+Left out: steps whose kernels CUDA graphs launch already; waits for a host that did something else than
+launching; what another rule has a remedy for; steps at whose start the host is further ahead of the
 device than the gaps are long; traces without steps that show a start-up. A graph cannot be captured over a
 wait for the device, and holds for one set of shapes: where the host waits between the first and the last
 launch of a step, or shapes change from step to step, the action begins with that, and nothing is proved.

@@ -14,20 +14,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.step_names import STEP_NAMES
 from traceanalyzer.records.trace import Ids, Ints, Step, passes
 from traceanalyzer.trace.reading.raw import RawOps
 
-# Whole names, in any case. Each engine's are formatted where it runs a batch: `step[DECODE bs=16]` in SGLang,
-# `execute_context_1(7)_generation_3(3)` in vLLM, `_forward_step 12: 0 ctx reqs, 16 gen reqs` in TensorRT-LLM.
-STEP_NAMES = tuple(re.compile(pattern, re.IGNORECASE) for pattern in (
-    r"step\[.*\]",
-    r"execute_(?:.*_)?(?:context|generation|diffusion)_.*",
-    r"(?:\[\w+\]\s*)?_forward_step \d+\b.*",
-    r"\[pl\]\[profile\]run_training_batch",
-    r"timed[ _-](?:region|iteration|step)(?:[ _#:=-]*\d+)?",
-    r"(?:(?:train|training|eval|evaluation|validation|inference|prefill|decode|generation|denoising|benchmark|model)"
-    r"[ _-])?(?:step|iteration|iter)(?:[ _#:=-]*\d+)?",
-))  # fmt: skip
 _STEM = re.compile(r"[ _#:=-]*\d+$")  # the number behind a name
 _LISTED = 8  # names that an error offers
 _SHOWN = 60  # characters of each

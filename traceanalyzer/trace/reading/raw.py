@@ -52,7 +52,7 @@ class RawMemory:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RawSpans:
-    """What else the host did, in file order: the profiler's work, and Python functions of 1 ms and more."""
+    """What else the host did, in file order: the profiler's work, and Python functions of 0.3 ms and more."""
 
     start_ns: Ints
     end_ns: Ints

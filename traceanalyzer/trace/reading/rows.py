@@ -20,7 +20,7 @@ from traceanalyzer.trace.reading.read_stats import ReadStats
 
 _DIGITS = re.compile(r"\d{1,9}", re.ASCII)
 _MEMORY = 1 << 44  # bytes, more than any device has: so that sums of them stay far below 64 bits
-SHORTEST_FRAME_US = 1000.0  # of a Python function that is kept: shorter ones explain no wait
+SHORTEST_FRAME_US = 300.0  # of a Python function that is kept: shorter ones explain no wait
 _INSTANCE = re.compile(r"(\w+)\([^()]*\)")
 _KINDS: dict[int, int] = {
     Row.KERNEL: RecordKind.KERNEL, Row.MEMCPY: RecordKind.MEMCPY, Row.MEMSET: RecordKind.MEMSET,
