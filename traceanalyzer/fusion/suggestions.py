@@ -59,18 +59,22 @@ def suggestions(graph: StepGraph) -> Suggestions:
 
 
 def _together(found: Sequence[Suggestion], graph: StepGraph) -> Sequence[Suggestion]:
-    """All of them save no more than the step.
+    """Those of the step save no more than it takes, those of the mean step no more than that."""
+    scale = {seen.saving_of: _scale(found, seen) for seen in (graph, graph.over_all_steps)}
+    return [_shrunk(each, scale[each.saving_of]) if each.saving_of else each for each in found]
 
-    They could where the step that is looked at takes longer on the device than the steps of the window do on
-    average.
-    """
-    most = sum(each.saving_per_step_ns.high for each in found if each.saving_per_step_ns)
-    step_ns = max(graph.step_ns, graph.over_all_steps.step_ns) * graph.stretch.repeats
-    return [_shrunk(each, step_ns / most) for each in found] if most > step_ns else found
+
+def _scale(found: Sequence[Suggestion], graph: StepGraph) -> float:
+    """By how much they have to be smaller; they could save too much where this step is a long one."""
+    mine = [each.saving_per_step_ns for each in found if each.saving_of == graph.saving_of]
+    together, step_ns = sum(band.high for band in mine if band), graph.step_ns * graph.stretch.repeats
+    return min(1.0, step_ns / together) if together else 1.0
 
 
 def _shrunk(suggestion: Suggestion, times: float) -> Suggestion:
     band, share = suggestion.saving_per_step_ns, suggestion.share_of_step
+    if times == 1:
+        return suggestion
     return structs.replace(
         suggestion,
         saving_per_step_ns=scaled(band, times) if band else None,
@@ -181,6 +185,7 @@ def _suggestion(graph: StepGraph, rule: Rule, group: Sequence[Match]) -> Suggest
             _as_of(graph, text) for text in (*rule.caveats, *_caveats(graph, group, band, starved))
         ),
         docs=rule.docs,
+        saving_of=graph.saving_of,
     )
 
 

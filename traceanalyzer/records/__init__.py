@@ -33,7 +33,7 @@ from traceanalyzer.records.calls import Cost, Dims, Engine, FurtherPass, OpCall,
 from traceanalyzer.records.job import Job, RankEntry, ranks_of
 from traceanalyzer.records.kernel_table import KernelTable
 from traceanalyzer.records.notice import Notice
-from traceanalyzer.records.suggestion import Band, Suggestion, Tier
+from traceanalyzer.records.suggestion import Band, SavingOf, Suggestion, Tier
 from traceanalyzer.records.times import (
     IdlePart,
     NamedTime,
@@ -96,6 +96,7 @@ __all__ = [
     "Recording",
     "SCHEMA_VERSION",
     "Salvaged",
+    "SavingOf",
     "Shape",
     "Source",
     "SourceFile",

@@ -9,11 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from traceanalyzer.records import Analysis, IdlePart, StepTime, Verdict
+from traceanalyzer.records import Analysis, IdlePart, SavingOf, StepTime, Suggestion, Verdict
 from traceanalyzer.records.times import shown_step
 from traceanalyzer.records.units import duration
 from traceanalyzer.report.sanitize import cut, visible
 
+_PER: Mapping[SavingOf, str] = {
+    "each_step": "per step",
+    "shown_step": "of {name}",
+    "mean_step": "per step, averaged over all {count:,} steps",
+    "trace": "of the trace",
+}
 _NAME = 60  # characters of a step's name
 _TOLD = 0.01  # of the window: less of the profiler's own work is not worth a word
 
@@ -114,8 +120,22 @@ def rows_heading(analysis: Analysis) -> str:
 
 
 def per(analysis: Analysis) -> str:
-    """What a saving is of: `per step`, `of ProfilerStep#6`, `of the trace`."""
+    """What times that are shown are of: `per step`, `of ProfilerStep#6`, `of the trace`."""
+    return _per(_shown_part(analysis), analysis)
+
+
+def per_saving(analysis: Analysis, suggestion: Suggestion) -> str:
+    """What a saving is of: likewise, or `per step, averaged over all 4 steps`."""
+    return _per(suggestion.saving_of or _shown_part(analysis), analysis)
+
+
+def _per(part: SavingOf, analysis: Analysis) -> str:
+    name, count = shown(analysis).name or "the step", analysis.window.step_count or 1
+    return _PER[part].format(name=name, count=count)
+
+
+def _shown_part(analysis: Analysis) -> SavingOf:
     figures = shown(analysis)
     if figures.step:
-        return f"of {figures.name}"
-    return "of the trace" if figures.step_count is None else "per step"
+        return "shown_step"
+    return "trace" if figures.step_count is None else "each_step"

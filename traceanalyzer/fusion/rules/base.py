@@ -15,7 +15,6 @@ from traceanalyzer.fusion.regions import Region, region, regions
 from traceanalyzer.fusion.savings import LOOP_FLOPS, REDUCED_FLOPS, SPECIAL_FLOPS, Work
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 from traceanalyzer.records import Band, Tier
-from traceanalyzer.records.times import shown_step
 from traceanalyzer.records.trace import OpKind
 from traceanalyzer.records.units import duration, percent
 
@@ -241,11 +240,6 @@ def one_kernel(graph: StepGraph, joined: Region) -> Match:
     return Match(joined.nodes, joined.tier, after if timed else None, bytes_saved=saves)
 
 
-def steps(graph: StepGraph) -> float:
-    """How many the analysis adds up; one where the trace names none."""
-    return graph.step_count
-
-
 def waiting(
     graph: StepGraph, ns: float, evidence: str, *, where: str = "", action: str = "", snippet: str = "",
     again: bool = True,
@@ -266,8 +260,8 @@ def everywhere(graph: StepGraph) -> str:
 
 def wait_evidence(graph: StepGraph, ns: float, share: float) -> str:
     """What the device waits, as a suggestion states it."""
-    steps = graph.judged.steps
     each = " per step" if graph.has_steps else ""
-    if shown_step(steps, graph.judged.kinds):
-        each += f", the mean of {len(steps)} that differ,"
-    return f"the device waits {duration(ns)}{each} for this, {percent(share)} of the window"
+    if graph.saving_of == "mean_step":
+        each += f", averaged over {len(graph.judged.steps)} steps that differ,"
+    whole = "the step" if graph.saving_of == "shown_step" else "the window"
+    return f"the device waits {duration(ns)}{each} for this, {percent(share)} of {whole}"
