@@ -112,6 +112,21 @@ def test_one_step_that_saves_a_checkpoint_is_told_by_name(tmp_path: Path) -> Non
     assert all(f"0 to {average}" in text and "205 ms of ProfilerStep" not in text for text in texts)
 
 
+def saves_in_a_function_of_its_loop(host: Host, number: int, mended: bool) -> None:
+    """The function that the trace names for the wait is the loop's; the one inside it writes the file."""
+    host.kernels(20, 1000)
+    host.item()
+    if number == 1:
+        host.copies("host", 9_000, 60_000_000)
+        host.works(200_000, "train.py(12): loop", "torch/serialization.py(900): save")
+
+
+def test_a_checkpoint_is_known_by_what_is_inside_a_named_function(tmp_path: Path) -> None:
+    told, high = only(report(saves_in_a_function_of_its_loop, 4, tmp_path))
+    assert told.rule == "checkpoint_saving" and high == pytest.approx(200 / 4, rel=0.02)
+    assert "copies 60.0 MB to the host" in told.evidence
+
+
 def loads_slowly_and_allocates(host: Host, number: int, mended: bool) -> None:
     """One step of five loads for 30 ms longer; one asks the driver for memory, as if it had to each time."""
     with host.named(LOADER.format("_MultiProcessing")):
