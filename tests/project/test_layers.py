@@ -40,7 +40,7 @@ PACKAGES = {
     "roofline": "__init__ thresholds attribution intervals floor host_work idle step_times step_kinds "
     "occupancy precision verdicts invocations measure "
     "row_keys traffic rows judge",
-    "fusion": "__init__ step_ops stretch evidence step_graph idle_claims regions savings rules "
+    "fusion": "__init__ step_ops stretch evidence step_graph host_remedies idle_claims regions savings rules "
     "module_compile suggestions",
     "assembly": "__init__ totals self_check provenance utilization what_if assemble",
 }

@@ -192,7 +192,8 @@ _REMEDIES = (
 )  # fmt: skip
 _OF_AN_OPERATOR = Remedy(
     _is_operator,
-    "Keep what {name} works on in the device's memory: it launches nothing, so its tensors seem to be the host's.",
+    "Keep what {name} works on in the device's memory: it launches nothing, so that its tensors seem to be "
+    "the host's.",
 )
 _OF_AUTOGRAD = Remedy(
     _is_of_autograd,

@@ -64,9 +64,9 @@ def _together(found: Sequence[Suggestion], graph: StepGraph) -> Sequence[Suggest
     return [_shrunk(each, scale[each.saving_of]) if each.saving_of else each for each in found]
 
 
-def _scale(found: Sequence[Suggestion], graph: StepGraph) -> float:
+def _scale(listed: Sequence[Suggestion], graph: StepGraph) -> float:
     """By how much they have to be smaller; they could save too much where this step is a long one."""
-    mine = [each.saving_per_step_ns for each in found if each.saving_of == graph.saving_of]
+    mine = [each.saving_per_step_ns for each in listed if each.saving_of == graph.saving_of]
     together, step_ns = sum(band.high for band in mine if band), graph.step_ns * graph.stretch.repeats
     return min(1.0, step_ns / together) if together else 1.0
 
