@@ -101,6 +101,14 @@ def test_of_two_steps_the_shorter_is_shown(tmp_path: Path) -> None:
     assert "step ProfilerStep#6" in headline(job).lead
 
 
+def test_the_longest_step_is_not_named_where_the_one_that_is_shown_takes_as_long(tmp_path: Path) -> None:
+    loop = Loop()
+    for work in (FORWARD, FORWARD, FORWARD[:1], FORWARD, FORWARD):  # the third one takes less
+        loop.step(*work)
+    job = loop.told(tmp_path)
+    assert "steps_differ" in codes(job) and "The longest" not in verdict_sentence(job)
+
+
 def test_up_to_ten_percent_steps_are_alike(tmp_path: Path) -> None:
     loop = Loop()
     for before in (0, 60, 130):

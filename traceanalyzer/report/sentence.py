@@ -14,7 +14,7 @@ from traceanalyzer.records.units import duration, percent, si, whole_percent
 from traceanalyzer.report.labels import REASON_MEANING, REASON_REMEDY, VERDICT_LABELS
 from traceanalyzer.report.sanitize import visible
 from traceanalyzer.report.shown import Shown, per_saving, per_step, rows_heading, shown
-from traceanalyzer.report.waits import about_time, longest, waiting
+from traceanalyzer.report.waits import about_time, longest, share_of_window, waiting
 
 _EXACT = 0.005  # of busy time not modelled: below it, a whole percent is the same either way
 _INTERVAL = 0.25  # of busy time not modelled: above it, a lower bound alone would mislead
@@ -54,7 +54,13 @@ def headline(analysis: Analysis) -> Headline:
         nothing = _with_rank(analysis, f"The {_device(analysis)} did no work in {where}.")
         return Headline(nothing, tuple(longest(figures)), notes)
     lead, *more = [*_leading(analysis, figures), *_memory(analysis, figures)]
-    sentences = [lead, *about_time(figures), *more, *_other_facts(analysis, figures), *_changes(analysis)]
+    sentences = [
+        lead,
+        *about_time(figures, analysis.steps or ()),
+        *more,
+        *_other_facts(analysis, figures),
+        *_changes(analysis),
+    ]
     if _warned(analysis, "gpu_not_captured"):
         sentences.insert(0, "The trace lists a GPU but holds none of its work: this is the CPU side.")
     return Headline(_with_rank(analysis, sentences[0]), tuple(sentences[1:]), notes)
@@ -201,10 +207,8 @@ def _other_facts(analysis: Analysis, figures: Shown) -> list[str]:
         return [f"The largest part, {whole_percent(figures.share(largest))}, is {VERDICT_LABELS[largest]}."]
     sentences = []
     if not figures.mostly_idle:
-        share = whole_percent(figures.busy_ns / (figures.window_ns - figures.profiler_ns))
-        sentences.append(
-            f"The {_device(analysis)} is busy {share} of the window: {figures.amount(figures.busy_ns)}."
-        )
+        share = share_of_window(figures, figures.busy_ns)
+        sentences.append(f"The {_device(analysis)} is busy {share}: {figures.amount(figures.busy_ns)}.")
     outside = analysis.memory_bound.non_contraction_share_of_busy
     if outside:
         sentences.append(

@@ -20,8 +20,8 @@ _PER: Mapping[SavingOf, str] = {
     "mean_step": "per step, averaged over all {count:,} steps",
     "trace": "of the trace",
 }
-_NAME = 60  # characters of a step's name
-_TOLD = 0.01  # of the window: less of the profiler's own work is not worth a word
+MAX_NAME = 60  # characters of a step's name, or of what the host did
+_PROFILER_SHARE = 0.01  # of the window: less of the profiler's own work is not taken off
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Shown:
     def profiler_ns(self) -> int:
         """The profiler's own work while the device waited, where it is enough to be taken off."""
         time_ns = sum(part.time_ns for part in self.idle_by_cause if part.cause == "profiler")
-        return time_ns if time_ns > _TOLD * self.window_ns else 0
+        return time_ns if time_ns > _PROFILER_SHARE * self.window_ns else 0
 
     @property
     def waiting_ns(self) -> int:
@@ -69,7 +69,7 @@ class Shown:
     @property
     def name(self) -> str:
         """Of the one step, else nothing."""
-        return cut(visible(self.step.name), _NAME) if self.step else ""
+        return cut(visible(self.step.name), MAX_NAME) if self.step else ""
 
     @property
     def heading(self) -> str:

@@ -90,7 +90,8 @@ def _window(view: View) -> Table:
     table = _grid(False, False, True, True, True, True)
     dim = "dim"
     table.add_row(
-        Text(view.subject if len(view.subject) < 24 else "", style=dim), "",
+        Text(view.subject if len(view.subject) < 24 else "", style=dim),
+        Text(view.with_profiler.removeprefix(", "), style=dim),
         *(Text(t, style=dim) for t in (view.heading, "of busy", view.of_whole, "at roof")),
     )  # fmt: skip
     for part in view.parts:
