@@ -34,7 +34,7 @@ def waiting(figures: Shown, device: Literal["gpu", "cpu"]) -> str:
 
 
 def share_of_window(figures: Shown, ns: int) -> str:
-    """`61 % of the window`, or of the step that is shown; with a word where the profiler's work is taken off."""
+    """`61 % of the window`, or of the step that is shown; with a word where the profiler's is taken off."""
     whole = "the step" if figures.step else "the window"
     less = " without the profiler's own work" if figures.profiler_ns else ""
     return f"{whole_percent(ns / (figures.window_ns - figures.profiler_ns))} of {whole}{less}"
