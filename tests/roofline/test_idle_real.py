@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import traceanalyzer
-from traceanalyzer.pipeline import loaded
+from tests.files import loaded
 from traceanalyzer.records.trace import RecordKind, Trace, Window
 from traceanalyzer.roofline import idle
 from traceanalyzer.roofline.host_work import LATENCY_NS, LONGEST_NS

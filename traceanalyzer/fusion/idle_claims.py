@@ -18,7 +18,7 @@ import numpy as np
 from traceanalyzer.fusion.host_remedies import writes_a_file
 from traceanalyzer.fusion.step_graph import StepGraph
 from traceanalyzer.records import IDLE_CAUSES, IdleCause
-from traceanalyzer.records.trace import Bools, Ids, Ints, OpKind, RecordKind
+from traceanalyzer.records.trace import Bools, Ids, Ints, OpKind, RecordKind, passes
 
 _BY_CAUSE: Mapping[IdleCause, str] = {
     "launch_gap": "launch_bound",
@@ -104,11 +104,9 @@ def _records(graph: StepGraph) -> Ids:
 
 def _named(graph: StepGraph, rows: Ids, part: str) -> Bools:
     """Whether these records are copies whose names hold the part."""
-    trace, name = graph.trace, graph.trace.kernels.name[rows]
-    good = np.zeros(len(trace.names), bool)
-    for row in np.unique(name).tolist():
-        good[row] = part in trace.names[row]
-    chosen: Bools = good[name] & (trace.kernels.kind[rows] == RecordKind.MEMCPY)
+    kernels = graph.trace.kernels
+    named = passes(graph.trace.names, kernels.name[rows], lambda name: part in name)
+    chosen: Bools = named & (kernels.kind[rows] == RecordKind.MEMCPY)
     return chosen
 
 
@@ -254,9 +252,8 @@ def waiting_calls(graph: StepGraph) -> Ids:
     Also copies to pageable memory of the host, which return when they are done.
     """
     trace, calls, kernels = graph.trace, graph.trace.launches, graph.trace.kernels
-    names = [row for row, name in enumerate(trace.names) if "Synchronize" in name]
     launched = np.flatnonzero(kernels.launch >= 0).astype(np.int32)
-    waits = np.isin(calls.name, names)
+    waits = passes(trace.names, calls.name, lambda name: "Synchronize" in name)
     waits[kernels.launch[launched[_named(graph, launched, "DtoH (Device -> Pageable")]]] = True
     launching = np.unique(calls.thread[kernels.launch[launched]])
     rows: Ids = np.flatnonzero(waits & np.isin(calls.thread, launching)).astype(np.int32)

@@ -12,7 +12,7 @@ from traceanalyzer.report.labels import VERDICT_NOUNS, WAITS_FOR
 from traceanalyzer.report.sanitize import cut, visible
 from traceanalyzer.report.shown import MAX_NAME, Shown
 
-_NEARLY_ALL = 0.9  # of idle time, that one cause has: then the rest is not worth a word
+_NEARLY_ALL_SHARE = 0.9  # of idle time, that one cause has: then the rest is not worth a word
 _START_UP_SHARE = 0.01  # of the window, from which on start-up is said
 _PLAIN = ("launch_gap", "data_loading")  # causes that say everything without a name
 _SCHEDULE = "record with a schedule, with wait and warmup steps"
@@ -28,7 +28,7 @@ def waiting(figures: Shown, device: Literal["gpu", "cpu"]) -> str:
     if largest is None or largest.cause == "unknown":
         return f"The GPU is idle {share}: {figures.amount(idle_ns)}; {_unknown(figures)}."
     rest = ""
-    if largest.time_ns < _NEARLY_ALL * idle_ns:
+    if largest.time_ns < _NEARLY_ALL_SHARE * idle_ns:
         rest = f"; it is idle {duration(figures.each(idle_ns), 2)} in all, {share}"
     return f"The GPU waits {figures.amount(largest.time_ns)} for {_cause(largest)}{rest}."
 
@@ -49,7 +49,7 @@ def _unknown(figures: Shown) -> str:
     """What is known all the same of idle time that has no cause for the most part."""
     named = [part for part in _causes(figures) if part.cause != "unknown"]
     largest = max(named, key=lambda part: part.time_ns, default=None)
-    if largest is None or largest.time_ns < (1 - _NEARLY_ALL) * figures.waiting_ns:
+    if largest is None or largest.time_ns < (1 - _NEARLY_ALL_SHARE) * figures.waiting_ns:
         return "the trace does not show why"
     part = duration(figures.each(largest.time_ns), 2)
     return f"{part} of it for {_cause(largest)}, and for most of the rest the trace shows no cause"
@@ -90,7 +90,7 @@ def _paid(figures: Shown, part: IdlePart, steps: Sequence[StepTime]) -> str:
     if figures.step or figures.step_count is None or figures.step_count == 1 or not steps:
         return figures.amount(part.time_ns)
     largest = max(steps, key=_started_ns)
-    if _started_ns(largest) >= _NEARLY_ALL * part.time_ns:
+    if _started_ns(largest) >= _NEARLY_ALL_SHARE * part.time_ns:
         return f"{duration(_started_ns(largest), 2)} of {cut(visible(largest.name), MAX_NAME)}"
     return f"{duration(part.time_ns, 2)} of all {figures.step_count:,} steps"
 

@@ -8,14 +8,12 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Literal
 
-import numpy as np
-
 from traceanalyzer.fusion.evidence.dataflow import Tier as EdgeTier
 from traceanalyzer.fusion.regions import Region, region, regions
 from traceanalyzer.fusion.savings import LOOP_FLOPS, REDUCED_FLOPS, SPECIAL_FLOPS, Work
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 from traceanalyzer.records import Band, Tier
-from traceanalyzer.records.trace import OpKind
+from traceanalyzer.records.trace import OpKind, above, passes
 from traceanalyzer.records.units import duration, percent
 
 _UNTIMED_ON_CPU = ("masked_fill", "where", "native_group_norm", "native_group_norm_backward")
@@ -207,17 +205,12 @@ def _outside_of_models(graph: StepGraph) -> frozenset[int]:
 
 def _inside_library_operators(graph: StepGraph) -> frozenset[int]:
     """Places of nodes below an operator that a library registered with PyTorch."""
-    names, ops = graph.trace.names, graph.trace.ops
-    rows = [row for row, name in enumerate(names) if _OF_A_LIBRARY.match(name)]
-    library = np.isin(ops.name, rows) & (ops.kind == OpKind.OP)
+    ops = graph.trace.ops
+    library = passes(graph.trace.names, ops.name, _OF_A_LIBRARY.match) & (ops.kind == OpKind.OP)
     if not library.any():
         return frozenset()
-    above = ops.parent[np.array([node.row for node in graph.nodes], np.int64)]
-    inside = np.zeros(len(above), bool)
-    while (above >= 0).any():
-        inside |= (above >= 0) & library[above]
-        above = np.where(above >= 0, ops.parent[above], -1)
-    return frozenset(np.flatnonzero(inside).tolist())
+    inside = above(ops.parent, library) >= 0
+    return frozenset(node.place for node in graph.nodes if inside[node.row])
 
 
 def chains(graph: StepGraph, free: Free, wanted: Callable[[Region], bool]) -> Iterator[Match]:

@@ -23,13 +23,13 @@ from traceanalyzer.fusion.rules.base import Match, Rule, wait_evidence, waiting
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 from traceanalyzer.records.units import duration, si
 
-_SHARE = 0.01  # of the window
+_WAIT_SHARE = 0.01  # of the window
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where such a wait is a visible part of the window."""
     ns, share = promised(graph, "checkpoint_saving")
-    if not graph.on_gpu or share < _SHARE:
+    if not graph.on_gpu or share < _WAIT_SHARE:
         return
     waits, steps = idle_claims(graph).each_step("checkpoint_saving"), graph.judged.steps
     saving = [

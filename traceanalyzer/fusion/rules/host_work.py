@@ -30,8 +30,8 @@ from traceanalyzer.fusion.step_graph import Free, StepGraph
 from traceanalyzer.records.trace import OpKind, RecordKind
 from traceanalyzer.roofline.intervals import disjoint
 
-_SHARE = 0.02  # of the window
-_SHOWN = 3  # names
+_WAIT_SHARE = 0.02  # of the window
+_MAX_NAMES = 3  # names
 _COMPILED = re.compile(r"CompiledFxGraph|CompiledFunction|Torch-Compiled Region|torchinductor")
 
 
@@ -42,9 +42,9 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     ns, idle, names = idle_claims(graph).ns["host_work"], graph.judged.idle, graph.trace.names
     waited = np.zeros(len(names) + 1, np.int64)
     np.add.at(waited, idle.name, ns)  # -1 is the last entry
-    for row in np.argsort(-waited[:-1], kind="stable")[:_SHOWN].tolist():
+    for row in np.argsort(-waited[:-1], kind="stable")[:_MAX_NAMES].tolist():
         share = int(waited[row]) / max(1, graph.window_ns)
-        if share < _SHARE:
+        if share < _WAIT_SHARE:
             return
         each = int(waited[row]) / graph.step_count
         longest = int(np.argmax(np.where(idle.name == row, ns, 0)))
