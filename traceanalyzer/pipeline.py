@@ -261,11 +261,6 @@ def loaded_processes(
             yield traces.pop()  # nothing else holds it
 
 
-def loaded(file: str, progress: Progress | None = None) -> Trace:
-    """Read, link and complete one file, or its first process. Errors: TraceFormatError."""
-    return next(loaded_processes(file, progress))
-
-
 def _donors(file: str, progress: Progress | None) -> list[Trace]:
     """The busiest device of a second trace, and what was launched there while a graph was captured."""
     from traceanalyzer.trace import at_capture, devices_with_work, of_device

@@ -18,7 +18,7 @@ from common import Section, saved
 import traceanalyzer
 from traceanalyzer.cost.price import price
 from traceanalyzer.fusion.evidence.dataflow import dataflow
-from traceanalyzer.pipeline import loaded
+from traceanalyzer.pipeline import loaded_processes
 
 MODELS = Path(__file__).parents[2] / "tests" / "fusion"
 
@@ -29,7 +29,7 @@ def tiers(step: Any, path: Path) -> dict[str, Any]:
         for _ in range(7):
             step()
             profiler.step()
-    trace = loaded(str(path))
+    trace = next(loaded_processes(str(path)))
     known = dataflow(price(trace), trace.steps[0])
     blind = dataflow(price(replace(trace, evidence=None)), trace.steps[0])
     truth = {(edge.producer, edge.consumer) for edge in known.edges if edge.tier == "T1"}
@@ -53,7 +53,7 @@ def without_launch(wait: bool, path: Path) -> dict[str, float]:
             x = x @ x / 4096
         torch.cuda.synchronize()
     profiler.export_chrome_trace(str(path))
-    trace = loaded(str(path))
+    trace = next(loaded_processes(str(path)))
     return {"kernels": len(trace.kernels), "without a launch": int((trace.kernels.launch < 0).sum())}
 
 

@@ -13,7 +13,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.cost.calls import NAMES
-from traceanalyzer.pipeline import loaded
+from tests.files import loaded
 from traceanalyzer.records import OpCall
 from traceanalyzer.records.units import canonical_dtype
 

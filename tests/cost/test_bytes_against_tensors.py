@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 
+from tests.files import loaded
 from traceanalyzer.cost import price_call
-from traceanalyzer.pipeline import loaded
 from traceanalyzer.records import Cost
 from traceanalyzer.records.trace import Trace
 

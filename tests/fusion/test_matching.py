@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
+from tests.files import loaded
 from traceanalyzer.cost.price import price
 from traceanalyzer.fusion.evidence.align_steps import _common, matched
 from traceanalyzer.fusion.evidence.execution_trace import Executed, executed, flows
 from traceanalyzer.fusion.step_ops import step_ops
-from traceanalyzer.pipeline import loaded
 from traceanalyzer.records.trace import Trace
 
 SCRIPT = """

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.files import loaded
 from tests.fusion.models import MODELS
 from tests.fusion.witness import MARK
 from traceanalyzer.cost.price import price
 from traceanalyzer.fusion.evidence.dataflow import Tier, dataflow
-from traceanalyzer.pipeline import loaded
 from traceanalyzer.records.trace import Trace
 
 RUNS = [(name, kind) for kind in ("training", "inference") for name in MODELS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from tests.fusion.host import Host, Loop, recorded
 from tests.fusion.test_waits import LOADER, MS, promised
 from traceanalyzer import analyze
 from traceanalyzer.records import Analysis, IdleCause, Suggestion
+from traceanalyzer.report import render
+from traceanalyzer.report.sentence import verdict_sentence
 
 
 def optimizer_on_cpu(host: Host, number: int, mended: bool) -> None:
@@ -97,9 +100,59 @@ def test_nobody_is_promised_the_profilers_own_time(tmp_path: Path) -> None:
 
 
 def test_one_step_that_saves_a_checkpoint_is_told_by_name(tmp_path: Path) -> None:
-    told, high = only(report(checkpoint_in_one_step, 4, tmp_path))
+    analysis = report(checkpoint_in_one_step, 4, tmp_path)
+    told, high = only(analysis)
     assert told.rule == "checkpoint_saving" and told.where == "ProfilerStep#2"
     assert high == pytest.approx(820 / 4, rel=0.01)
+    assert told.saving_of == "mean_step" and "205 ms per step, averaged over 4 steps" in told.evidence
+    average = "205 ms per step, averaged over all 4 steps"
+    assert f"One change could save up to {average}, or nothing." in verdict_sentence(analysis)
+    texts = [" ".join(render(analysis, name).split('id="data"')[0].split()) for name in ("txt", "md", "html")]
+    assert f"change checkpoint_saving in ProfilerStep#2: 0 to {average}" in texts[0]
+    assert all(f"0 to {average}" in text and "205 ms of ProfilerStep" not in text for text in texts)
+
+
+def saves_in_a_function_of_its_loop(host: Host, number: int, mended: bool) -> None:
+    """The function that the trace names for the wait is the loop's; the one inside it writes the file."""
+    host.kernels(20, 1000)
+    host.item()
+    if number == 1:
+        host.copies("host", 9_000, 60_000_000)
+        host.works(200_000, "train.py(12): loop", "torch/serialization.py(900): save")
+
+
+def test_a_checkpoint_is_known_by_what_is_inside_a_named_function(tmp_path: Path) -> None:
+    told, high = only(report(saves_in_a_function_of_its_loop, 4, tmp_path))
+    assert told.rule == "checkpoint_saving" and high == pytest.approx(200 / 4, rel=0.02)
+    assert "copies 60.0 MB to the host" in told.evidence
+
+
+def loads_slowly_and_allocates(host: Host, number: int, mended: bool) -> None:
+    """One step of five loads for 30 ms longer; one asks the driver for memory, as if it had to each time."""
+    with host.named(LOADER.format("_MultiProcessing")):
+        host.works(30_000 if number == 1 else 4_000)
+    host.item()
+    if number in (2, 4):
+        host.calls("cudaMalloc", 7_000)
+        host.calls("cudaFree", 3_000)
+    host.kernels(40, 250)
+    host.item()
+
+
+def test_what_is_of_one_step_is_never_added_to_a_mean(tmp_path: Path) -> None:
+    analysis = report(loads_slowly_and_allocates, 5, tmp_path)
+    told = {each.rule: (each, high / MS) for each, high in promised(analysis)}
+    loading, of_step = told["data_loading"]
+    allocating, of_mean = told["memory_allocation"]
+    assert loading.saving_of == "shown_step" and of_step == pytest.approx(4.0, rel=0.02)
+    assert loading.evidence.startswith("the device waits 4.0") and "averaged" not in loading.evidence
+    assert "of the step" in loading.evidence
+    assert allocating.saving_of == "mean_step" and of_mean == pytest.approx(2 * 10 / 5, rel=0.02)
+    assert "averaged over 5 steps that differ" in allocating.evidence
+    sentence = verdict_sentence(analysis)
+    assert "8.0 ms" not in sentence
+    assert re.search(r"save up to 4.0 ms of ProfilerStep#\d, or nothing\.", sentence)
+    assert "save up to 4.0 ms per step, averaged over all 5 steps, or nothing." in sentence
 
 
 def test_what_is_truly_bound_by_launches_is_captured_in_a_graph(tmp_path: Path) -> None:

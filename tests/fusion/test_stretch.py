@@ -96,7 +96,7 @@ def looked_at(folder: Path, copies: int) -> tuple[Counter[str], Judged]:
 def test_advice_costs_no_more_than_in_proportion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, judged = looked_at(tmp_path, 1)
     assert one["matches"] and one["rules"] == len(RULES)
-    monkeypatch.setattr(stretch, "_OPERATORS", 2 * one["nodes"])
+    monkeypatch.setattr(stretch, "_MAX_OPERATORS", 2 * one["nodes"])
     monkeypatch.setattr(stretch, "_SHORTEST", one["nodes"])
     for copies in (2, 4):
         counted, _ = looked_at(tmp_path, copies)
@@ -112,7 +112,7 @@ def test_one_period_says_what_all_say(tmp_path: Path, monkeypatch: pytest.Monkey
     graph = step_graph(whole)
     assert graph is not None and graph.stretch.repeats == 1
     every = {one.rule: one for one in suggestions(graph).found or ()}
-    monkeypatch.setattr(stretch, "_OPERATORS", len(graph.nodes) // 2)
+    monkeypatch.setattr(stretch, "_MAX_OPERATORS", len(graph.nodes) // 2)
     monkeypatch.setattr(stretch, "_SHORTEST", 1)
     part = step_graph(whole)
     assert part is not None and part.stretch.note and len(part.nodes) < len(graph.nodes) / 2

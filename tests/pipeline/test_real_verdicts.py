@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.files import loaded
 from tests.pipeline import real
 from traceanalyzer.cost import price_call
 from traceanalyzer.cost.formulas.attention import BACKWARD, FORWARD
 from traceanalyzer.cost.formulas.foreign import DATA_DEPENDENT, DATA_DEPENDENT_OPERATORS
-from traceanalyzer.pipeline import loaded
 from traceanalyzer.records import Analysis, Unpriced
 
 COVERED = 0.98

@@ -41,7 +41,7 @@ PACKAGES = {
     "roofline": "__init__ thresholds attribution intervals floor launching host_names host_work idle "
     "step_times step_kinds occupancy precision verdicts invocations measure "
     "row_keys traffic rows judge",
-    "fusion": "__init__ step_ops stretch evidence step_graph idle_claims regions savings rules "
+    "fusion": "__init__ step_ops stretch evidence step_graph host_remedies idle_claims regions savings rules "
     "module_compile suggestions",
     "assembly": "__init__ totals self_check provenance roof_notices utilization what_if assemble",
 }

@@ -390,7 +390,10 @@ def of_two_kinds() -> Job:
     longer = msgspec.structs.replace(last, device_ns=last.device_ns + more, idle_by_cause=saving)
     steps, window_ns = (*analysis.steps[:-1], longer), analysis.window.window_ns + more
     names = analysis.window.steps
-    kinds = (StepKind(names[:2], f"as {names[0]}, which is shown"), StepKind(names[2:], "3 times as long"))
+    kinds = (
+        StepKind(names[:2], f"those like {names[0]}, the step that is shown"),
+        StepKind(names[2:], "3 times as long"),
+    )
     parts = (msgspec.structs.replace(p, share_of_window=p.time_ns / window_ns) for p in analysis.verdicts)
     total = tuple(
         msgspec.structs.replace(p, time_ns=p.time_ns + more) if p.cause == "host_work" else p

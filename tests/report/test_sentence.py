@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tests.report import example
-from traceanalyzer.records import Analysis
+from traceanalyzer.records import Analysis, SavingOf
 from traceanalyzer.report.sentence import headline, whole_percent
 from traceanalyzer.report.view import verdict_sentence
 
@@ -152,6 +152,27 @@ def test_several_ranks_are_told_apart() -> None:
 def test_suggestions_are_summed_in_their_bands() -> None:
     sentence = verdict_sentence(example.with_suggestions())
     assert "Two changes would save 1.9 to 2.9 ms per step; one more could save up to 400 µs, " in sentence
+
+
+@pytest.mark.parametrize(
+    ("of", "words"),
+    [
+        (("each_step",) * 3, "Two changes would save 1.9 to 2.9 ms per step; one more could save up to 400 "),
+        (("trace",) * 3, "Two changes would save 1.9 to 2.9 ms of the trace; one more"),
+        (("shown_step", "shown_step", "mean_step"), "Two changes would save 1.9 to 2.9 ms of ProfilerStep#6. "
+         "One more change could save up to 400 µs per step, averaged over all 3 steps, or nothing."),
+        (("mean_step", "shown_step", "mean_step"), "One change would save 1.1 to 1.9 ms per step, averaged "
+         "over all 3 steps; one more could save up to 400 µs, or nothing. One more change would save 800 µs "
+         "to 1.0 ms of ProfilerStep#6."),
+        ((None,) * 3, "Two changes would save 1.9 to 2.9 ms of ProfilerStep#6; one more"),
+    ],
+)  # fmt: skip
+def test_only_savings_of_the_same_step_are_added(of: tuple[SavingOf | None, ...], words: str) -> None:
+    analysis = example.of_two_kinds()
+    *timed, last = analysis.suggestions or ()
+    said = [msgspec.structs.replace(each, saving_of=part) for each, part in zip(timed, of, strict=True)]
+    sentence = verdict_sentence(msgspec.structs.replace(analysis, suggestions=(*said, last)))
+    assert words in sentence, sentence
 
 
 def test_work_outside_the_window_and_damage_are_noted() -> None:

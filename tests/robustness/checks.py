@@ -8,9 +8,10 @@ import math
 from pathlib import Path
 
 import traceanalyzer
-from traceanalyzer.records import Job, Suggestion
+from traceanalyzer.records import Job, SavingOf, Suggestion
 from traceanalyzer.records.errors import TraceAnalyzerError
 from traceanalyzer.report import read_back, render
+from traceanalyzer.report.shown import shown
 
 TEXTS = ("csv", "md", "svg")
 SLOW = ("html", "txt")
@@ -49,16 +50,20 @@ def _figures(job: Job) -> list[str | None]:
         _unless(not codes & {"rule_failed", "suggestions_failed"}, _failures(job)),
         _unless("formula_failed" not in reasons, "a formula failed"),
         *(_of_suggestion(one, job) for one in job.suggestions or ()),
-        _unless(_saved_together(job) <= _step(job) * (1 + 1e-9) + 1, "all save more than the step"),
+        *(_unless(_saved_together(job, of) <= _step(job, of) * (1 + 1e-9) + 1, f"more than the {of} is saved")
+          for of in {one.saving_of for one in job.suggestions or ()}),
     ]  # fmt: skip
 
 
-def _step(job: Job) -> float:
+def _step(job: Job, of: SavingOf | None) -> float:
+    if of == "shown_step":
+        return shown(job).window_ns
     return job.window.window_ns / max(job.window.step_count or 1, 1)
 
 
-def _saved_together(job: Job) -> float:
-    return sum(one.saving_per_step_ns.high for one in job.suggestions or () if one.saving_per_step_ns)
+def _saved_together(job: Job, of: SavingOf | None) -> float:
+    bands = [one.saving_per_step_ns for one in job.suggestions or () if one.saving_of == of]
+    return sum(band.high for band in bands if band)
 
 
 def _failures(job: Job) -> str:
@@ -68,7 +73,7 @@ def _failures(job: Job) -> str:
 
 def _of_suggestion(one: Suggestion, job: Job) -> str | None:
     """A saving lies between nothing and the step."""
-    step = _step(job)
+    step = _step(job, one.saving_of)
     saved, band, share = one.bytes_saved_per_step, one.saving_per_step_ns, one.share_of_step
     if saved is not None and saved < 0:
         return f"{one.rule} saves {saved} bytes"
@@ -84,10 +89,10 @@ def _texts(job: Job, *, page: bool) -> list[str | None]:
     again = read_back(text.encode())
     found = [_unless(render(again, "json") == text, "the JSON changes when it is read back")]
     for name in (*TEXTS, *SLOW) if page else TEXTS:
-        shown = render(job, name)
-        found.append(_unless(bool(shown.encode()), f"{name} is empty"))
+        rendered = render(job, name)
+        found.append(_unless(bool(rendered.encode()), f"{name} is empty"))
         if name == "csv":
-            lines = list(csv.reader(io.StringIO(shown)))
+            lines = list(csv.reader(io.StringIO(rendered)))
             found.append(_unless(len(lines) == 1 + len(job.op_rows), f"{len(lines)} lines of CSV"))
             found.append(_unless(len({len(line) for line in lines}) == 1, "CSV lines of several lengths"))
     return found

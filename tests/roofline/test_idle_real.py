@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import traceanalyzer
+from tests.files import loaded
 from tests.roofline.test_idle import stretches
-from traceanalyzer.pipeline import loaded
 from traceanalyzer.records.trace import Trace
 from traceanalyzer.trace import devices_with_work, of_device, select_window
 

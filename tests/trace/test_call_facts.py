@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.files import loaded
 from tests.project.tree import ROOT
-from traceanalyzer.pipeline import loaded
 from traceanalyzer.records.call_facts import CallFacts, call_facts
 
 SAMPLES = sorted((ROOT / "sample_traces").glob("*.json.gz"))

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.files import loaded
 from tests.trace.build import Rows
 from traceanalyzer.cost import price_call
-from traceanalyzer.pipeline import loaded
 from traceanalyzer.records import Cost, Dims, OpCall
 
 X = torch.arange(50.0 * 8 * 6).view(50, 8, 6)

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
+from tests.files import loaded
 from tests.trace.build import Rows, name_of
 from traceanalyzer.inference.list_dtypes import ItemType, item_type
-from traceanalyzer.pipeline import loaded
 from traceanalyzer.records import Dims, OpCall, Shape
 from traceanalyzer.records.trace import Trace
 

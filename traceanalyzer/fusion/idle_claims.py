@@ -15,9 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from traceanalyzer.fusion.host_remedies import writes_a_file
 from traceanalyzer.fusion.step_graph import StepGraph
 from traceanalyzer.records import IDLE_CAUSES, IdleCause
-from traceanalyzer.records.trace import Bools, Ids, Ints, RecordKind
+from traceanalyzer.records.trace import Bools, Ids, Ints, OpKind, RecordKind, passes
 
 _BY_CAUSE: Mapping[IdleCause, str] = {
     "launch_gap": "launch_bound",
@@ -29,13 +30,14 @@ _BY_CAUSE: Mapping[IdleCause, str] = {
     "host_work": "host_work",
 }
 IDLE_RULES = (*_BY_CAUSE.values(), "checkpoint_saving", "small_copies")
-# What is done every so many steps: of steps that differ, these are told of all, not of the one that is shown.
-NOT_IN_EACH_STEP = ("checkpoint_saving", "host_work", "memory_allocation", "recompilation")
 """Names of the rules that shorten idle time, and nothing else."""
+NOT_IN_EACH_STEP = ("checkpoint_saving", "host_work", "memory_allocation", "recompilation")
+"""Of them those of what is done every so many steps: where steps differ, they look at all, and not at one."""
 BUFFERED_BYTES = 65536  # CUDA Runtime API, "API synchronization behavior": the call returns once buffered
 _SAVED_BYTES = 10_000_000  # that a step copies to the host, if it saves a model
-_TIMES = 2.0  # the other steps' time, that such a step takes
-_FEW = 1 / 3  # of the steps at most
+_LONGER = 2.0  # times the other steps' time, that such a step takes
+_SAVING_STEPS_SHARE = 1 / 3  # of the steps at most
+_COVERED_SHARE = 0.5  # of a wait, by what explains it
 _AROUND_COPIES: tuple[IdleCause, ...] = ("launch_gap", "synchronisation", "host_to_device_copy")
 _OF_A_CHECKPOINT: tuple[IdleCause, ...] = ("unknown", "host_work", "synchronisation")
 
@@ -102,11 +104,9 @@ def _records(graph: StepGraph) -> Ids:
 
 def _named(graph: StepGraph, rows: Ids, part: str) -> Bools:
     """Whether these records are copies whose names hold the part."""
-    trace, name = graph.trace, graph.trace.kernels.name[rows]
-    good = np.zeros(len(trace.names), bool)
-    for row in np.unique(name).tolist():
-        good[row] = part in trace.names[row]
-    chosen: Bools = good[name] & (trace.kernels.kind[rows] == RecordKind.MEMCPY)
+    kernels = graph.trace.kernels
+    named = passes(graph.trace.names, kernels.name[rows], lambda name: part in name)
+    chosen: Bools = named & (kernels.kind[rows] == RecordKind.MEMCPY)
     return chosen
 
 
@@ -156,17 +156,35 @@ def _not_from_large_pageable(graph: StepGraph) -> Bools:
 
 
 def _after_saving(graph: StepGraph, step: Ints) -> Bools:
-    """Stretches of a step that saves the model, from its first copy to the host on."""
+    """Stretches of a step that saves the model, from its first copy to the host on.
+
+    Not what the trace names as other work of the host; where that is most of them, the step saves nothing.
+    """
     idle = graph.judged.idle
-    chosen = np.zeros(len(idle.start_ns), bool)
-    for number, first in saving_steps(graph):
-        chosen |= (step == number) & (idle.start_ns >= first)
-    chosen &= _of(graph, *_OF_A_CHECKPOINT)
+    length, chosen = idle.end_ns - idle.start_ns, np.zeros(len(idle.start_ns), bool)
+    for number, first, _ in saving_steps(graph):
+        behind = (step == number) & (idle.start_ns >= first) & _of(graph, *_OF_A_CHECKPOINT)
+        other = behind & _other_work(graph, behind)
+        if length[other].sum() <= _COVERED_SHARE * length[behind].sum():
+            chosen |= behind & ~other
     return chosen
 
 
-def saving_steps(graph: StepGraph) -> Iterator[tuple[int, int]]:
-    """(place in the window, start of the first copy) of the few long steps that copy a model to the host."""
+def _other_work(graph: StepGraph, stretches: Bools) -> Bools:
+    """Host work of whose name, and of all that covers its longest stretch, nothing writes a file."""
+    idle, names = graph.judged.idle, graph.trace.names
+    named = stretches & _of(graph, "host_work") & (idle.name >= 0)
+    other = np.zeros(len(named), bool)
+    for row in np.unique(idle.name[named]).tolist():
+        mine = np.flatnonzero(named & (idle.name == row))
+        longest = mine[np.argmax(idle.end_ns[mine] - idle.start_ns[mine])]
+        around = covering_names(graph, int(idle.start_ns[longest]), int(idle.end_ns[longest]))
+        other[mine] = not any(writes_a_file(names[name]) for name in (row, *(name for _, name in around)))
+    return other
+
+
+def saving_steps(graph: StepGraph) -> Iterator[tuple[int, int, int]]:
+    """(place in the window, start of the first copy, bytes) of the few long steps that copy much to it."""
     times = np.array([each.device_ns for each in graph.judged.steps], np.int64)
     if len(times) < 2:
         return
@@ -177,10 +195,22 @@ def saving_steps(graph: StepGraph) -> Iterator[tuple[int, int]]:
     copied = np.array([kernels.copied_bytes[rows[step == number]].sum() for number in range(len(times))])
     ordinary = int(np.sort(times)[(len(times) - 1) // 2])
     usual = int(np.sort(copied)[(len(copied) - 1) // 2])
-    saves = (times >= _TIMES * ordinary) & (copied - usual >= _SAVED_BYTES)
-    if saves.sum() <= max(1.0, _FEW * len(times)):
+    saves = (times >= _LONGER * ordinary) & (copied - usual >= _SAVED_BYTES)
+    if saves.sum() <= max(1.0, _SAVING_STEPS_SHARE * len(times)):
         for number in np.flatnonzero(saves).tolist():
-            yield number, int(kernels.start_ns[rows[step == number]].min())
+            yield number, int(kernels.start_ns[rows[step == number]].min()), int(copied[number])
+
+
+def covering_names(graph: StepGraph, start: int, end: int) -> list[tuple[int, int]]:
+    """(thread, row in Trace.names) of all on the host that covers most of a wait, by start."""
+    ops, spans = graph.trace.ops, graph.trace.spans
+    covering: list[tuple[int, int, int]] = []
+    for column, fits in ((ops, ops.kind != OpKind.AUTOGRAD), (spans, ~spans.profiler)):
+        covered = np.minimum(column.end_ns, end) - np.maximum(column.start_ns, start)
+        rows = np.flatnonzero(fits & (covered >= _COVERED_SHARE * (end - start)))
+        covering += zip(column.start_ns[rows].tolist(), column.thread[rows].tolist(),
+                     column.name[rows].tolist(), strict=True)  # fmt: skip
+    return [(thread, name) for _, thread, name in sorted(covering)]
 
 
 def _after_waits(graph: StepGraph) -> Ints:
@@ -222,9 +252,8 @@ def waiting_calls(graph: StepGraph) -> Ids:
     Also copies to pageable memory of the host, which return when they are done.
     """
     trace, calls, kernels = graph.trace, graph.trace.launches, graph.trace.kernels
-    names = [row for row, name in enumerate(trace.names) if "Synchronize" in name]
     launched = np.flatnonzero(kernels.launch >= 0).astype(np.int32)
-    waits = np.isin(calls.name, names)
+    waits = passes(trace.names, calls.name, lambda name: "Synchronize" in name)
     waits[kernels.launch[launched[_named(graph, launched, "DtoH (Device -> Pageable")]]] = True
     launching = np.unique(calls.thread[kernels.launch[launched]])
     rows: Ids = np.flatnonzero(waits & np.isin(calls.thread, launching)).astype(np.int32)

@@ -17,7 +17,7 @@ from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
 RANDOM = ("bernoulli", "native_dropout", "normal", "uniform", "rand", "randn")
 _MAPPED = 1 << 25  # glibc's malloc maps larger blocks anew: M_MMAP_THRESHOLD_MAX, mallopt(3)
-_MOST = 64  # operators in one region: torch/_inductor/config.py, max_fusion_size
+_MAX_OPERATORS = 64  # operators in one region: torch/_inductor/config.py, max_fusion_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ class _Group:
         self.row: int | None = None  # elements that its reductions make one of
 
     def takes(self, node: Node) -> bool:
-        return len(self.nodes) < _MOST and self._fits(node.elements, node.reduced)
+        return len(self.nodes) < _MAX_OPERATORS and self._fits(node.elements, node.reduced)
 
     def add(self, node: Node) -> None:
         self.nodes.append(node)
@@ -167,7 +167,7 @@ class _Group:
 
     def joins(self, other: _Group) -> bool:
         """Takes over the other's sizes, where the two fit."""
-        if len(self.nodes) + len(other.nodes) > _MOST or not self._fits(other.size, other.row):
+        if len(self.nodes) + len(other.nodes) > _MAX_OPERATORS or not self._fits(other.size, other.row):
             return False
         self.size, self.row = max(self.size, other.size), self.row or other.row
         return True

@@ -171,7 +171,7 @@ def possible(band: Band) -> Band:
     return Band(0.0, band.mid / 2, band.high)
 
 
-def within(band: Band, most_ns: float) -> Band:
+def at_most(band: Band, most_ns: float) -> Band:
     """No end of it beyond `most_ns`: nobody saves more than the step."""
     return Band(min(band.low, most_ns), min(band.mid, most_ns), min(band.high, most_ns))
 

@@ -14,9 +14,10 @@ from traceanalyzer.fusion.evidence.dataflow import Edge, ExternalRead, Tensor, d
 from traceanalyzer.fusion.evidence.execution_trace import UNREAD
 from traceanalyzer.fusion.step_ops import StepOps
 from traceanalyzer.fusion.stretch import Stretch, stretch_of
-from traceanalyzer.records import Cost, Device, IdleCause, Notice, OpCall, OpRow, Recording
+from traceanalyzer.records import Cost, Device, IdleCause, Notice, OpCall, OpRow, Recording, SavingOf
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.priced import Fusible, Priced, PricedCall
+from traceanalyzer.records.times import shown_step
 from traceanalyzer.records.trace import PHASES, Bools, OpKind, Step, Trace, above
 
 Fact = TypeVar("Fact")
@@ -131,6 +132,15 @@ class StepGraph:
     def other_steps(self) -> int:
         """Steps that the figures are not of, as they differ from this one; 0 where all are alike."""
         return len(self.judged.steps) - len(self.judged.window.steps)
+
+    @property
+    def saving_of(self) -> SavingOf:
+        """What its figures, and so the savings found in it, are of."""
+        if not self.has_steps:
+            return "trace"
+        if self.other_steps:
+            return "shown_step"
+        return "mean_step" if shown_step(self.judged.steps, self.judged.kinds) else "each_step"
 
     @property
     def on_gpu(self) -> bool:

@@ -16,12 +16,12 @@ from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.priced import Priced
 from traceanalyzer.records.trace import Ids, Ints, Step, Window
 
-_OPERATORS = 20_000  # without steps, a trace of more operators that work is looked at in part
-_SHORTEST = 2_000  # operators of a period; shorter ones are taken several at once
-_ALIKE = 0.98  # share of operators that are the same one period later
+_MAX_OPERATORS = 20_000  # without steps, a trace of more operators that work is looked at in part
+_MIN_OPERATORS = 2_000  # operators of a period; shorter ones are taken several at once
+_REPEATED_SHARE = 0.98  # share of operators that are the same one period later
 _CANDIDATES = 8  # rare calls whose distances are tried as the period
-_TIMES = 256  # that such a call may be made in one period
-_REGULAR = 0.9  # share of its places that are as far apart as the others
+_MAX_CALLS = 256  # that such a call may be made in one period
+_REGULAR_SHARE = 0.9  # share of its places that are as far apart as the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def stretch_of(judged: Judged) -> Stretch | None:
         return Stretch(step)
     whole = Step("", 0, int(trace.ops.start_ns.min()), int(trace.ops.end_ns.max()) + 1)
     operators = step_ops(judged.priced, whole)
-    if len(operators.op) <= _OPERATORS:
+    if len(operators.op) <= _MAX_OPERATORS:
         return Stretch(whole)
     return _part(judged.priced, operators)
 
@@ -58,17 +58,17 @@ def _part(priced: Priced, operators: StepOps) -> Stretch:
     """One period from the middle, or as many operators as are looked at."""
     ops, count = priced.trace.ops, len(operators.op)
     period = period_of(ops.call[operators.op])
-    if period is None or period > _OPERATORS:
-        length, first = _OPERATORS, (count - _OPERATORS) // 2
+    if period is None or period > _MAX_OPERATORS:
+        length, first = _MAX_OPERATORS, (count - _MAX_OPERATORS) // 2
     else:
-        length = period * -(-_SHORTEST // period)
+        length = period * -(-_MIN_OPERATORS // period)
         first = count // 2 // period * period
         first -= max(0, -(-(first + length - count) // period)) * period
     last = min(first + length, count - 1)
     start, end = (int(ops.start_ns[operators.op[at]]) for at in (first, last))
     part_ns = int(operators.time_ns[first:last].sum())
     repeats = int(operators.time_ns.sum()) / part_ns if part_ns else 1.0
-    of = "one period" if period is not None and period <= _OPERATORS else "a sample"
+    of = "one period" if period is not None and period <= _MAX_OPERATORS else "a sample"
     note = f"found in {of} of {last - first:,} of {count:,} operators, and scaled to the whole by time"
     return Stretch(Step("", 0, start, end), repeats, note)
 
@@ -82,14 +82,14 @@ def period_of(calls: Ids) -> int | None:
     names, counts = np.unique(calls, return_counts=True)
     rare = names[counts >= 2][np.argsort(counts[counts >= 2], kind="stable")[:_CANDIDATES]]
     periods = {period for name in rare.tolist() for period in _distances(np.flatnonzero(calls == name))}
-    fitting = [period for period in periods if np.mean(calls[:-period] == calls[period:]) >= _ALIKE]
+    fitting = [period for period in periods if np.mean(calls[:-period] == calls[period:]) >= _REPEATED_SHARE]
     return min(fitting, default=None)
 
 
 def _distances(places: Ints) -> Iterator[int]:
     """The distance to the next occurrence, or the r-th next, where it is the same nearly everywhere."""
-    for times in range(1, min(len(places) // 2, _TIMES) + 1):
+    for times in range(1, min(len(places) // 2, _MAX_CALLS) + 1):
         apart, count = np.unique(places[times:] - places[:-times], return_counts=True)
-        if count.max() >= _REGULAR * count.sum():
+        if count.max() >= _REGULAR_SHARE * count.sum():
             yield int(apart[np.argmax(count)])
             return

@@ -10,18 +10,22 @@ from msgspec import structs
 from traceanalyzer.fusion.idle_claims import IDLE_RULES, NOT_IN_EACH_STEP
 from traceanalyzer.fusion.module_compile import compiled_together
 from traceanalyzer.fusion.rules import RULES, Match, Rule
-from traceanalyzer.fusion.savings import added, possible, proved, saving, scaled, within
+from traceanalyzer.fusion.savings import added, at_most, possible, proved, saving, scaled
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph, step_graph
 from traceanalyzer.records import Band, Notice, Suggestion, Tier
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.suggestion import Suggestions
 from traceanalyzer.records.units import duration, percent, si
 
-_LEAST = 0.002  # of the step: what saves less, by its middle, is not worth a reader's minute
-_LEAST_ELSE = 0.02  # where no time can be predicted, or the device waits for the host anyway
-_STARVED = 0.3  # of the window, that the device waits for launches: then faster kernels do not shorten a step
-_ALONE = 0.9  # of the time of kernels, if less is attributed to them, what they overlap with may set the pace
-_SHOWN = 12  # operators of a place
+_MIN_SAVED_SHARE = 0.002  # of the step: what saves less, by its middle, is not worth a reader's minute
+_MIN_UNTIMED_SHARE = 0.02  # where no time can be predicted, or the device waits for the host anyway
+_STARVED_SHARE = (
+    0.3  # of the window, that the device waits for launches: then faster kernels do not shorten a step
+)
+_ALONE_SHARE = (
+    0.9  # of the time of kernels, if less is attributed to them, what they overlap with may set the pace
+)
+_MAX_OPERATORS = 12  # operators of a place
 _PER_STEP = re.compile(r"\bper step\b")
 _A_STEP = re.compile(r"\b(?:a|each|the) step\b")
 _COMPILED = "model = torch.compile(model)"
@@ -59,18 +63,22 @@ def suggestions(graph: StepGraph) -> Suggestions:
 
 
 def _together(found: Sequence[Suggestion], graph: StepGraph) -> Sequence[Suggestion]:
-    """All of them save no more than the step.
+    """Those of the step save no more than it takes, those of the mean step no more than that."""
+    scale = {seen.saving_of: _scale(found, seen) for seen in (graph, graph.over_all_steps)}
+    return [_shrunk(each, scale[each.saving_of]) if each.saving_of else each for each in found]
 
-    They could where the step that is looked at takes longer on the device than the steps of the window do on
-    average.
-    """
-    most = sum(each.saving_per_step_ns.high for each in found if each.saving_per_step_ns)
-    step_ns = max(graph.step_ns, graph.over_all_steps.step_ns) * graph.stretch.repeats
-    return [_shrunk(each, step_ns / most) for each in found] if most > step_ns else found
+
+def _scale(listed: Sequence[Suggestion], graph: StepGraph) -> float:
+    """By how much they have to be smaller; they could save too much where this step is a long one."""
+    mine = [each.saving_per_step_ns for each in listed if each.saving_of == graph.saving_of]
+    together, step_ns = sum(band.high for band in mine if band), graph.step_ns * graph.stretch.repeats
+    return min(1.0, step_ns / together) if together else 1.0
 
 
 def _shrunk(suggestion: Suggestion, times: float) -> Suggestion:
     band, share = suggestion.saving_per_step_ns, suggestion.share_of_step
+    if times == 1:
+        return suggestion
     return structs.replace(
         suggestion,
         saving_per_step_ns=scaled(band, times) if band else None,
@@ -157,9 +165,9 @@ def _suggestion(graph: StepGraph, rule: Rule, group: Sequence[Match]) -> Suggest
     time_ns = sum(node.time_ns for node in _nodes(group))
     band = _sure(graph, group, tier)
     largest = max(group, key=lambda match: sum(node.time_ns for node in match.nodes))
-    starved = _waits(graph) >= _STARVED and rule.name not in IDLE_RULES
+    starved = _waits(graph) >= _STARVED_SHARE and rule.name not in IDLE_RULES
     untimed = band is None and largest.after is not None
-    least = (_LEAST_ELSE if untimed or starved else _LEAST) * graph.step_ns
+    least = (_MIN_UNTIMED_SHARE if untimed or starved else _MIN_SAVED_SHARE) * graph.step_ns
     if (largest.nodes and time_ns < least) or band is not None and band.mid < least:
         return None
     repeats = graph.stretch.repeats
@@ -181,6 +189,7 @@ def _suggestion(graph: StepGraph, rule: Rule, group: Sequence[Match]) -> Suggest
             _as_of(graph, text) for text in (*rule.caveats, *_caveats(graph, group, band, starved))
         ),
         docs=rule.docs,
+        saving_of=graph.saving_of,
     )
 
 
@@ -199,7 +208,7 @@ def _sure(graph: StepGraph, group: Sequence[Match], tier: Tier) -> Band | None:
         return None
     share = graph.attributed_share(_nodes(group))
     exposed = scaled(promised, share)
-    return within(exposed if share >= _ALONE else Band(0.0, exposed.mid, exposed.high), graph.step_ns)
+    return at_most(exposed if share >= _ALONE_SHARE else Band(0.0, exposed.mid, exposed.high), graph.step_ns)
 
 
 def _nodes(group: Sequence[Match]) -> list[Node]:
@@ -235,7 +244,7 @@ def _caveats(graph: StepGraph, group: Sequence[Match], band: Band | None, starve
         caveats.append("the device waits for launches much of the time: this saves kernel time, and the step "
                     "is shorter only where kernels take longer than launches")  # fmt: skip
     share = graph.attributed_share(_nodes(group))
-    if share < _ALONE and band is not None:
+    if share < _ALONE_SHARE and band is not None:
         caveats.append(f"its kernels overlap with others: {percent(share)} of their time is counted, and "
                     "the step is no shorter where the others take as long")  # fmt: skip
     others = graph.other_steps
@@ -287,7 +296,9 @@ def _attribute(place: str) -> str:
 def _evidence(match: Match, group: Sequence[Match], time_ns: int) -> str:
     """Of the one that takes most time, and what all take."""
     names = [f"{node.name} {_size(node)}".strip() for node in match.nodes]
-    shown = " → ".join(names[:_SHOWN]) + (f" → {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    shown = " → ".join(names[:_MAX_OPERATORS]) + (
+        f" → {len(names) - _MAX_OPERATORS} more" if len(names) > _MAX_OPERATORS else ""
+    )
     moved = sum(node.bytes for node in match.nodes)
     records = sum(node.records for node in match.nodes)
     text = f"{shown}: {records} kernels move {si(moved, 'B')}" if records != 1 else (

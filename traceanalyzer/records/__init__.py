@@ -45,7 +45,7 @@ from traceanalyzer.records.calls import (
 from traceanalyzer.records.job import Job, RankEntry, ranks_of
 from traceanalyzer.records.kernel_table import KernelTable
 from traceanalyzer.records.notice import Notice
-from traceanalyzer.records.suggestion import Band, Suggestion, Tier
+from traceanalyzer.records.suggestion import Band, SavingOf, Suggestion, Tier
 from traceanalyzer.records.times import (
     IdlePart,
     NamedTime,
@@ -111,6 +111,7 @@ __all__ = [
     "Recording",
     "SCHEMA_VERSION",
     "Salvaged",
+    "SavingOf",
     "Shape",
     "Source",
     "SourceFile",

@@ -19,10 +19,12 @@ class Band(msgspec.Struct, frozen=True):
 
 
 Tier = Literal["T0", "T1", "T2", "T3"]
+SavingOf = Literal["each_step", "shown_step", "mean_step", "trace"]
+"""Each of steps that are alike; of steps that differ the one that is shown, or the mean of all; the trace."""
 
 
 class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
-    """One change that would save time. No two of one analysis claim the same kernel: savings add up."""
+    """One change that would save time. No two claim the same kernel: those of one `saving_of` add up."""
 
     rule: str
     title: str
@@ -33,10 +35,11 @@ class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     evidence: str
     bytes_saved_per_step: int | None
-    saving_per_step_ns: Band | None
+    saving_per_step_ns: Band | None  # of what `saving_of` says
     share_of_step: float | None
     caveats: tuple[str, ...]
     docs: str
+    saving_of: SavingOf | None = None  # None: an older report does not say
 
 
 @dataclass(frozen=True, slots=True)

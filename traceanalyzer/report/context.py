@@ -10,7 +10,7 @@ from traceanalyzer.records.units import digits, duration, percent, si
 from traceanalyzer.report.labels import HOW, TIER_MEANING
 from traceanalyzer.report.sanitize import ABSENT, TEXT, cut, visible
 from traceanalyzer.report.sentence import span
-from traceanalyzer.report.shown import per, per_step
+from traceanalyzer.report.shown import per_saving, per_step
 from traceanalyzer.report.summary import Fact
 
 
@@ -72,13 +72,15 @@ def suggestion_texts(analysis: Analysis) -> tuple[SuggestionText, ...] | None:
     """All suggestions as text; None where they were not looked for."""
     if analysis.suggestions is None:
         return None
-    of, whole = per(analysis), "step" if analysis.window.step_count else "trace"
-    return tuple(_suggestion_text(s, of, whole) for s in analysis.suggestions)
+    whole = "step" if analysis.window.step_count else "trace"
+    return tuple(_suggestion_text(s, per_saving(analysis, s), whole) for s in analysis.suggestions)
 
 
 def _suggestion_text(s: Suggestion, of: str, whole: str) -> SuggestionText:
     """One suggestion as text; `of` and `whole` say what its saving is of."""
     band = s.saving_per_step_ns
+    if s.saving_of == "mean_step":
+        whole = "average step"
     saving = f"{span(band.low, band.high)} {of}" if band else "no time predicted"
     return SuggestionText(
         rule=visible(s.rule), title=_text(s.title),

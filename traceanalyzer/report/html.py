@@ -71,7 +71,7 @@ def _headings(analysis: Analysis, view: View) -> dict[str, Any]:
     outlines = {shape: outline(shape, 0, 0, 4.5) for shape in ("circle", "square", "triangle", "cross")}
     return {
         "per": _time(view.rows_heading),
-        "per_part": _time(view.heading),
+        "per_part": _time(view.heading) + view.with_profiler,
         "window_time": duration(figures.each(figures.window_ns)),
         "window_about": f"{counted}, {whole} in all" if steps else "of the trace: it records no steps",
         "kernels": ABSENT if figures.step else f"{sum(p.kernels for p in analysis.verdicts):,}",

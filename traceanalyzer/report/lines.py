@@ -19,7 +19,7 @@ from traceanalyzer.report.sanitize import ABSENT, TEXT, cut, visible
 from traceanalyzer.report.shown import per_step
 
 _INPUTS = 140  # characters of an op's inputs in a table
-_NAME = 120
+_MAX_NAME = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class OpLine:
     @property
     def title(self) -> str:
         """Its name, cut to the width of a table; the kernels have theirs in full."""
-        return cut(self.name, _NAME)
+        return cut(self.name, _MAX_NAME)
 
     @property
     def about(self) -> tuple[str, ...]:
@@ -80,7 +80,7 @@ def op_line(row: OpRow, number: int, analysis: Analysis) -> OpLine:
     share = row.attributed_ns / busy if busy else 0.0
     return OpLine(
         number=number, name=cut(visible(row.name), TEXT), inputs=inputs(row), phase=row.phase or "",
-        module=cut(visible(row.module or ""), _NAME), calls=Cell(f"{row.calls:,}", row.calls),
+        module=cut(visible(row.module or ""), _MAX_NAME), calls=Cell(f"{row.calls:,}", row.calls),
         time=Cell(duration(per_step(analysis, row.attributed_ns)), row.attributed_ns),
         share=Cell(percent(share), share),
         intensity=Cell(digits(row.intensity) if row.intensity is not None else ABSENT, row.intensity),

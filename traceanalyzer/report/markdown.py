@@ -92,7 +92,8 @@ def _per(heading: str) -> str:
 def _window(view: View) -> str:
     rows = ([p.label, p.time, p.of_busy, p.of_window, p.at_roof, p.kernels or ABSENT] for p in view.parts)
     facts = " · ".join(f"{f.name} {f.text} {f.about}" for f in view.facts[:6])
-    heads = ["verdict", _per(view.heading), " of busy", f" {view.of_whole}", " at the roof", f" {view.units}"]
+    time = _per(view.heading) + view.with_profiler
+    heads = ["verdict", time, " of busy", f" {view.of_whole}", " at the roof", f" {view.units}"]
     return f"{prose(facts)}\n\n" + _table(heads, rows)
 
 
@@ -180,7 +181,9 @@ def _phases(view: View) -> str:
         heads = ["module", " modules", _per(view.rows_heading), " of busy", " memory-bound, of the layer"]
         text += _table(heads, by_layer) + "\n"
     idle = ([p.label, p.time, p.of_window, prose(p.meaning)] for p in view.idle)
-    return text + _table(["idle", _per(view.heading), f" {view.of_whole}", "meaning"], idle)
+    return text + _table(
+        ["idle", _per(view.heading) + view.with_profiler, f" {view.of_whole}", "meaning"], idle
+    )
 
 
 def _ranks(view: View) -> str:

@@ -6,22 +6,22 @@ A lower bound is called one, an unknown share is not given, and where the GPU is
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from traceanalyzer.records import VERDICTS, Analysis, Suggestion, Verdict, ranks_of
+from traceanalyzer.records import VERDICTS, Analysis, Band, Suggestion, Verdict, ranks_of
 from traceanalyzer.records.units import duration, percent, si, whole_percent
 from traceanalyzer.report.labels import REASON_MEANING, REASON_REMEDY, VERDICT_LABELS
 from traceanalyzer.report.sanitize import visible
-from traceanalyzer.report.shown import Shown, per, per_step, rows_heading, shown
-from traceanalyzer.report.waits import about_time, longest, waiting
+from traceanalyzer.report.shown import Shown, per_saving, per_step, rows_heading, shown
+from traceanalyzer.report.waits import about_time, longest, share_of_window, waiting
 
 _EXACT = 0.005  # of busy time not modelled: below it, a whole percent is the same either way
 _INTERVAL = 0.25  # of busy time not modelled: above it, a lower bound alone would mislead
 _LEAST_MODELLED = 0.05  # of kernel time modelled: below it, there is nothing to say about the rest
 _REPORTED_SHARE = 0.01
-_MORE = ("", "one more", "two more")
 _BELOW = "a better kernel, layout or alignment would win that back, not only fewer bytes"
-_NUMERALS = ("No", "One change", "Two changes", "Three changes")
+_NUMERALS = ("No", "One", "Two", "Three")
 
 # The sentence for a verdict other than memory-bound that takes the largest part.
 _LEADS: dict[Verdict, str] = {
@@ -54,7 +54,13 @@ def headline(analysis: Analysis) -> Headline:
         nothing = _with_rank(analysis, f"The {_device(analysis)} did no work in {where}.")
         return Headline(nothing, tuple(longest(figures)), notes)
     lead, *more = [*_leading(analysis, figures), *_far_below(analysis), *_memory(analysis, figures)]
-    sentences = [lead, *about_time(figures), *more, *_other_facts(analysis, figures), *_changes(analysis)]
+    sentences = [
+        lead,
+        *about_time(figures, analysis.steps or ()),
+        *more,
+        *_other_facts(analysis, figures),
+        *_changes(analysis),
+    ]
     if _warned(analysis, "gpu_not_captured"):
         sentences.insert(0, "The trace lists a GPU but holds none of its work: this is the CPU side.")
     return Headline(_with_rank(analysis, sentences[0]), tuple(sentences[1:]), notes)
@@ -211,10 +217,8 @@ def _other_facts(analysis: Analysis, figures: Shown) -> list[str]:
         return [f"{part} is {VERDICT_LABELS[largest]}."]
     sentences = []
     if not figures.mostly_idle:
-        share = whole_percent(figures.busy_ns / (figures.window_ns - figures.profiler_ns))
-        sentences.append(
-            f"The {_device(analysis)} is busy {share} of the window: {figures.amount(figures.busy_ns)}."
-        )
+        share = share_of_window(figures, figures.busy_ns)
+        sentences.append(f"The {_device(analysis)} is busy {share}: {figures.amount(figures.busy_ns)}.")
     outside = analysis.memory_bound.non_contraction_share_of_busy
     if outside:
         sentences.append(
@@ -225,19 +229,30 @@ def _other_facts(analysis: Analysis, figures: Shown) -> list[str]:
 
 
 def _changes(analysis: Analysis) -> list[str]:
-    """What the best suggestions would save of a step; savings that may be zero are stated apart."""
-    best = with_saving(analysis)[:3]
-    if not best or _warned(analysis, "far_below_roofs"):  # what slows everything down comes first
+    """What the best suggestions would save; what is of one step is not added to a mean of several."""
+    if _warned(analysis, "far_below_roofs"):  # what slows everything down comes first
         return []
-    of = per(analysis)
-    bands = [s.saving_per_step_ns for s in best if s.saving_per_step_ns]
+    bands: dict[str, list[Band]] = {}
+    for each in with_saving(analysis)[:3]:
+        if each.saving_per_step_ns:
+            bands.setdefault(per_saving(analysis, each), []).append(each.saving_per_step_ns)
+    return [_saved(of, bands[of], " more" if number else "") for number, of in enumerate(bands)]
+
+
+def _saved(of: str, bands: Sequence[Band], more: str) -> str:
+    """One sentence of savings that add up; those that may be zero are stated apart."""
     sure, likely = [b for b in bands if b.low], [b for b in bands if not b.low]
     most = duration(sum(b.high for b in likely), 2)
     if not sure:
-        return [f"{_NUMERALS[len(best)]} could save up to {most} {of}, or nothing."]
+        return f"{_changes_of(len(likely), more)} could save up to {most} {of}, or nothing."
     low, high = sum(b.low for b in sure), sum(b.high for b in sure)
-    more = f"; {_MORE[len(likely)]} could save up to {most}, or nothing" if likely else ""
-    return [f"{_NUMERALS[len(sure)]} would save {span(low, high)} {of}{more}."]
+    rest = f"; {_NUMERALS[len(likely)].lower()} more could save up to {most}, or nothing" if likely else ""
+    return f"{_changes_of(len(sure), more)} would save {span(low, high)} {of}{rest}."
+
+
+def _changes_of(count: int, more: str) -> str:
+    """`One change`, `Two more changes`."""
+    return f"{_NUMERALS[count]}{more} change{'' if count == 1 else 's'}"
 
 
 def with_saving(analysis: Analysis) -> list[Suggestion]:

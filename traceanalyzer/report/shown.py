@@ -9,13 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from traceanalyzer.records import Analysis, IdlePart, StepTime, Verdict
+from traceanalyzer.records import Analysis, IdlePart, SavingOf, StepTime, Suggestion, Verdict
 from traceanalyzer.records.times import shown_step
 from traceanalyzer.records.units import duration
 from traceanalyzer.report.sanitize import cut, visible
 
-_NAME = 60  # characters of a step's name
-_TOLD = 0.01  # of the window: less of the profiler's own work is not worth a word
+_PER: Mapping[SavingOf, str] = {
+    "each_step": "per step",
+    "shown_step": "of {name}",
+    "mean_step": "per step, averaged over all {count:,} steps",
+    "trace": "of the trace",
+}
+MAX_NAME = 60  # characters of a step's name, or of what the host did
+_PROFILER_SHARE = 0.01  # of the window: less of the profiler's own work is not taken off
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,7 @@ class Shown:
     def profiler_ns(self) -> int:
         """The profiler's own work while the device waited, where it is enough to be taken off."""
         time_ns = sum(part.time_ns for part in self.idle_by_cause if part.cause == "profiler")
-        return time_ns if time_ns > _TOLD * self.window_ns else 0
+        return time_ns if time_ns > _PROFILER_SHARE * self.window_ns else 0
 
     @property
     def waiting_ns(self) -> int:
@@ -63,7 +69,7 @@ class Shown:
     @property
     def name(self) -> str:
         """Of the one step, else nothing."""
-        return cut(visible(self.step.name), _NAME) if self.step else ""
+        return cut(visible(self.step.name), MAX_NAME) if self.step else ""
 
     @property
     def heading(self) -> str:
@@ -114,8 +120,22 @@ def rows_heading(analysis: Analysis) -> str:
 
 
 def per(analysis: Analysis) -> str:
-    """What a saving is of: `per step`, `of ProfilerStep#6`, `of the trace`."""
+    """What times that are shown are of: `per step`, `of ProfilerStep#6`, `of the trace`."""
+    return _per(_shown_part(analysis), analysis)
+
+
+def per_saving(analysis: Analysis, suggestion: Suggestion) -> str:
+    """What a saving is of: likewise, or `per step, averaged over all 4 steps`."""
+    return _per(suggestion.saving_of or _shown_part(analysis), analysis)
+
+
+def _per(part: SavingOf, analysis: Analysis) -> str:
+    name, count = shown(analysis).name or "the step", analysis.window.step_count or 1
+    return _PER[part].format(name=name, count=count)
+
+
+def _shown_part(analysis: Analysis) -> SavingOf:
     figures = shown(analysis)
     if figures.step:
-        return f"of {figures.name}"
-    return "of the trace" if figures.step_count is None else "per step"
+        return "shown_step"
+    return "trace" if figures.step_count is None else "each_step"

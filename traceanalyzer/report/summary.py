@@ -17,12 +17,9 @@ from traceanalyzer.report.labels import (
 )
 from traceanalyzer.report.sanitize import ABSENT, cut, visible
 from traceanalyzer.report.sentence import has_verdicts, is_lower_bound, kernel_time, remedy
-from traceanalyzer.report.shown import Shown, per, per_step, shown
+from traceanalyzer.report.shown import MAX_NAME, Shown, per, per_step, shown
 
 _PHASES = ("forward", "backward", "recompute", "optimizer", None)
-
-
-_NAME = 60  # characters of what the host did
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +186,7 @@ def idle(analysis: Analysis) -> Iterable[TimePart]:
         share = figures.of_window(part.time_ns)
         if not part.time_ns:
             continue
-        most = f": {cut(visible(part.names[0].name), _NAME)}" if part.names else ""
+        most = f": {cut(visible(part.names[0].name), MAX_NAME)}" if part.names else ""
         yield TimePart(
             part.cause, CAUSE_LABELS[part.cause], CAUSE_MEANING[part.cause] + most,
             duration(figures.each(part.time_ns)), part.time_ns, ABSENT, percent(share), share, "", ABSENT,

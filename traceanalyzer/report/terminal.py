@@ -13,7 +13,7 @@ from traceanalyzer.report.lines import OpLine
 from traceanalyzer.report.report_marker import mark
 from traceanalyzer.report.sanitize import cut, visible
 from traceanalyzer.report.sentence import span, with_saving
-from traceanalyzer.report.shown import per
+from traceanalyzer.report.shown import per_saving
 from traceanalyzer.report.view import View, view_of
 
 if TYPE_CHECKING:
@@ -90,7 +90,8 @@ def _window(view: View) -> Table:
     table = _grid(False, False, True, True, True, True)
     dim = "dim"
     table.add_row(
-        Text(view.subject if len(view.subject) < 24 else "", style=dim), "",
+        Text(view.subject if len(view.subject) < 24 else "", style=dim),
+        Text(view.with_profiler.removeprefix(", "), style=dim),
         *(Text(t, style=dim) for t in (view.heading, "of busy", view.of_whole, "at roof")),
     )  # fmt: skip
     for part in view.parts:
@@ -138,7 +139,8 @@ def _changes(console: Console, analysis: Analysis) -> None:
         band = s.saving_per_step_ns
         if band is not None:
             where = f" in {cut(visible(s.where), _WHERE)}" if s.where else ""
-            _line(console, "change", f"{visible(s.rule)}{where}: {span(band.low, band.high)} {per(analysis)}")
+            saving = f"{span(band.low, band.high)} {per_saving(analysis, s)}"
+            _line(console, "change", f"{visible(s.rule)}{where}: {saving}")
 
 
 def _line(console: Console, label: str, text: str) -> None:

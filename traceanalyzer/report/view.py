@@ -55,6 +55,7 @@ class View:
     thresholds: tuple[Fact, ...]
     window_ns: int  # what `parts` add up to
     heading: str  # over times of `parts` and `idle`: "per step", "ProfilerStep#7", "time"
+    with_profiler: str  # behind it, where the profiler's own work is a visible part: ", profiler included"
     of_whole: str  # over their shares: "of window", "of step"
     rows_heading: str  # over those of rows: "per step", "all 4 steps", "time"
     units: str  # of work: "kernels", or "records" of operators on a CPU
@@ -94,6 +95,7 @@ def view_of(analysis: Analysis, top: int) -> View:
         thresholds=tuple(Fact(visible(k), f"{v:,g}") for k, v in analysis.thresholds.items()),
         window_ns=figures.window_ns,
         heading=figures.heading,
+        with_profiler=", profiler included" if figures.profiler_ns else "",
         of_whole="of step" if figures.step else "of window",
         rows_heading=rows_heading(analysis),
         units="kernels" if analysis.device.kind == "gpu" else "records",

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from traceanalyzer.records import IdlePart, StepTime
+from traceanalyzer.records.times import steps_differ
 from traceanalyzer.records.units import duration, whole_percent
 from traceanalyzer.report.labels import VERDICT_NOUNS, WAITS_FOR
 from traceanalyzer.report.sanitize import cut, visible
-from traceanalyzer.report.shown import Shown
+from traceanalyzer.report.shown import MAX_NAME, Shown
 
-_NEARLY_ALL = 0.9  # of idle time, that one cause has: then the rest is not worth a word
-_TOLD = 0.01  # of the window, from which on start-up is said
-_NAME = 60  # characters of what the host did
+_NEARLY_ALL_SHARE = 0.9  # of idle time, that one cause has: then the rest is not worth a word
+_START_UP_SHARE = 0.01  # of the window, from which on start-up is said
 _PLAIN = ("launch_gap", "data_loading")  # causes that say everything without a name
 _SCHEDULE = "record with a schedule, with wait and warmup steps"
 
@@ -20,16 +21,23 @@ _SCHEDULE = "record with a schedule, with wait and warmup steps"
 def waiting(figures: Shown, device: Literal["gpu", "cpu"]) -> str:
     """How long the device is idle, and for what most of it, with the name of what the host did."""
     idle_ns = figures.waiting_ns
-    share = whole_percent(idle_ns / (figures.window_ns - figures.profiler_ns))
+    share = share_of_window(figures, idle_ns)
     if device == "cpu":
-        return f"The CPU runs no operator for {share} of the window: {figures.amount(idle_ns)}."
+        return f"The CPU runs no operator for {share}: {figures.amount(idle_ns)}."
     largest = max(_causes(figures), key=lambda part: part.time_ns, default=None)
     if largest is None or largest.cause == "unknown":
-        return f"The GPU is idle {share} of the window: {figures.amount(idle_ns)}; {_unknown(figures)}."
+        return f"The GPU is idle {share}: {figures.amount(idle_ns)}; {_unknown(figures)}."
     rest = ""
-    if largest.time_ns < _NEARLY_ALL * idle_ns:
-        rest = f"; it is idle {duration(figures.each(idle_ns), 2)} in all, {share} of the window"
+    if largest.time_ns < _NEARLY_ALL_SHARE * idle_ns:
+        rest = f"; it is idle {duration(figures.each(idle_ns), 2)} in all, {share}"
     return f"The GPU waits {figures.amount(largest.time_ns)} for {_cause(largest)}{rest}."
+
+
+def share_of_window(figures: Shown, ns: int) -> str:
+    """`61 % of the window`, or of the step that is shown; with a word where the profiler's is taken off."""
+    whole = "the step" if figures.step else "the window"
+    less = " without the profiler's own work" if figures.profiler_ns else ""
+    return f"{whole_percent(ns / (figures.window_ns - figures.profiler_ns))} of {whole}{less}"
 
 
 def _causes(figures: Shown) -> list[IdlePart]:
@@ -41,7 +49,7 @@ def _unknown(figures: Shown) -> str:
     """What is known all the same of idle time that has no cause for the most part."""
     named = [part for part in _causes(figures) if part.cause != "unknown"]
     largest = max(named, key=lambda part: part.time_ns, default=None)
-    if largest is None or largest.time_ns < (1 - _NEARLY_ALL) * figures.waiting_ns:
+    if largest is None or largest.time_ns < (1 - _NEARLY_ALL_SHARE) * figures.waiting_ns:
         return "the trace does not show why"
     part = duration(figures.each(largest.time_ns), 2)
     return f"{part} of it for {_cause(largest)}, and for most of the rest the trace shows no cause"
@@ -49,39 +57,55 @@ def _unknown(figures: Shown) -> str:
 
 def _cause(part: IdlePart) -> str:
     """`host work: Optimizer.step#DeepSpeedCPUAdam.step`."""
-    named = f": {cut(part.names[0].name, _NAME)}" if part.names and part.cause not in _PLAIN else ""
+    named = f": {cut(part.names[0].name, MAX_NAME)}" if part.names and part.cause not in _PLAIN else ""
     return f"{WAITS_FOR[part.cause]}{named}"
 
 
-def about_time(figures: Shown) -> list[str]:
+def about_time(figures: Shown, steps: Sequence[StepTime]) -> list[str]:
     """What a reader must know of the time that shares are of: other steps, the profiler, start-up."""
     sentences = longest(figures)
     if figures.profiler_ns:
         what = "trace" if figures.step_count is None else "step"
         without = duration(figures.each(figures.window_ns - figures.profiler_ns), 2)
         taken = duration(figures.each(figures.profiler_ns))
-        sentences.append(f"The {what} takes about {without} without the profiler's own {taken}.")
-    return sentences + _start_up(figures)
+        sentences.append(
+            f"The {what} takes about {without} without the profiler's own {taken}, which tables include."
+        )
+    return sentences + _start_up(figures, steps)
 
 
-def _start_up(figures: Shown) -> list[str]:
-    """What is paid once a process, where it is a visible part of the window."""
+def _start_up(figures: Shown, steps: Sequence[StepTime]) -> list[str]:
+    """What is paid once a process, where it is a visible part of the window: never as a mean of steps."""
     part = next((part for part in figures.idle_by_cause if part.cause == "first_use"), None)
-    if part is None or part.time_ns <= _TOLD * figures.window_ns:
+    if part is None or part.time_ns <= _START_UP_SHARE * figures.window_ns:
         return []
     if figures.mostly_idle and part.time_ns == max(each.time_ns for each in _causes(figures)):
         return [f"Start-up is paid once: {_SCHEDULE}."]
-    named = f" ({cut(part.names[0].name, _NAME)})" if part.names else ""
-    return [f"{figures.amount(part.time_ns)} goes to start-up{named}, paid once: {_SCHEDULE}."]
+    named = f" ({cut(part.names[0].name, MAX_NAME)})" if part.names else ""
+    return [f"{_paid(figures, part, steps)} goes to start-up{named}, paid once: {_SCHEDULE}."]
+
+
+def _paid(figures: Shown, part: IdlePart, steps: Sequence[StepTime]) -> str:
+    """`4.0 ms of ProfilerStep#0`; of several steps that start something up: `9.0 ms of all 3 steps`."""
+    if figures.step or figures.step_count is None or figures.step_count == 1 or not steps:
+        return figures.amount(part.time_ns)
+    largest = max(steps, key=_started_ns)
+    if _started_ns(largest) >= _NEARLY_ALL_SHARE * part.time_ns:
+        return f"{duration(_started_ns(largest), 2)} of {cut(visible(largest.name), MAX_NAME)}"
+    return f"{duration(part.time_ns, 2)} of all {figures.step_count:,} steps"
+
+
+def _started_ns(step: StepTime) -> int:
+    return sum(part.time_ns for part in step.idle_by_cause if part.cause == "first_use")
 
 
 def longest(figures: Shown) -> list[str]:
     """Of steps that differ, the longest and what it has more of than the one that is shown."""
     step, other = figures.step, figures.longest
-    if step is None or other is None or other is step:
+    if step is None or other is None or not steps_differ((step, other)):
         return []
     why = " and ".join(f"{duration(ns, 2)} more {what}" for ns, what in _more_of(step, other)[:2])
-    name = cut(visible(other.name), _NAME)
+    name = cut(visible(other.name), MAX_NAME)
     return [f"The longest, {name}, takes {duration(other.device_ns)}{f': {why}' if why else ''}."]
 
 

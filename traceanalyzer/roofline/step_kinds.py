@@ -14,7 +14,7 @@ import numpy as np
 from traceanalyzer.records import OpRow, StepKind, StepTime
 from traceanalyzer.records.times import typical_step
 from traceanalyzer.records.trace import Bools, Ids, Ints
-from traceanalyzer.records.units import digits, duration
+from traceanalyzer.records.units import digits, duration, whole_percent
 from traceanalyzer.roofline.attribution import Attributed
 
 _OTHERS = 0.02  # of a step's busy time, in operators that another step does not run: they are of two kinds
@@ -211,7 +211,7 @@ def _told(
 ) -> tuple[StepKind, ...]:
     shown = list(map(id, steps)).index(id(typical_step(steps)))
     ordered = sorted(groups, key=lambda group: (shown not in group, group[0]))
-    kinds = [StepKind(_names(ordered[0], steps), f"as {steps[shown].name}, which is shown")]
+    kinds = [StepKind(_names(ordered[0], steps), f"those like {steps[shown].name}, the step that is shown")]
     for group in ordered[1:]:
         of_median = typical_step([steps[at] for at in group])
         first = next(at for at in group if steps[at] is of_median)
@@ -242,5 +242,5 @@ def _how_long(one_ns: int, shown_ns: int) -> str:
         return "twice as long" if times == "2.0" else f"{times} times as long"
     if shown_ns > 1.5 * one_ns > 0:
         times = digits(shown_ns / one_ns, 2)
-        return "half as long" if times == "2.0" else f"{times} times shorter"
+        return "half as long" if times == "2.0" else f"{whole_percent(one_ns / shown_ns)} as long"
     return ""

@@ -22,10 +22,10 @@ from traceanalyzer.records import Dims, OpCall
 from traceanalyzer.records.priced import Priced, PricedCall
 from traceanalyzer.records.trace import PHASES, Ints
 
-_LEAST = 1024  # bytes: of a few numbers there are always several
+_MIN_BYTES = 1024  # bytes: of a few numbers there are always several
 _LARGE = 1 << 20  # from here on CUDA's allocator hands out blocks up to so much larger than asked for:
 _SLACK = _LARGE + ROUNDING  # kSmallSize and should_split, c10/cuda/CUDACachingAllocator.cpp
-_MOST = 16  # readers of one size that are looked at: where there are more, nothing is proved
+_MAX_READERS = 16  # readers of one size that are looked at: where there are more, nothing is proved
 _UNKNOWN = -1
 _OPTIMIZER = PHASES.index("optimizer")
 
@@ -103,7 +103,7 @@ def _alone(
     if freed >= starts[-1]:
         return False
     others = readers.between(read.size, allocated, freed) - {read.writer, read.place}
-    return len(others) < _MOST - 2 and all(
+    return len(others) < _MAX_READERS - 2 and all(
         readers.once(place, read.size) and writers.get((place, read.size), read.writer) != read.writer
         for place in others
     )  # fmt: skip
@@ -235,7 +235,7 @@ class _Readers:
         readers: set[int] = set()
         for places in (self._of_size.get(size, []), self._lists):
             first = bisect_left(places, low)
-            readers.update(places[first : min(first + _MOST, bisect_left(places, high))])
+            readers.update(places[first : min(first + _MAX_READERS, bisect_left(places, high))])
         return readers
 
     def once(self, place: int, size: int) -> bool:
@@ -255,7 +255,7 @@ def _whole(call: OpCall) -> set[int]:
     written = {tensor_bytes(dims, dtype) for place, dims, dtype, _ in arguments if place in unread}
     read = {tensor_bytes(dims, dtype) for place, dims, dtype, strides in arguments
             if place not in unread and _dense(dims, strides)}  # fmt: skip
-    return {size for size in read - written if size is not None and size >= _LEAST}
+    return {size for size in read - written if size is not None and size >= _MIN_BYTES}
 
 
 def _dense(dims: Dims, strides: Dims) -> bool:

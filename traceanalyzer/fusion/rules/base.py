@@ -8,15 +8,12 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Literal
 
-import numpy as np
-
 from traceanalyzer.fusion.evidence.dataflow import Tier as EdgeTier
 from traceanalyzer.fusion.regions import Region, region, regions
 from traceanalyzer.fusion.savings import LOOP_FLOPS, REDUCED_FLOPS, SPECIAL_FLOPS, Work
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 from traceanalyzer.records import Band, Tier
-from traceanalyzer.records.times import shown_step
-from traceanalyzer.records.trace import OpKind
+from traceanalyzer.records.trace import OpKind, above, passes
 from traceanalyzer.records.units import duration, percent
 
 _UNTIMED_ON_CPU = ("masked_fill", "where", "native_group_norm", "native_group_norm_backward")
@@ -208,17 +205,12 @@ def _outside_of_models(graph: StepGraph) -> frozenset[int]:
 
 def _inside_library_operators(graph: StepGraph) -> frozenset[int]:
     """Places of nodes below an operator that a library registered with PyTorch."""
-    names, ops = graph.trace.names, graph.trace.ops
-    rows = [row for row, name in enumerate(names) if _OF_A_LIBRARY.match(name)]
-    library = np.isin(ops.name, rows) & (ops.kind == OpKind.OP)
+    ops = graph.trace.ops
+    library = passes(graph.trace.names, ops.name, _OF_A_LIBRARY.match) & (ops.kind == OpKind.OP)
     if not library.any():
         return frozenset()
-    above = ops.parent[np.array([node.row for node in graph.nodes], np.int64)]
-    inside = np.zeros(len(above), bool)
-    while (above >= 0).any():
-        inside |= (above >= 0) & library[above]
-        above = np.where(above >= 0, ops.parent[above], -1)
-    return frozenset(np.flatnonzero(inside).tolist())
+    inside = above(ops.parent, library) >= 0
+    return frozenset(node.place for node in graph.nodes if inside[node.row])
 
 
 def chains(graph: StepGraph, free: Free, wanted: Callable[[Region], bool]) -> Iterator[Match]:
@@ -241,11 +233,6 @@ def one_kernel(graph: StepGraph, joined: Region) -> Match:
     return Match(joined.nodes, joined.tier, after if timed else None, bytes_saved=saves)
 
 
-def steps(graph: StepGraph) -> float:
-    """How many the analysis adds up; one where the trace names none."""
-    return graph.step_count
-
-
 def waiting(
     graph: StepGraph, ns: float, evidence: str, *, where: str = "", action: str = "", snippet: str = "",
     again: bool = True,
@@ -266,8 +253,8 @@ def everywhere(graph: StepGraph) -> str:
 
 def wait_evidence(graph: StepGraph, ns: float, share: float) -> str:
     """What the device waits, as a suggestion states it."""
-    steps = graph.judged.steps
     each = " per step" if graph.has_steps else ""
-    if shown_step(steps, graph.judged.kinds):
-        each += f", the mean of {len(steps)} that differ,"
-    return f"the device waits {duration(ns)}{each} for this, {percent(share)} of the window"
+    if graph.saving_of == "mean_step":
+        each += f", averaged over {len(graph.judged.steps)} steps that differ,"
+    whole = "the step" if graph.saving_of == "shown_step" else "the window"
+    return f"the device waits {duration(ns)}{each} for this, {percent(share)} of {whole}"

@@ -24,7 +24,7 @@ from traceanalyzer.records import Band
 from traceanalyzer.records.units import duration, percent
 
 _LAYOUT = re.compile(r"nchwToNhwc|nhwcToNchw|nchw2nhwc|nhwc2nchw|batched_transpose", re.IGNORECASE)
-_SHARE = 0.005  # of busy time
+_BUSY_SHARE = 0.005  # of busy time
 _FEWEST_CHANNELS = 4
 
 
@@ -36,7 +36,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
             if free(node) and is_convolution(node) and _may_change(graph, node, dims)
         ]  # fmt: skip
         nodes, ns = tuple(node for node, part in layout if part), sum(part for _, part in layout)
-        if nodes and share_of_busy(graph, ns) >= _SHARE:
+        if nodes and share_of_busy(graph, ns) >= _BUSY_SHARE:
             evidence = f"layout kernels of {len(nodes)} convolutions take {duration(ns)} per step, "
             evidence += f"{percent(share_of_busy(graph, ns))} of busy time"
             yield Match(nodes, "T3", saved=Band(0.0, ns, ns), evidence=evidence, where=where, snippet=snippet)

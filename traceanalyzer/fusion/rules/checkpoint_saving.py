@@ -1,5 +1,5 @@
-"""Seen: one step of several takes twice as long or longer, and copies a model to the host: it saves a
-checkpoint, and the device waits until that is written.
+"""Seen: one step of several takes twice as long or longer, and copies 10 MB or more to the host that others
+do not: it seems to save a checkpoint, and the device waits until that is written.
 
 Instead: `torch.distributed.checkpoint.async_save`, which writes while training goes on; pinned memory for the
 copies; less frequent checkpoints.
@@ -9,36 +9,45 @@ steps. The copies themselves remain.
 
 When not: checkpoints are rare: the window then holds one by chance, and a run saves less per step.
 
-Left out: long steps that copy less than 10 MB more to the host than others do, such as evaluations; waits of
-less than 1 % of the window, and those that have other causes, such as data loading.
+Left out: long steps that copy less than 10 MB more to the host than others do; waits in work of the host that
+has a name of its own, such as an evaluation; waits of less than 1 % of the window, and those that have other
+causes, such as data loading.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from traceanalyzer.fusion.idle_claims import promised, saving_steps
+from traceanalyzer.fusion.idle_claims import idle_claims, promised, saving_steps
 from traceanalyzer.fusion.rules.base import Match, Rule, wait_evidence, waiting
 from traceanalyzer.fusion.step_graph import Free, StepGraph
-from traceanalyzer.records.units import duration
+from traceanalyzer.records.units import duration, si
 
-_SHARE = 0.01  # of the window
+_WAIT_SHARE = 0.01  # of the window
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where such a wait is a visible part of the window."""
     ns, share = promised(graph, "checkpoint_saving")
-    if not graph.on_gpu or share < _SHARE:
+    if not graph.on_gpu or share < _WAIT_SHARE:
         return
-    steps = [graph.judged.steps[number] for number, _ in saving_steps(graph)]
-    saved = ", ".join(f"{step.name} takes {duration(step.device_ns)}" for step in steps)
-    yield waiting(graph, ns, f"{wait_evidence(graph, ns, share)}; {saved}, and copies a model to the host",
-                  where=steps[0].name)  # fmt: skip
+    waits, steps = idle_claims(graph).each_step("checkpoint_saving"), graph.judged.steps
+    saving = [
+        (steps[number], copied)
+        for number, _, copied in saving_steps(graph)
+        if waits[number : number + 1].any()
+    ]
+    each = (
+        f"{step.name} takes {duration(step.device_ns)} and copies {si(copied, 'B')} to the host"
+        for step, copied in saving
+    )
+    evidence = f"{wait_evidence(graph, ns, share)}; {', '.join(each)}"
+    yield waiting(graph, ns, evidence, where=saving[0][0].name)
 
 
 RULE = Rule(
     "checkpoint_saving", __doc__ or "", find,
-    title="The device waits until a checkpoint is written",
+    title="The device waits while a checkpoint seems to be written",
     action="Save checkpoints while training goes on, through pinned memory, or less often.",
     snippet="torch.distributed.checkpoint.async_save(state, checkpoint_id=path)",
     caveats=("the saving is per step of this window: a run with fewer checkpoints saves less",),

@@ -19,7 +19,7 @@ from traceanalyzer.fusion.idle_claims import promised
 from traceanalyzer.fusion.rules.base import Match, Rule, wait_evidence, waiting
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 
-_SHARE = 0.02  # of the window
+_WAIT_SHARE = 0.02  # of the window
 _LOADER = "enumerate(DataLoader)#"  # torch/utils/data/dataloader.py names the fetching of a batch so
 _WITHOUT_WORKERS = f"{_LOADER}_SingleProcess"
 _MORE = "Give the DataLoader more workers, or make what they do cheaper: the loader has some already."
@@ -28,7 +28,7 @@ _MORE = "Give the DataLoader more workers, or make what they do cheaper: the loa
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where the wait is a visible part of the window."""
     ns, share = promised(graph, "data_loading")
-    if share < _SHARE:
+    if share < _WAIT_SHARE:
         return
     evidence, action, snippet = wait_evidence(graph, ns, share), "", ""
     loaders = [name for name in graph.trace.names if name.startswith(_LOADER)]

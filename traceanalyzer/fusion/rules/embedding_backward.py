@@ -30,7 +30,7 @@ from traceanalyzer.records import Tier
 from traceanalyzer.records.units import duration
 
 _SPARSE = 4  # rows of the table for each that a step can touch
-_SHARE = 0.02  # of the step
+_STEP_SHARE = 0.02  # of the step
 # Arguments of aten::embedding_backward and of this gradient; the latter has no sparse form.
 _SPARSE_ARGUMENT, _BY_FREQUENCY = 5, 4
 _TAKE_SPARSE = frozenset(("SGD", "Adagrad", "SparseAdam"))  # torch/optim
@@ -45,7 +45,11 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
         return
     action = _OWN if _ELSEWHERE & optimizer_classes(graph) else ""
     for node in graph.nodes:
-        if free(node) and node.name == "embedding_dense_backward" and node.time_ns >= _SHARE * graph.step_ns:
+        if (
+            free(node)
+            and node.name == "embedding_dense_backward"
+            and node.time_ns >= _STEP_SHARE * graph.step_ns
+        ):
             rows, touched = _rows(node), _touched(node)
             if touched and rows > _SPARSE * touched and not _is_settled(graph, node):
                 evidence = f"a table of {rows:,} rows, of which a step touches {touched:,} at most; "

@@ -27,7 +27,7 @@ from traceanalyzer.fusion.rules.matmuls import (
 )
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
-_SHARE = 0.3  # of busy time: below, converting a model is not worth the trouble
+_BUSY_SHARE = 0.3  # of busy time: below, converting a model is not worth the trouble
 _ALIGNED = 16  # torch/aten/src/ATen/native/cuda/ScaledBlas.cpp: trailing dims of what _scaled_mm takes
 _CAST_BYTES = 5  # an element: read for its scale, read again, written in FP8
 _NAMES = ("mm", "addmm", "_grouped_mm")
@@ -42,7 +42,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
         node for node, _ in half_matmuls(graph, free, _NAMES, "compute_bound")
         if _aligned(node, trained) and _worth_casting(graph, node, trained)
     ]  # fmt: skip
-    if large and share_of_busy(graph, time_ns(large)) >= _SHARE:
+    if large and share_of_busy(graph, time_ns(large)) >= _BUSY_SHARE:
         evidence = f"compute-bound matmuls in half precision take {time_and_share(graph, large)}"
         yield Match(tuple(large), "T0", evidence=evidence, where="the whole model", claims=False)
 

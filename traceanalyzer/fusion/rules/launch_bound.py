@@ -25,16 +25,16 @@ import numpy as np
 
 from traceanalyzer.fusion.idle_claims import promised
 from traceanalyzer.fusion.rules.base import Match, Rule, everywhere, wait_evidence
-from traceanalyzer.fusion.rules.synchronisation import waits
+from traceanalyzer.fusion.rules.synchronisation import waiting_operators
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 from traceanalyzer.records import Band
 from traceanalyzer.records.trace import UNLINKED, RecordKind
 
-_SHARE = 0.3  # of the time in which the device works or waits for launches
-_LEAST_BUSY = 0.05
+_GAPS_SHARE = 0.3  # of the time in which the device works or waits for launches
+_MIN_BUSY_SHARE = 0.05
 _CAPTURE = 'capture the step in a graph: compile with mode="reduce-overhead", or use a larger batch.'
 _COUNTS = re.compile(r"\b\d+ ")
-_BY_GRAPHS = 0.5  # of the kernels, from which on the step runs as graphs
+_REPLAYED_SHARE = 0.5  # of the kernels, from which on the step runs as graphs
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
@@ -43,7 +43,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
         return
     launching, share = promised(graph, "launch_bound")
     working = graph.busy_ns / graph.step_count
-    if launching < _SHARE * max(1.0, launching + working) or _host_lead_ns(graph) > launching:
+    if launching < _GAPS_SHARE * max(1.0, launching + working) or _host_lead_ns(graph) > launching:
         return
     yield _match(graph, _saved(graph, launching), wait_evidence(graph, launching, share))
 
@@ -57,7 +57,7 @@ def _host_lead_ns(graph: StepGraph) -> float:
 def _match(graph: StepGraph, saved: Band | None, evidence: str) -> Match:
     """Nothing is proved of a step that cannot be captured as it is; what keeps it from that comes first."""
     first = []
-    callers = waits(graph, *_launching(graph))
+    callers = waiting_operators(graph, *_launching(graph))
     if callers:
         evidence += f"; the host waits inside the step, which no graph can capture: {callers}"
         first.append(f"keep results on the device, without {_COUNTS.sub('', callers)}")
@@ -110,7 +110,7 @@ def _saved(graph: StepGraph, ns: float) -> Band | None:
 
 def _hardly_works(graph: StepGraph) -> bool:
     """A trace without steps that shows a start-up, or a few kernels on their own, says nothing of a step."""
-    return not graph.has_steps and graph.busy_ns < _LEAST_BUSY * graph.window_ns
+    return not graph.has_steps and graph.busy_ns < _MIN_BUSY_SHARE * graph.window_ns
 
 
 def is_replayed(graph: StepGraph) -> bool:
@@ -118,7 +118,7 @@ def is_replayed(graph: StepGraph) -> bool:
     kernels = graph.trace.kernels
     counted = graph.judged.times.inside & (kernels.kind == RecordKind.KERNEL)
     by_graphs = counted & (kernels.unlinked == UNLINKED.index("cuda_graph"))
-    return bool(by_graphs.sum() > _BY_GRAPHS * counted.sum())
+    return bool(by_graphs.sum() > _REPLAYED_SHARE * counted.sum())
 
 
 RULE = Rule(

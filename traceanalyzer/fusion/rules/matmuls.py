@@ -19,7 +19,7 @@ LINEAR = ("mm", "addmm", "_addmm_activation")
 """Matmuls of two matrices: in a linear layer the second operand is the weight."""
 HALF = ("bf16", "fp16")
 _NARROW = ("int8", "uint8", "fp8_e4m3", "fp8_e5m2", "fp4")
-_LEAST = 1 << 16  # elements: a smaller matrix of bytes may be anything
+_MIN_ELEMENTS = 1 << 16  # elements: a smaller matrix of bytes may be anything
 
 
 def shape_of(node: Node, argument: int) -> Shape:
@@ -70,7 +70,9 @@ def _any_is_narrow(graph: StepGraph) -> bool:
 
 def _is_narrow(node: Node) -> bool:
     return _multiplies_narrow(node) or _packed(node.call.name) or any(
-        kind in _NARROW and len(dims) == 2 and prod(size for size in dims if isinstance(size, int)) >= _LEAST
+        kind in _NARROW
+        and len(dims) == 2
+        and prod(size for size in dims if isinstance(size, int)) >= _MIN_ELEMENTS
         for _, dims, kind, _ in node.call.tensors()
     )  # fmt: skip
 

@@ -23,17 +23,17 @@ from traceanalyzer.fusion.idle_claims import idle_claims, promised
 from traceanalyzer.fusion.rules.base import Match, Rule, wait_evidence, waiting
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 
-_SHARE = 0.01  # of the window
-_NAMED = 3
+_WAIT_SHARE = 0.01  # of the window
+_MAX_NAMES = 3
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where such calls are a visible part of the window."""
     ns, share = promised(graph, "memory_allocation")
-    if not graph.on_gpu or share < _SHARE:
+    if not graph.on_gpu or share < _WAIT_SHARE:
         return
     calls = _calls(graph)
-    called = ", ".join(f"{count} {name}" for name, count in calls.most_common(_NAMED))
+    called = ", ".join(f"{count} {name}" for name, count in calls.most_common(_MAX_NAMES))
     evidence = f"{wait_evidence(graph, ns, share)}; in the window: {called}"
     recurring = idle_claims(graph).recurring_ns("memory_allocation") / graph.step_count
     if len(graph.judged.steps) < 2:

@@ -29,7 +29,7 @@ from traceanalyzer.records.units import ITEMSIZE
 _NAMES = ("mm", "addmm")
 _LATER = ("backward", "optimizer", "recompute")
 _FULL = 0.6  # of its roof: a matmul that reaches so much has nothing to save
-_SHARE = 0.02  # of the step, that such matmuls take
+_STEP_SHARE = 0.02  # of the step, that such matmuls take
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
@@ -45,7 +45,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     alike = [
         nodes for nodes in groups.values() if _have_own_weights(graph, nodes) and _trained_alike(graph, nodes)
     ]  # fmt: skip
-    if sum(node.time_ns for nodes in alike for node in nodes) >= _SHARE * graph.step_ns:
+    if sum(node.time_ns for nodes in alike for node in nodes) >= _STEP_SHARE * graph.step_ns:
         for nodes in alike:
             again = (len(nodes) - 1) * _bytes(nodes[0])
             evidence = " and ".join(sizes(node) for node in nodes) + " read the same tensor"

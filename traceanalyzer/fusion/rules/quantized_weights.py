@@ -32,7 +32,7 @@ from traceanalyzer.fusion.rules.matmuls import (
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 from traceanalyzer.records import Band
 
-_SHARE = 0.1  # of busy time
+_BUSY_SHARE = 0.1  # of busy time
 _WEIGHTS = 0.8  # of a matmul's bytes
 _WIDE = 2  # bytes of an element in half precision
 
@@ -45,7 +45,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     nodes = [node for node, _ in memory if _share(node) >= _WEIGHTS]
     weights = sum(map(_weight_bytes, nodes))
     small = weights <= (graph.device.l2_bytes or 0)
-    if not nodes or small or share_of_busy(graph, time_ns(nodes)) < _SHARE:
+    if not nodes or small or share_of_busy(graph, time_ns(nodes)) < _BUSY_SHARE:
         return
     half = sum(node.time_ns * _share(node) for node in nodes) / 2
     evidence = (

@@ -20,14 +20,14 @@ from traceanalyzer.fusion.idle_claims import idle_claims, promised
 from traceanalyzer.fusion.rules.base import Match, Rule, wait_evidence, waiting
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 
-_SHARE = 0.01  # of the window
+_WAIT_SHARE = 0.01  # of the window
 _WARM_UP = "Record later: with a schedule that waits until everything is compiled."
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where compilation is a visible part of the window."""
     ns, share = promised(graph, "recompilation")
-    if share < _SHARE:
+    if share < _WAIT_SHARE:
         return
     claims = idle_claims(graph)
     compiling = int((claims.each_step("recompilation") > 0).sum())

@@ -22,14 +22,14 @@ from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 from traceanalyzer.records import Band
 from traceanalyzer.records.units import duration, si
 
-_SHARE = 0.01  # of the step
+_STEP_SHARE = 0.01  # of the step
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match; of operators that other rules speed up nothing is counted again."""
     again = [node for node in graph.nodes if node.phase == "recompute"]
     expensive = [node for node in again if _expensive(node)]
-    if not expensive or graph.undisturbed_ns(again) < _SHARE * graph.step_ns:
+    if not expensive or graph.undisturbed_ns(again) < _STEP_SHARE * graph.step_ns:
         return
     kept = sum(node.cost.write_bytes for node in again if node.cost)
     evidence = f"{len(again)} operators of the forward pass run again in the backward pass, "

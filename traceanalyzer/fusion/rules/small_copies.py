@@ -20,7 +20,7 @@ from traceanalyzer.fusion.rules.base import Match, Rule, wait_evidence, waiting
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 from traceanalyzer.records.units import si
 
-_SHARE = 0.01  # of the window
+_WAIT_SHARE = 0.01  # of the window
 _MANY = 8  # per step
 
 
@@ -29,7 +29,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     ns, share = promised(graph, "small_copies")
     rows = small_copies(graph)
     count = len(rows) / graph.step_count
-    if not graph.on_gpu or share < _SHARE or count < _MANY:
+    if not graph.on_gpu or share < _WAIT_SHARE or count < _MANY:
         return
     each = " per step" if graph.has_steps else ""
     size = si(int(graph.trace.kernels.copied_bytes[rows].mean()), "B")

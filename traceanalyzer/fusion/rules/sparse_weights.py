@@ -28,7 +28,7 @@ from traceanalyzer.fusion.rules.matmuls import (
 )
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
-_SHARE = 0.5  # of busy time: pruning a model is a project of its own
+_BUSY_SHARE = 0.5  # of busy time: pruning a model is a project of its own
 _ALIGNED = 64
 _NAMES = ("mm", "addmm")
 _PRUNED = ("sparse_semi_structured", "_cslt_")  # operators of weights that are pruned already
@@ -44,7 +44,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
         return
     large = half_matmuls(graph, free, _NAMES, "compute_bound")
     nodes = [node for node, _ in large if _aligned(node)]
-    if nodes and share_of_busy(graph, time_ns(nodes)) >= _SHARE:
+    if nodes and share_of_busy(graph, time_ns(nodes)) >= _BUSY_SHARE:
         evidence = f"compute-bound matmuls of weights take {time_and_share(graph, nodes)}"
         yield Match(tuple(nodes), "T0", evidence=evidence, where="the linear layers", claims=False)
 

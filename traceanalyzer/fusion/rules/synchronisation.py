@@ -20,47 +20,41 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from traceanalyzer.fusion.idle_claims import promised
+from traceanalyzer.fusion.idle_claims import promised, waiting_calls
 from traceanalyzer.fusion.rules.base import Match, Rule, wait_evidence, waiting
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 from traceanalyzer.records.trace import Ids, Ints, OpKind
 
-_SHARE = 0.02  # of the window
-_NAMED = 3
+_WAIT_SHARE = 0.02  # of the window
+_MAX_NAMES = 3
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where waits are a visible part of the window."""
     ns, share = promised(graph, "synchronisation")
-    if not graph.on_gpu or share < _SHARE:
+    if not graph.on_gpu or share < _WAIT_SHARE:
         return
     evidence = wait_evidence(graph, ns, share)
-    callers = waits(graph, graph.step.start_ns, graph.step.end_ns)
+    callers = waiting_operators(graph, graph.step.start_ns, graph.step.end_ns)
     if callers:
         evidence += f"; per step: {callers}"
     yield waiting(graph, ns, evidence)
 
 
-def waits(graph: StepGraph, start_ns: int, end_ns: int) -> str:
+def waiting_operators(graph: StepGraph, start_ns: int, end_ns: int) -> str:
     """The most frequent waits that begin in this time, such as `3 aten::item, 1 aten::nonzero`; or ""."""
-    callers = _callers(graph, start_ns, end_ns).most_common(_NAMED)
+    callers = _callers(graph, start_ns, end_ns).most_common(_MAX_NAMES)
     return ", ".join(f"{count} {name}" for name, count in callers)
 
 
 def _callers(graph: StepGraph, start_ns: int, end_ns: int) -> Counter[str]:
     """Outermost operators that wait for the device; the call itself where no operator does."""
     trace, launches = graph.trace, graph.trace.launches
-    inside = np.flatnonzero((launches.start_ns >= start_ns) & (launches.start_ns < end_ns))
-    waiting = [row for row in np.unique(launches.name[inside]).tolist() if "Synchronize" in trace.names[row]]
-    waits = inside[np.isin(launches.name[inside], waiting)]
+    waits = waiting_calls(graph)
+    waits = waits[(launches.start_ns[waits] >= start_ns) & (launches.start_ns[waits] < end_ns)]
     op = _outermost(graph, launches.thread[waits], launches.start_ns[waits])
-    if not len(op):
-        return Counter()
-    name = (
-        np.where(op >= 0, trace.ops.name[op], launches.name[waits])
-        if len(trace.ops)
-        else launches.name[waits]
-    )
+    alone = op < 0  # `.item()` copies and then waits: one operator counts once
+    name = np.concatenate((trace.ops.name[np.unique(op[~alone])], launches.name[waits[alone]]))
     return Counter(trace.names[row] for row in name.tolist())
 
 

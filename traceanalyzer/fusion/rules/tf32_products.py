@@ -25,7 +25,7 @@ from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 from traceanalyzer.records import Band
 from traceanalyzer.records.units import duration
 
-_SHARE = 0.02  # of busy time
+_BUSY_SHARE = 0.02  # of busy time
 _FLOATS = ("fp64", "bf16", "fp16", "complex64", "complex128")
 
 
@@ -63,7 +63,7 @@ def _matmuls_allowed(graph: StepGraph) -> bool:
 
 
 def _match(graph: StepGraph, nodes: Sequence[Node], kind: str, action: str, snippet: str) -> Iterator[Match]:
-    if not nodes or share_of_busy(graph, time_ns(nodes)) < _SHARE:
+    if not nodes or share_of_busy(graph, time_ns(nodes)) < _BUSY_SHARE:
         return
     bands = [_saving(graph, node) for node in nodes]
     known = [band for band in bands if band is not None]

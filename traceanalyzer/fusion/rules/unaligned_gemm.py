@@ -26,7 +26,7 @@ from traceanalyzer.records.units import ITEMSIZE, duration, percent
 _ALIGN = re.compile(r"align(\d+)")
 _VECTOR = re.compile(r"simt", re.IGNORECASE)  # loads elements one by one, whatever the rows
 _ACCESS = 16  # bytes of the widest load
-_SHARE = 0.02  # of the step
+_STEP_SHARE = 0.02  # of the step
 _MOST_ADDED = 1.5  # by padding: the arithmetic of padded matmuls by that of these
 
 
@@ -34,7 +34,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, without a time, for all such matmuls that no other suggestion replaces."""
     nodes = [node for node in graph.nodes if free(node) and node.name in OPERANDS and _unaligned(graph, node)]
     time = time_ns(nodes)
-    if nodes and time >= _SHARE * graph.step_ns:
+    if nodes and time >= _STEP_SHARE * graph.step_ns:
         largest = max(nodes, key=lambda node: node.time_ns)
         row = graph.row_of(largest)
         evidence = f"{duration(time)} per step in such kernels; the largest: {sizes(largest)}, of which "

@@ -22,13 +22,13 @@ from traceanalyzer.fusion.rules.base import Match, Rule, wait_evidence, waiting
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 from traceanalyzer.records.units import si
 
-_SHARE = 0.01  # of the window
+_WAIT_SHARE = 0.01  # of the window
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where such copies are a visible part of the window."""
     ns, share = promised(graph, "unpinned_memory")
-    if share >= _SHARE:
+    if share >= _WAIT_SHARE:
         rows = large_pageable_copies(graph)
         counted = rows[graph.judged.times.inside[rows]]
         copied = int(np.maximum(0, graph.trace.kernels.copied_bytes[counted]).sum())
