@@ -32,7 +32,7 @@ _VOLTA: Mapping[Kind, Fractions] = {
     "products": (0.15, 0.4, 0.6, 0.75), "streaming": (0.5, 0.6, 0.89, 0.91),
     "reductions": (0.18, 0.3, 0.45, 0.5),
 }  # fmt: skip
-_TURING: Mapping[Kind, Fractions] = _VOLTA | {"products": (0.15, 0.35, 0.45, 0.5)}  # its power runs out
+_TURING: Mapping[Kind, Fractions] = {**_VOLTA, "products": (0.15, 0.35, 0.45, 0.5)}  # its power runs out
 _CDNA: Mapping[Kind, Fractions] = {
     "products": (0.06, 0.23, 0.41, 0.44), "streaming": (0.2, 0.35, 0.5, 0.6),
     "reductions": (0.04, 0.2, 0.35, 0.44),

@@ -53,7 +53,7 @@ def headline(analysis: Analysis) -> Headline:
         where = figures.name or ("the window" if figures.step_count else "the trace")
         nothing = _with_rank(analysis, f"The {_device(analysis)} did no work in {where}.")
         return Headline(nothing, tuple(longest(figures)), notes)
-    lead, *more = [*_leading(analysis, figures), *_far_below(analysis), *_memory(analysis, figures)]
+    lead, *more = [*_leading(analysis, figures), *_far_below(analysis, figures), *_memory(analysis, figures)]
     sentences = [
         lead,
         *about_time(figures, analysis.steps or ()),
@@ -130,11 +130,13 @@ def _leading(analysis: Analysis, figures: Shown) -> list[str]:
             f"{figures.amount(figures.verdict_ns[largest])}."]  # fmt: skip
 
 
-def _far_below(analysis: Analysis) -> list[str]:
+def _far_below(analysis: Analysis, figures: Shown) -> list[str]:
     """That neither roof limits anything, where all stays at a few per cent of them."""
     if not _warned(analysis, "far_below_roofs"):
         return []
-    return ["No roof limits what runs: large kernels reach a few per cent of theirs (see far_below_roofs)."]
+    where = f" in the step {figures.name}" if figures.name else ""
+    reached = "large kernels reach a few per cent of theirs (see far_below_roofs)"
+    return [f"No roof limits what runs{where}: {reached}."]
 
 
 def _memory(analysis: Analysis, figures: Shown) -> list[str]:
