@@ -153,17 +153,17 @@ class Host:
         return joined(of_user, without(of_libraries, of_user))
 
     def _within(self, calls: Calls, pauses: Intervals, *tables: _Table) -> Intervals:
-        found = []
+        columns_of_tables = []
         for table in tables:
             rows = np.flatnonzero(table.naming & (table.end_ns - table.start_ns >= DISPATCH_NS))
-            place = np.searchsorted(pauses.start_ns, table.start_ns[rows], side="right") - 1
-            inside = (place >= 0) & (table.end_ns[rows] <= np.append(pauses.end_ns, 0)[place])
-            next_call = np.append(pauses.row, np.int32(-1))[place]
+            pause = np.searchsorted(pauses.start_ns, table.start_ns[rows], side="right") - 1
+            inside = (pause >= 0) & (table.end_ns[rows] <= np.append(pauses.end_ns, 0)[pause])
+            next_call = np.append(pauses.row, np.int32(-1))[pause]
             threads = np.concatenate((calls.thread, [-1, -1])).astype(np.int32)  # none before the first call
             on = (table.thread[rows] == threads[next_call]) | (table.thread[rows] == threads[next_call - 1])
             chosen = rows[inside & on]
-            found.append((table.start_ns[chosen], table.end_ns[chosen], table.name[chosen]))
-        start, end, name = (np.concatenate(columns) for columns in zip(*found, strict=True))
+            columns_of_tables.append((table.start_ns[chosen], table.end_ns[chosen], table.name[chosen]))
+        start, end, name = (np.concatenate(columns) for columns in zip(*columns_of_tables, strict=True))
         order = np.lexsort((-end, start))
         return _by_what_fills_it(start[order], end[order], name[order])
 
@@ -175,15 +175,15 @@ class Host:
         left = [(start, end)]
         while left:
             start, end = left.pop()
-            found = [(table, table.open_or_begun(start, end, thread)) for table in self._tables]
-            cover = self._innermost(found, start, end)
-            parts = [] if cover else _parts(found, start, end)
+            tables = [(table, table.open_or_begun(start, end, thread)) for table in self._tables]
+            cover = self._innermost(tables, start, end)
+            parts = [] if cover else _parts(tables, start, end)
             if len(parts) > 1:
                 left += parts
                 continue
             if parts:
-                cover = _longest(found, start, end)
-            name, opens, closes = cover or (self._together(found[0][1], start, end), start, end)
+                cover = _longest(tables, start, end)
+            name, opens, closes = cover or (self._together(tables[0][1], start, end), start, end)
             if opens - start >= LONGEST_NS:
                 left.append((start, opens))
                 start = opens
@@ -192,12 +192,12 @@ class Host:
                 end = closes
             yield start, end, name
 
-    def _innermost(self, found: list[_Found], start: int, end: int) -> tuple[int, int, int] | None:
+    def _innermost(self, tables: list[_TableRows], start: int, end: int) -> tuple[int, int, int] | None:
         """The name that covers most of [start, end), and from where to where: of what began last.
 
         Of a library only where nothing else covers most of it.
         """
-        covering = [table.innermost(rows, start, end) for table, rows in found]
+        covering = [table.innermost(rows, start, end) for table, rows in tables]
         inner = [cover for cover in covering[:2] if cover is not None] or [c for c in covering if c]
         return max(inner, key=lambda cover: cover.start).clipped(start, end) if inner else None
 
@@ -212,22 +212,22 @@ class Host:
         return max(parts, key=lambda name: (parts[name], -name))
 
 
-_Found = tuple[_Table, Rows]
+_TableRows = tuple[_Table, Rows]
 
 
-def _longest(found: list[_Found], start: int, end: int) -> tuple[int, int, int]:
+def _longest(tables: list[_TableRows], start: int, end: int) -> tuple[int, int, int]:
     """The name of the row that covers most of [start, end), and from where to where."""
-    covers = [table.longest(rows, start, end) for table, rows in found]
+    covers = [table.longest(rows, start, end) for table, rows in tables]
     most = max((c for c in covers if c), key=lambda cover: cover.covered(start, end))
     return most.clipped(start, end)
 
 
-def _parts(found: list[_Found], start: int, end: int) -> list[tuple[int, int]]:
+def _parts(tables: list[_TableRows], start: int, end: int) -> list[tuple[int, int]]:
     """[start, end) cut where what is long and outermost begins and ends; a short rest goes with a neighbor.
 
     All of it where one such thing has short rests, nothing where there is none.
     """
-    long = [(table, table.long(rows, start, end)) for table, rows in found]
+    long = [(table, table.long(rows, start, end)) for table, rows in tables]
     opens = np.concatenate([table.start_ns[rows] for table, rows in long])
     closes = np.concatenate([table.end_ns[rows] for table, rows in long])
     outer = disjoint(np.clip(opens, start, end), np.clip(closes, start, end), np.zeros(len(opens), np.int32))

@@ -34,18 +34,18 @@ class Waits:
 
 
 def waits(
-    trace: Trace, members: Ids, gap_start: Ints, gap_end: Ints, open_ns: Intervals, known: Intervals
+    trace: Trace, members: Ids, gap_start: Ints, gap_end: Ints, open_ns: Intervals, other_causes: Intervals
 ) -> Waits:
     """Sort `open_ns`, parts of the gaps, by what the host did.
 
-    `members`: rows of Trace.kernels of the device; `known`: when something else held the host up. The host
-    holds a gap up until the launch of the kernel that ends it has returned and arrived; a gap that no kernel
-    ends, to its end.
+    `members`: rows of Trace.kernels of the device; `other_causes`: when something else held the host up.
+    The host holds a gap up until the launch of the kernel that ends it has returned and arrived; a gap that
+    no kernel ends, to its end.
     """
     until, arriving = _held_up(trace, members, gap_start, gap_end)
     mine, _ = common(open_ns, until)
     calls, host = calls_of(trace, members), Host(trace, members)
-    pauses = pauses_between(calls, known, _span(calls, known, gap_start, gap_end))
+    pauses = pauses_between(calls, other_causes, _span(calls, other_causes, gap_start, gap_end))
     held = host.held(calls, pauses.chosen(np.flatnonzero(pauses.length_ns < LONGEST_NS)))
     launching = launching_in(trace, calls, pauses, held)
     others = pauses.chosen(np.flatnonzero(~launching))
@@ -83,10 +83,10 @@ def _held_up(trace: Trace, members: Ids, gap_start: Ints, gap_end: Ints) -> tupl
     return Intervals(gap_start[held_up], until[held_up], gap[held_up]), arriving
 
 
-def _span(calls: Calls, known: Intervals, gap_start: Ints, gap_end: Ints) -> tuple[int, int]:
+def _span(calls: Calls, other_causes: Intervals, gap_start: Ints, gap_end: Ints) -> tuple[int, int]:
     """From the first to the last that is known of the host or asked about."""
-    starts, ends = np.concatenate((calls.start_ns, known.start_ns, gap_start)), np.concatenate((
-        calls.end_ns, known.end_ns, gap_end))  # fmt: skip
+    starts, ends = np.concatenate((calls.start_ns, other_causes.start_ns, gap_start)), np.concatenate((
+        calls.end_ns, other_causes.end_ns, gap_end))  # fmt: skip
     return (int(starts.min()), int(ends.max())) if len(starts) else (0, 0)
 
 

@@ -74,8 +74,8 @@ def idle_times(trace: Trace, members: Ids, gap_start: Ints, gap_end: Ints) -> Id
         part, _ = common(left, source)
         parts_by_cause.append((cause, part))
         left = without(left, source)
-    known = merged(*(source for _, source in sources)).without_rows()
-    held = waits(trace, members, gap_start, gap_end, left, known)
+    other_causes = merged(*(source for _, source in sources)).without_rows()
+    held = waits(trace, members, gap_start, gap_end, left, other_causes)
     named = held.working.row >= 0
     parts_by_cause += [
         ("launch_gap", held.launching.without_rows()),
@@ -157,8 +157,8 @@ def _unless_another_launches(table: Ops | Spans | Launches, chosen: Bools, launc
         [disjoint(table.start_ns[mine], table.end_ns[mine], mine.astype(np.int32)) for mine in by_thread]
     )
     meanwhile, which = common(whole, launches)
-    own = np.flatnonzero(meanwhile.row == table.thread[whole.row[which]])
-    by_itself = Intervals(meanwhile.start_ns[own], meanwhile.end_ns[own], whole.row[which[own]])
+    by_same = np.flatnonzero(meanwhile.row == table.thread[whole.row[which]])
+    by_itself = Intervals(meanwhile.start_ns[by_same], meanwhile.end_ns[by_same], whole.row[which[by_same]])
     kept = merged(without(whole, launches), by_itself)
     return Intervals(kept.start_ns, kept.end_ns, table.name[kept.row])
 

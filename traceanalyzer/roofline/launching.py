@@ -65,13 +65,13 @@ def launching_threads(calls: Calls) -> Intervals:
     return disjoint(opens, calls.end_ns, calls.thread)
 
 
-def pauses_between(calls: Calls, known: Intervals, span: tuple[int, int]) -> Intervals:
-    """The stretches of `span` in which the host is in no call and nothing `known` holds it up.
+def pauses_between(calls: Calls, other_causes: Intervals, span: tuple[int, int]) -> Intervals:
+    """The stretches of `span` in which the host is in no call and nothing of `other_causes` holds it up.
 
     The row is that of the call that follows; len(calls) where none does.
     """
-    start, end = gaps(np.concatenate((calls.start_ns, known.start_ns)),
-                      np.concatenate((calls.end_ns, known.end_ns)), span)  # fmt: skip
+    start, end = gaps(np.concatenate((calls.start_ns, other_causes.start_ns)),
+                      np.concatenate((calls.end_ns, other_causes.end_ns)), span)  # fmt: skip
     return Intervals(start, end, calls.following(end).astype(np.int32))
 
 
