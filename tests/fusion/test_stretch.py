@@ -97,7 +97,7 @@ def test_advice_costs_no_more_than_in_proportion(tmp_path: Path, monkeypatch: py
     one, judged = looked_at(tmp_path, 1)
     assert one["matches"] and one["rules"] == len(RULES)
     monkeypatch.setattr(stretch, "_MAX_OPERATORS", 2 * one["nodes"])
-    monkeypatch.setattr(stretch, "_SHORTEST", one["nodes"])
+    monkeypatch.setattr(stretch, "_MIN_OPERATORS", one["nodes"])
     for copies in (2, 4):
         counted, _ = looked_at(tmp_path, copies)
         assert counted["priced"] == one["priced"], "the same calls, however often they are made"
@@ -113,7 +113,7 @@ def test_one_period_says_what_all_say(tmp_path: Path, monkeypatch: pytest.Monkey
     assert graph is not None and graph.stretch.repeats == 1
     every = {one.rule: one for one in suggestions(graph).found or ()}
     monkeypatch.setattr(stretch, "_MAX_OPERATORS", len(graph.nodes) // 2)
-    monkeypatch.setattr(stretch, "_SHORTEST", 1)
+    monkeypatch.setattr(stretch, "_MIN_OPERATORS", 1)
     part = step_graph(whole)
     assert part is not None and part.stretch.note and len(part.nodes) < len(graph.nodes) / 2
     sampled = {one.rule: one for one in suggestions(part).found or ()}
