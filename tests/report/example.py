@@ -265,7 +265,7 @@ def without_shapes() -> Job:
                                 read_bytes=None, write_bytes=None, intensity=None)
         for r in training_rows()
     ]  # fmt: skip
-    return analysis_of(rows)
+    return analysis_of(rows, recording=None)
 
 
 def on_cpu(*, gpu_lost: bool = False) -> Job:

@@ -92,7 +92,7 @@ class Commands(click.Group):
 def _usage_error(error: click.UsageError, ctx: click.Context) -> NoReturn:
     """One line as of every other error, in place of click's three."""
     asked = error.ctx or ctx
-    message = error.format_message().rstrip(".")
+    message = error.format_message().rstrip(".?")
     click.echo(f"traceanalyze: {message}. Fix: see `{asked.command_path} --help`", err=True)
     ctx.exit(error.exit_code)
 

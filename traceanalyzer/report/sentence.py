@@ -82,6 +82,8 @@ def remedy(analysis: Analysis, reason: str) -> str:
         )
     if reason == "no_peak" and analysis.device.bandwidth_bytes_per_s is None:
         return "give --bandwidth BYTES (such as --bandwidth 3.35TB/s) or --device-file F.toml"
+    if reason == "no_shapes" and analysis.recording is not None:
+        return ""  # our own collector asks for shapes: these operators have none to record
     return next((text for other, text in REASON_REMEDY.items() if other == reason), "")
 
 

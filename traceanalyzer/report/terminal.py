@@ -29,6 +29,7 @@ _BEFORE_NAME = 44  # columns of a row before the operator
 _TIME = 8  # of them for its time
 _WARNINGS = 4
 _MIN_INPUTS = 14  # characters; fewer are not worth showing
+_HEADING = 17  # characters over a column of times: a step may be called anything
 _LABEL = 10  # characters before what a line says
 _WHERE = 30
 _WORTH_A_LINE = 0.05  # of the window, that the device waits for one cause
@@ -92,7 +93,7 @@ def _window(view: View) -> Table:
     table.add_row(
         Text(view.subject if len(view.subject) < 24 else "", style=dim),
         Text(view.with_profiler.removeprefix(", "), style=dim),
-        *(Text(t, style=dim) for t in (view.heading, "of busy", view.of_whole, "at roof")),
+        *(Text(t, style=dim) for t in (cut(view.heading, _HEADING), "of busy", view.of_whole, "at roof")),
     )  # fmt: skip
     for part in view.parts:
         if not part.time_ns and part.key not in ("memory_bound", "idle"):
@@ -189,4 +190,5 @@ def _basis(console: Console, analysis: Analysis, view: View) -> None:
         times = f" ×{count:,}" if count > 1 else ""
         _line(console, "warning", cut(f"{code}{times}: {message}", _WARNING_TEXT))
     if len(view.warnings) > _WARNINGS:
-        _line(console, "", f"and {len(view.warnings) - _WARNINGS} more warnings in the report")
+        more = len(view.warnings) - _WARNINGS
+        _line(console, "", f"and {more} more warning{'s' if more > 1 else ''} in the report")
