@@ -6,6 +6,7 @@ Looked up in the rows of the trace, one stretch after the other.
 from __future__ import annotations
 
 import os
+import re
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 import traceanalyzer
 from tests.files import loaded
 from tests.roofline.test_idle import stretches
-from traceanalyzer.records.trace import Trace
+from traceanalyzer.records.trace import Launches, Ops, Spans, Trace
 from traceanalyzer.trace import devices_with_work, of_device, select_window
 
 pytestmark = pytest.mark.slow
@@ -95,3 +96,75 @@ def test_causes_add_up_to_the_idle_time_of_the_trace_and_of_each_step(name: str,
     assert sum(part.time_ns for part in job.time.idle_by_cause) == job.time.idle_ns
     for part in job.time.idle_by_cause:
         assert sum(each.time_ns for each in part.names) <= part.time_ns
+
+
+# What holds the device up by itself, first come first, as docs/time.md names it; written out here on purpose.
+COMPILES = re.compile(
+    r".*\(dynamo_timed\)|torch/_dynamo/convert_frame\.py.*|torch/_inductor/async_compile\.py.*"
+    r"|triton/compiler/code_generator\.py.*"
+)
+ALLOCATES = re.compile(r"(?:cuda|hip)(?:Host)?(?:Malloc|Free|Alloc)|cuMem(?:Create|Map|Unmap|Release)")
+SAMPLES = 400
+
+
+def sampled(idle: list[tuple[int, int, str, str]]) -> list[tuple[int, str]]:
+    """Instants drawn evenly from idle time, each with the cause that it was given."""
+    ends = np.cumsum([end - start for start, end, _, _ in idle])
+    drawn = np.random.default_rng(0).integers(0, ends[-1], SAMPLES)
+    which = np.searchsorted(ends, drawn, side="right")
+    return [
+        (idle[row][1] - int(ends[row] - place), idle[row][2])
+        for row, place in zip(which.tolist(), drawn.tolist(), strict=True)
+    ]
+
+
+def open_at(table: Ops | Launches | Spans, t: int, threads: set[int]) -> list[int]:
+    """Rows of these threads in which `t` lies: every row is looked at."""
+    rows = np.flatnonzero((table.start_ns <= t) & (t < table.end_ns))
+    return [row for row in rows.tolist() if int(table.thread[row]) in threads]
+
+
+def held_up_by(trace: Trace, t: int, threads: set[int], pageable: set[int], first: int) -> str:
+    """The first of the causes that is open at `t`; empty where none is."""
+    names = trace.names
+    spans, ops = open_at(trace.spans, t, threads), open_at(trace.ops, t, threads)
+    calls = open_at(trace.launches, t, threads)
+    every = set(range(int(max(trace.spans.thread.max(initial=0), 0)) + 1))
+    if any(trace.spans.profiler[row] for row in open_at(trace.spans, t, every)):
+        return "profiler"
+    if any(COMPILES.fullmatch(names[trace.ops.name[row]]) for row in ops) or any(
+        COMPILES.fullmatch(names[trace.spans.name[row]]) for row in spans
+    ):
+        return "compilation"
+    if any(names[trace.ops.name[row]].startswith("enumerate(DataLoader)") for row in ops):
+        return "data_loading"
+    if any(ALLOCATES.match(names[trace.launches.name[row]]) and trace.launches.start_ns[row] >= first
+           for row in calls):  # fmt: skip
+        return "memory_allocation"
+    if any(row in pageable for row in calls):
+        return "host_to_device_copy"
+    return "synchronisation" if any("Synchronize" in names[trace.launches.name[row]] for row in calls) else ""
+
+
+@pytest.mark.parametrize("name", TRACES)
+def test_instants_have_the_cause_that_is_open_then(name: str, real_traces: Path) -> None:
+    """Drawn from idle time, each held against all rows; where two threads are at work it could be either."""
+    trace, window = of_device_shown(real_traces / f"{name}.json.gz")
+    kernels, calls = trace.kernels, trace.launches
+    linked = kernels.launch[kernels.launch >= 0]
+    threads = set(calls.thread[linked].tolist()) or set(range(10_000))
+    copies = [
+        row for row in np.flatnonzero(kernels.launch >= 0).tolist()
+        if "Pageable -> Device" in trace.names[kernels.name[row]]
+    ]  # fmt: skip
+    pageable = {int(kernels.launch[row]) for row in copies}
+    first = int(calls.start_ns[linked].min()) if len(linked) else 0
+    compared = 0
+    for t, cause in sampled(stretches(trace, window)):
+        near = linked[(calls.end_ns[linked] > t - MS) & (calls.start_ns[linked] < t + MS)]
+        if cause == "first_use" or len(set(calls.thread[near].tolist())) > 1:
+            continue
+        held = held_up_by(trace, t, threads, pageable, first)
+        assert (held or "host") == (cause if cause in NAMED and cause != "host_work" else "host"), (t, cause)
+        compared += 1
+    assert compared >= 100 or name.startswith("norm_layers"), "start-up is nearly all of that one"

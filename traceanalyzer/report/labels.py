@@ -17,8 +17,8 @@ VERDICT_LABELS: Final[Mapping[Verdict, str]] = {
 }
 
 VERDICT_MEANING: Final[Mapping[Verdict, str]] = {
-    "compute_bound": "limited by arithmetic: intensity at or above the ridge",
-    "memory_bound": "limited by memory traffic: intensity below the ridge",
+    "compute_bound": "on the side of arithmetic: intensity at or above the ridge",
+    "memory_bound": "on the side of memory traffic: intensity below the ridge",
     "latency_bound": "too short or too few blocks to reach either roof",
     "communication": "collectives while no compute kernel runs",
     "copy": "memcpy and memset while nothing else runs",
