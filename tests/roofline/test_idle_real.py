@@ -31,7 +31,7 @@ TRACES = [
 NAMED = ("profiler", "compilation", "data_loading", "memory_allocation", "first_use", "host_to_device_copy",
          "synchronisation", "host_work")  # fmt: skip
 MS = 1_000_000
-Spans = dict[str, list[tuple[int, int]]]
+OpenTimes = dict[str, list[tuple[int, int]]]
 
 
 def of_device_shown(path: Path) -> tuple[Trace, tuple[int, int]]:
@@ -43,14 +43,14 @@ def of_device_shown(path: Path) -> tuple[Trace, tuple[int, int]]:
     return trace, (window.start_ns, window.end_ns)
 
 
-def by_name(trace: Trace) -> Spans:
+def by_name(trace: Trace) -> OpenTimes:
     """When each name was open, on any thread, as sorted disjoint intervals."""
-    spans: Spans = defaultdict(list)
+    spans: OpenTimes = defaultdict(list)
     for table in (trace.ops, trace.launches, trace.spans):
         columns = (table.name, table.start_ns, table.end_ns)
         for name, start, end in zip(*(column.tolist() for column in columns), strict=True):
             spans[trace.names[name]].append((start, end))
-    joined: Spans = {}
+    joined: OpenTimes = {}
     for name, rows in spans.items():
         joined[name] = mine = []
         for start, end in sorted(rows):
