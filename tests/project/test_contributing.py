@@ -54,8 +54,8 @@ def test_the_device_is_one_of_a_device_file(tmp_path: Path) -> None:
 
 
 def test_the_formula_gives_what_its_line_of_cases_says(gate: None) -> None:
-    lines = example("Add a formula", "python", 1)
-    ((name, arguments, *counts),) = eval(f"[{lines}]", {"t": lambda *dims: torch.empty(dims)})
+    line = example("Add a formula", "python", 1)
+    name, arguments, *counts = eval(line, {"t": lambda *dims: torch.empty(dims)})
     cost = price_with(FORMULAS[name], call_of(name, *arguments))
     assert [cost.flops, cost.read_bytes, cost.write_bytes] == counts  # type: ignore[union-attr]
 
