@@ -95,6 +95,13 @@ def on(device: dict[str, object], kind: str) -> Kineto:
     return trace
 
 
+def test_a_number_beside_a_tensor_is_no_fp64_tensor(tmp_path: Path) -> None:
+    """`x * 0.5` records a double of no dimension."""
+    trace = on(L4, FP32)
+    trace.run("aten::mul", 7000, "vectorized_elementwise_kernel", 7010, 900, ([4096, 4096], FP32), ([], FP64))
+    assert message(analyzed(trace, tmp_path), "slow_fp64") is None
+
+
 @pytest.mark.parametrize(("device", "kind", "said"), [(L4, FP64, True), (L4, FP32, False), ({}, FP64, False)])
 def test_fp64_is_named_where_the_device_is_slow_in_it(
     device: dict[str, object], kind: str, said: bool, tmp_path: Path

@@ -67,7 +67,7 @@ def _slow_fp64(rows: Sequence[OpRow], device: Device, busy_ns: int) -> Iterator[
     single, double = device.peak("vector", "fp32"), device.peak("vector", "fp64")
     if not single or not double or double > _FP64_CUT * single:
         return
-    doubles = [row for row in rows if "fp64" in map(canonical_dtype, row.input_types or ())]
+    doubles = [row for row in rows if _has_fp64_tensor(row)]
     time_ns = sum(row.attributed_ns for row in doubles)
     if time_ns < _FP64_OF_BUSY * busy_ns or not time_ns:
         return
@@ -79,3 +79,9 @@ def _slow_fp64(rows: Sequence[OpRow], device: Device, busy_ns: int) -> Iterator[
         "NumPy array that became a tensor is the usual cause: cast it to fp32"
     )
     yield Notice("slow_fp64", text, len(doubles))
+
+
+def _has_fp64_tensor(row: OpRow) -> bool:
+    """With dimensions: a Python number beside a tensor is recorded as fp64 as well, and computes nothing."""
+    inputs = zip(row.input_dims or (), row.input_types or (), strict=False)
+    return any(dims and canonical_dtype(recorded) == "fp64" for dims, recorded in inputs)
