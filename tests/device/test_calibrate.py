@@ -139,3 +139,20 @@ def test_a_process_of_its_own_prints_one_line_of_json() -> None:
     (line,) = done.stdout.splitlines()
     assert msgspec.json.decode(line, type=CpuRoofs).threads == 1
     assert not done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "busy"),
+    [
+        ("99.0 50.0 20.0 1/345 678", None),  # what ran before, as the recorded script, disturbs nothing
+        ("0.1 0.1 0.1 65/345 678", 64.0),
+        ("nonsense", None),
+    ],
+)
+def test_only_others_that_run_now_make_a_machine_busy(
+    text: str, busy: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibrate.os, "cpu_count", lambda: 4)
+    (tmp_path / "loadavg").write_text(text)
+    assert calibrate._busy(tmp_path / "loadavg") == busy
+    assert calibrate._busy(tmp_path / "none") is None

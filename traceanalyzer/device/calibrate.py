@@ -38,7 +38,8 @@ _WIDTHS = (256, 512, 1024, 2048)  # of square matrices that fit into caches and 
 _MATMUL_S = {"fp32": 0.9, "bf16": 0.5, "fp64": 0.5, "fp16": 0.4}
 _NARROW = {"bf16", "fp16"}  # a CPU's element-wise code computes these in fp32
 _ADDS = 300
-_QUIET_LOAD = 0.5  # load per processor that does not distort the measurement
+_QUIET_LOAD = 0.5  # others per processor that do not distort the measurement
+_LOOKS, _BETWEEN_LOOKS_S = 5, 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Calibration:
     streams: tuple[Rate, ...]  # fastest first
     matmuls: tuple[tuple[Peak, str], ...]  # with the matmul that reached it
     threads: int | None = None  # of a CPU
-    busy: float | None = None  # load average before, where it was high
+    busy: float | None = None  # how many others were running meanwhile, where they were many
 
     def cpu_roofs(self) -> CpuRoofs:
         """As `recording.cpu_roofs` has it."""
@@ -186,13 +187,19 @@ _CGROUP_FILES = (
 )
 
 
-def _busy() -> float | None:
-    """The load of the last minute, where it may have distorted the measurement."""
-    try:
-        load = os.getloadavg()[0]
-    except (AttributeError, OSError):  # not available on this system
-        return None
-    return load if load > _QUIET_LOAD * (os.cpu_count() or 1) else None
+def _busy(loadavg: Path = Path("/proc/loadavg")) -> float | None:
+    """How many others want a processor all the while, where that may distort; None: few, or unknown.
+
+    Not the load average of the last minute, which counts the script whose run is just being recorded.
+    """
+    running = []
+    for _ in range(_LOOKS):
+        try:
+            running.append(int(loadavg.read_text().split()[3].partition("/")[0]) - 1)  # besides this one
+        except (OSError, ValueError, IndexError):
+            return None
+        time.sleep(_BETWEEN_LOOKS_S)
+    return float(min(running)) if min(running) > _QUIET_LOAD * (os.cpu_count() or 1) else None
 
 
 def streams(torch: Any, device: str, size: int, once: Once, seconds: float) -> tuple[Rate, ...]:

@@ -109,7 +109,9 @@ class CpuRoofs(msgspec.Struct, frozen=True, kw_only=True):
     threads: int | None = None
     rates: tuple[FunctionRate, ...] = ()
     write_allocate: bool | None = None  # lines are read before they are overwritten; None: not measured
-    load: float | None = None  # average before they were measured, where it was high enough to distort them
+    load: float | None = (
+        None  # how many others were running when they were measured, where that distorts them
+    )
 
 
 MODULE_ANNOTATION = "nn.Module: "
