@@ -113,6 +113,19 @@ def test_launches_and_the_host_take_as_long_anywhere() -> None:
     assert found.busy_low_ns is not None and found.busy_low_ns < found.busy_ns
 
 
+def test_what_is_not_priced_is_not_known_there_either() -> None:
+    """On 2.3 times the bandwidth it may take as little as 0.72 / 2.27 of its time here."""
+    row = row_of(
+        verdict="unmodelled", bound=None, roof_ns=None, efficiency=None, flops=None, reason="no_shapes"
+    )
+    found = alone(row, A100, V100)
+    assert found.busy_ns == row.attributed_ns and found.busy_low_ns and found.busy_high_ns
+    assert found.busy_low_ns == pytest.approx(row.attributed_ns * 0.72 * 900 / 2039, rel=0.01)
+    assert found.busy_high_ns == pytest.approx(row.attributed_ns * 1.42, rel=0.01)
+    copied = alone(row_of(verdict="copy"), A100, V100)
+    assert copied.busy_low_ns == copied.busy_high_ns
+
+
 def test_a_type_without_a_peak_runs_as_what_there_is() -> None:
     """bf16 on a V100: no matrix engine takes it, the vector engine computes in fp32."""
     row = row_of()

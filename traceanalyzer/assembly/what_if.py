@@ -107,10 +107,9 @@ def _there(row: OpRow, here: Device, device: Device) -> _There:
     if row.verdict == "latency_bound":
         return same if generation(here) == generation(device) else _There(same.time_ns, False, _UNLIMITED)
     sides, others = _sides(row, here), _sides(row, device)
-    if row.verdict not in ("compute_bound", "memory_bound") or not row.calls:
-        return same
-    if sides is None or others is None or not max(sides):
-        return same
+    limited = row.verdict in ("compute_bound", "memory_bound") and row.calls
+    if not limited or sides is None or others is None or not max(sides):
+        return same if row.verdict in ("communication", "copy") else _unpriced(same, here, device)
     error = _error(here, device)
     here_ns, there_ns = max(sides) / row.calls, max(others) / row.calls
     reached = carried(_kind(row), here, here_ns, device, there_ns)
@@ -118,6 +117,15 @@ def _there(row: OpRow, here: Device, device: Device) -> _There:
     if generation(here) != generation(device) and row.attributed_ns > _FLOOR_NS * row.calls:
         time_ns = max(time_ns, _FLOOR_NS * row.calls)
     return _There(time_ns, others[0] >= others[1], error)
+
+
+def _unpriced(same: _There, here: Device, device: Device) -> _There:
+    """As long as here, but it may be as much faster or slower as the memory is: nothing of it is known."""
+    if generation(here) == generation(device) or not here.bandwidth_bytes_per_s:
+        return same
+    slower = here.bandwidth_bytes_per_s / (device.bandwidth_bytes_per_s or here.bandwidth_bytes_per_s)
+    error = _Error(min(1.0, slower) * _UNLIMITED.low, max(1.0, slower) * _UNLIMITED.high)
+    return _There(same.time_ns, same.memory_bound, error)
 
 
 def _bounded(reached: float, row: OpRow) -> float:

@@ -109,9 +109,7 @@ class CpuRoofs(msgspec.Struct, frozen=True, kw_only=True):
     threads: int | None = None
     rates: tuple[FunctionRate, ...] = ()
     write_allocate: bool | None = None  # lines are read before they are overwritten; None: not measured
-    load: float | None = (
-        None  # how many others were running when they were measured, where that distorts them
-    )
+    load: float | None = None  # others that ran when they were measured, where they were many
 
 
 MODULE_ANNOTATION = "nn.Module: "
