@@ -10,6 +10,7 @@ import pytest
 from tests.report import example
 from traceanalyzer.records import Analysis, SavingOf
 from traceanalyzer.report.sentence import headline, whole_percent
+from traceanalyzer.report.shown import shown
 from traceanalyzer.report.view import verdict_sentence
 
 
@@ -42,7 +43,7 @@ def test_the_plain_case_names_share_denominator_and_step() -> None:
     [
         (0.9, ": 2.0 s of each 3.3 s step, 1.8 s of it at the memory roof, 203 ms far below it."),
         (0.2, ": 2.0 s of each 3.3 s step, most of it far below the memory roof (407 ms at it): a better "
-         "kernel, layout or alignment would win that back, not only fewer bytes."),
+         "kernel, layout or alignment could win that back, not only fewer bytes."),
         (0.0, ": 2.0 s of each 3.3 s step, all of it far below the memory roof: a better kernel, "),
         (None, ": 2.0 s of each 3.3 s step."),
     ],
@@ -83,6 +84,8 @@ def test_what_is_not_modelled_makes_it_a_lower_bound() -> None:
 def test_where_much_is_not_modelled_both_ends_are_given() -> None:
     analysis = example.little_coverage()
     sentence = verdict_sentence(analysis)
+    figures = shown(analysis)
+    assert f"at least {figures.amount(figures.verdict_ns['memory_bound'])}" in sentence
     low, high = map(int, re.match(r"Between (\d+) % and (\d+) %", sentence).groups())  # type: ignore[union-attr]
     open_ = next(p.share_of_busy for p in analysis.verdicts if p.verdict == "unmodelled")
     assert low <= 100 * analysis.memory_bound.share_of_busy <= low + 1

@@ -20,7 +20,7 @@ _EXACT = 0.005  # of busy time not modelled: below it, a whole percent is the sa
 _INTERVAL = 0.25  # of busy time not modelled: above it, a lower bound alone would mislead
 _LEAST_MODELLED = 0.05  # of kernel time modelled: below it, there is nothing to say about the rest
 _REPORTED_SHARE = 0.01
-_BELOW = "a better kernel, layout or alignment would win that back, not only fewer bytes"
+_BELOW = "a better kernel, layout or alignment could win that back, not only fewer bytes"
 _NUMERALS = ("No", "One", "Two", "Three")
 
 # The sentence for a verdict other than memory-bound that takes the largest part.
@@ -160,7 +160,8 @@ def _memory(analysis: Analysis, figures: Shown) -> list[str]:
         return [_with_parts(f"At least {least} {spent}", amount, figures), f"A further {why}."]
     help_ = remedy(analysis, analysis.coverage.reasons[0].reason) if analysis.coverage.reasons else ""
     between = f"Between {least} and {most}" if memory_share >= _REPORTED_SHARE else f"At most {most}"
-    return [_with_parts(f"{between} {spent}", "", figures), f"{why}{f': {help_}' if help_ else ''}."]
+    at_least = f"at least {amount}" if memory_share >= _REPORTED_SHARE else ""
+    return [_with_parts(f"{between} {spent}", at_least, figures), f"{why}{f': {help_}' if help_ else ''}."]
 
 
 def _with_parts(spent: str, amount: str, figures: Shown) -> str:

@@ -24,7 +24,7 @@ _COLORS = {
     "memory_bound": "red", "compute_bound": "blue", "latency_bound": "yellow", "communication": "cyan",
     "copy": "magenta", "unmodelled": "bright_black", "idle": "bright_black",
 }  # fmt: skip
-_BAR = 20
+_BAR = 18
 _BEFORE_NAME = 44  # columns of a row before the operator
 _TIME = 8  # of them for its time
 _WARNINGS = 4
