@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -90,11 +91,23 @@ def analyze(
     analyses: list[Analysis] = []
     failed: Failures = []
     for file in files:
-        with _guarded(file, failed):
+        with _guarded(file, failed), _collector_off():
             analyses += _analyses(file, setup, failed)
     if not analyses:
         raise failed[0][1]
     return job_of(analyses, chosen.rank, chosen.gpu, tuple(starmap(_rank_failed, failed)))
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """Millions of objects and no cycles: the garbage collector only costs time, a fifteenth of it."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _chosen(options: AnalyzeOptions | None, **single: object) -> AnalyzeOptions:

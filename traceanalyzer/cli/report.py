@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import webbrowser
@@ -140,8 +139,7 @@ def run(request: ReportRequest) -> None:
 
     wanted = targets(request.outputs, request.format, request.traces[0], request.default_page)
     refuse_overwrite(wanted, request.traces, force=request.force)
-    with _without_garbage_collection():
-        analysis = _analysis(request)
+    analysis = _analysis(request)
     if request.redact:
         analysis = redacted(analysis)
     for target in wanted:
@@ -157,18 +155,6 @@ def run(request: ReportRequest) -> None:
         page = next((t.path for t in wanted if t.format == "html" and t.path is not None), None)
         if page is not None:
             webbrowser.open(page.resolve().as_uri())
-
-
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """A trace is millions of small objects without cycles: looking for some is a fifteenth of a report."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _summarize(analysis: Job, request: ReportRequest) -> None:

@@ -274,6 +274,8 @@ def convolution_backward_plain(call: OpCall) -> Cost:
 
     FLOPs = the forward count once for dX and once for dW
     Bytes = dY, X and W read, dX and dW written, by the output mask
+    Traffic = depthwise: dY read once more, dX and dW having kernels of their own (DepthwiseConv2d.cu; V100
+    counters: 1.4 times the bytes)
     Assumes both gradients are wanted where the mask is not recorded.
     """
     wants_x, wants_w, note = _mask(call)

@@ -5,9 +5,7 @@ The text is decoded block by block; only columns, distinct names and distinct ca
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from traceanalyzer.trace.reading import metadata
 from traceanalyzer.trace.reading.document import Document
@@ -31,7 +29,7 @@ def read(path: str, *, progress: Callable[[int], None] | None = None) -> Raw:
     """
     stats = ReadStats()
     rows = Rows(stats)
-    with TraceSource(path, progress) as source, _collector_off():
+    with TraceSource(path, progress) as source:
         document = Document(source, stats)
         for events in document.batches():
             rows.add(events)
@@ -40,18 +38,6 @@ def read(path: str, *, progress: Callable[[int], None] | None = None) -> Raw:
             stats.add("corrupt_gzip")
             stats.lose(source.total, 0)
     return _raw(document, rows)
-
-
-@contextmanager
-def _collector_off() -> Iterator[None]:
-    """Decoding makes millions of objects and no cycles: the garbage collector only costs time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _raw(document: Document, rows: Rows) -> Raw:
