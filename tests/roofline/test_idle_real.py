@@ -1,7 +1,4 @@
-"""Idle time of real traces: what must hold of every stretch, whatever its cause.
-
-Looked up in the rows of the trace, one stretch after the other.
-"""
+"""Idle time of real traces: what must hold of every stretch, and instants beside a twin."""
 
 from __future__ import annotations
 
@@ -16,8 +13,10 @@ import pytest
 
 import traceanalyzer
 from tests.files import loaded
+from tests.roofline.instants import Instants
 from tests.roofline.test_idle import stretches
-from traceanalyzer.records.trace import Launches, Ops, Spans, Trace
+from traceanalyzer.records.trace import Trace
+from traceanalyzer.roofline import host_names, host_work, idle, launching
 from traceanalyzer.trace import devices_with_work, of_device, select_window
 
 pytestmark = pytest.mark.slow
@@ -98,73 +97,59 @@ def test_causes_add_up_to_the_idle_time_of_the_trace_and_of_each_step(name: str,
         assert sum(each.time_ns for each in part.names) <= part.time_ns
 
 
-# What holds the device up by itself, first come first, as docs/time.md names it; written out here on purpose.
-COMPILES = re.compile(
-    r".*\(dynamo_timed\)|torch/_dynamo/convert_frame\.py.*|torch/_inductor/async_compile\.py.*"
-    r"|triton/compiler/code_generator\.py.*"
-)
-ALLOCATES = re.compile(r"(?:cuda|hip)(?:Host)?(?:Malloc|Free|Alloc)|cuMem(?:Create|Map|Unmap|Release)")
 SAMPLES = 400
+Stretch = tuple[int, int, str, str]
 
 
-def sampled(idle: list[tuple[int, int, str, str]]) -> list[tuple[int, str]]:
-    """Instants drawn evenly from idle time, each with the cause that it was given."""
-    ends = np.cumsum([end - start for start, end, _, _ in idle])
-    drawn = np.random.default_rng(0).integers(0, ends[-1], SAMPLES)
-    which = np.searchsorted(ends, drawn, side="right")
-    return [
-        (idle[row][1] - int(ends[row] - place), idle[row][2])
-        for row, place in zip(which.tolist(), drawn.tolist(), strict=True)
+def drawn(parts: list[Stretch]) -> list[tuple[int, str]]:
+    """Instants with the cause that each was given: evenly from idle time, and one each of some stretches."""
+    numbers = np.random.default_rng(0)
+    ends = np.cumsum([end - start for start, end, _, _ in parts])
+    evenly = numbers.integers(0, ends[-1], SAMPLES)
+    rows = np.searchsorted(ends, evenly, side="right")
+    instants = [
+        (parts[row][1] - int(ends[row] - place), parts[row][2])
+        for row, place in zip(rows.tolist(), evenly.tolist(), strict=True)
     ]
-
-
-def open_at(table: Ops | Launches | Spans, t: int, threads: set[int]) -> list[int]:
-    """Rows of these threads in which `t` lies: every row is looked at."""
-    rows = np.flatnonzero((table.start_ns <= t) & (t < table.end_ns))
-    return [row for row in rows.tolist() if int(table.thread[row]) in threads]
-
-
-def held_up_by(trace: Trace, t: int, threads: set[int], pageable: set[int], first: int) -> str:
-    """The first of the causes that is open at `t`; empty where none is."""
-    names = trace.names
-    spans, ops = open_at(trace.spans, t, threads), open_at(trace.ops, t, threads)
-    calls = open_at(trace.launches, t, threads)
-    every = set(range(int(max(trace.spans.thread.max(initial=0), 0)) + 1))
-    if any(trace.spans.profiler[row] for row in open_at(trace.spans, t, every)):
-        return "profiler"
-    if any(COMPILES.fullmatch(names[trace.ops.name[row]]) for row in ops) or any(
-        COMPILES.fullmatch(names[trace.spans.name[row]]) for row in spans
-    ):
-        return "compilation"
-    if any(names[trace.ops.name[row]].startswith("enumerate(DataLoader)") for row in ops):
-        return "data_loading"
-    if any(ALLOCATES.match(names[trace.launches.name[row]]) and trace.launches.start_ns[row] >= first
-           for row in calls):  # fmt: skip
-        return "memory_allocation"
-    if any(row in pageable for row in calls):
-        return "host_to_device_copy"
-    return "synchronisation" if any("Synchronize" in names[trace.launches.name[row]] for row in calls) else ""
+    for row in numbers.integers(0, len(parts), SAMPLES).tolist():
+        start, end, cause, _ = parts[row]
+        instants.append((int(numbers.integers(start, end)), cause))
+    return instants
 
 
 @pytest.mark.parametrize("name", TRACES)
-def test_instants_have_the_cause_that_is_open_then(name: str, real_traces: Path) -> None:
-    """Drawn from idle time, each held against all rows; where two threads are at work it could be either."""
+def test_instants_have_the_cause_that_their_rows_show(name: str, real_traces: Path) -> None:
     trace, window = of_device_shown(real_traces / f"{name}.json.gz")
-    kernels, calls = trace.kernels, trace.launches
-    linked = kernels.launch[kernels.launch >= 0]
-    threads = set(calls.thread[linked].tolist()) or set(range(10_000))
-    copies = [
-        row for row in np.flatnonzero(kernels.launch >= 0).tolist()
-        if "Pageable -> Device" in trace.names[kernels.name[row]]
-    ]  # fmt: skip
-    pageable = {int(kernels.launch[row]) for row in copies}
-    first = int(calls.start_ns[linked].min()) if len(linked) else 0
-    compared = 0
-    for t, cause in sampled(stretches(trace, window)):
-        near = linked[(calls.end_ns[linked] > t - MS) & (calls.start_ns[linked] < t + MS)]
-        if cause == "first_use" or len(set(calls.thread[near].tolist())) > 1:
-            continue
-        held = held_up_by(trace, t, threads, pageable, first)
-        assert (held or "host") == (cause if cause in NAMED and cause != "host_work" else "host"), (t, cause)
-        compared += 1
-    assert compared >= 100 or name.startswith("norm_layers"), "start-up is nearly all of that one"
+    twin = Instants(trace, window)
+    for t, cause in drawn(stretches(trace, window)):
+        assert cause == twin.cause(t), t
+
+
+OF_HOST = (launching, host_work, host_names)
+MISTAKES = {
+    "kernels arrive at once": [(host_work, "LATENCY_NS", 2_000)],
+    "usual is far": [(launching, "FAR_FROM_USUAL", 1.0), (launching, "DISPATCH_NS", 10_000)],
+    "short is long": [(module, "LONGEST_NS", 400_000) for module in OF_HOST],
+    "brief work has names": [(module, "DISPATCH_NS", 30_000) for module in (launching, host_names)],
+    "a tenth is most": [(module, "COVERS_MOST_SHARE", 0.1) for module in (launching, host_names)],
+    "nothing allocates": [(idle, "_ALLOCATION", re.compile("never"))],
+    "nothing starts up": [(idle, "_slow_first_launches", lambda trace: np.zeros(len(trace.launches), bool))],
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_the_twin_tells_a_mistake(mistake: str, real_traces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = (
+        "train_gpt_compiled_h100_rank0of8",
+        "norm_layers_mi300x",
+        "multi_stream_a100",
+        "train_recsys_a100_rank3of8",
+    )
+    for module, name, value in MISTAKES[mistake]:
+        monkeypatch.setattr(module, name, value)
+    for name in names:
+        trace, window = of_device_shown(real_traces / f"{name}.json.gz")
+        twin = Instants(trace, window)
+        if any(cause != twin.cause(t) for t, cause in drawn(stretches(trace, window))):
+            return
+    pytest.fail("no instant differs")
