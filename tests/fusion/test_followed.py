@@ -83,6 +83,14 @@ def test_no_example_is_given_what_it_follows(
     assert not rules(path) & followed
 
 
+def test_bytes_are_counted_or_it_is_said_why_not(recorded: Callable[[str], Path]) -> None:
+    said = CliRunner().invoke(main, ["verify", "--counters", str(recorded("written")), "rms_norm"])
+    assert said.exit_code == 0, said.output
+    moved = next(line for line in said.stdout.splitlines() if line.split()[0] == "moved")
+    assert "B before" in moved or "not counted: " in moved
+    assert len(moved) <= 80
+
+
 def test_a_rule_that_is_not_there_is_told(recorded: Callable[[str], Path]) -> None:
     said = CliRunner().invoke(main, ["verify", str(recorded("followed")), "zero_grad"])
     assert said.exit_code == 2 and "applies nowhere" in said.stderr

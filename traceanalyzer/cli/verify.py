@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from traceanalyzer.fusion.rules import Match, Rule
     from traceanalyzer.fusion.step_graph import StepGraph
     from traceanalyzer.records import Device
+    from traceanalyzer.verify.moved import Moved, NotCounted
     from traceanalyzer.verify.verify import Verified
 
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 @click.argument("trace", type=click.Path())
 @click.argument("rule")
 @click.option("--steps", default="complete", show_default=True, metavar="WHICH", help="As for report.")
-def command(trace: str, rule: str, steps: str) -> None:
+@click.option("--counters", is_flag=True, help="Count the bytes that memory moves, too (Linux, CPU).")
+def command(trace: str, rule: str, steps: str, counters: bool) -> None:
     """Rebuild the largest match of RULE in TRACE from the recorded sizes and types, and time it as it ran
     and with the suggested change. The prediction is for this machine, whose roofs are measured first.
     Needs PyTorch; the machine should do nothing else meanwhile.
@@ -32,7 +34,8 @@ def command(trace: str, rule: str, steps: str) -> None:
     """
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     from traceanalyzer.pipeline import AnalyzeOptions, step_graph_of
-    from traceanalyzer.verify.verify import verified
+    from traceanalyzer.verify.moved import moved
+    from traceanalyzer.verify.verify import trial_of, verified
 
     wanted = _rule(rule)
     graph = step_graph_of(trace, AnalyzeOptions(steps=steps))
@@ -44,13 +47,14 @@ def command(trace: str, rule: str, steps: str) -> None:
     by_names = {tuple(node.name for node in match.nodes): match for match in reversed(matches)}
     for match in reversed(by_names.values()):  # of each sequence of operators the largest
         try:
-            result = verified(graph, wanted, match, device, floor_ns)
+            trial = trial_of(graph, wanted, match, device)
+            result = verified(trial, device, floor_ns)
             break
         except UsageError as error:
             refused = error
     else:
         raise refused
-    for line in _lines(result, device):
+    for line in (*_lines(result, device), *(_bytes(moved(trial)) if counters else ())):
         click.echo(line)
 
 
@@ -108,3 +112,22 @@ def _lines(result: Verified, device: Device) -> Iterator[str]:
         return
     low, mid, high = (duration(round(end)) for end in (band.low, band.mid, band.high))
     yield f"  predicted   {mid:>10}, from {low} to {high}: {'inside' if result.inside else 'outside'}"
+
+
+def _bytes(counted: Moved | NotCounted) -> Iterator[str]:
+    from traceanalyzer.records.units import si
+    from traceanalyzer.verify.moved import Moved
+
+    if not isinstance(counted, Moved):
+        yield f"  moved       {shorten(f'not counted: {counted.reason}', 66, placeholder=' …')}"
+        return
+    bound = "at least " if counted.counter.lower_bound else ""
+    yield f"  moved       {bound}{si(counted.before, 'B')} before, {bound}{si(counted.after, 'B')} after"
+    yield f"              counted: {counted.counter.how}"
+    before, after = counted.predicted_before, counted.predicted_after
+    yield f"              compulsory: {si(before, 'B')} before" + (
+        f", {si(after, 'B')} after" if after else ""
+    )
+    if counted.read_first:
+        more = si(before + counted.read_first, "B")
+        yield f"              {more} before with the lines read before they are overwritten"

@@ -20,6 +20,16 @@ _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}  # attentio
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """One match as a program, and what the rule replaces it by."""
+
+    rule: Rule
+    match: Match
+    eager: Replay
+    replacement: Replay
+
+
+@dataclass(frozen=True, slots=True)
 class Verified:
     """One match: measured times (ns per run) and the predicted saving (ns per run)."""
 
@@ -35,11 +45,16 @@ class Verified:
         return self.band is not None and self.band.low <= self.timed.saved_ns <= self.band.high
 
 
-def verified(graph: StepGraph, rule: Rule, match: Match, device: Device, floor_ns: float) -> Verified:
-    """`device`, `floor_ns`: of this machine. UsageError where the match cannot be rebuilt."""
-    where = "cuda" if device.kind == "gpu" else "cpu"
-    eager, replacement = _programs(graph, rule, match, where)
-    times = timed(eager, replacement)
+def trial_of(graph: StepGraph, rule: Rule, match: Match, device: Device) -> Trial:
+    """On `device`, which is this machine's. UsageError where the match cannot be rebuilt."""
+    eager, replacement = _programs(graph, rule, match, "cuda" if device.kind == "gpu" else "cpu")
+    return Trial(rule, match, eager, replacement)
+
+
+def verified(trial: Trial, device: Device, floor_ns: float) -> Verified:
+    """`device`, `floor_ns`: of this machine."""
+    rule, match = trial.rule, trial.match
+    times = timed(trial.eager, trial.replacement)
     band = saving(times.eager_ns, match.after, device, floor_ns) if match.after is not None else None
     promised = proved(band, times.eager_ns) if band is not None else None
     return Verified(rule.name, rule.replacement, tuple(node.name for node in match.nodes), times, promised)
