@@ -28,7 +28,7 @@ from traceanalyzer.fusion.step_graph import StepGraph
 from traceanalyzer.fusion.suggestions import applied
 from traceanalyzer.pipeline import AnalyzeOptions, step_graph_of
 from traceanalyzer.records import CpuRoofs, Device
-from traceanalyzer.verify.verify import Verified, verified
+from traceanalyzer.verify.verify import Verified, trial_of, verified
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,8 @@ def outcomes(held_back: bool, roofs: CpuRoofs, folder: Path) -> Iterator[Outcome
             continue
         graph = recorded(case, folder)
         place = largest(graph)
-        found = verified(graph, *place, device, roofs.launch_floor_ns or 5000) if place else None
+        trial = trial_of(graph, *place, device) if place else None
+        found = verified(trial, device, roofs.launch_floor_ns or 5000) if trial else None
         yield Outcome(case, found)
 
 

@@ -41,7 +41,8 @@ def busy_ms(analysis: Analysis) -> float:
 def lines(script: str, folder: Path) -> Iterator[str]:
     one, two = recorded(script, 1, folder), recorded(script, 2, folder)
     for here, there, name in ((one, two, "1 to 2"), (two, one, "2 to 1")):
-        (told,) = projections(here, [there.device])
+        steps = len(here.window.steps)
+        (told,) = projections(here.op_rows, here.device, here.time, steps, [there.device])
         projected = told.busy_ns / max(1, len(here.window.steps)) / 1e6
         truth = busy_ms(there)
         shares = f"{told.memory_bound_share_of_busy:.0%} | {there.memory_bound.share_of_busy:.0%}"

@@ -167,7 +167,7 @@ def main(section: Section) -> None:
     families = list(dict.fromkeys(case.family for case in cases()))
     found: dict[str, list[Mapping[str, float]]] = {}
     for number, family in enumerate([] if section.dry else families):
-        kinds = [(METRICS, "")]
+        kinds: list[tuple[tuple[str, ...], str]] = [(METRICS, "")]
         if family in PRODUCTS:
             kinds.append((TENSOR_METRICS, ":tensor"))
         for metrics, suffix in kinds:

@@ -28,7 +28,7 @@ from traceanalyzer.fusion.suggestions import suggestions
 from traceanalyzer.pipeline import AnalyzeOptions, step_graph_of
 from traceanalyzer.records import Band, Device
 from traceanalyzer.records.errors import TraceAnalyzerError
-from traceanalyzer.verify.verify import verified
+from traceanalyzer.verify.verify import trial_of, verified
 
 Step = Callable[[], object]
 REGIONS = (
@@ -64,7 +64,8 @@ def layers_last(size: int, followed: bool, device: str) -> Step:
     layers = [nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU()) for _ in range(4)]
     model, x = nn.Sequential(*layers).to(device).bfloat16(), torch.rand(8, channels, 32, 32, device=device)
     layout = torch.channels_last if followed else torch.contiguous_format
-    model, x = model.to(memory_format=layout), x.bfloat16().to(memory_format=layout)
+    model.to(memory_format=layout)  # type: ignore[call-overload]
+    x = x.bfloat16().to(memory_format=layout)
     return trained(model, (x,), torch.optim.SGD(model.parameters(), 0.01))
 
 
@@ -184,7 +185,8 @@ def of_region(
     place = largest(graph)
     if place is None:
         return {"name": pattern.__name__, "size": name, "rule": None}
-    found = verified(graph, *place, here, floor_ns)
+    rule, match = place
+    found = verified(trial_of(graph, rule, match, here), here, floor_ns)
     return {
         "name": pattern.__name__, "size": name, "rule": found.rule, "before_ms": found.timed.eager_ns / 1e6,
         "after_ms": found.timed.replacement_ns / 1e6,

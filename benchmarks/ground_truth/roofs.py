@@ -54,7 +54,7 @@ def main(section: Section) -> None:
     if not section.dry:
         from traceanalyzer.device.calibrate_gpu import measure_gpu
 
-        saved(section, "roofs", asdict(measure_gpu().part))
+        saved(section, "roofs", asdict(measure_gpu().spec))
 
 
 if __name__ == "__main__":

@@ -72,10 +72,10 @@ class Rows:
 
     def kernel(
         self, name: str, start: int, end: int, correlation: int = -1, *, external: int = -1, device: int = 0,
-        stream: int = 7, kind: int = RecordKind.KERNEL, blocks: int = 1,
+        stream: int = 7, kind: int = RecordKind.KERNEL, blocks: int = 1, counted: int = -1,
     ) -> int:  # fmt: skip
         self.kernels.append((start, end, self.number(name), int(kind), device, stream, correlation, external,
-                             blocks, 128, -1, 32, 0, -1, False, 0))  # fmt: skip
+                             blocks, 128, -1, 32, 0, -1, False, counted, 0))  # fmt: skip
         return len(self.kernels) - 1
 
     def number(self, name: str | None) -> int:

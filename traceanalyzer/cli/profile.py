@@ -9,13 +9,14 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from traceanalyzer.cli.captured import captured, shortfall
-from traceanalyzer.cli.trace_target import Processes, page_path, short, trace_path
+from traceanalyzer.cli.trace_target import Processes, counters_path, page_path, short, trace_path
 from traceanalyzer.collect.roofs import measured
 from traceanalyzer.collect.run import ProfileRequest, require_torch, run
 from traceanalyzer.collect.schedule import Schedule
@@ -72,6 +73,11 @@ from traceanalyzer.records.errors import UsageError
     is_flag=True,
     help="Do not record one more step for the producer-consumer edges.",
 )
+@click.option(
+    "--counters",
+    is_flag=True,
+    help="Count the bytes that each kernel moves in one more step (NVIDIA, CUDA 12.6 and before).",
+)
 @click.option("--no-roofs", is_flag=True, help="On a CPU: do not measure its bandwidth and peaks at the end.")
 @click.option(
     "--ranks",
@@ -87,8 +93,8 @@ from traceanalyzer.records.errors import UsageError
 @click.option("-q", "--quiet", is_flag=True, help="Print only what went wrong.")
 def command(
     words: tuple[str, ...], module: bool, wait: int, warmup: int, active: int, output: str | None,
-    no_report: bool, stack: bool, no_memory: bool, no_evidence: bool, no_roofs: bool, ranks: str,
-    force: bool, verbose: bool, quiet: bool,
+    no_report: bool, stack: bool, no_memory: bool, no_evidence: bool, counters: bool, no_roofs: bool,
+    ranks: str, force: bool, verbose: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Run SCRIPT as `python SCRIPT ARGS` would, and report where the time of its steps goes.
 
@@ -111,9 +117,11 @@ def command(
         sys.exit(execute(script))
     trace = trace_path(script, output, processes, force=force)
     page = None if no_report or processes.rank != 0 else page_path(trace, force=force)
-    schedule = Schedule(wait, warmup, active, stack, not no_memory, not no_evidence)
+    counted = counters_path(trace, force=force) if counters else None
+    schedule = Schedule(wait, warmup, active, stack, not no_memory, not no_evidence, counters)
     say = _messages()
     request = _request(script, trace, schedule, say, roofs=not no_roofs, quiet=quiet)
+    request = replace(request, counters=counted)
     try:
         outcome = run(request, say, lambda result: None if quiet else say(captured(result, short(trace))))
     except KeyboardInterrupt:  # once more, while what was captured was being completed

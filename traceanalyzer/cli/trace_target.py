@@ -59,10 +59,24 @@ def _default(processes: Processes) -> str:
 
 def _numbered(name: str, rank: int) -> str:
     """One file per rank: `run.trace.json.gz` -> `run.rank3.trace.json.gz`."""
+    return _with(name, f"rank{rank}")
+
+
+def _with(name: str, part: str) -> str:
     for suffix in (".trace.json.gz", ".trace.json", ".json.gz", ".json"):
         if name.endswith(suffix):
-            return f"{name.removesuffix(suffix)}.rank{rank}{suffix}"
+            return f"{name.removesuffix(suffix)}.{part}{suffix}"
     return name
+
+
+def counters_path(trace: Path, *, force: bool) -> Path:
+    """`run.trace.json.gz` -> `run.counters.trace.json.gz`; UsageError where that exists."""
+    name = _with(trace.name.removesuffix(".gz"), "counters") + ".gz"
+    path = trace.with_name(name)
+    if path.exists() and not force:
+        raise UsageError(f"{path.name}: exists and would be replaced",
+                         fix="give -o another name, or the same command with --force")  # fmt: skip
+    return path
 
 
 def page_path(trace: Path, *, force: bool) -> Path:

@@ -6,8 +6,10 @@ step is begun at the end, so that there is no stub.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from traceanalyzer.collect.accelerator import activities, synchronize
@@ -27,6 +29,7 @@ class CaptureResult:
     step_ns: list[int] = field(default_factory=list)
     unprofiled_ns: list[int] = field(default_factory=list)
     structure: tuple[Path, Path] | None = None  # trace and execution trace of the evidence step
+    counters: Path | None = None  # trace of the step whose bytes were counted
     autocast: str | None = None
     peak_memory_bytes: int | None = None  # before the profiler used any
 
@@ -34,8 +37,14 @@ class CaptureResult:
 class Capture:
     """A profiler and the annotation of the step in progress."""
 
-    def __init__(self, schedule: Schedule, raw: Path, structure: Path | None = None) -> None:
-        """`raw`: where the trace is exported to; `structure`: where an execution trace goes as well."""
+    def __init__(
+        self, schedule: Schedule, raw: Path, structure: Path | None = None,
+        options: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
+        """`raw`: where the trace is exported to; `structure`: where an execution trace goes as well.
+
+        `options`: more of what the profiler is made with.
+        """
         import torch
         from torch.profiler.profiler import _KinetoProfile
 
@@ -50,6 +59,7 @@ class Capture:
         self._profiler = _KinetoProfile(
             activities=activities(), record_shapes=True, profile_memory=schedule.memory and observer is None,
             with_stack=schedule.stack and observer is None, execution_trace_observer=observer,
+            **options,
         )  # fmt: skip
 
     def prepare(self) -> None:

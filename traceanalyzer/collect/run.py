@@ -19,6 +19,7 @@ from typing import Any
 from traceanalyzer.collect import inductor
 from traceanalyzer.collect.accelerator import in_use
 from traceanalyzer.collect.capture import CaptureResult
+from traceanalyzer.collect.counters import refused
 from traceanalyzer.collect.disable_user_profiler import disable_user_profilers
 from traceanalyzer.collect.evidence import evidence
 from traceanalyzer.collect.imports import AfterImport
@@ -44,6 +45,7 @@ class ProfileRequest:
     schedule: Schedule
     command: str
     roofs: Callable[[int], Mapping[str, Any] | None] | None  # threads -> the CPU's roofs; None: not wanted
+    counters: Path | None = None  # where the step with hardware counters goes, absolute
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,23 @@ class TraceSaver:
             self._write(result, roofs, _evidence(result, self._say))
         except Exception as error:
             self._say(f"roofs and evidence are not added to the trace: {type(error).__name__}: {error}")
+        self._write_counters(result)
+
+    def _write_counters(self, result: CaptureResult) -> None:
+        """Their own trace: what takes how long is not to be seen in it."""
+        target = self._request.counters
+        if target is None or result.counters is None:
+            return
+        try:
+            why = refused(result.counters)
+            if why is None:
+                write(target, result.counters, {})
+        except OSError as error:
+            why = f"{target}: {error.strerror}"
+        if why is None:
+            self._say(f"wrote the bytes that each kernel moved. Next: traceanalyze report {target}")
+        else:
+            self._say(f"hardware counters are not recorded: {why}")
 
     def _write(self, result: CaptureResult, roofs: Mapping[str, Any] | None, evidence: str | None) -> None:
         request = self._request

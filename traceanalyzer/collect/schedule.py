@@ -18,6 +18,7 @@ class Schedule:
     stack: bool = False
     memory: bool = True
     evidence: bool = True
+    counters: bool = False
 
     @property
     def steps(self) -> int:
@@ -31,4 +32,4 @@ class Schedule:
         wait = max(1, min(self.wait, steps - 1 - self.warmup, steps // 3))
         active = max(1, min(self.active, steps - wait))
         warmup = max(0, min(self.warmup, steps - wait - active))
-        return Schedule(wait, warmup, active, self.stack, self.memory, self.evidence)
+        return Schedule(wait, warmup, active, self.stack, self.memory, self.evidence, self.counters)

@@ -1,6 +1,6 @@
 """One capture as a state machine: counts steps; prepares, starts and stops the profiler at step boundaries.
 
-wait -> warm-up -> active -> pause -> evidence -> after -> done; each state is left at a step boundary. A
+wait -> warm-up -> active -> (pause -> further)* -> after -> done; each state is left at a step boundary. A
 failure in here never reaches the script: it ends the capture, with a message.
 """
 
@@ -18,6 +18,7 @@ from time import perf_counter_ns
 from typing import ClassVar
 
 from traceanalyzer.collect.capture import Capture, CaptureResult
+from traceanalyzer.collect.further import FurtherRecordings
 from traceanalyzer.collect.memory import fills_memory, peak_memory_bytes, resident_bytes
 from traceanalyzer.collect.modules import ModuleCalls
 from traceanalyzer.collect.optimizers import OptimizerSteps
@@ -38,7 +39,7 @@ class CapturePhase(Enum):
     WARMUP = auto()
     ACTIVE = auto()
     PAUSE = auto()  # one step without the profiler: see _paused
-    EVIDENCE = auto()  # one step for the execution trace, which slows it down
+    FURTHER = auto()  # one step that is recorded otherwise, which slows it down
     AFTER = auto()  # a few steps are timed without the profiler
     DONE = auto()
 
@@ -135,7 +136,7 @@ class Session:
         if self._capture is not None and self.phase is CapturePhase.ACTIVE:
             self._stop_active(self._capture, unfinished=True)
         elif self._capture is not None:
-            self._capture.abandon(started=self.phase is CapturePhase.EVIDENCE)
+            self._capture.abandon(started=self.phase is CapturePhase.FURTHER)
         self._capture = None
         self._timer.end()
         self._keep_timings()
@@ -190,14 +191,14 @@ class Session:
         """Another anchor: what was counted, and what is being recorded, belongs to no step of it."""
         superseded = self.phase in (
             CapturePhase.PAUSE,
-            CapturePhase.EVIDENCE,
+            CapturePhase.FURTHER,
             CapturePhase.AFTER,
             CapturePhase.DONE,
         )
         if superseded and (self._anchored == "optimizer" or self.detector.kind != "optimizer"):
             return
         if self._capture is not None:
-            self._capture.abandon(started=self.phase in (CapturePhase.ACTIVE, CapturePhase.EVIDENCE))
+            self._capture.abandon(started=self.phase in (CapturePhase.ACTIVE, CapturePhase.FURTHER))
             self._capture = None
         self._modules.recording = False
         self.phase, self.steps, self._last_ns, self._thread = CapturePhase.WAIT, 0, None, None
@@ -227,8 +228,8 @@ class Session:
                 self._recorded(took)
             case CapturePhase.PAUSE:
                 self._paused(took)
-            case CapturePhase.EVIDENCE:
-                self._evidence_recorded()
+            case CapturePhase.FURTHER:
+                self._further_recorded()
             case CapturePhase.AFTER:
                 self._after(took)
             case CapturePhase.DONE:
@@ -263,6 +264,7 @@ class Session:
         self._armed_ns = perf_counter_ns()
         self._peak_memory_bytes = peak_memory_bytes()
         self._captures += 1
+        self._further = FurtherRecordings(self.schedule, self._folder, self._say)
         self._capture = Capture(self.schedule, self._folder / f"trace-{self._captures}.json")
         self._capture.prepare()
         self._left = self.schedule.warmup
@@ -308,7 +310,7 @@ class Session:
         self._capture = None
         self.phase = CapturePhase.PAUSE
         self._timer.begin()
-        if not self.schedule.evidence:
+        if not self._further:
             self._finished()
 
     def _too_large(self, result: CaptureResult) -> str | None:
@@ -329,7 +331,7 @@ class Session:
         self._keep_timings()
 
     def _paused(self, took: int | None) -> None:
-        """A step between the two recordings, for the recorded functions that were open when the first ended.
+        """A step between two recordings, for the recorded functions that were open when the first ended.
 
         They write to the recording in progress when they close, whichever it is: into memory that the
         first has freed (torch/csrc/autograd/profiler_kineto.cpp, onFunctionExit).
@@ -337,19 +339,21 @@ class Session:
         if took is not None:
             self._timer.step(took)
         self._timer.end()
-        self.phase = CapturePhase.EVIDENCE
-        self._structure = (self._folder / "structure.json", self._folder / "execution.json")
-        self._capture = Capture(self.schedule, *self._structure)
+        self.phase = CapturePhase.FURTHER
+        self._capture = self._further.begin()
         self._capture.prepare()
         self._capture.start(self.steps)
 
-    def _evidence_recorded(self) -> None:
+    def _further_recorded(self) -> None:
         assert self._capture is not None and self.result is not None
         self._capture.stop()
         self._capture = None
-        self.result.structure = self._structure
+        self._further.ended(self.result)
         self._timer.begin()
-        self._finished()
+        if self._further:
+            self.phase = CapturePhase.PAUSE
+        else:
+            self._finished()
 
     def _finished(self) -> None:
         """All is captured: unwrap the modules, and the optimizers once a few more steps are timed."""
@@ -379,7 +383,7 @@ class Session:
 
     def _failed(self, error: Exception) -> None:
         """Detach from the script; saved results stay. A recording that is never stopped would crash torch."""
-        capture, started = self._capture, self.phase in (CapturePhase.ACTIVE, CapturePhase.EVIDENCE)
+        capture, started = self._capture, self.phase in (CapturePhase.ACTIVE, CapturePhase.FURTHER)
         self.phase, self._capture = CapturePhase.DONE, None
         if capture is not None:
             with contextlib.suppress(Exception):

@@ -140,6 +140,7 @@ class Kernels:
     shared_bytes: Ints  # shared memory a block; -1
     copied_bytes: Ints  # memcpy and memset: the `bytes` argument; -1
     collective: Bools  # the record carries collective arguments
+    counted_bytes: Ints  # of DRAM, that hardware counters saw; -1: not measured
     duration_ns: Ints  # end - start; the sum of its pieces for a HOST record
 
     def __len__(self) -> int:

@@ -20,6 +20,7 @@ from traceanalyzer.report.shown import per_step
 
 _INPUTS = 140  # characters of an op's inputs in a table
 _MAX_NAME = 120
+_AS_PREDICTED = 0.15  # counters and formulas agree where they are no further apart: docs/hardware.md
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class OpLine:
     reason: str
     computed: tuple[str, ...]
     kernels: tuple[tuple[str, str], ...]  # (name, time over the window)
+    counted: str  # "805 MB counted, 1.33 × predicted", by hardware
     is_sum: bool
 
     @property
@@ -67,7 +69,7 @@ class OpLine:
         """What distinguishes the line from others of its name."""
         if self.is_sum:
             return tuple(filter(None, (self.operator_class, self.phase, self.reason)))
-        return tuple(filter(None, (self.inputs, self.phase, self.module)))
+        return tuple(filter(None, (self.inputs, self.phase, self.module, self.counted)))
 
 
 def op_line(row: OpRow, number: int, analysis: Analysis) -> OpLine:
@@ -94,7 +96,7 @@ def op_line(row: OpRow, number: int, analysis: Analysis) -> OpLine:
         reason=REASON_MEANING[row.reason] if row.reason else "",
         computed=tuple(computed(row, analysis)),
         kernels=tuple((cut(visible(k.name), TEXT), duration(k.time_ns)) for k in row.kernel_names[:8]),
-        is_sum=is_sum(row),
+        counted=_counted_briefly(row), is_sum=is_sum(row),
     )  # fmt: skip
 
 
@@ -159,6 +161,8 @@ def computed(row: OpRow, analysis: Analysis) -> list[str]:
     if moved is not None and row.read_bytes is not None and row.write_bytes is not None:
         lines.append(f"Bytes: {si(row.read_bytes, 'B')} read + {si(row.write_bytes, 'B')} written = "
                     f"{si(moved, 'B')}{_per_call(row, moved, 'B')}")  # fmt: skip
+    if row.counter_bytes is not None:
+        lines.append(f"Counted: {counted(row)}")
     lines += _roof_lines(row, analysis.device)
     if row.reason:
         lines.append(f"Not modelled: {REASON_MEANING[row.reason]}")
@@ -169,6 +173,36 @@ def computed(row: OpRow, analysis: Analysis) -> list[str]:
     if row.note:
         lines.append(f"Note: {cut(visible(row.note), TEXT)}")
     return lines
+
+
+def counted(row: OpRow) -> str:
+    """What hardware counters saw beside what is predicted, and what may explain the difference."""
+    seen, ratio = row.counter_bytes or 0, _counted_ratio(row)
+    text = f"{si(seen, 'B')} of DRAM traffic{_per_call(row, seen, 'B')}"
+    if ratio is None:
+        return text
+    why = "as predicted"
+    if ratio < 1 - _AS_PREDICTED:
+        why = "part of it was or stayed in the cache"
+    elif ratio > 1 + _AS_PREDICTED:
+        why = "the kernels read or write again, pad or spill, which the formula does not count"
+    return (
+        f"{text} = {digits(ratio)} × the {si(row.traffic_bytes or bytes_of(row) or 0, 'B')} predicted: {why}"
+    )
+
+
+def _counted_ratio(row: OpRow) -> float | None:
+    """Counted bytes by predicted ones; None where either is not known."""
+    predicted = row.traffic_bytes or bytes_of(row)
+    return row.counter_bytes / predicted if row.counter_bytes is not None and predicted else None
+
+
+def _counted_briefly(row: OpRow) -> str:
+    if row.counter_bytes is None:
+        return ""
+    ratio = _counted_ratio(row)
+    beside = f", {digits(ratio)} × predicted" if ratio is not None else ""
+    return f"{si(row.counter_bytes, 'B')} counted{beside}"
 
 
 def _time_text(row: OpRow, unit: str) -> str:

@@ -49,6 +49,8 @@ def verdict_sentence(analysis: Analysis) -> str:
 def headline(analysis: Analysis) -> Headline:
     """The verdict in words, for every state an analysis can be in."""
     notes, figures = _notes(analysis), shown(analysis)
+    if _warned(analysis, "counters_without_times"):
+        return Headline(_with_rank(analysis, _counted(analysis)), (), notes)
     if not figures.busy_ns:
         where = figures.name or ("the window" if figures.step_count else "the trace")
         nothing = _with_rank(analysis, f"The {_device(analysis)} did no work in {where}.")
@@ -64,6 +66,18 @@ def headline(analysis: Analysis) -> Headline:
     if _warned(analysis, "gpu_not_captured"):
         sentences.insert(0, "The trace lists a GPU but holds none of its work: this is the CPU side.")
     return Headline(_with_rank(analysis, sentences[0]), tuple(sentences[1:]), notes)
+
+
+def _counted(analysis: Analysis) -> str:
+    """Of a recording of hardware counters: bytes, and no share of any time."""
+    rows = [row for row in analysis.op_rows if row.counter_bytes is not None]
+    seen = sum(row.counter_bytes or 0 for row in rows)
+    kernels = sum(row.kernels for row in analysis.op_rows)
+    bytes_seen = f"they moved {si(seen, 'B')}" if rows else "none of them the bytes moved"
+    return (
+        f"This recording has hardware counters of {kernels:,} kernels and no times: {bytes_seen}, and what "
+        "takes how long is not known."
+    )
 
 
 def span(low_ns: float, high_ns: float) -> str:

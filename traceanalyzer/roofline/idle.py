@@ -56,6 +56,7 @@ _COMPILATION = re.compile(
     r"|triton/compiler/(?:code_generator|make_launcher)\.py"
     r"|triton/(?:compiler/compiler|runtime/jit)\.py\(\d+\): (?:_do_)?compile\b"
 )
+_TIMES_UNKNOWN = frozenset({"late_timestamps", "counters_without_times"})
 _LOADING = "enumerate(DataLoader)"
 
 
@@ -66,7 +67,7 @@ def idle_times(trace: Trace, members: Ids, gap_start: Ints, gap_end: Ints) -> Id
     sorted and disjoint.
     """
     left = Intervals(gap_start, gap_end, np.full(len(gap_start), -1, np.int32))
-    if any(notice.code == "late_timestamps" for notice in trace.warnings):
+    if any(notice.code in _TIMES_UNKNOWN for notice in trace.warnings):
         return _in_order([("unknown", left)])  # when the device was idle is not known
     parts_by_cause: list[tuple[IdleCause, Intervals]] = []
     sources = _sources(trace, members)

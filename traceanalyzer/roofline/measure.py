@@ -30,6 +30,7 @@ class Measured:
     complete_priced_calls: Ints  # facts rest on these; where there are none, on all complete calls
     median_call_ns: Ints  # lower median of those calls; 0 where there is none
     longest_record: Ids  # the longest kernel of that call; -1
+    counted_bytes: Ints  # that hardware counters saw of all kernels; -1: not of all
     cut_calls: int  # calls left out of efficiency and verdict, over all rows
 
 
@@ -59,6 +60,7 @@ def measure(trace: Trace, groups: Groups, overhead: Bools, extent: Extent, attri
         complete_priced_calls=_count(of_run[complete & priced], rows),
         median_call_ns=np.where(median >= 0, run_time[median], 0),
         longest_record=np.where(median >= 0, longest[median], -1).astype(np.int32),
+        counted_bytes=_counted(groups.row[here], kernels.counted_bytes[here], rows),
         cut_calls=int((run_inside & run_cut).sum()),
     )
 
@@ -69,6 +71,14 @@ def _call_times(trace: Trace, groups: Groups, runs: int) -> Ints:
     if trace.on_cpu:
         return _sum(groups.invocation, kernels.duration_ns, runs)
     return union_by_group(groups.invocation, kernels.start_ns, kernels.end_ns, runs)
+
+
+def _counted(row: Ids, counted: Ints, rows: int) -> Ints:
+    total = np.full(rows, -1, np.int64)
+    if (counted >= 0).any():
+        whole = ~_any(row[counted < 0], rows)
+        total[whole] = _sum(row, counted, rows)[whole]
+    return total
 
 
 def _any(members: Ids, size: int) -> Bools:

@@ -114,8 +114,8 @@ def in_order(rows: Iterable[OpRow]) -> tuple[OpRow, ...]:
     return tuple(ordered)
 
 
-def _time_and_name(row: OpRow) -> tuple[int, int, str]:
-    return -row.attributed_ns, -row.time_ns, row.name
+def _time_and_name(row: OpRow) -> tuple[int, int, int, str]:
+    return -row.attributed_ns, -row.time_ns, -(row.counter_bytes or 0), row.name
 
 
 def _details(row: OpRow) -> tuple[str, ...]:
@@ -161,6 +161,7 @@ def _op_row(
         time_ns=int(m.time_ns[row]), attributed_ns=int(m.attributed_ns[row]),
         flops=flops, read_bytes=read, write_bytes=written,
         traffic_bytes=moved.bytes * priced if moved else None,
+        counter_bytes=int(m.counted_bytes[row]) if m.counted_bytes[row] >= 0 else None,
         intensity=v.intensity, engine=v.engine, precision=v.precision,
         roof_ns=_over_all_calls(v.roof_ns, int(m.complete_priced_calls[row]), priced),
         efficiency=v.efficiency, bound=v.bound, limiter=v.limiter, verdict=v.verdict,

@@ -9,6 +9,7 @@ import numpy as np
 from traceanalyzer.records import Notice
 from traceanalyzer.records.errors import TraceFormatError
 from traceanalyzer.records.trace import Ids, Memory, OpKind, Ops, Pieces, Spans, Trace, nearest
+from traceanalyzer.trace.linking.counted import placed
 from traceanalyzer.trace.linking.cpu_records import host_records
 from traceanalyzer.trace.linking.doubtful_times import believed, without_late_launches
 from traceanalyzer.trace.linking.kinds import kinds
@@ -45,9 +46,11 @@ def trace_of(raw: Raw, steps_by: str | None = None) -> Trace:
                 fix="profile with ProfilerActivity.CPU and that of the accelerator, around the work itself",
             )
     else:
-        links = link(raw.names, ops, raw.ops.external, launches, raw.kernels, tolerance_ns)
-        kernels = linked_kernels(raw.names, raw.kernels, launches, links)
+        records, counted = placed(raw.names, raw.kernels, launches)
+        links = link(raw.names, ops, raw.ops.external, launches, records, tolerance_ns)
+        kernels = linked_kernels(raw.names, records, launches, links)
         kernels, doubts = believed(raw.names, kernels)
+        doubts += counted
     trace = Trace(
         path=raw.path, bytes=raw.bytes, events=raw.events, dialect=raw.dialect, names=raw.names,
         calls=raw.calls, ops=ops, launches=launches, kernels=kernels, pieces=pieces, steps=steps,

@@ -71,5 +71,5 @@ def _kernels(ops: Ops, rows: Ids, start: Ints, end: Ints, duration: Ints) -> Ker
         device=np.zeros(len(rows), np.int32), stream=ops.thread[rows].astype(np.int64), correlation=unknown,
         launch=absent, launch_ns=ops.start_ns[rows], op=rows, unlinked=unlinked, blocks=unknown,
         threads=absent, geometry=unknown, registers=absent, shared_bytes=unknown, copied_bytes=unknown,
-        collective=np.zeros(len(rows), bool), duration_ns=duration,
+        collective=np.zeros(len(rows), bool), counted_bytes=unknown, duration_ns=duration,
     )  # fmt: skip

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Raw, field
 
 ABSENT = Raw(b"")
+ABSENT_NUMBER = float("nan")
 UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -48,6 +49,8 @@ class Args(msgspec.Struct, gc=False):
     queue: int = -1  # the stream of early ROCm traces
     kernel: str | int = ""  # ROCm runtime rows: the kernel they launch
     in_device: int = field(name="inDevice", default=-1)  # peer-to-peer copies have no `device`
+    dram_read: float = field(name="dram__bytes_read.sum", default=ABSENT_NUMBER)  # of a range of counters
+    dram_written: float = field(name="dram__bytes_write.sum", default=ABSENT_NUMBER)
     allocated: int = field(name="Bytes", default=0)  # memory events: below 0 for a free
     address: int = field(name="Addr", default=-1)
 
@@ -82,7 +85,8 @@ class Row(IntEnum):
     BARE = 6  # no category: the event list of the profiler before Kineto
     PROFILER = 7  # what the profiler does itself
     FRAME = 8  # a Python function, of a recording with stacks
-    OTHER = 9
+    RANGE = 9  # hardware counters of one kernel, instead of its time
+    OTHER = 10
 
 
 _CATEGORIES = {
@@ -95,6 +99,7 @@ _CATEGORIES = {
     Row.MEMSET: "gpu_memset memset",
     Row.PROFILER: "overhead",
     Row.FRAME: "python_function",
+    Row.RANGE: "cuda_profiler_range",
 }  # fmt: skip
 _ROWS = {cat: row for row, cats in _CATEGORIES.items() for cat in cats.split()}
 
@@ -136,6 +141,7 @@ ROW_KEYS = b"ph|cat|name|pid|tid|ts|dur|args|id|bp|s|sf|cname|tts|tdur|bind_id|f
 
 _TEXT_KEYS = ("ph", "cat")
 _INT_ARGS = {f.encode_name: f.name for f in msgspec.structs.fields(Args) if f.type in (int, int | str)}
+_FLOAT_ARGS = {f.encode_name: f.name for f in msgspec.structs.fields(Args) if f.type is float}
 _RAW_ARGS = {f.encode_name: f.name for f in msgspec.structs.fields(Args) if f.type is Raw}
 
 
@@ -167,6 +173,8 @@ def _args_of(row: dict[str, Any]) -> Args:
     for key, value in row.items():
         if key in _INT_ARGS and isinstance(value, (int, float)) and value == value // 1:
             setattr(args, _INT_ARGS[key], int(value))
+        elif key in _FLOAT_ARGS:
+            setattr(args, _FLOAT_ARGS[key], _number(value))
         elif key in ("stream", "bytes") and isinstance(value, str):
             setattr(args, key, value)
         elif key in _RAW_ARGS and value is not None:

@@ -10,6 +10,8 @@ import numpy as np
 from traceanalyzer.records import Notice, OpCall, Recording, Salvaged
 from traceanalyzer.records.trace import Bools, Codes, DeviceProperties, Ids, Ints
 
+NO_BYTES = -2  # RawKernels.counted_bytes of a record that counted something else
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RawOps:
@@ -80,6 +82,9 @@ class RawKernels:
     shared_bytes: Ints
     copied_bytes: Ints
     collective: Bools
+    counted_bytes: (
+        Ints  # that hardware counters saw of the kernel, whose time this is not; -1: a timed record
+    )
     pid: Ids  # row in Raw.pids: a device of a process, by whatever name the writer gives it
 
 

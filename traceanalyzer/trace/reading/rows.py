@@ -16,6 +16,7 @@ from traceanalyzer.trace.reading.calls import call_keys
 from traceanalyzer.trace.reading.column_builder import Array, Columns, Interned, rows_of, whole_numbers
 from traceanalyzer.trace.reading.cpp_kernels import annotated
 from traceanalyzer.trace.reading.events import MEMORY, NO_ARGS, Args, Event, Row, RowOf, adopt_bare
+from traceanalyzer.trace.reading.raw import NO_BYTES
 from traceanalyzer.trace.reading.read_stats import ReadStats
 
 _DIGITS = re.compile(r"\d{1,9}", re.ASCII)
@@ -24,6 +25,7 @@ SHORTEST_FRAME_US = 300.0  # of a Python function that is kept: shorter ones exp
 _INSTANCE = re.compile(r"(\w+)\([^()]*\)")
 _KINDS: dict[int, int] = {
     Row.KERNEL: RecordKind.KERNEL, Row.MEMCPY: RecordKind.MEMCPY, Row.MEMSET: RecordKind.MEMSET,
+    Row.RANGE: RecordKind.KERNEL,
 }  # fmt: skip
 
 
@@ -65,7 +67,7 @@ class Rows:
         gpu = kernels.append
         takers: tuple[Callable[[Event], None], ...] = (
             ops.append, annotate, launches.append, gpu, gpu, gpu, bare.append, spans.append, long_frame,
-            _ignore,
+            gpu, _ignore,
         )  # fmt: skip
         row_of = self.row_of
         for event in events:
@@ -151,9 +153,10 @@ class Rows:
         count = len(events)
         common = self._common(events, args)
         del common["thread"]
+        rows = [row_of[event.cat] for event in events]
         self.kernels.append(
             **common,
-            kind=rows_of(_KINDS, [row_of[event.cat] for event in events], count).astype(np.int8),
+            kind=rows_of(_KINDS, rows, count).astype(np.int8),
             device=_devices(events, args),
             stream=_streams(events, args),
             correlation=_positive(whole_numbers([each.correlation for each in args])),
@@ -164,6 +167,7 @@ class Rows:
             shared_bytes=_sized([each.shared for each in args]),
             copied_bytes=_sized([each.bytes for each in args]),
             collective=np.array([bool(bytes(each.collective)) for each in args], bool),
+            counted_bytes=_counted(rows, args),
             pid=rows_of(self.pids, [event.pid for event in events], count),
         )
 
@@ -289,6 +293,17 @@ def _sized(values: list[Any]) -> Ints:
     """Bytes; what no device's memory holds is -1."""
     sizes = whole_numbers(values)
     return np.where((sizes >= 0) & (sizes <= _MEMORY), sizes, -1)
+
+
+def _counted(rows: list[int], args: list[Args]) -> Ints:
+    """Bytes of DRAM that each range of counters saw; `NO_BYTES` of a range without them, -1 of other rows."""
+    counted = np.full(len(rows), -1, np.int64)
+    if Row.RANGE in rows:
+        for number in [number for number, row in enumerate(rows) if row == Row.RANGE]:
+            read, written = args[number].dram_read, args[number].dram_written
+            counts = 0 <= read <= _MEMORY and 0 <= written <= _MEMORY
+            counted[number] = round(read + written) if counts else NO_BYTES
+    return counted
 
 
 def _narrow(values: list[int], otherwise: int = -1) -> Ids:

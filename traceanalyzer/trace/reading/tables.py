@@ -39,7 +39,8 @@ _KERNELS: dict[str, type] = {
     "start_ns": np.int64, "end_ns": np.int64, "name": np.int32, "kind": np.int8, "device": np.int32,
     "stream": np.int64, "correlation": np.int64, "external": np.int64, "blocks": np.int64,
     "threads": np.int32, "geometry": np.int64, "registers": np.int32, "shared_bytes": np.int64,
-    "copied_bytes": np.int64, "collective": np.bool_, "pid": np.int32,
+    "copied_bytes": np.int64, "collective": np.bool_, "counted_bytes": np.int64,
+    "pid": np.int32,
 }  # fmt: skip
 
 
