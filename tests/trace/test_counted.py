@@ -109,11 +109,11 @@ def test_no_time_is_made_of_the_slices(analyzed: Callable[[list[Event]], Analysi
     analysis = analyzed(recorded())
     assert analysis.time.busy_ns == 0 and {row.time_ns for row in analysis.op_rows} == {0}
     idle = {part.cause: part.time_ns for part in analysis.time.idle_by_cause}
-    assert {cause for cause, time in idle.items() if time} == {"unknown"}
+    assert not any(idle.values()) and analysis.window.window_ns == 0
     assert not analysis.suggestions
     assert verdict_sentence(analysis) == (
-        "This recording has hardware counters of 6 kernels and no times: they moved 1.14 GB, and what takes "
-        "how long is not known."
+        "This recording has hardware counters of 6 kernels and no times: what takes how long is not known. "
+        "They moved 1.14 GB."
     )
     assert "need a recording of their own" in warned(analysis)["counters_without_times"]
 
@@ -148,7 +148,7 @@ def test_bytes_that_are_none_are_not_counted(
         event["args"]["dram__bytes_read.sum"] = value
     analysis = analyzed(events)
     assert {row.counter_bytes for row in analysis.op_rows} == {None}
-    assert "none of them the bytes moved" in verdict_sentence(analysis)
+    assert verdict_sentence(analysis).endswith("0 of them moved 0 B; the bytes of the others are not known.")
 
 
 def test_other_metrics_alone_are_a_recording_without_times_too(
@@ -165,3 +165,48 @@ def test_beside_kernels_with_times_ranges_are_left_out(analyzed: Callable[[list[
     kernel = row("kernel", MUL, 1100, 40, correlation=1, device=0, stream=7)
     analysis = analyzed([*recorded(), kernel])
     assert analysis.time.busy_ns == 40_000 and "counters_without_times" not in warned(analysis)
+    assert warned(analysis)["counters_left_out"].startswith(
+        "6 ranges of hardware counters stand beside 1 kernels"
+    )
+
+
+def test_copies_with_times_do_not_hide_them(analyzed: Callable[[list[Event]], Analysis]) -> None:
+    copy = row("gpu_memset", "Memset (Device)", 1100, 2, correlation=2, device=0, stream=7, bytes=64)
+    analysis = analyzed([*recorded(), copy])
+    assert analysis.time.busy_ns == 0
+    assert all(row.counter_bytes for row in analysis.op_rows)
+    assert "1 copies with times are left out" in warned(analysis)["counters_without_times"]
+
+
+def test_what_is_counted_in_part_says_of_how_many(analyzed: Callable[[list[Event]], Analysis]) -> None:
+    """One of two ranges of the product has lost its reads: of the row nothing is told, of the rest it is."""
+    events = recorded()
+    del next(event for event in ranges(events) if event["name"] == MM)["args"]["dram__bytes_read.sum"]
+    analysis = analyzed(events)
+    assert {row.name for row in analysis.op_rows if row.counter_bytes is None} == {"aten::mm"}
+    said = verdict_sentence(analysis)
+    assert "counters of 6 kernels" in said and "4 of them moved 604 MB; the bytes of the others" in said
+
+
+@pytest.mark.parametrize("shift", [1, 2, 4])
+def test_ranges_in_another_order_are_no_operators(
+    shift: int, analyzed: Callable[[list[Event]], Analysis]
+) -> None:
+    """As many as launches, but each beside its place: a product would have run an element-wise kernel."""
+    events = recorded()
+    own = ranges(events)
+    names = [event["name"] for event in own]
+    for event, name in zip(own, names[shift:] + names[:shift], strict=True):
+        event["name"] = name
+    analysis = analyzed(events)
+    assert {row.counter_bytes for row in analysis.op_rows} == {None}
+    assert " would have run " in warned(analysis)["counters_out_of_order"]
+
+
+def test_steps_of_such_a_recording_have_no_times(analyzed: Callable[[list[Event]], Analysis]) -> None:
+    steps = [
+        row("user_annotation", f"ProfilerStep#{number}", 1000 + 180 * number, 179) for number in range(2)
+    ]
+    analysis = analyzed([*recorded(), *steps])
+    assert analysis.steps is None and analysis.window.window_ns == 0
+    assert all(row.counter_bytes for row in analysis.op_rows)

@@ -54,8 +54,11 @@ def command(trace: str, rule: str, steps: str, counters: bool) -> None:
             refused = error
     else:
         raise refused
-    for line in (*_lines(result, device), *(_bytes(moved(trial)) if counters else ())):
+    for line in _lines(result, device):
         click.echo(line)
+    if counters:
+        for line in _bytes(moved(trial)):
+            click.echo(line)
 
 
 def _rule(name: str) -> Rule:

@@ -50,7 +50,7 @@ def headline(analysis: Analysis) -> Headline:
     """The verdict in words, for every state an analysis can be in."""
     notes, figures = _notes(analysis), shown(analysis)
     if _warned(analysis, "counters_without_times"):
-        return Headline(_with_rank(analysis, _counted(analysis)), (), notes)
+        return _counted(analysis)
     if not figures.busy_ns:
         where = figures.name or ("the window" if figures.step_count else "the trace")
         nothing = _with_rank(analysis, f"The {_device(analysis)} did no work in {where}.")
@@ -68,16 +68,19 @@ def headline(analysis: Analysis) -> Headline:
     return Headline(_with_rank(analysis, sentences[0]), tuple(sentences[1:]), notes)
 
 
-def _counted(analysis: Analysis) -> str:
+def _counted(analysis: Analysis) -> Headline:
     """Of a recording of hardware counters: bytes, and no share of any time."""
     rows = [row for row in analysis.op_rows if row.counter_bytes is not None]
-    seen = sum(row.counter_bytes or 0 for row in rows)
-    kernels = sum(row.kernels for row in analysis.op_rows)
-    bytes_seen = f"they moved {si(seen, 'B')}" if rows else "none of them the bytes moved"
-    return (
-        f"This recording has hardware counters of {kernels:,} kernels and no times: {bytes_seen}, and what "
-        "takes how long is not known."
+    kernels, counted = (sum(row.kernels for row in some) for some in (analysis.op_rows, rows))
+    moved = si(sum(row.counter_bytes or 0 for row in rows), "B")
+    bytes_moved = f"They moved {moved}."
+    if counted < kernels:
+        bytes_moved = f"{counted:,} of them moved {moved}; the bytes of the others are not known."
+    lead = (
+        f"This recording has hardware counters of {kernels:,} kernels and no times: what takes how long is "
+        "not known."
     )
+    return Headline(_with_rank(analysis, lead), (bytes_moved,) if kernels else (), _notes(analysis))
 
 
 def span(low_ns: float, high_ns: float) -> str:

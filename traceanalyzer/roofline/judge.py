@@ -27,6 +27,7 @@ from traceanalyzer.roofline.attribution import (
     hidden_ns,
     union_ns,
 )
+from traceanalyzer.roofline.counts import believed_counts
 from traceanalyzer.roofline.floor import cpu_floor_ns, gpu_floor_ns
 from traceanalyzer.roofline.idle import idle_by_cause, idle_times
 from traceanalyzer.roofline.intervals import gaps
@@ -75,6 +76,7 @@ def judge(
     moved = _traffic(heads, names, match, occupied.resident_threads)
     facts = row_facts(trace, heads, measured, occupied.waves, names, moved)
     table = op_rows(heads, measured, [judge_row(each, roofs) for each in facts], names, moved)
+    table, misplaced = believed_counts(table)
     steps = step_times(window, timing.attributed, groups.row, table, idle, trace.names)
     with_calls = (row for row, calls in zip(table, measured.calls, strict=True) if calls)
     return Judged(
@@ -92,7 +94,7 @@ def judge(
         times=RecordTimes(groups.row, timing.extent.duration_ns, inside, timing.attributed_ns),
         kinds=step_kinds(steps, timing.attributed, trace.kernels.name, groups.row, table, trace.names),
         clipped_calls=measured.cut_calls,
-        notices=(*match.warnings, *window.notices),
+        notices=(*match.warnings, *window.notices, *misplaced),
     )
 
 

@@ -70,7 +70,7 @@ class MemoryCounter:
 
 def memory_counters(devices: Path = DEVICES) -> Iterator[MemoryCounter]:
     """What may count here, the more exact first; whether it may be opened shows when it is."""
-    controllers = tuple(event for device in sorted(devices.glob("*")) for event in _of_controller(device))
+    controllers = _controllers(devices)
     if controllers:
         yield MemoryCounter(controllers, "memory controllers, the whole machine", False)
     if (devices / "cpu").exists() or list(devices.glob("armv8_*")):
@@ -113,7 +113,17 @@ def bytes_moved(program: Replay, counter: MemoryCounter, opened: Opened = opened
 def _count(descriptor: int) -> float:
     """Counts so far, scaled where the counter ran only part of the time."""
     value, enabled, running = struct.unpack("=QQQ", os.read(descriptor, 24))
+    if enabled and not running:
+        raise OSError("it was never scheduled: others use this processor's counters")
     return float(value) * enabled / running if running else 0.0
+
+
+def _controllers(devices: Path) -> tuple[Event, ...]:
+    """Those of all memory controllers; none where one of them is not understood, for a part is no sum."""
+    try:
+        return tuple(event for device in sorted(devices.glob("*")) for event in _of_controller(device))
+    except (OSError, ValueError, KeyError):
+        return ()
 
 
 def _of_controller(device: Path) -> Iterator[Event]:
@@ -125,11 +135,17 @@ def _of_controller(device: Path) -> Iterator[Event]:
         terms = [(text, float(_LINE_BYTES)) for text in _AMD_TRANSFERS]
     else:
         return
-    cpus = [int(cpu) for cpu in re.findall(r"\d+", _text(device / "cpumask"))] or [0]
+    cpus = _numbers(_text(device / "cpumask")) or [0]
     for text, bytes_each in terms:
         config = _config(device / "format", text)
         for cpu in cpus:
             yield Event(int(_text(device / "type")), config, bytes_each, cpu, -1)
+
+
+def _numbers(text: str) -> list[int]:
+    """`0,18` or `0-3`."""
+    parts = (part.partition("-") for part in text.split(",") if part)
+    return [cpu for first, _, last in parts for cpu in range(int(first), int(last or first) + 1)]
 
 
 def _bytes_each(event: Path) -> float:
@@ -145,7 +161,7 @@ def _config(layout: Path, terms: str) -> int:
         name, _, value = term.partition("=")
         low = re.fullmatch(r"config:(\d+)(?:-\d+)?", _text(layout / name).split(",")[0])
         if low is None:
-            raise OSError(f"{layout / name}: not understood")
+            raise ValueError(f"{layout / name}: not understood")
         config |= int(value or "1", 0) << int(low[1])
     return config
 

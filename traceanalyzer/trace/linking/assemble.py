@@ -51,6 +51,7 @@ def trace_of(raw: Raw, steps_by: str | None = None) -> Trace:
         kernels = linked_kernels(raw.names, records, launches, links)
         kernels, doubts = believed(raw.names, kernels)
         doubts += counted
+        steps = () if any(notice.code == "counters_without_times" for notice in counted) else steps
     trace = Trace(
         path=raw.path, bytes=raw.bytes, events=raw.events, dialect=raw.dialect, names=raw.names,
         calls=raw.calls, ops=ops, launches=launches, kernels=kernels, pieces=pieces, steps=steps,
