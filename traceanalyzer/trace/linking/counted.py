@@ -54,8 +54,8 @@ def _only(kernels: RawKernels, chosen: Bools) -> RawKernels:
 def _left_out(ranges: int, kernels: int) -> Notice:
     return Notice(
         "counters_left_out",
-        f"{ranges} ranges of hardware counters stand beside {kernels} kernels with times; the profiler cannot "
-        "record both at once, so the times are shown and the counters left out",
+        f"{ranges} ranges of hardware counters stand beside {kernels} kernels with times; no profiler "
+        "records both at once, so the times are shown and the counters left out",
         ranges,
     )
 
