@@ -71,27 +71,13 @@ def test_tiny_work_in_long_kernels_says_nothing_of_the_roofs(tmp_path: Path) -> 
 
 
 def on(device: dict[str, object], kind: str) -> Kineto:
+    """A product of 2 x 1024³ FLOP (4.4 ms of fp64 on an L4) and an addition of fp32."""
     trace = Kineto()
     assert trace.device is not None
     trace.device.update(device)
-    trace.run(
-        "aten::add",
-        1000,
-        "vectorized_elementwise_kernel",
-        1010,
-        3000,
-        ([4096, 4096], kind),
-        ([4096, 4096], kind),
-    )
-    trace.run(
-        "aten::mul",
-        5000,
-        "vectorized_elementwise_kernel",
-        5010,
-        900,
-        ([4096, 4096], FP32),
-        ([4096, 4096], FP32),
-    )
+    trace.run("aten::mm", 1000, "gemm", 1010, 6000, ([1024, 1024], kind), ([1024, 1024], kind))
+    add = "vectorized_elementwise_kernel"
+    trace.run("aten::mul", 8000, add, 8010, 1500, ([4096, 4096], FP32), ([4096, 4096], FP32))
     return trace
 
 
@@ -109,4 +95,54 @@ def test_fp64_is_named_where_the_device_is_slow_in_it(
     text = message(analyzed(on(device, kind), tmp_path), "slow_fp64")
     assert (text is not None) == said
     if text is not None:
-        assert text.startswith("76.9 % of busy time") and "1/64" in text and "aten::add" in text
+        assert text.startswith("80.0 % of busy time") and "1/64" in text and "aten::mm" in text
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs"),
+    [
+        ("aten::copy_", (([4096, 4096], FP64), ([4096, 4096], FP64), ([], "Scalar"))),
+        ("aten::add", (([4096, 4096], FP64), ([4096, 4096], FP64), ([], "Scalar"))),
+        ("aten::relu", (([4096, 4096], FP64),)),
+    ],
+)
+def test_what_waits_for_bytes_is_not_slow_in_fp64_arithmetic(
+    op: str, inputs: tuple[tuple[list[int], str], ...], tmp_path: Path
+) -> None:
+    """On an L4 a FLOP of fp64 takes as long as 0.6 bytes; each of these has at most one for 16."""
+    trace = on(L4, FP32)
+    trace.run(op, 10_000, "vectorized_elementwise_kernel", 10_010, 3000, *inputs)
+    found = analyzed(trace, tmp_path)
+    assert {row.bound for row in found.op_rows if row.name == op} == {"memory"}
+    assert message(found, "slow_fp64") is None
+
+
+def sums_beside_a_product(count: int, sum_us: float, size: int, product_us: float) -> Kineto:
+    """On an H100 (132 multiprocessors): `count` sums of `size` fp32, and a product of 2 x 1024³ FLOP."""
+    trace, at = Kineto(), 1000.0
+    for _ in range(count):
+        trace.run(
+            "aten::add", at, "vectorized_elementwise_kernel", at + 5, sum_us, ([size], FP32), ([size], FP32)
+        )
+        at += sum_us + 10
+    inputs = (([1024, 1024], FP32), ([1024, 1024], FP32))
+    trace.run("aten::mm", at, "sgemm", at + 5, product_us, *inputs)
+    return trace
+
+
+@pytest.mark.parametrize(
+    ("count", "sum_us", "size", "product_us", "said"),
+    [
+        (800, 1.9, 530_000, 1000, False),  # short sums at the memory roof beside a slow product
+        (100, 1.9, 530_000, 1000, False),  # 16 % of busy time at the roof
+        (20, 1.9, 530_000, 1000, True),  # 4 % of it
+        (800, 40, 60_000, 4000, False),  # work of 0.2 us in 40: no roof is what these miss, and they are most
+        (800, 40, 60_000, 40_000, True),  # they are not most
+    ],
+)
+def test_nothing_is_far_below_where_a_notable_part_runs_at_a_roof_or_has_little_work(
+    count: int, sum_us: float, size: int, product_us: float, said: bool, tmp_path: Path
+) -> None:
+    found = analyzed(sums_beside_a_product(count, sum_us, size, product_us), tmp_path)
+    assert (message(found, "far_below_roofs") is not None) == said
+    assert ("No roof limits" in verdict_sentence(found)) == said

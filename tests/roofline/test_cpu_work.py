@@ -1,18 +1,25 @@
 """On a CPU: functions at their measured rates, and lines that are read before they are overwritten."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import traceanalyzer
 from tests.cost.calls import call_of
 from traceanalyzer.cost import FORMULAS
 from traceanalyzer.cost.cpu_work import functions_of, lines_read_first
 from traceanalyzer.cost.registry import price_with
+from traceanalyzer.device.calibrate_rates import elements
+from traceanalyzer.pipeline import AnalyzeOptions, Setup, judge_file
 from traceanalyzer.records import Cost, Device, FunctionCount, FunctionRate, Peak
 from traceanalyzer.records.judged import Thresholds
+from traceanalyzer.report.sentence import verdict_sentence
+from traceanalyzer.roofline.judge import of_shown_step
+from traceanalyzer.roofline.traffic import cpu_traffic
 from traceanalyzer.roofline.verdicts import Roofs, RowFacts, judge_row
 
 X = torch.ones(1000, 500)
@@ -115,6 +122,122 @@ def test_a_rate_that_the_row_itself_disproves_is_left_out():
     found = judge_row(row, ROOFS)
     assert found == judge_row(dataclasses.replace(row, functions=()), ROOFS)
     assert "over_roof" not in found.flags
+
+
+@pytest.mark.parametrize(
+    ("moved", "proved", "verdict", "limiter"),
+    [
+        (4_000_000, None, "memory_bound", "memory"),  # 4 ms of 6 for its bytes
+        (3_000_000, None, "compute_bound", "compute"),  # 3 of 6 explain too little
+        (3_000_000, 4_500_000, "memory_bound", "memory"),  # with the lines read first 4.5 of 6
+    ],
+)
+def test_where_bytes_explain_the_time_a_rate_that_it_beats_is_left_out(moved, proved, verdict, limiter):
+    """Two million exponentials at the measured rate take 8 ms; the row takes 6."""
+    row = dataclasses.replace(
+        ROW, time_ns=6_000_000, write_bytes=moved, traffic_bytes=proved,
+        functions=(FunctionCount("exp", "fp32", 2_000_000),), median_call_ns=6_000_000,
+    )  # fmt: skip
+    found = judge_row(row, ROOFS)
+    assert (found.verdict, found.limiter) == (verdict, limiter)
+
+
+def test_a_rate_that_the_row_does_not_beat_stays():
+    """8 ms of exponentials in 8 ms, with 6 ms of bytes beside them."""
+    row = dataclasses.replace(ROW, time_ns=8_000_000, write_bytes=6_000_000, median_call_ns=8_000_000,
+                              functions=(FunctionCount("exp", "fp32", 2_000_000),))  # fmt: skip
+    assert judge_row(row, ROOFS).limiter == "compute"
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4, 5, 64, 192])
+def test_rates_are_measured_with_work_for_every_thread(threads):
+    """PyTorch gives a thread 32,768 elements or more, so fewer in all would leave some without."""
+    assert elements(threads) >= max(32768 * threads, 2**17)
+    assert 8 * elements(threads) / threads <= 2**20, "a MiB of fp64 for each at most"
+
+
+ADD = (X, X, 1)  # 6 MB, and 2 MB of lines that are overwritten
+
+
+@pytest.mark.parametrize(("cache", "bytes_", "proved"), [
+    (5_999_999, 8_000_000, True), (6_000_000, None, None), (2**30, None, None), (None, 8_000_000, False),
+])  # fmt: skip
+def test_lines_are_read_from_memory_where_no_cache_holds_what_a_call_touches(cache, bytes_, proved):
+    found = cpu_traffic(*priced("aten::add", *ADD), cache)
+    assert (found and found.bytes, found and found.proved) == (bytes_, proved)
+    assert cpu_traffic(*priced("aten::add_", *ADD), cache) is None
+
+
+@pytest.mark.parametrize(
+    ("time_ms", "limiter"), [(6, "memory"), (8, "memory"), (11, None), (13, None), (14, "neither")]
+)
+def test_bytes_that_are_not_proved_leave_open_what_they_would_decide(time_ms, limiter):
+    """6 ms by the compulsory bytes, 8 by all: both or neither of them 60 % of the time, or one only."""
+    row = dataclasses.replace(ROW, time_ns=time_ms * 10**6, write_bytes=6_000_000, possible_bytes=8_000_000)
+    assert judge_row(row, ROOFS).limiter == limiter
+
+
+def steps(folder, roofs, per_step, *, elements=1_000_000):
+    """Additions of 1,100 us and random draws of 11,000, so many in each step."""
+    events, now = [], 1000.0
+    for number, count in enumerate(per_step):
+        start = now
+        for name, took, inputs in (("aten::bernoulli_", 11_000, 1), ("aten::add", 1_100, 2)) * count:
+            args = {
+                "Input Dims": [[elements]] * inputs + [[]], "Input type": ["float"] * inputs + ["Scalar"],
+                "Concrete Inputs": [""] * inputs + ["0.5"],
+            }  # fmt: skip
+            events.append({"ph": "X", "cat": "cpu_op", "name": name, "pid": 1, "tid": 1, "ts": now,
+                           "dur": took, "args": args})  # fmt: skip
+            now += took + 5
+        events.append({"ph": "X", "cat": "user_annotation", "name": f"ProfilerStep#{number}", "pid": 1,
+                       "tid": 1, "ts": start - 2, "dur": now - start + 4})  # fmt: skip
+        now += 10
+    file = folder / "t.json"
+    file.write_text(json.dumps({"traceEvents": events, "traceanalyze": {"cpu_roofs": roofs}}))
+    return file
+
+
+MEASURED = {
+    "name": "x", "bandwidth_bytes_per_s": 1.4e10, "launch_floor_ns": 5000, "write_allocate": True,
+    "cache_bytes": 2**20, "peaks": [{"engine": "vector", "precision": "fp32", "flop_per_s": 1e11}],
+    "rates": [{"function": "bernoulli", "precision": "fp32", "per_s": 1e8}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("per_step", [(1, 3, 5), (2, 2, 9), (1, 1, 4, 4)])
+def test_one_step_is_judged_with_all_that_was_measured(per_step, tmp_path):
+    """12 MB in 1.1 ms are 78 % of the roof, with the lines read first all of it; draws take 10 of 11 ms."""
+    file = str(steps(tmp_path, MEASURED, per_step))
+    (judged,) = judge_file(file, Setup.of(AnalyzeOptions()))
+    alone = of_shown_step(judged)
+    assert alone is not judged
+    seen = [{(r.name, r.verdict, r.limiter) for r in each.rows} for each in (judged, alone)]
+    assert seen[0] == seen[1] == {
+        ("aten::bernoulli_", "compute_bound", "compute"), ("aten::add", "memory_bound", "memory"),
+    }  # fmt: skip
+    a_call = [{r.name: (r.traffic_bytes or 0) // r.calls for r in each.rows} for each in (judged, alone)]
+    assert a_call[0] == a_call[1] == {"aten::bernoulli_": 8_000_000, "aten::add": 16_000_000}
+
+
+@pytest.mark.parametrize(
+    ("cache", "traffic", "at_roof"),
+    [(2**20, 16_000_000, 1.0), (2**28, None, 0.0), (None, None, None)],
+)
+def test_the_size_of_the_caches_decides_and_without_it_nothing_is_said(cache, traffic, at_roof, tmp_path):
+    """12 MB in 1.1 ms: 55 % of 20 GB/s by them alone, 73 % with the lines that are read first."""
+    roofs = MEASURED | {"bandwidth_bytes_per_s": 2e10, "cache_bytes": cache}
+    found = traceanalyzer.analyze(steps(tmp_path, roofs, (2, 2, 2)))
+    (row,) = (r for r in found.op_rows if r.name == "aten::add")
+    assert row.traffic_bytes == (traffic and traffic * row.calls)
+    part = next(p for p in found.verdicts if p.verdict == "memory_bound")
+    assert part.time_ns == 6 * 1_100_000
+    assert part.at_roof_ns == (None if at_roof is None else at_roof * part.time_ns)
+    assert {p.at_roof_ns for s in found.steps for p in s.verdicts if p.verdict == "memory_bound"} == {
+        None if at_roof is None else at_roof * 2 * 1_100_000
+    }
+    sentence = verdict_sentence(found)
+    assert ("memory roof" in sentence) == (at_roof is not None)
 
 
 @given(st.integers(1, 10**9), st.integers(0, 10**7), st.integers(0, 10**7), st.integers(0, 10**6))

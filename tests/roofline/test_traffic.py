@@ -1,8 +1,12 @@
 """Traffic beyond the compulsory bytes: what a kernel's name and the sizes prove; passes counted by hand."""
 
+import re
+
 import msgspec
 import pytest
 
+import traceanalyzer
+from tests.pipeline.kineto import Kineto
 from traceanalyzer.cost import FORMULAS
 from traceanalyzer.cost.registry import price_with
 from traceanalyzer.device.options import named
@@ -19,8 +23,17 @@ def moved(name, shapes, kernels, *, device=A100, dtype="fp32", concrete=(), thre
     call = OpCall(name, tuple(shapes), dtypes, dtypes, (), tuple(concrete))
     cost = price_with(FORMULAS[name], call)
     assert isinstance(cost, Cost), cost
-    found = traffic(cost, kernels, Cache.of(device), threads)
+    found = traffic(cost, each_call(kernels), Cache.of(device), threads)
     return (found.bytes if found else None), cost.bytes
+
+
+def each_call(*calls):
+    """What is asked of a row's calls, each with its list of kernels."""
+
+    def calls_with(pattern):
+        return sum(any(re.search(pattern, name) for name in names) for names in calls), len(calls)
+
+    return calls_with
 
 
 def log_softmax(dims, axis, kernel, **more):
@@ -98,6 +111,41 @@ def test_batch_normalization_reads_x_twice_but_for_kernels_that_keep_it(kernels,
     found, compulsory = moved("aten::native_batch_norm", BN, kernels, device=V100,
                               concrete=("", "", "", "", "", "True", "0.1", "1e-5"))  # fmt: skip
     assert found == (None if again is None else compulsory + again)
+
+
+TRAINING = ("", "", "", "", "", "True", "0.1", "1e-5")
+TWICE = "void cudnn::bn_fw_tr_1C11_kernel_NCHW<float, float, int=512, true, int=1, true>"
+ONCE = "void cudnn::bn_fw_tr_1C11_singleread<float, 512, true, 1, 2, 0>"
+
+
+@pytest.mark.parametrize(("twice", "once"), [(1, 9), (9, 1), (3, 0), (1, 2)])
+def test_a_pass_counts_for_the_calls_whose_kernels_show_it(twice, once):
+    """The same sizes may get one kernel in one call and another in the next."""
+    call = OpCall("aten::native_batch_norm", BN, ("fp32",) * 5, ("fp32",) * 5, (), TRAINING)
+    cost = price_with(FORMULAS[call.name], call)
+    found = traffic(cost, each_call(*[[TWICE]] * twice, *[[ONCE]] * once), Cache.of(V100), 0)
+    assert found.bytes == cost.bytes + X * twice // (twice + once)
+    assert ("calls" in found.why) == (once > 0)
+    assert traffic(cost, each_call(*[[ONCE]] * once), Cache.of(V100), 0) is None
+
+
+def norms_trace(folder, kernels):
+    trace, at = Kineto(), 1000.0
+    for kernel in kernels:
+        inputs = [([64, 64, 112, 112], "float"), *[([64], "float")] * 4]
+        trace.run("aten::cudnn_batch_norm", at, kernel, at + 10, 300.0, *inputs)
+        at += 400
+    return traceanalyzer.analyze(trace.write(folder / "t.json"))
+
+
+def test_a_row_moves_what_its_calls_move(tmp_path):
+    """Ten calls of 2 X, three of them with a further X; statistics aside."""
+    (row,) = norms_trace(tmp_path, [TWICE] * 3 + [ONCE] * 7).op_rows
+    assert row.calls == 10
+    assert row.traffic_bytes - row.read_bytes - row.write_bytes == pytest.approx(3 * X)
+    assert "in 3 of 10 calls" in row.note
+    (row,) = norms_trace(tmp_path, [ONCE] * 10).op_rows
+    assert row.traffic_bytes is None
 
 
 def test_in_evaluation_there_are_no_statistics():

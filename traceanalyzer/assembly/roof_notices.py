@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from traceanalyzer.assembly.totals import share
 from traceanalyzer.records import Device, Notice, OpRow
 from traceanalyzer.records.units import canonical_dtype, duration, percent, si
 
-_FAR_BELOW = 0.1  # of their roofs, that large kernels reach on average
-_ENOUGH_OF_BUSY = 0.05  # of busy time in such kernels: an average over less says nothing
+_FAR_BELOW = 0.1  # of their roofs, that rows reach on average
+_AT_A_ROOF = 0.1  # of busy time that runs at a roof: from it on, a roof limits some of what runs
+_ENOUGH_OF_BUSY = 0.05  # of busy time in large kernels: an average over less says nothing
+_MOST = 0.5  # of the time of rows that a roof could limit, in kernels whose work alone outlasts a launch
 _FP64_CUT = 1 / 16  # of the fp32 rate: full-rate parts have 1/2, the others 1/32 or 1/64
 _FP64_OF_BUSY = 0.01
 
@@ -18,31 +20,34 @@ def roof_notices(
     rows: Sequence[OpRow], device: Device, busy_ns: int, launch_floor_ns: int
 ) -> tuple[Notice, ...]:
     """In the order in which they matter."""
-    large = [row for row in rows if _is_large(row, launch_floor_ns)]
-    return (*_far_below_roofs(large, device, busy_ns), *_slow_fp64(rows, device, busy_ns))
+    return (*_far_below_roofs(rows, device, busy_ns, launch_floor_ns), *_slow_fp64(rows, device, busy_ns))
 
 
-def _is_large(row: OpRow, launch_floor_ns: int) -> bool:
-    """Whether its work alone would take longer than a launch, at the roof."""
-    limited = row.verdict in ("compute_bound", "memory_bound") and row.efficiency is not None
-    return limited and (row.roof_ns or 0.0) > launch_floor_ns * row.calls
-
-
-def _far_below_roofs(large: Sequence[OpRow], device: Device, busy_ns: int) -> Iterator[Notice]:
-    """Where all that is large enough to reach a roof stays at a few per cent of it."""
-    time_ns = sum(row.attributed_ns for row in large)
-    if time_ns < _ENOUGH_OF_BUSY * busy_ns or not time_ns:
+def _far_below_roofs(
+    rows: Sequence[OpRow], device: Device, busy_ns: int, launch_floor_ns: int
+) -> Iterator[Notice]:
+    """Where nothing notable runs at a roof, and most of what one could limit is large and far below it."""
+    limited = [r for r in rows if r.verdict in ("compute_bound", "memory_bound") and r.efficiency is not None]
+    large = [r for r in limited if (r.roof_ns or 0.0) > launch_floor_ns * r.calls]
+    time_ns, of_large = _attributed(limited), _attributed(large)
+    if not of_large or of_large < max(_ENOUGH_OF_BUSY * busy_ns, _MOST * time_ns):
         return
-    reached = sum(row.attributed_ns * (row.efficiency or 0.0) for row in large) / time_ns
+    if _attributed([row for row in rows if row.runs_at_a_roof]) >= _AT_A_ROOF * busy_ns:
+        return
+    reached = sum(row.attributed_ns * (row.efficiency or 0.0) for row in limited) / time_ns
     if reached >= _FAR_BELOW:
         return
     most = max(large, key=lambda row: (row.attributed_ns, row.name))
     text = (
-        f"kernels large enough to reach a roof get to {percent(reached)} of it on average, weighted by time "
+        f"what a roof could limit gets to {percent(reached)} of it on average, weighted by time "
         f"({_work(most)}): the kernels are bad ones, or the {device.kind.upper()} is throttled, shared, "
         f"paging or not the one named here. {_TESTS[device.kind]}"
     )
     yield Notice("far_below_roofs", text, len(large))
+
+
+def _attributed(rows: Iterable[OpRow]) -> int:
+    return sum(row.attributed_ns for row in rows)
 
 
 _TESTS = {
@@ -63,20 +68,23 @@ def _moved(row: OpRow) -> str:
 
 
 def _slow_fp64(rows: Sequence[OpRow], device: Device, busy_ns: int) -> Iterator[Notice]:
-    """Where tensors are fp64 and the device has a small part of its fp32 rate for them."""
+    """Where arithmetic is fp64 and the device has a small part of its fp32 rate for it.
+
+    Not where bytes take longer than FLOPs do: a copy or a large addition misses no arithmetic.
+    """
     single, double = device.peak("vector", "fp32"), device.peak("vector", "fp64")
     if not single or not double or double > _FP64_CUT * single:
         return
-    doubles = [row for row in rows if _has_fp64_tensor(row)]
-    time_ns = sum(row.attributed_ns for row in doubles)
+    doubles = [row for row in rows if row.flops and row.bound == "compute" and _has_fp64_tensor(row)]
+    time_ns = _attributed(doubles)
     if time_ns < _FP64_OF_BUSY * busy_ns or not time_ns:
         return
     most = max(doubles, key=lambda row: (row.attributed_ns, row.name))
     where = f" in {most.module}" if most.module else f" ({most.phase})" if most.phase else ""
     text = (
-        f"{percent(share(time_ns, busy_ns))} of busy time is on fp64 tensors, for which {device.name} has "
-        f"1/{round(single / double)} of its fp32 rate; most of it {most.name}{where}. A Python float or "
-        "NumPy array that became a tensor is the usual cause: cast it to fp32"
+        f"{percent(share(time_ns, busy_ns))} of busy time is arithmetic on fp64 tensors, for which "
+        f"{device.name} has 1/{round(single / double)} of its fp32 rate; most of it {most.name}{where}. A "
+        "Python float or NumPy array that became a tensor is the usual cause: cast it to fp32"
     )
     yield Notice("slow_fp64", text, len(doubles))
 

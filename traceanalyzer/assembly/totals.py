@@ -13,8 +13,10 @@ from traceanalyzer.records import (
     OpRow,
     Reason,
     ReasonPart,
+    Verdict,
     VerdictPart,
 )
+from traceanalyzer.records.times import known_at_roof
 
 _NON_CONTRACTION = ("statistical_normalization", "element_wise")
 
@@ -27,15 +29,25 @@ def share(part: float, whole: float) -> float:
 def verdict_parts(rows: Sequence[OpRow], busy_ns: int, window_ns: int) -> tuple[VerdictPart, ...]:
     """All six verdicts, also at 0; their times add up to busy."""
     time = dict.fromkeys(VERDICTS, 0)
-    at_roof = dict.fromkeys(VERDICTS, 0)
     kernels = dict.fromkeys(VERDICTS, 0)
     for row in rows:
         time[row.verdict] += row.attributed_ns
-        at_roof[row.verdict] += row.attributed_ns if row.runs_at_a_roof else 0
         kernels[row.verdict] += row.kernels
     return tuple(
-        VerdictPart(v, time[v], share(time[v], busy_ns), share(time[v], window_ns), kernels[v], at_roof[v])
+        VerdictPart(
+            v, time[v], share(time[v], busy_ns), share(time[v], window_ns), kernels[v], _at_roof_ns(rows, v)
+        )
         for v in VERDICTS
+    )
+
+
+def _at_roof_ns(rows: Sequence[OpRow], verdict: Verdict) -> int | None:
+    """Time of this verdict at a roof; None where that is not known of a notable part of it."""
+    ours = [row for row in rows if row.verdict == verdict]
+    return known_at_roof(
+        sum(row.attributed_ns for row in ours),
+        sum(row.attributed_ns for row in ours if row.runs_at_a_roof),
+        sum(row.attributed_ns for row in ours if row.roof_is_open),
     )
 
 
@@ -59,15 +71,15 @@ def memory_bound(rows: Sequence[OpRow], busy_ns: int, window_ns: int) -> MemoryB
     Time of which nothing was measured, all its calls being cut by the window's ends, is below the roof.
     """
     bound = sum(r.attributed_ns for r in rows if r.verdict == "memory_bound")
-    at_roof = sum(r.attributed_ns for r in rows if r.verdict == "memory_bound" and r.runs_at_a_roof)
+    at_roof = _at_roof_ns(rows, "memory_bound")
     side = sum(r.attributed_ns for r in rows if r.bound == "memory")
     other = sum(r.attributed_ns for r in rows if r.operator_class in _NON_CONTRACTION)
     return MemoryBound(
         time_ns=bound,
         share_of_busy=share(bound, busy_ns),
         share_of_window=share(bound, window_ns),
-        at_roof_share_of_busy=share(at_roof, busy_ns),
-        below_roof_share_of_busy=share(bound - at_roof, busy_ns),
+        at_roof_share_of_busy=None if at_roof is None else share(at_roof, busy_ns),
+        below_roof_share_of_busy=None if at_roof is None else share(bound - at_roof, busy_ns),
         memory_side_share_of_busy=share(side, busy_ns),
         non_contraction_share_of_busy=share(other, busy_ns),
     )

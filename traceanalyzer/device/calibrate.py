@@ -58,7 +58,7 @@ class Calibration:
         return CpuRoofs(
             name=spec.names[0], bandwidth_bytes_per_s=self.streams[0].per_s, peaks=spec.peaks,
             launch_floor_ns=spec.launch_floor_ns, threads=self.threads, rates=spec.rates,
-            write_allocate=spec.write_allocate, load=self.busy,
+            write_allocate=spec.write_allocate, cache_bytes=spec.cache_bytes, load=self.busy,
         )  # fmt: skip
 
 
@@ -86,7 +86,7 @@ def measure_cpu(threads: int | None = None) -> Calibration:
     spec = DeviceSpec(
         id=slug(name), kind="cpu", names=(name,), bandwidth_bytes_per_s=fastest[0].per_s,
         peaks=(*vector, *(p for p, _ in matmuls)), launch_floor_ns=floor, confidence="measured",
-        rates=functions, write_allocate=write_allocate(fastest),
+        rates=functions, write_allocate=write_allocate(fastest), cache_bytes=cache_bytes(),
         source=f"measured with torch {torch.__version__} and {count} threads on {name}: memory by "
         f"{fastest[0].what}, matmuls of square matrices and a convolution",
         note="Vector peaks are those of the matmuls: the same units of a CPU do both."

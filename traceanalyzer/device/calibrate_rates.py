@@ -13,6 +13,7 @@ from traceanalyzer.device.calibrate_cases import DTYPES, Case, Once, Rate, rates
 from traceanalyzer.records import CpuFunction, FunctionRate
 
 _ELEMENTS = 1 << 17  # 1 MiB of fp64: a core's second-level cache
+_GRAIN = 32768  # elements that PyTorch gives a thread at least (at::internal::GRAIN_SIZE)
 _SECONDS = 0.7  # of all
 _PRECISIONS = ("fp32", "bf16", "fp64")
 _READ_FIRST = 0.85  # of the in-place rate, below which a copy must have moved more than it counts
@@ -28,15 +29,21 @@ def function_rates(torch: Any, once: Once) -> tuple[FunctionRate, ...]:
 
 
 def _cases(torch: Any) -> Iterator[tuple[tuple[CpuFunction, str], Case]]:
+    count = elements(torch.get_num_threads())
     for precision in _PRECISIONS:
         dtype = getattr(torch, DTYPES[precision])
-        for function, run in _functions(torch, dtype).items():
-            yield (function, precision), Case(f"{function} {precision}", _ELEMENTS, run)
+        for function, run in _functions(torch, dtype, count).items():
+            yield (function, precision), Case(f"{function} {precision}", count, run)
 
 
-def _functions(torch: Any, dtype: Any) -> dict[CpuFunction, Callable[[], object]]:
+def elements(threads: int) -> int:
+    """Of an array that gives every thread work, and each core no more than its cache holds."""
+    return max(_ELEMENTS, _GRAIN * threads)
+
+
+def _functions(torch: Any, dtype: Any, count: int) -> dict[CpuFunction, Callable[[], object]]:
     noise = torch.Generator("cpu").manual_seed(0)
-    x = torch.rand(_ELEMENTS, generator=noise).add_(0.5).to(dtype)
+    x = torch.rand(count, generator=noise).add_(0.5).to(dtype)
     out = torch.empty_like(x)
     return {
         "exp": lambda: torch.exp(x, out=out), "tanh": lambda: torch.tanh(x, out=out),

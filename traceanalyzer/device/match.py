@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 
 from traceanalyzer.device.names import has_board_code, is_amd, normalized, product_words, words_of
 from traceanalyzer.device.table import DeviceSpec, How, device_specs
-from traceanalyzer.records import Device, FunctionRate, Notice, Peak
+from traceanalyzer.records import Device, Notice, Peak
+from traceanalyzer.records.judged import CpuFigures
 from traceanalyzer.records.trace import DeviceProperties
 from traceanalyzer.records.units import si
 
@@ -35,8 +36,7 @@ class DeviceMatch:
     device: Device
     warnings: tuple[Notice, ...] = ()
     launch_floor_ns: int | None = None  # measured on the device; None: taken from the trace's short kernels
-    rates: tuple[FunctionRate, ...] = ()  # of a CPU, measured
-    write_allocate: bool = False  # the CPU is known to read lines before it overwrites them
+    cpu: CpuFigures = CpuFigures()
 
 
 def find(properties: DeviceProperties | None, *, amd: bool = False) -> DeviceMatch:

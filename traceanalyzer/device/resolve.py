@@ -7,8 +7,10 @@ from dataclasses import replace
 
 from traceanalyzer.device.match import DeviceMatch, find
 from traceanalyzer.device.options import cpu, described, named, override, spec_from_file
+from traceanalyzer.device.table import DeviceSpec
 from traceanalyzer.records import CpuRoofs, Device, Notice
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.judged import CpuFigures
 from traceanalyzer.records.trace import DeviceProperties, Trace
 
 
@@ -54,7 +56,7 @@ def _recorded(trace: Trace, index: int) -> DeviceMatch:
 
 def _measured(roofs: CpuRoofs) -> DeviceMatch:
     """The recording machine's CPU as it was measured, with a notice where others kept it busy meanwhile."""
-    match = DeviceMatch(cpu(roofs), (), roofs.launch_floor_ns, roofs.rates, bool(roofs.write_allocate))
+    match = DeviceMatch(cpu(roofs), (), roofs.launch_floor_ns, _figures(roofs))
     if roofs.load is None:
         return match
     text = f"the CPU's roofs were measured while others kept the machine busy (load {roofs.load:.1f}): they "
@@ -81,7 +83,11 @@ def _chosen(name: str | None, file: str | None) -> DeviceMatch | None:
     if file is None:
         return None
     spec = spec_from_file(file)
-    return DeviceMatch(described(spec, file), (), spec.launch_floor_ns, spec.rates, bool(spec.write_allocate))
+    return DeviceMatch(described(spec, file), (), spec.launch_floor_ns, _figures(spec))
+
+
+def _figures(measured: CpuRoofs | DeviceSpec) -> CpuFigures:
+    return CpuFigures(measured.rates, bool(measured.write_allocate), measured.cache_bytes)
 
 
 def _same_kind(chosen: Device, trace: Trace) -> None:

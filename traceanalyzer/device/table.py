@@ -45,6 +45,7 @@ class DeviceSpec:
     calibrated: bool = False  # measured, not looked up
     rates: tuple[FunctionRate, ...] = ()  # of a CPU, measured
     write_allocate: bool | None = None  # a CPU reads lines before it overwrites them; None: not measured
+    cache_bytes: int | None = None  # of a CPU, all last-level caches together
 
     def peak(self, engine: str, precision: str) -> float | None:
         """FLOP/s of (engine, precision), or None."""
@@ -195,5 +196,6 @@ _READERS: dict[str, tuple[str, Any, Any]] = {
     "note": ("text", _text, str),
     "calibrated": ("true or false", _flag, bool),
     "write_allocate": ("true or false", _flag, bool),
+    "cache_bytes": ("a whole number of bytes above 0", _count, int),
     "rates": ("a table of functions, each with rates above 0 by precision", _are_rates, _rates),
 }

@@ -109,6 +109,7 @@ class CpuRoofs(msgspec.Struct, frozen=True, kw_only=True):
     threads: int | None = None
     rates: tuple[FunctionRate, ...] = ()
     write_allocate: bool | None = None  # lines are read before they are overwritten; None: not measured
+    cache_bytes: int | None = None  # all last-level caches together; None: not known
     load: float | None = None  # others that ran when they were measured, where they were many
 
 
@@ -143,7 +144,7 @@ class VerdictPart(msgspec.Struct, frozen=True):
     share_of_busy: float
     share_of_window: float
     kernels: int
-    at_roof_ns: int | None = None  # of rows that run at a roof; None: an older report does not say
+    at_roof_ns: int | None = None  # of rows that run at a roof; None: not known
 
 
 class MemoryBound(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,7 +157,7 @@ class MemoryBound(msgspec.Struct, frozen=True, kw_only=True):
     time_ns: int
     share_of_busy: float
     share_of_window: float
-    at_roof_share_of_busy: float | None = None  # None: an older report does not say
+    at_roof_share_of_busy: float | None = None  # None: not known, or an older report does not say
     below_roof_share_of_busy: float | None = None
     memory_side_share_of_busy: float
     non_contraction_share_of_busy: float
@@ -236,7 +237,7 @@ class OpRow(msgspec.Struct, frozen=True, kw_only=True):
     roof_ns: float | None
     efficiency: float | None
     bound: Bound | None
-    limiter: Limiter | None = None  # the roof that it really reaches; None: not modelled
+    limiter: Limiter | None = None  # the roof that it really reaches; None: not modelled, or not known
     verdict: Verdict
     operator_class: OperatorClass
     flags: tuple[Flag, ...]
@@ -248,6 +249,11 @@ class OpRow(msgspec.Struct, frozen=True, kw_only=True):
     def runs_at_a_roof(self) -> bool:
         """Whether it really reaches one. A memory-bound row can only reach that of the memory."""
         return self.limiter in ("memory", "compute")
+
+    @property
+    def roof_is_open(self) -> bool:
+        """Whether it was measured, and what is known does not tell if it runs at a roof."""
+        return self.limiter is None and self.efficiency is not None
 
 
 class Projection(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from traceanalyzer.records.analysis import Device, OpRow
+from traceanalyzer.records.analysis import Device, FunctionRate, OpRow
 from traceanalyzer.records.notice import Notice
 from traceanalyzer.records.priced import Priced
 from traceanalyzer.records.times import StepKind, StepTime, TimeInfo
@@ -35,6 +35,15 @@ class Thresholds:
     def as_dict(self) -> dict[str, float]:
         """Name -> value, in this order."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class CpuFigures:
+    """What was measured of a CPU beside its roofs; of a GPU nothing."""
+
+    rates: tuple[FunctionRate, ...] = ()
+    write_allocate: bool = False  # it is known to read lines before it overwrites them
+    cache_bytes: int | None = None  # all of its last-level caches together
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +83,7 @@ class Judged:
     rows: Sequence[OpRow]  # those with calls
     times: RecordTimes
     kinds: tuple[StepKind, ...]  # of `steps`; () where all are alike
+    cpu: CpuFigures  # that the rows were judged with, to judge a part of the window alike
     clipped_calls: int  # calls that the window's ends cut: left out of efficiency and verdict
     notices: tuple[Notice, ...] = ()
 

@@ -63,12 +63,20 @@ class TimeInfo(msgspec.Struct, frozen=True, kw_only=True):
     idle_by_cause: tuple[IdlePart, ...]
 
 
+_OPEN = 0.01  # of a verdict's time, from which on nothing is said of how much of it runs at a roof
+
+
+def known_at_roof(time_ns: int, at_roof_ns: int, open_ns: int) -> int | None:
+    """`at_roof_ns`, unless it is not known of the rows that take a notable part (`roof_is_open`)."""
+    return None if open_ns and open_ns >= _OPEN * time_ns else int(at_roof_ns)
+
+
 class StepPart(msgspec.Struct, frozen=True):
     """Attributed time of one verdict in one step."""
 
     verdict: Verdict
     time_ns: int
-    at_roof_ns: int | None = None  # of rows that run at a roof; None: an older report does not say
+    at_roof_ns: int | None = None  # of rows that run at a roof; None: not known
 
 
 class StepTime(msgspec.Struct, frozen=True, kw_only=True):

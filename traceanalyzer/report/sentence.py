@@ -20,6 +20,7 @@ _EXACT = 0.005  # of busy time not modelled: below it, a whole percent is the sa
 _INTERVAL = 0.25  # of busy time not modelled: above it, a lower bound alone would mislead
 _LEAST_MODELLED = 0.05  # of kernel time modelled: below it, there is nothing to say about the rest
 _REPORTED_SHARE = 0.01
+_AT_A_ROOF = 0.1  # of busy time: from it on, a roof limits some of what runs
 _BELOW = "a better kernel, layout or alignment could win that back, not only fewer bytes"
 _NUMERALS = ("No", "One", "Two", "Three")
 
@@ -151,11 +152,17 @@ def _leading(analysis: Analysis, figures: Shown) -> list[str]:
 
 def _far_below(analysis: Analysis, figures: Shown) -> list[str]:
     """That neither roof limits anything, where all stays at a few per cent of them."""
-    if not _warned(analysis, "far_below_roofs"):
+    if not _limited_by_nothing(analysis, figures):
         return []
     where = f" in the step {figures.name}" if figures.name else ""
     reached = "large kernels reach a few per cent of theirs (see far_below_roofs)"
     return [f"No roof limits what runs{where}: {reached}."]
+
+
+def _limited_by_nothing(analysis: Analysis, figures: Shown) -> bool:
+    """The notice is of all steps: of the one that is shown, a notable part may run at a roof."""
+    at_roof = sum(ns or 0 for ns in figures.at_roof_ns.values())
+    return _warned(analysis, "far_below_roofs") and at_roof < _AT_A_ROOF * figures.busy_ns
 
 
 def _memory(analysis: Analysis, figures: Shown) -> list[str]:
@@ -234,7 +241,7 @@ def _other_facts(analysis: Analysis, figures: Shown) -> list[str]:
         if already or largest in ("memory_bound", "unmodelled"):
             return []
         part = f"The largest part, {whole_percent(figures.share(largest))},"
-        if largest == "compute_bound" and _warned(analysis, "far_below_roofs"):
+        if largest == "compute_bound" and _limited_by_nothing(analysis, figures):
             return [f"{part} is on the side of arithmetic."]
         return [f"{part} is {VERDICT_LABELS[largest]}."]
     sentences = []
@@ -252,7 +259,7 @@ def _other_facts(analysis: Analysis, figures: Shown) -> list[str]:
 
 def _changes(analysis: Analysis) -> list[str]:
     """What the best suggestions would save; what is of one step is not added to a mean of several."""
-    if _warned(analysis, "far_below_roofs"):  # what slows everything down comes first
+    if _limited_by_nothing(analysis, shown(analysis)):  # what slows everything down comes first
         return []
     bands: dict[str, list[Band]] = {}
     for each in with_saving(analysis)[:3]:

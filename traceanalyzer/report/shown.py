@@ -35,7 +35,7 @@ class Shown:
     busy_ns: int
     idle_ns: int
     verdict_ns: Mapping[Verdict, int]
-    at_roof_ns: Mapping[Verdict, int | None]  # of it, at a roof; None: an older report does not say
+    at_roof_ns: Mapping[Verdict, int | None]  # of it, at a roof; None: not known
     idle_by_cause: tuple[IdlePart, ...]
 
     def each(self, ns: float) -> float:

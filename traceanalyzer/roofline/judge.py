@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -32,10 +33,11 @@ from traceanalyzer.roofline.floor import cpu_floor_ns, gpu_floor_ns
 from traceanalyzer.roofline.idle import idle_by_cause, idle_times
 from traceanalyzer.roofline.intervals import gaps
 from traceanalyzer.roofline.invocations import COMMUNICATION, COMPUTE, COPY, Groups, group
+from traceanalyzer.roofline.launched import Launches, launches
 from traceanalyzer.roofline.measure import Measured, kernel_times, measure
 from traceanalyzer.roofline.occupancy import Floats, resident_blocks, waves
 from traceanalyzer.roofline.row_keys import RowHead, copied, row_heads
-from traceanalyzer.roofline.rows import Names, in_order, names_of_rows, op_rows, row_facts
+from traceanalyzer.roofline.rows import in_order, names_of_rows, op_rows, row_facts
 from traceanalyzer.roofline.step_kinds import step_kinds
 from traceanalyzer.roofline.step_times import step_times
 from traceanalyzer.roofline.traffic import Cache, Traffic, cpu_traffic, traffic
@@ -71,9 +73,10 @@ def judge(
     names = names_of_rows(trace, len(heads), kernel_times(trace, groups, timing.extent.duration_ns, inside))
     recorded_tf32 = trace.recording.tf32 if trace.recording else None
     floor_ns = _floor_ns(trace, groups, heads, match, limits)
-    roofs = Roofs.of(match.device, floor_ns, limits, recorded_tf32, match.rates)
+    roofs = Roofs.of(match.device, floor_ns, limits, recorded_tf32, match.cpu.rates)
     occupied = _occupancy(trace, index, measured, match)
-    moved = _traffic(heads, names, match, occupied.resident_threads)
+    launched = launches(trace, groups, inside, priced.overhead)
+    moved = _traffic(heads, launched, match, occupied.resident_threads)
     facts = row_facts(trace, heads, measured, occupied.waves, names, moved)
     table = op_rows(heads, measured, [judge_row(each, roofs) for each in facts], names, moved)
     table, misplaced = believed_counts(table)
@@ -93,6 +96,7 @@ def judge(
         rows=in_order(with_calls),
         times=RecordTimes(groups.row, timing.extent.duration_ns, inside, timing.attributed_ns),
         kinds=step_kinds(steps, timing.attributed, trace.kernels.name, groups.row, table, trace.names),
+        cpu=match.cpu,
         clipped_calls=measured.cut_calls,
         notices=(*match.warnings, *window.notices, *misplaced),
     )
@@ -108,7 +112,7 @@ def of_shown_step(judged: Judged) -> Judged:
         return judged
     step = next(s for s, time in zip(judged.window.steps, judged.steps, strict=True) if time is shown)
     window = Window((shown.device_start_ns, shown.device_start_ns + shown.device_ns), (step,))
-    match = DeviceMatch(judged.device, launch_floor_ns=judged.launch_floor_ns)
+    match = DeviceMatch(judged.device, launch_floor_ns=judged.launch_floor_ns, cpu=judged.cpu)
     alone = judge(judged.priced, judged.device_index, window, match, judged.thresholds)
     return replace(alone, steps=judged.steps, kinds=judged.kinds)
 
@@ -173,15 +177,16 @@ def _occupancy(trace: Trace, index: int, measured: Measured, match: DeviceMatch)
 
 
 def _traffic(
-    heads: Sequence[RowHead], names: Sequence[Names], match: DeviceMatch, threads: Ints
+    heads: Sequence[RowHead], launched: Launches, match: DeviceMatch, threads: Ints
 ) -> list[Traffic | None]:
-    """What each row's calls move, where more than the compulsory bytes is proved."""
+    """What each row's calls move, where more than the compulsory bytes is proved, or may be."""
     if match.device.kind == "cpu":
-        return [cpu_traffic(head.call, head.price) if match.write_allocate else None for head in heads]
+        known, cache_bytes = match.cpu.write_allocate, match.cpu.cache_bytes
+        return [cpu_traffic(head.call, head.price, cache_bytes) if known else None for head in heads]
     cache = Cache.of(match.device)
     return [
-        traffic(head.price, (name for name, _ in kernels), cache, resident)
-        for head, kernels, resident in zip(heads, names, threads.tolist(), strict=True)
+        traffic(head.price, partial(launched, row), cache, resident)
+        for row, (head, resident) in enumerate(zip(heads, threads.tolist(), strict=True))
     ]
 
 

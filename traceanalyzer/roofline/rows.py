@@ -77,7 +77,8 @@ def _facts(
         engine=work.engine,
         precision=work.precision,
         special_functions=work.special_functions * calls,
-        traffic_bytes=moved.bytes * calls if moved else None,
+        traffic_bytes=moved.bytes * calls if moved and moved.proved else None,
+        possible_bytes=moved.bytes * calls if moved else None,
         functions=_functions(head, calls),
         unpriced=cost.reason if isinstance(cost, Unpriced) else None,
     )
@@ -100,8 +101,8 @@ def op_rows(
 ) -> list[OpRow]:
     """One row a head, in the same order."""
     return [
-        _op_row(head, row, m, verdicts[row], names[row], moved[row], shown)
-        for row, (head, shown) in enumerate(zip(heads, _shown(heads), strict=True))
+        _op_row(head, row, m, verdicts[row], names[row], known if known and known.proved else None, shown)
+        for row, (head, known, shown) in enumerate(zip(heads, moved, _shown(heads), strict=True))
     ]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from traceanalyzer.records import VERDICTS, OpRow, StepPart, StepTime
 from traceanalyzer.records.judged import IdleTimes
+from traceanalyzer.records.times import known_at_roof
 from traceanalyzer.records.trace import Ids, Window
 from traceanalyzer.roofline.attribution import Attributed
 from traceanalyzer.roofline.idle import idle_by_cause
@@ -30,10 +31,12 @@ def step_times(
         return ()
     code = np.array([VERDICTS.index(each.verdict) for each in table] or [0], np.int64)
     reaches = np.array([each.runs_at_a_roof for each in table] or [False], bool)[row[attributed.record]]
-    busy, at_roof = (np.zeros((len(window.steps), len(VERDICTS)), np.int64) for _ in range(2))
+    is_open = np.array([each.roof_is_open for each in table] or [False], bool)[row[attributed.record]]
+    busy, at_roof, open_ns = (np.zeros((len(window.steps), len(VERDICTS)), np.int64) for _ in range(3))
     cell = (attributed.step, code[row[attributed.record]])
     np.add.at(busy, cell, attributed.time_ns)
     np.add.at(at_roof, cell, np.where(reaches, attributed.time_ns, 0))
+    np.add.at(open_ns, cell, np.where(is_open, attributed.time_ns, 0))
     bounds = zip(window.cuts, window.cuts[1:], window.step_ends or window.cuts[1:], strict=False)
     return tuple(
         StepTime(
@@ -43,10 +46,12 @@ def step_times(
             device_ns=end - start,
             extent_ns=last - start,
             host_lead_ns=start - step.start_ns,
-            verdicts=tuple(map(StepPart, VERDICTS, parts.tolist(), reached.tolist())),
+            verdicts=tuple(map(StepPart, VERDICTS, parts.tolist(), map(known_at_roof, parts, reached, left))),
             idle_by_cause=idle_by_cause(within(idle, start, end), names),
         )
-        for step, (start, end, last), parts, reached in zip(window.steps, bounds, busy, at_roof, strict=True)
+        for step, (start, end, last), parts, reached, left in zip(
+            window.steps, bounds, busy, at_roof, open_ns, strict=True
+        )
     )
 
 

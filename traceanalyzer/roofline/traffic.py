@@ -2,12 +2,12 @@
 
 A pass that a kernel's name proves reaches the memory only where its reuse distance exceeds the cache. The
 passes themselves stand with the formulas (Cost.further), each with the hardware counters that showed it.
+A CPU's lines that are read before they are overwritten come from memory where no cache holds them.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from traceanalyzer.cost.cpu_work import lines_read_first
@@ -16,6 +16,10 @@ from traceanalyzer.records import Cost, Device, FurtherPass, OpCall, Unpriced
 
 _VENDOR = "NVIDIA"  # whose parts the counters are of
 _THREADS = 2048  # most that a multiprocessor holds, where the trace does not say
+
+
+CallsWith = Callable[[str], tuple[int, int]]
+"""Pattern of a kernel's name -> (calls of a row with such a kernel, calls of the row)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,32 +45,38 @@ class Cache:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What one call of a row moves, more than its compulsory bytes, and why."""
+    """What one call of a row moves, more than its compulsory bytes, and why; a mean where calls differ."""
 
     bytes: int
     why: str
+    proved: bool = True  # else it may move so much, and what is known does not say
 
 
 def traffic(
-    cost: Cost | Unpriced, kernels: Iterable[str], cache: Cache | None, threads: int
+    cost: Cost | Unpriced, calls_with: CallsWith, cache: Cache | None, threads: int
 ) -> Traffic | None:
-    """None where no more than the compulsory bytes is proved. `kernels`: names of the row's."""
+    """None where no more than the compulsory bytes is proved. A pass counts for the calls that show it."""
     if cache is None or not isinstance(cost, Cost) or not cost.further:
         return None
-    names = tuple(kernels)
-    again = [
-        each for each in cost.further
-        if cache.loses(each, threads) and any(re.search(each.kernel, name) for name in names)
-    ]  # fmt: skip
-    if not again:
-        return None
-    why = "; ".join(dict.fromkeys(each.why for each in again))
-    return Traffic(cost.bytes + sum(each.bytes for each in again), why)
+    moved, reasons = 0, []
+    for each in cost.further:
+        shown, calls = calls_with(each.kernel) if cache.loses(each, threads) else (0, 0)
+        if shown:
+            moved += each.bytes * shown // calls
+            reasons.append(each.why if shown == calls else f"{each.why} (in {shown:,} of {calls:,} calls)")
+    return Traffic(cost.bytes + moved, "; ".join(dict.fromkeys(reasons))) if reasons else None
 
 
-def cpu_traffic(call: OpCall | None, cost: Cost | Unpriced) -> Traffic | None:
-    """With the lines that are read before they are overwritten; None where all are updated in place."""
+def cpu_traffic(call: OpCall | None, cost: Cost | Unpriced, cache_bytes: int | None) -> Traffic | None:
+    """With the lines that are read before they are overwritten.
+
+    None where all are updated in place, or all that a call touches fits into the caches: what it overwrites
+    may lie there from the time before. Not proved where their size is not known.
+    """
     if call is None or not isinstance(cost, Cost) or call.triton:
         return None
     again = lines_read_first(call, cost)
-    return Traffic(cost.bytes + again, "lines are read before they are overwritten") if again else None
+    if not again or (cache_bytes is not None and cost.bytes <= cache_bytes):
+        return None
+    why = "lines are read before they are overwritten"
+    return Traffic(cost.bytes + again, why, proved=cache_bytes is not None)

@@ -91,6 +91,7 @@ class RowFacts:
     precision: str = "fp32"
     special_functions: int = 0
     traffic_bytes: int | None = None  # where more than `bytes` is proved
+    possible_bytes: int | None = None  # where more may be moved, proved or not
     functions: tuple[FunctionCount, ...] = ()  # that a CPU evaluates, of all these calls
     unpriced: Reason | None = None  # why there is no cost
     median_call_ns: int = 0  # of complete calls
@@ -198,20 +199,33 @@ def _modelled(row: RowFacts, roofs: Roofs, choice: Choice, compute_ns: float, me
 
 
 def _functions_ns(row: RowFacts, roofs: Roofs) -> float:
-    """What its functions take at the measured rates; 0 where the row itself shows that a rate is too low."""
-    taken = roofs.functions_ns(row.functions)
-    return taken if not row.time_ns or taken <= _DISPROVED * row.time_ns else 0.0
+    """What its functions take at the measured rates; 0 where the row itself shows that a rate is too low.
+
+    A row that takes less than they would disproves a rate; where its bytes explain the time, nothing is left
+    for the functions to explain.
+    """
+    taken, bandwidth = roofs.functions_ns(row.functions), roofs.device.bandwidth_bytes_per_s
+    if not row.time_ns or taken <= row.time_ns:
+        return taken
+    moved = row.traffic_bytes or row.bytes
+    memory_ns = moved / bandwidth * 1e9 if moved and bandwidth else 0.0
+    explained = memory_ns >= roofs.limits.at_roof * row.time_ns
+    return 0.0 if explained or taken > _DISPROVED * row.time_ns else taken
 
 
 def _limiter(row: RowFacts, roofs: Roofs, compute_ns: float) -> Limiter | None:
-    """The roof that the row reaches, the higher where it reaches both; None where nothing was measured."""
+    """The roof that the row reaches, the higher where it reaches both.
+
+    None where nothing was measured, or bytes that it may move and that are not proved would decide.
+    """
     moved, bandwidth = row.traffic_bytes or row.bytes, roofs.device.bandwidth_bytes_per_s
     if not row.time_ns or moved is None or bandwidth is None:
         return None
-    memory_ns = moved / bandwidth * 1e9
-    if max(memory_ns, compute_ns) < roofs.limits.at_roof * row.time_ns:
-        return "neither"
-    return "memory" if memory_ns > compute_ns else "compute"
+    memory_ns, reached_ns = moved / bandwidth * 1e9, roofs.limits.at_roof * row.time_ns
+    if max(memory_ns, compute_ns) >= reached_ns:
+        return "memory" if memory_ns > compute_ns else "compute"
+    possible_ns = (row.possible_bytes or 0) / bandwidth * 1e9
+    return "neither" if possible_ns < reached_ns else None
 
 
 def _is_latency(row: RowFacts, roofs: Roofs) -> bool:

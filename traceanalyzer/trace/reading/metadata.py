@@ -140,7 +140,8 @@ def _is_possible(fact: Any) -> bool:
     """Whether a recorded fact can be true, as far as its numbers say."""
     if isinstance(fact, CpuRoofs):
         low, high = _RATES
-        counts = [count for count in (fact.launch_floor_ns, fact.threads) if count is not None]
+        figures = (fact.launch_floor_ns, fact.threads, fact.cache_bytes)
+        counts = [count for count in figures if count is not None]
         return all(map(_is_count, counts)) and all(low <= rate <= high for rate in _rates(fact))
     return _is_count(fact) or not isinstance(fact, int | float) or isinstance(fact, bool)
 
