@@ -146,3 +146,11 @@ def test_nothing_is_far_below_where_a_notable_part_runs_at_a_roof_or_has_little_
     found = analyzed(sums_beside_a_product(count, sum_us, size, product_us), tmp_path)
     assert (message(found, "far_below_roofs") is not None) == said
     assert ("No roof limits" in verdict_sentence(found)) == said
+
+
+@pytest.mark.parametrize(("unknown_us", "what"), [(100, "what runs"), (900, "what could be judged")])
+def test_what_could_not_be_judged_may_run_at_a_roof(unknown_us: float, what: str, tmp_path: Path) -> None:
+    """A product at 4 % of its roof for 1,000 us beside a kernel of which nothing is known."""
+    trace = sums_beside_a_product(0, 0, 0, 1000)
+    trace.run("mine::op", 9000, "my_kernel", 9010, unknown_us, ([1024, 1024], FP32))
+    assert f"No roof limits {what}: " in verdict_sentence(analyzed(trace, tmp_path))

@@ -39,8 +39,8 @@ PACKAGES = {
     "device": "table typical names toml match options resolve __init__ "
     "calibrate_cases calibrate_rates calibrate calibrate_gpu",
     "roofline": "__init__ thresholds attribution intervals floor launching host_names host_work idle "
-    "step_times step_kinds occupancy precision verdicts invocations measure "
-    "row_keys traffic rows counts judge",
+    "step_times step_kinds occupancy precision verdicts invocations call_kernels "
+    "measure row_keys traffic rows counts judge",
     "fusion": "__init__ step_ops stretch evidence step_graph host_remedies idle_claims regions savings rules "
     "module_compile suggestions",
     "assembly": "__init__ totals self_check provenance roof_notices utilization what_if assemble",

@@ -28,12 +28,12 @@ from traceanalyzer.roofline.attribution import (
     hidden_ns,
     union_ns,
 )
+from traceanalyzer.roofline.call_kernels import Launches, launches
 from traceanalyzer.roofline.counts import believed_counts
 from traceanalyzer.roofline.floor import cpu_floor_ns, gpu_floor_ns
 from traceanalyzer.roofline.idle import idle_by_cause, idle_times
 from traceanalyzer.roofline.intervals import gaps
 from traceanalyzer.roofline.invocations import COMMUNICATION, COMPUTE, COPY, Groups, group
-from traceanalyzer.roofline.launched import Launches, launches
 from traceanalyzer.roofline.measure import Measured, kernel_times, measure
 from traceanalyzer.roofline.occupancy import Floats, resident_blocks, waves
 from traceanalyzer.roofline.row_keys import RowHead, copied, row_heads
@@ -181,8 +181,8 @@ def _traffic(
 ) -> list[Traffic | None]:
     """What each row's calls move, where more than the compulsory bytes is proved, or may be."""
     if match.device.kind == "cpu":
-        known, cache_bytes = match.cpu.write_allocate, match.cpu.cache_bytes
-        return [cpu_traffic(head.call, head.price, cache_bytes) if known else None for head in heads]
+        reads_first, cache_bytes = match.cpu.write_allocate, match.cpu.cache_bytes
+        return [cpu_traffic(head.call, head.price, cache_bytes) if reads_first else None for head in heads]
     cache = Cache.of(match.device)
     return [
         traffic(head.price, partial(launched, row), cache, resident)

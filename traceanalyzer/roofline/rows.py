@@ -99,11 +99,15 @@ def op_rows(
     names: Sequence[Names],
     moved: Sequence[Traffic | None],
 ) -> list[OpRow]:
-    """One row a head, in the same order."""
+    """One row a head, in the same order; of traffic only what is proved."""
     return [
-        _op_row(head, row, m, verdicts[row], names[row], known if known and known.proved else None, shown)
-        for row, (head, known, shown) in enumerate(zip(heads, moved, _shown(heads), strict=True))
+        _op_row(head, row, m, verdicts[row], names[row], _proved(traffic), shown)
+        for row, (head, traffic, shown) in enumerate(zip(heads, moved, _shown(heads), strict=True))
     ]
+
+
+def _proved(traffic: Traffic | None) -> Traffic | None:
+    return traffic if traffic and traffic.proved else None
 
 
 def in_order(rows: Iterable[OpRow]) -> tuple[OpRow, ...]:

@@ -19,14 +19,14 @@ def launches(trace: Trace, groups: Groups, inside: Bools, overhead: Bools) -> La
     rows, runs = len(groups.first_record), len(groups.invocation_row)
     works = _has(groups, inside, runs) & ~_has(groups, overhead, runs)
     calls = np.bincount(groups.invocation_row[works], minlength=rows)
-    found: dict[str, Ints] = {}
+    counts: dict[str, Ints] = {}
 
     def of(row: int, pattern: str) -> tuple[int, int]:
-        if pattern not in found:
+        if pattern not in counts:
             named = passes(trace.names, trace.kernels.name, lambda name: bool(re.search(pattern, name)))
             having = works & _has(groups, inside & named, runs)
-            found[pattern] = np.bincount(groups.invocation_row[having], minlength=rows)
-        return int(found[pattern][row]), int(calls[row])
+            counts[pattern] = np.bincount(groups.invocation_row[having], minlength=rows)
+        return int(counts[pattern][row]), int(calls[row])
 
     return of
 
