@@ -114,6 +114,7 @@ def test_measured_roofs_are_plausible_and_the_best_of_what_was_tried(measured: c
     assert 1e8 < roofs.bandwidth_bytes_per_s < 1e13
     assert roofs.bandwidth_bytes_per_s == max(rate.per_s for rate in measured.streams)
     assert roofs.launch_floor_ns is not None and 100 < roofs.launch_floor_ns < 1e6
+    assert roofs.cache_bytes == spec.cache_bytes == calibrate.cache_bytes()
     for engine in ("vector", "matrix"):
         for precision in ("fp32", "fp64"):
             peak = spec.peak(engine, precision)

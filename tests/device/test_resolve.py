@@ -6,8 +6,11 @@ from types import SimpleNamespace
 import pytest
 
 from traceanalyzer.device import resolve
-from traceanalyzer.records import CpuRoofs, Peak, Recording
+from traceanalyzer.device.table import DeviceSpec
+from traceanalyzer.device.toml import toml_block
+from traceanalyzer.records import CpuRoofs, FunctionRate, Peak, Recording
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.judged import CpuFigures
 from traceanalyzer.records.trace import DeviceProperties
 
 H100 = DeviceProperties(0, "NVIDIA H100 80GB HBM3", 85018279936, 132, "9.0", 32)
@@ -60,6 +63,22 @@ def test_a_cpu_has_its_recorded_roofs_or_none():
     recorded = trace(on_cpu=True, recording=Recording(cpu_roofs=roofs))
     assert resolve(recorded, 0).device.how == "calibrated"
     assert resolve(trace(on_cpu=True), 0).device.how == "unknown"
+
+
+@pytest.mark.parametrize("given", [(), ("--bandwidth",)])
+def test_what_was_measured_of_a_cpu_beside_its_roofs_reaches_the_judgment(given, tmp_path):
+    """From a recording, with a figure of the user's beside it, and from a device file."""
+    rates = (FunctionRate("exp", "fp32", 1e9),)
+    roofs = CpuRoofs(name="EPYC", bandwidth_bytes_per_s=2e10, peaks=(), rates=rates, write_allocate=True,
+                     cache_bytes=2**25)  # fmt: skip
+    figures = CpuFigures(rates, write_allocate=True, cache_bytes=2**25)
+    recorded = trace(on_cpu=True, recording=Recording(cpu_roofs=roofs))
+    assert resolve(recorded, 0, bandwidth="30GB/s" if given else None).cpu == figures
+    spec = DeviceSpec(id="epyc", kind="cpu", rates=rates, write_allocate=True, cache_bytes=2**25)
+    path = tmp_path / "cpu.toml"
+    path.write_text(toml_block(spec))
+    assert resolve(trace(on_cpu=True), 0, file=str(path)).cpu == figures
+    assert resolve(trace(on_cpu=True), 0).cpu == CpuFigures()
 
 
 def test_cpu_time_is_never_held_against_a_gpu(tmp_path):

@@ -225,6 +225,8 @@ def test_recording_is_read_leniently(tmp_path: Path) -> None:
     assert (full.torch, full.tf32, full.wait) == ("2.13.0", True, None)
     assert full.cpu_roofs.peaks[0].flop_per_s == 1e11
     assert recorded(json.dumps({"torch": "2.13.0"})) == Recording(torch="2.13.0")
+    impossible = recorded({"torch": "2.13.0", "cpu_roofs": roofs | {"cache_bytes": -1}})
+    assert impossible == Recording(torch="2.13.0")
     assert recorded("no json") is None
     assert recorded([1]) is None
     assert read_rows(tmp_path, [row("cpu_op", "a", 1, 1)]).recording is None
