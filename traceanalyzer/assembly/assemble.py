@@ -12,7 +12,8 @@ from traceanalyzer.assembly.provenance import coverage, kernel_table, source, wi
 from traceanalyzer.assembly.roof_notices import roof_notices
 from traceanalyzer.assembly.self_check import explained, formulas, self_check
 from traceanalyzer.assembly.utilization import compute
-from traceanalyzer.assembly.what_if import projections, unlike
+from traceanalyzer.assembly.what_if import projections
+from traceanalyzer.assembly.what_if_notices import notices as what_if_notices
 from traceanalyzer.records import SCHEMA_VERSION, Analysis, Device, Tool
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.suggestion import Suggestions
@@ -34,7 +35,7 @@ def assemble(
     floor = {"launch_floor_ns": float(judged.launch_floor_ns)}
     steps = 0 if shown_step(judged.steps, judged.kinds) else len(judged.steps)
     of_roofs = roof_notices(rows, judged.device, time.busy_ns, judged.launch_floor_ns)
-    notices = (*of_roofs, *suggestions.notices, *unlike(judged.device, others))
+    notices = (*of_roofs, *suggestions.notices, *what_if_notices(rows, judged.device, others))
     return Analysis(
         schema_version=SCHEMA_VERSION,
         tool=Tool("traceanalyze", version("torch-traceanalyzer")),
@@ -52,7 +53,7 @@ def assemble(
         operator_classes=totals.class_parts(rows, time.busy_ns),
         op_rows=rows,
         suggestions=suggestions.found,
-        what_if=projections(rows, judged.device, time, steps, others) if others else None,
+        what_if=projections(rows, judged.device, time, steps, others, judged.thresholds) if others else None,
         self_check=self_check(rows, judged.device, time.busy_ns, whole_microseconds=coarse),
         formulas=formulas(rows, judged.priced.formula_text),
         kernel_table=kernel_table(judged) if keep_kernels else UNSET,

@@ -85,12 +85,13 @@ def _this_machine() -> tuple[Device, float]:
     from traceanalyzer.device.calibrate import cpu_roofs
     from traceanalyzer.device.calibrate_gpu import gpu_name, measure_gpu
     from traceanalyzer.device.options import described
+    from traceanalyzer.records.judged import Thresholds
 
     if gpu_name():
         spec = measure_gpu().spec
-        return described(spec, "this machine"), float(spec.launch_floor_ns or 2000)
+        return described(spec, "this machine"), float(spec.launch_floor_ns or Thresholds().floor_default_ns)
     roofs = cpu_roofs()
-    return cpu(roofs), float(roofs.launch_floor_ns or 5000)
+    return cpu(roofs), float(roofs.launch_floor_ns or Thresholds().floor_cpu_ns)
 
 
 _REPLACEMENTS = {

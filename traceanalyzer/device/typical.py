@@ -54,6 +54,12 @@ def carried(work: Kind, here: Device, here_ns: float, there: Device, there_ns: f
     return _reached(_OF_GENERATION[theirs][work], there_ns) / _reached(_OF_GENERATION[mine][work], here_ns)
 
 
+def usual(work: Kind, device: Device, roof_ns: float) -> float | None:
+    """What a call of this roof time usually reaches of it; None for a device that is not in the table."""
+    fractions = _OF_GENERATION.get(generation(device))
+    return _reached(fractions[work], roof_ns) if fractions else None
+
+
 def _reached(fractions: Fractions, roof_ns: float) -> float:
     return float(np.interp(np.log(max(roof_ns, 1.0)), np.log(_AT_NS), fractions))
 
