@@ -23,7 +23,8 @@ from typing import Any
 import tables
 
 import traceanalyzer
-from traceanalyzer.records import Analysis, OpRow
+from traceanalyzer.fusion.savings import FORWARD, Fractions, KernelTimes, Work, gpu_ns
+from traceanalyzer.records import Analysis, Device, OpRow
 
 NEAR = 0.15  # of the counters' bytes
 BUSY_PERCENT = 60  # of a unit's peak: from there on it is what limits
@@ -70,6 +71,7 @@ class Pair:
 
     row: Row
     op: OpRow
+    device: Device  # as the analysis knows it
 
     @property
     def ns(self) -> float:
@@ -81,10 +83,14 @@ class Pair:
 
     @property
     def moved(self) -> float:
-        """Traffic of one call, as far as counters could have seen it."""
-        known = self.op.traffic_bytes / self.op.calls if self.op.traffic_bytes else self.compulsory
-        written = (self.op.write_bytes or 0) / self.op.calls
-        return known - min(written, DEVICES[self.row["device"]].unseen_bytes)
+        """Traffic of one call, without what is unseen."""
+        traffic = self.op.traffic_bytes
+        return (traffic / self.op.calls if traffic else self.compulsory) - self.unseen
+
+    @property
+    def unseen(self) -> float:
+        """Bytes of one call that the counters could not see, be they compulsory or more."""
+        return min((self.op.write_bytes or 0) / self.op.calls, DEVICES[self.row["device"]].unseen_bytes)
 
     @property
     def busier(self) -> str:
@@ -93,6 +99,10 @@ class Pair:
     @property
     def side_agrees(self) -> bool:
         return self.row["limiter"] == "both" or self.op.bound == self.busier
+
+    @property
+    def busy_on_the_other_side(self) -> bool:
+        return self.row["limiter"] != "neither" and not self.side_agrees
 
     @property
     def limiter(self) -> str:
@@ -155,7 +165,7 @@ def pairs_of(rows: Sequence[Row], measured: Measured) -> Iterator[Pair]:
         ops = found[_key(row["op"], row["dims"])]
         for recorded, wanted in (("concrete_inputs", row["concrete"]), ("input_types", row["types"])):
             ops = [op for op in ops if list(getattr(op, recorded) or wanted) == wanted] or ops
-        yield Pair(row, ops[0])
+        yield Pair(row, ops[0], analysis.device)
 
 
 def _key(name: str, dims: Any) -> str:
@@ -200,15 +210,19 @@ def agreement(pairs: Sequence[Pair]) -> Iterator[str]:
     yield "| what | share |"
     yield "|---|---:|"
     yield from (f"| {name} | {value:.1%} |" for name, value in figures.items())
+    busy = [pair for pair in pairs if pair.busy_on_the_other_side]
+    yield ""
+    calls = "1 call" if len(busy) == 1 else f"{len(busy)} calls"
+    time = share(pairs, lambda p: p.busy_on_the_other_side)
+    yield f"A busy unit on the other side: {calls}, {time:.2%} of the time."
 
 
 def bytes_table(pairs: Sequence[Pair]) -> Iterator[str]:
     """Our traffic by the counters' bytes, by family."""
     ratios: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for pair in beyond_the_cache(pairs):
-        unseen = pair.moved - pair.compulsory if not pair.op.traffic_bytes else 0.0
-        ours = (pair.compulsory + unseen) / pair.row["dram_bytes"]
-        ratios[pair.row["family"]].append((ours, pair.moved / pair.row["dram_bytes"]))
+        counted = pair.row["dram_bytes"]
+        ratios[pair.row["family"]].append(((pair.compulsory - pair.unseen) / counted, pair.moved / counted))
     yield "| family | calls | compulsory bytes / counted, median | traffic / counted, median |"
     yield "|---|---:|---:|---:|"
     for family, values in sorted(ratios.items()):
@@ -233,34 +247,72 @@ def misses(pairs: Sequence[Pair]) -> Iterator[str]:
         yield f"| {family} | `{kernel}` | {ours} | {theirs} | {len(of)} | {time:.2%} |"
 
 
-def predicted(pairs: Sequence[Pair], bandwidth: float) -> Iterator[str]:
-    """Floor + bytes / (fraction x bandwidth), the fraction fitted on four fifths and tried on the fifth."""
-    points = [(p.compulsory / bandwidth * 1e9, p.ns) for p in pairs if p.row["family"] in ELEMENT_WISE]
-    small = sorted(ns for bytes_ns, ns in points if bytes_ns * bandwidth / 1e9 <= SMALL_BYTES)
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """An element-wise call's compulsory bytes and its time, which the shipped function is to predict."""
+
+    bytes: int
+    ns: float
+    device: Device
+    floor_ns: float
+
+    def predicted(self, times: KernelTimes | None = None) -> Fractions:
+        """At worst, as a rule and at best; `times`: fitted here, not the shipped ones."""
+        taken = gpu_ns(Work(self.bytes), self.device, self.floor_ns, times)
+        assert taken is not None, "the table has no bandwidth of it"
+        return taken
+
+    def error(self, times: KernelTimes | None = None) -> float:
+        return abs(self.predicted(times).mid - self.ns) / self.ns
+
+    def inside(self, times: KernelTimes | None = None) -> bool:
+        taken = self.predicted(times)
+        return taken.high <= self.ns <= taken.low
+
+
+def timed(pairs: Sequence[Pair]) -> list[Timed]:
+    """The element-wise calls in a random order, with the launch floor of their own times."""
+    chosen = [pair for pair in pairs if pair.row["family"] in ELEMENT_WISE]
+    small = sorted(pair.ns for pair in chosen if pair.compulsory <= SMALL_BYTES)
     floor = small[len(small) // 10]
-    random.Random(0).shuffle(points)
-    errors, inside, fractions, bands = [], 0, [], []
+    calls = [Timed(round(pair.compulsory), pair.ns, pair.device, floor) for pair in chosen]
+    random.Random(0).shuffle(calls)
+    return calls
+
+
+def fitted(calls: Sequence[Timed]) -> KernelTimes:
+    """The part of the bandwidth of least median error, and the 90th and 10th percentile of whole times."""
+    parts = [KernelTimes.within(step / 100, Fractions(1.0, 1.0, 1.0)) for step in range(50, 126)]
+    best = min(parts, key=lambda times: median(call.error(times) for call in calls))
+    ratios = sorted(call.ns / call.predicted(best).mid for call in calls)
+    longest, shortest = ratios[len(ratios) * 9 // 10], ratios[len(ratios) // 10]
+    return KernelTimes.within(best.bandwidth.mid, Fractions(longest, 1.0, shortest))
+
+
+def predicted(calls: Sequence[Timed]) -> Iterator[str]:
+    """The shipped function, with its own constants and with those of four fifths, tried on the fifth."""
+    left_out: list[tuple[Timed, KernelTimes]] = []
     for fold in range(FOLDS):
-        left_out = points[fold::FOLDS]
-        rest = [point for place, point in enumerate(points) if place % FOLDS != fold]
-        fraction = min((step / 100 for step in range(50, 126)), key=lambda f: _error(rest, floor, f))
-        ratios = sorted(ns / (floor + bytes_ns / fraction) for bytes_ns, ns in rest)
-        low, high = ratios[len(ratios) // 10], ratios[len(ratios) * 9 // 10]
-        for bytes_ns, ns in left_out:
-            guess = floor + bytes_ns / fraction
-            errors.append(abs(guess - ns) / ns)
-            inside += low * guess <= ns <= high * guess
-        fractions.append(fraction)
-        bands.append((low, high))
-    low, high = (median(column) for column in zip(*bands, strict=True))
-    yield (f"{len(points):,} element-wise calls; floor {floor / 1e3:.1f} µs (the tool's: not used anywhere), "
-           f"fraction {min(fractions):.2f} to {max(fractions):.2f} of the bandwidth. Median error of "
-           f"left-out times {median(errors):.1%}; {inside / len(points):.0%} of them between {low:.2f} and "
-           f"{high:.2f} times the prediction.")  # fmt: skip
+        times = fitted([call for place, call in enumerate(calls) if place % FOLDS != fold])
+        left_out += ((call, times) for call in calls[fold::FOLDS])
+    yield (f"{len(calls):,} element-wise calls, with the launch floor of their own times, "
+           f"{calls[0].floor_ns / 1e3:.1f} µs. The band is of the whole time, launch included.")  # fmt: skip
+    yield ""
+    yield "| constants | part of the bandwidth | band, of the prediction | median error | inside the band |"
+    yield "|---|---:|---:|---:|---:|"
+    yield _line("fitted to four fifths, tried on the fifth", left_out)
+    yield _line("as shipped, on all", [(call, FORWARD) for call in calls])
 
 
-def _error(points: Sequence[tuple[float, float]], floor: float, fraction: float) -> float:
-    return median(abs(floor + bytes_ns / fraction - ns) / ns for bytes_ns, ns in points)
+def _line(name: str, tried: Sequence[tuple[Timed, KernelTimes]]) -> str:
+    parts = sorted({times.bandwidth.mid for _, times in tried})
+    part = " to ".join(f"{end:.2f}" for end in sorted({parts[0], parts[-1]}))
+    low, high = (
+        median(ends) for ends in zip(*((t.launch.high, t.launch.low) for _, t in tried), strict=True)
+    )
+    error = median(call.error(times) for call, times in tried)
+    inside = sum(call.inside(times) for call, times in tried) / len(tried)
+    return f"| {name} | {part} | {low:.2f} to {high:.2f} | {error:.1%} | {inside:.0%} |"
 
 
 def main() -> None:
@@ -276,22 +328,13 @@ def main() -> None:
     said: dict[str, list[str]] = {"agreement": [], "traffic": [], "misses": [], "times": []}
     for name, rows in known.items():
         pairs = list(pairs_of(rows, DEVICES[name]))
-        bandwidth = next(d for d in [_bandwidth(name)] if d)
         for title, made in (("agreement", agreement(pairs)), ("traffic", bytes_table(pairs)),
-                            ("misses", misses(pairs)), ("times", predicted(pairs, bandwidth))):  # fmt: skip
+                            ("misses", misses(pairs)), ("times", predicted(timed(pairs)))):  # fmt: skip
             said[title] += [*([""] if said[title] else []), f"**{DEVICES[name].name}**", "", *made]
     for title, text in said.items():
         print("\n".join(text), end="\n\n")
         if chosen.write:
             tables.write("hardware.md", title, text)
-
-
-def _bandwidth(name: str) -> float:
-    from traceanalyzer.device.table import by_id
-
-    part = by_id()[name if name in by_id() else name.rpartition("-")[0]]
-    assert part.bandwidth_bytes_per_s is not None
-    return part.bandwidth_bytes_per_s
 
 
 if __name__ == "__main__":

@@ -3,15 +3,15 @@
 saving = measured time of what is replaced - (its launches' floors + the longer of: bytes that remain by a
 realistic part of the bandwidth; FLOPs that remain by a realistic part of the peak). Unfused kernels run at 35
 to 90 % of the bandwidth, the strided ones slowest, so that dividing the saved bytes by the bandwidth would
-overstate them. On a GPU the part of the bandwidth, and how far times lie from it, are those of element-wise
-kernels under Nsight Compute (docs/hardware.md); on a CPU: docs/savings.md, half of whose regions chose them
-while the other half was held back.
+overstate them. On a GPU the part of the bandwidth, and how far whole times lie from the prediction, are those
+of element-wise kernels under Nsight Compute (docs/hardware.md); on a CPU: docs/savings.md, half of whose
+regions chose them while the other half was held back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from traceanalyzer.records import Band, Device
 
@@ -41,15 +41,37 @@ class Fractions:
         return iter((self.low, self.mid, self.high))
 
 
-# What a generated kernel reaches of the bandwidth on a GPU, its launch apart: fitted to 2,937 element-wise
-# kernels of an A100 (five-fold cross-validation: median error 7.5 %); the ends are the 10th and 90th
-# percentile of what was measured, 1.42 and 0.95 times the time so predicted.
-_FORWARD = Fractions(0.7, 0.99, 1.04)
-# Gradients of weights take a second pass: published measurements of backward passes on A100 and H100.
-_BACKWARD = Fractions(0.3, 0.5, 0.75)
+@dataclass(frozen=True, slots=True)
+class KernelTimes:
+    """How a kernel's time on a GPU follows from its launches and its bytes: at worst, as a rule, at best."""
+
+    bandwidth: Fractions  # that its traffic reaches, the launch apart
+    launch: Fractions  # in launch floors
+
+    @classmethod
+    def within(cls, fraction: float, factors: Fractions) -> KernelTimes:
+        """(floor + bytes / (fraction of the bandwidth)) x factor: the launch is as far off as the traffic."""
+        return cls(Fractions(*(fraction / factor for factor in factors)), factors)
+
+    def of(self, floors_ns: float, bytes_ns: float, arithmetic: Fractions) -> Fractions:
+        """Launches, then the longer of traffic and arithmetic, in ns; `bytes_ns`: at the whole bandwidth."""
+        ends = zip(self.launch, self.bandwidth, arithmetic, strict=True)
+        return Fractions(*(
+            floors * floors_ns + max(bytes_ns / part, computing) for floors, part, computing in ends
+        ))  # fmt: skip
+
+
+# A generated kernel: fitted to 2,937 element-wise kernels of an A100 (five-fold cross-validation: median
+# error 7.5 %). The factors are the 90th and 10th percentile of measured by predicted time, of the whole time:
+# kernels that are hardly more than their launch differ as much as large ones.
+FORWARD = KernelTimes.within(0.99, Fractions(1.42, 1.0, 0.95))
+# Gradients of weights take a second pass: published measurements of backward passes on A100 and H100, of
+# tensors so large that they say nothing of a launch.
+_BACKWARD = KernelTimes(Fractions(0.3, 0.5, 0.75), FORWARD.launch)
 _CPU_PRODUCTS = Fractions(0.5, 0.68, 0.85)  # what a CPU's attention reaches of its peak, in blocks
 # What products on a GPU reach, by the time (ns) that their FLOPs take at the peak: up to each line's.
-# Vector engine: 10th, 50th and 90th percentile of 544 fp32 products of an A100 under Nsight Compute. Matrix
+# Vector engine: 10th, 50th and 90th percentile of 544 fp32 products of an A100 under Nsight Compute, of their
+# time without a launch floor; with one, which varies little beside them, 80 % of the times lie inside. Matrix
 # engine: TF32 of 10240^3 on an A100 reaches 0.86, bf16 of compiled GPT on an H100 0.51 to 0.82, of Segment
 # Anything 0.67 to 0.78.
 _PRODUCTS: dict[str, tuple[tuple[float, Fractions], ...]] = {
@@ -87,31 +109,38 @@ NOTHING = Work(0, 0, share=0.0)
 
 def saving(measured_ns: float, after: Work, device: Device, floor_ns: float) -> Band | None:
     """A step's band; None where the roofs are not known."""
+    cpu = device.kind == "cpu"
+    taken = _on_cpu(measured_ns, after, device) if cpu else gpu_ns(after, device, floor_ns)
+    return Band(*(max(0.0, measured_ns - time) for time in taken)) if taken else None
+
+
+def gpu_ns(
+    after: Work, device: Device, floor_ns: float, times: KernelTimes | None = None
+) -> Fractions | None:
+    """What the replacement takes on a GPU; None where the roofs are not known. `times`: others than ours."""
     arithmetic = _arithmetic_ns(after, device)
     if not device.bandwidth_bytes_per_s or arithmetic is None:
         return None
-    if device.kind == "cpu":
-        taken = _on_cpu(measured_ns, after, arithmetic)
-    else:
-        taken = _on_gpu(after, device.bandwidth_bytes_per_s, arithmetic, floor_ns)
-    return Band(*(max(0.0, measured_ns - time) for time in taken))
+    times = times or (_BACKWARD if after.backward else FORWARD)
+    if after.matrix:  # what products reach allows for their launches
+        times = replace(times, launch=Fractions(1.0, 1.0, 1.0))
+    return times.of(after.launches * floor_ns, after.bytes / device.bandwidth_bytes_per_s * 1e9, arithmetic)
 
 
-def _on_gpu(after: Work, bandwidth: float, arithmetic: Fractions, floor_ns: float) -> Iterator[float]:
-    """Launches, then the longer of traffic and arithmetic, in ns."""
-    fractions = _BACKWARD if after.backward else _FORWARD
-    for part, computing in zip(fractions, arithmetic, strict=True):
-        yield after.launches * floor_ns + max(after.bytes / (part * bandwidth) * 1e9, computing)
-
-
-def _on_cpu(measured_ns: float, after: Work, arithmetic: Fractions) -> Iterator[float]:
-    """Arithmetic, then traffic at the speed it had before, and a call, in ns.
+def _on_cpu(measured_ns: float, after: Work, device: Device) -> Fractions | None:
+    """Arithmetic, then traffic at the speed it had before, and a call, in ns; None where roofs are not known.
 
     What a CPU makes of its bandwidth depends on whose pages are new and whose are in a cache, which a roof
     does not show and the time before does: the replacement reads and writes tensors of the same sizes.
     """
-    for stays, slower, call in zip(arithmetic, _TRAFFIC, _CALL_NS, strict=True):
-        yield stays + after.share * slower * max(0.0, measured_ns - stays) + after.launches * call
+    arithmetic = _arithmetic_ns(after, device)
+    if not device.bandwidth_bytes_per_s or arithmetic is None:
+        return None
+    each = zip(arithmetic, _TRAFFIC, _CALL_NS, strict=True)
+    return Fractions(*(
+        stays + after.share * slower * max(0.0, measured_ns - stays) + after.launches * call
+        for stays, slower, call in each
+    ))  # fmt: skip
 
 
 def _arithmetic_ns(after: Work, device: Device) -> Fractions | None:
