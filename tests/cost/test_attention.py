@@ -8,7 +8,7 @@ import torch
 from tests.cost.calls import call_of
 from traceanalyzer.cost import price_call
 from traceanalyzer.cost.formulas.attention import BACKWARD, FORWARD, pairs
-from traceanalyzer.records import Cost, Unpriced
+from traceanalyzer.records import Cost, OpCall, Unpriced
 
 
 @pytest.mark.parametrize(("queries", "keys"), [(1, 1), (5, 5), (3, 7), (7, 3), (1, 4096)])
@@ -95,3 +95,23 @@ def test_of_packed_sequences_the_bytes_are_known_and_a_window_counts() -> None:
     assert isinstance(window, Cost)
     seen = sum(min(i, 128) + 1 for i in range(512))  # itself and up to 128 before it
     assert window.flops == 2 * 8 * seen * 2 * 64
+
+
+@pytest.mark.parametrize("name", sorted(BACKWARD))
+def test_backward_computes_one_product_again_and_is_else_twice_the_forward(name: str) -> None:
+    """Whoever's kernel it is: 2 x forward for the gradients, and the scores from Q and K once more."""
+    at = BACKWARD[name]
+    heads_first = (2, 3, 40, 16)
+    tensor = heads_first if at.heads_first else (2, 40, 3, 16)
+    inputs = max(at.first + 2, *at.reads, at.causal) + 1
+    shapes = tuple(tensor if i in (0, at.first, at.first + 1, at.first + 2, at.results[0]) else
+                   (2, 3, 40) if i == at.results[1] else () for i in range(inputs))  # fmt: skip
+    call = OpCall(name, shapes=shapes, dtypes=tuple("bf16" if shape else None for shape in shapes))
+    cost = price_call(call)
+    if "varlen" in name:
+        assert isinstance(cost, Unpriced)
+        return
+    assert isinstance(cost, Cost)
+    product = 2 * 2 * 3 * 40 * 40 * 16
+    assert (cost.flops, cost.recomputed_flops) == (5 * product, product)
+    assert cost.flops - cost.recomputed_flops == 2 * (2 * product)

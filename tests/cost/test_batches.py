@@ -111,6 +111,7 @@ def test_work_is_additive_over_the_batch(name: str) -> None:
     for other, n in ((two, 2), (three, 3), (seven, 7)):
         assert other.flops == n * one.flops
         assert other.special_functions == n * one.special_functions
+        assert other.recomputed_flops == n * one.recomputed_flops
     for read in (True, False):
         each = [c.read_bytes if read else c.write_bytes for c in (one, two, three, seven)]
         sample = each[1] - each[0]

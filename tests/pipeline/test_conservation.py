@@ -33,6 +33,7 @@ def check(analysis: Analysis) -> None:
         assert sum(name.time_ns for name in part.names) <= part.time_ns
     check_steps(analysis)
     check_limiters(analysis)
+    check_recomputation(analysis)
     assert sum(r.time_ns for r in rows) == analysis.time.kernel_sum_ns
     assert all(0 <= r.attributed_ns <= r.time_ns for r in rows)
     for row in rows:
@@ -50,6 +51,17 @@ def check(analysis: Analysis) -> None:
     for share in (cover.modelled_share, cover.linked_share, cover.shaped_share,
                   cover.modelled_of_shaped_share, *(p.share_of_busy for p in analysis.verdicts)):  # fmt: skip
         assert 0 <= share <= 1
+
+
+def check_recomputation(analysis: Analysis) -> None:
+    """What is recomputed is part of the FLOPs, all of them where the forward pass runs again."""
+    for row in analysis.op_rows:
+        assert (row.recomputed_flops is None) == (row.flops is None), row
+        assert 0 <= (row.recomputed_flops or 0) <= (row.flops or 0), row
+        assert row.phase != "recompute" or row.recomputed_flops == row.flops, row
+    compute = analysis.compute
+    again = sum(row.recomputed_flops or 0 for row in analysis.op_rows)
+    assert compute.recompute_share == pytest.approx(again / compute.flops if compute.flops else 0, abs=1e-12)
 
 
 def check_limiters(analysis: Analysis) -> None:

@@ -74,8 +74,10 @@ def holds(result: Cost | Unpriced) -> None:
         assert result.reason in TRUE_REASONS, result
         assert all(s is None or type(s) is int and 0 <= s <= MOST for s in sizes)
         return
-    counts = (result.flops, result.read_bytes, result.write_bytes, result.special_functions, result.bytes)
+    work = (result.flops, result.recomputed_flops, result.special_functions)
+    counts = (*work, result.read_bytes, result.write_bytes, result.bytes)
     assert all(type(c) is int and 0 <= c <= MOST for c in counts), counts
+    assert result.recomputed_flops <= result.flops
     assert result.precision
 
 

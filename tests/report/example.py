@@ -189,7 +189,7 @@ def _memory_bound(rows: Sequence[OpRow], busy: int, window: int) -> MemoryBound:
 
 def _compute(rows: Sequence[OpRow], window: int) -> Compute:
     flops = sum(r.flops or 0 for r in rows)
-    again = sum(r.flops or 0 for r in rows if r.phase == "recompute")
+    again = sum(r.recomputed_flops or 0 for r in rows)
     return Compute(
         flops=flops, flop_per_s=_share(flops * 1e9, window),
         mfu_share=_share((flops - again) * 1e9, window) / 989.4e12,
@@ -262,7 +262,7 @@ def without_shapes() -> Job:
     """Known device, recorded without record_shapes."""
     rows = [
         msgspec.structs.replace(_unjudged(r, "no_shapes"), input_dims=None, input_types=None, flops=None,
-                                read_bytes=None, write_bytes=None, intensity=None)
+                                recomputed_flops=None, read_bytes=None, write_bytes=None, intensity=None)
         for r in training_rows()
     ]  # fmt: skip
     return analysis_of(rows, recording=None)

@@ -54,7 +54,8 @@ def _row(
     return OpRow(
         name=name, input_dims=dims, input_types=types, input_strides=None, concrete_inputs=None, phase=phase,
         module=module, calls=calls, kernels=calls, time_ns=time, attributed_ns=time,
-        flops=calls * flops, read_bytes=calls * read, write_bytes=calls * write,
+        flops=calls * flops, recomputed_flops=calls * flops if phase == "recompute" else 0,
+        read_bytes=calls * read, write_bytes=calls * write,
         intensity=flops / (read + write), engine=engine, precision=precision, roof_ns=roof,
         efficiency=efficiency, bound=bound, limiter=bound if efficiency >= 0.6 else "neither", verdict=told,
         operator_class=operator_class, flags=flags, reason=None, kernel_names=(NamedTime(kernel, time),),

@@ -1,7 +1,9 @@
 """Utilization of the peak: model FLOPs utilization (MFU), and with recomputation that of the hardware.
 
 MFU: FLOPs of contractions (matmuls, convolutions, attention) without recomputation / (window x dense peak of
-the engine and precision that most of them run in). A. Chowdhery et al., PaLM (2022), appendix B.
+the engine and precision that most of them run in). A. Chowdhery et al., PaLM (2022), appendix B. Recomputed
+are what activation checkpointing runs again, and the scores in the backward pass of fused attention: the
+attention of a training step counts three times its forward pass.
 """
 
 from __future__ import annotations
@@ -23,14 +25,14 @@ def compute(rows: Sequence[OpRow], device: Device, window_ns: int) -> Compute:
     covered = share(known_ns, sum(row.attributed_ns for row in contractions))
     peak = _peak(contractions, device)
     executed = sum(row.flops or 0 for row in contractions)
-    again = sum(row.flops or 0 for row in contractions if row.phase == "recompute")
+    again = sum(row.recomputed_flops or 0 for row in contractions)
     at_peak = peak.flop_per_s * window_ns / 1e9 if peak and covered >= _COVERED else 0.0
     return Compute(
         flops=flops,
         flop_per_s=share(flops * 1e9, window_ns),
         mfu_share=share(executed - again, at_peak) if at_peak else None,
         hardware_utilisation_share=share(executed, at_peak) if at_peak else None,
-        recompute_share=share(sum(row.flops or 0 for row in rows if row.phase == "recompute"), flops),
+        recompute_share=share(sum(row.recomputed_flops or 0 for row in rows), flops),
         contraction_flop_per_s=share((executed - again) * 1e9, window_ns),
         contraction_coverage_share=covered,
         peak=peak,

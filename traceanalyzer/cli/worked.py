@@ -104,6 +104,8 @@ def worked(call: OpCall, cost: Cost | Unpriced, device: Device | None) -> Iterat
             yield f"bytes      at least {si(cost.read_bytes, 'B')} read, {si(cost.write_bytes, 'B')} written"
         return
     yield f"FLOPs      {cost.flops:,}  ({si(cost.flops, 'FLOP')})"
+    if cost.recomputed_flops:
+        yield f"           {cost.recomputed_flops:,} of them computed again: not in MFU"
     yield f"bytes      {cost.read_bytes:,} read + {cost.write_bytes:,} written = {si(cost.bytes, 'B')}"
     if cost.bytes:
         yield f"intensity  {digits(cost.flops / cost.bytes)} FLOP/B"

@@ -96,7 +96,7 @@ def price_with(formula: Formula | None, call: OpCall) -> Cost | Unpriced:
     wrong = _wrong(cost)
     if wrong:
         return Unpriced("formula_failed", wrong)
-    counts = (cost.flops, cost.read_bytes, cost.write_bytes, cost.special_functions)
+    counts = _counts(cost)
     if max(*counts, cost.bytes) > INT64_MAX:
         return Unpriced("no_shapes", f"the recorded sizes of {call.name} cannot be")
     if not cost.flops and not cost.bytes and formula.role != "free" and not _describes_a_tensor(call):
@@ -104,16 +104,23 @@ def price_with(formula: Formula | None, call: OpCall) -> Cost | Unpriced:
     return cost
 
 
+def _counts(cost: Cost) -> tuple[int, ...]:
+    work = (cost.flops, cost.recomputed_flops, cost.special_functions)
+    return (*work, cost.read_bytes, cost.write_bytes)
+
+
 def _wrong(cost: object) -> str:
     """What makes that no Cost which a report could show; empty where it is one."""
     if not isinstance(cost, Cost):
         return f"the formula gives {type(cost).__name__}, no Cost"
-    counts = (cost.flops, cost.read_bytes, cost.write_bytes, cost.special_functions)
+    counts = _counts(cost)
     if not all(isinstance(count, int) for count in counts):
         kinds = ", ".join(type(count).__name__ for count in counts)
         return f"the formula gives {kinds}, which are not all whole numbers"
     if min(counts) < 0:
         return "the formula gives a negative count"
+    if cost.recomputed_flops > cost.flops:
+        return "the formula recomputes more FLOPs than it counts"
     if cost.engine not in get_args(Engine):
         return f"the formula names the engine {cost.engine!r}, which is none of {_listed(Engine)}"
     texts = {"precision": cost.precision, "note": cost.note}

@@ -172,7 +172,7 @@ class Compute(msgspec.Struct, frozen=True, kw_only=True):
 
     flops: int
     flop_per_s: float
-    mfu_share: float | None  # FLOPs of contractions without recomputation, of the peak
+    mfu_share: float | None  # FLOPs of contractions without `recomputed_flops`, of the peak
     hardware_utilisation_share: float | None  # with it
     recompute_share: float  # of all FLOPs
     contraction_flop_per_s: float = 0.0  # without recomputation
@@ -227,6 +227,7 @@ class OpRow(msgspec.Struct, frozen=True, kw_only=True):
     time_ns: int  # sum of its kernels' durations
     attributed_ns: int  # its share of busy time
     flops: int | None
+    recomputed_flops: int | None = None  # among them; None: FLOPs are not known, or an older report
     read_bytes: int | None
     write_bytes: int | None
     traffic_bytes: int | None = None  # that the kernels are known to move; None: no more than these is proved

@@ -95,6 +95,7 @@ class Cost:
     special_functions: int = 0  # exp, erf, sqrt, ... among the FLOPs
     note: str = ""
     further: tuple[FurtherPass, ...] = ()  # beside the compulsory bytes
+    recomputed_flops: int = 0  # among `flops`, of what was computed before and not kept: none of the model's
 
     @property
     def bytes(self) -> int:

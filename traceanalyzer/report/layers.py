@@ -72,7 +72,7 @@ def _merged(rows: Sequence[OpRow]) -> OpRow:
         module=layer_of(first.module or ""),
         calls=sum(r.calls for r in rows), kernels=sum(r.kernels for r in rows),
         time_ns=sum(r.time_ns for r in rows), attributed_ns=sum(r.attributed_ns for r in rows),
-        flops=_sum(r.flops for r in rows),
+        flops=_sum(r.flops for r in rows), recomputed_flops=_sum(r.recomputed_flops for r in rows),
         read_bytes=_sum(r.read_bytes for r in rows), write_bytes=_sum(r.write_bytes for r in rows),
         traffic_bytes=_sum(r.traffic_bytes for r in rows) if all(r.traffic_bytes for r in rows) else None,
         roof_ns=roof_ns, efficiency=efficiency, limiter=joint_limiter(rows),

@@ -164,7 +164,8 @@ def _op_row(
         phase=head.phase, module=head.module,
         calls=calls, kernels=int(m.kernels[row]),
         time_ns=int(m.time_ns[row]), attributed_ns=int(m.attributed_ns[row]),
-        flops=flops, read_bytes=read, write_bytes=written,
+        flops=flops, recomputed_flops=_recomputed(head, flops, priced),
+        read_bytes=read, write_bytes=written,
         traffic_bytes=moved.bytes * priced if moved else None,
         counter_bytes=int(m.counted_bytes[row]) if m.counted_bytes[row] >= 0 else None,
         intensity=v.intensity, engine=v.engine, precision=v.precision,
@@ -203,6 +204,13 @@ def _totals(head: RowHead, calls: int) -> tuple[int | None, int | None, int | No
     if cost.read_bytes is None or cost.write_bytes is None:
         return None, None, None
     return None, cost.read_bytes * calls, cost.write_bytes * calls
+
+
+def _recomputed(head: RowHead, flops: int | None, calls: int) -> int | None:
+    """FLOPs computed before: all of a forward pass that runs again, else what the formula says."""
+    if flops is None or head.phase == "recompute":
+        return flops
+    return head.price.recomputed_flops * calls if isinstance(head.price, Cost) else 0
 
 
 def _class(head: RowHead, names: Names) -> OperatorClass:

@@ -131,12 +131,13 @@ def _cost(call: OpCall, at: Layout, backward: bool) -> Cost:
     t, h = (-2, -3) if at.heads_first else (-3, -2)
     batch, heads, length, dim = queries[0], queries[h], queries[t], queries[-1]
     worth = batch * heads * _pairs(call, at, length, keys[t])
+    scores = 2 * worth * dim  # of one product of queries and keys
     flops = 2 * worth * ((3 * dim + 2 * values[-1]) if backward else (dim + values[-1]))
     if not backward:
         written = batch * heads * length * (values[-1] * itemsize(call, q) + 4)
     note = "" if call.concrete else "no mask assumed: whether it is causal was not recorded"
     return Cost(flops, reads, written, "matrix", matrix_precision(dtype(call, q)),
-                special_functions=worth, note=note)  # fmt: skip
+                special_functions=worth, note=note, recomputed_flops=scores if backward else 0)  # fmt: skip
 
 
 def _with_batch(dims: Sizes) -> Sizes:
@@ -192,9 +193,10 @@ def attention_entry(call: OpCall) -> Cost:
 def attention_backward(call: OpCall) -> Cost:
     """dQ, dK, dV from dO, Q, K, V, O and the log-sum-exp
 
-    FLOPs = 2 * B * Hq * P * (3d + 2dv): the scores are computed again
+    FLOPs = 2 * B * Hq * P * (3d + 2dv); of these the scores, 2 * B * Hq * P * d, are computed again
     Bytes = dO, Q, K, V, O, log-sum-exp and mask read, dQ, dK, dV written
-    Assumes no fp32 accumulator for dQ in memory. Packed sequences are not priced.
+    Assumes no fp32 accumulator for dQ in memory. MFU leaves out what is computed again. Packed sequences
+    are not priced.
     """
     return _cost(call, BACKWARD[call.name], backward=True)
 
