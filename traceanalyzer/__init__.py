@@ -10,8 +10,8 @@ import traceanalyzer.analyze  # noqa: F401 - the module of older versions, befor
 # isort: split
 from typing import TYPE_CHECKING, Any
 
-from traceanalyzer.pipeline import AnalyzeOptions, analyze
-from traceanalyzer.records import Analysis, Device, Job
+from traceanalyzer.pipeline import AnalyzeOptions, analyze, compare
+from traceanalyzer.records import Analysis, Comparison, Device, Job
 from traceanalyzer.records.errors import DeviceError, TraceAnalyzerError, TraceFormatError, UsageError
 from traceanalyzer.records.presenter import join
 
@@ -25,6 +25,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Analysis",
     "AnalyzeOptions",
+    "Comparison",
     "Device",
     "DeviceError",
     "Job",
@@ -33,6 +34,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "analyze",
+    "compare",
     "op_cost",
     "profile",
 ]

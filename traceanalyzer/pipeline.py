@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from itertools import starmap
 from os import PathLike, fspath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from traceanalyzer.records import Analysis, Device, Job, Notice
+from traceanalyzer.records import Analysis, Comparison, Device, Job, Notice, ranks_of
 from traceanalyzer.records.errors import TraceAnalyzerError, UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from traceanalyzer.records.trace import Trace
 
 Progress = Callable[[int], None]
+Run = str | PathLike[str] | Analysis
 Failures = list[tuple[str, Exception]]  # what failed, a file or a part of it, and why
 
 
@@ -96,6 +98,49 @@ def analyze(
     if not analyses:
         raise failed[0][1]
     return job_of(analyses, chosen.rank, chosen.gpu, tuple(starmap(_rank_failed, failed)))
+
+
+def compare(
+    base: Run | Sequence[Run],
+    head: Run | Sequence[Run],
+    *,
+    options: AnalyzeOptions | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """What changed from `base` to `head`, by how much and how surely; times in ns per step.
+
+    A run is a trace, a folder of ranks, a saved report or an Analysis; several runs of a side tell what runs
+    differ by anyhow. Of several ranks the same one is compared on both sides: that of `options`, else the one
+    that the report of the first base run shows. Errors as of `analyze`.
+    """
+    from traceanalyzer.comparison.assemble import comparison_of
+
+    chosen = replace(options or AnalyzeOptions(), kernels=False)
+    analyses: list[list[Analysis]] = []
+    for side in (base, head):
+        runs = [side] if isinstance(side, str | PathLike | Analysis) else list(side)
+        if not runs:
+            raise UsageError("compare() was given a side without runs", fix="give a trace for each side")
+        analyses.append([])
+        for run in runs:
+            analyses[-1].append(_run(run, chosen, progress))
+            if chosen.rank is None and len(ranks_of(analyses[0][0])) > 1:
+                chosen = replace(chosen, rank=analyses[0][0].source.files[0].rank)
+    return comparison_of(*analyses)
+
+
+def _run(run: Run, options: AnalyzeOptions, progress: Progress | None) -> Analysis:
+    """A saved report shows the rank that it shows; of one trace there is no choice."""
+    from traceanalyzer.report.saved import read_saved
+
+    if isinstance(run, Analysis):
+        return run
+    path = fspath(run)
+    saved = read_saved(path)
+    if saved is not None:
+        return saved
+    several = Path(path).is_dir()
+    return analyze(path, options=options if several else replace(options, rank=None), progress=progress)
 
 
 @contextmanager

@@ -29,6 +29,12 @@ def _profile() -> click.Command:
     return command
 
 
+def _diff() -> click.Command:
+    from traceanalyzer.cli.diff import command
+
+    return command
+
+
 def _devices() -> click.Command:
     from traceanalyzer.cli.devices import command
 
@@ -60,7 +66,7 @@ def _demo() -> click.Command:
 
 
 COMMANDS: dict[str, Callable[[], click.Command]] = {
-    "report": _report, "profile": _profile, "devices": _devices, "explain": _explain, "verify": _verify,
+    "report": _report, "profile": _profile, "diff": _diff, "devices": _devices, "explain": _explain, "verify": _verify,
     "calibrate": _calibrate, "demo": _demo,
 }  # fmt: skip
 

@@ -42,6 +42,13 @@ from traceanalyzer.records.calls import (
     Shape,
     Unpriced,
 )
+from traceanalyzer.records.comparison import (
+    COMPARISON_SCHEMA_VERSION,
+    Comparison,
+    OpChange,
+    SideInfo,
+    SideRow,
+)
 from traceanalyzer.records.job import Job, RankEntry, ranks_of
 from traceanalyzer.records.kernel_table import KernelTable
 from traceanalyzer.records.notice import Notice
@@ -74,7 +81,9 @@ __all__ = [
     "Analysis",
     "Band",
     "Bound",
+    "COMPARISON_SCHEMA_VERSION",
     "ClassPart",
+    "Comparison",
     "Compute",
     "Cost",
     "Coverage",
@@ -100,6 +109,7 @@ __all__ = [
     "Notice",
     "OPERATOR_CLASSES",
     "OpCall",
+    "OpChange",
     "OpRow",
     "OperatorClass",
     "Peak",
@@ -114,6 +124,8 @@ __all__ = [
     "SavingOf",
     "Shape",
     "Source",
+    "SideInfo",
+    "SideRow",
     "SourceFile",
     "Spread",
     "StepKind",

@@ -14,17 +14,17 @@ from traceanalyzer.report.view import View, view_of
 
 LIMIT = 60_000  # a GitHub comment holds 65,536 characters
 _TOP = 10
-_OMITTED = "\n*Left out to stay short; the page and the JSON report hold it.*\n"
+OMITTED = "\n*Left out to stay short; the page and the JSON report hold it.*\n"
 
 
 def render(analysis: Analysis, top: int | None = None) -> str:
     """Summary and the `top` largest rows; the rest folded. Sections that no longer fit are left out."""
     view = view_of(analysis, _TOP if top is None else top)
     text = f"<!-- {mark(analysis)} -->\n"
-    available = LIMIT - len(_OMITTED)
+    available = LIMIT - len(OMITTED)
     for section in _sections(analysis, view):
         if len(text) + len(section) > available:
-            return text + _OMITTED
+            return text + OMITTED
         text += section
     return text
 
@@ -63,17 +63,17 @@ def _sections(analysis: Analysis, view: View) -> Iterator[str]:
     yield _suggestions(view)
     yield _what_if(view)
     yield _operators(view)
-    yield _folded("Coverage and device", _coverage(analysis, view))
-    yield _folded(f"Operator classes, beside the table of {TRANSFORMER_2021.year}", _classes(view))
-    yield _folded("Phases, layers and idle time", _phases(view))
+    yield folded("Coverage and device", _coverage(analysis, view))
+    yield folded(f"Operator classes, beside the table of {TRANSFORMER_2021.year}", _classes(view))
+    yield folded("Phases, layers and idle time", _phases(view))
     if view.ranks:
-        yield _folded("Ranks and devices", _ranks(view))
-    yield _folded("Self-check and formulas", _checks(view))
-    yield _folded("Recording and thresholds", _recording(view))
+        yield folded("Ranks and devices", _ranks(view))
+    yield folded("Self-check and formulas", _checks(view))
+    yield folded("Recording and thresholds", _recording(view))
     yield f"\n{prose(f'{analysis.tool.name} {analysis.tool.version}')}\n"
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Columns whose head begins with a blank are numbers."""
     lines = [f"| {' | '.join(h.strip() for h in heads)} |"]
     lines.append(f"|{'|'.join('--:' if h.startswith(' ') else ':--' for h in heads)}|")
@@ -81,7 +81,8 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _folded(title: str, body: str) -> str:
+def folded(title: str, body: str) -> str:
+    """Shown when its title is clicked."""
     return f"\n<details><summary>{title}</summary>\n\n{body}\n</details>\n"
 
 
@@ -94,7 +95,7 @@ def _window(view: View) -> str:
     facts = " · ".join(f"{f.name} {f.text} {f.about}" for f in view.facts[:6])
     time = _per(view.heading) + view.with_profiler
     heads = ["verdict", time, " of busy", f" {view.of_whole}", " at the roof", f" {view.units}"]
-    return f"{prose(facts)}\n\n" + _table(heads, rows)
+    return f"{prose(facts)}\n\n" + table(heads, rows)
 
 
 def _warnings(view: View) -> str:
@@ -121,7 +122,7 @@ def _what_if(view: View) -> str:
     """A projection of each other device that was asked for."""
     rows = [[cell(text) for text in line] for line in view.what_if]
     heads = ["projected onto", f" busy,{_per(view.rows_heading)}", " step", " memory-bound of busy"]
-    return "\n" + _table(heads, rows) if rows else ""
+    return "\n" + table(heads, rows) if rows else ""
 
 
 def _operators(view: View) -> str:
@@ -138,7 +139,7 @@ def _operators(view: View) -> str:
     heads += [" of busy", " FLOP/B", " FLOP/s", " B/s", " of roof", "verdict"]
     if not shown:
         return ""
-    return f"\n**The {len(shown)} largest of {view.total_rows:,} rows**\n\n" + _table(heads, rows)
+    return f"\n**The {len(shown)} largest of {view.total_rows:,} rows**\n\n" + table(heads, rows)
 
 
 def _coverage(analysis: Analysis, view: View) -> str:
@@ -146,12 +147,12 @@ def _coverage(analysis: Analysis, view: View) -> str:
     if view.reasons:
         rows = ([r.meaning, r.share, r.time, cell(r.example), prose(r.remedy)] for r in view.reasons)
         heads = ["not modelled", f" of {view.whole}", _per(view.rows_heading), "largest", "what helps"]
-        text += "\n" + _table(heads, rows)
+        text += "\n" + table(heads, rows)
     text += "\n" + "".join(f"* {prose(f'{f.name}: {f.text} {f.about}')}\n" for f in view.device)
     if not analysis.device.peaks:
         return text
     rows = ([p.engine, prose(p.precision), p.rate, p.ridge] for p in view.peaks[:40])
-    return text + "\n" + _table(["engine", "precision", " dense peak", " ridge"], rows)
+    return text + "\n" + table(["engine", "precision", " dense peak", " ridge"], rows)
 
 
 def _classes(view: View) -> str:
@@ -163,7 +164,7 @@ def _classes(view: View) -> str:
         published = [percent(match.flops_share, 2), percent(match.time_share)] if match else [ABSENT, ABSENT]
         rows.append([line.label, line.flops_share, line.time, line.time_share, *published])
     theirs_heads = [f" {table.year}: of FLOPs", f" {table.year}: of runtime"]
-    text = _table(["class", " of FLOPs", _per(view.rows_heading), " of busy", *theirs_heads], rows)
+    text = table(["class", " of FLOPs", _per(view.rows_heading), " of busy", *theirs_heads], rows)
     notes = "".join(f"* {caveat}\n" for caveat in table.caveats)
     return f"{text}\n{table.source}: {table.workload}, {table.device}.\n{notes}"
 
@@ -173,15 +174,15 @@ def _phases(view: View) -> str:
     if view.phases:
         rows = ([p.label, p.time, p.of_busy, p.memory_bound, p.flops] for p in view.phases)
         heads = ["phase", _per(view.rows_heading), " of busy", " memory-bound, of the phase", " FLOPs"]
-        text += _table(heads, rows) + "\n"
+        text += table(heads, rows) + "\n"
     if view.layers:
         by_layer = (
             [cell(p.label), p.modules, *map(prose, (p.time, p.of_busy, p.memory_bound))] for p in view.layers
         )
         heads = ["module", " modules", _per(view.rows_heading), " of busy", " memory-bound, of the layer"]
-        text += _table(heads, by_layer) + "\n"
+        text += table(heads, by_layer) + "\n"
     idle = ([p.label, p.time, p.of_window, prose(p.meaning)] for p in view.idle)
-    return text + _table(
+    return text + table(
         ["idle", _per(view.heading) + view.with_profiler, f" {view.of_whole}", "meaning"], idle
     )
 
@@ -191,7 +192,7 @@ def _ranks(view: View) -> str:
     heads.append(" exposed communication")
     rows = ([r[0], prose(r[1]), cell(r[2]), *r[3:]] for r in view.ranks[:64])
     more = f"\n{len(view.ranks) - 64} more.\n" if len(view.ranks) > 64 else ""
-    return _table(heads, rows) + more
+    return table(heads, rows) + more
 
 
 def _checks(view: View) -> str:
@@ -210,7 +211,7 @@ def _checks(view: View) -> str:
             " at most, of roof",
             "example",
         ]
-        text += "\n" + _table(heads, rows)
+        text += "\n" + table(heads, rows)
     for formula in view.formulas:
         text += f"\n{code(formula.op)}\n" + "".join(f"* {prose(line)}\n" for line in formula.lines)
     return text

@@ -75,7 +75,7 @@ def _sentences(console: Console, view: View) -> None:
     console.print()
 
 
-def _grid(*right: bool) -> Table:
+def grid(*right: bool) -> Table:
     """A borderless table; True for a column of numbers. The last column takes what is left."""
     from rich.table import Table
 
@@ -88,7 +88,7 @@ def _grid(*right: bool) -> Table:
 def _window(view: View) -> Table:
     from rich.text import Text
 
-    table = _grid(False, False, True, True, True, True)
+    table = grid(False, False, True, True, True, True)
     dim = "dim"
     table.add_row(
         Text(view.subject if len(view.subject) < 24 else "", style=dim),
@@ -114,7 +114,7 @@ def _bar(share: float) -> str:
 def _operators(view: View, top: int, width: int) -> Table:
     from rich.text import Text
 
-    table = _grid(True, True, True, False, False)
+    table = grid(True, True, True, False, False)
     heads = ("of busy", view.rows_heading, "of roof", "verdict", "operator")
     table.add_row(*(Text(t, style="dim") for t in heads))
     for line in [line for line in view.lines if not line.is_sum][:top]:

@@ -1,0 +1,79 @@
+"""`traceanalyze diff BASE HEAD`: what changed, by how much, how surely."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from traceanalyzer.cli.output import refuse_overwrite, targets, trace_stem, write
+from traceanalyzer.pipeline import AnalyzeOptions
+
+FORMATS = ("html", "md", "json", "txt")
+
+
+@click.command(short_help="Compare two traces: what changed, by how much, how surely.")
+@click.argument("base")
+@click.argument("head")
+@click.option(
+    "--base", "more_base", multiple=True, metavar="MORE", help="A further run of the base. Repeats."
+)
+@click.option(
+    "--head", "more_head", multiple=True, metavar="MORE", help="A further run of the head. Repeats."
+)
+@click.option(
+    "-o",
+    "--output",
+    "outputs",
+    multiple=True,
+    metavar="OUT",
+    help=f"Write here (repeats); the suffix is the format: .{' .'.join(FORMATS)}; - is stdout.",
+)
+@click.option("--format", "format_name", type=click.Choice(FORMATS), help="Format where no suffix gives it.")
+@click.option(
+    "--steps", default="complete", show_default=True, metavar="complete|all|A-B", help="As for report."
+)
+@click.option("--rank", type=int, metavar="R", help="Which rank of folders is compared.")
+@click.option("--device", metavar="NAME", help="Take this accelerator's roofs on both sides.")
+@click.option("--top", type=click.IntRange(1), metavar="N", help="Changes in the tables.")
+@click.option("--force", is_flag=True, help="Replace existing files.")
+@click.option("-q", "--quiet", is_flag=True, help="No summary.")
+def command(
+    base: str, head: str, more_base: tuple[str, ...], more_head: tuple[str, ...], outputs: tuple[str, ...],
+    format_name: str | None, steps: str, rank: int | None, device: str | None, top: int | None, force: bool,
+    quiet: bool,
+) -> None:  # fmt: skip
+    """Say whether HEAD is faster than BASE, by how much, how sure that is, and which operators or waits did it.
+
+    Each is a trace, a folder of ranks or a saved report. With several runs a side (--base, --head) what runs
+    differ by anyhow is told apart from the change.
+
+    \b
+    traceanalyze diff main.trace.json.gz branch.trace.json.gz
+    traceanalyze diff a1.json b1.json --base a2.json --base a3.json --head b2.json --head b3.json -o diff.md
+    """
+    from traceanalyzer.pipeline import compare
+    from traceanalyzer.report.comparisons import render
+
+    name = f"{trace_stem(base)}.{trace_stem(head)}.diff.{format_name or 'html'}"
+    wanted = targets(outputs, format_name, base, name)
+    refuse_overwrite(wanted, [base, head, *more_base, *more_head], force=force)
+    options = AnalyzeOptions(steps=steps, rank=rank, device=device, kernels=False)
+    comparison = compare([base, *more_base], [head, *more_head], options=options)
+    for target in wanted:
+        write(target, render(comparison, target.format, top=top))
+    if not quiet:
+        _summarize(comparison, [str(t.path) for t in wanted if t.path is not None], top)
+
+
+def _summarize(comparison: object, written: Sequence[str], top: int | None) -> None:
+    from traceanalyzer.records import Comparison
+    from traceanalyzer.report.diff_terminal import summary
+
+    assert isinstance(comparison, Comparison)
+    color = sys.stderr.isatty() and "NO_COLOR" not in os.environ or bool(os.environ.get("FORCE_COLOR"))
+    click.echo(summary(comparison, color=color, **({"top": top} if top else {})), err=True, color=color)
+    for path in written:
+        click.echo(f"traceanalyze: wrote {path}", err=True)

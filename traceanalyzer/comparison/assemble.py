@@ -1,0 +1,128 @@
+"""The Comparison, built once from two sides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from traceanalyzer.comparison import noise
+from traceanalyzer.comparison.matching import op_changes
+from traceanalyzer.comparison.same_work import same_work
+from traceanalyzer.comparison.sentence import sentence_of
+from traceanalyzer.comparison.sides import Side
+from traceanalyzer.records import IDLE_CAUSES, VERDICTS, Analysis, Tool
+from traceanalyzer.records.comparison import (
+    OTHER_WORK,
+    CauseChange,
+    Change,
+    Comparison,
+    Culprit,
+    MemoryBoundChange,
+    MemoryChange,
+    OpChange,
+    Settings,
+    StepChange,
+    StepVerdict,
+    VerdictChange,
+)
+
+MINIMUM_CHANGE_SHARE = 0.01
+_ONE_RUN = "one run a side: the interval leaves out how much runs differ from each other"
+
+
+def comparison_of(base_runs: Sequence[Analysis], head_runs: Sequence[Analysis]) -> Comparison:
+    """At least one run a side."""
+    base, head = Side(tuple(base_runs)), Side(tuple(head_runs))
+    ops, work, step = op_changes(base, head), same_work(base, head), _step(base, head)
+    window = Change.of(base.window_ns, head.window_ns)
+    idle = tuple(
+        CauseChange(cause, was, now, now - was) for cause in IDLE_CAUSES
+        for was, now in ((base.idle_by_cause[cause], head.idle_by_cause[cause]),)
+    )  # fmt: skip
+    culprit = _culprit(ops, idle)
+    why = next((reason.message for reason in work.reasons if reason.code in OTHER_WORK), "")
+    return Comparison(
+        tool=Tool("traceanalyze", version("torch-traceanalyzer")),
+        sentence=sentence_of(
+            step, window, culprit, same_work=work.same, why=why, has_steps=base.has_steps and head.has_steps
+        ),
+        settings=Settings(
+            confidence=noise.CONFIDENCE, resamples=noise.RESAMPLES, seed=noise.SEED,
+            minimum_change_share=MINIMUM_CHANGE_SHARE,
+        ),
+        base=base.info, head=head.info, same_work=work, step_ns=step, window_ns=window,
+        busy_ns=Change.of(base.busy_ns, head.busy_ns), idle_ns=Change.of(base.idle_ns, head.idle_ns),
+        idle_by_cause=idle, verdicts=_verdicts(base, head), memory_bound=_memory_bound(base, head),
+        unprofiled_step_ns=_unprofiled(base, head), memory=_memory(base, head), culprit=culprit, ops=ops,
+    )  # fmt: skip
+
+
+def _verdicts(base: Side, head: Side) -> tuple[VerdictChange, ...]:
+    pairs = ((verdict, base.verdicts[verdict], head.verdicts[verdict]) for verdict in VERDICTS)
+    return tuple(VerdictChange(verdict, was, now, now - was) for verdict, was, now in pairs)
+
+
+def _memory_bound(base: Side, head: Side) -> MemoryBoundChange:
+    at_roof = [side.memory_at_roof_ns for side in (base, head)]
+    below = [side.verdicts["memory_bound"] - at for side, at in zip((base, head), at_roof, strict=True)]
+    return MemoryBoundChange(Change.of(*at_roof), Change.of(*below))
+
+
+def _step(base: Side, head: Side) -> StepChange:
+    """The median step; what it says of noise follows from `noise.change_interval`."""
+    before, after = base.durations, head.durations
+    if before is None or after is None:
+        return _unknown("the traces have no steps")
+    medians = [round(noise.median(runs)) for runs in (before, after)]
+    change = medians[1] - medians[0]
+    share = change / medians[0] if medians[0] else None
+    interval = noise.change_interval(before, after)
+    if interval is None or share is None:
+        least = min(sum(map(len, runs)) for runs in (before, after))
+        few = f"{least} step{'s' if least != 1 else ''} on a side, {noise.LEAST_STEPS} are needed"
+        return _unknown(few, *medians)
+    verdict: StepVerdict = "no_change"
+    if interval.excludes(0.0) and abs(share) >= MINIMUM_CHANGE_SHARE:
+        verdict = "slower" if change > 0 else "faster"
+    single = min(len(before), len(after)) == 1
+    return StepChange(
+        base=medians[0], head=medians[1], change=change, change_share=share, low=round(interval.low),
+        high=round(interval.high), confidence=noise.CONFIDENCE, verdict=verdict,
+        reason=_ONE_RUN if single else None,
+    )  # fmt: skip
+
+
+def _unknown(reason: str, base: int | None = None, head: int | None = None) -> StepChange:
+    change = head - base if base is not None and head is not None else None
+    return StepChange(
+        base=base, head=head, change=change, change_share=change / base if change is not None and base else None,
+        low=None, high=None, confidence=noise.CONFIDENCE, verdict="cannot_tell", reason=reason,
+    )  # fmt: skip
+
+
+def _unprofiled(base: Side, head: Side) -> Change | None:
+    """The median of the runs' own medians."""
+    sides = []
+    for side in (base, head):
+        times = [r.recording.unprofiled_step_ns for r in side.runs if r.recording is not None]
+        known = [time for time in times if time is not None]
+        if len(known) < len(side.runs):
+            return None
+        sides.append(round(noise.median([known])))
+    return Change.of(*sides)
+
+
+def _memory(base: Side, head: Side) -> MemoryChange | None:
+    peaks = [
+        max((run.recording.peak_memory_bytes or 0 if run.recording else 0) for run in side.runs)
+        for side in (base, head)
+    ]
+    return MemoryChange(Change.of(*peaks)) if all(peaks) else None
+
+
+def _culprit(ops: Sequence[OpChange], idle: Sequence[CauseChange]) -> Culprit | None:
+    """The largest single change; of equal ones an operator's."""
+    found = [Culprit("op", op.name, op.change_ns) for op in ops]
+    found += [Culprit("idle", part.cause, part.change) for part in idle]
+    largest = max(found, key=lambda each: abs(each.change_ns), default=None)
+    return largest if largest is not None and largest.change_ns else None

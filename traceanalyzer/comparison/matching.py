@@ -1,0 +1,127 @@
+"""Rows of the base and what they are in the head: the same calls first, then what is left, by what explains it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from traceanalyzer.comparison import became
+from traceanalyzer.comparison.names import family, plain
+from traceanalyzer.comparison.sides import Row, Side
+from traceanalyzer.records.comparison import How, MatchKind, OpChange
+
+Key = Callable[[Row], Hashable]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Rows that are one thing on both sides."""
+
+    match: MatchKind
+    base: tuple[Row, ...]
+    head: tuple[Row, ...]
+    how: How | None = None
+    evidence: str | None = None
+
+
+def op_changes(base: Side, head: Side) -> tuple[OpChange, ...]:
+    """By size of the change, then by name; every row of a side is in exactly one."""
+    changes = [_change(entry, base, head) for entry in _entries(base, head)]
+    return tuple(
+        sorted(changes, key=lambda each: (-abs(each.change_ns), each.name, each.match, str(each.base)))
+    )
+
+
+def _change(entry: Entry, base: Side, head: Side) -> OpChange:
+    before = tuple(sorted(map(base.shown, entry.base), key=lambda row: -row.attributed_ns))
+    after = tuple(sorted(map(head.shown, entry.head), key=lambda row: -row.attributed_ns))
+    base_ns, head_ns = (sum(row.attributed_ns for row in rows) for rows in (before, after))
+    named = after or before if entry.match != "vanished" else before
+    return OpChange(
+        match=entry.match, name=named[0].name, how=entry.how, evidence=entry.evidence, base=before,
+        head=after, base_ns=base_ns, head_ns=head_ns, change_ns=head_ns - base_ns,
+    )  # fmt: skip
+
+
+def _entries(base: Side, head: Side) -> Iterator[Entry]:
+    before, after = list(base.rows), list(head.rows)
+    modules = base.has_modules and head.has_modules
+    same: list[Key] = [lambda row: (*_call(row), row.row.phase, row.row.module)] if modules else []
+    same += [lambda row: (*_call(row), row.row.phase), lambda row: (*_written_out(row), row.row.phase)]
+    for key in same:
+        for mine, theirs in _paired(before, after, key):
+            yield Entry("matched", mine, theirs)
+    for how, find in became.FINDERS:
+        for found in find(before, after):
+            _take(before, found.base)
+            _take(after, found.head)
+            yield Entry("became", found.base, found.head, how, found.evidence)
+        for found in find(after, before) if how == "fused" else ():
+            _take(before, found.head)
+            _take(after, found.base)
+            yield Entry("became", found.head, found.base, "split", found.evidence)
+    for how, key in _OTHERWISE:
+        for mine, theirs in _paired(before, after, key):
+            yield Entry("became", mine, theirs, how, _EVIDENCE[how])
+    yield from (Entry("vanished", (row,), ()) for row in before)
+    yield from (Entry("appeared", (), (row,)) for row in after)
+
+
+def _paired(before: list[Row], after: list[Row], key: Key) -> list[tuple[tuple[Row, ...], tuple[Row, ...]]]:
+    """All rows with a key that both sides have; they are taken out of the lists."""
+    mine, theirs = _grouped(before, key), _grouped(after, key)
+    both = [(tuple(mine[each]), tuple(theirs[each])) for each in mine if each in theirs]
+    for base, head in both:
+        _take(before, base)
+        _take(after, head)
+    return both
+
+
+def _grouped(rows: Iterable[Row], key: Key) -> dict[Hashable, list[Row]]:
+    groups: dict[Hashable, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[key(row)].append(row)
+    return groups
+
+
+def _take(rows: list[Row], taken: Sequence[Row]) -> None:
+    gone = {row.key for row in taken}
+    rows[:] = [row for row in rows if row.key not in gone]
+
+
+def _call(row: Row) -> tuple[Any, ...]:
+    return row.row.name, row.row.input_dims, row.row.input_types
+
+
+def _written_out(row: Row) -> tuple[Any, ...]:
+    """A contraction with a place for its result has that as its last argument: `mm.out` of compiled code."""
+    dims = [each for each in row.row.input_dims or () if each not in ((), [])]
+    types = {each for each in row.row.input_types or () if "Scalar" not in each and each}
+    count = _OPERANDS.get(plain(row.row.name))
+    return row.row.name, tuple(dims[:count]) if count else row.row.input_dims, frozenset(types)
+
+
+_OPERANDS = {"mm": 2, "bmm": 2, "addmm": 3, "baddbmm": 3, "addmv": 3, "convolution": 3}
+
+
+def _tensor_dims(row: Row) -> Hashable:
+    return tuple(each for each in row.row.input_dims or () if each not in ((), []))
+
+
+def _types(row: Row) -> Hashable:
+    return tuple(row.row.input_types or ())
+
+
+_OTHERWISE: tuple[tuple[How, Key], ...] = (
+    ("types", lambda row: (family(row.row.name), _tensor_dims(row), row.row.phase)),
+    ("renamed", lambda row: (_tensor_dims(row) or row.key, _types(row), row.row.phase, row.row.operator_class)),
+    ("shapes", lambda row: (family(row.row.name), row.row.phase, row.row.module, len(row.row.input_dims or ()))),
+    ("shapes", lambda row: (family(row.row.name), row.row.phase)),
+)  # fmt: skip
+_EVIDENCE: dict[How, str] = {
+    "types": "the same operator on tensors of the same sizes, of other types",
+    "renamed": "another operator of its class on the same tensors",
+    "shapes": "the same operator on tensors of other sizes",
+}

@@ -1,0 +1,100 @@
+"""How surely the median step changed: an interval by resampling runs, and steps within them.
+
+Steps of one run share what no step shows: clocks, memory layout, neighbors on the machine. So runs are drawn
+first and steps within each drawn run. A resample of few has too little spread: of k runs by (k - 1) / k, and
+its percentiles take that spread for the true one, which about as much again makes up for. Of single runs, whose
+steps are the sample, it is widened as Student's t is (Hesterberg, What Teachers Should Know About the
+Bootstrap, The American Statistician 69, 2015: percentile intervals of small samples). How often these
+intervals are wrong is measured by benchmarks/noise.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+import numpy.typing as npt
+
+CONFIDENCE = 0.95
+RESAMPLES = 10_000
+SEED = 0
+LEAST_STEPS = 3  # on either side, below which nothing is told
+_MOST_STEPS = 400  # drawn of a run: more make the interval no narrower than its runs do
+_NORMAL = 1.95996
+# 97.5th percentile of Student's t by degrees of freedom.
+_STUDENT = {2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 10: 2.228, 12: 2.179,
+            16: 2.120, 20: 2.086, 30: 2.042, 60: 2.000}  # fmt: skip
+
+Floats = npt.NDArray[np.float64]
+Runs = Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Of the change of the median, in ns."""
+
+    low: float
+    high: float
+
+    def excludes(self, value: float) -> bool:
+        return not self.low <= value <= self.high
+
+
+def median(runs: Runs) -> float:
+    """Of all steps together."""
+    return float(np.median(np.concatenate([np.asarray(run, np.float64) for run in runs])))
+
+
+def change_interval(base: Runs, head: Runs) -> Interval | None:
+    """Of head - base; None below LEAST_STEPS on a side. Equal inputs give equal intervals."""
+    if min(sum(map(len, base)), sum(map(len, head))) < LEAST_STEPS:
+        return None
+    numbers = np.random.default_rng(SEED)
+    drawn = _medians(head, numbers) - _medians(base, numbers)
+    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    change, wider = median(head) - median(base), _widened(base, head)
+    return Interval(
+        change - max(0.0, change - float(low)) * wider, change + max(0.0, float(high) - change) * wider
+    )
+
+
+def _medians(runs: Runs, numbers: np.random.Generator) -> Floats:
+    """Medians of RESAMPLES sets of steps, as many as there are."""
+    kept = [_thinned(np.sort(np.asarray(run, np.float64))) for run in runs]
+    longest = max(map(len, kept))
+    table = np.full((len(kept), longest), np.nan)
+    for row, run in enumerate(kept):
+        table[row, : len(run)] = run
+    lengths = np.array([len(run) for run in kept])
+    result = np.empty(RESAMPLES)
+    at_once = max(1, 2_000_000 // (len(kept) * longest))
+    for first in range(0, RESAMPLES, at_once):
+        count = min(at_once, RESAMPLES - first)
+        chosen = numbers.integers(0, len(kept), (count, len(kept)))
+        steps = (numbers.random((count, len(kept), longest)) * lengths[chosen][:, :, None]).astype(np.int64)
+        values = table[chosen[:, :, None], steps]
+        if (lengths == longest).all():
+            result[first : first + count] = np.median(values.reshape(count, -1), axis=1)
+        else:  # of a run with fewer steps as many as it has
+            values[np.arange(longest) >= lengths[chosen][:, :, None]] = np.nan
+            result[first : first + count] = np.nanmedian(values.reshape(count, -1), axis=1)
+    return result
+
+
+def _thinned(steps: Floats) -> Floats:
+    """Evenly many of its quantiles."""
+    if len(steps) <= _MOST_STEPS:
+        return steps
+    return steps[np.linspace(0, len(steps) - 1, _MOST_STEPS).round().astype(np.int64)]
+
+
+def _widened(base: Runs, head: Runs) -> float:
+    """By how much the resampled interval is too narrow."""
+    runs = min(len(base), len(head))
+    if runs > 1:
+        return runs / (runs - 1)
+    steps = min(sum(map(len, base)), sum(map(len, head)))
+    freedom = max(df for df in _STUDENT if df <= 2 * steps - 2)
+    return _STUDENT[freedom] / _NORMAL * sqrt(steps / (steps - 1))

@@ -1,0 +1,32 @@
+"""One finished Comparison in, one text out: a renderer for each format."""
+
+from __future__ import annotations
+
+from traceanalyzer.records import Comparison
+from traceanalyzer.records.errors import UsageError
+
+FORMATS = ("html", "md", "json", "txt")
+
+
+def render(comparison: Comparison, format: str, top: int | None = None) -> str:
+    """`comparison` as one of FORMATS. `top`: changes in tables that people read; JSON holds all.
+
+    UsageError where a comparison has no such format.
+    """
+    if format == "html":
+        from traceanalyzer.report.diff_html import render as html
+
+        return html(comparison, top)
+    if format == "md":
+        from traceanalyzer.report.diff_markdown import render as markdown
+
+        return markdown(comparison, top)
+    if format == "json":
+        from traceanalyzer.report.diff_json import render as as_json
+
+        return as_json(comparison, top)
+    if format == "txt":
+        from traceanalyzer.report.diff_terminal import render as text
+
+        return text(comparison, top)
+    raise UsageError(f"a comparison has no format {format!r}", fix=f"use one of {', '.join(FORMATS)}")

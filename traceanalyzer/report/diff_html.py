@@ -1,0 +1,56 @@
+"""The comparison as a page: one file under a megabyte that requests nothing and needs no script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+from traceanalyzer.records import Comparison
+from traceanalyzer.records.units import percent
+from traceanalyzer.report.assets import asset, templates
+from traceanalyzer.report.diff_view import ChangeLine, DiffView, diff_view
+
+LIMIT = 1_000_000  # bytes of the page, whatever is compared
+_ROWS = 200
+
+
+def render(comparison: Comparison, top: int | None = None) -> str:
+    """The `top` largest changes; fewer where the page would be too large."""
+    rows = _ROWS if top is None else top
+    while True:
+        page = _page(comparison, diff_view(comparison, rows))
+        if len(page.encode("utf-8", "replace")) < LIMIT or not rows:
+            return page
+        rows //= 2
+
+
+def _page(comparison: Comparison, view: DiffView) -> str:
+    from markupsafe import Markup
+
+    style = asset("report.css")
+    window = comparison.window_ns
+    return templates().get_template("diff.html.j2").render(
+        view=view, parts=_parts(view, comparison), whole=max(window.base, window.head, 1),
+        unit="step" if comparison.base.step_count else "trace",
+        title=" and ".join(text.split(":")[0] for _, text in view.sides),
+        mark=f"traceanalyze {comparison.tool.version}", tool=f"traceanalyze {comparison.tool.version}",
+        style=Markup(style), style_hash=_hash(style), method=_method(comparison),
+    )  # fmt: skip
+
+
+def _parts(view: DiffView, comparison: Comparison) -> list[ChangeLine]:
+    """Verdicts, then idle time, which add up to the window."""
+    idle = next(line for line in view.whole if line.key == "idle")
+    return [*view.verdicts, idle]
+
+
+def _method(comparison: Comparison) -> str:
+    used = comparison.settings
+    return (
+        f"{percent(used.confidence, 0)} of {used.resamples:,} resamples of runs and of steps within them, seed "
+        f"{used.seed}; faster and slower are said from {percent(used.minimum_change_share, 0)} on"
+    )
+
+
+def _hash(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

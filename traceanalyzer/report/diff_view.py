@@ -1,0 +1,189 @@
+"""What a comparison shows, as finished text: one DiffView of one Comparison, shared by all formats for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from traceanalyzer.records import Comparison, OpChange, SideInfo, SideRow
+from traceanalyzer.records.units import canonical_dtype, duration, percent, si
+from traceanalyzer.report.labels import CAUSE_LABELS, VERDICT_LABELS
+from traceanalyzer.report.sanitize import ABSENT, TEXT, cut, visible
+
+_NAME = 60
+_INPUTS = 80
+_MATCHES = {"matched": "", "appeared": "new", "vanished": "gone"}
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLine:
+    """One quantity on both sides."""
+
+    key: str
+    label: str
+    base: str
+    head: str
+    change: str
+    share: str  # of the base's window
+    base_ns: int
+    head_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpChangeLine:
+    """One entry of the comparison's operators."""
+
+    name: str
+    inputs: str
+    where: str  # phase, module
+    what: str  # "fused: 3 operators are 1"; nothing where it is the same operator
+    evidence: str
+    base: str
+    head: str
+    change: str
+    change_ns: int
+    parts: tuple[tuple[str, str, str, str], ...]  # (side, operator, inputs, time) of each row
+
+
+@dataclass(frozen=True, slots=True)
+class DiffView:
+    """Every text of a comparison."""
+
+    sentence: str
+    sides: tuple[tuple[str, str], ...]  # ("base", "a.json, b.json: 2 runs, 10 steps on NVIDIA H100")
+    reasons: tuple[str, ...]  # what is not the same
+    notes: tuple[str, ...]
+    whole: tuple[ChangeLine, ...]  # step, window, busy, idle
+    verdicts: tuple[ChangeLine, ...]
+    causes: tuple[ChangeLine, ...]
+    ops: tuple[OpChangeLine, ...]
+    hidden: int  # entries that are not among `ops`
+    hidden_change: str
+
+
+def diff_view(comparison: Comparison, top: int) -> DiffView:
+    """With the `top` largest changes of operators."""
+    shown, rest = comparison.ops[:top], comparison.ops[top:]
+    window = comparison.window_ns.base
+    return DiffView(
+        sentence=visible(comparison.sentence),
+        sides=(("base", _side(comparison.base)), ("head", _side(comparison.head))),
+        reasons=tuple(visible(reason.message) for reason in comparison.same_work.reasons),
+        notes=tuple(_notes(comparison)),
+        whole=tuple(_whole(comparison)),
+        verdicts=tuple(
+            _line(v.verdict, VERDICT_LABELS[v.verdict], v.base, v.head, window)
+            for v in comparison.verdicts if v.base or v.head
+        ),
+        causes=tuple(
+            _line(c.cause, CAUSE_LABELS[c.cause], c.base, c.head, window)
+            for c in sorted(comparison.idle_by_cause, key=lambda c: -abs(c.change)) if c.base or c.head
+        ),
+        ops=tuple(map(_op, shown)), hidden=len(rest),
+        hidden_change=signed(sum(op.change_ns for op in rest)),
+    )  # fmt: skip
+
+
+def signed(ns: float, unit: str = "") -> str:
+    """`+3.2 ms`; `±0 ns` for nothing."""
+    if not ns:
+        return f"±0 {unit or 'ns'}"
+    text = si(abs(ns), unit) if unit else duration(abs(ns))
+    return f"{'-' if ns < 0 else '+'}{text}"
+
+
+def _side(side: SideInfo) -> str:
+    names = [PurePath(file.path).name or file.path for file in side.files]
+    files = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    steps = "without steps" if side.step_count is None else f"{side.step_count} steps"
+    runs = f"{side.runs} run{'s' if side.runs > 1 else ''}, {steps}"
+    ranks = {file.rank for file in side.files if file.rank is not None}
+    rank = f", rank {', '.join(map(str, sorted(ranks)))}" if ranks else ""
+    return visible(f"{files}: {runs}{rank} on {side.device.name}")
+
+
+def _whole(comparison: Comparison) -> Iterator[ChangeLine]:
+    step, window = comparison.step_ns, comparison.window_ns
+    if step.base is not None and step.head is not None:
+        yield _line("step", "median step", step.base, step.head, window.base)
+    yield _line(
+        "window", "step" if comparison.base.step_count else "trace", window.base, window.head, window.base
+    )
+    for key, change in (("busy", comparison.busy_ns), ("idle", comparison.idle_ns)):
+        yield _line(key, key, change.base, change.head, window.base)
+    memory = comparison.memory_bound
+    yield _line(
+        "at_roof", "memory-bound, at the roof", memory.at_roof_ns.base, memory.at_roof_ns.head, window.base
+    )
+    below = memory.below_roof_ns
+    yield _line("below_roof", "memory-bound, below it", below.base, below.head, window.base)
+    if comparison.unprofiled_step_ns is not None:
+        plain = comparison.unprofiled_step_ns
+        yield _line("unprofiled", "step without the profiler", plain.base, plain.head, window.base)
+
+
+def _line(key: str, label: str, base: int, head: int, whole: int) -> ChangeLine:
+    share = percent(abs(head - base) / whole) if whole and head != base else ABSENT
+    sign = "-" if head < base else "+"
+    return ChangeLine(
+        key, label, duration(base), duration(head), signed(head - base),
+        share if share == ABSENT else f"{sign}{share}", base, head,
+    )  # fmt: skip
+
+
+def _notes(comparison: Comparison) -> Iterator[str]:
+    step = comparison.step_ns
+    if step.reason is not None and step.verdict != "cannot_tell":
+        yield f"{step.reason[0].upper()}{step.reason[1:]}."
+    if comparison.memory is not None and comparison.memory.peak_bytes.change:
+        peak = comparison.memory.peak_bytes
+        yield f"Peak memory: {si(peak.base, 'B')}, now {si(peak.head, 'B')} ({signed(peak.change, 'B')})."
+    for name, side in (("base", comparison.base), ("head", comparison.head)):
+        if side.warnings:
+            yield f"Warnings of the {name}: {', '.join(side.warnings)}."
+
+
+def _op(op: OpChange) -> OpChangeLine:
+    first = (op.head or op.base)[0]
+    return OpChangeLine(
+        name=cut(visible(op.name), _NAME), inputs=inputs_of(first),
+        where=" ".join(filter(None, (first.phase, cut(visible(first.module or ""), 40)))),
+        what=_what(op), evidence=op.evidence or "",
+        base=duration(op.base_ns) if op.base else ABSENT, head=duration(op.head_ns) if op.head else ABSENT,
+        change=signed(op.change_ns), change_ns=op.change_ns, parts=tuple(_parts(op)),
+    )  # fmt: skip
+
+
+def _what(op: OpChange) -> str:
+    if op.match != "became":
+        return _MATCHES[op.match]
+    many, few = len(op.base), len(op.head)
+    if op.how in ("fused", "split"):
+        return f"{op.how}: {many} row{'s' if many > 1 else ''} {'is' if many == 1 else 'are'} {few}"
+    return {"types": "other types", "shapes": "other sizes", "renamed": "another operator"}[
+        op.how or "shapes"
+    ]
+
+
+def _parts(op: OpChange) -> Iterator[tuple[str, str, str, str]]:
+    for side, rows in (("base", op.base), ("head", op.head)):
+        for row in rows[:12]:
+            yield side, cut(visible(row.name), TEXT), inputs_of(row), duration(row.attributed_ns)
+        if len(rows) > 12:
+            rest = sum(row.attributed_ns for row in rows[12:])
+            yield side, f"{len(rows) - 12} more", "", duration(rest)
+
+
+def inputs_of(row: SideRow) -> str:
+    """`[8192, 2048] × [2048, 6144] bf16`."""
+    dims = [d for d in row.input_dims or () if isinstance(d, tuple | list) and d]
+    types = {canonical_dtype(t) for t in row.input_types or ()} - {None}
+    text = " × ".join(_dims(d) for d in dims[:4]) + (" …" if len(dims) > 4 else "")
+    return cut(" ".join(filter(None, (text, *(t for t in types if len(types) == 1 and t)))), _INPUTS)
+
+
+def _dims(dims: Sequence[object]) -> str:
+    if isinstance(dims[0], tuple | list):
+        return f"{{{len(dims)} tensors}}"
+    return f"[{', '.join(map(str, dims))}]"
