@@ -66,8 +66,8 @@ def _demo() -> click.Command:
 
 
 COMMANDS: dict[str, Callable[[], click.Command]] = {
-    "report": _report, "profile": _profile, "diff": _diff, "devices": _devices, "explain": _explain, "verify": _verify,
-    "calibrate": _calibrate, "demo": _demo,
+    "report": _report, "profile": _profile, "diff": _diff, "devices": _devices, "explain": _explain,
+    "verify": _verify, "calibrate": _calibrate, "demo": _demo,
 }  # fmt: skip
 
 

@@ -45,7 +45,7 @@ def command(
     format_name: str | None, steps: str, rank: int | None, device: str | None, top: int | None, force: bool,
     quiet: bool,
 ) -> None:  # fmt: skip
-    """Say whether HEAD is faster than BASE, by how much, how sure that is, and which operators or waits did it.
+    """Say whether HEAD is faster than BASE, by how much, how surely, and which operators or waits did it.
 
     Each is a trace, a folder of ranks or a saved report. With several runs a side (--base, --head) what runs
     differ by anyhow is told apart from the change.

@@ -1,1 +1,1 @@
-"""Two sides in (one or more runs each, as Analyses), one Comparison out: what changed, by how much, how surely."""
+"""Two sides in, each the Analyses of one or more runs; one Comparison out."""

@@ -1,4 +1,4 @@
-"""Whole numbers that add up: a total shared out by weights, the rounding rule of every sum in a comparison."""
+"""Whole numbers that add up: how a total is shared out by weights, in every sum of a comparison."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def comparison_of(base_runs: Sequence[Analysis], head_runs: Sequence[Analysis]) 
         CauseChange(cause, was, now, now - was) for cause in IDLE_CAUSES
         for was, now in ((base.idle_by_cause[cause], head.idle_by_cause[cause]),)
     )  # fmt: skip
-    culprit = _culprit(ops, idle)
+    culprit = _culprit(ops, idle, window.change if step.verdict in ("faster", "slower") else 0)
     why = next((reason.message for reason in work.reasons if reason.code in OTHER_WORK), "")
     return Comparison(
         tool=Tool("traceanalyze", version("torch-traceanalyzer")),
@@ -94,9 +94,9 @@ def _step(base: Side, head: Side) -> StepChange:
 
 def _unknown(reason: str, base: int | None = None, head: int | None = None) -> StepChange:
     change = head - base if base is not None and head is not None else None
+    share = change / base if change is not None and base else None
     return StepChange(
-        base=base, head=head, change=change, change_share=change / base if change is not None and base else None,
-        low=None, high=None, confidence=noise.CONFIDENCE, verdict="cannot_tell", reason=reason,
+        base=base, head=head, change=change, change_share=share, low=None, high=None, confidence=noise.CONFIDENCE, verdict="cannot_tell", reason=reason,
     )  # fmt: skip
 
 
@@ -120,9 +120,10 @@ def _memory(base: Side, head: Side) -> MemoryChange | None:
     return MemoryChange(Change.of(*peaks)) if all(peaks) else None
 
 
-def _culprit(ops: Sequence[OpChange], idle: Sequence[CauseChange]) -> Culprit | None:
-    """The largest single change; of equal ones an operator's."""
+def _culprit(ops: Sequence[OpChange], idle: Sequence[CauseChange], direction: int) -> Culprit | None:
+    """The largest single change; of a step that is surely slower or faster, the largest in its direction."""
     found = [Culprit("op", op.name, op.change_ns) for op in ops]
     found += [Culprit("idle", part.cause, part.change) for part in idle]
+    found = [each for each in found if each.change_ns * direction >= 0]
     largest = max(found, key=lambda each: abs(each.change_ns), default=None)
     return largest if largest is not None and largest.change_ns else None

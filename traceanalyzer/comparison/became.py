@@ -1,4 +1,4 @@
-"""Operators that were many and are one: by the names inside a generated kernel, attention, optimizers' steps."""
+"""Operators that were many and are one: generated kernels by their names, attention, optimizers."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def attention(many: Sequence[Row], few: Sequence[Row]) -> Iterator[Became]:
 
 
 def optimizer(many: Sequence[Row], few: Sequence[Row]) -> Iterator[Became]:
-    """What an optimizer's step did operator by operator, or in lists, became one fused step or fewer lists."""
+    """What an optimizer's step did one by one, or in lists, became one fused step or fewer lists."""
     for is_one in (_FUSED_STEP, _LISTS):
         steps = tuple(
             row for row in few if row.row.phase == "optimizer" and is_one.match(plain(row.row.name))

@@ -1,4 +1,4 @@
-"""Rows of the base and what they are in the head: the same calls first, then what is left, by what explains it."""
+"""Rows of the base and what they are in the head: first the same calls, then what explains the rest."""
 
 from __future__ import annotations
 
@@ -114,10 +114,14 @@ def _types(row: Row) -> Hashable:
     return tuple(row.row.input_types or ())
 
 
+def _class(row: Row) -> Hashable:
+    return row.row.operator_class
+
+
 _OTHERWISE: tuple[tuple[How, Key], ...] = (
     ("types", lambda row: (family(row.row.name), _tensor_dims(row), row.row.phase)),
-    ("renamed", lambda row: (_tensor_dims(row) or row.key, _types(row), row.row.phase, row.row.operator_class)),
-    ("shapes", lambda row: (family(row.row.name), row.row.phase, row.row.module, len(row.row.input_dims or ()))),
+    ("renamed", lambda row: (_tensor_dims(row) or row.key, _types(row), row.row.phase, _class(row))),
+    ("shapes", lambda row: (family(row.row.name), row.row.phase, row.row.module)),
     ("shapes", lambda row: (family(row.row.name), row.row.phase)),
 )  # fmt: skip
 _EVIDENCE: dict[How, str] = {

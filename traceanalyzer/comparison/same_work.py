@@ -17,7 +17,7 @@ _CONTRACTION = "tensor_contraction"
 
 
 def same_work(base: Side, head: Side) -> SameWork:
-    """By device, numbers of devices and ranks, shapes, batch and FLOPs; the rest is said and flips nothing."""
+    """By device, numbers of devices and ranks, shapes, batch and FLOPs; the rest is only said."""
     reasons = tuple(_reasons(base, head))
     return SameWork(not any(reason.code in OTHER_WORK for reason in reasons), reasons)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from traceanalyzer.records.comparison import Change, Culprit, StepChange
 from traceanalyzer.records.units import duration, percent
 
+_NAME = 60  # characters
 _WORTH_NAMING = 0.01  # of the step
 
 
@@ -24,12 +25,19 @@ def _told(step: StepChange, window: Change, *, has_steps: bool) -> str:
     if step.verdict == "cannot_tell":
         return f"The {what} takes {_from_to(values)}; whether that is noise cannot be told: {step.reason}."
     if step.verdict == "no_change":
-        return f"The {what} takes as long as before: {_from_to(values)}{_interval(step)}."
+        return f"{_unchanged(step, what)}: {_from_to(values)}{_interval(step)}."
     share = percent(abs(step.change_share or 0))
     return (
         f"The {what} is {duration(abs(step.change), 2)} ({share}) {step.verdict}: {_from_to(values)}"
         f"{_interval(step)}."
     )
+
+
+def _unchanged(step: StepChange, what: str) -> str:
+    """A change that is small, or one that could be noise."""
+    if step.low is not None and step.high is not None and step.low <= 0 <= step.high:
+        return f"No change of the {what} stands out from the noise"
+    return f"The {what} takes as long as before, to 1 %"
 
 
 def _from_to(change: Change) -> str:
@@ -51,5 +59,6 @@ def signed(ns: float) -> str:
 def _where(culprit: Culprit | None, window: Change) -> str:
     if culprit is None or abs(culprit.change_ns) < _WORTH_NAMING * max(window.base, 1):
         return ""
-    kind = "idle time, " if culprit.kind == "idle" else ""
-    return f" The largest single change is {kind}{culprit.name}: {signed(culprit.change_ns)}."
+    name = culprit.name if len(culprit.name) <= _NAME else f"{culprit.name[: _NAME - 1]}…"
+    what = f"idle time ({name.replace('_', ' ')})" if culprit.kind == "idle" else name
+    return f" The largest single change is {what}: {signed(culprit.change_ns)}."

@@ -1,7 +1,7 @@
 """The Comparison of two sides, base and head, that every format of `diff` shows; its JSON field by field.
 
-All times are whole ns per step: a side's totals over all its runs by its steps; without steps the trace counts
-as one. Every `change` is head - base, and the changes of operators and causes add up exactly.
+All times are whole ns per step: a side's totals over all its runs by its steps; without steps the trace
+counts as one. Every `change` is head - base, and the changes of operators and causes add up exactly.
 """
 
 from __future__ import annotations

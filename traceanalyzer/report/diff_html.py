@@ -47,8 +47,8 @@ def _parts(view: DiffView, comparison: Comparison) -> list[ChangeLine]:
 def _method(comparison: Comparison) -> str:
     used = comparison.settings
     return (
-        f"{percent(used.confidence, 0)} of {used.resamples:,} resamples of runs and of steps within them, seed "
-        f"{used.seed}; faster and slower are said from {percent(used.minimum_change_share, 0)} on"
+        f"{percent(used.confidence, 0)} of {used.resamples:,} resamples of runs and of steps within them, "
+        f"seed {used.seed}; faster and slower are said from {percent(used.minimum_change_share, 0)} on"
     )
 
 

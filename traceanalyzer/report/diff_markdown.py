@@ -1,4 +1,4 @@
-"""The comparison as a comment on a pull request: under 60,000 characters, no markup from a trace takes effect."""
+"""The comparison as a comment on a pull request: under 60,000 characters, no markup of a trace in effect."""
 
 from __future__ import annotations
 

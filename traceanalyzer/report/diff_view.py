@@ -1,4 +1,4 @@
-"""What a comparison shows, as finished text: one DiffView of one Comparison, shared by all formats for people."""
+"""What a comparison shows, as finished text: one DiffView of one Comparison, for all formats for people."""
 
 from __future__ import annotations
 
