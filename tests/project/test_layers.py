@@ -24,7 +24,7 @@ ALLOWED = {  # not listed: pipeline, cli, __init__ and __main__, which may impor
     "fusion": "records cost roofline",
     "assembly": "records cost device roofline",
     "report": "records files",
-    "compare": "records",
+    "comparison": "records",
     "verify": "records cost fusion",
     "collect": "records files startup",
     "ranks": "records trace",
@@ -43,6 +43,7 @@ PACKAGES = {
     "measure row_keys traffic rows counts judge",
     "fusion": "__init__ step_ops stretch evidence step_graph host_remedies idle_claims regions savings rules "
     "module_compile suggestions",
+    "comparison": "__init__ apportion names noise sides became matching same_work sentence assemble",
     "assembly": "__init__ totals self_check provenance roof_notices utilization what_if_rows what_if_notices "
     "what_if assemble",
 }
@@ -58,7 +59,7 @@ ONLY = {
     "fsspec": ("trace/reading/source",),
     "jinja2": ("report/",),
     "markupsafe": ("report/",),
-    "rich": ("report/terminal", "cli/"),
+    "rich": ("report/terminal", "report/diff_terminal", "cli/"),
     "click": ("cli/",),
     "pandas": ("records/analysis",),
 }

@@ -96,7 +96,8 @@ def _unknown(reason: str, base: int | None = None, head: int | None = None) -> S
     change = head - base if base is not None and head is not None else None
     share = change / base if change is not None and base else None
     return StepChange(
-        base=base, head=head, change=change, change_share=share, low=None, high=None, confidence=noise.CONFIDENCE, verdict="cannot_tell", reason=reason,
+        base=base, head=head, change=change, change_share=share, low=None, high=None,
+        confidence=noise.CONFIDENCE, verdict="cannot_tell", reason=reason,
     )  # fmt: skip
 
 
@@ -105,10 +106,10 @@ def _unprofiled(base: Side, head: Side) -> Change | None:
     sides = []
     for side in (base, head):
         times = [r.recording.unprofiled_step_ns for r in side.runs if r.recording is not None]
-        known = [time for time in times if time is not None]
-        if len(known) < len(side.runs):
+        measured = [time for time in times if time is not None]
+        if len(measured) < len(side.runs):
             return None
-        sides.append(round(noise.median([known])))
+        sides.append(round(noise.median([measured])))
     return Change.of(*sides)
 
 
@@ -122,8 +123,8 @@ def _memory(base: Side, head: Side) -> MemoryChange | None:
 
 def _culprit(ops: Sequence[OpChange], idle: Sequence[CauseChange], direction: int) -> Culprit | None:
     """The largest single change; of a step that is surely slower or faster, the largest in its direction."""
-    found = [Culprit("op", op.name, op.change_ns) for op in ops]
-    found += [Culprit("idle", part.cause, part.change) for part in idle]
-    found = [each for each in found if each.change_ns * direction >= 0]
-    largest = max(found, key=lambda each: abs(each.change_ns), default=None)
+    changes = [Culprit("op", op.name, op.change_ns) for op in ops]
+    changes += [Culprit("idle", part.cause, part.change) for part in idle]
+    changes = [each for each in changes if each.change_ns * direction >= 0]
+    largest = max(changes, key=lambda each: abs(each.change_ns), default=None)
     return largest if largest is not None and largest.change_ns else None

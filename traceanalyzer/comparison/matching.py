@@ -54,14 +54,14 @@ def _entries(base: Side, head: Side) -> Iterator[Entry]:
         for mine, theirs in _paired(before, after, key):
             yield Entry("matched", mine, theirs)
     for how, find in became.FINDERS:
-        for found in find(before, after):
-            _take(before, found.base)
-            _take(after, found.head)
-            yield Entry("became", found.base, found.head, how, found.evidence)
-        for found in find(after, before) if how == "fused" else ():
-            _take(before, found.head)
-            _take(after, found.base)
-            yield Entry("became", found.head, found.base, "split", found.evidence)
+        for each in find(before, after):
+            _take(before, each.base)
+            _take(after, each.head)
+            yield Entry("became", each.base, each.head, how, each.evidence)
+        for each in find(after, before) if how == "fused" else ():
+            _take(before, each.head)
+            _take(after, each.base)
+            yield Entry("became", each.head, each.base, "split", each.evidence)
     for how, key in _OTHERWISE:
         for mine, theirs in _paired(before, after, key):
             yield Entry("became", mine, theirs, how, _EVIDENCE[how])

@@ -38,8 +38,8 @@ def family(name: str) -> str:
 @cache
 def generated(name: str) -> str | None:
     """The part of a generated kernel's name that names operators; None where it was not generated."""
-    found = _GENERATED.search(name)
-    return f"_{found['parts']}_" if found else None
+    match = _GENERATED.search(name)
+    return f"_{match['parts']}_" if match else None
 
 
 def holds(parts: str, name: str) -> bool:

@@ -1,11 +1,11 @@
 """How surely the median step changed: an interval by resampling runs, and steps within them.
 
 Steps of one run share what no step shows: clocks, memory layout, neighbors on the machine. So runs are
-drawn first, and steps within each drawn run. A resample of k runs has (k - 1) / k of their variance, and percentiles
-take that for the true one; about as much again makes up for it. Of single runs the steps are the sample, and
-the interval is widened as that of Student's t is (Hesterberg, What Teachers Should Know About the Bootstrap,
-The American Statistician 69, 2015, on percentile intervals of small samples). How often these intervals are
-wrong is measured by benchmarks/noise.py.
+drawn first, and steps within each drawn run. A resample of k runs has (k - 1) / k of their variance, and
+percentiles take that for the true one; about as much again makes up for it. Of single runs the steps are
+the sample, and the interval is widened as that of Student's t is (Hesterberg, What Teachers Should Know
+About the Bootstrap, The American Statistician 69, 2015, on percentile intervals of small samples). How
+often these intervals are wrong is measured by benchmarks/noise.py.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class Interval:
     high: float
 
     def excludes(self, value: float) -> bool:
+        """Whether it lies outside."""
         return not self.low <= value <= self.high
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from math import prod
 from typing import Any
 
 from traceanalyzer.comparison.sides import Row, Side
@@ -57,9 +56,8 @@ def _flops(base: Side, head: Side) -> Iterator[WorkReason]:
     if before is None or after is None or not before and not after:
         return
     if abs(after - before) > _FLOPS_APART * max(before, after):
-        shown = [si(each, "FLOP") for each in (before, after)]
-        message = f"FLOPs of contractions per step: {shown[0]}, then {shown[1]}"
-        yield WorkReason("flops", *shown, message)
+        was, now = (si(each, "FLOP") for each in (before, after))
+        yield WorkReason("flops", was, now, f"FLOPs of contractions per step: {was}, then {now}")
 
 
 def _contraction_flops(side: Side) -> float | None:
@@ -95,15 +93,15 @@ def _batch(base: Side, head: Side) -> WorkReason | None:
     if len(ratios) == 1:
         (ratio,) = ratios
         return WorkReason("batch", "1", f"{ratio:g}", f"leading sizes: {ratio:g} times as large")
-    shown = [" x ".join(map(str, next(iter(each))[0])) for each in (before, after)]
-    return WorkReason("shapes", *shown, f"sizes of contractions: such as {shown[0]}, then {shown[1]}")
+    was, now = (" x ".join(map(str, next(iter(each))[0])) for each in (before, after))
+    return WorkReason("shapes", was, now, f"sizes of contractions: such as {was}, then {now}")
 
 
 def _products(side: Side) -> dict[tuple[tuple[int, ...], ...], None]:
     """Sizes of the tensors of each contraction of the forward pass."""
     rows = [row for row in side.rows if _is_contraction(row) and row.row.phase in ("forward", None)]
-    found = (tuple(_sizes(row.row.input_dims or ())) for row in rows if row.row.input_dims)
-    return {each: None for each in found if each and prod(each[0])}
+    sizes = (tuple(_sizes(row.row.input_dims or ())) for row in rows if row.row.input_dims)
+    return {each: None for each in sizes if each and all(each[0])}
 
 
 def _sizes(dims: Sequence[Any]) -> Iterator[tuple[int, ...]]:

@@ -13,8 +13,8 @@ def sentence_of(
     step: StepChange, window: Change, culprit: Culprit | None, *, same_work: bool, why: str, has_steps: bool
 ) -> str:
     """`why`: the message of the first reason for which the work is not the same."""
-    told = f"{_told(step, window, has_steps=has_steps)}{_where(culprit, window)}"
-    return told if same_work else f"Not the same work ({why}): {told[0].lower()}{told[1:]}"
+    line = f"{_told(step, window, has_steps=has_steps)}{_where(culprit, window)}"
+    return line if same_work else f"Not the same work ({why}): {line[0].lower()}{line[1:]}"
 
 
 def _told(step: StepChange, window: Change, *, has_steps: bool) -> str:

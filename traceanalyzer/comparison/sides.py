@@ -41,6 +41,7 @@ class Side:
 
     @property
     def has_steps(self) -> bool:
+        """Whether each run has steps."""
         return all(run.steps for run in self.runs)
 
     @cached_property
@@ -52,14 +53,17 @@ class Side:
 
     @cached_property
     def window_ns(self) -> int:
+        """Busy and idle time."""
         return per_step(sum(run.window.window_ns for run in self.runs), self.steps)
 
     @cached_property
     def busy_ns(self) -> int:
+        """Per step, rounded half up."""
         return per_step(sum(run.time.busy_ns for run in self.runs), self.steps)
 
     @cached_property
     def idle_ns(self) -> int:
+        """What is left of the window."""
         return self.window_ns - self.busy_ns
 
     @cached_property
@@ -104,6 +108,7 @@ class Side:
 
     @cached_property
     def has_modules(self) -> bool:
+        """Whether any row says in which module it ran."""
         return any(row.row.module for row in self.rows)
 
     def shown(self, row: Row) -> SideRow:
@@ -131,6 +136,7 @@ class Side:
 
 
 def row_key(row: OpRow) -> RowKey:
+    """What a row is told apart by."""
     return (
         row.name, row.input_dims, row.input_types, row.input_strides, row.concrete_inputs, row.phase,
         row.module, row.reason if row.input_dims is None else None,

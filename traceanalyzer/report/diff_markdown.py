@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from traceanalyzer.records import Comparison
 from traceanalyzer.report.diff_view import ChangeLine, DiffView, OpChangeLine, diff_view
-from traceanalyzer.report.markdown import LIMIT, OMITTED, cell, folded, prose, table
+from traceanalyzer.report.markdown import LIMIT, OMITTED, as_table, cell, folded, prose
 
 _TOP = 10
 _MORE = 60  # further changes, folded
@@ -42,12 +42,12 @@ def _sections(comparison: Comparison, view: DiffView, first: int) -> Iterator[st
 
 def _changes(lines: Sequence[ChangeLine], head: str) -> str:
     heads = [head, " base", " head", " change", " of the base"]
-    return table(heads, ([line.label, line.base, line.head, line.change, line.share] for line in lines))
+    return as_table(heads, ([line.label, line.base, line.head, line.change, line.share] for line in lines))
 
 
 def _ops(lines: Sequence[OpChangeLine]) -> str:
     heads = ["operator", "what", " base", " head", " change"]
-    return table(
+    return as_table(
         heads, ([_name(line), prose(line.what), line.base, line.head, line.change] for line in lines)
     )
 

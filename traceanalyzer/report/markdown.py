@@ -73,7 +73,7 @@ def _sections(analysis: Analysis, view: View) -> Iterator[str]:
     yield f"\n{prose(f'{analysis.tool.name} {analysis.tool.version}')}\n"
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def as_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Columns whose head begins with a blank are numbers."""
     lines = [f"| {' | '.join(h.strip() for h in heads)} |"]
     lines.append(f"|{'|'.join('--:' if h.startswith(' ') else ':--' for h in heads)}|")
@@ -95,7 +95,7 @@ def _window(view: View) -> str:
     facts = " · ".join(f"{f.name} {f.text} {f.about}" for f in view.facts[:6])
     time = _per(view.heading) + view.with_profiler
     heads = ["verdict", time, " of busy", f" {view.of_whole}", " at the roof", f" {view.units}"]
-    return f"{prose(facts)}\n\n" + table(heads, rows)
+    return f"{prose(facts)}\n\n" + as_table(heads, rows)
 
 
 def _warnings(view: View) -> str:
@@ -122,7 +122,7 @@ def _what_if(view: View) -> str:
     """A projection of each other device that was asked for."""
     rows = [[cell(text) for text in line] for line in view.what_if]
     heads = ["projected onto", f" busy,{_per(view.rows_heading)}", " step", " memory-bound of busy"]
-    return "\n" + table(heads, rows) if rows else ""
+    return "\n" + as_table(heads, rows) if rows else ""
 
 
 def _operators(view: View) -> str:
@@ -139,7 +139,7 @@ def _operators(view: View) -> str:
     heads += [" of busy", " FLOP/B", " FLOP/s", " B/s", " of roof", "verdict"]
     if not shown:
         return ""
-    return f"\n**The {len(shown)} largest of {view.total_rows:,} rows**\n\n" + table(heads, rows)
+    return f"\n**The {len(shown)} largest of {view.total_rows:,} rows**\n\n" + as_table(heads, rows)
 
 
 def _coverage(analysis: Analysis, view: View) -> str:
@@ -147,12 +147,12 @@ def _coverage(analysis: Analysis, view: View) -> str:
     if view.reasons:
         rows = ([r.meaning, r.share, r.time, cell(r.example), prose(r.remedy)] for r in view.reasons)
         heads = ["not modelled", f" of {view.whole}", _per(view.rows_heading), "largest", "what helps"]
-        text += "\n" + table(heads, rows)
+        text += "\n" + as_table(heads, rows)
     text += "\n" + "".join(f"* {prose(f'{f.name}: {f.text} {f.about}')}\n" for f in view.device)
     if not analysis.device.peaks:
         return text
     rows = ([p.engine, prose(p.precision), p.rate, p.ridge] for p in view.peaks[:40])
-    return text + "\n" + table(["engine", "precision", " dense peak", " ridge"], rows)
+    return text + "\n" + as_table(["engine", "precision", " dense peak", " ridge"], rows)
 
 
 def _classes(view: View) -> str:
@@ -164,7 +164,7 @@ def _classes(view: View) -> str:
         published = [percent(match.flops_share, 2), percent(match.time_share)] if match else [ABSENT, ABSENT]
         rows.append([line.label, line.flops_share, line.time, line.time_share, *published])
     theirs_heads = [f" {table.year}: of FLOPs", f" {table.year}: of runtime"]
-    text = table(["class", " of FLOPs", _per(view.rows_heading), " of busy", *theirs_heads], rows)
+    text = as_table(["class", " of FLOPs", _per(view.rows_heading), " of busy", *theirs_heads], rows)
     notes = "".join(f"* {caveat}\n" for caveat in table.caveats)
     return f"{text}\n{table.source}: {table.workload}, {table.device}.\n{notes}"
 
@@ -174,15 +174,15 @@ def _phases(view: View) -> str:
     if view.phases:
         rows = ([p.label, p.time, p.of_busy, p.memory_bound, p.flops] for p in view.phases)
         heads = ["phase", _per(view.rows_heading), " of busy", " memory-bound, of the phase", " FLOPs"]
-        text += table(heads, rows) + "\n"
+        text += as_table(heads, rows) + "\n"
     if view.layers:
         by_layer = (
             [cell(p.label), p.modules, *map(prose, (p.time, p.of_busy, p.memory_bound))] for p in view.layers
         )
         heads = ["module", " modules", _per(view.rows_heading), " of busy", " memory-bound, of the layer"]
-        text += table(heads, by_layer) + "\n"
+        text += as_table(heads, by_layer) + "\n"
     idle = ([p.label, p.time, p.of_window, prose(p.meaning)] for p in view.idle)
-    return text + table(
+    return text + as_table(
         ["idle", _per(view.heading) + view.with_profiler, f" {view.of_whole}", "meaning"], idle
     )
 
@@ -192,7 +192,7 @@ def _ranks(view: View) -> str:
     heads.append(" exposed communication")
     rows = ([r[0], prose(r[1]), cell(r[2]), *r[3:]] for r in view.ranks[:64])
     more = f"\n{len(view.ranks) - 64} more.\n" if len(view.ranks) > 64 else ""
-    return table(heads, rows) + more
+    return as_table(heads, rows) + more
 
 
 def _checks(view: View) -> str:
@@ -211,7 +211,7 @@ def _checks(view: View) -> str:
             " at most, of roof",
             "example",
         ]
-        text += "\n" + table(heads, rows)
+        text += "\n" + as_table(heads, rows)
     for formula in view.formulas:
         text += f"\n{code(formula.op)}\n" + "".join(f"* {prose(line)}\n" for line in formula.lines)
     return text

@@ -1,0 +1,51 @@
+"""Runs to compare, made of rows by hand; every total is summed from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import structs
+
+from tests.report.example import analysis_of
+from traceanalyzer.records import Dims, Job, OperatorClass, OpRow, Phase
+
+_TYPES = {"bf16": "c10::BFloat16", "fp32": "float", "fp16": "c10::Half"}
+
+
+def row(
+    name: str, ns: int, *dims: Dims, phase: Phase | None = "forward", dtype: str = "bf16", calls: int = 3,
+    module: str | None = None, flops: int | None = 0, operator_class: OperatorClass = "element_wise",
+    **more: Any,
+) -> OpRow:  # fmt: skip
+    """An operator that takes so many ns in all steps together."""
+    known: dict[str, Any] = {
+        "input_strides": None, "concrete_inputs": None, "kernels": calls, "time_ns": ns, "attributed_ns": ns,
+        "read_bytes": 100, "write_bytes": 100, "intensity": 0.5, "engine": "vector", "precision": dtype,
+        "roof_ns": ns / 2, "efficiency": 0.5, "bound": "memory", "limiter": "neither",
+        "verdict": "memory_bound", "flags": (), "reason": None, "kernel_names": (),
+    }  # fmt: skip
+    return OpRow(
+        name=name if "::" in name or "_fused_" in name else f"aten::{name}", input_dims=tuple(dims) or None,
+        input_types=tuple(_TYPES[dtype] if each else "Scalar" for each in dims) or None, phase=phase,
+        module=module, calls=calls, flops=flops, operator_class=operator_class, **(known | more),
+    )  # fmt: skip
+
+
+def product(name: str, ns: int, *dims: Dims, flops: int = 6_000_000, **more: Any) -> OpRow:
+    """A matmul or a convolution."""
+    return row(name, ns, *dims, flops=flops, operator_class="tensor_contraction", **more)
+
+
+def run(*rows: OpRow, steps: int | None = 3, idle_ns: int = 300_000, **more: Any) -> Job:
+    """One run of so many equal steps."""
+    return analysis_of(rows, steps=steps, idle_ns=idle_ns, **more)
+
+
+def with_steps(run: Job, lengths: Sequence[int]) -> Job:
+    """The same totals, over steps of these lengths."""
+    assert run.steps is not None
+    steps = [structs.replace(run.steps[0], name=f"ProfilerStep#{n}", device_ns=ns, extent_ns=ns)
+             for n, ns in enumerate(lengths)]  # fmt: skip
+    window = structs.replace(run.window, step_count=len(steps), steps=tuple(s.name for s in steps))
+    return structs.replace(run, steps=tuple(steps), window=window)

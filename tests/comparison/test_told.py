@@ -1,0 +1,112 @@
+"""What a comparison concludes: the same work or not, faster or not, and what is to blame."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec import structs
+
+from tests.comparison.sides import product, row, run, with_steps
+from traceanalyzer.comparison.assemble import comparison_of
+from traceanalyzer.records import Job
+
+N = (64, 64)
+MS = 1_000_000
+STEADY = [100 * MS, 101 * MS, 99 * MS, 100 * MS, 100 * MS]
+
+
+def of_length(lengths: list[int]) -> Job:
+    """A run of steps of these lengths: one operator and a tenth of idle time."""
+    total = sum(lengths)
+    return with_steps(run(row("mul", total - total // 10, N), idle_ns=total // 10, steps=5), lengths)
+
+
+def scaled(by: float) -> list[int]:
+    return [round(ns * by) for ns in STEADY]
+
+
+@pytest.mark.parametrize(
+    ("by", "verdict", "said"),
+    [
+        (0.8, "faster", "The step is 20 ms (20.0 %) faster: 100 ms, now 80.0 ms, change between -"),
+        (1.3, "slower", "The step is 30 ms (30.0 %) slower: 100 ms, now 130 ms, change between +"),
+        (1.0, "no_change", "No change of the step stands out from the noise: 100 ms, now 100 ms"),
+        (1.004, "no_change", "No change of the step stands out from the noise: 100 ms, now 100 ms"),
+    ],
+)  # fmt: skip
+def test_faster_slower_or_neither(by: float, verdict: str, said: str) -> None:
+    comparison = comparison_of([of_length(STEADY)], [of_length(scaled(by))])
+    assert comparison.step_ns.verdict == verdict and comparison.sentence.startswith(said)
+    assert comparison.step_ns.change_share == pytest.approx(by - 1, abs=1e-6)
+
+
+def test_a_change_that_is_sure_and_small_is_none() -> None:
+    exact = [[100 * MS] * 5] * 3
+    base = [of_length(each) for each in exact]
+    head = [of_length([100 * MS + 500_000] * 5) for _ in exact]
+    step = comparison_of(base, head).step_ns
+    assert step.verdict == "no_change" and (step.low, step.high) == (500_000, 500_000)
+    assert comparison_of(base, head).sentence.startswith("The step takes as long as before, to 1 %: 100 ms")
+
+
+def test_one_run_a_side_says_what_its_interval_leaves_out() -> None:
+    single = comparison_of([of_length(STEADY)], [of_length(STEADY)]).step_ns
+    assert single.reason is not None and "one run a side" in single.reason
+    several = comparison_of([of_length(STEADY)] * 3, [of_length(STEADY)] * 3).step_ns
+    assert several.reason is None
+
+
+@pytest.mark.parametrize(("steps", "reason"), [(2, "2 steps on a side, 3 are needed"), (None, "no steps")])
+def test_where_nothing_can_be_told(steps: int | None, reason: str) -> None:
+    runs = [run(row("mul", 9 * MS, N), steps=steps)], [run(row("mul", 3 * MS, N), steps=steps)]
+    step = comparison_of(*runs).step_ns
+    assert step.verdict == "cannot_tell" and step.low is step.high is None
+    assert step.reason is not None and reason in step.reason
+    assert "whether that is noise cannot be told" in comparison_of(*runs).sentence
+
+
+def test_the_culprit_of_a_slower_step_is_what_made_it_slower() -> None:
+    """Something large got faster, yet the step is slower: for it waits."""
+    base = with_steps(run(row("mul", 400 * MS, N), idle_ns=100 * MS, steps=5), [100 * MS] * 5)
+    head = with_steps(run(row("mul", 100 * MS, N), idle_ns=650 * MS, steps=5), [150 * MS] * 5)
+    comparison = comparison_of([base], [head])
+    assert comparison.step_ns.verdict == "slower"
+    assert comparison.culprit is not None and comparison.culprit.kind == "idle"
+    assert "The largest single change is idle time (" in comparison.sentence
+
+
+def flops(amount: int, **more: object) -> Job:
+    return run(product("mm", 9 * MS, N, N, flops=amount, **more))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "code", "same"),
+    [
+        (flops(6_000_000), flops(6_100_000), None, True),
+        (flops(6_000_000), flops(6_200_000), "flops", False),
+        (flops(6_000_000), flops(6_000_000, dtype="fp32"), "precision", True),
+        (run(product("mm", 9, (32, 64), (64, 8))), run(product("mm", 9, (64, 64), (64, 8))), "batch", False),
+        (run(product("mm", 9, (32, 64), (64, 8))), run(product("mm", 9, (48, 80), (80, 8))), "shapes", False),
+        (flops(6_000_000), structs.replace(flops(6_000_000), device=structs.replace(
+            flops(6_000_000).device, id="a100", name="NVIDIA A100")), "device", False),
+        (flops(6_000_000), run(product("mm", 15 * MS, N, N, flops=10_000_000), steps=5), "step_count", True),
+    ],
+)  # fmt: skip
+def test_the_same_work(base: Job, head: Job, code: str | None, same: bool) -> None:
+    comparison = comparison_of([base], [head])
+    codes = [reason.code for reason in comparison.same_work.reasons]
+    assert comparison.same_work.same == same
+    assert codes == ([code] if code else [])
+    assert comparison.sentence.startswith("Not the same work (") == (not same)
+
+
+def test_eager_and_compiled_do_the_same_work() -> None:
+    """mm.out of compiled code has its result among its arguments, and chains are one kernel."""
+    base = run(product("mm", 9 * MS, N, (64, 8)), row("mul", MS, N), row("add", MS, N))
+    head = run(product("mm", 9 * MS, N, (64, 8), (64, 8)), row("triton_poi_fused_add_mul_0", MS, N))
+    assert comparison_of([base], [head]).same_work.same
+
+
+def test_recomputation_is_no_other_work() -> None:
+    again = product("mm", 3 * MS, N, (64, 8), phase="recompute")
+    base, head = run(product("mm", 9 * MS, N, (64, 8))), run(product("mm", 9 * MS, N, (64, 8)), again)
+    assert comparison_of([base], [head]).same_work.same
