@@ -11,7 +11,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from traceanalyzer.records import Analysis, Comparison, Device, Job, Notice, ranks_of
+from traceanalyzer.records import Analysis, Baseline, Check, Comparison, Device, Job, Notice, ranks_of
 from traceanalyzer.records.errors import TraceAnalyzerError, UsageError
 
 if TYPE_CHECKING:
@@ -127,6 +127,37 @@ def compare(
             if chosen.rank is None and len(ranks_of(analyses[0][0])) > 1:
                 chosen = replace(chosen, rank=analyses[0][0].source.files[0].rank)
     return comparison_of(*analyses)
+
+
+def check(
+    trace: Run,
+    requirements: Sequence[str],
+    *,
+    baseline: Run | None = None,
+    options: AnalyzeOptions | None = None,
+) -> Check:
+    """Whether a trace, report or Analysis meets requirements such as `memory_bound.share_of_busy<=0.45`.
+
+    UsageError for a requirement that is none, names no value, or is relative without a baseline, and where
+    there is none; other errors as of `analyze`.
+    """
+    from traceanalyzer.comparison.requirements import evaluated, parsed, step_interval, values_of
+
+    if not requirements:
+        raise UsageError("nothing is required", fix="give --require 'memory_bound.share_of_busy<=0.45'")
+    expressions = [parsed(text) for text in requirements]
+    chosen = replace(options or AnalyzeOptions(), kernels=False)
+    analysis = _run(trace, chosen, None)
+    before = _run(baseline, chosen, None) if baseline is not None else None
+    return Check(
+        tool=analysis.tool,
+        source=analysis.source,
+        baseline=Baseline(before.source.files) if before is not None else None,
+        requirements=evaluated(
+            expressions, values_of(analysis), values_of(before) if before is not None else None,
+            step_interval(analysis, before),
+        ),
+    )  # fmt: skip
 
 
 def _run(run: Run, options: AnalyzeOptions, progress: Progress | None) -> Analysis:

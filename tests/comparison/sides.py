@@ -8,7 +8,18 @@ from typing import Any
 from msgspec import structs
 
 from tests.report.example import analysis_of
-from traceanalyzer.records import Dims, Job, OperatorClass, OpRow, Phase
+from traceanalyzer.records import (
+    IDLE_CAUSES,
+    VERDICTS,
+    Dims,
+    IdlePart,
+    Job,
+    OperatorClass,
+    OpRow,
+    Phase,
+    Spread,
+    StepPart,
+)
 
 _TYPES = {"bf16": "c10::BFloat16", "fp32": "float", "fp16": "c10::Half"}
 
@@ -43,9 +54,19 @@ def run(*rows: OpRow, steps: int | None = 3, idle_ns: int = 300_000, **more: Any
 
 
 def with_steps(run: Job, lengths: Sequence[int]) -> Job:
-    """The same totals, over steps of these lengths."""
+    """The same totals, over steps of these lengths, a tenth of each idle."""
     assert run.steps is not None
-    steps = [structs.replace(run.steps[0], name=f"ProfilerStep#{n}", device_ns=ns, extent_ns=ns)
-             for n, ns in enumerate(lengths)]  # fmt: skip
-    window = structs.replace(run.window, step_count=len(steps), steps=tuple(s.name for s in steps))
-    return structs.replace(run, steps=tuple(steps), window=window)
+    steps = tuple(
+        structs.replace(
+            run.steps[0], name=f"ProfilerStep#{number}", device_ns=ns, extent_ns=ns,
+            verdicts=tuple(StepPart(v, (ns - ns // 10) * (v == "memory_bound"), 0) for v in VERDICTS),
+            idle_by_cause=tuple(IdlePart(c, ns // 10 * (c == "unknown")) for c in IDLE_CAUSES),
+        )
+        for number, ns in enumerate(lengths)
+    )  # fmt: skip
+    middle = (sorted(lengths)[(len(lengths) - 1) // 2] + sorted(lengths)[len(lengths) // 2]) // 2
+    window = structs.replace(
+        run.window, step_count=len(steps), steps=tuple(step.name for step in steps),
+        step_ns=Spread(middle, min(lengths), max(lengths)),
+    )  # fmt: skip
+    return structs.replace(run, steps=steps, window=window)

@@ -35,6 +35,12 @@ def _diff() -> click.Command:
     return command
 
 
+def _check() -> click.Command:
+    from traceanalyzer.cli.check import command
+
+    return command
+
+
 def _devices() -> click.Command:
     from traceanalyzer.cli.devices import command
 
@@ -66,8 +72,8 @@ def _demo() -> click.Command:
 
 
 COMMANDS: dict[str, Callable[[], click.Command]] = {
-    "report": _report, "profile": _profile, "diff": _diff, "devices": _devices, "explain": _explain,
-    "verify": _verify, "calibrate": _calibrate, "demo": _demo,
+    "report": _report, "profile": _profile, "diff": _diff, "check": _check, "devices": _devices,
+    "explain": _explain, "verify": _verify, "calibrate": _calibrate, "demo": _demo,
 }  # fmt: skip
 
 

@@ -10,7 +10,9 @@ import click
 
 from traceanalyzer.cli.output import refuse_overwrite, targets, trace_stem, write
 from traceanalyzer.pipeline import AnalyzeOptions
+from traceanalyzer.records import Comparison
 
+BROKEN = 3  # exit code
 FORMATS = ("html", "md", "json", "txt")
 
 
@@ -38,12 +40,19 @@ FORMATS = ("html", "md", "json", "txt")
 @click.option("--rank", type=int, metavar="R", help="Which rank of folders is compared.")
 @click.option("--device", metavar="NAME", help="Take this accelerator's roofs on both sides.")
 @click.option("--top", type=click.IntRange(1), metavar="N", help="Changes in the tables.")
+@click.option(
+    "--require",
+    "require",
+    multiple=True,
+    metavar="EXPR",
+    help="What must hold of the comparison's JSON, such as 'step_ns.change_share<=0.05'; exit 3. Repeats.",
+)
 @click.option("--force", is_flag=True, help="Replace existing files.")
 @click.option("-q", "--quiet", is_flag=True, help="No summary.")
 def command(
     base: str, head: str, more_base: tuple[str, ...], more_head: tuple[str, ...], outputs: tuple[str, ...],
-    format_name: str | None, steps: str, rank: int | None, device: str | None, top: int | None, force: bool,
-    quiet: bool,
+    format_name: str | None, steps: str, rank: int | None, device: str | None, top: int | None,
+    require: tuple[str, ...], force: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Say whether HEAD is faster than BASE, by how much, how surely, and which operators or waits did it.
 
@@ -66,13 +75,24 @@ def command(
         write(target, render(comparison, target.format, top=top))
     if not quiet:
         _summarize(comparison, [str(t.path) for t in wanted if t.path is not None], top)
+    if not _met(comparison, require):
+        raise click.exceptions.Exit(BROKEN)
 
 
-def _summarize(comparison: object, written: Sequence[str], top: int | None) -> None:
-    from traceanalyzer.records import Comparison
+def _met(comparison: Comparison, require: Sequence[str]) -> bool:
+    """A line for each requirement; whether none is broken."""
+    from traceanalyzer.comparison.requirements import evaluated, parsed, values_of
+    from traceanalyzer.report.check import line
+
+    results = evaluated([parsed(text) for text in require], values_of(comparison), None, None)
+    for each in results:
+        click.echo(line(each), err=True)
+    return not any(each.outcome == "broken" for each in results)
+
+
+def _summarize(comparison: Comparison, written: Sequence[str], top: int | None) -> None:
     from traceanalyzer.report.diff_terminal import summary
 
-    assert isinstance(comparison, Comparison)
     color = sys.stderr.isatty() and "NO_COLOR" not in os.environ or bool(os.environ.get("FORCE_COLOR"))
     click.echo(summary(comparison, color=color, **({"top": top} if top else {})), err=True, color=color)
     for path in written:

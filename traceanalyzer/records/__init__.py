@@ -42,6 +42,7 @@ from traceanalyzer.records.calls import (
     Shape,
     Unpriced,
 )
+from traceanalyzer.records.check import Baseline, Check, Requirement, Value
 from traceanalyzer.records.comparison import (
     COMPARISON_SCHEMA_VERSION,
     Comparison,
@@ -80,8 +81,10 @@ __all__ = [
     "AboveRoof",
     "Analysis",
     "Band",
+    "Baseline",
     "Bound",
     "COMPARISON_SCHEMA_VERSION",
+    "Check",
     "ClassPart",
     "Comparison",
     "Compute",
@@ -119,6 +122,7 @@ __all__ = [
     "Reason",
     "ReasonPart",
     "Recording",
+    "Requirement",
     "SCHEMA_VERSION",
     "Salvaged",
     "SavingOf",
@@ -138,6 +142,7 @@ __all__ = [
     "Unpriced",
     "VERDICTS",
     "Verdict",
+    "Value",
     "VerdictPart",
     "WindowInfo",
     "ranks_of",

@@ -1,0 +1,210 @@
+"""Requirements: what holds, what is broken, and what noise or a missing value leaves open."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import traceanalyzer
+from tests.comparison.sides import product, row, run, with_steps
+from traceanalyzer import testing
+from traceanalyzer.cli import main
+from traceanalyzer.comparison.requirements import parsed
+from traceanalyzer.pipeline import check
+from traceanalyzer.records import Job, Requirement
+from traceanalyzer.records.errors import UsageError
+
+MS = 1_000_000
+N = (64, 64)
+
+
+def of_length(*lengths_ms: float) -> Job:
+    total = sum(round(ms * MS) for ms in lengths_ms)
+    whole = run(row("mul", total - total // 10, N), idle_ns=total // 10, steps=len(lengths_ms))
+    return with_steps(whole, [round(ms * MS) for ms in lengths_ms])
+
+
+BASE = of_length(100, 101, 99, 100)
+
+
+def outcome(requirement: str, analysis: Job = BASE, baseline: Job | None = None) -> Requirement:
+    (result,) = check(analysis, [requirement], baseline=baseline).requirements
+    return result
+
+
+@pytest.mark.parametrize(
+    ("requirement", "expected"),
+    [
+        ("memory_bound.share_of_busy<=1", "holds"), ("memory_bound.share_of_busy < 0.5", "broken"),
+        ("window.step_count==4", "holds"), ("window.step_count>=5", "broken"),
+        ("device.id==nvidia-h100-sxm", "holds"), ("device.id=='a100'", "broken"),
+        ("time.busy_ns > 1e6", "holds"), ("coverage.modelled_share>=0.0", "holds"),
+        ("thresholds.efficiency==0.6", "holds"),
+    ],
+)  # fmt: skip
+def test_a_value_is_held_against_a_limit(requirement: str, expected: str) -> None:
+    assert outcome(requirement).outcome == expected
+
+
+def test_what_is_null_cannot_be_told() -> None:
+    without = run(row("mul", 9 * MS, N), steps=None)
+    assert outcome("compute.mfu_share>=0.4", without).outcome in ("inconclusive", "broken")
+    for name in ("window.step_count", "window.step_ns.median"):
+        result = outcome(f"{name}<=1", without)
+        assert (result.outcome, result.value, result.reason) == (
+            "inconclusive",
+            None,
+            "the value is not known",
+        )
+
+
+@pytest.mark.parametrize(
+    ("head", "limit", "expected"),
+    [
+        (of_length(100, 101, 99, 100), "<=+5%", "holds"), (of_length(120, 121, 119, 120), "<=+5%", "broken"),
+        (of_length(104, 105, 106, 103), "<=+5%", "inconclusive"),
+        (of_length(80, 80.5, 79.5), "<=-10%", "holds"),
+        (of_length(95, 96, 94, 95), "<=-10%", "broken"), (of_length(100, 100), "<=+5%", "inconclusive"),
+        (of_length(50, 150, 100, 90), "<=+5%", "inconclusive"),
+        (of_length(130, 131, 129, 130), ">=+20%", "holds"),
+    ],
+)  # fmt: skip
+def test_a_step_is_held_against_a_baseline_and_its_noise(head: Job, limit: str, expected: str) -> None:
+    result = outcome(f"window.step_ns.median{limit}", head, BASE)
+    assert result.outcome == expected
+    if result.low is not None and result.high is not None:
+        inside = result.low <= float(result.wanted or 0) <= result.high
+        assert inside == (expected == "inconclusive")
+
+
+def test_what_is_no_time_of_the_step_has_no_noise() -> None:
+    result = outcome("time.busy_ns<=+5%", of_length(104, 105, 106, 103), BASE)
+    assert result.outcome == "holds" and result.low is None and result.baseline == BASE.time.busy_ns
+
+
+@pytest.mark.parametrize(
+    ("requirement", "said"),
+    [
+        ("memory_bound.share", "is no requirement"),
+        ("memory_bound.share_of_bussy<=0.4", "memory_bound.share_of_busy"),
+        ("memory_bound<=0.4", "is no single value"), ("window.step_ns.median<=+5%", "there is no baseline"),
+        ("device.id<=h100", "is no number"), ("device.id==5", "compare a text"),
+        ("time.busy_ns==fast", "compare a text"),
+        ("<=5", "is no requirement"), ("", "is no requirement"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_required_is_told(requirement: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        outcome(requirement)
+    with pytest.raises(UsageError, match="nothing is required"):
+        check(BASE, [])
+
+
+def test_spaces_and_quotes_do_not_matter() -> None:
+    assert parsed(" a.b <= +5 % ").limit == 0.05 and parsed("a=='x y'").limit == "x y"
+    assert parsed("a>=-2.5%").relative and not parsed("a>=-2.5").relative
+
+
+@pytest.fixture
+def saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    BASE.save(tmp_path / "base.json")
+    of_length(120, 121, 119, 120).save(tmp_path / "slow.json")
+    return tmp_path
+
+
+SLOWER = ["--require", "window.step_ns.median<=+5%", "--baseline", "base.json"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["base.json", "--require", "window.step_count==4"], 0), (["slow.json", *SLOWER], 3),
+        (["base.json", "--require", "window.step_count==5"], 3), (["base.json", *SLOWER], 0),
+        (["slow.json", "--require", "window.step_ns.median<=+20%", "--baseline", "base.json"], 0),
+        (["slow.json", "--require", "window.step_ns.median<=+20%", "--baseline", "base.json", "--strict"], 3),
+        (["base.json"], 2), (["base.json", "--require", "nonsense"], 2),
+        (["gone.json", "--require", "a==1"], 2),
+    ],
+)  # fmt: skip
+def test_exit_codes(words: list[str], code: int, saved: Path) -> None:
+    done = CliRunner().invoke(main, ["check", *words])
+    assert done.exit_code == code, done.output
+    assert done.stderr.count("\n") == 1
+
+
+def test_one_line_a_requirement_says_what_is_and_what_was_wanted(saved: Path) -> None:
+    done = CliRunner().invoke(
+        main, ["check", "slow.json", *SLOWER, "--require", "device.id==nvidia-h100-sxm"]
+    )
+    broken, holds = done.stderr.splitlines()
+    wanted = "window.step_ns.median is 120 ms, wanted <= 105 ms; baseline 100 ms; between"
+    assert broken.startswith(f"BROKEN       {wanted}")
+    assert holds == "ok           device.id is nvidia-h100-sxm, wanted == nvidia-h100-sxm"
+
+
+def test_the_project_file_says_what_must_hold(saved: Path) -> None:
+    project = saved / "pyproject.toml"
+    project.write_text(
+        '[tool.traceanalyzer]\nrequire = ["window.step_ns.median<=+5%"]\nbaseline = "base.json"\n'
+    )
+    assert CliRunner().invoke(main, ["check", "slow.json"]).exit_code == 3
+    assert CliRunner().invoke(main, ["check", "base.json"]).exit_code == 0
+    given = CliRunner().invoke(main, ["check", "slow.json", "--require", "window.step_count==4"])
+    assert given.exit_code == 0, "the command line's instead"
+    for text in ("[tool.traceanalyzer]\nrequires = 1", "[tool.traceanalyzer]\nrequire = 1", "["):
+        project.write_text(text)
+        done = CliRunner().invoke(main, ["check", "base.json"])
+        assert done.exit_code == 2 and "pyproject.toml" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_json_and_junit(saved: Path) -> None:
+    words = [
+        "check",
+        "slow.json",
+        *SLOWER,
+        "--require",
+        "compute.mfu_share>=+1%",
+        "--require",
+        "device.id==nvidia-h100-sxm",
+    ]
+    done = CliRunner().invoke(main, [*words, "-o", "c.json", "--junit", "c.xml"])
+    assert done.exit_code == 3
+    document = json.loads((saved / "c.json").read_text())
+    assert document["schema_version"] == "1.0" and len(document["requirements"]) == 3
+    assert document["requirements"][0]["outcome"] == "broken"
+    suite = ET.fromstring((saved / "c.xml").read_text())
+    assert suite.attrib["tests"] == "3" and suite.attrib["failures"] == "1"
+    assert len(suite.findall("testcase/failure")) == 1
+    again = CliRunner().invoke(main, [*words, "-o", "c.json"])
+    assert again.exit_code == 2 and "would be replaced" in again.stderr
+
+
+def test_the_helper_for_tests(saved: Path) -> None:
+    testing.assert_step(saved / "base.json", "window.step_count==4", baseline=BASE)
+    with pytest.raises(AssertionError, match=r"BROKEN +window.step_ns.median is 120 ms"):
+        testing.assert_step(saved / "slow.json", "window.step_ns.median<=+5%", baseline=BASE)
+    testing.assert_step(of_length(104, 105, 106, 103), "window.step_ns.median<=+5%", baseline=BASE)
+    with pytest.raises(AssertionError, match="cannot tell"):
+        testing.assert_step(
+            of_length(104, 105, 106, 103), "window.step_ns.median<=+5%", baseline=BASE, strict=True
+        )
+
+
+def test_a_comparison_may_be_required_too(saved: Path) -> None:
+    for requirement, code in (("step_ns.change_share<=0.05", 3), ("step_ns.change_share<=0.25", 0)):
+        done = CliRunner().invoke(
+            main, ["diff", "base.json", "slow.json", "-o", "-", "--require", requirement]
+        )
+        assert done.exit_code == code, done.stderr
+
+
+def test_products_have_the_utilization_that_is_required() -> None:
+    assert (
+        traceanalyzer.pipeline.check(run(product("mm", MS, N, N)), ["compute.flops>=1"]).fails(strict=True)
+        is False
+    )

@@ -1,0 +1,167 @@
+"""Requirements such as `memory_bound.share_of_busy<=0.45` and `window.step_ns.median<=+5%`.
+
+A name is the path to a single value of the report's JSON. `+5%` and `-5%` are of the baseline's value. What
+is relative and about the step's time is told from noise by the interval of the change.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import msgspec
+
+from traceanalyzer.comparison import noise
+from traceanalyzer.comparison.sides import Side
+from traceanalyzer.records import Analysis, Comparison, Requirement, Value
+from traceanalyzer.records.errors import UsageError
+
+_EXPRESSION = re.compile(r"\s*([\w.]+)\s*(<=|>=|==|<|>)\s*(.+?)\s*")
+_RELATIVE = re.compile(r"([+-]\d+(?:\.\d+)?)\s*%")
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "<=": operator.le, ">=": operator.ge, "==": operator.eq, "<": operator.lt, ">": operator.gt,
+}  # fmt: skip
+_TIMED = "window.step_ns"  # whose changes have an interval
+_EXAMPLE = "write NAME<=LIMIT, such as memory_bound.share_of_busy<=0.45 or window.step_ns.median<=+5%"
+
+Values = Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """`name OP limit`, read."""
+
+    text: str
+    name: str
+    operator: str
+    limit: float | str  # of a relative one the share: 0.05 of `+5%`
+    relative: bool
+
+
+def parsed(text: str) -> Expression:
+    """UsageError where it is none."""
+    match = _EXPRESSION.fullmatch(text)
+    if match is None:
+        raise UsageError(f"{text}: is no requirement", fix=_EXAMPLE)
+    name, sign, limit = match.groups()
+    share = _RELATIVE.fullmatch(limit)
+    if share is not None:
+        return Expression(text.strip(), name, sign, float(share[1]) / 100, relative=True)
+    number = _number(limit)
+    if number is None and sign != "==":
+        raise UsageError(f"{text}: {limit} is no number, and a text has only ==", fix=_EXAMPLE)
+    return Expression(
+        text.strip(), name, sign, limit.strip("'\"") if number is None else number, relative=False
+    )
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def values_of(record: Analysis | Comparison) -> Values:
+    """Each single value of its JSON, by its dotted path."""
+    shown = [field for field in msgspec.structs.fields(record) if field.name != "kernel_table"]
+    return {
+        path: value
+        for field in shown
+        for path, value in _leaves(msgspec.to_builtins(getattr(record, field.name)), field.encode_name)
+    }
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, Value]]:
+    if isinstance(value, dict):
+        for name, each in value.items():
+            yield from _leaves(each, f"{path}.{name}")
+    elif not isinstance(value, list | tuple):
+        yield path, value
+
+
+def evaluated(
+    expressions: Sequence[Expression],
+    values: Values,
+    baseline: Values | None,
+    interval: noise.Interval | None,
+) -> tuple[Requirement, ...]:
+    """`interval`: of the change of the step from the baseline, in ns. UsageError for unknown names."""
+    return tuple(_evaluated(each, values, baseline, interval) for each in expressions)
+
+
+def step_interval(analysis: Analysis, baseline: Analysis | None) -> noise.Interval | None:
+    """Of the change of its step; None where there are no steps, or too few."""
+    before = Side((baseline,)).durations if baseline is not None else None
+    after = Side((analysis,)).durations
+    return noise.change_interval(before, after) if before and after else None
+
+
+def _evaluated(
+    wanted: Expression, values: Values, baseline: Values | None, interval: noise.Interval | None
+) -> Requirement:
+    value = _value(wanted, values)
+    if not wanted.relative:
+        return _told(wanted, value, None, wanted.limit)
+    if baseline is None:
+        raise UsageError(f"{wanted.text}: is relative, and there is no baseline", fix="give --baseline FILE")
+    before = _value(wanted, baseline)
+    if isinstance(before, str | bool) or isinstance(value, str | bool):
+        raise UsageError(f"{wanted.text}: {wanted.name} is no number", fix="give a text with ==")
+    limit = None if before is None else before * (1 + float(wanted.limit))
+    if value is None or before is None or limit is None or not wanted.name.startswith(_TIMED):
+        return _told(wanted, value, before, limit)
+    return _against_noise(wanted, value, before, limit, interval)
+
+
+def _value(wanted: Expression, values: Values) -> Value:
+    if wanted.name in values:
+        return values[wanted.name]
+    if any(name.startswith(f"{wanted.name}.") for name in values):
+        inside = [name for name in values if name.startswith(f"{wanted.name}.")][:3]
+        raise UsageError(f"{wanted.name}: is no single value", fix=f"take {', '.join(inside)}")
+    above = wanted.name
+    while "." in above:  # of an object that is null every value is null
+        above = above.rpartition(".")[0]
+        if above in values and values[above] is None:
+            return None
+    near = get_close_matches(wanted.name, values, 3, 0.5) or sorted(values)[:3]
+    raise UsageError(f"{wanted.name}: there is no such value", fix=f"take {', '.join(near)}")
+
+
+def _told(wanted: Expression, value: Value, baseline: Value, limit: Value) -> Requirement:
+    if value is None or limit is None:
+        missing = "the value" if value is None else "the baseline's value"
+        return _requirement(wanted, value, baseline, limit, "inconclusive", f"{missing} is not known")
+    if isinstance(value, str) != isinstance(limit, str):
+        raise UsageError(f"{wanted.text}: {wanted.name} is {value!r}", fix="compare a text with a text")
+    holds = _OPERATORS[wanted.operator](value, limit)
+    return _requirement(wanted, value, baseline, limit, "holds" if holds else "broken", None)
+
+
+def _against_noise(
+    wanted: Expression, value: float, before: float, limit: float, interval: noise.Interval | None
+) -> Requirement:
+    if interval is None:
+        reason = f"fewer than {noise.LEAST_STEPS} steps on a side"
+        return _requirement(wanted, value, before, limit, "inconclusive", reason)
+    low, high = before + interval.low, before + interval.high
+    holds = [_OPERATORS[wanted.operator](each, limit) for each in (low, high)]
+    if holds[0] != holds[1]:
+        reason = "the limit lies inside the interval of the change"
+        return _requirement(wanted, value, before, limit, "inconclusive", reason, low, high)
+    return _requirement(wanted, value, before, limit, "holds" if holds[0] else "broken", None, low, high)
+
+
+def _requirement(
+    wanted: Expression, value: Value, baseline: Value, limit: Value, outcome: Any, reason: str | None,
+    low: float | None = None, high: float | None = None,
+) -> Requirement:  # fmt: skip
+    return Requirement(
+        expression=wanted.text, name=wanted.name, value=value, baseline=baseline, wanted=limit, low=low,
+        high=high, outcome=outcome, reason=reason,
+    )  # fmt: skip
