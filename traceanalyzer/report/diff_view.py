@@ -108,7 +108,11 @@ def _whole(comparison: Comparison) -> Iterator[ChangeLine]:
     if step.base is not None and step.head is not None:
         yield _line("step", "median step", step.base, step.head, window.base)
     yield _line(
-        "window", "step" if comparison.base.step_count else "trace", window.base, window.head, window.base
+        "window",
+        "mean step" if comparison.base.step_count else "trace",
+        window.base,
+        window.head,
+        window.base,
     )
     for key, change in (("busy", comparison.busy_ns), ("idle", comparison.idle_ns)):
         yield _line(key, key, change.base, change.head, window.base)
