@@ -110,8 +110,8 @@ def main() -> None:
     options.add_argument("--only", help="changes whose name holds this")
     chosen = options.parse_args()
     said = [
-        f"{processor()}, torch {torch.__version__}; {RUNS} runs of {STEPS} steps a side, truth: the median of "
-        f"{FURTHER} further pairs of runs.", "",
+        f"{processor()}, torch {torch.__version__}; {RUNS} runs of {STEPS} steps a side, truth: the median "
+        f"of {FURTHER} further pairs of runs.", "",
         "| change | verdict | change of the step | interval (95 %) | truth | inside | without the profiler "
         "| largest change |", "|---|---|---:|---:|---:|---|---:|---|",
     ]  # fmt: skip

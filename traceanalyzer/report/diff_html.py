@@ -27,7 +27,7 @@ def render(comparison: Comparison, top: int | None = None) -> str:
 def _page(comparison: Comparison, view: DiffView) -> str:
     from markupsafe import Markup
 
-    style = asset("report.css")
+    style = asset("report.css") + asset("chart.css")
     window = comparison.window_ns
     return templates().get_template("diff.html.j2").render(
         view=view, parts=_parts(view, comparison), whole=max(window.base, window.head, 1),

@@ -13,6 +13,7 @@ from traceanalyzer.report.sanitize import ABSENT, TEXT, cut, visible
 
 _NAME = 60
 _INPUTS = 80
+_LARGEST = " The largest single change is"
 _MATCHES = {"matched": "", "appeared": "new", "vanished": "gone"}
 
 
@@ -50,7 +51,9 @@ class OpChangeLine:
 class DiffView:
     """Every text of a comparison."""
 
-    sentence: str
+    sentence: str  # `lead` and `more`
+    lead: str
+    more: str  # the largest change
     sides: tuple[tuple[str, str], ...]  # ("base", "a.json, b.json: 2 runs, 10 steps on NVIDIA H100")
     reasons: tuple[str, ...]  # what is not the same
     notes: tuple[str, ...]
@@ -66,8 +69,9 @@ def diff_view(comparison: Comparison, top: int) -> DiffView:
     """With the `top` largest changes of operators."""
     shown, rest = comparison.ops[:top], comparison.ops[top:]
     window = comparison.window_ns.base
+    lead, largest, name = visible(comparison.sentence).partition(_LARGEST)
     return DiffView(
-        sentence=visible(comparison.sentence),
+        sentence=visible(comparison.sentence), lead=lead, more=f"{largest}{name}".strip(),
         sides=(("base", _side(comparison.base)), ("head", _side(comparison.head))),
         reasons=tuple(visible(reason.message) for reason in comparison.same_work.reasons),
         notes=tuple(_notes(comparison)),
