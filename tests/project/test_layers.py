@@ -45,7 +45,6 @@ PACKAGES = {
     "module_compile suggestions",
     "comparison": "__init__ apportion names noise sides became matching same_work sentence assemble "
     "requirements",
-    "comparison": "__init__ apportion names noise sides became matching same_work sentence assemble",
     "assembly": "__init__ totals self_check provenance roof_notices utilization what_if_rows what_if_notices "
     "what_if assemble",
 }
