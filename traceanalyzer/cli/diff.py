@@ -13,7 +13,7 @@ from traceanalyzer.pipeline import AnalyzeOptions
 from traceanalyzer.records import Comparison
 
 BROKEN = 3  # exit code
-FORMATS = ("html", "md", "json", "txt")
+FORMATS = ("html", "md", "json", "txt", "prom")
 
 
 @click.command(short_help="Compare two traces: what changed, by how much, how surely.")
@@ -47,12 +47,18 @@ FORMATS = ("html", "md", "json", "txt")
     metavar="EXPR",
     help="What must hold of the comparison's JSON, such as 'step_ns.change_share<=0.05'; exit 3. Repeats.",
 )
+@click.option(
+    "--comment-key",
+    "comment_key",
+    metavar="KEY",
+    help="Mark the Markdown as the comment of this name, so that a later one takes its place.",
+)
 @click.option("--force", is_flag=True, help="Replace existing files.")
 @click.option("-q", "--quiet", is_flag=True, help="No summary.")
 def command(
     base: str, head: str, more_base: tuple[str, ...], more_head: tuple[str, ...], outputs: tuple[str, ...],
     format_name: str | None, steps: str, rank: int | None, device: str | None, top: int | None,
-    require: tuple[str, ...], force: bool, quiet: bool,
+    require: tuple[str, ...], comment_key: str | None, force: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Say whether HEAD is faster than BASE, by how much, how surely, and which operators or waits did it.
 
@@ -72,7 +78,7 @@ def command(
     options = AnalyzeOptions(steps=steps, rank=rank, device=device, kernels=False)
     comparison = compare([base, *more_base], [head, *more_head], options=options)
     for target in wanted:
-        write(target, render(comparison, target.format, top=top))
+        write(target, render(comparison, target.format, top, comment_key))
     if not quiet:
         _summarize(comparison, [str(t.path) for t in wanted if t.path is not None], top)
     if not _met(comparison, require):

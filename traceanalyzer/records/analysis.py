@@ -353,7 +353,7 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op
         return presenter().text(self, "md")
 
     def save(self, path: str | PathLike[str], *, force: bool = False) -> None:
-        """Write it where the suffix is a format: .html .md .json .csv .svg .txt.
+        """Write it where the suffix is a format: .html .md .json .csv .svg .txt .prom.
 
         UsageError where the suffix is none of them, the file exists and `force` is not given, or it cannot
         be written; what was there then stays.

@@ -51,8 +51,15 @@ def _terminal(analysis: Job, top: int | None = None) -> str:
     return render(analysis, top)
 
 
+def _openmetrics(analysis: Job, top: int | None = None) -> str:
+    from traceanalyzer.report.openmetrics import render
+
+    return render(analysis, top)
+
+
 RENDERERS: dict[str, Callable[..., str]] = {
     "html": _html, "md": _markdown, "json": _json, "csv": _csv, "svg": _svg, "txt": _terminal,
+    "prom": _openmetrics,
 }  # fmt: skip
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from traceanalyzer.records import Comparison
 from traceanalyzer.records.errors import UsageError
 
-FORMATS = ("html", "md", "json", "txt")
+FORMATS = ("html", "md", "json", "txt", "prom")
 
 
-def render(comparison: Comparison, format: str, top: int | None = None) -> str:
+def render(
+    comparison: Comparison, format: str, top: int | None = None, comment_key: str | None = None
+) -> str:
     """`comparison` as one of FORMATS. `top`: changes in tables that people read; JSON holds all.
+
+    `comment_key`: of the marker by which Markdown is found again as a comment.
 
     UsageError where a comparison has no such format.
     """
@@ -20,7 +24,7 @@ def render(comparison: Comparison, format: str, top: int | None = None) -> str:
     if format == "md":
         from traceanalyzer.report.diff_markdown import render as markdown
 
-        return markdown(comparison, top)
+        return markdown(comparison, top, key=comment_key)
     if format == "json":
         from traceanalyzer.report.diff_json import render as as_json
 
@@ -29,4 +33,8 @@ def render(comparison: Comparison, format: str, top: int | None = None) -> str:
         from traceanalyzer.report.diff_terminal import render as text
 
         return text(comparison, top)
+    if format == "prom":
+        from traceanalyzer.report.diff_openmetrics import render as openmetrics
+
+        return openmetrics(comparison, top)
     raise UsageError(f"a comparison has no format {format!r}", fix=f"use one of {', '.join(FORMATS)}")

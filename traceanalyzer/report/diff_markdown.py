@@ -5,27 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from traceanalyzer.records import Comparison
+from traceanalyzer.report.comment_marker import comment_marker
 from traceanalyzer.report.diff_view import ChangeLine, DiffView, OpChangeLine, diff_view
-from traceanalyzer.report.markdown import LIMIT, OMITTED, as_table, cell, folded, prose
+from traceanalyzer.report.markdown import LIMIT, as_much_as_fits, as_table, cell, code, folded, prose
+from traceanalyzer.report.sanitize import visible
 
 _TOP = 10
+_NAMED = 59  # characters of an operator's name that the sentence keeps at least
 _MORE = 60  # further changes, folded
 
 
-def render(comparison: Comparison, top: int | None = None) -> str:
-    """The sentence, a table of at most ten rows, the rest folded; what no longer fits is left out."""
+def render(
+    comparison: Comparison, top: int | None = None, *, key: str | None = None, limit: int = LIMIT
+) -> str:
+    """The sentence, a table of at most ten rows, the rest folded; what no longer fits is left out.
+
+    `key`: of the hidden marker by which the comment is found again, the last line.
+    """
     first = _TOP if top is None else top
     view = diff_view(comparison, first + _MORE)
-    text = ""
-    for section in _sections(comparison, view, first):
-        if len(text) + len(section) > LIMIT - len(OMITTED):
-            return text + OMITTED
-        text += section
-    return text
+    last = f"\n{comment_marker(key)}\n" if key is not None else ""
+    return as_much_as_fits(_sections(comparison, view, first), limit - len(last)) + last
 
 
 def _sections(comparison: Comparison, view: DiffView, first: int) -> Iterator[str]:
-    yield f"### {prose(view.sentence)}\n\n"
+    yield f"### {_sentence(comparison, view)}\n\n"
     yield "".join(f"* {prose(line)}\n" for line in (*view.reasons, *view.notes)) + "\n"
     yield _changes(view.whole, "step" if comparison.base.step_count else "trace")
     if view.ops[:first]:
@@ -38,6 +42,19 @@ def _sections(comparison: Comparison, view: DiffView, first: int) -> Iterator[st
     yield folded("Verdicts and idle time", _changes((*view.verdicts, *view.causes), "verdict, cause"))
     yield folded("What was compared", "".join(f"* {name}: {prose(text)}\n" for name, text in view.sides))
     yield f"\n{prose(f'{comparison.tool.name} {comparison.tool.version}')}\n"
+
+
+def _sentence(comparison: Comparison, view: DiffView) -> str:
+    """In one line; the operator that it names, which a trace chose, as a code span."""
+    culprit = comparison.culprit
+    if culprit is None or culprit.kind != "op":
+        return prose(view.sentence)
+    start = visible(culprit.name)[:_NAMED]
+    before, named, after = view.sentence.rpartition(start)
+    if not named:
+        return prose(view.sentence)
+    name, change, rest = after.rpartition(": ")
+    return f"{prose(before)} {code(named + name)}{prose(change + rest)}"
 
 
 def _changes(lines: Sequence[ChangeLine], head: str) -> str:

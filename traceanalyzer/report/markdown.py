@@ -17,13 +17,17 @@ _TOP = 10
 OMITTED = "\n*Left out to stay short; the page and the JSON report hold it.*\n"
 
 
-def render(analysis: Analysis, top: int | None = None) -> str:
+def render(analysis: Analysis, top: int | None = None, *, limit: int = LIMIT) -> str:
     """Summary and the `top` largest rows; the rest folded. Sections that no longer fit are left out."""
     view = view_of(analysis, _TOP if top is None else top)
-    text = f"<!-- {mark(analysis)} -->\n"
-    available = LIMIT - len(OMITTED)
-    for section in _sections(analysis, view):
-        if len(text) + len(section) > available:
+    return as_much_as_fits((f"<!-- {mark(analysis)} -->\n", *_sections(analysis, view)), limit)
+
+
+def as_much_as_fits(sections: Iterable[str], limit: int) -> str:
+    """The first sections, as many as stay under `limit` characters, and whether some are left out."""
+    text = ""
+    for section in sections:
+        if len(text) + len(section) > limit - len(OMITTED):
             return text + OMITTED
         text += section
     return text
@@ -48,7 +52,10 @@ def prose(value: str) -> str:
     """`value` as plain text: no markup, mention, reference or link."""
     flat = " ".join(value.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     flat = re.sub(r"([\\`*_\[\]|~$!])", r"\\\1", flat)
-    flat = re.sub(r"([@#])(?=\w)", r"\1&#8203;", flat)
+    flat = re.sub(
+        r"""([@#%^]|&amp;)(?=[\w"])""", r"\1&#8203;", flat
+    )  # GitLab's %milestone, &epic, ^alert too
+    flat = re.sub(r"(:)(?=[\w+-]+:)", r"\1&#8203;", flat)  # an emoji's name
     return re.sub(r"(?i)\b(https?|ftp|www|mailto|gh-)(?=[:.\d])", r"\1&#8203;", flat)
 
 
@@ -113,7 +120,7 @@ def _suggestions(view: View) -> str:
     text = "\n**Suggestions**\n\n"
     for f in view.suggestions[:10]:
         basis = f"{prose(f.rule)}, {f.tier}: {f.tier_meaning}"
-        where = f" in `{cell(f.where)}`" if f.where else ""
+        where = f" in {code(f.where)}" if f.where else ""
         text += f"* {prose(f.title)}{where}: {f.saving} ({basis}); {prose(f.evidence)}. {prose(f.action)}\n"
     return text
 

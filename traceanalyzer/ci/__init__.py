@@ -1,0 +1,1 @@
+"""Reports inside continuous integration: `python -m traceanalyzer.ci`, which action.yml runs."""
