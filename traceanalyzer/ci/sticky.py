@@ -16,7 +16,7 @@ _LONGEST_WAIT_S = 60.0
 Outcome = Literal["created", "updated", "unchanged"]
 
 
-def put(thread: Thread, text: str, key: str, sleep: Callable[[float], None] = time.sleep) -> Outcome:
+def put(thread: Thread, text: str, key: str, sleep: Callable[[float], None] | None = None) -> Outcome:
     """`text`, which is marked with `key`, as the comment of that key. Refusal after three tries.
 
     Each try looks for the comment anew, so that one that was written without an answer is not doubled.
@@ -28,7 +28,7 @@ def put(thread: Thread, text: str, key: str, sleep: Callable[[float], None] = ti
             wait_s = refusal.wait_s
             if wait_s is None or wait_s > _LONGEST_WAIT_S or attempt == _TRIES:
                 raise
-        sleep(wait_s * attempt)
+        (sleep or time.sleep)(wait_s * attempt)
     raise AssertionError("the last try returns or raises")
 
 

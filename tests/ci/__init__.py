@@ -1,0 +1,1 @@
+"""Reports in continuous integration, against stand-ins of the platforms."""
