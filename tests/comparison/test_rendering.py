@@ -36,7 +36,7 @@ def hostile() -> Comparison:
     return comparison_of([run(*rows)], [run(product("mm", 9_000_000, N, N))])
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", sorted(set(FORMATS) - {"prom"}))
 def test_every_format_has_the_sentence_and_the_changes(name: str, comparison: Comparison) -> None:
     text = render(comparison, name)
     assert "triton_poi_fused_add_mul_0" in re.sub(r"\\", "", text)
