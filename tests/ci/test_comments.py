@@ -107,7 +107,7 @@ def test_a_comment_that_was_written_without_an_answer_is_not_doubled(
 @pytest.mark.parametrize(
     ("answers", "said", "requests"),
     [
-        ([Answer(403, message="Resource not accessible by integration", method="POST")], "403 Resource not", 3),
+        ([Answer(403, message="Resource not accessible", method="POST")], "403 Resource not", 3),
         ([Answer(404, path="/repos")], "404", 2),
         ([Answer(401, path="/repos")], "401", 2),
         ([Answer(422, message="body is too long", method="POST")], "422 body is too long", 3),

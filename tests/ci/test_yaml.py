@@ -1,4 +1,4 @@
-"""action.yml and the pipelines in docs/ci.md: valid by the published schemas, and safe by GitHub's own advice."""
+"""action.yml and the pipelines in docs/ci.md: valid by the published schemas, and safe."""
 
 from __future__ import annotations
 

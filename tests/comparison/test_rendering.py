@@ -9,14 +9,17 @@ from pathlib import Path
 import msgspec
 import pytest
 from click.testing import CliRunner
+from msgspec import structs
 
 import traceanalyzer
 from tests.comparison.sides import product, row, run
 from traceanalyzer.cli import main
 from traceanalyzer.comparison.assemble import comparison_of
 from traceanalyzer.records import Comparison
+from traceanalyzer.records.comparison import Culprit
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.report import diff_json
+from traceanalyzer.report.comment_marker import comment_marker, is_marked
 from traceanalyzer.report.comparisons import FORMATS, render
 
 N = (64, 64)
@@ -61,12 +64,27 @@ def test_names_of_strangers_take_no_effect(hostile: Comparison) -> None:
         assert "\x1b" not in text
 
 
+def test_the_sentence_names_an_operator_in_a_code_span(hostile: Comparison) -> None:
+    """A name in a code span cannot mention, refer, link or end the line, on GitHub or on GitLab."""
+    name = "aten::x `y` @all #1 !2 ~3 %4 &5 $6 http://x GH-7 :fire: a@b"
+    comparison = structs.replace(
+        hostile, culprit=Culprit("op", name, 8_000_000),
+        sentence=f"The step is slower. The largest single change is {name}: +8 ms.",
+    )  # fmt: skip
+    first = render(comparison, "md").splitlines()[0]
+    assert first == f"### The step is slower. The largest single change is ``{name}``: +8 ms."
+
+
 def test_a_comment_stays_short() -> None:
     """10,000 rows of long names on either side."""
     rows = [row(f"op_{'x' * 90}_{number}", number, (number + 1, 3)) for number in range(10_000)]
     other = [row(f"op_{'y' * 90}_{number}", number, (number + 2, 5)) for number in range(10_000)]
     comparison = comparison_of([run(*rows)], [run(*other)])
     assert len(render(comparison, "md")) <= 60_000
+    marked = render(comparison, "md", comment_key="gpt")
+    assert len(marked) <= 60_000 and is_marked(marked, "gpt")
+    first = marked.partition("<details>")[0].split("| operator |")[1]
+    assert first.count("\n| `") == 10
     assert len(render(comparison, "html").encode()) < 1_000_000
 
 
@@ -92,6 +110,15 @@ def test_the_command_writes_what_is_asked_for(saved: Path, tmp_path: Path) -> No
     assert max(map(len, done.stderr.splitlines())) <= 80 + len(str(tmp_path)) + 20
     again = CliRunner().invoke(main, ["diff", str(saved / "a.json"), str(saved / "b.json"), *words])
     assert again.exit_code == 2 and "would be replaced" in again.stderr
+
+
+def test_a_comment_is_marked_once(saved: Path) -> None:
+    words = ["diff", "-q", str(saved / "a.json"), str(saved / "b.json"), "-o", "-", "--format", "md"]
+    done = CliRunner().invoke(main, [*words, "--comment-key", "gpt"])
+    assert done.exit_code == 0 and done.stdout.splitlines()[-1] == comment_marker("gpt")
+    assert done.stdout.count("traceanalyze:gpt") == 1
+    wrong = CliRunner().invoke(main, [*words, "--comment-key", "a-->b"])
+    assert wrong.exit_code == 2 and wrong.stderr.count("\n") == 1 and "cannot mark" in wrong.stderr
 
 
 def test_stdout_has_what_is_asked_for(saved: Path) -> None:

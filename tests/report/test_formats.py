@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import re
@@ -109,6 +110,15 @@ def test_prose_neither_mentions_nor_refers() -> None:
     assert prose("@bob fixes #12 <b> *x* https://e.org") == (
         "@&#8203;bob fixes #&#8203;12 &lt;b&gt; \\*x\\* https&#8203;://e.org"
     )
+
+
+@pytest.mark.parametrize(
+    "text", ["@all", "#1", "!2", "~3", "%4", "&5", "$6", "^alert#7", '%"8"', "GH-9", ":fire:", "a::x::b"]
+)
+def test_no_reference_of_a_platform_survives_in_prose(text: str) -> None:
+    """GitHub and GitLab look for them in the text that is shown, except where GitLab sees a backslash."""
+    shown = html.unescape(prose(text))
+    assert text not in shown and re.sub(r"[\\\u200b]", "", shown) == text
 
 
 @CASES
