@@ -53,8 +53,7 @@ def _comment(asked: argparse.Namespace) -> int:
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    print(line, flush=True)
 
 
 if __name__ == "__main__":
