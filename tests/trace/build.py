@@ -37,7 +37,7 @@ class Rows:
         if made not in self.calls:
             self.calls.append(made)
         self.ops.append((start, end, self.number(name), False, thread, self.calls.index(made),
-                         self.number(module), external, sequence, forward_thread))  # fmt: skip
+                         self.number(module), external, sequence, forward_thread, len(self.ops)))  # fmt: skip
         return len(self.ops) - 1
 
     def numbered(self, name: str, start: int, end: int, sequence: int, **more: Any) -> int:
@@ -52,7 +52,8 @@ class Rows:
         return self.op(name, start + 1, end, call=call, **more)
 
     def annotation(self, name: str, start: int, end: int, *, thread: int = 0, external: int = -1) -> int:
-        self.ops.append((start, end, self.number(name), True, thread, -1, -1, external, -1, -1))
+        self.ops.append((start, end, self.number(name), True, thread, -1, -1, external, -1, -1,
+                         len(self.ops)))  # fmt: skip
         return len(self.ops) - 1
 
     def launch(
@@ -75,7 +76,7 @@ class Rows:
         stream: int = 7, kind: int = RecordKind.KERNEL, blocks: int = 1, counted: int = -1,
     ) -> int:  # fmt: skip
         self.kernels.append((start, end, self.number(name), int(kind), device, stream, correlation, external,
-                             blocks, 128, -1, 32, 0, -1, False, counted, 0))  # fmt: skip
+                             blocks, 128, -1, 32, 0, -1, False, counted, 0, len(self.kernels)))  # fmt: skip
         return len(self.kernels) - 1
 
     def number(self, name: str | None) -> int:
@@ -101,7 +102,7 @@ class Rows:
 _DTYPES = {
     "name": np.int32, "annotation": np.bool_, "thread": np.int32, "call": np.int32, "module": np.int32,
     "kind": np.int8, "kernel": np.int32, "device": np.int32, "threads": np.int32, "registers": np.int32,
-    "collective": np.bool_, "pid": np.int32, "profiler": np.bool_,
+    "collective": np.bool_, "pid": np.int32, "profiler": np.bool_, "file_row": np.int32,
 }  # fmt: skip
 
 

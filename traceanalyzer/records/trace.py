@@ -142,6 +142,7 @@ class Kernels:
     collective: Bools  # the record carries collective arguments
     counted_bytes: Ints  # of DRAM, that hardware counters saw; -1: not measured
     duration_ns: Ints  # end - start; the sum of its pieces for a HOST record
+    file_row: Ids  # its number among the file's rows of GPU activity; of operators on a CPU trace
 
     def __len__(self) -> int:
         return len(self.start_ns)

@@ -39,7 +39,7 @@ def trace_of(raw: Raw, steps_by: str | None = None) -> Trace:
     pieces: Pieces | None = None
     doubts: tuple[Notice, ...] = ()
     if on_cpu:
-        kernels, pieces = host_records(raw.names, ops)
+        kernels, pieces = host_records(raw.names, ops, raw.ops.file_row)
         if not len(kernels):
             raise TraceFormatError(
                 f"{raw.path}: holds neither operators nor GPU activity",

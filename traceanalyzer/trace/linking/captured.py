@@ -31,5 +31,5 @@ def at_capture(trace: Trace) -> Trace | None:
         launch=rows[order].astype(np.int32), launch_ns=start[order], op=op[order], unlinked=unlinked,
         blocks=unknown, threads=absent, geometry=unknown, registers=absent, shared_bytes=unknown,
         copied_bytes=unknown, counted_bytes=unknown, collective=np.zeros(count, bool),
-        duration_ns=np.zeros(count, np.int64),
+        duration_ns=np.zeros(count, np.int64), file_row=absent,
     ))  # fmt: skip

@@ -10,12 +10,12 @@ from traceanalyzer.records.trace import UNLINKED, Ids, Ints, Kernels, OpKind, Op
 from traceanalyzer.trace.linking.link import text_rank
 
 
-def host_records(names: Sequence[str], ops: Ops) -> tuple[Kernels, Pieces]:
+def host_records(names: Sequence[str], ops: Ops, file_row: Ids) -> tuple[Kernels, Pieces]:
     """One HOST record for each operator invocation (annotations are none), and the pieces it is cut into.
 
     A piece is a stretch of the operator that no operator inside it on its thread covers; their sum is
     `duration_ns`, while `start_ns` and `end_ns` are the first start and the last end. An operator that
-    is covered wholly has one piece of length 0 at its start. O(n log n).
+    is covered wholly has one piece of length 0 at its start. `file_row`: of each row of `ops`. O(n log n).
     """
     rows = np.flatnonzero(ops.kind != OpKind.ANNOTATION).astype(np.int32)
     start, end, owner = _pieces(ops, rows)
@@ -30,7 +30,7 @@ def host_records(names: Sequence[str], ops: Ops) -> tuple[Kernels, Pieces]:
     record = position[owner]
     by_record = np.lexsort((start, record))
     rows = rows[by_order]
-    kernels = _kernels(ops, rows, first[by_order], last[by_order], duration[by_order])
+    kernels = _kernels(ops, rows, first[by_order], last[by_order], duration[by_order], file_row[rows])
     return kernels, Pieces(start[by_record], end[by_record], record[by_record])
 
 
@@ -61,7 +61,7 @@ def _pieces(ops: Ops, rows: Ids) -> tuple[Ints, Ints, Ids]:
     return start[by_owner], end[by_owner], owner[by_owner]
 
 
-def _kernels(ops: Ops, rows: Ids, start: Ints, end: Ints, duration: Ints) -> Kernels:
+def _kernels(ops: Ops, rows: Ids, start: Ints, end: Ints, duration: Ints, file_row: Ids) -> Kernels:
     absent = np.full(len(rows), -1, np.int32)
     unknown = np.full(len(rows), -1, np.int64)
     compiled = ops.kind[rows] == OpKind.COMPILED
@@ -72,4 +72,5 @@ def _kernels(ops: Ops, rows: Ids, start: Ints, end: Ints, duration: Ints) -> Ker
         launch=absent, launch_ns=ops.start_ns[rows], op=rows, unlinked=unlinked, blocks=unknown,
         threads=absent, geometry=unknown, registers=absent, shared_bytes=unknown, copied_bytes=unknown,
         collective=np.zeros(len(rows), bool), counted_bytes=unknown, duration_ns=duration,
+        file_row=file_row,
     )  # fmt: skip

@@ -183,7 +183,7 @@ def linked_kernels(names: Sequence[str], raw: RawKernels, launches: Launches, li
         geometry=raw.geometry[rows], registers=raw.registers[rows], shared_bytes=raw.shared_bytes[rows],
         copied_bytes=raw.copied_bytes[rows], collective=raw.collective[rows],
         counted_bytes=np.maximum(raw.counted_bytes[rows], -1),
-        duration_ns=(raw.end_ns - raw.start_ns)[rows],
+        duration_ns=(raw.end_ns - raw.start_ns)[rows], file_row=raw.file_row[rows],
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from traceanalyzer.trace.reading.events import UNDECODABLE, Event, decode_batch
 from traceanalyzer.trace.reading.read_stats import ReadStats
-from traceanalyzer.trace.reading.repair import decode_rows
+from traceanalyzer.trace.reading.repair import Piece, decode_rows
 from traceanalyzer.trace.reading.scan import BORDER, CLOSING
 from traceanalyzer.trace.reading.source import BLOCK, TextWindow
 
@@ -31,7 +31,15 @@ class Cut(NamedTuple):
     closed: bool
 
 
-def event_batches(window: TextWindow, stats: ReadStats) -> Iterator[list[Event]]:
+class Batch(NamedTuple):
+    """Events, and where they stand in the window until the next batch is asked for."""
+
+    events: list[Event]
+    cut: Cut
+    pieces: list[Piece] | None = None  # of events read one by one; None: up to `cut.end` all is valid JSON
+
+
+def event_batches(window: TextWindow, stats: ReadStats) -> Iterator[Batch]:
     """Events from behind the list's `[`; leaves the window behind its `]`, or at the end of the text.
 
     A list that is never closed is noted in `stats` as truncated.
@@ -44,12 +52,13 @@ def event_batches(window: TextWindow, stats: ReadStats) -> Iterator[list[Event]]
         if cut is None and patient:
             wanted = 2 * len(window.text)
             continue
-        events, cut = _decode(window, cut, stats)
+        batch = _decode(window, cut, stats)
+        cut = batch.cut
         if patient and not (cut.next or cut.closed):
             wanted = 2 * len(window.text)
             continue
-        stats.events += len(events)
-        yield events
+        stats.events += len(batch.events)
+        yield batch
         window.drop(cut.next)
         if cut.closed:
             return
@@ -64,8 +73,7 @@ def _give_up(window: TextWindow, stats: ReadStats) -> None:
     stats.cut_off(window.start + len(window.text))
     if window.text.strip():
         stats.lose(window.start)
-    window.drop(len(window.text))
-    window.ended = True
+    window.give_up(in_list=True)
 
 
 def _guess(window: TextWindow) -> Cut | None:
@@ -84,11 +92,11 @@ def _guess(window: TextWindow) -> Cut | None:
     return None
 
 
-def _decode(window: TextWindow, cut: Cut | None, stats: ReadStats) -> tuple[list[Event], Cut]:
+def _decode(window: TextWindow, cut: Cut | None, stats: ReadStats) -> Batch:
     text = window.text
     if cut is not None:
         try:
-            return decode_batch(b"[" + text[: cut.end] + b"]"), cut
+            return Batch(decode_batch(b"[" + text[: cut.end] + b"]"), cut)
         except UNDECODABLE:
             pass
     for closing, _ in zip(CLOSING.finditer(text), range(_CLOSINGS_TRIED), strict=False):
@@ -96,8 +104,8 @@ def _decode(window: TextWindow, cut: Cut | None, stats: ReadStats) -> tuple[list
         if cut is not None and end == cut.end:
             continue
         try:
-            return decode_batch(b"[" + text[:end] + b"]"), Cut(end, closing.end(), True)
+            return Batch(decode_batch(b"[" + text[:end] + b"]"), Cut(end, closing.end(), True))
         except UNDECODABLE:
             continue
     rows = decode_rows(text, whole=window.ended, at=window.start, stats=stats)
-    return rows.events, Cut(rows.consumed, rows.consumed, rows.closed)
+    return Batch(rows.events, Cut(rows.consumed, rows.consumed, rows.closed), rows.pieces)

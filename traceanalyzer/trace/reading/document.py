@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from traceanalyzer.records.errors import TraceFormatError
-from traceanalyzer.trace.reading.blocks import event_batches
-from traceanalyzer.trace.reading.events import Event
+from traceanalyzer.trace.reading.blocks import Batch, event_batches
 from traceanalyzer.trace.reading.metadata import EVENTS_KEY, EVIDENCE_KEY, KEPT_KEYS, loaded
 from traceanalyzer.trace.reading.read_stats import ReadStats
 from traceanalyzer.trace.reading.scan import BROKEN, value_end
@@ -41,9 +40,9 @@ class Document:
     bare_list: bool = False
     has_events: bool = False
 
-    def batches(self) -> Iterator[list[Event]]:
+    def batches(self, window: TextWindow | None = None) -> Iterator[Batch]:
         """Decoded events in file order, a block at a time. Raises TraceFormatError on what is no JSON."""
-        window = TextWindow(self.source)
+        window = window or TextWindow(self.source)
         opening = self._opening(window)
         window.drop(opening + 1)
         if self.bare_list:
@@ -146,10 +145,14 @@ class Document:
             window.drop(spent)
             window.grow(2 * _LONGEST_KEY)
         end = events.start() if events else len(window.text)
-        if not events and not window.text.rstrip().endswith(b"}"):
+        cut_off = not events and not window.text.rstrip().endswith(b"}")
+        if cut_off:
             self._ended(window)
         self._rescue(skipped + window.text[:end][:_RESCUED])
-        window.drop(end)
+        if cut_off:
+            window.give_up(in_list=False)
+        else:
+            window.drop(end)
         return bool(events)
 
     def _rescue(self, text: bytes) -> None:

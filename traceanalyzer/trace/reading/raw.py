@@ -27,6 +27,7 @@ class RawOps:
     external: Ints  # External id; -1
     sequence: Ints  # Sequence number; -1
     forward_thread: Ints  # Fwd thread id; 0 where the op runs in the forward pass; -1 absent
+    file_row: Ids  # its number among the file's rows of operators and annotations, dropped ones included
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +87,7 @@ class RawKernels:
         Ints  # that hardware counters saw of the kernel, whose time this is not; -1: a timed record
     )
     pid: Ids  # row in Raw.pids: a device of a process, by whatever name the writer gives it
+    file_row: Ids  # its number among the file's rows of GPU activity, dropped ones included
 
 
 @dataclass(frozen=True, slots=True, eq=False)

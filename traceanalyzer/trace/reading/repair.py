@@ -21,16 +21,26 @@ _DIGITS = 400  # of a number that is read
 _REACH, _SHORT_REACH = 1 << 22, 1 << 16  # bytes waited for before a row that does not end is given up
 
 
+class Piece(NamedTuple):
+    """Text that gave some events."""
+
+    begin: int
+    end: int
+    events: int
+
+
 class DecodedRows(NamedTuple):
-    """`consumed` bytes of text gave `events`; closed: the list ends there."""
+    """`consumed` bytes of text gave `events`, piece by piece; closed: the list ends there."""
 
     events: list[Event]
     consumed: int
     closed: bool
+    pieces: list[Piece]
 
 
 class _Row(NamedTuple):
     events: list[Event] | None  # None: unreadable
+    end: int
     behind: int  # where the text goes on
     closed: bool
 
@@ -52,24 +62,27 @@ def decode_rows(text: bytes, *, whole: bool, at: int, stats: ReadStats) -> Decod
     Unless `whole`, the last row may go on behind the text and is left to the next call.
     """
     events: list[Event] = []
+    pieces: list[Piece] = []
     begin = 0
     while begin < len(text):
         border = BORDER.search(text, begin)
         if border is None and not whole:
-            return DecodedRows(events, begin, False)
+            return DecodedRows(events, begin, False, pieces)
         piece_end = border.start() + 1 if border else len(text)
         patience = 0 if whole else _REACH if stats.dropped < _FEW_LOST else _SHORT_REACH
         row = _row(text, begin, piece_end, patience=patience, stats=stats)
         if row is None:
-            return DecodedRows(events, begin, False)
+            return DecodedRows(events, begin, False, pieces)
         if row.events is None:
             _lose(text[begin:piece_end], at + begin, cut_off=border is None, stats=stats)
-        events += row.events or []
+        if row.events:
+            pieces.append(Piece(begin, row.end, len(row.events)))
+            events += row.events
         if row.closed:
-            return DecodedRows(events, row.behind, True)
+            return DecodedRows(events, row.behind, True, pieces)
         border = BORDER.match(text, row.behind - 1)
         begin = border.end() if border else _skip(text, row.behind)
-    return DecodedRows(events, begin, False)
+    return DecodedRows(events, begin, False, pieces)
 
 
 def _skip(text: bytes, begin: int) -> int:
@@ -104,7 +117,7 @@ def _row(text: bytes, begin: int, piece_end: int, *, patience: int, stats: ReadS
     return (
         _first((_strict, _tolerant), text, begin, scanned, stats)
         or _first((_rewritten,), text, begin, places + scanned, stats)
-        or _Row(None, piece_end, False)
+        or _Row(None, piece_end, piece_end, False)
     )
 
 
@@ -115,7 +128,7 @@ def _first(
         for place in places:
             events = decode(text[begin : place.end], stats)
             if events is not None:
-                return _Row(events, place.behind, place.closed)
+                return _Row(events, place.end, place.behind, place.closed)
     return None
 
 

@@ -42,6 +42,7 @@ class Rows:
         self.ops, self.launches, self.kernels = Columns(stats), Columns(stats), Columns(stats)
         self.memory, self.spans = Columns(stats), Columns(stats)
         self.bare = 0  # rows without a category that were adopted
+        self._op_rows = self._gpu_rows = 0  # so far, dropped ones included
         self._stats = stats
         self._volumes = _Volumes()
         self._geometries = _Geometries()
@@ -51,7 +52,6 @@ class Rows:
         ops: list[Event] = []
         launches: list[Event] = []
         kernels: list[Event] = []
-        bare: list[Event] = []
         memory: list[Event] = []
         spans: list[Event] = []
         annotations: list[int] = []
@@ -64,9 +64,14 @@ class Rows:
             if event.dur >= SHORTEST_FRAME_US:
                 spans.append(event)
 
+        def adopt(event: Event) -> None:
+            row = adopt_bare(event)
+            self.bare += row != Row.OTHER
+            takers[row](event)
+
         gpu = kernels.append
         takers: tuple[Callable[[Event], None], ...] = (
-            ops.append, annotate, launches.append, gpu, gpu, gpu, bare.append, spans.append, long_frame,
+            ops.append, annotate, launches.append, gpu, gpu, gpu, adopt, spans.append, long_frame,
             gpu, _ignore,
         )  # fmt: skip
         row_of = self.row_of
@@ -75,10 +80,6 @@ class Rows:
                 takers[row_of[event.cat]](event)
             elif event.name == MEMORY:
                 memory.append(event)
-        for event in bare:
-            row = adopt_bare(event)
-            self.bare += row != Row.OTHER
-            takers[row](event)
         if ops:
             self._add_ops(ops, annotations)
         if launches:
@@ -92,8 +93,11 @@ class Rows:
 
     def _add_ops(self, events: list[Event], annotations: list[int]) -> None:
         events = [annotated(event) for event in events]
+        file_row = np.arange(self._op_rows, self._op_rows + len(events), dtype=np.int32)
+        self._op_rows += len(events)
         args = [event.args or NO_ARGS for event in events]
         if False in {each.finished for each in args}:
+            file_row = file_row[[each.finished is not False for each in args]]
             annotations = _without_unfinished(events, args, annotations)
             self._stats.add("unfinished_rows", len(args) - len(events))
             args = [event.args or NO_ARGS for event in events]
@@ -111,6 +115,7 @@ class Rows:
             module=self._modules(events, args, annotations),
             sequence=whole_numbers([each.sequence for each in args]),
             forward_thread=whole_numbers([each.forward_thread for each in args]),
+            file_row=file_row,
         )
 
     def _common(self, events: list[Event], args: list[Args]) -> dict[str, Array]:
@@ -169,7 +174,9 @@ class Rows:
             collective=np.array([bool(bytes(each.collective)) for each in args], bool),
             counted_bytes=_counted(rows, args),
             pid=rows_of(self.pids, [event.pid for event in events], count),
+            file_row=np.arange(self._gpu_rows, self._gpu_rows + count, dtype=np.int32),
         )
+        self._gpu_rows += count
 
     def _add_memory(self, events: list[Event]) -> None:
         args = [event.args or NO_ARGS for event in events]

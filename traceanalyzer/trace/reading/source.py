@@ -185,3 +185,9 @@ class TextWindow:
         """Let go of the first `count` bytes."""
         self.text = self.text[count:]
         self.start += count
+
+    def give_up(self, *, in_list: bool) -> None:
+        """Let go of all that is held, a rest that is no whole value; `in_list`: of a list that breaks off."""
+        self.start += len(self.text)
+        self.text = b""
+        self.ended = self.ended or in_list

@@ -26,7 +26,7 @@ _HOST: dict[str, type] = {
 }  # fmt: skip
 _OPS = _HOST | {
     "annotation": np.bool_, "call": np.int32, "module": np.int32, "sequence": np.int64,
-    "forward_thread": np.int64,
+    "forward_thread": np.int64, "file_row": np.int32,
 }  # fmt: skip
 _MEMORY: dict[str, type] = {
     "start_ns": np.int64, "thread": np.int32, "address": np.int64, "size": np.int64,
@@ -40,7 +40,7 @@ _KERNELS: dict[str, type] = {
     "stream": np.int64, "correlation": np.int64, "external": np.int64, "blocks": np.int64,
     "threads": np.int32, "geometry": np.int64, "registers": np.int32, "shared_bytes": np.int64,
     "copied_bytes": np.int64, "collective": np.bool_, "counted_bytes": np.int64,
-    "pid": np.int32,
+    "pid": np.int32, "file_row": np.int32,
 }  # fmt: skip
 
 
