@@ -17,6 +17,7 @@ from traceanalyzer.records.errors import TraceAnalyzerError, UsageError
 if TYPE_CHECKING:
     from traceanalyzer.cost import Formulas
     from traceanalyzer.fusion.step_graph import StepGraph
+    from traceanalyzer.records.annotations import Annotations
     from traceanalyzer.records.judged import Judged, Thresholds
     from traceanalyzer.records.trace import Trace
 
@@ -290,6 +291,32 @@ def _label(trace: Trace, index: int) -> str:
     if not any(notice.code == "several_processes" for notice in trace.warnings) or trace.rank is None:
         return trace.path
     return f"{trace.path} (rank {trace.rank}, GPU {index})"
+
+
+def annotations_of(file: str, options: AnalyzeOptions, progress: Progress | None = None) -> list[Annotations]:
+    """What `annotate` writes into one trace: one for each device of each process of it that worked.
+
+    Errors: as of `analyze`; what fails of one device is left out, unless all do.
+    """
+    from traceanalyzer.assembly.annotations import annotations_for
+    from traceanalyzer.fusion.suggestions import suggest
+    from traceanalyzer.roofline.judge import of_shown_step
+
+    made: list[Annotations] = []
+    failed: Failures = []
+    setup = Setup.of(options, progress)
+    with _guarded(file, failed), _collector_off():
+        for trace, index in _working(file, setup, failed):
+            label = _label(trace, index).removeprefix(file).strip(" ()")
+            device = "CPU" if trace.on_cpu else f"GPU {index}"
+            with _guarded(label, failed):
+                judged = _judged(trace, index, setup)
+                shown = of_shown_step(judged)
+                told = label if label.endswith(device) else ", ".join(filter(None, (label, device)))
+                made.append(annotations_for(judged, suggest(shown, judged), shown, told))
+    if not made:
+        raise failed[0][1]
+    return made
 
 
 def judge_file(file: str, setup: Setup) -> Iterator[Judged]:

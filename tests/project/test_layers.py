@@ -25,6 +25,7 @@ ALLOWED = {  # not listed: pipeline, cli, ci, __init__ and __main__, which may i
     "assembly": "records cost device roofline",
     "report": "records files",
     "comparison": "records",
+    "annotate": "records trace",
     "verify": "records cost fusion",
     "collect": "records files startup",
     "ranks": "records trace",
@@ -40,14 +41,15 @@ PACKAGES = {
     "calibrate_cases calibrate_rates calibrate calibrate_gpu",
     "roofline": "__init__ thresholds attribution intervals floor launching host_names host_work idle "
     "step_times step_kinds occupancy precision verdicts invocations call_kernels "
-    "measure row_keys traffic rows counts judge",
+    "measure row_keys traffic rows counts judge record_costs",
     "fusion": "__init__ step_ops stretch evidence step_graph host_remedies idle_claims regions savings rules "
     "module_compile suggestions",
     "comparison": "__init__ apportion names noise sides became matching same_work sentence assemble "
     "requirements",
+    "annotate": "__init__ counters texts splice copy",
     "ci": "__init__ api threads sticky workflow comment job __main__",
     "assembly": "__init__ totals self_check provenance roof_notices utilization what_if_rows what_if_notices "
-    "what_if assemble",
+    "what_if annotations assemble",
 }
 
 ONLY = {

@@ -41,6 +41,12 @@ def _check() -> click.Command:
     return command
 
 
+def _annotate() -> click.Command:
+    from traceanalyzer.cli.annotate import command
+
+    return command
+
+
 def _devices() -> click.Command:
     from traceanalyzer.cli.devices import command
 
@@ -72,7 +78,8 @@ def _demo() -> click.Command:
 
 
 COMMANDS: dict[str, Callable[[], click.Command]] = {
-    "report": _report, "profile": _profile, "diff": _diff, "check": _check, "devices": _devices,
+    "report": _report, "profile": _profile, "diff": _diff, "check": _check, "annotate": _annotate,
+    "devices": _devices,
     "explain": _explain, "verify": _verify, "calibrate": _calibrate, "demo": _demo,
 }  # fmt: skip
 

@@ -53,13 +53,19 @@ def suggestions(graph: StepGraph) -> Suggestions:
     except Exception as error:
         notices.append(_failed("rule", "compiling modules as a whole", error))
     found: list[Suggestion] = []
+    first_op: list[int] = []
     for rule, matches in matched:
         try:
             seen = _seen_by(rule, graph)
-            found += [made for group in _alike(matches) if (made := _suggestion(seen, rule, group))]
+            made = [(one, group) for group in _alike(matches) if (one := _suggestion(seen, rule, group))]
+            found += [one for one, _ in made]
+            first_op += [_first_op(group) for _, group in made]
         except Exception as error:
             notices.append(_failed("rule", rule.name, error))
-    return Suggestions(tuple(sorted(_together(found, graph), key=_by_saving)), tuple(notices))
+    pairs = sorted(zip(_together(found, graph), first_op, strict=True), key=lambda pair: _by_saving(pair[0]))
+    return Suggestions(
+        tuple(each for each, _ in pairs), tuple(notices), tuple(row for _, row in pairs)
+    )  # fmt: skip
 
 
 def _together(found: Sequence[Suggestion], graph: StepGraph) -> Sequence[Suggestion]:
@@ -209,6 +215,12 @@ def _sure(graph: StepGraph, group: Sequence[Match], tier: Tier) -> Band | None:
     share = graph.attributed_share(_nodes(group))
     exposed = scaled(promised, share)
     return at_most(exposed if share >= _ALONE_SHARE else Band(0.0, exposed.mid, exposed.high), graph.step_ns)
+
+
+def _first_op(group: Sequence[Match]) -> int:
+    """Row in Trace.ops of the first operator of all matches; -1 of those that have none."""
+    first = min(_nodes(group), key=lambda node: node.place, default=None)
+    return first.row if first else -1
 
 
 def _nodes(group: Sequence[Match]) -> list[Node]:

@@ -48,3 +48,4 @@ class Suggestions:
 
     found: tuple[Suggestion, ...] | None
     notices: tuple[Notice, ...] = ()
+    first_op: tuple[int, ...] = ()  # of each one found: row in Trace.ops of the operator it begins with; -1

@@ -123,7 +123,7 @@ def _timing(trace: Trace, window: Window) -> _Timing:
     whole = Pieces(kernels.start_ns, kernels.end_ns, np.arange(count, dtype=np.int32))
     pieces = trace.pieces or whole
     span = (window.start_ns, window.end_ns)
-    work_class = _work_classes(trace)
+    work_class = work_classes(trace)
     attributed = attribute(pieces.start_ns, pieces.end_ns, pieces.record, work_class, window.cuts)
     return _Timing(
         pieces, span, work_class,
@@ -132,7 +132,7 @@ def _timing(trace: Trace, window: Window) -> _Timing:
     )  # fmt: skip
 
 
-def _work_classes(trace: Trace) -> Codes:
+def work_classes(trace: Trace) -> Codes:
     """Communication by the record's own arguments, its name or its link op; copies by kind."""
     kernels, ops = trace.kernels, trace.ops
     by_name = passes(trace.names, kernels.name, is_communication)

@@ -39,14 +39,14 @@ def measure(trace: Trace, groups: Groups, overhead: Bools, extent: Extent, attri
     kernels = trace.kernels
     runs, rows = len(groups.invocation_row), len(groups.first_record)
     here = extent.inside
-    run_inside = _any(groups.invocation[here], runs)
-    run_cut = _any(groups.invocation[extent.cut | ~extent.inside], runs)
-    run_time = _call_times(trace, groups, runs)
+    run_inside = any_of(groups.invocation[here], runs)
+    run_cut = any_of(groups.invocation[extent.cut | ~extent.inside], runs)
+    run_time = call_times(trace, groups, runs)
     longest = longest_by_group(groups.invocation, kernels.duration_ns, runs)
     complete = run_inside & ~run_cut
-    priced = ~_any(groups.invocation[overhead], runs)
+    priced = ~any_of(groups.invocation[overhead], runs)
     of_run = groups.invocation_row
-    works = _any(of_run[complete & priced], rows)
+    works = any_of(of_run[complete & priced], rows)
     telling = complete & (priced | ~works[of_run])
     median = median_by_group(of_run, run_time, telling, rows)
     return Measured(
@@ -65,7 +65,7 @@ def measure(trace: Trace, groups: Groups, overhead: Bools, extent: Extent, attri
     )
 
 
-def _call_times(trace: Trace, groups: Groups, runs: int) -> Ints:
+def call_times(trace: Trace, groups: Groups, runs: int) -> Ints:
     """Union of each call's kernels; host records of one call never overlap, so they add."""
     kernels = trace.kernels
     if trace.on_cpu:
@@ -76,12 +76,13 @@ def _call_times(trace: Trace, groups: Groups, runs: int) -> Ints:
 def _counted(row: Ids, counted: Ints, rows: int) -> Ints:
     total = np.full(rows, -1, np.int64)
     if (counted >= 0).any():
-        whole = ~_any(row[counted < 0], rows)
+        whole = ~any_of(row[counted < 0], rows)
         total[whole] = _sum(row, counted, rows)[whole]
     return total
 
 
-def _any(members: Ids, size: int) -> Bools:
+def any_of(members: Ids, size: int) -> Bools:
+    """Whether each of `size` numbers is among the members."""
     is_member = np.zeros(size, bool)
     is_member[members] = True
     return is_member

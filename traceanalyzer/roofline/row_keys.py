@@ -82,9 +82,12 @@ def copied(trace: Trace, groups: Groups, heads: Sequence[RowHead], inside: Bools
     result = []
     for row, head in enumerate(heads):
         if head.work == COPY and moves[row]:
-            amount = int(total[row])
-            reads = 0 if "HtoD" in head.name or "emset" in head.name else amount
-            writes = 0 if "DtoH" in head.name else amount
-            head = replace(head, copied_bytes=(reads, writes))
+            head = replace(head, copied_bytes=moved_by_copy(head.name, int(total[row])))
         result.append(head)
     return result
+
+
+def moved_by_copy(name: str, amount: int) -> tuple[int, int]:
+    """Bytes of device memory that a copy or a fill of so many bytes reads and writes."""
+    reads = 0 if "HtoD" in name or "emset" in name else amount
+    return reads, 0 if "DtoH" in name else amount
