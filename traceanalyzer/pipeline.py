@@ -293,18 +293,18 @@ def _label(trace: Trace, index: int) -> str:
     return f"{trace.path} (rank {trace.rank}, GPU {index})"
 
 
-def annotations_of(file: str, options: AnalyzeOptions, progress: Progress | None = None) -> list[Annotations]:
-    """What `annotate` writes into one trace: one for each device of each process of it that worked.
+def annotations_of(file: str, options: AnalyzeOptions) -> tuple[list[Annotations], list[Notice]]:
+    """What `annotate` writes into one trace, for each device of each process of it that worked.
 
-    Errors: as of `analyze`; what fails of one device is left out, unless all do.
+    Errors: as of `analyze`; a device that fails is left out, which a notice says, unless all do.
     """
     from traceanalyzer.assembly.annotations import annotations_for
     from traceanalyzer.fusion.suggestions import suggest
     from traceanalyzer.roofline.judge import of_shown_step
 
-    made: list[Annotations] = []
+    devices: list[Annotations] = []
     failed: Failures = []
-    setup = Setup.of(options, progress)
+    setup = Setup.of(options)
     with _guarded(file, failed), _collector_off():
         for trace, index in _working(file, setup, failed):
             label = _label(trace, index).removeprefix(file).strip(" ()")
@@ -312,11 +312,11 @@ def annotations_of(file: str, options: AnalyzeOptions, progress: Progress | None
             with _guarded(label, failed):
                 judged = _judged(trace, index, setup)
                 shown = of_shown_step(judged)
-                told = label if label.endswith(device) else ", ".join(filter(None, (label, device)))
-                made.append(annotations_for(judged, suggest(shown, judged), shown, told))
-    if not made:
+                name = label if label.endswith(device) else ", ".join(filter(None, (label, device)))
+                devices.append(annotations_for(judged, suggest(shown, judged), shown, name))
+    if not devices:
         raise failed[0][1]
-    return made
+    return devices, list(starmap(_rank_failed, failed))
 
 
 def judge_file(file: str, setup: Setup) -> Iterator[Judged]:

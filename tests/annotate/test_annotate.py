@@ -167,7 +167,7 @@ def test_kernels_at_once_add_up_in_a_counter(tmp_path: Path) -> None:
 def test_on_a_cpu_trace_operators_are_annotated(tmp_path: Path) -> None:
     copy = annotate(SAMPLES[0], tmp_path)
     assert {row["cat"] for row in annotated_rows(parsed(copy))} == {"cpu_op"}
-    (found,) = annotations_of(str(SAMPLES[0]), AnalyzeOptions())
+    (found,), _ = annotations_of(str(SAMPLES[0]), AnalyzeOptions())
     assert found.on_cpu and len(annotated_rows(parsed(copy))) == len(found.file_row)
 
 

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from tests.annotate.copies import (
     KEY,
@@ -22,6 +23,7 @@ from tests.annotate.copies import (
 )
 from tests.annotate.test_annotate import SAMPLES, example
 from tests.robustness.documents import committed, document
+from traceanalyzer.cli import main
 
 FRONT = '{"deviceProperties": [], "traceEvents": ['
 ROW = (
@@ -173,6 +175,12 @@ def test_text_behind_the_events_that_breaks_off_is_left_out(tmp_path: Path) -> N
         trace = written(tmp_path, ROW, ROW, behind=behind)
         copy = annotate(trace, tmp_path)
         assert len(annotated_rows(parsed(copy))) == 2, behind
+
+
+def test_what_is_missing_is_said(tmp_path: Path) -> None:
+    trace = written(tmp_path, ROW, ROW, behind="")
+    result = CliRunner().invoke(main, ["annotate", str(trace), "-o", str(tmp_path / "a.json"), "-q"])
+    assert result.exit_code == 0 and result.stderr.startswith("traceanalyze: warning: truncated: ")
 
 
 def test_a_damaged_stream(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ REPLACING = ("msgspec.structs.replace", "copy.replace", DATACLASSES)
 CHANGED = {
     "cost/user": {"module", "sys"}, "__main__": {"sys"}, "cli/calibrate": {"os"}, "cli/verify": {"os"},
     "device/calibrate": {"os"}, "fusion/module_compile": {"traffic"}, "fusion/regions": {"home"},
-    "trace/reading/blocks": {"stats", "window"}, "trace/reading/events": {"event", "args"},
+    "trace/reading/blocks": {"stats"}, "trace/reading/events": {"event", "args"},
     "trace/reading/repair": {"stats", "event"}, "verify/optimizers": {"parameter"},
 }  # fmt: skip
 # Who sets attributes by name: of events as they are read, and of what a script imports.

@@ -103,11 +103,11 @@ class _Rows:
         stretch = slice(self.seen, self.seen + len(rows))
         self.seen += len(rows)
         records = zip(rows, self._device[stretch].tolist(), self._record[stretch].tolist(), strict=False)
-        for found, device, record in records:
-            if device < 0 or found is None:
+        for where, device, record in records:
+            if device < 0 or where is None:
                 continue
-            parts += (text[position : found.begin], *self._devices[device].new(text, found, record))
-            position = found.end
+            parts += (text[position : where.begin], *self._devices[device].new(text, where, record))
+            position = where.end
         until = _read_until(batch)
         parts.append(text[position:until])
         return parts, until
@@ -137,17 +137,17 @@ class _Device:
                        for mark in annotations.marks}  # fmt: skip
         self._begins_ns = annotations.begins_ns
 
-    def new(self, text: bytes, found: Located, record: int) -> list[bytes]:
+    def new(self, text: bytes, where: Located, record: int) -> list[bytes]:
         """The row with its annotation, and behind it the events that belong to it."""
         texts = self._texts[self._call[record]]
         carries = self._carries[record]
         member = texts.of_call(int(self._call_ns[record])) if carries else texts.other
-        row = text[found.begin : found.end]
-        parts = [spliced(row, found, member, texts.color) or row]
-        pid = json.dumps(found.event.pid)
+        row = text[where.begin : where.end]
+        parts = [spliced(row, where, member, texts.color) or row]
+        pid = json.dumps(where.event.pid)
         self._pid = self._pid or pid
         parts += [counters(track, record, self._label, self._pid) for track in self._tracks]
         for mark in self._marks.get(record, ()):
-            tid = json.dumps(found.event.tid)
+            tid = json.dumps(where.event.tid)
             parts.append(instant(mark.suggestion, int(self._begins_ns[record]), pid, tid))
         return parts

@@ -15,26 +15,26 @@ _KEY = re.compile(rb'\s*,?\s*("[^"\\]*+(?:\\.[^"\\]*+)*+")\s*:\s*', re.DOTALL)
 _EMPTY = re.compile(rb"\{\s*\}")
 
 
-def spliced(row: bytes, found: Located, member: bytes, color: bytes) -> bytes | None:
+def spliced(row: bytes, where: Located, member: bytes, color: bytes) -> bytes | None:
     """The row with `member` in its `args`, and a color unless it has one; None where no place is sure.
 
     `member` and `color` are members of an object, the color with a comma behind it.
     """
-    place = _args_of(row, found)
-    if place is None:
+    begin = _args_of(row, where)
+    if begin is None:
         return None
     color = b"" if b'"cname"' in row else color
-    if place < 0:
-        made = b'{%b"args":{%b},%b' % (color, member, row[1:])
-    elif row.startswith(b"null", place):
-        made = b"{%b%b{%b}%b" % (color, row[1:place], member, row[place + 4 :])
+    if begin < 0:
+        changed = b'{%b"args":{%b},%b' % (color, member, row[1:])
+    elif row.startswith(b"null", begin):
+        changed = b"{%b%b{%b}%b" % (color, row[1:begin], member, row[begin + 4 :])
     else:
-        comma = b"" if _EMPTY.match(row, place) else b","
-        made = b"{%b%b{%b%b%b" % (color, row[1:place], member, comma, row[place + 1 :])
-    return made if found.valid or _reads_alike(row, made) else None
+        comma = b"" if _EMPTY.match(row, begin) else b","
+        changed = b"{%b%b{%b%b%b" % (color, row[1:begin], member, comma, row[begin + 1 :])
+    return changed if where.valid or _reads_alike(row, changed) else None
 
 
-def _args_of(row: bytes, found: Located) -> int | None:
+def _args_of(row: bytes, where: Located) -> int | None:
     """Where the value of the row's own `args` begins; -1: it has none, None: not known.
 
     Without a backslash every quote delimits a string, so that `"args":` is a key; and where the decoder
@@ -43,29 +43,29 @@ def _args_of(row: bytes, found: Located) -> int | None:
     if not row.startswith(b"{"):
         return None
     keys = [match.end() for match in _ARGS.finditer(row)] if b"\\" not in row else []
-    if len(keys) == 1 and found.event.args is not None:
+    if len(keys) == 1 and where.event.args is not None:
         return keys[0]
-    if found.valid:
+    if where.valid:
         return _own_args(row)
     every = [match.end() for match in _ARGS.finditer(row)]
-    return every[0] if len(every) == 1 and found.event.args is not None else None
+    return every[0] if len(every) == 1 and where.event.args is not None else None
 
 
 def _own_args(row: bytes) -> int:
     """By walking the members of a valid object; of several with that key the last counts."""
-    place, position = -1, 1
+    begin, position = -1, 1
     while key := _KEY.match(row, position):
         end = value_end(row, key.end())
         assert end is not None and end != BROKEN, "the row was decoded as valid JSON"
         if json.loads(key[1]) == "args":
-            place = key.end()
+            begin = key.end()
         position = end
-    return place
+    return begin
 
 
-def _reads_alike(row: bytes, made: bytes) -> bool:
+def _reads_alike(row: bytes, changed: bytes) -> bool:
     """Whether a row that had to be repaired is understood as it was."""
-    return _facts(row) == _facts(made)
+    return _facts(row) == _facts(changed)
 
 
 def _facts(row: bytes) -> list[str]:

@@ -42,8 +42,8 @@ class CallTexts:
 
     def of_call(self, call_ns: int) -> bytes:
         """Of the record that carries the cost of a call of so many ns."""
-        known = self._roof_ns is not None and call_ns > 0
-        efficiency = self._roof_ns / call_ns if known and self._roof_ns is not None else None
+        has_roof = self._roof_ns is not None and call_ns > 0
+        efficiency = self._roof_ns / call_ns if has_roof and self._roof_ns is not None else None
         return f"{self._front}{_number(efficiency)}{self._behind}".encode()
 
 

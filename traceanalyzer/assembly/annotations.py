@@ -21,7 +21,7 @@ def annotations_for(judged: Judged, suggestions: Suggestions, shown: Judged, lab
     return Annotations(
         label=label, on_cpu=trace.on_cpu, file_row=kernels.file_row, costs=record_costs(judged),
         pieces=trace.pieces or Pieces(kernels.start_ns, kernels.end_ns, every),
-        marks=tuple(_marks(trace, suggestions, shown)),
+        marks=tuple(_marks(trace, suggestions, shown)), warnings=trace.warnings,
     )  # fmt: skip
 
 
@@ -38,8 +38,8 @@ def _marks(trace: Trace, suggestions: Suggestions, shown: Judged) -> Iterator[Ma
 def _first_record(trace: Trace, op: int) -> int:
     """Of an operator and of what it calls; records go by their start. -1: there is none."""
     ops, of_record = trace.ops, trace.kernels.op
-    known = np.maximum(of_record, 0)
-    inside = (of_record >= op) & (ops.thread[known] == ops.thread[op])
-    inside &= ops.start_ns[known] <= ops.end_ns[op]
+    row = np.maximum(of_record, 0)
+    inside = (of_record >= op) & (ops.thread[row] == ops.thread[op])
+    inside &= ops.start_ns[row] <= ops.end_ns[op]
     records = np.flatnonzero(inside)
     return int(records[0]) if len(records) else -1

@@ -14,6 +14,7 @@ from traceanalyzer.cli.output import Target, refuse_overwrite
 from traceanalyzer.files import replacing
 from traceanalyzer.pipeline import AnalyzeOptions
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.notice import DAMAGE
 
 if TYPE_CHECKING:
     from traceanalyzer.annotate.copy import Write
@@ -63,9 +64,12 @@ def command(
         steps=steps, steps_by=steps_by, device=device, device_file=device_file, peaks=peaks,
         bandwidth=bandwidth, capture=capture, kernels=False,
     )  # fmt: skip
-    every = annotations_of(trace, options)
+    devices, notices = annotations_of(trace, options)
     with _writing(target) as write:
-        copy_annotated(trace, every, write)
+        copy_annotated(trace, devices, write)
+    for notice in dict.fromkeys((*notices, *(each for device in devices for each in device.warnings))):
+        if notice.code in DAMAGE:
+            click.echo(f"traceanalyze: warning: {notice.code}: {' '.join(notice.message.split())}", err=True)
     if not quiet:
         click.echo(f"traceanalyze: wrote {target}", err=True)
 

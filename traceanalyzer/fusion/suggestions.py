@@ -57,14 +57,16 @@ def suggestions(graph: StepGraph) -> Suggestions:
     for rule, matches in matched:
         try:
             seen = _seen_by(rule, graph)
-            made = [(one, group) for group in _alike(matches) if (one := _suggestion(seen, rule, group))]
-            found += [one for one, _ in made]
-            first_op += [_first_op(group) for _, group in made]
+            pairs = [(made, group) for group in _alike(matches) if (made := _suggestion(seen, rule, group))]
+            found += [each for each, _ in pairs]
+            first_op += [_first_op(group) for _, group in pairs]
         except Exception as error:
             notices.append(_failed("rule", rule.name, error))
-    pairs = sorted(zip(_together(found, graph), first_op, strict=True), key=lambda pair: _by_saving(pair[0]))
+    ordered = sorted(
+        zip(_together(found, graph), first_op, strict=True), key=lambda pair: _by_saving(pair[0])
+    )
     return Suggestions(
-        tuple(each for each, _ in pairs), tuple(notices), tuple(row for _, row in pairs)
+        tuple(each for each, _ in ordered), tuple(notices), tuple(row for _, row in ordered)
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from traceanalyzer.records.notice import Notice
 from traceanalyzer.records.suggestion import Suggestion
 from traceanalyzer.records.trace import Bools, Ids, Ints, Pieces
 from traceanalyzer.records.vocabulary import Limiter, Verdict
@@ -56,6 +57,7 @@ class Annotations:
     costs: Costs
     pieces: Pieces  # when each record runs
     marks: Sequence[Mark]
+    warnings: Sequence[Notice]  # of the trace
 
     @property
     def begins_ns(self) -> Ints:

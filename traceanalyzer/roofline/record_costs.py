@@ -44,11 +44,11 @@ def _call(head: RowHead, row: OpRow, counted: int) -> CallCost:
     """`counted`: calls that the row's totals are of; without one nothing says what a call's roof is."""
     cost = head.price
     flops = cost.flops if isinstance(cost, Cost) and head.work == COMPUTE else None
-    known = head.work == COMPUTE
+    modelled = head.work == COMPUTE
     roof_ns = row.roof_ns / counted if row.roof_ns is not None and counted else None
     return CallCost(
         row.verdict, row.limiter, flops,
-        cost.read_bytes if known else None, cost.write_bytes if known else None, roof_ns,
+        cost.read_bytes if modelled else None, cost.write_bytes if modelled else None, roof_ns,
     )  # fmt: skip
 
 
@@ -61,10 +61,10 @@ def _copies(calls: list[CallCost], heads: Sequence[RowHead], groups: Groups, cop
     for record, row, size in zip(
         copies.tolist(), groups.row[copies].tolist(), copied_bytes[copies].tolist(), strict=True
     ):
-        place = places.get((row, size))
-        if place is None:
-            place = places[row, size] = len(calls)
+        index = places.get((row, size))
+        if index is None:
+            index = places[row, size] = len(calls)
             read, written = moved_by_copy(heads[row].name, size)
             calls.append(CallCost(calls[row].verdict, calls[row].limiter, 0, read, written, None))
-        call[record] = place
+        call[record] = index
     return call

@@ -32,9 +32,9 @@ def located(
     if not any(of_class):
         return
     places = _places(text, batch)
-    for event, wanted, place in zip(batch.events, of_class, places, strict=True):
+    for event, wanted, extent in zip(batch.events, of_class, places, strict=True):
         if wanted:
-            yield Located(event, *place) if place else None
+            yield Located(event, *extent) if extent else None
 
 
 def _is_of(event: Event, classes: frozenset[Row], row_of: RowOf) -> bool:
@@ -49,14 +49,15 @@ def _is_of(event: Event, classes: frozenset[Row], row_of: RowOf) -> bool:
 def _places(text: bytes, batch: Batch) -> list[tuple[int, int, bool] | None]:
     """Begin and end of each event's text, and whether it is valid JSON."""
     if batch.pieces is None:
-        found = _valid(text, 0, batch.cut.end)
-        assert found is not None, "it was decoded once"
-        return [(*place, True) for place in found]
+        objects = _valid(text, 0, batch.cut.end)
+        if objects is None:  # nested as deep as can just be decoded
+            return [None] * len(batch.events)
+        return [(*extent, True) for extent in objects]
     places: list[tuple[int, int, bool] | None] = []
     for piece in batch.pieces:
         valid = _valid(text, piece.begin, piece.end)
         if valid is not None and len(valid) == piece.events:
-            places += [(*place, True) for place in valid]
+            places += [(*extent, True) for extent in valid]
         elif piece.events == 1:
             places.append((max(text.find(b"{", piece.begin), piece.begin), piece.end, False))
         else:

@@ -31,9 +31,9 @@ def read(path: str, *, progress: Callable[[int], None] | None = None) -> Raw:
     rows = Rows(stats)
     with TraceSource(path, progress) as source:
         document = Document(source, stats)
-        for batch in document.batches():
-            rows.add(batch.events)
-            batch.events.clear()
+        for events, _, _ in document.batches():
+            rows.add(events)
+            events.clear()
         if source.damage == "corrupt_gzip":
             stats.add("corrupt_gzip")
             stats.lose(source.total, 0)
