@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from statistics import median as median_of
 
 import numpy as np
 import pytest
 
+from tests.project.tree import ROOT
 from traceanalyzer.comparison import noise
 from traceanalyzer.comparison.assemble import MINIMUM_CHANGE_SHARE
 from traceanalyzer.comparison.noise import change_interval
@@ -69,6 +71,24 @@ def test_a_slowdown_of_five_percent_is_found(between: float, within: float, fewe
         caught += interval.low > 0
         inside += interval.low <= 5e6 <= interval.high
     assert caught >= 360 and inside >= 368
+
+
+RECORDED = ROOT / "benchmarks" / "changes" / "step_times.json"
+
+
+@pytest.mark.parametrize(("runs", "steps"), [(3, 5), (3, 3), (2, 5)])
+def test_runs_of_a_real_step_raise_few_false_alarms(runs: int, steps: int, fewer_draws: None) -> None:
+    """24 runs of one program, whose medians differ by 13 %, assigned to two sides at random."""
+    recorded: Runs = json.loads(RECORDED.read_text())["step_ns"]
+    numbers = np.random.default_rng(5)
+    count = 0
+    for _ in range(PAIRS):
+        chosen = numbers.choice(len(recorded), 2 * runs, replace=False)
+        drawn = [numbers.permutation(recorded[run])[:steps].tolist() for run in chosen]
+        interval = change_interval(drawn[:runs], drawn[runs:])
+        assert interval is not None
+        count += interval.excludes(0)
+    assert count <= 28
 
 
 def test_below_three_steps_nothing_is_told() -> None:

@@ -27,8 +27,8 @@ def scaled(by: float) -> list[int]:
 @pytest.mark.parametrize(
     ("by", "verdict", "said"),
     [
-        (0.8, "faster", "The step is 20 ms (20.0 %) faster: 100 ms, now 80.0 ms, change between -"),
-        (1.3, "slower", "The step is 30 ms (30.0 %) slower: 100 ms, now 130 ms, change between +"),
+        (0.8, "faster", "The step is 20 ms (20.0 %) faster, by one run a side: 100 ms, now 80.0 ms, change"),
+        (1.3, "slower", "The step is 30 ms (30.0 %) slower, by one run a side: 100 ms, now 130 ms, change"),
         (1.0, "no_change", "No change of the step stands out from the noise: 100 ms, now 100 ms"),
         (1.004, "no_change", "No change of the step stands out from the noise: 100 ms, now 100 ms"),
     ],

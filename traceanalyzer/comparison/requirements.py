@@ -154,7 +154,8 @@ def _against_noise(
     if holds[0] != holds[1]:
         reason = "the limit lies inside the interval of the change"
         return _requirement(wanted, value, before, limit, "inconclusive", reason, low, high)
-    return _requirement(wanted, value, before, limit, "holds" if holds[0] else "broken", None, low, high)
+    outcome = "holds" if holds[0] else "broken"
+    return _requirement(wanted, value, before, limit, outcome, "by one run a side", low, high)
 
 
 def _requirement(

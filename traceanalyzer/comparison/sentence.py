@@ -27,8 +27,9 @@ def _told(step: StepChange, window: Change, *, has_steps: bool) -> str:
     if step.verdict == "no_change":
         return f"{_unchanged(step, what)}: {_from_to(values)}{_interval(step)}."
     share = percent(abs(step.change_share or 0))
+    by = ", by one run a side" if step.reason else ""
     return (
-        f"The {what} is {duration(abs(step.change), 2)} ({share}) {step.verdict}: {_from_to(values)}"
+        f"The {what} is {duration(abs(step.change), 2)} ({share}) {step.verdict}{by}: {_from_to(values)}"
         f"{_interval(step)}."
     )
 

@@ -25,7 +25,7 @@ class Requirement(msgspec.Struct, frozen=True, kw_only=True):
     low: float | None  # of the value: the interval that noise leaves it, where there is one
     high: float | None
     outcome: Outcome
-    reason: str | None  # why nothing can be told
+    reason: str | None  # why nothing can be told, or what it rests on
 
 
 class Baseline(msgspec.Struct, frozen=True):
