@@ -1,4 +1,4 @@
-"""`diff` held against changes that are measured: `python benchmarks/changes.py [--write] [--only NAME]`.
+"""`diff` held against changes that are measured: `python benchmarks/changes.py [--only NAME]`.
 
 Of each change three runs of five steps a side are recorded, one side after the other, and compared. The
 change of further pairs of runs, which the comparison has not seen, should lie inside its interval; what it
@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-import tables
 import torch
 
 import traceanalyzer
@@ -106,7 +105,6 @@ def signed(ns: float) -> str:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    options.add_argument("--write", action="store_true", help="into docs/compare.md")
     options.add_argument("--only", help="changes whose name holds this")
     chosen = options.parse_args()
     said = [
@@ -121,8 +119,6 @@ def main() -> None:
             if chosen.only is None or chosen.only in change.name:
                 said.append(line(change, Path(folder)))
                 print(said[-1], flush=True)
-    if chosen.write:
-        tables.write("compare.md", "changes", said)
 
 
 if __name__ == "__main__":
