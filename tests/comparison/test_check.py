@@ -17,6 +17,7 @@ from traceanalyzer.comparison.requirements import parsed
 from traceanalyzer.pipeline import check
 from traceanalyzer.records import Job, Requirement
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.report.check import text
 
 MS = 1_000_000
 N = (64, 64)
@@ -79,6 +80,20 @@ def test_a_step_is_held_against_a_baseline_and_its_noise(head: Job, limit: str, 
     if result.low is not None and result.high is not None:
         inside = result.low <= float(result.wanted or 0) <= result.high
         assert inside == (expected == "inconclusive")
+
+
+@pytest.mark.parametrize("limit", ["<5", "<=5", ">5", ">=-5", "==+5%", "<=+5%"])
+def test_the_line_has_the_sign_that_was_written(limit: str) -> None:
+    sign = limit.rstrip("0123456789%+-")
+    assert f", wanted {sign} " in text(outcome(f"window.step_count{limit}", BASE, BASE))
+
+
+@pytest.mark.parametrize(("name", "expected"), [("max", "broken"), ("min", "holds"), ("median", "holds")])
+def test_the_interval_of_the_median_is_of_no_other_step(name: str, expected: str) -> None:
+    """One step takes twice as long; the median is as before."""
+    result = outcome(f"window.step_ns.{name}<=+5%", of_length(*[100] * 14, 200), of_length(*[100] * 15))
+    assert result.outcome == expected
+    assert (result.low is None) == (name != "median")
 
 
 def test_what_is_no_time_of_the_step_has_no_noise() -> None:
@@ -156,8 +171,8 @@ def test_the_project_file_says_what_must_hold(saved: Path) -> None:
     assert CliRunner().invoke(main, ["check", "base.json"]).exit_code == 0
     given = CliRunner().invoke(main, ["check", "slow.json", "--require", "window.step_count==4"])
     assert given.exit_code == 0, "the command line's instead"
-    for text in ("[tool.traceanalyzer]\nrequires = 1", "[tool.traceanalyzer]\nrequire = 1", "["):
-        project.write_text(text)
+    for written in ("[tool.traceanalyzer]\nrequires = 1", "[tool.traceanalyzer]\nrequire = 1", "["):
+        project.write_text(written)
         done = CliRunner().invoke(main, ["check", "base.json"])
         assert done.exit_code == 2 and "pyproject.toml" in done.stderr and done.stderr.count("\n") == 1
 

@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from traceanalyzer.comparison import noise
 from traceanalyzer.comparison.sides import Side
@@ -25,7 +26,8 @@ _RELATIVE = re.compile(r"([+-]\d+(?:\.\d+)?)\s*%")
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le, ">=": operator.ge, "==": operator.eq, "<": operator.lt, ">": operator.gt,
 }  # fmt: skip
-_TIMED = "window.step_ns"  # whose changes have an interval
+_STEPS = "window.step_ns."
+_TIMED = "window.step_ns.median"  # whose changes have an interval
 _EXAMPLE = "write NAME<=LIMIT, such as memory_bound.share_of_busy<=0.45 or window.step_ns.median<=+5%"
 
 Values = Mapping[str, Value]
@@ -113,8 +115,10 @@ def _evaluated(
     if isinstance(before, str | bool) or isinstance(value, str | bool):
         raise UsageError(f"{wanted.text}: {wanted.name} is no number", fix="give a text with ==")
     limit = None if before is None else before * (1 + float(wanted.limit))
-    if value is None or before is None or limit is None or not wanted.name.startswith(_TIMED):
+    if value is None or before is None or limit is None or not wanted.name.startswith(_STEPS):
         return _told(wanted, value, before, limit)
+    if interval is not None and wanted.name != _TIMED:  # the interval is of the median's change, of no other
+        return structs.replace(_told(wanted, value, before, limit), reason="without regard to noise")
     return _against_noise(wanted, value, before, limit, interval)
 
 

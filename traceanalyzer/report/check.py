@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from xml.sax.saxutils import escape, quoteattr
 
@@ -26,10 +27,7 @@ def line(requirement: Requirement) -> str:
 
 def text(requirement: Requirement) -> str:
     """What is, what was wanted, and why nothing can be told where it cannot."""
-    name, sign = (
-        requirement.name,
-        requirement.expression.removeprefix(requirement.name).strip()[:2].strip("0-9+ "),
-    )
+    name, sign = requirement.name, re.findall("[<>=]+", requirement.expression)[0]
     parts = [f"{name} is {shown(name, requirement.value)}, wanted {sign} {shown(name, requirement.wanted)}"]
     if requirement.baseline is not None:
         parts.append(f"baseline {shown(name, requirement.baseline)}")
