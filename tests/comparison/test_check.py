@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from msgspec import structs
 
 import traceanalyzer
 from tests.comparison.sides import product, row, run, with_steps
 from traceanalyzer import testing
 from traceanalyzer.cli import main
+from traceanalyzer.comparison.assemble import comparison_of
 from traceanalyzer.comparison.requirements import parsed
 from traceanalyzer.pipeline import check
-from traceanalyzer.records import Job, Requirement
+from traceanalyzer.records import Job, Notice, Requirement
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.report.check import text
 
@@ -117,6 +119,15 @@ def test_what_cannot_be_required_is_told(requirement: str, said: str) -> None:
         outcome(requirement)
     with pytest.raises(UsageError, match="nothing is required"):
         check(BASE, [])
+
+
+def test_a_recording_without_times_is_compared_with_nothing() -> None:
+    """Its times are all 0, which would hold any limit and be faster than anything."""
+    notice = Notice("counters_without_times", "")
+    counted = structs.replace(BASE, source=structs.replace(BASE.source, warnings=(notice,)))
+    for refused in (lambda: outcome("time.busy_ns<=5", counted), lambda: comparison_of([BASE], [counted])):
+        with pytest.raises(UsageError, match="no times"):
+            refused()
 
 
 def test_spaces_and_quotes_do_not_matter() -> None:

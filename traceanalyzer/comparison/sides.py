@@ -11,7 +11,9 @@ from typing import Any
 from traceanalyzer.comparison.apportion import apportioned, per_step
 from traceanalyzer.records import IDLE_CAUSES, VERDICTS, Analysis, IdleCause, OpRow, Verdict
 from traceanalyzer.records.comparison import SideDevice, SideFile, SideInfo, SideRow
+from traceanalyzer.records.errors import UsageError
 
+_NO_TIMES = "counters_without_times"
 RowKey = tuple[Any, ...]
 """Name, dims, types, strides, concrete inputs, phase, module: what tells rows of a side apart."""
 
@@ -33,6 +35,13 @@ class Side:
     """One or more runs of the same program."""
 
     runs: tuple[Analysis, ...]
+
+    def __post_init__(self) -> None:
+        """UsageError where a run has no times."""
+        for run in self.runs:
+            if any(notice.code == _NO_TIMES for notice in run.source.warnings):
+                raise UsageError(f"{run.source.files[0].path}: has hardware counters and no times",
+                                 fix="give a recording without counters")  # fmt: skip
 
     @cached_property
     def steps(self) -> int:
