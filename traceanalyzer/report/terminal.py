@@ -157,6 +157,8 @@ def _projected(console: Console, view: View) -> None:
     if view.what_if:
         projections = ", ".join(f"{busy} on {device}" for device, busy, *_ in view.what_if)
         _line(console, "what-if", f"busy{_over(view)}: {projections}")
+    for _, message, _ in (each for each in view.warnings if each[0] == "what_if_withheld"):
+        _line(console, "what-if", cut(message, _WARNING_TEXT))  # it was asked for
 
 
 def _over(view: View) -> str:
