@@ -1,4 +1,4 @@
-"""`diff` held against changes that are measured: `python benchmarks/changes.py [--only NAME]`.
+"""`diff` held against changes that are measured: `python benchmarks/changes.py [--only NAME ...]`.
 
 Of each change three runs of five steps a side are recorded, one side after the other, and compared. The
 change of further pairs of runs, which the comparison has not seen, should lie inside its interval; what it
@@ -26,7 +26,8 @@ from traceanalyzer.records.units import duration
 
 STEP = Path(__file__).parent / "changes" / "step.py"
 CONVNET = Path(__file__).parents[1] / "examples" / "convnet.py"
-RUNS, STEPS, FURTHER = 3, 5, 6
+SMALL = ("--batch", "4", "--size", "64")
+RUNS, STEPS, FURTHER = 3, 5, 10
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ CHANGES = (
     Changed("eager, then compiled", STEP, (), ("--compile",), "cpp_fused"),
     Changed("attention written out, then one call", STEP, (), ("--attention",), "scaled_dot_product"),
     Changed("AdamW, then fused", STEP, (), ("--adamw",), "_fused_adamw_"),
-    Changed("NCHW, then channels_last", CONVNET, ("--small",), ("--small", "--channels-last"), "convolution"),
+    Changed("NCHW, then channels_last", CONVNET, SMALL, (*SMALL, "--channels-last"), "convolution"),
     Changed("a read of every gradient's norm each step", STEP, ("--adamw",), ("--adamw", "--items"), "norm"),
     Changed("copies too many", STEP, ("--adamw",), ("--adamw", "--copies"), "copy_"),
     Changed("fp32, then fp64", STEP, ("--adamw",), ("--adamw", "--fp64"), "mm"),
@@ -105,7 +106,7 @@ def signed(ns: float) -> str:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    options.add_argument("--only", help="changes whose name holds this")
+    options.add_argument("--only", action="append", help="changes whose name holds this; repeats")
     chosen = options.parse_args()
     said = [
         f"{processor()}, torch {torch.__version__}; {RUNS} runs of {STEPS} steps a side, truth: the median "
@@ -116,7 +117,7 @@ def main() -> None:
     print("\n".join(said), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for change in CHANGES:
-            if chosen.only is None or chosen.only in change.name:
+            if chosen.only is None or any(part in change.name for part in chosen.only):
                 said.append(line(change, Path(folder)))
                 print(said[-1], flush=True)
 

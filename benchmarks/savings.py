@@ -26,7 +26,8 @@ from traceanalyzer.device.calibrate import cpu_roofs
 from traceanalyzer.fusion.rules import Match, Rule
 from traceanalyzer.fusion.step_graph import StepGraph
 from traceanalyzer.fusion.suggestions import applied
-from traceanalyzer.pipeline import AnalyzeOptions, step_graph_of
+from traceanalyzer.options import AnalyzeOptions
+from traceanalyzer.pipeline import step_graph_of
 from traceanalyzer.records import CpuRoofs, Device
 from traceanalyzer.verify.verify import Verified, trial_of, verified
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import starmap
 from os import PathLike, fspath
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from traceanalyzer.records import Analysis, Baseline, Check, Comparison, Device, Job, Notice, ranks_of
+from traceanalyzer.options import AnalyzeOptions
+from traceanalyzer.records import Device, Job, Notice
 from traceanalyzer.records.errors import TraceAnalyzerError, UsageError
 
 if TYPE_CHECKING:
@@ -19,46 +19,11 @@ if TYPE_CHECKING:
     from traceanalyzer.fusion.step_graph import StepGraph
     from traceanalyzer.records.annotations import Annotations
     from traceanalyzer.records.judged import Judged, Thresholds
+    from traceanalyzer.records.rank_result import RankResult
     from traceanalyzer.records.trace import Trace
 
 Progress = Callable[[int], None]
-Run = str | PathLike[str] | Analysis
 Failures = list[tuple[str, Exception]]  # what failed, a file or a part of it, and why
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnalyzeOptions:
-    """What a user may choose about an analysis; the defaults are those of `traceanalyze report`.
-
-    Sizes and rates are texts with units. Of a saved report, which is not analyzed again, only `what_if` can
-    be chosen.
-    """
-
-    steps: str = "complete"  # "complete", "all", "A-B"
-    steps_by: str | None = None  # annotations that are the steps, by a text in their names or an expression
-    device: str | None = None  # name in the table
-    device_file: str | None = None  # TOML
-    peaks: tuple[str, ...] = ()  # "[ENGINE:]PREC=FLOPS"
-    bandwidth: str | None = None  # "3.35TB/s"
-    rank: int | None = None  # which one the report shows
-    gpu: int | None = None
-    settings: tuple[str, ...] = ()  # "NAME=X": limits of the verdicts
-    cost_files: tuple[str, ...] = ()  # Python files with formulas of the user's own; they are run
-    what_if: tuple[str, ...] = ()  # other devices' names in the table, or files that describe them
-    capture: str | None = None  # a second trace, which knows the shapes of a graph's kernels
-    kernels: bool = True  # keep what the DataFrame `analysis.kernels` is made of
-
-    def __post_init__(self) -> None:
-        for name in ("peaks", "settings", "cost_files", "what_if"):
-            value = getattr(self, name)
-            if isinstance(value, str):
-                raise UsageError(f"AnalyzeOptions({name}={value!r}): is one text", fix=f"give ({value!r},)")
-
-    def changed(self) -> tuple[str, ...]:
-        """Names of the options that are not at their default."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        given = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-        return tuple(f.name for f in fields(self) if given[f.name] != f.default)
 
 
 def analyze(
@@ -91,88 +56,14 @@ def analyze(
         return saved
     setup = Setup.of(chosen, progress)  # a wrong option is an error before a long trace is read
     files = trace_files(paths)
-    analyses: list[Analysis] = []
+    results: list[RankResult] = []
     failed: Failures = []
     for file in files:
         with _guarded(file, failed), _collector_off():
-            analyses += _analyses(file, setup, failed)
-    if not analyses:
+            results += _results(file, setup, failed)
+    if not results:
         raise failed[0][1]
-    return job_of(analyses, chosen.rank, chosen.gpu, tuple(starmap(_rank_failed, failed)))
-
-
-def compare(
-    base: Run | Sequence[Run],
-    head: Run | Sequence[Run],
-    *,
-    options: AnalyzeOptions | None = None,
-    progress: Progress | None = None,
-) -> Comparison:
-    """What changed from `base` to `head`, by how much and how surely; times in ns per step.
-
-    A run is a trace, a folder of ranks, a saved report or an Analysis; several runs of a side tell what runs
-    differ by anyhow. Of several ranks the same one is compared on both sides: that of `options`, else the one
-    that the report of the first base run shows. Errors as of `analyze`.
-    """
-    from traceanalyzer.comparison.assemble import comparison_of
-
-    chosen = replace(options or AnalyzeOptions(), kernels=False)
-    analyses: list[list[Analysis]] = []
-    for side in (base, head):
-        runs = [side] if isinstance(side, str | PathLike | Analysis) else list(side)
-        if not runs:
-            raise UsageError("compare() was given a side without runs", fix="give a trace for each side")
-        analyses.append([])
-        for run in runs:
-            analyses[-1].append(_run(run, chosen, progress))
-            if chosen.rank is None and len(ranks_of(analyses[0][0])) > 1:
-                chosen = replace(chosen, rank=analyses[0][0].source.files[0].rank)
-    return comparison_of(*analyses)
-
-
-def check(
-    trace: Run,
-    requirements: Sequence[str],
-    *,
-    baseline: Run | None = None,
-    options: AnalyzeOptions | None = None,
-) -> Check:
-    """Whether a trace, report or Analysis meets requirements such as `memory_bound.share_of_busy<=0.45`.
-
-    UsageError for a requirement that is none, names no value, or is relative without a baseline, and where
-    there is none; other errors as of `analyze`.
-    """
-    from traceanalyzer.comparison.requirements import evaluated, parsed, step_interval, values_of
-
-    if not requirements:
-        raise UsageError("nothing is required", fix="give --require 'memory_bound.share_of_busy<=0.45'")
-    expressions = [parsed(text) for text in requirements]
-    chosen = replace(options or AnalyzeOptions(), kernels=False)
-    analysis = _run(trace, chosen, None)
-    before = _run(baseline, chosen, None) if baseline is not None else None
-    return Check(
-        tool=analysis.tool,
-        source=analysis.source,
-        baseline=Baseline(before.source.files) if before is not None else None,
-        requirements=evaluated(
-            expressions, values_of(analysis), values_of(before) if before is not None else None,
-            step_interval(analysis, before),
-        ),
-    )  # fmt: skip
-
-
-def _run(run: Run, options: AnalyzeOptions, progress: Progress | None) -> Analysis:
-    """A saved report shows the rank that it shows; of one trace there is no choice."""
-    from traceanalyzer.report.saved import read_saved
-
-    if isinstance(run, Analysis):
-        return run
-    path = fspath(run)
-    saved = read_saved(path)
-    if saved is not None:
-        return saved
-    several = Path(path).is_dir()
-    return analyze(path, options=options if several else replace(options, rank=None), progress=progress)
+    return job_of(results, chosen.rank, chosen.gpu, tuple(starmap(_rank_failed, failed)))
 
 
 @contextmanager
@@ -271,19 +162,22 @@ class Setup:
         )  # fmt: skip
 
 
-def _analyses(file: str, setup: Setup, failed: Failures) -> list[Analysis]:
+def _results(file: str, setup: Setup, failed: Failures) -> list[RankResult]:
     """One for each device of each process of `file` that worked; of the others the error is kept."""
+    from traceanalyzer.assembly.activity import activity_of
     from traceanalyzer.assembly.assemble import assemble
     from traceanalyzer.fusion.suggestions import suggest
+    from traceanalyzer.records.rank_result import RankResult
     from traceanalyzer.roofline.judge import of_shown_step
 
-    analyses = []
+    results = []
     for trace, index in _working(file, setup, failed):
         with _guarded(_label(trace, index), failed):
             judged = _judged(trace, index, setup)
             suggestions = suggest(of_shown_step(judged), judged)
-            analyses.append(assemble(judged, suggestions, setup.others, keep_kernels=setup.options.kernels))
-    return analyses
+            analysis = assemble(judged, suggestions, setup.others, keep_kernels=setup.options.kernels)
+            results.append(RankResult(analysis, activity_of(judged)))
+    return results
 
 
 def _label(trace: Trace, index: int) -> str:

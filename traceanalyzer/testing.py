@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from os import PathLike
 
-from traceanalyzer.pipeline import check
+from traceanalyzer.comparing import check
 from traceanalyzer.records import Analysis
 from traceanalyzer.report.check import lines
 

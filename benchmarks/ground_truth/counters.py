@@ -89,7 +89,8 @@ def recorded(scale: Scale, path: Path) -> list[Case]:
 
 
 def ours(path: Path, known: Sequence[Case]) -> list[Ours]:
-    from traceanalyzer.pipeline import AnalyzeOptions, step_graph_of
+    from traceanalyzer.options import AnalyzeOptions
+    from traceanalyzer.pipeline import step_graph_of
 
     graph = step_graph_of(path, AnalyzeOptions(steps="all"))
     assert graph is not None

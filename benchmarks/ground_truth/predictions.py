@@ -25,7 +25,8 @@ import regions as listed
 import traceanalyzer
 from traceanalyzer.fusion.savings import added
 from traceanalyzer.fusion.suggestions import suggestions
-from traceanalyzer.pipeline import AnalyzeOptions, step_graph_of
+from traceanalyzer.options import AnalyzeOptions
+from traceanalyzer.pipeline import step_graph_of
 from traceanalyzer.records import Band, Device
 from traceanalyzer.records.errors import TraceAnalyzerError
 from traceanalyzer.verify.verify import trial_of, verified

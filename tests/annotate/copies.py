@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 import traceanalyzer
 from traceanalyzer.cli import main
-from traceanalyzer.pipeline import AnalyzeOptions
+from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.report import render
 
 KEY = "traceanalyze"

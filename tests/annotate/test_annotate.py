@@ -26,7 +26,8 @@ from tests.annotate.copies import (
 from tests.pipeline.kineto import Kineto
 from tests.project.tree import ROOT
 from traceanalyzer.cli import main
-from traceanalyzer.pipeline import AnalyzeOptions, annotations_of
+from traceanalyzer.options import AnalyzeOptions
+from traceanalyzer.pipeline import annotations_of
 
 SAMPLES = sorted((ROOT / "sample_traces").glob("*.json.gz"))
 LARGEST = 20_000_000  # bytes of a file that is looked at

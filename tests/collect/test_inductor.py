@@ -8,7 +8,7 @@ import pytest
 
 from tests.collect.harness import SCRIPTS, bare, profiled, steps
 from traceanalyzer import Analysis, analyze
-from traceanalyzer.pipeline import AnalyzeOptions
+from traceanalyzer.options import AnalyzeOptions
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler")]
 ALL, ROW, COLUMN = 512 * 1024 * 4, 1024 * 4, 512 * 4  # bytes of fp32

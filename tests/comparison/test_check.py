@@ -14,9 +14,9 @@ import traceanalyzer
 from tests.comparison.sides import product, row, run, with_steps
 from traceanalyzer import testing
 from traceanalyzer.cli import main
+from traceanalyzer.comparing import check
 from traceanalyzer.comparison.assemble import comparison_of
 from traceanalyzer.comparison.requirements import parsed
-from traceanalyzer.pipeline import check
 from traceanalyzer.records import Job, Notice, Requirement
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.report.check import text
@@ -230,7 +230,4 @@ def test_a_comparison_may_be_required_too(saved: Path) -> None:
 
 
 def test_products_have_the_utilization_that_is_required() -> None:
-    assert (
-        traceanalyzer.pipeline.check(run(product("mm", MS, N, N)), ["compute.flops>=1"]).fails(strict=True)
-        is False
-    )
+    assert check(run(product("mm", MS, N, N)), ["compute.flops>=1"]).fails(strict=True) is False

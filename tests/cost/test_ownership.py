@@ -12,7 +12,7 @@ import traceanalyzer
 from tests.files import loaded
 from tests.pipeline.kineto import Kineto
 from traceanalyzer.cost.price import price
-from traceanalyzer.pipeline import AnalyzeOptions
+from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.records import Analysis
 
 ROOFS = AnalyzeOptions(bandwidth="50GB/s", peaks=("fp32=2T", "matrix:fp32=2T"))

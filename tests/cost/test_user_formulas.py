@@ -16,7 +16,7 @@ from tests.pipeline.test_verdicts_end_to_end import row
 from traceanalyzer import UsageError
 from traceanalyzer.cli import main
 from traceanalyzer.cost import formula_of, user
-from traceanalyzer.pipeline import AnalyzeOptions
+from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.records import Cost, OpCall
 from traceanalyzer.report import RENDERERS, read_back, render
 

@@ -15,7 +15,7 @@ import traceanalyzer
 from tests.pipeline.kineto import Kineto
 from traceanalyzer.device import DeviceSpec, calibrate, toml_block
 from traceanalyzer.device.table import parse
-from traceanalyzer.pipeline import AnalyzeOptions
+from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.records import CpuRoofs, Peak
 from traceanalyzer.records.errors import DeviceError
 

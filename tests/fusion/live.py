@@ -9,7 +9,8 @@ import traceanalyzer
 from traceanalyzer.fusion.rules import Match
 from traceanalyzer.fusion.step_graph import StepGraph
 from traceanalyzer.fusion.suggestions import applied
-from traceanalyzer.pipeline import AnalyzeOptions, step_graph_of
+from traceanalyzer.options import AnalyzeOptions
+from traceanalyzer.pipeline import step_graph_of
 
 
 def recorded(step: Callable[[], object], folder: Path) -> StepGraph:

@@ -17,7 +17,8 @@ from traceanalyzer.fusion.idle_claims import IDLE_RULES, idle_claims, promised
 from traceanalyzer.fusion.rules import RULES
 from traceanalyzer.fusion.step_graph import StepGraph
 from traceanalyzer.fusion.suggestions import applied
-from traceanalyzer.pipeline import AnalyzeOptions, step_graph_of
+from traceanalyzer.options import AnalyzeOptions
+from traceanalyzer.pipeline import step_graph_of
 
 LOADING = "enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__"
 DEEDS = (

@@ -19,7 +19,8 @@ from traceanalyzer.fusion.rules import RULES
 from traceanalyzer.fusion.step_graph import step_graph
 from traceanalyzer.fusion.stretch import period_of
 from traceanalyzer.fusion.suggestions import applied, suggestions
-from traceanalyzer.pipeline import AnalyzeOptions, Setup, judge_file
+from traceanalyzer.options import AnalyzeOptions
+from traceanalyzer.pipeline import Setup, judge_file
 from traceanalyzer.records.judged import Judged
 
 SAMPLE = ROOT / "sample_traces" / "convnet_eager_cpu.json.gz"

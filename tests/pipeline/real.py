@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import traceanalyzer
-from traceanalyzer.pipeline import AnalyzeOptions
+from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.records import Analysis
 
 PEAKS = ("fp32=20T", "fp64=10T", "matrix:fp32=20T", "bf16=100T", "fp16=100T")

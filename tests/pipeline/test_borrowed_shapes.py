@@ -13,7 +13,7 @@ from tests.pipeline.kineto import Kineto, Tensor
 from tests.pipeline.test_verdicts_end_to_end import analyze, row
 from traceanalyzer.inference.borrowed_shapes import _by_sequence, _Offers
 from traceanalyzer.inference.kernel_sequences import Sequences
-from traceanalyzer.pipeline import AnalyzeOptions
+from traceanalyzer.options import AnalyzeOptions
 
 N = 1 << 24
 GRID = (N // 1024, 1, 1)

@@ -9,7 +9,7 @@ import pytest
 
 import traceanalyzer
 from tests.pipeline import real
-from traceanalyzer.pipeline import AnalyzeOptions
+from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.records import Analysis
 
 

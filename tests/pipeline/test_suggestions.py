@@ -9,7 +9,8 @@ import pytest
 from tests.pipeline import real
 from traceanalyzer.fusion.savings import WIDEST
 from traceanalyzer.fusion.suggestions import applied
-from traceanalyzer.pipeline import AnalyzeOptions, step_graph_of
+from traceanalyzer.options import AnalyzeOptions
+from traceanalyzer.pipeline import step_graph_of
 from traceanalyzer.records import Analysis, Suggestion
 
 

@@ -9,7 +9,7 @@ import pytest
 import traceanalyzer
 from tests.pipeline.kineto import Kineto
 from tests.pipeline.test_conservation import check
-from traceanalyzer.pipeline import AnalyzeOptions
+from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.records import Analysis, OpRow
 
 HALF = "c10::BFloat16"

@@ -14,7 +14,8 @@ from traceanalyzer.cost import FORMULAS
 from traceanalyzer.cost.cpu_work import functions_of, lines_read_first
 from traceanalyzer.cost.registry import price_with
 from traceanalyzer.device.calibrate_rates import elements
-from traceanalyzer.pipeline import AnalyzeOptions, Setup, judge_file
+from traceanalyzer.options import AnalyzeOptions
+from traceanalyzer.pipeline import Setup, judge_file
 from traceanalyzer.records import Cost, Device, FunctionCount, FunctionRate, Peak
 from traceanalyzer.records.judged import Thresholds
 from traceanalyzer.report.sentence import verdict_sentence

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 import traceanalyzer
 from tests.pipeline.kineto import Kineto
 from traceanalyzer.cli import main
-from traceanalyzer.pipeline import AnalyzeOptions
+from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.records.step_names import STEP_NAMES
 from traceanalyzer.records.trace import Step

@@ -11,7 +11,7 @@ import pytest
 
 import traceanalyzer
 from tests.pipeline.kineto import H100, Kineto
-from traceanalyzer.pipeline import AnalyzeOptions
+from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.records import Analysis
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.report.sentence import headline

@@ -11,8 +11,10 @@ from traceanalyzer.ci.comment import body, finished
 from traceanalyzer.ci.sticky import put
 from traceanalyzer.ci.threads import NoThread, thread_of
 from traceanalyzer.ci.workflow import Level, add_summary, annotation, log_line, set_outputs
+from traceanalyzer.comparing import check, compare
 from traceanalyzer.comparison.requirements import parsed
-from traceanalyzer.pipeline import AnalyzeOptions, analyze, check, compare
+from traceanalyzer.options import AnalyzeOptions
+from traceanalyzer.pipeline import analyze
 from traceanalyzer.records import Check, Comparison, Job
 from traceanalyzer.records.errors import TraceAnalyzerError, UsageError
 from traceanalyzer.records.job import ranks_of

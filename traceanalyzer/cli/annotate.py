@@ -12,7 +12,7 @@ import click
 
 from traceanalyzer.cli.output import Target, refuse_overwrite
 from traceanalyzer.files import replacing
-from traceanalyzer.pipeline import AnalyzeOptions
+from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.records.notice import DAMAGE
 

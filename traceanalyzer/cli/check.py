@@ -54,7 +54,8 @@ def command(
     In pyproject.toml: [tool.traceanalyzer] with require = [...], baseline = "FILE", strict = true.
     Exit 0 where all hold or cannot be told, 3 where one is broken (with --strict: or cannot be told).
     """
-    from traceanalyzer.pipeline import AnalyzeOptions, check
+    from traceanalyzer.comparing import check
+    from traceanalyzer.options import AnalyzeOptions
     from traceanalyzer.report.check import as_json, lines
     from traceanalyzer.report.check import junit as as_junit
 

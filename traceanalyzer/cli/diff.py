@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import click
 
 from traceanalyzer.cli.output import refuse_overwrite, targets, trace_stem, write
-from traceanalyzer.pipeline import AnalyzeOptions
+from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.records import Comparison
 
 BROKEN = 3  # exit code
@@ -69,7 +69,7 @@ def command(
     traceanalyze diff main.trace.json.gz branch.trace.json.gz
     traceanalyze diff a1.json b1.json --base a2.json --base a3.json --head b2.json --head b3.json -o diff.md
     """
-    from traceanalyzer.pipeline import compare
+    from traceanalyzer.comparing import compare
     from traceanalyzer.report.comparisons import render
 
     name = f"{trace_stem(base)}.{trace_stem(head)}.diff.{format_name or 'html'}"

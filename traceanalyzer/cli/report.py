@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from traceanalyzer.cli.output import FORMATS, refuse_overwrite, targets, write
-from traceanalyzer.pipeline import AnalyzeOptions
+from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.records import Job
 from traceanalyzer.records.notice import DAMAGE
 

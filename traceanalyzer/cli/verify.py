@@ -33,7 +33,8 @@ def command(trace: str, rule: str, steps: str, counters: bool) -> None:
     traceanalyze verify train.trace.json.gz pointwise_chain
     """
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
-    from traceanalyzer.pipeline import AnalyzeOptions, step_graph_of
+    from traceanalyzer.options import AnalyzeOptions
+    from traceanalyzer.pipeline import step_graph_of
     from traceanalyzer.verify.moved import moved
     from traceanalyzer.verify.verify import trial_of, verified
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from traceanalyzer.records import Analysis, Job, Notice, RankEntry, SourceFile
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.rank_result import RankResult
 from traceanalyzer.trace.linking.processes import process_named
 from traceanalyzer.trace.reading.metadata import named_rank
 
@@ -15,12 +16,13 @@ _LISTED = 16  # devices that an error names
 
 
 def job_of(
-    analyses: Sequence[Analysis], rank: int | None, gpu: int | None, notices: Sequence[Notice] = ()
+    results: Sequence[RankResult], rank: int | None, gpu: int | None, notices: Sequence[Notice] = ()
 ) -> Job:
     """The analysis of (`rank`, `gpu`), by default the busiest, with an entry for every one of several.
 
     `notices`: of files that could not be read.
     """
+    analyses = [result.analysis for result in results]
     wanted = [
         analysis
         for analysis in analyses

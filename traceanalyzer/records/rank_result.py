@@ -1,0 +1,30 @@
+"""What a job keeps of one device of one process: its Analysis, and when it took part in collectives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from traceanalyzer.records.analysis import Analysis
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RankActivity:
+    """What ranks are compared by beside their Analyses; small, and passed between processes.
+
+    Times are ns of the trace's own clock; `base_ns` is added to compare ranks.
+    """
+
+    rank: int | None
+    device_index: int
+    path: str
+    base_ns: int
+    window_start_ns: int
+    window_end_ns: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RankResult:
+    """One device of one process, analyzed; its columns are let go of."""
+
+    analysis: Analysis
+    activity: RankActivity
