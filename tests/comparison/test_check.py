@@ -10,7 +10,6 @@ import pytest
 from click.testing import CliRunner
 from msgspec import structs
 
-import traceanalyzer
 from tests.comparison.sides import product, row, run, with_steps
 from traceanalyzer import testing
 from traceanalyzer.cli import main

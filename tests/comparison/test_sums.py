@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise, permutations
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import traceanalyzer
 from tests.comparison.sides import row, run
 from traceanalyzer.comparison.apportion import apportioned, per_step
 from traceanalyzer.comparison.assemble import comparison_of
+from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.records import Comparison, Job, OpRow
 
 WEIGHTS = st.dictionaries(st.text("abc", min_size=1, max_size=3), st.integers(0, 10**18), max_size=8)
@@ -112,13 +114,12 @@ def test_a_side_beside_itself_has_no_change() -> None:
 
 @pytest.mark.slow
 def test_pairs_of_real_traces(real_traces: Path) -> None:
-    """Each with the next: whatever has nothing in common adds up too."""
+    """Each with every other: whatever has nothing in common adds up too."""
     files = sorted(path for path in real_traces.glob("*.json.gz") if not path.name.startswith("not_"))
-    analyses = []
-    for path in files:
-        if path.stat().st_size < 3_000_000:
-            analyses.append(traceanalyzer.analyze(path))
-    assert len(analyses) >= 15
-    for base, head in zip(analyses, [*analyses[1:], analyses[0]], strict=True):
+    files += [*real_traces.glob("train_megatron_tp8_a100")]
+    analyses = [traceanalyzer.analyze(path, options=AnalyzeOptions(kernels=False)) for path in files]
+    assert len(analyses) >= 25
+    for base, head in permutations(analyses, 2):
         holds(comparison_of([base], [head]), [base], [head])
+    for base, head in pairwise(analyses):
         holds(comparison_of([head, base], [base]), [head, base], [base])
