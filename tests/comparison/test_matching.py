@@ -131,7 +131,7 @@ def test_other_types_sizes_and_names() -> None:
     (same,) = compared(
         [product("cudnn_convolution", 300, N, N)], [product("mkldnn_convolution", 300, N, N)]
     ).ops
-    assert same.match == "became" and same.how in ("types", "renamed")
+    assert (same.match, same.how) == ("became", "renamed")
 
 
 def test_a_result_that_is_given_a_place_is_the_same_call() -> None:
@@ -173,3 +173,43 @@ def test_names_that_are_none_of_a_compiler() -> None:
     assert generated("aten::_fused_adamw_") is None and generated("ampere_sgemm_128x64_nn") is None
     assert plain("aten::masked_fill_") == "masked_fill" and plain("aten::__and__") == "__and__"
     assert family("aten::cudnn_convolution") == family("aten::mkldnn_convolution") == "convolution"
+
+
+def kernel(number: int, ns: int, dims: tuple[int, ...] = N) -> OpRow:
+    return row(f"triton_poi_fused_mul_{number}", ns, dims)
+
+
+def test_a_compiler_that_counts_its_kernels_anew_made_no_others() -> None:
+    """One kernel more in front shifts the numbers of all others, which are the same kernels as before."""
+    wide = (64, 128)
+    base = [kernel(0, 300), kernel(1, 600, wide), kernel(2, 900)]
+    head = [row("triton_poi_fused_exp_0", 300, N), kernel(1, 300), kernel(2, 600, wide), kernel(3, 900)]
+    comparison = compared(base, head)
+    assert entry(comparison, "triton_poi_fused_exp_0").match == "appeared"
+    same = [op for op in comparison.ops if op.match == "matched"]
+    assert sorted((len(op.base), len(op.head), op.change_ns) for op in same) == [(1, 1, 0), (2, 2, 0)]
+    assert len(comparison.ops) == 3
+    graphs = [[row(f"graph_{number}_cpp_fused_mul_{number}", 300, N)] for number in (0, 1)]
+    assert [op.match for op in compared(*graphs).ops] == ["matched"]
+
+
+def test_where_the_numbers_are_the_same_they_tell_kernels_apart() -> None:
+    comparison = compared([kernel(0, 300), kernel(1, 600)], [kernel(0, 600), kernel(1, 600)])
+    assert sorted(op.change_ns for op in comparison.ops) == [0, 100]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("mul", "mul_"), ("cudnn_batch_norm", "miopen_batch_norm"), ("_conv", "conv")]
+)
+def test_another_name_of_the_same_operator_is_no_other_type(before: str, after: str) -> None:
+    (renamed,) = compared([row(before, 300, N)], [row(after, 300, N)]).ops
+    assert (renamed.match, renamed.how) == ("became", "renamed")
+    assert renamed.evidence == "the same operator by another name, on the same tensors"
+
+
+def test_products_that_make_no_scores_are_none_of_the_attention() -> None:
+    other = product("bmm", 900, (2, 5, 7), (2, 7, 3))
+    call = "_scaled_dot_product_flash_attention"
+    comparison = compared([*WRITTEN_OUT, other], [product(call, 900, (4, 8, 16, 8))])
+    assert len(entry(comparison, f"aten::{call}").base) == len(WRITTEN_OUT)
+    assert entry(comparison, "aten::bmm").match == "vanished"

@@ -66,7 +66,7 @@ def attention(many: Sequence[Row], few: Sequence[Row]) -> Iterator[Became]:
         sizes = {_largest(row) for row in scores}
         parts = tuple(
             row for row in many if row.row.phase == phase
-            and (row in scores or plain(row.row.name) in _PRODUCTS or sizes & _sizes(row))
+            and (row in scores or sizes & (_sizes(row) | _product_sizes(row)))
             and generated(row.row.name) is None
         )  # fmt: skip
         yield Became(parts, calls, "products, softmax and what works on tensors of the scores' size")
@@ -98,6 +98,15 @@ def _largest(row: Row) -> int:
 def _sizes(row: Row) -> set[int]:
     """Elements of each tensor that is given to it."""
     return {size for dims in row.row.input_dims or () for size in _elements(dims)}
+
+
+def _product_sizes(row: Row) -> set[int]:
+    """Elements of what a product of its last two tensors has, which no argument says."""
+    tensors = [dims for dims in row.row.input_dims or () if len(dims) > 1 and isinstance(dims[0], int)]
+    if plain(row.row.name) not in _PRODUCTS or len(tensors) < 2:
+        return set()
+    left, right = tensors[-2:]
+    return {prod(left[:-1]) * right[-1]}
 
 
 def _elements(dims: Any) -> Iterator[int]:

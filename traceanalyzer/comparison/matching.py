@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from traceanalyzer.comparison import became
-from traceanalyzer.comparison.names import family, plain
+from traceanalyzer.comparison.names import family, generated, plain, unnumbered
 from traceanalyzer.comparison.sides import Row, Side
 from traceanalyzer.records.comparison import How, MatchKind, OpChange
 
@@ -47,10 +47,7 @@ def _change(entry: Entry, base: Side, head: Side) -> OpChange:
 
 def _entries(base: Side, head: Side) -> Iterator[Entry]:
     before, after = list(base.rows), list(head.rows)
-    modules = base.has_modules and head.has_modules
-    same: list[Key] = [lambda row: (*_call(row), row.row.phase, row.row.module)] if modules else []
-    same += [lambda row: (*_call(row), row.row.phase), lambda row: (*_written_out(row), row.row.phase)]
-    for key in same:
+    for key in _same_call(base, head):
         for mine, theirs in _paired(before, after, key):
             yield Entry("matched", mine, theirs)
     for how, find in became.FINDERS:
@@ -62,20 +59,41 @@ def _entries(base: Side, head: Side) -> Iterator[Entry]:
             _take(before, each.head)
             _take(after, each.base)
             yield Entry("became", each.head, each.base, "split", each.evidence)
-    for how, key in _OTHERWISE:
+    for how, key, evidence in _OTHERWISE:
         for mine, theirs in _paired(before, after, key):
-            yield Entry("became", mine, theirs, how, _EVIDENCE[how])
+            yield Entry("became", mine, theirs, how, evidence)
     yield from (Entry("vanished", (row,), ()) for row in before)
     yield from (Entry("appeared", (), (row,)) for row in after)
+
+
+def _same_call(base: Side, head: Side) -> Iterator[Key]:
+    """By what a call is the same on both sides, the closest first.
+
+    A compiler numbers its kernels in their order: one kernel more shifts the numbers of all behind it, so
+    that a number says which kernel it is only where both sides have the same ones.
+    """
+    is_numbered_alike = _generated_names(base) == _generated_names(head)
+    named: Callable[[str], str] = str if is_numbered_alike else unnumbered
+
+    def call(row: Row) -> tuple[Any, ...]:
+        return named(row.row.name), row.row.input_dims, row.row.input_types, row.row.phase
+
+    if base.has_modules and head.has_modules:
+        yield lambda row: (*call(row), row.row.module)
+    yield call
+    yield lambda row: (*_written_out(row), row.row.phase)
+
+
+def _generated_names(side: Side) -> set[str]:
+    return {row.row.name for row in side.rows if generated(row.row.name) is not None}
 
 
 def _paired(before: list[Row], after: list[Row], key: Key) -> list[tuple[tuple[Row, ...], tuple[Row, ...]]]:
     """All rows with a key that both sides have; they are taken out of the lists."""
     mine, theirs = _grouped(before, key), _grouped(after, key)
     both = [(tuple(mine[each]), tuple(theirs[each])) for each in mine if each in theirs]
-    for base, head in both:
-        _take(before, base)
-        _take(after, head)
+    _take(before, [row for base, _ in both for row in base])
+    _take(after, [row for _, head in both for row in head])
     return both
 
 
@@ -89,10 +107,6 @@ def _grouped(rows: Iterable[Row], key: Key) -> dict[Hashable, list[Row]]:
 def _take(rows: list[Row], taken: Sequence[Row]) -> None:
     gone = {row.key for row in taken}
     rows[:] = [row for row in rows if row.key not in gone]
-
-
-def _call(row: Row) -> tuple[Any, ...]:
-    return row.row.name, row.row.input_dims, row.row.input_types
 
 
 def _written_out(row: Row) -> tuple[Any, ...]:
@@ -118,14 +132,14 @@ def _class(row: Row) -> Hashable:
     return row.row.operator_class
 
 
-_OTHERWISE: tuple[tuple[How, Key], ...] = (
-    ("types", lambda row: (family(row.row.name), _tensor_dims(row), row.row.phase)),
-    ("renamed", lambda row: (_tensor_dims(row) or row.key, _types(row), row.row.phase, _class(row))),
-    ("shapes", lambda row: (family(row.row.name), row.row.phase, row.row.module)),
-    ("shapes", lambda row: (family(row.row.name), row.row.phase)),
+_OTHER_SIZES = "the same operator on tensors of other sizes"
+_OTHERWISE: tuple[tuple[How, Key, str], ...] = (
+    ("renamed", lambda row: (family(row.row.name), _tensor_dims(row), _types(row), row.row.phase),
+     "the same operator by another name, on the same tensors"),
+    ("types", lambda row: (family(row.row.name), _tensor_dims(row), row.row.phase),
+     "the same operator on tensors of the same sizes, of other types"),
+    ("renamed", lambda row: (_tensor_dims(row) or row.key, _types(row), row.row.phase, _class(row)),
+     "another operator of its class on the same tensors"),
+    ("shapes", lambda row: (family(row.row.name), row.row.phase, row.row.module), _OTHER_SIZES),
+    ("shapes", lambda row: (family(row.row.name), row.row.phase), _OTHER_SIZES),
 )  # fmt: skip
-_EVIDENCE: dict[How, str] = {
-    "types": "the same operator on tensors of the same sizes, of other types",
-    "renamed": "another operator of its class on the same tensors",
-    "shapes": "the same operator on tensors of other sizes",
-}

@@ -11,6 +11,7 @@ import re
 from functools import cache
 
 _GENERATED = re.compile(r"(?:triton|cpp)_(?:[a-z]+_)??fused_(?P<parts>\w+?)(?:_\d+)?$")
+_NUMBERS = re.compile(r"^graph_\d+_(?=cpp_)|_\d+$")
 # What Inductor calls the copies that eager code makes with `aten::copy_`, and the fills.
 _OTHERWISE = {
     "copy": ("clone", "_to_copy", "copy", "copy_", "contiguous", "_unsafe_view", "convert_element_type"),
@@ -21,7 +22,7 @@ _OTHERWISE = {
     "native_dropout": ("native_dropout", "dropout"), "bernoulli": ("bernoulli", "dropout"),
 }  # fmt: skip
 _PREFIXES = re.compile(r"^(?:aten|torch|prims)::")
-_BACKENDS = re.compile(r"^(?:cudnn|miopen|mkldnn|thnn|native|_convolution_?|slow)_*")
+_BACKENDS = re.compile(r"^_?(?:(?:cudnn|miopen|mkldnn|thnn|native|slow)_+)?")
 
 
 def plain(name: str) -> str:
@@ -40,6 +41,11 @@ def generated(name: str) -> str | None:
     """The part of a generated kernel's name that names operators; None where it was not generated."""
     match = _GENERATED.search(name)
     return f"_{match['parts']}_" if match else None
+
+
+def unnumbered(name: str) -> str:
+    """Without the numbers that a compiler counts its graphs and kernels by; other names as they are."""
+    return name if generated(name) is None else _NUMBERS.sub("", name)
 
 
 def holds(parts: str, name: str) -> bool:
