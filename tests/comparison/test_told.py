@@ -8,6 +8,8 @@ from msgspec import structs
 from tests.comparison.sides import product, row, run, with_steps
 from traceanalyzer.comparison.assemble import comparison_of
 from traceanalyzer.records import Job
+from traceanalyzer.records.errors import UsageError
+from traceanalyzer.report.diff_view import diff_view
 
 N = (64, 64)
 MS = 1_000_000
@@ -71,7 +73,7 @@ def test_the_culprit_of_a_slower_step_is_what_made_it_slower() -> None:
     comparison = comparison_of([base], [head])
     assert comparison.step_ns.verdict == "slower"
     assert comparison.culprit is not None and comparison.culprit.kind == "idle"
-    assert "The largest single change is idle time (" in comparison.sentence
+    assert "The largest single increase is idle time (" in comparison.sentence
 
 
 def flops(amount: int, **more: object) -> Job:
@@ -110,3 +112,49 @@ def test_recomputation_is_no_other_work() -> None:
     again = product("mm", 3 * MS, N, (64, 8), phase="recompute")
     base, head = run(product("mm", 9 * MS, N, (64, 8))), run(product("mm", 9 * MS, N, (64, 8)), again)
     assert comparison_of([base], [head]).same_work.same
+
+
+def test_the_direction_is_that_of_the_median_step() -> None:
+    """One slow step in the base, which the median leaves out and the mean does not."""
+    slow = [100 * MS] * 14 + [3_000 * MS]
+    base = with_steps(run(row("mul", 4_000 * MS, N), idle_ns=400 * MS, steps=15), slow)
+    head = with_steps(run(row("mul", 2_400 * MS, N), idle_ns=600 * MS, steps=15), [200 * MS] * 15)
+    comparison = comparison_of([base], [head])
+    assert comparison.step_ns.verdict == "slower"
+    assert comparison.culprit is not None and comparison.culprit.change_ns > 0
+
+
+def test_what_is_only_the_largest_in_its_direction_is_not_called_the_largest_change() -> None:
+    base = with_steps(run(row("mul", 400 * MS, N), idle_ns=100 * MS, steps=5), [100 * MS] * 5)
+    rows = [row("mul", 100 * MS, N), *(row("sort", 200 * MS, (size,)) for size in (8, 16))]
+    head = with_steps(run(*rows, idle_ns=250 * MS, steps=5), [150 * MS] * 5)
+    comparison = comparison_of([base], [head])
+    assert "The largest single increase is " in comparison.sentence
+    assert diff_view(comparison, 5).more.startswith("The largest single increase is ")
+
+
+def test_a_step_and_a_trace_without_steps_are_not_held_against_each_other() -> None:
+    stepped, whole = run(row("mul", 9 * MS, N), steps=3), run(row("mul", 9 * MS, N), steps=None)
+    comparison = comparison_of([stepped], [whole])
+    assert comparison.sentence.startswith(
+        "A step of the base takes 3.10 ms, the whole trace of the head 9.30 ms, which cannot be compared: "
+        "the head has no steps."
+    )
+    assert [reason.code for reason in comparison.same_work.reasons] == ["step_count"]
+    assert diff_view(comparison, 5).whole[0].label == "mean step or trace"
+    with pytest.raises(UsageError, match="has no steps, other runs"):
+        comparison_of([stepped, whole], [stepped])
+
+
+def test_a_report_that_does_not_hold_its_steps_still_has_steps() -> None:
+    older = structs.replace(run(row("mul", 9 * MS, N)), steps=None)
+    comparison = comparison_of([older], [run(row("mul", 9 * MS, N))])
+    assert comparison.base.step_count == 3 and comparison.window_ns.change == 0
+    assert comparison.sentence.startswith("The step takes 3.10 ms, now 3.10 ms; whether that is noise cannot")
+    assert comparison.step_ns.reason == "a report of the base does not hold the times of its steps"
+
+
+def test_a_side_is_told_with_its_number_of_steps_and_its_device() -> None:
+    unnamed = structs.replace(of_length([MS]), device=structs.replace(of_length([MS]).device, name=""))
+    sides = dict(diff_view(comparison_of([unnamed], [of_length([MS])]), 5).sides)
+    assert sides["base"].endswith(": 1 run, 1 step, rank 0 on an unknown device")

@@ -39,12 +39,15 @@ def comparison_of(base_runs: Sequence[Analysis], head_runs: Sequence[Analysis]) 
         CauseChange(cause, was, now, now - was) for cause in IDLE_CAUSES
         for was, now in ((base.idle_by_cause[cause], head.idle_by_cause[cause]),)
     )  # fmt: skip
-    culprit = _culprit(ops, idle, window.change if step.verdict in ("faster", "slower") else 0)
+    largest = _largest(ops, idle, 0)
+    sure = step.verdict in ("faster", "slower")
+    culprit = _largest(ops, idle, step.change or 0) if sure else largest
     why = next((reason.message for reason in work.reasons if reason.code in OTHER_WORK), "")
     return Comparison(
         tool=Tool("traceanalyze", version("torch-traceanalyzer")),
         sentence=sentence_of(
-            step, window, culprit, same_work=work.same, why=why, has_steps=base.has_steps and head.has_steps
+            step, window, culprit, is_largest=culprit == largest, same_work=work.same, why=why,
+            have_steps=(base.has_steps, head.has_steps),
         ),
         settings=Settings(
             confidence=noise.CONFIDENCE, resamples=noise.RESAMPLES, seed=noise.SEED,
@@ -72,7 +75,7 @@ def _step(base: Side, head: Side) -> StepChange:
     """The median step; what it says of noise follows from `noise.change_interval`."""
     before, after = base.durations, head.durations
     if before is None or after is None:
-        return _unknown("the traces have no steps")
+        return _unknown(_without_durations(base, head))
     medians = [round(noise.median(runs)) for runs in (before, after)]
     change = medians[1] - medians[0]
     share = change / medians[0] if medians[0] else None
@@ -101,6 +104,13 @@ def _unknown(reason: str, base: int | None = None, head: int | None = None) -> S
     )  # fmt: skip
 
 
+def _without_durations(base: Side, head: Side) -> str:
+    lacking = [name for name, side in (("base", base), ("head", head)) if not side.has_steps]
+    if lacking:
+        return "the traces have no steps" if len(lacking) == 2 else f"the {lacking[0]} has no steps"
+    return f"a report of the {'head' if base.durations else 'base'} does not hold the times of its steps"
+
+
 def _unprofiled(base: Side, head: Side) -> Change | None:
     """The median of the runs' own medians."""
     sides = []
@@ -121,8 +131,8 @@ def _memory(base: Side, head: Side) -> MemoryChange | None:
     return MemoryChange(Change.of(*peaks)) if all(peaks) else None
 
 
-def _culprit(ops: Sequence[OpChange], idle: Sequence[CauseChange], direction: int) -> Culprit | None:
-    """The largest single change; of a step that is surely slower or faster, the largest in its direction."""
+def _largest(ops: Sequence[OpChange], idle: Sequence[CauseChange], direction: int) -> Culprit | None:
+    """The largest single change; with a direction, which is a change's sign, the largest in it."""
     changes = [Culprit("op", op.name, op.change_ns) for op in ops]
     changes += [Culprit("idle", part.cause, part.change) for part in idle]
     changes = [each for each in changes if each.change_ns * direction >= 0]

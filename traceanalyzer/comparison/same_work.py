@@ -32,14 +32,17 @@ def _reasons(base: Side, head: Side) -> Iterator[WorkReason]:
     else:
         yield from _flops(base, head)
     yield from _unlike("precision", "precision of most contractions", _precision(base), _precision(head))
-    if base.has_steps and head.has_steps:
-        yield from _unlike("step_count", "steps", str(base.steps), str(head.steps))
+    yield from _unlike("step_count", "steps", _steps(base), _steps(head))
     yield from _recorded(before.recording, after.recording)
 
 
 def _unlike(code: WorkCode, what: str, base: str, head: str) -> Iterator[WorkReason]:
     if base != head and base and head:
         yield WorkReason(code, base, head, f"{what}: {base}, then {head}")
+
+
+def _steps(side: Side) -> str:
+    return str(side.steps) if side.has_steps else "none"
 
 
 def _devices(side: Side) -> str:

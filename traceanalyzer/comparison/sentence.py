@@ -10,15 +10,25 @@ _WORTH_NAMING = 0.01  # of the step
 
 
 def sentence_of(
-    step: StepChange, window: Change, culprit: Culprit | None, *, same_work: bool, why: str, has_steps: bool
-) -> str:
-    """`why`: the message of the first reason for which the work is not the same."""
-    line = f"{_told(step, window, has_steps=has_steps)}{_where(culprit, window)}"
+    step: StepChange, window: Change, culprit: Culprit | None, *, is_largest: bool, same_work: bool, why: str,
+    have_steps: tuple[bool, bool],
+) -> str:  # fmt: skip
+    """`why`: the message of the first reason for which the work is not the same.
+
+    `is_largest`: of all changes, not only of those in the culprit's direction; `have_steps`: base and head.
+    """
+    line = f"{_told(step, window, have_steps)}{_where(culprit, window, is_largest=is_largest)}"
     return line if same_work else f"Not the same work ({why}): {line[0].lower()}{line[1:]}"
 
 
-def _told(step: StepChange, window: Change, *, has_steps: bool) -> str:
-    what = "step" if has_steps else "trace"
+def _told(step: StepChange, window: Change, have_steps: tuple[bool, bool]) -> str:
+    if have_steps[0] != have_steps[1]:
+        first, second = (("a step", "the whole trace")[not steps] for steps in have_steps)
+        return (
+            f"{first[0].upper()}{first[1:]} of the base takes {duration(window.base)}, {second} of the head "
+            f"{duration(window.head)}, which cannot be compared: {step.reason}."
+        )
+    what = "step" if have_steps[0] else "trace"
     if step.base is None or step.head is None or step.change is None:
         return f"The {what} takes {_from_to(window)}; whether that is noise cannot be told: {step.reason}."
     values = Change.of(step.base, step.head)
@@ -57,9 +67,10 @@ def signed(ns: float) -> str:
     return f"{'-' if ns < 0 else '+'}{duration(abs(ns), 2)}"
 
 
-def _where(culprit: Culprit | None, window: Change) -> str:
+def _where(culprit: Culprit | None, window: Change, *, is_largest: bool) -> str:
     if culprit is None or abs(culprit.change_ns) < _WORTH_NAMING * max(window.base, 1):
         return ""
     name = culprit.name if len(culprit.name) <= _NAME else f"{culprit.name[: _NAME - 1]}…"
     what = f"idle time ({name.replace('_', ' ')})" if culprit.kind == "idle" else name
-    return f" The largest single change is {what}: {signed(culprit.change_ns)}."
+    kind = "change" if is_largest else "increase" if culprit.change_ns > 0 else "decrease"
+    return f" The largest single {kind} is {what}: {signed(culprit.change_ns)}."

@@ -37,11 +37,16 @@ class Side:
     runs: tuple[Analysis, ...]
 
     def __post_init__(self) -> None:
-        """UsageError where a run has no times."""
+        """UsageError where a run has no times, or only some runs have steps."""
         for run in self.runs:
             if any(notice.code == _NO_TIMES for notice in run.source.warnings):
                 raise UsageError(f"{run.source.files[0].path}: has hardware counters and no times",
                                  fix="give a recording without counters")  # fmt: skip
+        lacking = [run for run in self.runs if not run.window.step_count]
+        if 0 < len(lacking) < len(self.runs):
+            path = lacking[0].source.files[0].path
+            raise UsageError(f"{path}: has no steps, other runs of its side have",
+                             fix="give runs that all have steps, or none")  # fmt: skip
 
     @cached_property
     def steps(self) -> int:
@@ -51,12 +56,12 @@ class Side:
     @property
     def has_steps(self) -> bool:
         """Whether each run has steps."""
-        return all(run.steps for run in self.runs)
+        return all(run.window.step_count for run in self.runs)
 
     @cached_property
     def durations(self) -> tuple[tuple[int, ...], ...] | None:
-        """Of each step as the device saw it, a list a run; None without steps."""
-        if not self.has_steps:
+        """Of each step as the device saw it, a list a run; None where a run does not hold them."""
+        if not all(run.steps for run in self.runs):
             return None
         return tuple(tuple(step.device_ns for step in run.steps or ()) for run in self.runs)
 

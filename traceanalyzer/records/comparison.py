@@ -137,7 +137,7 @@ class MemoryChange(msgspec.Struct, frozen=True):
 
 
 class Culprit(msgspec.Struct, frozen=True):
-    """The largest single change."""
+    """The largest single change; of a step that is surely slower or faster, the largest in its direction."""
 
     kind: Literal["op", "idle"]
     name: str

@@ -8,7 +8,7 @@ import hashlib
 from traceanalyzer.records import Comparison
 from traceanalyzer.records.units import percent
 from traceanalyzer.report.assets import asset, templates
-from traceanalyzer.report.diff_view import ChangeLine, DiffView, diff_view
+from traceanalyzer.report.diff_view import ChangeLine, DiffView, diff_view, whole_of
 
 LIMIT = 1_000_000  # bytes of the page, whatever is compared
 _ROWS = 200
@@ -31,7 +31,7 @@ def _page(comparison: Comparison, view: DiffView) -> str:
     window = comparison.window_ns
     return templates().get_template("diff.html.j2").render(
         view=view, parts=_parts(view, comparison), whole=max(window.base, window.head, 1),
-        unit="step" if comparison.base.step_count else "trace",
+        unit=whole_of(comparison),
         title=" and ".join(text.split(":")[0] for _, text in view.sides),
         mark=f"traceanalyze {comparison.tool.version}", tool=f"traceanalyze {comparison.tool.version}",
         style=Markup(style), style_hash=_hash(style), method=_method(comparison),

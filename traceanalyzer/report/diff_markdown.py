@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from traceanalyzer.records import Comparison
 from traceanalyzer.report.comment_marker import comment_marker
-from traceanalyzer.report.diff_view import ChangeLine, DiffView, OpChangeLine, diff_view
+from traceanalyzer.report.diff_view import ChangeLine, DiffView, OpChangeLine, diff_view, whole_of
 from traceanalyzer.report.markdown import LIMIT, as_much_as_fits, as_table, cell, code, folded, prose
 from traceanalyzer.report.sanitize import visible
 
@@ -31,7 +31,7 @@ def render(
 def _sections(comparison: Comparison, view: DiffView, first: int) -> Iterator[str]:
     yield f"### {_sentence(comparison, view)}\n\n"
     yield "".join(f"* {prose(line)}\n" for line in (*view.reasons, *view.notes)) + "\n"
-    yield _changes(view.whole, "step" if comparison.base.step_count else "trace")
+    yield _changes(view.whole, whole_of(comparison))
     if view.ops[:first]:
         yield "\n" + _ops(view.ops[:first])
     if view.ops[first:] or view.hidden:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -13,7 +14,7 @@ from traceanalyzer.report.sanitize import ABSENT, TEXT, cut, visible
 
 _NAME = 60
 _INPUTS = 80
-_LARGEST = " The largest single change is"
+_LARGEST = re.compile(r" The largest single (?:change|increase|decrease) is")
 _MATCHES = {"matched": "", "appeared": "new", "vanished": "gone"}
 
 
@@ -69,9 +70,11 @@ def diff_view(comparison: Comparison, top: int) -> DiffView:
     """With the `top` largest changes of operators."""
     shown, rest = comparison.ops[:top], comparison.ops[top:]
     window = comparison.window_ns.base
-    lead, largest, name = visible(comparison.sentence).partition(_LARGEST)
+    sentence = visible(comparison.sentence)
+    largest = _LARGEST.search(sentence)
+    lead = sentence[: largest.start()] if largest else sentence
     return DiffView(
-        sentence=visible(comparison.sentence), lead=lead, more=f"{largest}{name}".strip(),
+        sentence=sentence, lead=lead, more=sentence[len(lead) :].strip(),
         sides=(("base", _side(comparison.base)), ("head", _side(comparison.head))),
         reasons=tuple(visible(reason.message) for reason in comparison.same_work.reasons),
         notes=tuple(_notes(comparison)),
@@ -89,6 +92,12 @@ def diff_view(comparison: Comparison, top: int) -> DiffView:
     )  # fmt: skip
 
 
+def whole_of(comparison: Comparison, step: str = "step") -> str:
+    """What times are of: `step`, `trace`, or either where only one side has steps."""
+    counted = [bool(side.step_count) for side in (comparison.base, comparison.head)]
+    return step if all(counted) else f"{step} or trace" if any(counted) else "trace"
+
+
 def signed(ns: float, unit: str = "") -> str:
     """`+3.2 ms`; `±0 ns` for nothing."""
     if not ns:
@@ -100,24 +109,19 @@ def signed(ns: float, unit: str = "") -> str:
 def _side(side: SideInfo) -> str:
     names = [PurePath(file.path).name or file.path for file in side.files]
     files = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    steps = "without steps" if side.step_count is None else f"{side.step_count} steps"
+    count = side.step_count
+    steps = "without steps" if count is None else f"{count} step{'s' if count != 1 else ''}"
     runs = f"{side.runs} run{'s' if side.runs > 1 else ''}, {steps}"
     ranks = {file.rank for file in side.files if file.rank is not None}
     rank = f", rank {', '.join(map(str, sorted(ranks)))}" if ranks else ""
-    return visible(f"{files}: {runs}{rank} on {side.device.name}")
+    return visible(f"{files}: {runs}{rank} on {side.device.name or 'an unknown device'}")
 
 
 def _whole(comparison: Comparison) -> Iterator[ChangeLine]:
     step, window = comparison.step_ns, comparison.window_ns
     if step.base is not None and step.head is not None:
         yield _line("step", "median step", step.base, step.head, window.base)
-    yield _line(
-        "window",
-        "mean step" if comparison.base.step_count else "trace",
-        window.base,
-        window.head,
-        window.base,
-    )
+    yield _line("window", whole_of(comparison, "mean step"), window.base, window.head, window.base)
     for key, change in (("busy", comparison.busy_ns), ("idle", comparison.idle_ns)):
         yield _line(key, key, change.base, change.head, window.base)
     memory = comparison.memory_bound
