@@ -9,6 +9,7 @@ from tests.comparison.sides import product, row, run, with_steps
 from traceanalyzer.comparison.assemble import comparison_of
 from traceanalyzer.records import Job
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.report.comparisons import render
 from traceanalyzer.report.diff_view import diff_view
 
 N = (64, 64)
@@ -158,3 +159,19 @@ def test_a_side_is_told_with_its_number_of_steps_and_its_device() -> None:
     unnamed = structs.replace(of_length([MS]), device=structs.replace(of_length([MS]).device, name=""))
     sides = dict(diff_view(comparison_of([unnamed], [of_length([MS])]), 5).sides)
     assert sides["base"].endswith(": 1 run, 1 step, rank 0 on an unknown device")
+
+
+def test_what_runs_at_the_roof_is_not_0_where_it_is_not_known() -> None:
+    """A row that reaches less than a roof by its known bytes may move more: the report leaves it open."""
+    known = run(row("mul", 9 * MS, N, limiter="memory"))
+    left_open = structs.replace(
+        known, verdicts=tuple(structs.replace(part, at_roof_ns=None) for part in known.verdicts)
+    )
+    for base, head in ((known, left_open), (left_open, known)):
+        comparison = comparison_of([base], [head])
+        assert comparison.memory_bound is None
+        assert not {"at_roof", "below_roof"} & {line.key for line in diff_view(comparison, 5).whole}
+        assert "memory_bound_at_roof" not in render(comparison, "prom")
+        assert render(comparison, "html") and render(comparison, "md")
+    both = comparison_of([known], [known]).memory_bound
+    assert both is not None and both.at_roof_ns.base == 3 * MS

@@ -65,10 +65,12 @@ def _verdicts(base: Side, head: Side) -> tuple[VerdictChange, ...]:
     return tuple(VerdictChange(verdict, was, now, now - was) for verdict, was, now in pairs)
 
 
-def _memory_bound(base: Side, head: Side) -> MemoryBoundChange:
-    at_roof = [side.memory_at_roof_ns for side in (base, head)]
-    below = [side.verdicts["memory_bound"] - at for side, at in zip((base, head), at_roof, strict=True)]
-    return MemoryBoundChange(Change.of(*at_roof), Change.of(*below))
+def _memory_bound(base: Side, head: Side) -> MemoryBoundChange | None:
+    was, now = base.memory_at_roof_ns, head.memory_at_roof_ns
+    if was is None or now is None:
+        return None
+    below = (base.verdicts["memory_bound"] - was, head.verdicts["memory_bound"] - now)
+    return MemoryBoundChange(Change.of(was, now), Change.of(*below))
 
 
 def _step(base: Side, head: Side) -> StepChange:

@@ -99,11 +99,13 @@ class Side:
         return apportioned(self.busy_ns, total)
 
     @cached_property
-    def memory_at_roof_ns(self) -> int:
-        """Of memory-bound time, what runs at the memory roof."""
-        parts = [p for run in self.runs for p in run.verdicts if p.verdict == "memory_bound"]
-        at_roof = per_step(sum(part.at_roof_ns or 0 for part in parts), self.steps)
-        return min(at_roof, self.verdicts["memory_bound"])
+    def memory_at_roof_ns(self) -> int | None:
+        """Of memory-bound time, what runs at the memory roof; None where a run does not tell."""
+        parts = [p.at_roof_ns for run in self.runs for p in run.verdicts
+                 if p.verdict == "memory_bound" and p.time_ns]  # fmt: skip
+        if None in parts:
+            return None
+        return min(per_step(sum(ns or 0 for ns in parts), self.steps), self.verdicts["memory_bound"])
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:

@@ -189,7 +189,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     idle_ns: Change
     idle_by_cause: tuple[CauseChange, ...]
     verdicts: tuple[VerdictChange, ...]
-    memory_bound: MemoryBoundChange
+    memory_bound: MemoryBoundChange | None  # None: of a side it is not known how much runs at the roof
     unprofiled_step_ns: Change | None  # that the collector timed without the profiler
     memory: MemoryChange | None
     culprit: Culprit | None

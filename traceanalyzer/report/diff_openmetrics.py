@@ -19,10 +19,14 @@ def _families(comparison: Comparison) -> Iterator[Family]:
     for name, about, change in (
         ("busy", "Time in which the device worked", comparison.busy_ns),
         ("idle", "Time in which it waited", comparison.idle_ns),
-        ("memory_bound_at_roof", "Memory-bound and at the memory roof", memory.at_roof_ns),
-        ("memory_bound_below_roof", "Memory-bound and below the memory roof", memory.below_roof_ns),
+        ("memory_bound_at_roof", "Memory-bound and at the memory roof", memory and memory.at_roof_ns),
+        (
+            "memory_bound_below_roof",
+            "Memory-bound and below the memory roof",
+            memory and memory.below_roof_ns,
+        ),
     ):
-        yield _time(name, about, _sides(change.base, change.head))
+        yield _time(name, about, _sides(change.base, change.head) if change else ())
     bounds = tuple(
         Sample(seconds(value), {"bound": bound}) for bound, value in (("low", step.low), ("high", step.high))
     )

@@ -124,12 +124,10 @@ def _whole(comparison: Comparison) -> Iterator[ChangeLine]:
     yield _line("window", whole_of(comparison, "mean step"), window.base, window.head, window.base)
     for key, change in (("busy", comparison.busy_ns), ("idle", comparison.idle_ns)):
         yield _line(key, key, change.base, change.head, window.base)
-    memory = comparison.memory_bound
-    yield _line(
-        "at_roof", "memory-bound, at the roof", memory.at_roof_ns.base, memory.at_roof_ns.head, window.base
-    )
-    below = memory.below_roof_ns
-    yield _line("below_roof", "memory-bound, below it", below.base, below.head, window.base)
+    if comparison.memory_bound is not None:
+        at_roof, below = comparison.memory_bound.at_roof_ns, comparison.memory_bound.below_roof_ns
+        yield _line("at_roof", "memory-bound, at the roof", at_roof.base, at_roof.head, window.base)
+        yield _line("below_roof", "memory-bound, below it", below.base, below.head, window.base)
     if comparison.unprofiled_step_ns is not None:
         plain = comparison.unprofiled_step_ns
         yield _line("unprofiled", "step without the profiler", plain.base, plain.head, window.base)
