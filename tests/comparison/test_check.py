@@ -15,10 +15,10 @@ from traceanalyzer import testing
 from traceanalyzer.cli import main
 from traceanalyzer.comparing import check
 from traceanalyzer.comparison.assemble import comparison_of
-from traceanalyzer.comparison.requirements import parsed
+from traceanalyzer.comparison.requirements import evaluated, parsed, values_of
 from traceanalyzer.records import Job, Notice, Requirement
 from traceanalyzer.records.errors import UsageError
-from traceanalyzer.report.check import text
+from traceanalyzer.report.check import junit, text
 
 MS = 1_000_000
 N = (64, 64)
@@ -111,6 +111,8 @@ def test_what_is_no_time_of_the_step_has_no_noise() -> None:
         ("device.id<=h100", "is no number"), ("device.id==5", "compare a text"),
         ("time.busy_ns==fast", "compare a text"),
         ("<=5", "is no requirement"), ("", "is no requirement"),
+        ("time.busy_ns<=nan", "nan is no number"), ("time.busy_ns>=-inf", "-inf is no number"),
+        ("time.busy_ns==true", "compare a text"), ("device.id==true", "true or false"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_required_is_told(requirement: str, said: str) -> None:
@@ -226,6 +228,51 @@ def test_a_comparison_may_be_required_too(saved: Path) -> None:
             main, ["diff", "base.json", "slow.json", "-o", "-", "--require", requirement]
         )
         assert done.exit_code == code, done.stderr
+
+
+def test_a_comparison_s_requirement_is_told_before_any_work(saved: Path) -> None:
+    for requirement, said in (("nonsense", "is no requirement"), ("step_ns.change<=+5%", "already"),
+                              ("same_work.sam==true", "same_work.same")):  # fmt: skip
+        words = ["diff", "base.json", "slow.json", "-q", "-o", "d.json", "--require", requirement]
+        done = CliRunner().invoke(main, words)
+        assert done.exit_code == 2 and said in done.stderr and done.stderr.count("\n") == 1
+        assert not (saved / "d.json").exists()
+
+
+@pytest.mark.parametrize(("limit", "code"), [("true", 0), ("false", 3)])
+def test_true_and_false_may_be_required(limit: str, code: int, saved: Path) -> None:
+    words = ["diff", "base.json", "slow.json", "-q", "-o", "-", "--require", f"same_work.same=={limit}"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == code and f"same_work.same is true, wanted == {limit}" in done.stderr
+
+
+def test_a_change_that_cannot_be_told_from_noise_is_required_with_that_said() -> None:
+    """Below three steps the limit still decides: whoever reads the line learns on what."""
+    comparison = comparison_of([of_length(100, 100)], [of_length(120, 120)])
+    (told,) = evaluated([parsed("step_ns.change_share<=0.05")], values_of(comparison), None, None)
+    assert told.outcome == "broken" and told.reason == "2 steps on a side, 3 are needed"
+
+
+def test_totals_of_other_numbers_of_steps_say_so() -> None:
+    longer = of_length(*[100] * 8)
+    assert (
+        outcome("time.busy_ns<=+5%", longer, BASE).reason == "a total of 8 steps, in the baseline of 4 steps"
+    )
+    assert outcome("memory_bound.share_of_busy<=+5%", longer, BASE).reason is None
+    assert outcome("time.busy_ns<=+5%", BASE, BASE).reason is None
+
+
+def test_results_go_to_stdout_where_that_is_asked_for(saved: Path) -> None:
+    words = ["check", "base.json", "--require", "window.step_count==4", "-o", "-"]
+    done = CliRunner().invoke(main, words)
+    assert json.loads(done.stdout)["requirements"][0]["outcome"] == "holds" and not (saved / "-").exists()
+
+
+def test_junit_names_the_trace_as_it_is_called(saved: Path) -> None:
+    odd = structs.replace(BASE, source=structs.replace(
+        BASE.source, files=(structs.replace(BASE.source.files[0], path="a&b.json"),)))  # fmt: skip
+    suite = ET.fromstring(junit(check(odd, ["window.step_count==4"]), strict=False))
+    assert suite.find("properties/property").attrib["value"] == "a&b.json"  # type: ignore[union-attr]
 
 
 def test_products_have_the_utilization_that_is_required() -> None:

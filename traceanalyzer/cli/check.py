@@ -60,18 +60,27 @@ def command(
     from traceanalyzer.report.check import junit as as_junit
 
     gate = _merged(Gate(require, baseline, strict), _configured(Path("pyproject.toml")))
-    wanted = [Target(Path(path), "json", chosen=True) for path in (output, junit) if path is not None]
-    refuse_overwrite(wanted, [trace, *([gate.baseline] if gate.baseline else [])], force=force)
+    wanted = [None if path is None else _target(path) for path in (output, junit)]
+    refuse_overwrite(
+        [target for target in wanted if target is not None],
+        [trace, *([gate.baseline] if gate.baseline else [])],
+        force=force,
+    )
     result = check(
         trace, gate.require, baseline=gate.baseline, options=AnalyzeOptions(steps=steps, kernels=False)
     )
     for line in lines(result):
         click.echo(line, err=True)
-    for path, text in ((output, as_json(result)), (junit, as_junit(result, strict=gate.strict))):
-        if path is not None:
-            write(Target(Path(path), "json", chosen=True), text)
+    for target, text in zip(wanted, (as_json(result), as_junit(result, strict=gate.strict)), strict=True):
+        if target is not None:
+            write(target, text)
     if result.fails(strict=gate.strict):
         raise click.exceptions.Exit(BROKEN)
+
+
+def _target(path: str) -> Target:
+    """`-` is stdout."""
+    return Target(None if path == "-" else Path(path), "json", chosen=True)
 
 
 def _merged(given: Gate, configured: Gate) -> Gate:
@@ -88,8 +97,8 @@ def _configured(path: Path) -> Gate:
         return Gate()
     try:
         table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}", fix="mend it") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}", fix="fix that file") from None
     ours = table.get("traceanalyzer", {}) if isinstance(table, dict) else {}
     gate = Gate()
     for name, value in ours.items() if isinstance(ours, dict) else ():

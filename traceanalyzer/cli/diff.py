@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from traceanalyzer.cli.output import refuse_overwrite, targets, trace_stem, write
 from traceanalyzer.options import AnalyzeOptions
-from traceanalyzer.records import Comparison
+from traceanalyzer.records import Comparison, Requirement
+from traceanalyzer.records.errors import UsageError
+
+if TYPE_CHECKING:
+    from traceanalyzer.comparison.requirements import Expression
 
 BROKEN = 3  # exit code
 FORMATS = ("html", "md", "json", "txt", "prom")
@@ -70,30 +75,35 @@ def command(
     traceanalyze diff a1.json b1.json --base a2.json --base a3.json --head b2.json --head b3.json -o diff.md
     """
     from traceanalyzer.comparing import compare
+    from traceanalyzer.comparison.requirements import parsed
+    from traceanalyzer.report.check import line
     from traceanalyzer.report.comparisons import render
 
+    required = [parsed(text) for text in require]  # what is none is told before traces are read
     name = f"{trace_stem(base)}.{trace_stem(head)}.diff.{format_name or 'html'}"
     wanted = targets(outputs, format_name, base, name)
     refuse_overwrite(wanted, [base, head, *more_base, *more_head], force=force)
     options = AnalyzeOptions(steps=steps, rank=rank, device=device, kernels=False)
     comparison = compare([base, *more_base], [head, *more_head], options=options)
+    results = _evaluated(comparison, required)
     for target in wanted:
         write(target, render(comparison, target.format, top, comment_key))
     if not quiet:
         _summarize(comparison, [str(t.path) for t in wanted if t.path is not None], top)
-    if not _met(comparison, require):
+    for each in results:
+        click.echo(line(each), err=True)
+    if any(each.outcome == "broken" for each in results):
         raise click.exceptions.Exit(BROKEN)
 
 
-def _met(comparison: Comparison, require: Sequence[str]) -> bool:
-    """A line for each requirement; whether none is broken."""
-    from traceanalyzer.comparison.requirements import evaluated, parsed, values_of
-    from traceanalyzer.report.check import line
+def _evaluated(comparison: Comparison, required: Sequence[Expression]) -> Sequence[Requirement]:
+    from traceanalyzer.comparison.requirements import evaluated, values_of
 
-    results = evaluated([parsed(text) for text in require], values_of(comparison), None, None)
-    for each in results:
-        click.echo(line(each), err=True)
-    return not any(each.outcome == "broken" for each in results)
+    for each in required:
+        if each.relative:
+            raise UsageError(f"{each.text}: is relative, which a comparison is already",
+                             fix="require step_ns.change_share<=0.05, say")  # fmt: skip
+    return evaluated(required, values_of(comparison), None, None) if required else ()
 
 
 def _summarize(comparison: Comparison, written: Sequence[str], top: int | None) -> None:

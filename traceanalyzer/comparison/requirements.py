@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -28,6 +29,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }  # fmt: skip
 _STEPS = "window.step_ns."
 _TIMED = "window.step_ns.median"  # whose changes have an interval
+_TOTALS = ("_ns", ".flops")
 _EXAMPLE = "write NAME<=LIMIT, such as memory_bound.share_of_busy<=0.45 or window.step_ns.median<=+5%"
 
 Values = Mapping[str, Value]
@@ -40,7 +42,7 @@ class Expression:
     text: str
     name: str
     operator: str
-    limit: float | str  # of a relative one the share: 0.05 of `+5%`
+    limit: float | str | bool  # of a relative one the share: 0.05 of `+5%`
     relative: bool
 
 
@@ -53,19 +55,21 @@ def parsed(text: str) -> Expression:
     share = _RELATIVE.fullmatch(limit)
     if share is not None:
         return Expression(text.strip(), name, sign, float(share[1]) / 100, relative=True)
-    number = _number(limit)
-    if number is None and sign != "==":
+    value = _limit(limit)
+    if isinstance(value, str | bool) and sign != "==":
         raise UsageError(f"{text}: {limit} is no number, and a text has only ==", fix=_EXAMPLE)
-    return Expression(
-        text.strip(), name, sign, limit.strip("'\"") if number is None else number, relative=False
-    )
+    return Expression(text.strip(), name, sign, value, relative=False)
 
 
-def _number(text: str) -> float | None:
+def _limit(text: str) -> float | str | bool:
+    """A number, true or false, else a text; `nan` and `inf` are no limits of a number."""
+    if text in ("true", "false"):
+        return text == "true"
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        return None
+        return text.strip("'\"")
+    return number if isfinite(number) else text
 
 
 def values_of(record: Analysis | Comparison) -> Values:
@@ -108,7 +112,8 @@ def _evaluated(
 ) -> Requirement:
     value = _value(wanted, values)
     if not wanted.relative:
-        return _told(wanted, value, None, wanted.limit)
+        noise_of_step = values.get("step_ns.reason") if wanted.name.startswith("step_ns.") else None
+        return _told(wanted, value, None, wanted.limit, str(noise_of_step) if noise_of_step else None)
     if baseline is None:
         raise UsageError(f"{wanted.text}: is relative, and there is no baseline", fix="give --baseline FILE")
     before = _value(wanted, baseline)
@@ -116,7 +121,7 @@ def _evaluated(
         raise UsageError(f"{wanted.text}: {wanted.name} is no number", fix="give a text with ==")
     limit = None if before is None else before * (1 + float(wanted.limit))
     if value is None or before is None or limit is None or not wanted.name.startswith(_STEPS):
-        return _told(wanted, value, before, limit)
+        return _told(wanted, value, before, limit, _other_steps(wanted.name, values, baseline))
     if interval is not None and wanted.name != _TIMED:  # the interval is of the median's change, of no other
         return structs.replace(_told(wanted, value, before, limit), reason="without regard to noise")
     return _against_noise(wanted, value, before, limit, interval)
@@ -137,14 +142,31 @@ def _value(wanted: Expression, values: Values) -> Value:
     raise UsageError(f"{wanted.name}: there is no such value", fix=f"take {', '.join(near)}")
 
 
-def _told(wanted: Expression, value: Value, baseline: Value, limit: Value) -> Requirement:
+def _other_steps(name: str, values: Values, baseline: Values) -> str | None:
+    """Totals are over the window: of more steps they are more."""
+    counts = [each.get("window.step_count") for each in (values, baseline)]
+    if counts[0] == counts[1] or not name.endswith(_TOTALS):
+        return None
+    now, before = ("a trace without steps" if count is None else f"{count} steps" for count in counts)
+    return f"a total of {now}, in the baseline of {before}"
+
+
+def _told(
+    wanted: Expression, value: Value, baseline: Value, limit: Value, rests_on: str | None = None
+) -> Requirement:
     if value is None or limit is None:
         missing = "the value" if value is None else "the baseline's value"
         return _requirement(wanted, value, baseline, limit, "inconclusive", f"{missing} is not known")
-    if isinstance(value, str) != isinstance(limit, str):
-        raise UsageError(f"{wanted.text}: {wanted.name} is {value!r}", fix="compare a text with a text")
+    if _kind(value) != _kind(limit):
+        said = str(value).lower() if isinstance(value, bool) else repr(value)
+        fix = "compare a text with a text, and true or false with one of them"
+        raise UsageError(f"{wanted.text}: {wanted.name} is {said}", fix=fix)
     holds = _OPERATORS[wanted.operator](value, limit)
-    return _requirement(wanted, value, baseline, limit, "holds" if holds else "broken", None)
+    return _requirement(wanted, value, baseline, limit, "holds" if holds else "broken", rests_on)
+
+
+def _kind(value: Value) -> type:
+    return float if isinstance(value, int | float) and not isinstance(value, bool) else type(value)
 
 
 def _against_noise(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import quoteattr
 
 import msgspec
 
@@ -45,7 +45,7 @@ def shown(name: str, value: Value) -> str:
     if value is None:
         return "not known"
     if isinstance(value, str | bool):
-        return visible(str(value))
+        return str(value).lower() if isinstance(value, bool) else visible(value)
     if last.endswith("_ns"):
         return duration(value)
     if "share" in last:
@@ -72,7 +72,7 @@ def junit(check: Check, *, strict: bool) -> str:
         name = quoteattr(visible(each.expression))
         cases.append(f'  <testcase classname="traceanalyze" name={name}>{body}</testcase>\n')
     head = f'tests="{len(cases)}" failures="{failures}" errors="0" skipped="{skipped}"'
-    file = escape(visible(check.source.files[0].path))
+    file = visible(check.source.files[0].path)
     return (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<testsuite name="traceanalyze check" {head}>\n'
         f'  <properties><property name="trace" value={quoteattr(file)}/></properties>\n'
