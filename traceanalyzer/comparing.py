@@ -25,8 +25,8 @@ def compare(
     """What changed from `base` to `head`, by how much and how surely; times in ns per step.
 
     A run is a trace, a folder of ranks, a saved report or an Analysis; several runs of a side tell what runs
-    differ by anyhow. Of several ranks the same one is compared on both sides: that of `options`, else the one
-    that the report of the first base run shows. Errors as of `analyze`.
+    differ by anyhow. Of several ranks the same one is compared on both sides: that of `options`,
+    else the one that the report of the first base run shows. Errors as of `analyze`.
     """
     from traceanalyzer.comparison.assemble import comparison_of
 
@@ -39,8 +39,7 @@ def compare(
         analyses.append([])
         for run in runs:
             analyses[-1].append(_run(run, chosen, progress))
-            if chosen.rank is None and len(ranks_of(analyses[0][0])) > 1:
-                chosen = replace(chosen, rank=analyses[0][0].source.files[0].rank)
+            chosen = _like(analyses[0][0], chosen)
     return comparison_of(*analyses)
 
 
@@ -54,7 +53,8 @@ def check(
     """Whether a trace, report or Analysis meets requirements such as `memory_bound.share_of_busy<=0.45`.
 
     UsageError for a requirement that is none, names no value, or is relative without a baseline, and where
-    there is none; other errors as of `analyze`.
+    there is none; other errors as of `analyze`. Of a baseline of several ranks the one that `trace` shows is
+    taken.
     """
     from traceanalyzer.comparison.requirements import evaluated, parsed, step_interval, values_of
 
@@ -63,7 +63,7 @@ def check(
     expressions = [parsed(text) for text in requirements]
     chosen = replace(options or AnalyzeOptions(), kernels=False)
     analysis = _run(trace, chosen, None)
-    before = _run(baseline, chosen, None) if baseline is not None else None
+    before = _run(baseline, _like(analysis, chosen), None) if baseline is not None else None
     return Check(
         tool=analysis.tool,
         source=analysis.source,
@@ -75,15 +75,24 @@ def check(
     )  # fmt: skip
 
 
+def _like(shown: Analysis, options: AnalyzeOptions) -> AnalyzeOptions:
+    """`options` that choose the rank which a report of several shows; one that is chosen stays."""
+    if options.rank is None and len(ranks_of(shown)) > 1:
+        return replace(options, rank=shown.source.files[0].rank)
+    return options
+
+
 def _run(run: Run, options: AnalyzeOptions, progress: Progress | None) -> Analysis:
-    """A saved report shows the rank that it shows; of one trace there is no choice."""
+    """A saved report shows what it shows; of one file there is no choice of a rank.
+
+    UsageError where options would change a saved report.
+    """
     from traceanalyzer.report.saved import read_saved
 
     if isinstance(run, Analysis):
         return run
     path = fspath(run)
-    saved = read_saved(path)
-    if saved is not None:
-        return saved
+    if read_saved(path) is not None:
+        return analyze(path, options=replace(options, rank=None))
     several = Path(path).is_dir()
     return analyze(path, options=options if several else replace(options, rank=None), progress=progress)

@@ -91,3 +91,9 @@ def test_scripts_are_of_this_package() -> None:
     """What the steps run is what tests/ci/test_action.py runs; the checked-out repository is not imported."""
     commands = [step["run"] for step in steps("action.yml") if "traceanalyzer.ci" in step.get("run", "")]
     assert [command.split("-I -m traceanalyzer.ci ")[1] for command in commands] == ["report", "finish"]
+
+
+def test_a_baseline_is_of_a_push_to_the_main_branch() -> None:
+    """Runs for pull requests of a fork's branch of that name are listed by the same name of a branch."""
+    (listed,) = [text for text in TEXTS.values() if "gh run list" in text]
+    assert "--branch main --event push" in listed

@@ -93,8 +93,12 @@ def report(environment: Environment, say: Say) -> int:
 
 
 def _results(inputs: Inputs, say: Say) -> Results:
+    for text in inputs.require:
+        parsed(text)  # what is no requirement is told before anything is read
     analysis = analyze(inputs.trace, options=AnalyzeOptions(kernels=False))
     before = _baseline(inputs.baseline, analysis, say) if inputs.baseline is not None else None
+    if before is not None:
+        analysis = _of_the_same_rank(inputs.trace, analysis, before, say)
     require = [text for text in inputs.require if before is not None or not parsed(text).relative]
     for text in inputs.require:
         if text not in require:
@@ -114,6 +118,19 @@ def _baseline(path: str, analysis: Job, say: Say) -> Job | None:
     except TraceAnalyzerError as error:
         say(annotation("warning", f"baseline: {error}"))
         return None
+
+
+def _of_the_same_rank(trace: str, analysis: Job, before: Job, say: Say) -> Job:
+    """Of a folder of ranks the one that a saved baseline shows; another rank does other work."""
+    shown, wanted = analysis.source.files[0].rank, before.source.files[0].rank
+    if shown == wanted or wanted not in {entry.rank for entry in ranks_of(analysis)} or wanted is None:
+        return analysis
+    if not Path(trace).is_dir():
+        said = f"rank {shown} of a saved report is compared with rank {wanted} of the baseline"
+        say(annotation("warning", said))
+        return analysis
+    say(log_line(f"rank {wanted}, which the baseline shows, in the place of rank {shown}"))
+    return analyze(trace, options=AnalyzeOptions(rank=wanted, kernels=False))
 
 
 def _written(inputs: Inputs, results: Results) -> dict[str, str]:

@@ -23,7 +23,7 @@ def same_work(base: Side, head: Side) -> SameWork:
 
 def _reasons(base: Side, head: Side) -> Iterator[WorkReason]:
     before, after = base.runs[0], head.runs[0]
-    yield from _unlike("device", "device", before.device.name, after.device.name)
+    yield from _unlike("device", "device", _device(base), _device(head))
     yield from _unlike("device_count", "devices", _devices(base), _devices(head))
     yield from _unlike("rank_count", "ranks", _ranks(base), _ranks(head))
     batch = _batch(base, head)
@@ -43,6 +43,11 @@ def _unlike(code: WorkCode, what: str, base: str, head: str) -> Iterator[WorkRea
 
 def _steps(side: Side) -> str:
     return str(side.steps) if side.has_steps else "none"
+
+
+def _device(side: Side) -> str:
+    """Of all runs; several where they differ."""
+    return " and ".join(dict.fromkeys(filter(None, (run.device.name for run in side.runs))))
 
 
 def _devices(side: Side) -> str:

@@ -149,9 +149,18 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     if comparison.memory is not None and comparison.memory.peak_bytes.change:
         peak = comparison.memory.peak_bytes
         yield f"Peak memory: {si(peak.base, 'B')}, now {si(peak.head, 'B')} ({signed(peak.change, 'B')})."
+    shown = [_processes(side) for side in (comparison.base, comparison.head)]
+    if shown[0] != shown[1] and all(shown):
+        yield f"Not the same rank and device: {shown[0]}, then {shown[1]}."
     for name, side in (("base", comparison.base), ("head", comparison.head)):
         if side.warnings:
             yield f"Warnings of the {name}: {', '.join(side.warnings)}."
+
+
+def _processes(side: SideInfo) -> str:
+    """`rank 3 on device 0` of each run; nothing where a trace names none."""
+    named = {(file.rank, file.device_index or 0) for file in side.files if file.rank is not None}
+    return " and ".join(f"rank {rank} on device {device}" for rank, device in sorted(named))
 
 
 def _op(op: OpChange) -> OpChangeLine:

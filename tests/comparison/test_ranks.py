@@ -1,0 +1,88 @@
+"""Folders of ranks and saved reports: the same rank on both sides, and no option that changes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from msgspec import structs
+
+import traceanalyzer
+from tests.comparison.sides import row, run
+from tests.pipeline.kineto import Kineto
+from traceanalyzer.ci.job import report
+from traceanalyzer.cli import main
+from traceanalyzer.comparing import check
+from traceanalyzer.comparison.assemble import comparison_of
+from traceanalyzer.records.errors import UsageError
+from traceanalyzer.report.diff_view import diff_view
+
+
+def traces(folder: Path, times: dict[int, int]) -> Path:
+    """A folder of ranks that are busy for so many microseconds."""
+    folder.mkdir()
+    for rank, time in times.items():
+        trace = Kineto(metadata={"distributedInfo": {"rank": rank}})
+        trace.run("aten::add", 0, "add_kernel", 100, time, ([4096], "float"), ([4096], "float"))
+        trace.write(folder / f"rank{rank}.trace.json")
+    return folder
+
+
+@pytest.fixture
+def sides(tmp_path: Path) -> tuple[Path, Path]:
+    """Rank 1 is the busiest of the base, rank 0 of the head."""
+    return traces(tmp_path / "base", {0: 100, 1: 300}), traces(tmp_path / "head", {0: 400, 1: 300})
+
+
+def test_the_baseline_of_a_folder_is_of_the_rank_that_is_checked(sides: tuple[Path, Path]) -> None:
+    base, head = sides
+    result = check(head, ["time.busy_ns<=+5%"], baseline=base)
+    assert [file.rank for file in (*result.source.files, *(result.baseline or result.source).files)] == [0, 0]
+    assert result.requirements[0].baseline == 100_000
+
+
+def test_ranks_that_are_not_the_same_are_noted(sides: tuple[Path, Path]) -> None:
+    reports = [traceanalyzer.analyze(folder) for folder in sides]
+    comparison = comparison_of([reports[0]], [reports[1]])
+    assert (
+        "Not the same rank and device: rank 1 on device 0, then rank 0 on device 0."
+        in diff_view(comparison, 5).notes
+    )
+    assert traceanalyzer.compare(sides[0], sides[1]).busy_ns.change == 0
+    assert not any("rank" in note for note in diff_view(comparison_of(reports[:1], reports[:1]), 5).notes)
+
+
+def test_a_job_compares_the_rank_that_the_baseline_shows(sides: tuple[Path, Path], tmp_path: Path) -> None:
+    """Which rank is busiest changes from run to run."""
+    base, head = sides
+    traceanalyzer.analyze(base).save(tmp_path / "base.json")
+    log: list[str] = []
+    outputs = tmp_path / "outputs"
+    given = {"INPUT_TRACE": str(head), "INPUT_BASELINE": str(tmp_path / "base.json"),
+             "INPUT_REQUIRE": "time.busy_ns<=+5%", "RUNNER_TEMP": str(tmp_path),
+             "GITHUB_OUTPUT": str(outputs)}  # fmt: skip
+    assert report(given, log.append) == 0
+    assert "exit-code=0" in outputs.read_text(), log
+    assert any("rank 1, which the baseline shows, in the place of rank 0" in line for line in log)
+
+
+@pytest.mark.parametrize("option", [["--device", "a100-sxm4-80gb"], ["--steps", "all"]])
+def test_an_option_that_cannot_change_a_saved_report_is_refused(
+    option: list[str], sides: tuple[Path, Path], tmp_path: Path
+) -> None:
+    traceanalyzer.analyze(sides[0]).save(tmp_path / "base.json")
+    done = CliRunner().invoke(main, ["diff", str(tmp_path / "base.json"), str(sides[1]), "-o", "-", *option])
+    assert done.exit_code == 2 and f"is a saved report, which {option[0]} cannot change" in done.stderr
+    with pytest.raises(UsageError, match="cannot change"):
+        traceanalyzer.compare(
+            tmp_path / "base.json", sides[1], options=traceanalyzer.AnalyzeOptions(steps="all")
+        )
+
+
+def test_every_run_of_a_side_tells_its_device() -> None:
+    one = run(row("mul", 9_000_000, (64, 64)))
+    other = structs.replace(one, device=structs.replace(one.device, id="a100", name="NVIDIA A100"))
+    work = comparison_of([one], [one, other]).same_work
+    assert not work.same and [reason.code for reason in work.reasons][:1] == ["device"]
+    assert work.reasons[0].head == f"{one.device.name} and NVIDIA A100"
