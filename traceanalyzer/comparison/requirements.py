@@ -173,7 +173,7 @@ def _against_noise(
     wanted: Expression, value: float, before: float, limit: float, interval: noise.Interval | None
 ) -> Requirement:
     if interval is None:
-        reason = f"fewer than {noise.LEAST_STEPS} steps on a side"
+        reason = f"the times of fewer than {noise.LEAST_STEPS} steps are known on a side"
         return _requirement(wanted, value, before, limit, "inconclusive", reason)
     low, high = before + interval.low, before + interval.high
     holds = [_OPERATORS[wanted.operator](each, limit) for each in (low, high)]

@@ -17,7 +17,9 @@ def sentence_of(
 
     `is_largest`: of all changes, not only of those in the culprit's direction; `have_steps`: base and head.
     """
-    line = f"{_told(step, window, have_steps)}{_where(culprit, window, is_largest=is_largest)}"
+    line = _told(step, window, have_steps)
+    if have_steps[0] == have_steps[1]:
+        line += _where(culprit, window, is_largest=is_largest)
     return line if same_work else f"Not the same work ({why}): {line[0].lower()}{line[1:]}"
 
 
