@@ -157,7 +157,7 @@ def _told(
     if value is None or limit is None:
         missing = "the value" if value is None else "the baseline's value"
         return _requirement(wanted, value, baseline, limit, "inconclusive", f"{missing} is not known")
-    if _kind(value) != _kind(limit):
+    if _json_type(value) != _json_type(limit):
         said = str(value).lower() if isinstance(value, bool) else repr(value)
         fix = "compare a text with a text, and true or false with one of them"
         raise UsageError(f"{wanted.text}: {wanted.name} is {said}", fix=fix)
@@ -165,7 +165,7 @@ def _told(
     return _requirement(wanted, value, baseline, limit, "holds" if holds else "broken", rests_on)
 
 
-def _kind(value: Value) -> type:
+def _json_type(value: Value) -> type:
     return float if isinstance(value, int | float) and not isinstance(value, bool) else type(value)
 
 

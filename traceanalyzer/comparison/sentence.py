@@ -74,5 +74,5 @@ def _where(culprit: Culprit | None, window: Change, *, is_largest: bool) -> str:
         return ""
     name = culprit.name if len(culprit.name) <= _NAME else f"{culprit.name[: _NAME - 1]}…"
     what = f"idle time ({name.replace('_', ' ')})" if culprit.kind == "idle" else name
-    kind = "change" if is_largest else "increase" if culprit.change_ns > 0 else "decrease"
-    return f" The largest single {kind} is {what}: {signed(culprit.change_ns)}."
+    direction = "change" if is_largest else "increase" if culprit.change_ns > 0 else "decrease"
+    return f" The largest single {direction} is {what}: {signed(culprit.change_ns)}."
