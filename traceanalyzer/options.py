@@ -21,6 +21,7 @@ class AnalyzeOptions:
     device_file: str | None = None  # TOML
     peaks: tuple[str, ...] = ()  # "[ENGINE:]PREC=FLOPS"
     bandwidth: str | None = None  # "3.35TB/s"
+    link: str | None = None  # "450GB/s" between the ranks, in one direction
     rank: int | None = None  # which one the report shows
     gpu: int | None = None
     settings: tuple[str, ...] = ()  # "NAME=X": limits of the verdicts

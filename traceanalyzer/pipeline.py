@@ -63,7 +63,8 @@ def analyze(
             results += _results(file, setup, failed)
     if not results:
         raise failed[0][1]
-    return job_of(results, chosen.rank, chosen.gpu, tuple(starmap(_rank_failed, failed)))
+    notices = tuple(starmap(_rank_failed, failed))
+    return job_of(results, chosen.rank, chosen.gpu, notices, failed=(), link_bytes_per_s=setup.link)
 
 
 @contextmanager
@@ -145,11 +146,13 @@ class Setup:
     others: tuple[Device, ...] = ()  # to project onto
     donors: tuple[Trace, ...] = ()  # that know the shapes of a graph's kernels
     progress: Progress | None = None
+    link: float | None = None  # bytes a second between the ranks
 
     @classmethod
     def of(cls, options: AnalyzeOptions, progress: Progress | None = None) -> Setup:
         """Errors: DeviceError, UsageError for an option that can be of use to no trace."""
         from traceanalyzer.cost.user import user_formulas
+        from traceanalyzer.device.options import link_rate
         from traceanalyzer.device.resolve import check
         from traceanalyzer.roofline.thresholds import from_settings
 
@@ -159,6 +162,7 @@ class Setup:
         return cls(
             options, own.catalog(), from_settings(options.settings), own.notices, tuple(others),
             tuple(_donors(options.capture, progress)) if options.capture else (), progress,
+            link_rate(options.link),
         )  # fmt: skip
 
 

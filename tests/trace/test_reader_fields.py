@@ -105,7 +105,7 @@ def test_kernel_arguments(tmp_path: Path) -> None:
     assert kernels.correlation.tolist() == [4, -1, -1, -1]
     assert kernels.device.tolist() == [1, 0, 0, 5]
     assert kernels.stream.tolist() == [9, 3, 1, 6]
-    assert kernels.collective.tolist() == [False, False, True, False]
+    assert (kernels.collective >= 0).tolist() == [False, False, True, False]
     assert len(raw.launches.name) == 1
 
 

@@ -74,6 +74,9 @@ class ReportRequest:
     "vector engine's. Repeats.",
 )
 @click.option("--bandwidth", metavar="BYTES", help="Set the memory bandwidth, e.g. 3.35TB/s.")
+@click.option(
+    "--link", metavar="BYTES", help="Bandwidth between ranks, one way, e.g. 450GB/s (several files)."
+)
 @click.option("--rank", type=int, metavar="R", help="Which rank is shown on top (several files).")
 @click.option("--gpu", type=int, metavar="I", help="Which device index is shown on top.")
 @click.option(
@@ -112,7 +115,7 @@ class ReportRequest:
 def command(
     traces: tuple[str, ...], outputs: tuple[str, ...], format_name: str | None, steps: str,
     steps_by: str | None, device: str | None, device_file: str | None, peaks: tuple[str, ...],
-    bandwidth: str | None, rank: int | None, gpu: int | None, what_if: str | None, capture: str | None,
+    bandwidth: str | None, link: str | None, rank: int | None, gpu: int | None, what_if: str | None, capture: str | None,
     cost_files: tuple[str, ...], settings: tuple[str, ...], top: int | None, redact: bool, open_page: bool,
     force: bool, verbose: bool, quiet: bool,
 ) -> None:  # fmt: skip
@@ -126,7 +129,7 @@ def command(
         open=open_page, verbosity=int(verbose) - int(quiet),
         options=AnalyzeOptions(
             steps=steps, steps_by=steps_by, device=device, device_file=device_file, peaks=peaks,
-            bandwidth=bandwidth, rank=rank, gpu=gpu, settings=settings, capture=capture,
+            bandwidth=bandwidth, link=link, rank=rank, gpu=gpu, settings=settings, capture=capture,
             cost_files=cost_files, kernels=False,
             what_if=tuple(name.strip() for name in what_if.split(",")) if what_if else (),
         ),

@@ -132,6 +132,11 @@ def _quantity(option: str, text: str) -> float:
     return value
 
 
+def link_rate(text: str | None) -> float | None:
+    """Bytes a second of `--link`; DeviceError where it is no rate."""
+    return None if text is None else _quantity("--link", text)
+
+
 def cpu(roofs: CpuRoofs | None, name: str | None = None) -> Device:
     """The CPU a trace was recorded on: its measured roofs where the recording has them, else none."""
     if roofs is None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from traceanalyzer.records import Analysis, Job, Notice, RankEntry, SourceFile
+from traceanalyzer.ranks.job_info import compared
+from traceanalyzer.records import Analysis, FailedFile, Job, Notice, RankEntry, SourceFile
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.records.rank_result import RankResult
 from traceanalyzer.trace.linking.processes import process_named
@@ -16,23 +17,33 @@ _LISTED = 16  # devices that an error names
 
 
 def job_of(
-    results: Sequence[RankResult], rank: int | None, gpu: int | None, notices: Sequence[Notice] = ()
+    results: Sequence[RankResult],
+    rank: int | None,
+    gpu: int | None,
+    notices: Sequence[Notice] = (),
+    *,
+    failed: Sequence[FailedFile] = (),
+    link_bytes_per_s: float | None = None,
 ) -> Job:
-    """The analysis of (`rank`, `gpu`), by default the busiest, with an entry for every one of several.
+    """The analysis of (`rank`, `gpu`), with an entry for every one of several.
 
-    `notices`: of files that could not be read.
+    By default it is the one that the others wait for, else the busiest. `notices` and `failed`: of files that
+    could not be read.
     """
     analyses = [result.analysis for result in results]
     wanted = [
-        analysis
-        for analysis in analyses
+        place
+        for place, analysis in enumerate(analyses)
         if (rank is None or rank in _numbers(_file(analysis)))
         and (gpu is None or _file(analysis).device_index == gpu)
     ]
     if not wanted:
         raise _not_there(analyses, rank, gpu, notices)
-    chosen = max(wanted, key=lambda analysis: analysis.time.busy_ns)
-    return Job.of(chosen, tuple(map(entry, analyses)) if len(analyses) > 1 else None, notices)
+    if len(results) == 1:
+        return Job.of(analyses[0], None, notices)
+    ranks = compared(results, failed, link_bytes_per_s)
+    chosen = max(wanted, key=lambda place: (place == ranks.late, analyses[place].time.busy_ns, -place))
+    return Job.of(analyses[chosen], tuple(map(entry, analyses)), notices, ranks.info)
 
 
 def _not_there(

@@ -50,7 +50,17 @@ from traceanalyzer.records.comparison import (
     SideInfo,
     SideRow,
 )
-from traceanalyzer.records.job import Job, RankEntry, ranks_of
+from traceanalyzer.records.job import (
+    CollectiveTotal,
+    FailedFile,
+    Job,
+    JobInfo,
+    LastCount,
+    RankEntry,
+    RankWait,
+    job_info_of,
+    ranks_of,
+)
 from traceanalyzer.records.kernel_table import KernelTable
 from traceanalyzer.records.notice import Notice
 from traceanalyzer.records.suggestion import Band, SavingOf, Suggestion, Tier
@@ -103,7 +113,11 @@ __all__ = [
     "IDLE_CAUSES",
     "IdleCause",
     "IdlePart",
+    "CollectiveTotal",
+    "FailedFile",
     "Job",
+    "JobInfo",
+    "LastCount",
     "KernelTable",
     "Limiter",
     "NamedTime",
@@ -119,6 +133,7 @@ __all__ = [
     "Phase",
     "Projection",
     "RankEntry",
+    "RankWait",
     "Reason",
     "ReasonPart",
     "Recording",
@@ -145,5 +160,6 @@ __all__ = [
     "Value",
     "VerdictPart",
     "WindowInfo",
+    "job_info_of",
     "ranks_of",
 ]

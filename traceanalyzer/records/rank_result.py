@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from traceanalyzer.records.analysis import Analysis
+from traceanalyzer.records.collectives import NO_COLLECTIVES, Collectives
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,6 +21,8 @@ class RankActivity:
     base_ns: int
     window_start_ns: int
     window_end_ns: int
+    world_size: int | None = None
+    collectives: Collectives = NO_COLLECTIVES
 
 
 @dataclass(frozen=True, slots=True, eq=False)

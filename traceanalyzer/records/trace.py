@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from traceanalyzer.records import Notice, OpCall, Recording, Salvaged
+from traceanalyzer.records.collectives import NOT_DISTRIBUTED, CollectiveArgs, Distributed
 
 Ints = npt.NDArray[np.int64]
 Ids = npt.NDArray[np.int32]
@@ -139,7 +140,7 @@ class Kernels:
     registers: Ids  # registers a thread; -1
     shared_bytes: Ints  # shared memory a block; -1
     copied_bytes: Ints  # memcpy and memset: the `bytes` argument; -1
-    collective: Bools  # the record carries collective arguments
+    collective: Ids  # row in Trace.collectives: what the record says of its collective; -1
     counted_bytes: Ints  # of DRAM, that hardware counters saw; -1: not measured
     duration_ns: Ints  # end - start; the sum of its pieces for a HOST record
     file_row: Ids  # its number among the file's rows of GPU activity; of operators on a CPU trace
@@ -251,6 +252,8 @@ class Trace:
     devices: tuple[DeviceProperties, ...]
     rank: int | None
     on_cpu: bool  # kernels are HOST records
+    collectives: Sequence[CollectiveArgs] = ()
+    distributed: Distributed = NOT_DISTRIBUTED
     base_ns: int = 0  # baseTimeNanoseconds, to compare ranks; times above do not include it
     amd: bool = False  # any sign of AMD: warpSize 64, hip_* or roctracer keys at top level
     recording: Recording | None = None

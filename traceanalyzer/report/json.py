@@ -14,6 +14,7 @@ from traceanalyzer.report.sanitize import cut, visible
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _SLOWEST = 1.0  # bytes or FLOPs a second
 _SMALLEST, _LARGEST = 1e-40, 1e60  # of numbers: FLOPs of tensors that 62 bits can count stay below
+_SIGNED = ("device_start_ns", "clock_offset_ns")  # before a clock's 0, or another clock
 _DATA = re.compile(rb'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
 
 
@@ -77,7 +78,7 @@ def _check_numbers(value: Any) -> None:
         if isinstance(item, list):
             left += item
         elif isinstance(item, dict):
-            left += [each for name, each in item.items() if name != "device_start_ns"]  # before the clock's 0
+            left += [each for name, each in item.items() if name not in _SIGNED]
         elif isinstance(item, int | float) and item != 0 and not _SMALLEST <= item <= _LARGEST:
             raise ValueError(f"it holds {float(item):g}, which is no figure of a report")
 

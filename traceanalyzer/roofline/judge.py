@@ -138,7 +138,7 @@ def work_classes(trace: Trace) -> Codes:
     by_name = passes(trace.names, kernels.name, is_communication)
     op_name = np.where(kernels.op >= 0, ops.name[kernels.op], 0) if len(ops) else np.zeros_like(kernels.name)
     by_op = (kernels.op >= 0) & passes(trace.names, op_name, is_communication_op)
-    work_class = np.where(kernels.collective | by_name | by_op, COMMUNICATION, COMPUTE)
+    work_class = np.where((kernels.collective >= 0) | by_name | by_op, COMMUNICATION, COMPUTE)
     copies = (kernels.kind == RecordKind.MEMCPY) | (kernels.kind == RecordKind.MEMSET)
     return np.where(copies, COPY, work_class).astype(np.int8)
 

@@ -57,7 +57,8 @@ def trace_of(raw: Raw, steps_by: str | None = None) -> Trace:
         calls=raw.calls, ops=ops, launches=launches, kernels=kernels, pieces=pieces, steps=steps,
         devices=raw.devices, rank=raw.rank, on_cpu=on_cpu, base_ns=raw.base_ns, amd=raw.amd,
         recording=raw.recording, memory=_memory(raw), spans=_spans(raw.spans), evidence=raw.evidence,
-        salvaged=raw.salvaged, warnings=raw.warnings,
+        collectives=raw.collectives, distributed=raw.distributed, salvaged=raw.salvaged,
+        warnings=raw.warnings,
     )  # fmt: skip
     linked = link_warnings(trace, gpu_listed=raw.gpu_listed)
     warnings = (*raw.warnings, *doubts, *linked, *step_warnings(steps))

@@ -30,6 +30,6 @@ def at_capture(trace: Trace) -> Trace | None:
         stream=thread[order].astype(np.int64), correlation=launches.correlation[rows][order],
         launch=rows[order].astype(np.int32), launch_ns=start[order], op=op[order], unlinked=unlinked,
         blocks=unknown, threads=absent, geometry=unknown, registers=absent, shared_bytes=unknown,
-        copied_bytes=unknown, counted_bytes=unknown, collective=np.zeros(count, bool),
+        copied_bytes=unknown, counted_bytes=unknown, collective=np.full(count, -1, np.int32),
         duration_ns=np.zeros(count, np.int64), file_row=absent,
     ))  # fmt: skip

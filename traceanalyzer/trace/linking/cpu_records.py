@@ -71,6 +71,6 @@ def _kernels(ops: Ops, rows: Ids, start: Ints, end: Ints, duration: Ints, file_r
         device=np.zeros(len(rows), np.int32), stream=ops.thread[rows].astype(np.int64), correlation=unknown,
         launch=absent, launch_ns=ops.start_ns[rows], op=rows, unlinked=unlinked, blocks=unknown,
         threads=absent, geometry=unknown, registers=absent, shared_bytes=unknown, copied_bytes=unknown,
-        collective=np.zeros(len(rows), bool), counted_bytes=unknown, duration_ns=duration,
+        collective=np.full(len(rows), -1, np.int32), counted_bytes=unknown, duration_ns=duration,
         file_row=file_row,
     )  # fmt: skip

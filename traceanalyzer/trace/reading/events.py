@@ -39,6 +39,15 @@ class Args(msgspec.Struct, gc=False):
     shared: int = field(name="shared memory", default=-1)
     bytes: int | str = -1  # text on ROCm runtime rows
     collective: Raw = field(name="Collective name", default=ABSENT)
+    group: Raw = field(name="Process Group Name", default=ABSENT)
+    group_ranks: Raw = field(name="Process Group Ranks", default=ABSENT)  # text: "[0, 1, 2, 3]"
+    group_size: Raw = field(name="Group size", default=ABSENT)
+    order: Raw = field(name="Seq", default=ABSENT)  # of the collective in its group
+    in_elements: Raw = field(name="In msg nelems", default=ABSENT)
+    out_elements: Raw = field(name="Out msg nelems", default=ABSENT)
+    dtype: Raw = ABSENT
+    source: Raw = field(name="Src Rank", default=ABSENT)  # of a receive, in the job
+    destination: Raw = field(name="Dst Rank", default=ABSENT)  # of a send
     finished: bool | None = None  # false: the recording ended inside the row
     module: str = ""  # dotted name, where a collector wrote one
     hierarchy: str = field(name="Module Hierarchy", default="")

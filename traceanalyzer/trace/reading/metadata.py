@@ -11,6 +11,7 @@ from typing import Any, TypeGuard
 import msgspec
 
 from traceanalyzer.records import CpuRoofs, Recording
+from traceanalyzer.records.collectives import NOT_DISTRIBUTED, Distributed
 from traceanalyzer.records.trace import DeviceProperties
 from traceanalyzer.trace.reading.events import clean
 from traceanalyzer.trace.reading.read_stats import ReadStats
@@ -89,6 +90,21 @@ def named_rank(path: str) -> int | None:
     """The rank that the name of a file says."""
     named = _RANK.search(PurePath(path).name)
     return int(named[1]) if named else None
+
+
+def distributed(value: Any) -> Distributed:
+    """What `distributedInfo` says of the whole job."""
+    if not isinstance(value, dict):
+        return NOT_DISTRIBUTED
+    world = value.get("world_size")
+    groups = [each for each in _listed(value.get("pg_config")) if isinstance(each, dict)]
+    members = {str(each.get("pg_name")): _listed(each.get("ranks")) for each in groups}
+    known = {name: tuple(ranks) for name, ranks in members.items() if ranks and all(map(_is_count, ranks))}
+    return Distributed(world if _is_count(world) and world else None, known)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def base_ns(value: Any) -> int | None:

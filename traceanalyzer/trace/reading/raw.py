@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from traceanalyzer.records import Notice, OpCall, Recording, Salvaged
+from traceanalyzer.records.collectives import NOT_DISTRIBUTED, CollectiveArgs, Distributed
 from traceanalyzer.records.trace import Bools, Codes, DeviceProperties, Ids, Ints
 
 NO_BYTES = -2  # RawKernels.counted_bytes of a record that counted something else
@@ -82,7 +83,7 @@ class RawKernels:
     registers: Ids
     shared_bytes: Ints
     copied_bytes: Ints
-    collective: Bools
+    collective: Ids  # row in Raw.collectives; -1
     counted_bytes: (
         Ints  # that hardware counters saw of the kernel, whose time this is not; -1: a timed record
     )
@@ -115,5 +116,7 @@ class Raw:
     evidence: str | None = None
     salvaged: Salvaged | None = None
     warnings: tuple[Notice, ...] = field(default=())
+    collectives: Sequence[CollectiveArgs] = ()  # distinct
+    distributed: Distributed = NOT_DISTRIBUTED
     pids: Sequence[int | str] = ()  # distinct, of host and device rows
     thread_pid: Ids = field(default_factory=lambda: np.zeros(0, np.int32))  # thread -> row in pids

@@ -69,6 +69,8 @@ def _raw(document: Document, rows: Rows) -> Raw:
         evidence=document.evidence,
         salvaged=stats.salvaged(),
         warnings=stats.warnings(),
+        collectives=tables.collectives,
+        distributed=metadata.distributed(kept.get("distributedInfo")),
         pids=tables.pids,
         thread_pid=tables.thread_pid,
     )

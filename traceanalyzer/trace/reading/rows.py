@@ -13,6 +13,7 @@ import numpy as np
 from traceanalyzer.records import MODULE_ANNOTATION
 from traceanalyzer.records.trace import Ids, Ints, RecordKind
 from traceanalyzer.trace.reading.calls import call_keys
+from traceanalyzer.trace.reading.collectives import collective_key
 from traceanalyzer.trace.reading.column_builder import Array, Columns, Interned, rows_of, whole_numbers
 from traceanalyzer.trace.reading.cpp_kernels import annotated
 from traceanalyzer.trace.reading.events import MEMORY, NO_ARGS, Args, Event, Row, RowOf, adopt_bare
@@ -39,6 +40,8 @@ class Rows:
         self.threads = Interned(same_thread)
         self.pids = Interned(_same_number)
         self.calls: Interned = Interned()
+        self.collectives: Interned = Interned()
+        self.collectives[None] = -1
         self.ops, self.launches, self.kernels = Columns(stats), Columns(stats), Columns(stats)
         self.memory, self.spans = Columns(stats), Columns(stats)
         self.bare = 0  # rows without a category that were adopted
@@ -171,7 +174,7 @@ class Rows:
             registers=_narrow([each.registers for each in args]),
             shared_bytes=_sized([each.shared for each in args]),
             copied_bytes=_sized([each.bytes for each in args]),
-            collective=np.array([bool(bytes(each.collective)) for each in args], bool),
+            collective=rows_of(self.collectives, map(collective_key, args), count),
             counted_bytes=_counted(rows, args),
             pid=rows_of(self.pids, [event.pid for event in events], count),
             file_row=np.arange(self._gpu_rows, self._gpu_rows + count, dtype=np.int32),

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from traceanalyzer.records.collectives import CollectiveArgs
 from traceanalyzer.records.trace import Ids
 from traceanalyzer.trace.reading.calls import CallKey, Calls, compact, has_empty_part
+from traceanalyzer.trace.reading.collectives import args_of
 from traceanalyzer.trace.reading.column_builder import Array, Columns
 from traceanalyzer.trace.reading.events import ANNOTATION_NAMES, UNREADABLE_NAME
 from traceanalyzer.trace.reading.raw import RawKernels, RawLaunches, RawMemory, RawOps, RawSpans
@@ -39,7 +41,7 @@ _KERNELS: dict[str, type] = {
     "start_ns": np.int64, "end_ns": np.int64, "name": np.int32, "kind": np.int8, "device": np.int32,
     "stream": np.int64, "correlation": np.int64, "external": np.int64, "blocks": np.int64,
     "threads": np.int32, "geometry": np.int64, "registers": np.int32, "shared_bytes": np.int64,
-    "copied_bytes": np.int64, "collective": np.bool_, "counted_bytes": np.int64,
+    "copied_bytes": np.int64, "collective": np.int32, "counted_bytes": np.int64,
     "pid": np.int32, "file_row": np.int32,
 }  # fmt: skip
 
@@ -59,6 +61,7 @@ class Tables:
     spans: RawSpans
     pids: list[int | str]
     thread_pid: Ids
+    collectives: list[CollectiveArgs]
     hip: bool  # a call of AMD's runtime is among the launches
 
 
@@ -86,6 +89,7 @@ def finish(rows: Rows, stats: ReadStats, *, based: bool) -> Tables:
     return Tables(
         dialect, integer_us, names, Calls(names, keys), ops, launches, kernels, memory, RawSpans(**tables[3]),
         rows.pids.values_seen, np.array(pid_of, np.int32),
+        [args_of(key) for key in rows.collectives.values_seen],
         hip=any(names[name].startswith("hip") for name in called),
     )  # fmt: skip
 

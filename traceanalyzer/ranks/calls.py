@@ -1,0 +1,149 @@
+"""The collective calls of all devices of a job, each in the group of those who take part in it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from traceanalyzer.records.collectives import CollectiveKind, Collectives
+from traceanalyzer.records.rank_result import RankActivity
+
+TRANSFERS = ("send", "recv")
+GroupKey = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One collective kernel of one device; ns with the trace's base added."""
+
+    device: int  # its number among the job's results
+    start_ns: int
+    end_ns: int
+    kind: CollectiveKind
+    sequence: int  # -1: not recorded
+    step: int  # -1: not known
+    in_window: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Calls that belong to the same ranks, by device, each in the order of their start."""
+
+    label: str
+    size: int | None
+    ranks: tuple[int, ...] | None
+    calls: dict[int, list[Call]]
+    transfers: bool = False  # one end sends, the other receives
+
+
+def groups_of(activities: Sequence[RankActivity]) -> tuple[list[Group], int]:
+    """The groups of two devices and more, and how many calls no group is known for."""
+    keyed: dict[GroupKey, dict[int, list[Call]]] = defaultdict(lambda: defaultdict(list))
+    unknown = 0
+    aliased = _several_names(activities)
+    for device, activity in enumerate(activities):
+        streams = _by_stream(activity.collectives)
+        for call, stream in _calls(device, activity):
+            key = _key(call.kind, activity.rank, streams.get(stream), aliased)
+            if key is None:
+                unknown += 1
+            else:
+                keyed[key][device].append(call)
+    groups = [_group(key, calls) for key, calls in keyed.items()]
+    shared = [group for group in groups if len(group.calls) > 1]
+    ambiguous = [group for group in shared if _is_ambiguous(group)]
+    unknown += sum(len(calls) for group in ambiguous for calls in group.calls.values())
+    return [group for group in shared if not _is_ambiguous(group)], unknown
+
+
+def _is_ambiguous(group: Group) -> bool:
+    """Of unnamed members, and fewer than have such calls: which of them belong together is not recorded."""
+    return group.ranks is None and group.size is not None and group.size < len(group.calls)
+
+
+def _calls(device: int, activity: RankActivity) -> Iterator[tuple[Call, int]]:
+    """Each with its stream."""
+    table, base = activity.collectives, activity.base_ns
+    low, high = activity.window_start_ns, activity.window_end_ns
+    columns = (table.start_ns, table.end_ns, table.kind, table.sequence, table.step, table.stream)
+    for start, end, kind, sequence, step, stream in zip(*(c.tolist() for c in columns), strict=True):
+        call = Call(
+            device, base + start, base + end, table.kinds[kind], sequence, step, start < high and end > low
+        )
+        yield call, stream
+
+
+def _by_stream(table: Collectives) -> dict[int, CollectiveKind]:
+    """The group of each stream that runs the collectives of one: for records that do not name theirs."""
+    named: dict[int, dict[tuple[str, tuple[int, ...]], CollectiveKind]] = defaultdict(dict)
+    for stream, row in sorted(set(zip(table.stream.tolist(), table.kind.tolist(), strict=True))):
+        kind = table.kinds[row]
+        if kind.ranks and kind.name not in TRANSFERS:
+            named[stream][kind.group, kind.ranks] = kind
+    return {stream: next(iter(kinds.values())) for stream, kinds in named.items() if len(kinds) == 1}
+
+
+def _several_names(activities: Sequence[RankActivity]) -> set[tuple[int, ...]]:
+    """Members of which one device has several groups, so that only the name tells these apart."""
+    several = set()
+    for activity in activities:
+        names: dict[tuple[int, ...], set[str]] = defaultdict(set)
+        for kind in activity.collectives.kinds:
+            if kind.ranks:
+                names[kind.ranks].add(kind.group)
+        several |= {ranks for ranks, used in names.items() if len(used) > 1}
+    return several
+
+
+def _key(
+    kind: CollectiveKind, rank: int | None, stream: CollectiveKind | None, aliased: set[tuple[int, ...]]
+) -> GroupKey | None:
+    """Equal for calls of the same members; None where those are not known."""
+    if kind.name in TRANSFERS:
+        return _transfer_key(kind, rank)
+    ranks, group = kind.ranks, kind.group
+    if ranks is None and stream is not None:
+        ranks, group = stream.ranks, stream.group
+    if ranks is not None:
+        return ("members", ranks, group if ranks in aliased else "")
+    return ("unnamed", group, kind.group_size)
+
+
+def _transfer_key(kind: CollectiveKind, rank: int | None) -> GroupKey | None:
+    """(from, to) of a send or a receive: as recorded, or by the other member of a group of two."""
+    other = kind.destination if kind.name == "send" else kind.source
+    if rank is None:
+        return None
+    if other is None and kind.ranks and len(kind.ranks) == 2 and rank in kind.ranks:
+        other = next(member for member in kind.ranks if member != rank)
+    if other is None or other == rank:
+        return None
+    return ("transfer", *((rank, other) if kind.name == "send" else (other, rank)))
+
+
+def _group(key: GroupKey, calls: dict[int, list[Call]]) -> Group:
+    ordered = {device: sorted(each, key=lambda call: (call.start_ns, call.end_ns)) for device, each in
+               sorted(calls.items())}  # fmt: skip
+    if key[0] == "transfer":
+        source, destination = key[1:]
+        ranks = (int(str(source)), int(str(destination)))
+        return Group(f"rank {source} to {destination}", 2, ranks, ordered, transfers=True)
+    first = next(iter(ordered.values()))[0].kind
+    if key[0] == "unnamed":
+        size = first.group_size
+        return Group(first.group or (f"{size} ranks" if size else "all ranks"), size, None, ordered)
+    ranks = key[1] if isinstance(key[1], tuple) else ()
+    label = members_text(ranks) + (f" ({key[2]})" if key[2] else "")
+    return Group(label, len(ranks), ranks, ordered)
+
+
+def members_text(ranks: Sequence[int]) -> str:
+    """`ranks 0 to 7`, `ranks 0, 8, 16`, `ranks 0, 8 to 248 by 8`."""
+    if len(ranks) < 4:
+        return f"ranks {', '.join(map(str, ranks))}"
+    apart = ranks[1] - ranks[0]
+    even = all(b - a == apart for a, b in zip(ranks, ranks[1:], strict=False))
+    if even:
+        return f"ranks {ranks[0]} to {ranks[-1]}" + (f" by {apart}" if apart != 1 else "")
+    return f"ranks {', '.join(map(str, ranks[:6]))}{', ...' if len(ranks) > 6 else ''}"

@@ -1,0 +1,66 @@
+"""Pipelines: ranks that send to one another and do unlike work wait by their schedule, not for a slow one."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from traceanalyzer.ranks.matching import Match
+from traceanalyzer.records import Analysis
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Which devices are stages of one pipeline."""
+
+    pipeline: dict[int, int]  # device -> its pipeline
+
+    def crossed_by(self, match: Match) -> bool:
+        """Whether two stages of one pipeline take part in it."""
+        pipelines = [self.pipeline[call.device] for call in match.calls if call.device in self.pipeline]
+        return len(set(pipelines)) < len(pipelines)
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a pipeline at all."""
+        return bool(self.pipeline)
+
+
+def stages_of(matches: Iterable[Match], analyses: Sequence[Analysis]) -> Stages:
+    """Of devices that send to one another, those in a row; in a ring or a pair, those whose shapes differ.
+
+    A ring whose ranks do the same work, as of context parallelism, is none.
+    """
+    neighbors: dict[int, set[int]] = defaultdict(set)
+    for match in matches:
+        if match.group.transfers:
+            first, other = (call.device for call in match.calls)
+            neighbors[first].add(other)
+            neighbors[other].add(first)
+    pipeline: dict[int, int] = {}
+    left = set(neighbors)
+    while left:
+        root = min(left)
+        part = _reached(root, neighbors)
+        left -= part
+        links = sum(len(neighbors[device]) for device in part) // 2
+        in_a_row = len(part) > 2 and links < len(part)
+        if in_a_row or len({work_of(analyses[device]) for device in part}) > 1:
+            pipeline |= dict.fromkeys(part, root)
+    return Stages(pipeline)
+
+
+def _reached(root: int, neighbors: dict[int, set[int]]) -> set[int]:
+    part, border = {root}, [root]
+    while border:
+        new = neighbors[border.pop()] - part
+        part |= new
+        border += new
+    return part
+
+
+def work_of(analysis: Analysis) -> frozenset[tuple[str, str]]:
+    """Its contractions with their shapes: equal for ranks that do the same work."""
+    rows = (row for row in analysis.op_rows if row.operator_class == "tensor_contraction")
+    return frozenset((row.name, str(row.input_dims)) for row in rows)

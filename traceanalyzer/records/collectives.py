@@ -1,0 +1,74 @@
+"""What a trace records of a collective, and what the job compares of one on its ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class CollectiveArgs:
+    """The arguments of a collective as recorded with its kernel; None and "" where they are absent."""
+
+    name: str  # "allreduce", "_allgather_base", "send"
+    group: str = ""  # of the process group
+    ranks: tuple[int, ...] | None = None  # its members, in the job
+    group_size: int | None = None
+    sequence: int | None = None  # number of the collective in its group
+    in_elements: int | None = None
+    out_elements: int | None = None
+    dtype: str = ""
+    source: int | None = None  # of a receive
+    destination: int | None = None  # of a send
+
+
+@dataclass(frozen=True, slots=True)
+class Distributed:
+    """What a trace says of the whole job: its size, and the members of each process group by its name."""
+
+    world_size: int | None = None
+    groups: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+NOT_DISTRIBUTED = Distributed()
+
+
+@dataclass(frozen=True, slots=True)
+class CollectiveKind:
+    """What calls of a collective have in common, however they were recorded."""
+
+    name: str  # "all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "send", "recv", ...
+    group: str = ""
+    ranks: tuple[int, ...] | None = None
+    group_size: int | None = None
+    in_bytes: int | None = None
+    out_bytes: int | None = None
+    source: int | None = None
+    destination: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Collectives:
+    """The collectives that ran on one device in all of its recording, by start; ns of the trace's clock.
+
+    All of it, not the window alone: recordings start and stop at different times, and which calls belong
+    together shows in their order from both ends.
+    """
+
+    start_ns: npt.NDArray[np.int64]
+    end_ns: npt.NDArray[np.int64]
+    stream: npt.NDArray[np.int64]
+    sequence: npt.NDArray[np.int64]  # -1: not recorded
+    step: npt.NDArray[np.int64]  # number of the step that launched it; -1
+    kind: npt.NDArray[np.int32]  # row in `kinds`
+    kinds: tuple[CollectiveKind, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.start_ns)
+
+
+_NONE = np.zeros(0, np.int64)
+NO_COLLECTIVES = Collectives(_NONE, _NONE, _NONE, _NONE, _NONE, np.zeros(0, np.int32))
