@@ -48,6 +48,7 @@ PACKAGES = {
     "comparison": "__init__ apportion names noise sides became matching same_work sentence assemble "
     "requirements",
     "annotate": "__init__ counters texts splice copy",
+    "ranks": "__init__ calls matching clocks stages waits late straggler job_info job",
     "ci": "__init__ api threads sticky workflow comment job __main__",
     "assembly": "__init__ totals self_check provenance roof_notices utilization what_if_rows what_if_notices "
     "what_if annotations activity assemble",

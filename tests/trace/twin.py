@@ -94,7 +94,7 @@ def read_tables(raw: Raw) -> dict[str, list[tuple[Any, ...]]]:
                      launches.external),
         "kernels": (kernels.start_ns, kernels.end_ns, kernels.name, kernels.kind, kernels.device,
                     kernels.stream, kernels.correlation, kernels.external, kernels.blocks, kernels.threads,
-                    kernels.registers, kernels.shared_bytes, kernels.copied_bytes, kernels.collective),
+                    kernels.registers, kernels.shared_bytes, kernels.copied_bytes, kernels.collective >= 0),
     }  # fmt: skip
     rows = {table: list(zip(*(np.asarray(c).tolist() for c in parts), strict=True))
             for table, parts in columns.items()}  # fmt: skip

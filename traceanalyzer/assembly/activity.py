@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -91,7 +92,24 @@ def _described(trace: Trace, args_row: int, op: int, name: int) -> tuple[Collect
     if args_row < 0:
         return _by_operator(trace, op, kernel), None
     args = trace.collectives[args_row]
-    return _by_args(trace, args, kernel), args.sequence
+    return _with_peer(_by_args(trace, args, kernel), trace, op), args.sequence
+
+
+def _with_peer(kind: CollectiveKind, trace: Trace, op: int) -> CollectiveKind:
+    """Of a send or a receive, the other rank; older records have it as an argument of the operator alone."""
+    if kind.name not in ("send", "recv") or not kind.ranks or (kind.source, kind.destination) != (None, None):
+        return kind
+    for name, call in _operators(trace, op):
+        place = _PEER.get(name)
+        given = call.concrete[place] if place and call is not None and len(call.concrete) > place else ""
+        if given.isdecimal() and int(given) < len(kind.ranks):
+            peer = kind.ranks[int(given)]
+            return replace(kind, destination=peer) if kind.name == "send" else replace(kind, source=peer)
+    return kind
+
+
+# Place of the peer's number in the group: torch/csrc/distributed/c10d/Ops.cpp, ParamCommsUtils.hpp.
+_PEER = {"c10d::send": 2, "c10d::recv_": 2, "record_param_comms": 3}
 
 
 def _by_args(trace: Trace, args: CollectiveArgs, kernel: str) -> CollectiveKind:

@@ -115,9 +115,9 @@ class ReportRequest:
 def command(
     traces: tuple[str, ...], outputs: tuple[str, ...], format_name: str | None, steps: str,
     steps_by: str | None, device: str | None, device_file: str | None, peaks: tuple[str, ...],
-    bandwidth: str | None, link: str | None, rank: int | None, gpu: int | None, what_if: str | None, capture: str | None,
-    cost_files: tuple[str, ...], settings: tuple[str, ...], top: int | None, redact: bool, open_page: bool,
-    force: bool, verbose: bool, quiet: bool,
+    bandwidth: str | None, link: str | None, rank: int | None, gpu: int | None,
+    what_if: str | None, capture: str | None, cost_files: tuple[str, ...], settings: tuple[str, ...],
+    top: int | None, redact: bool, open_page: bool, force: bool, verbose: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Report the memory-bound share of the runtime, the ops behind it, and how surely it is known.
 

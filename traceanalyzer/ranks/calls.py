@@ -37,9 +37,19 @@ class Group:
     transfers: bool = False  # one end sends, the other receives
 
 
-def groups_of(activities: Sequence[RankActivity]) -> tuple[list[Group], int]:
-    """The groups of two devices and more, and how many calls no group is known for."""
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """The groups of two devices and more."""
+
+    groups: tuple[Group, ...]
+    unknown: int  # calls that no group is known for
+    unpaired: dict[tuple[int, ...], set[int]]  # devices that send and receive among these, to whom is unknown
+
+
+def groups_of(activities: Sequence[RankActivity]) -> Groups:
+    """Each call with those that the same ranks take part in."""
     keyed: dict[GroupKey, dict[int, list[Call]]] = defaultdict(lambda: defaultdict(list))
+    unpaired: dict[tuple[int, ...], set[int]] = defaultdict(set)
     unknown = 0
     aliased = _several_names(activities)
     for device, activity in enumerate(activities):
@@ -48,13 +58,15 @@ def groups_of(activities: Sequence[RankActivity]) -> tuple[list[Group], int]:
             key = _key(call.kind, activity.rank, streams.get(stream), aliased)
             if key is None:
                 unknown += 1
+                unpaired[call.kind.ranks or ()].add(device)
             else:
                 keyed[key][device].append(call)
     groups = [_group(key, calls) for key, calls in keyed.items()]
     shared = [group for group in groups if len(group.calls) > 1]
     ambiguous = [group for group in shared if _is_ambiguous(group)]
     unknown += sum(len(calls) for group in ambiguous for calls in group.calls.values())
-    return [group for group in shared if not _is_ambiguous(group)], unknown
+    clear = tuple(group for group in shared if not _is_ambiguous(group))
+    return Groups(clear, unknown, dict(unpaired))
 
 
 def _is_ambiguous(group: Group) -> bool:
@@ -103,6 +115,8 @@ def _key(
     if kind.name in TRANSFERS:
         return _transfer_key(kind, rank)
     ranks, group = kind.ranks, kind.group
+    if kind.name == "send_recv" and ranks and len(ranks) > 2:  # several of them in one kernel
+        return None
     if ranks is None and stream is not None:
         ranks, group = stream.ranks, stream.group
     if ranks is not None:

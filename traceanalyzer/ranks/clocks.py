@@ -1,7 +1,7 @@
 """One clock for all ranks: what ends together on all of them tells how far their clocks are apart.
 
-The clocks of one host agree within microseconds and are left as they are. Those of several hosts, and any that
-the ends contradict, are set by the median difference of the ends, and by its slope where one clock runs faster.
+The clocks of one host agree within microseconds and are left as they are. Those of several hosts, and any
+that the ends contradict, are set by the median difference of the ends, and its slope where one runs faster.
 """
 
 from __future__ import annotations

@@ -29,9 +29,9 @@ def compared(
     """Match their collectives, set their clocks, and add up who waited for whom."""
     activities = [result.activity for result in results]
     analyses = [result.analysis for result in results]
-    groups, unknown = groups_of(activities)
-    matches = matched(groups)
-    stages = stages_of(matches.matches, analyses)
+    grouped = groups_of(activities)
+    matches = matched(grouped.groups)
+    stages = stages_of(matches.matches, analyses, grouped.unpaired)
     on_clock = clocks(matches.matches, len(results))
     arrivals = arrivals_of(matches.matches, on_clock, stages)
     world, names = _world_size(results), [_name(result) for result in results]
@@ -43,7 +43,7 @@ def compared(
         ranks=_ranks(results, Waits.of(arrivals), on_clock),
         collectives=tuple(_total(total, ranks, link_bytes_per_s) for total in totals(arrivals)),
         failed=tuple(failed), contradictory_calls=matches.contradictory,
-        unmatched_calls=matches.alone + unknown, link_bytes_per_s=link_bytes_per_s,
+        unmatched_calls=matches.alone + grouped.unknown, link_bytes_per_s=link_bytes_per_s,
     )  # fmt: skip
     return Compared(info, late.device)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from traceanalyzer.ranks.matching import Match
@@ -27,10 +27,13 @@ class Stages:
         return bool(self.pipeline)
 
 
-def stages_of(matches: Iterable[Match], analyses: Sequence[Analysis]) -> Stages:
+def stages_of(
+    matches: Iterable[Match], analyses: Sequence[Analysis], unpaired: Mapping[tuple[int, ...], set[int]]
+) -> Stages:
     """Of devices that send to one another, those in a row; in a ring or a pair, those whose shapes differ.
 
-    A ring whose ranks do the same work, as of context parallelism, is none.
+    A ring whose ranks do the same work, as of context parallelism, is none. `unpaired`: devices that send to
+    one another where the trace does not say which to which.
     """
     neighbors: dict[int, set[int]] = defaultdict(set)
     for match in matches:
@@ -38,6 +41,12 @@ def stages_of(matches: Iterable[Match], analyses: Sequence[Analysis]) -> Stages:
             first, other = (call.device for call in match.calls)
             neighbors[first].add(other)
             neighbors[other].add(first)
+    for devices in unpaired.values():
+        first, *rest = sorted(devices)
+        for other in rest:
+            neighbors[first].add(other)
+            neighbors[other].add(first)
+    pairs = not unpaired
     pipeline: dict[int, int] = {}
     left = set(neighbors)
     while left:
@@ -45,7 +54,7 @@ def stages_of(matches: Iterable[Match], analyses: Sequence[Analysis]) -> Stages:
         part = _reached(root, neighbors)
         left -= part
         links = sum(len(neighbors[device]) for device in part) // 2
-        in_a_row = len(part) > 2 and links < len(part)
+        in_a_row = pairs and len(part) > 2 and links < len(part)
         if in_a_row or len({work_of(analyses[device]) for device in part}) > 1:
             pipeline |= dict.fromkeys(part, root)
     return Stages(pipeline)

@@ -79,7 +79,7 @@ def _compute_ns(analysis: Analysis) -> int:
 def _late(device: int, waits: Waits, evidence: Evidence) -> str:
     analysis, name = evidence.analyses[device], evidence.names[device]
     why = cause_of(evidence.analyses, device) or "nothing in its own work or idle time explains it"
-    if device not in waits.waited_ns or not _least(waits, evidence) == device:
+    if device not in waits.waited_ns or _least(waits, evidence) != device:
         return f"{name} is the slowest stage of a pipeline: {why}; stages do unlike work"
     others = [ns for other, ns in waits.waited_ns.items() if other != device]
     units = analysis.window.step_count or 1

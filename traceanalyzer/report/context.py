@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from traceanalyzer.records import Analysis, Projection, Suggestion, ranks_of
+import msgspec
+
+from traceanalyzer.records import Analysis, Projection, Suggestion
 from traceanalyzer.records.units import digits, duration, percent, si
+from traceanalyzer.report.jobs import has_all_ranks
 from traceanalyzer.report.labels import HOW, TIER_MEANING
 from traceanalyzer.report.sanitize import ABSENT, TEXT, cut, visible
 from traceanalyzer.report.sentence import span
 from traceanalyzer.report.shown import per_saving, per_step
 from traceanalyzer.report.summary import Fact
+
+_ASKS_FOR_RANKS = "exposed_communication"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,23 @@ def suggestion_texts(analysis: Analysis) -> tuple[SuggestionText, ...] | None:
     if analysis.suggestions is None:
         return None
     whole = "step" if analysis.window.step_count else "trace"
-    return tuple(_suggestion_text(s, per_saving(analysis, s), whole) for s in analysis.suggestions)
+    return tuple(_suggestion_text(s, per_saving(analysis, s), whole) for s in suggestions_of(analysis))
+
+
+def suggestions_of(analysis: Analysis) -> tuple[Suggestion, ...]:
+    """The suggestions; one to report on all ranks is taken as followed where this report does."""
+    suggestions = analysis.suggestions or ()
+    if not has_all_ranks(analysis):
+        return suggestions
+    return tuple(_with_ranks(each) if each.rule == _ASKS_FOR_RANKS else each for each in suggestions)
+
+
+def _with_ranks(suggestion: Suggestion) -> Suggestion:
+    action = (
+        "First what makes the rank late that the others wait for, see the ranks of this report; then overlap "
+        "collectives with compute, or make them fewer and smaller."
+    )
+    return msgspec.structs.replace(suggestion, action=action, snippet="", caveats=())
 
 
 def _suggestion_text(s: Suggestion, of: str, whole: str) -> SuggestionText:
@@ -96,16 +117,6 @@ def _suggestion_text(s: Suggestion, of: str, whole: str) -> SuggestionText:
 
 def _text(value: str) -> str:
     return cut(visible(value), 3 * TEXT)
-
-
-def ranks(analysis: Analysis) -> Iterable[tuple[str, ...]]:
-    """(rank, device, file, window, busy, memory-bound share of busy, exposed communication)."""
-    for r in ranks_of(analysis):
-        yield (
-            ABSENT if r.rank is None else str(r.rank), f"{visible(r.device)} #{r.device_index}",
-            visible(r.file.replace("\\", "/").rsplit("/", 1)[-1]), duration(r.window_ns), duration(r.busy_ns),
-            percent(r.memory_bound_share_of_busy), duration(r.exposed_communication_ns),
-        )  # fmt: skip
 
 
 def what_if(analysis: Analysis) -> Iterable[tuple[str, ...]]:

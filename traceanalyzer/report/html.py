@@ -13,6 +13,7 @@ from traceanalyzer.records.units import duration, percent
 from traceanalyzer.report.assets import asset, templates
 from traceanalyzer.report.chart import OUTLINE_OF, Chart, chart, outline
 from traceanalyzer.report.context import SuggestionText
+from traceanalyzer.report.jobs import extremes
 from traceanalyzer.report.labels import METHOD, VERDICT_LABELS
 from traceanalyzer.report.notebook import notebook
 from traceanalyzer.report.published import TRANSFORMER_2021, PublishedTable
@@ -28,6 +29,7 @@ __all__ = ["notebook", "render"]
 
 LIMIT = 1_000_000  # bytes of the page, whatever the trace
 ROWS = 200
+RANKS = 256
 
 
 def render(analysis: Job, top: int | None = None) -> str:
@@ -53,7 +55,7 @@ def _page(analysis: Job, rows: int) -> str:
         style=Markup(style), style_hash=_hash(style), script=Markup(script), script_hash=_hash(script),
         data=Markup(_embedded(small)),
         **_headings(analysis, view), **_published(view, TRANSFORMER_2021),
-        ranks=list(zip(view.ranks, small.ranks or (), strict=False)),
+        ranks=extremes(view.ranks, RANKS), has_link=any(c.of_link != ABSENT for c in view.collectives),
     )  # fmt: skip
 
 

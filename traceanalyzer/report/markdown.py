@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from traceanalyzer.records import Analysis
 from traceanalyzer.records.units import percent
+from traceanalyzer.report.jobs import extremes
 from traceanalyzer.report.published import TRANSFORMER_2021
 from traceanalyzer.report.report_marker import mark
 from traceanalyzer.report.sanitize import ABSENT
@@ -14,6 +15,7 @@ from traceanalyzer.report.view import View, view_of
 
 LIMIT = 60_000  # a GitHub comment holds 65,536 characters
 _TOP = 10
+_RANKS = 64  # of more, the extremes
 OMITTED = "\n*Left out to stay short; the page and the JSON report hold it.*\n"
 
 
@@ -196,10 +198,39 @@ def _phases(view: View) -> str:
 
 def _ranks(view: View) -> str:
     heads = [" rank", "device", "file", " window", " busy", " memory-bound, of busy"]
-    heads.append(" exposed communication")
-    rows = ([r[0], prose(r[1]), cell(r[2]), *r[3:]] for r in view.ranks[:64])
-    more = f"\n{len(view.ranks) - 64} more.\n" if len(view.ranks) > 64 else ""
-    return as_table(heads, rows) + more
+    heads += [" exposed communication", " waited", " waited for"]
+    some = extremes(view.ranks, _RANKS)
+    rows = (
+        [
+            f"**{r.rank}**" if r.shown else r.rank, prose(r.device), cell(r.file), r.window, r.busy,
+            r.memory_bound, r.exposed, r.waited, r.waited_for,
+        ]
+        for r in some
+    )  # fmt: skip
+    hidden = len(view.ranks) - len(some)
+    more = f"\n{hidden} more, which waited neither least nor longest.\n" if hidden else ""
+    lede = "".join(f"{prose(sentence)}\n" for sentence in view.job)
+    return (f"{lede}\n" if lede else "") + as_table(heads, rows) + more + _collectives(view)
+
+
+def _collectives(view: View) -> str:
+    if not view.collectives:
+        return ""
+    heads = [
+        "collective",
+        "group",
+        " calls",
+        " waited, by all",
+        "came last",
+        " bytes",
+        " bus rate",
+        " of link",
+    ]
+    rows = (
+        [prose(c.name), prose(c.group), c.calls, c.waited, c.last, c.bytes, c.rate, c.of_link]
+        for c in view.collectives
+    )
+    return "\n" + as_table(heads, rows)
 
 
 def _checks(view: View) -> str:

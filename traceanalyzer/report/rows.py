@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from traceanalyzer.records import Analysis, Job, Limiter, NamedTime, Notice, OpRow, RankEntry, Suggestion
+from traceanalyzer.records import Analysis, Job, JobInfo, Limiter, NamedTime, Notice, OpRow, Suggestion
 from traceanalyzer.report.sanitize import TEXT, cut
 
 AGGREGATED = "rows_aggregated"  # warning codes of an analysis made small
@@ -17,6 +17,7 @@ SHORTENED = "lists_shortened"
 
 _KERNELS = 8  # kernel names a row keeps
 _RANKS = 256
+_COLLECTIVES = 256
 _STEPS = 64
 _SUGGESTIONS = 40
 _SHAPES = 2_000  # characters of a row's inputs; optimizers take lists of hundreds of tensors
@@ -50,7 +51,8 @@ def shortened(analysis: Job, top: int) -> Job:
             "-o report.json lists every one"
         )
         notices.append(Notice(AGGREGATED, text, hidden))
-    ranks, suggestions = _extreme_ranks(analysis.ranks), analysis.suggestions
+    kept, suggestions = _extreme_ranks(analysis), analysis.suggestions
+    ranks = None if analysis.ranks is None else tuple(analysis.ranks[i] for i in kept)
     left_out = len(analysis.ranks or ()) - len(ranks or ()) + max(0, len(suggestions or ()) - _SUGGESTIONS)
     if left_out:
         notices.append(
@@ -67,6 +69,7 @@ def shortened(analysis: Job, top: int) -> Job:
         window=msgspec.structs.replace(analysis.window, steps=steps[:_STEPS]),
         op_rows=tuple(_short(row) for row in rows),
         ranks=ranks,
+        job=_short_job(analysis.job, kept),
         suggestions=None if suggestions is None else tuple(map(_brief, suggestions[:_SUGGESTIONS])),
     )
 
@@ -166,13 +169,22 @@ def _short(row: OpRow) -> OpRow:
     return msgspec.structs.replace(row, **changes)
 
 
-def _extreme_ranks(ranks: tuple[RankEntry, ...] | None) -> tuple[RankEntry, ...] | None:
-    """The busiest and the least busy, in their order."""
-    if ranks is None or len(ranks) <= _RANKS:
-        return ranks
-    order = sorted(range(len(ranks)), key=lambda i: ranks[i].busy_ns)
-    kept = sorted({*order[: _RANKS // 2], *order[-_RANKS // 2 :]})
-    return tuple(ranks[i] for i in kept)
+def _extreme_ranks(analysis: Job) -> list[int]:
+    """Places of the busiest and the least busy, of those that waited least and longest, in their order."""
+    ranks, waits = analysis.ranks or (), analysis.job.ranks if analysis.job else ()
+    if len(ranks) <= _RANKS:
+        return list(range(len(ranks)))
+    busy = sorted(range(len(ranks)), key=lambda i: ranks[i].busy_ns)
+    waited = sorted(range(len(waits)), key=lambda i: waits[i].waited_ns or 0)
+    quarter = _RANKS // 4
+    return sorted({*busy[:quarter], *busy[-quarter:], *waited[:quarter], *waited[-quarter:]})
+
+
+def _short_job(job: JobInfo | None, kept: Sequence[int]) -> JobInfo | None:
+    if job is None:
+        return None
+    ranks = tuple(job.ranks[i] for i in kept if i < len(job.ranks))
+    return msgspec.structs.replace(job, ranks=ranks, collectives=job.collectives[:_COLLECTIVES])
 
 
 def _brief(suggestion: Suggestion) -> Suggestion:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from traceanalyzer.records import VERDICTS, Analysis, Band, Suggestion, Verdict, ranks_of
 from traceanalyzer.records.units import duration, percent, si, whole_percent
+from traceanalyzer.report.jobs import job_sentences, place_of
 from traceanalyzer.report.labels import REASON_MEANING, REASON_REMEDY, VERDICT_LABELS
 from traceanalyzer.report.sanitize import visible
 from traceanalyzer.report.shown import Shown, per_saving, per_step, rows_heading, shown
@@ -296,10 +297,8 @@ def _with_rank(analysis: Analysis, sentence: str) -> str:
     where = which(analysis)
     if not where:
         return sentence
-    ranks = ranks_of(analysis)
-    busiest = analysis.time.busy_ns >= max(r.busy_ns for r in ranks)
-    place = f"{where}, {'the busiest' if busiest else 'one'} of {len(ranks)}"
-    return f"On {place}: {sentence[0].lower() if sentence[:2] != 'No' else sentence[0]}{sentence[1:]}"
+    begin = sentence[0].lower() if sentence[:2] != "No" else sentence[0]
+    return f"On {place_of(analysis, where)}: {begin}{sentence[1:]}"
 
 
 def which(analysis: Analysis) -> str:
@@ -341,7 +340,7 @@ def _utilization(analysis: Analysis) -> list[str]:
 
 def _notes(analysis: Analysis) -> tuple[str, ...]:
     """What is true beside the headline and would change how it is read."""
-    time, sentences = analysis.time, [*_utilization(analysis)]
+    time, sentences = analysis.time, [*job_sentences(analysis), *_utilization(analysis)]
     everything = time.busy_ns + time.outside_window_ns
     if time.outside_window_ns > _REPORTED_SHARE * everything:
         share = whole_percent(time.outside_window_ns / everything)

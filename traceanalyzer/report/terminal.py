@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from traceanalyzer.records import Analysis
 from traceanalyzer.records.units import duration, percent, si
+from traceanalyzer.report.jobs import extremes
 from traceanalyzer.report.labels import HOW
 from traceanalyzer.report.lines import OpLine
 from traceanalyzer.report.report_marker import mark
@@ -32,6 +33,7 @@ _MIN_INPUTS = 14  # characters; fewer are not worth showing
 _HEADING = 17  # characters over a column of times: a step may be called anything
 _LABEL = 10  # characters before what a line says
 _WHERE = 30
+_RANKS = 9  # of more, the extremes
 _WORTH_A_LINE = 0.05  # of the window, that the device waits for one cause
 _WARNING_TEXT = 480  # characters: the options that would help must not be cut out of a message
 
@@ -52,6 +54,9 @@ def summary(analysis: Analysis, *, width: int = 80, color: bool = False, top: in
     if view.lines:
         console.print()
         console.print(_operators(view, top, console.width), no_wrap=True)
+    if view.ranks:
+        console.print()
+        console.print(_ranks(view), no_wrap=True)
     console.print()
     _waits(console, view)
     _changes(console, analysis)
@@ -123,6 +128,22 @@ def _operators(view: View, top: int, width: int) -> Table:
             Text(line.verdict_label, style=_COLORS[line.verdict]),
             Text(_name(line, width - _BEFORE_NAME - max(0, len(view.rows_heading) - _TIME))),
         )  # fmt: skip
+    return table
+
+
+def _ranks(view: View) -> Table:
+    """Who waited; of many ranks the extremes."""
+    from rich.text import Text
+
+    table = grid(False, True, True, True, True, True)
+    heads = ("", "rank", "busy", "exposed comm.", "waited", "waited for")
+    table.add_row(*(Text(t, style="dim") for t in heads))
+    lines = extremes(view.ranks, _RANKS)
+    for line in lines:
+        cells = (cut(line.name, _WHERE), line.busy, line.exposed, line.waited, line.waited_for)
+        table.add_row(Text("▸" if line.shown else " "), *map(Text, cells))
+    if len(lines) < len(view.ranks):
+        table.add_row(Text(""), Text(f"and {len(view.ranks) - len(lines)} more"))
     return table
 
 

@@ -8,6 +8,7 @@ from traceanalyzer.records import Analysis, OpRow
 from traceanalyzer.records.units import duration
 from traceanalyzer.report import context, summary
 from traceanalyzer.report.context import PeakLine, SuggestionText
+from traceanalyzer.report.jobs import CollectiveLine, RankLine, collective_lines, job_sentences, rank_lines
 from traceanalyzer.report.layers import LayerLine, layers, merged
 from traceanalyzer.report.lines import OpLine, op_line
 from traceanalyzer.report.rows import count_of, top_rows
@@ -49,7 +50,9 @@ class View:
     lines: tuple[OpLine, ...]
     total_rows: int
     suggestions: tuple[SuggestionText, ...] | None
-    ranks: tuple[tuple[str, ...], ...]
+    ranks: tuple[RankLine, ...]
+    collectives: tuple[CollectiveLine, ...]
+    job: tuple[str, ...]  # which rank the others wait for, and why
     what_if: tuple[tuple[str, ...], ...]
     recording: tuple[Fact, ...]
     thresholds: tuple[Fact, ...]
@@ -89,7 +92,9 @@ def view_of(analysis: Analysis, top: int) -> View:
         lines=tuple(op_line(row, i, analysis) for i, row in enumerate(rows, 1)),
         total_rows=sum(map(count_of, rows)),
         suggestions=context.suggestion_texts(analysis),
-        ranks=tuple(context.ranks(analysis)),
+        ranks=rank_lines(analysis),
+        collectives=collective_lines(analysis),
+        job=tuple(job_sentences(analysis)),
         what_if=tuple(context.what_if(analysis)),
         recording=tuple(context.recording(analysis)),
         thresholds=tuple(Fact(visible(k), f"{v:,g}") for k, v in analysis.thresholds.items()),
