@@ -24,6 +24,7 @@ CHANGING: dict[str, tuple[object, list[str]]] = {
     "device_file": ("x.toml", ["--device-file", "x.toml"]),
     "peaks": (("bf16=1T",), ["--peak", "bf16=1T"]),
     "bandwidth": ("1TB/s", ["--bandwidth", "1TB/s"]),
+    "link": ("450GB/s", ["--link", "450GB/s"]),
     "rank": (0, ["--rank", "0"]),
     "gpu": (0, ["--gpu", "0"]),
     "settings": (("efficiency=0.5",), ["--set", "efficiency=0.5"]),

@@ -98,7 +98,7 @@ def test_jobs_are_equal_where_their_ranks_are_too(tmp_path: Path) -> None:
     alone = traceanalyzer.analyze(tmp_path / "rank1.trace.json")
     assert alone.ranks is None and alone != job
     assert alone == traceanalyzer.Job.of(job)
-    assert traceanalyzer.Job.of(job, job.ranks) == job
+    assert traceanalyzer.Job.of(job, job.ranks, job=job.job) == job
 
 
 def test_kernels_survive_a_copy_and_a_pickle(analysis: traceanalyzer.Job) -> None:

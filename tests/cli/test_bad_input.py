@@ -207,6 +207,7 @@ def test_without_shapes_times_and_reasons_remain(tmp_path: Path) -> None:
         (["--steps", "7"], "steps"),
         (["--peak", "bf16"], "peak"),
         (["--bandwidth", "fast"], "bandwidth"),
+        (["--link", "fast"], "link"),
         (["--set", "nothing=1"], "nothing"),
         (["--gpu", "3"], "gpu"),
         (["-o", "report.docx"], "report.docx"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,7 +71,7 @@ def run(
     todo = [[(step, work) for step in range(steps) for work in program(rank, step)] for rank in range(ranks)]
     now, place = [1000.0] * ranks, [0] * ranks
     done: list[list[Recorded]] = [[] for _ in range(ranks)]
-    truth, count = Truth(), defaultdict(int)
+    truth, count = Truth(), Counter[tuple[object, ...]]()
     while any(place[rank] < len(todo[rank]) for rank in range(ranks)):
         moved = False
         for rank in range(ranks):
@@ -163,7 +163,8 @@ def add(
     elif isinstance(work, Pause):
         trace.annotation("enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__", start, end - start)
     else:
-        correlation = (trace.op("record_param_comms", host, 2), trace.launch(host + 0.5, dur=0.5))[1]
+        trace.op("record_param_comms", host, 2)
+        correlation = trace.launch(host + 0.5, dur=0.5)
         name = f"ncclDevKernel_{KERNELS[work.name]}(ncclDevKernelArgsStorage<4096ul>)"
         given = collective_args(work, record, numbered=numbered) if arguments else {}
         trace.kernel(name, start, end - start, correlation, stream=20, **given)

@@ -21,7 +21,7 @@ SHIPPED = Path(report_json.__file__).with_name("schema.json")
 # The contract's names, written out here on purpose: a rename must be seen.
 FIELDS = {
     "": "schema_version tool source recording device thresholds window time verdicts steps memory_bound "
-        "compute coverage operator_classes ops suggestions ranks what_if self_check formulas",
+        "compute coverage operator_classes ops suggestions ranks job what_if self_check formulas",
     "source": "files dialect salvaged warnings",
     "source.files": "path bytes events rank device_index",
     "source.warnings": "code message count",

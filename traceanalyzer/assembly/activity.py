@@ -13,7 +13,7 @@ from traceanalyzer.records import OpCall
 from traceanalyzer.records.collectives import (
     NO_COLLECTIVES,
     CollectiveArgs,
-    CollectiveKind,
+    CollectiveForm,
     Collectives,
 )
 from traceanalyzer.records.judged import Judged
@@ -57,19 +57,19 @@ def _collectives(trace: Trace) -> Collectives:
     if trace.on_cpu:
         return NO_COLLECTIVES
     rows = np.flatnonzero((work_classes(trace) == COMMUNICATION) & (kernels.kind == RecordKind.KERNEL))
-    row_of: dict[CollectiveKind, int] = {}
-    sequence, kind = [], []
-    described: dict[tuple[int, int, int], tuple[CollectiveKind, int | None]] = {}
+    row_of: dict[CollectiveForm, int] = {}
+    sequence, form = [], []
+    described: dict[tuple[int, int, int], tuple[CollectiveForm, int | None]] = {}
     for row in rows.tolist():
         key = (int(kernels.collective[row]), int(kernels.op[row]), int(kernels.name[row]))
         if key not in described:
             described[key] = _described(trace, *key)
         what, number = described[key]
         sequence.append(-1 if number is None else number)
-        kind.append(row_of.setdefault(what, len(row_of)))
+        form.append(row_of.setdefault(what, len(row_of)))
     return Collectives(
         kernels.start_ns[rows], kernels.end_ns[rows], kernels.stream[rows], np.array(sequence, np.int64),
-        _steps(trace, rows), np.array(kind, np.int32), tuple(row_of),
+        _steps(trace, rows), np.array(form, np.int32), tuple(row_of),
     )  # fmt: skip
 
 
@@ -86,7 +86,7 @@ def _steps(trace: Trace, rows: Ids | Ints) -> Ints:
     return np.where(inside, number[last], -1).astype(np.int64)
 
 
-def _described(trace: Trace, args_row: int, op: int, name: int) -> tuple[CollectiveKind, int | None]:
+def _described(trace: Trace, args_row: int, op: int, name: int) -> tuple[CollectiveForm, int | None]:
     """By the record's own arguments; where it has none, by its operator and the kernel's name."""
     kernel = trace.names[name]
     if args_row < 0:
@@ -95,24 +95,24 @@ def _described(trace: Trace, args_row: int, op: int, name: int) -> tuple[Collect
     return _with_peer(_by_args(trace, args, kernel), trace, op), args.sequence
 
 
-def _with_peer(kind: CollectiveKind, trace: Trace, op: int) -> CollectiveKind:
+def _with_peer(form: CollectiveForm, trace: Trace, op: int) -> CollectiveForm:
     """Of a send or a receive, the other rank; older records have it as an argument of the operator alone."""
-    if kind.name not in ("send", "recv") or not kind.ranks or (kind.source, kind.destination) != (None, None):
-        return kind
+    if form.name not in ("send", "recv") or not form.ranks or (form.source, form.destination) != (None, None):
+        return form
     for name, call in _operators(trace, op):
-        place = _PEER.get(name)
-        given = call.concrete[place] if place and call is not None and len(call.concrete) > place else ""
-        if given.isdecimal() and int(given) < len(kind.ranks):
-            peer = kind.ranks[int(given)]
-            return replace(kind, destination=peer) if kind.name == "send" else replace(kind, source=peer)
-    return kind
+        at = _PEER.get(name)
+        given = call.concrete[at] if at and call is not None and len(call.concrete) > at else ""
+        if given.isdecimal() and int(given) < len(form.ranks):
+            peer = form.ranks[int(given)]
+            return replace(form, destination=peer) if form.name == "send" else replace(form, source=peer)
+    return form
 
 
 # Place of the peer's number in the group: torch/csrc/distributed/c10d/Ops.cpp, ParamCommsUtils.hpp.
 _PEER = {"c10d::send": 2, "c10d::recv_": 2, "record_param_comms": 3}
 
 
-def _by_args(trace: Trace, args: CollectiveArgs, kernel: str) -> CollectiveKind:
+def _by_args(trace: Trace, args: CollectiveArgs, kernel: str) -> CollectiveForm:
     width = ITEMSIZE.get(canonical_dtype(args.dtype) or canonical_dtype(args.dtype.removesuffix("_")) or "")
     width = _LONG_NAMES.get(args.dtype.lower(), width)
     sizes = [
@@ -120,7 +120,7 @@ def _by_args(trace: Trace, args: CollectiveArgs, kernel: str) -> CollectiveKind:
         for count in (args.in_elements, args.out_elements)
     ]
     ranks = args.ranks or trace.distributed.groups.get(args.group)
-    return CollectiveKind(
+    return CollectiveForm(
         name=collective_name(args.name) or collective_name(kernel) or args.name, group=args.group,
         ranks=ranks, group_size=args.group_size or (len(ranks) if ranks else None),
         in_bytes=sizes[0], out_bytes=sizes[1], source=args.source, destination=args.destination,
@@ -130,7 +130,7 @@ def _by_args(trace: Trace, args: CollectiveArgs, kernel: str) -> CollectiveKind:
 _LONG_NAMES = {"long": 8, "int": 4, "byte": 1, "char": 1, "short": 2, "bool": 1}  # of c10::toString
 
 
-def _by_operator(trace: Trace, op: int, kernel: str) -> CollectiveKind:
+def _by_operator(trace: Trace, op: int, kernel: str) -> CollectiveForm:
     """Old traces: sizes from the operator's inputs, their type from the kernel's name."""
     name = next(filter(None, (collective_name(text) for text, _ in _operators(trace, op))), None)
     name = name or collective_name(kernel) or kernel.partition("(")[0].partition("<")[0]
@@ -139,7 +139,7 @@ def _by_operator(trace: Trace, op: int, kernel: str) -> CollectiveKind:
     elements = next((n for _, call in _operators(trace, op) if (n := _elements(call)) is not None), None)
     size = None if width is None or elements is None else elements * width
     gathers = name in ("all_gather", "reduce_scatter")  # which of the two sizes it is, is not known
-    return CollectiveKind(name, in_bytes=None if gathers else size, out_bytes=None if gathers else size,
+    return CollectiveForm(name, in_bytes=None if gathers else size, out_bytes=None if gathers else size,
                           group_size=_group_size(trace, op))  # fmt: skip
 
 

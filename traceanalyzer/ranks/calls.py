@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from traceanalyzer.records.collectives import CollectiveKind, Collectives
+from traceanalyzer.records.collectives import CollectiveForm, Collectives
 from traceanalyzer.records.rank_result import RankActivity
 
 TRANSFERS = ("send", "recv")
@@ -20,7 +20,7 @@ class Call:
     device: int  # its number among the job's results
     start_ns: int
     end_ns: int
-    kind: CollectiveKind
+    form: CollectiveForm
     sequence: int  # -1: not recorded
     step: int  # -1: not known
     in_window: bool
@@ -55,10 +55,10 @@ def groups_of(activities: Sequence[RankActivity]) -> Groups:
     for device, activity in enumerate(activities):
         streams = _by_stream(activity.collectives)
         for call, stream in _calls(device, activity):
-            key = _key(call.kind, activity.rank, streams.get(stream), aliased)
+            key = _key(call.form, activity.rank, streams.get(stream), aliased)
             if key is None:
                 unknown += 1
-                unpaired[call.kind.ranks or ()].add(device)
+                unpaired[call.form.ranks or ()].add(device)
             else:
                 keyed[key][device].append(call)
     groups = [_group(key, calls) for key, calls in keyed.items()]
@@ -78,22 +78,22 @@ def _calls(device: int, activity: RankActivity) -> Iterator[tuple[Call, int]]:
     """Each with its stream."""
     table, base = activity.collectives, activity.base_ns
     low, high = activity.window_start_ns, activity.window_end_ns
-    columns = (table.start_ns, table.end_ns, table.kind, table.sequence, table.step, table.stream)
-    for start, end, kind, sequence, step, stream in zip(*(c.tolist() for c in columns), strict=True):
+    columns = (table.start_ns, table.end_ns, table.form, table.sequence, table.step, table.stream)
+    for start, end, form, sequence, step, stream in zip(*(c.tolist() for c in columns), strict=True):
         call = Call(
-            device, base + start, base + end, table.kinds[kind], sequence, step, start < high and end > low
+            device, base + start, base + end, table.forms[form], sequence, step, start < high and end > low
         )
         yield call, stream
 
 
-def _by_stream(table: Collectives) -> dict[int, CollectiveKind]:
+def _by_stream(table: Collectives) -> dict[int, CollectiveForm]:
     """The group of each stream that runs the collectives of one: for records that do not name theirs."""
-    named: dict[int, dict[tuple[str, tuple[int, ...]], CollectiveKind]] = defaultdict(dict)
-    for stream, row in sorted(set(zip(table.stream.tolist(), table.kind.tolist(), strict=True))):
-        kind = table.kinds[row]
-        if kind.ranks and kind.name not in TRANSFERS:
-            named[stream][kind.group, kind.ranks] = kind
-    return {stream: next(iter(kinds.values())) for stream, kinds in named.items() if len(kinds) == 1}
+    named: dict[int, dict[tuple[str, tuple[int, ...]], CollectiveForm]] = defaultdict(dict)
+    for stream, row in sorted(set(zip(table.stream.tolist(), table.form.tolist(), strict=True))):
+        form = table.forms[row]
+        if form.ranks and form.name not in TRANSFERS:
+            named[stream][form.group, form.ranks] = form
+    return {stream: next(iter(forms.values())) for stream, forms in named.items() if len(forms) == 1}
 
 
 def _several_names(activities: Sequence[RankActivity]) -> set[tuple[int, ...]]:
@@ -101,39 +101,39 @@ def _several_names(activities: Sequence[RankActivity]) -> set[tuple[int, ...]]:
     several = set()
     for activity in activities:
         names: dict[tuple[int, ...], set[str]] = defaultdict(set)
-        for kind in activity.collectives.kinds:
-            if kind.ranks:
-                names[kind.ranks].add(kind.group)
+        for form in activity.collectives.forms:
+            if form.ranks:
+                names[form.ranks].add(form.group)
         several |= {ranks for ranks, used in names.items() if len(used) > 1}
     return several
 
 
 def _key(
-    kind: CollectiveKind, rank: int | None, stream: CollectiveKind | None, aliased: set[tuple[int, ...]]
+    form: CollectiveForm, rank: int | None, stream: CollectiveForm | None, aliased: set[tuple[int, ...]]
 ) -> GroupKey | None:
     """Equal for calls of the same members; None where those are not known."""
-    if kind.name in TRANSFERS:
-        return _transfer_key(kind, rank)
-    ranks, group = kind.ranks, kind.group
-    if kind.name == "send_recv" and ranks and len(ranks) > 2:  # several of them in one kernel
+    if form.name in TRANSFERS:
+        return _transfer_key(form, rank)
+    ranks, group = form.ranks, form.group
+    if form.name == "send_recv" and ranks and len(ranks) > 2:  # several of them in one kernel
         return None
     if ranks is None and stream is not None:
         ranks, group = stream.ranks, stream.group
     if ranks is not None:
         return ("members", ranks, group if ranks in aliased else "")
-    return ("unnamed", group, kind.group_size)
+    return ("unnamed", group, form.group_size)
 
 
-def _transfer_key(kind: CollectiveKind, rank: int | None) -> GroupKey | None:
+def _transfer_key(form: CollectiveForm, rank: int | None) -> GroupKey | None:
     """(from, to) of a send or a receive: as recorded, or by the other member of a group of two."""
-    other = kind.destination if kind.name == "send" else kind.source
+    other = form.destination if form.name == "send" else form.source
     if rank is None:
         return None
-    if other is None and kind.ranks and len(kind.ranks) == 2 and rank in kind.ranks:
-        other = next(member for member in kind.ranks if member != rank)
+    if other is None and form.ranks and len(form.ranks) == 2 and rank in form.ranks:
+        other = next(member for member in form.ranks if member != rank)
     if other is None or other == rank:
         return None
-    return ("transfer", *((rank, other) if kind.name == "send" else (other, rank)))
+    return ("transfer", *((rank, other) if form.name == "send" else (other, rank)))
 
 
 def _group(key: GroupKey, calls: dict[int, list[Call]]) -> Group:
@@ -143,7 +143,7 @@ def _group(key: GroupKey, calls: dict[int, list[Call]]) -> Group:
         source, destination = key[1:]
         ranks = (int(str(source)), int(str(destination)))
         return Group(f"rank {source} to {destination}", 2, ranks, ordered, transfers=True)
-    first = next(iter(ordered.values()))[0].kind
+    first = next(iter(ordered.values()))[0].form
     if key[0] == "unnamed":
         size = first.group_size
         return Group(first.group or (f"{size} ranks" if size else "all ranks"), size, None, ordered)

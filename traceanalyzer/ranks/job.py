@@ -32,8 +32,8 @@ def job_of(
     """
     analyses = [result.analysis for result in results]
     wanted = [
-        place
-        for place, analysis in enumerate(analyses)
+        number
+        for number, analysis in enumerate(analyses)
         if (rank is None or rank in _numbers(_file(analysis)))
         and (gpu is None or _file(analysis).device_index == gpu)
     ]
@@ -42,7 +42,7 @@ def job_of(
     if len(results) == 1:
         return Job.of(analyses[0], None, notices)
     ranks = compared(results, failed, link_bytes_per_s)
-    chosen = max(wanted, key=lambda place: (place == ranks.late, analyses[place].time.busy_ns, -place))
+    chosen = max(wanted, key=lambda at: (at == ranks.late, analyses[at].time.busy_ns, -at))
     return Job.of(analyses[chosen], tuple(map(entry, analyses)), notices, ranks.info)
 
 

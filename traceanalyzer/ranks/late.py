@@ -34,17 +34,17 @@ class Cause:
 
 def cause_of(analyses: Sequence[Analysis], late: int) -> str:
     """Why device `late` comes last: one phrase; "" where nothing in its own work explains it."""
-    own, others = analyses[late], [each for place, each in enumerate(analyses) if place != late]
-    causes = [*_rows(own, others), *_idle(own, others)]
-    slower = _slower(own, others)
+    mine, others = analyses[late], [each for at, each in enumerate(analyses) if at != late]
+    causes = [*_rows(mine, others), *_idle(mine, others)]
+    slower = _slower(mine, others)
     computing = sum(cause.extra_ns for cause in causes if cause.text.startswith("`"))
     if slower is not None and (not causes or slower.extra_ns >= _PART * max(computing, 1)):
         causes = [slower, *(cause for cause in causes if not cause.text.startswith("`"))]
-    causes = [cause for cause in causes if cause.extra_ns >= _LEAST * own.window.window_ns]
+    causes = [cause for cause in causes if cause.extra_ns >= _LEAST * mine.window.window_ns]
     if not causes:
         return ""
     largest = max(causes, key=lambda cause: cause.extra_ns)
-    return f"{largest.text}, {duration(largest.extra_ns / _units(own))} more{_per(own)} than the others"
+    return f"{largest.text}, {duration(largest.extra_ns / _units(mine))} more{_per(mine)} than the others"
 
 
 def _units(analysis: Analysis) -> int:
@@ -59,15 +59,15 @@ def _is_compute(row: OpRow) -> bool:
     return row.operator_class != "communication" and not row.name.startswith("(sum of ")
 
 
-def _rows(own: Analysis, others: Sequence[Analysis]) -> list[Cause]:
+def _rows(mine: Analysis, others: Sequence[Analysis]) -> list[Cause]:
     """Operators that take longer than elsewhere; shapes of one operator together."""
-    times = [_times(each) for each in (own, *others)]
+    times = [_times(each) for each in (mine, *others)]
     causes = []
     for key, ns in times[0].items():
         extra = ns - _median(each.get(key, 0.0) for each in times[1:])
         if extra > 0:
             causes.append(
-                Cause(extra, f"`{key[0]}`{f' ({key[1]})' if key[1] else ''} {_how(own, others, key)}")
+                Cause(extra, f"`{key[0]}`{f' ({key[1]})' if key[1] else ''} {_how(mine, others, key)}")
             )
     return causes
 
@@ -80,16 +80,16 @@ def _times(analysis: Analysis) -> dict[tuple[str, str], float]:
     return times
 
 
-def _how(own: Analysis, others: Sequence[Analysis], key: tuple[str, str]) -> str:
+def _how(mine: Analysis, others: Sequence[Analysis], key: tuple[str, str]) -> str:
     """More calls, larger shapes, or longer calls."""
-    calls, shapes = _calls(own, key)
+    calls, shapes = _calls(mine, key)
     usual = [_calls(each, key) for each in others]
-    more = calls / _units(own) - _median(
+    more = calls / _units(mine) - _median(
         count / _units(each) for (count, _), each in zip(usual, others, strict=True)
     )
     if more >= 0.5:
-        return f"runs {digits(more, 2).removesuffix('.0')} more times{_per(own)}"
-    elsewhere = Counter(shape for _, known in usual for shape in known)
+        return f"runs {digits(more, 2).removesuffix('.0')} more times{_per(mine)}"
+    elsewhere = Counter(shape for _, others_shapes in usual for shape in others_shapes)
     if any(shape not in elsewhere for shape in shapes):
         return "has other shapes"
     return "takes longer"
@@ -100,19 +100,19 @@ def _calls(analysis: Analysis, key: tuple[str, str]) -> tuple[int, set[str]]:
     return sum(row.calls for row in rows), {str(row.input_dims) for row in rows if row.input_dims}
 
 
-def _slower(own: Analysis, others: Sequence[Analysis]) -> Cause | None:
+def _slower(mine: Analysis, others: Sequence[Analysis]) -> Cause | None:
     """One factor by which nearly all kernels take longer, calls and shapes being the same."""
     usual: dict[object, list[float]] = defaultdict(list)
     for each in others:
         for key, ns in _per_call(each).items():
             usual[key].append(ns)
-    mine = _per_call(own)
+    calls_ns = _per_call(mine)
     ratios = [
-        (mine[_key(row)] / median(usual[_key(row)]), row.attributed_ns)
-        for row in own.op_rows
+        (calls_ns[_key(row)] / median(usual[_key(row)]), row.attributed_ns)
+        for row in mine.op_rows
         if _is_compute(row) and row.calls and median(usual.get(_key(row), [0.0])) > 0
     ]
-    compute_ns = sum(row.attributed_ns for row in own.op_rows if _is_compute(row))
+    compute_ns = sum(row.attributed_ns for row in mine.op_rows if _is_compute(row))
     factor = _weighted_median(ratios)
     alike = sum(ns for ratio, ns in ratios if abs(ratio - factor) <= _ALIKE * factor)
     if factor < _SLOWER or alike < _ALL * compute_ns:
@@ -135,9 +135,9 @@ def _per_call(analysis: Analysis) -> dict[tuple[str, str, str], float]:
     return {key: ns[key] / calls[key] for key in ns if calls[key]}
 
 
-def _idle(own: Analysis, others: Sequence[Analysis]) -> list[Cause]:
+def _idle(mine: Analysis, others: Sequence[Analysis]) -> list[Cause]:
     causes = []
-    for part in own.time.idle_by_cause:
+    for part in mine.time.idle_by_cause:
         usual = _median(
             sum(each.time_ns for each in other.time.idle_by_cause if each.cause == part.cause)
             for other in others

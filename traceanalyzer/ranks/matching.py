@@ -62,11 +62,11 @@ def matched(groups: Iterable[Group]) -> Matches:
     for group in groups:
         sets: dict[Hashable, list[Call]] = defaultdict(list)
         for device, places in _places(group).items():
-            for call, place in zip(group.calls[device], places, strict=True):
-                if place is None:
+            for call, key in zip(group.calls[device], places, strict=True):
+                if key is None:
                     alone += 1
                 else:
-                    sets[place].append(call)
+                    sets[key].append(call)
         for calls in sets.values():
             if len(calls) < 2:
                 alone += len(calls)
@@ -80,7 +80,7 @@ def matched(groups: Iterable[Group]) -> Matches:
 def _name_of(group: Group, calls: Sequence[Call]) -> str:
     if group.transfers:
         return "send_recv"
-    names = [call.kind.name for call in calls]
+    names = [call.form.name for call in calls]
     return Counter([name for name in names if name in _NAMED] or names).most_common(1)[0][0]
 
 
@@ -90,7 +90,7 @@ def _agree(calls: Sequence[Call], *, transfers: bool) -> bool:
 
 def _compatible(a: Call, b: Call, *, transfers: bool) -> bool:
     """Whether the two can be of one collective. A kernel without arguments may not say what it is."""
-    names = {a.kind.name, b.kind.name}
+    names = {a.form.name, b.form.name}
     if transfers:
         sizes = [s for s in (_transferred(a), _transferred(b)) if s is not None]
         return names == {"send", "recv"} and len(set(sizes)) < 2
@@ -98,12 +98,12 @@ def _compatible(a: Call, b: Call, *, transfers: bool) -> bool:
         return False
     if names & _UNEVEN:
         return True
-    pairs = ((a.kind.in_bytes, b.kind.in_bytes), (a.kind.out_bytes, b.kind.out_bytes))
+    pairs = ((a.form.in_bytes, b.form.in_bytes), (a.form.out_bytes, b.form.out_bytes))
     return all(x is None or y is None or x == y for x, y in pairs)
 
 
 def _transferred(call: Call) -> int | None:
-    return call.kind.in_bytes if call.kind.name == "send" else call.kind.out_bytes or call.kind.in_bytes
+    return call.form.in_bytes if call.form.name == "send" else call.form.out_bytes or call.form.in_bytes
 
 
 def _places(group: Group) -> dict[int, list[Hashable | None]]:
@@ -122,13 +122,13 @@ def _places(group: Group) -> dict[int, list[Hashable | None]]:
 
 def _numbers(calls: Sequence[Call]) -> list[Hashable | None] | None:
     """By `Seq`; of a call without one by its place, where the others count up one by one."""
-    known = [(place, call.sequence) for place, call in enumerate(calls) if call.sequence >= 0]
-    if not known:
+    numbered = [(at, call.sequence) for at, call in enumerate(calls) if call.sequence >= 0]
+    if not numbered:
         return None
-    ahead = {number - place for place, number in known}
+    ahead = {number - at for at, number in numbered}
     if len(ahead) == 1:
         offset = ahead.pop()
-        return [(place + offset, 0) for place in range(len(calls))]
+        return [(at + offset, 0) for at in range(len(calls))]
     seen: Counter[int] = Counter()
     numbers: list[Hashable | None] = []
     for call in calls:  # what is coalesced shares its number
@@ -199,9 +199,9 @@ class _Coded:
         names: dict[str, int] = {}
 
         def coded(call: Call) -> tuple[int, int, int, int]:
-            name = call.kind.name
+            name = call.form.name
             code = 0 if transfers or name not in _NAMED else 1 + names.setdefault(name, len(names))
-            size = _transferred(call) if transfers else None if name in _UNEVEN else call.kind.in_bytes
+            size = _transferred(call) if transfers else None if name in _UNEVEN else call.form.in_bytes
             return code, -1 if size is None else size, call.step, call.end_ns
 
         both = [np.array([coded(c) for c in each], np.int64).reshape(-1, 4) for each in (reference, calls)]

@@ -40,14 +40,14 @@ def verdict(evidence: Evidence) -> Verdict:
     """The rank with least waiting, where the median of the others waits notably longer."""
     counted = [each for each in evidence.arrivals if not each.scheduled]
     waits = Waits.of(counted)
-    found = _least(waits, evidence)
-    if found is None and evidence.stages.any:
-        found = _slow_stage(evidence)
-        if found is None:
+    late = _least(waits, evidence)
+    if late is None and evidence.stages.any:
+        late = _slow_stage(evidence)
+        if late is None:
             return Verdict(None, f"{_pipelined(evidence)}{evidence.caveat}")
-    if found is None:
+    if late is None:
         return Verdict(None, f"{_none_stands_out(waits, evidence)}{evidence.caveat}")
-    return Verdict(found, f"{_late(found, waits, evidence)}{evidence.caveat}")
+    return Verdict(late, f"{_late(late, waits, evidence)}{evidence.caveat}")
 
 
 def _least(waits: Waits, evidence: Evidence) -> int | None:

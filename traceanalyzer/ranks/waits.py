@@ -115,8 +115,8 @@ def _total(name: str, group: str, some: Sequence[Arrivals]) -> Total:
 
 def message_bytes(match: Match) -> int | None:
     """Of the whole message, as NCCL's tests count it: the gathered one of an all-gather, by rank."""
-    kinds = [call.kind for call in match.calls]
-    sizes = [max(k.in_bytes or 0, k.out_bytes or 0) for k in kinds if (k.in_bytes or k.out_bytes)]
+    forms = [call.form for call in match.calls]
+    sizes = [max(k.in_bytes or 0, k.out_bytes or 0) for k in forms if (k.in_bytes or k.out_bytes)]
     return max(sizes, default=None)
 
 

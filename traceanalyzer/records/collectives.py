@@ -37,7 +37,7 @@ NOT_DISTRIBUTED = Distributed()
 
 
 @dataclass(frozen=True, slots=True)
-class CollectiveKind:
+class CollectiveForm:
     """What calls of a collective have in common, however they were recorded."""
 
     name: str  # "all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "send", "recv", ...
@@ -63,8 +63,8 @@ class Collectives:
     stream: npt.NDArray[np.int64]
     sequence: npt.NDArray[np.int64]  # -1: not recorded
     step: npt.NDArray[np.int64]  # number of the step that launched it; -1
-    kind: npt.NDArray[np.int32]  # row in `kinds`
-    kinds: tuple[CollectiveKind, ...] = ()
+    form: npt.NDArray[np.int32]  # row in `forms`
+    forms: tuple[CollectiveForm, ...] = ()
 
     def __len__(self) -> int:
         return len(self.start_ns)

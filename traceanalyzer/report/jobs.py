@@ -96,8 +96,9 @@ def extremes(lines: Sequence[RankLine], count: int) -> tuple[RankLine, ...]:
         key=lambda at: (wait.waited_ns or 0) if (wait := lines[at].wait) else lines[at].entry.busy_ns,
     )
     shown = [at for at, line in enumerate(lines) if line.shown][:1]
+    others = [at for at in order if at not in shown]
     half = (count - len(shown)) // 2
-    kept = {*shown, *order[:half], *order[len(order) - half :]}
+    kept = {*shown, *others[:half], *others[len(others) - half :]}
     return tuple(lines[at] for at in sorted(kept))
 
 

@@ -99,8 +99,8 @@ def distributed(value: Any) -> Distributed:
     world = value.get("world_size")
     groups = [each for each in _listed(value.get("pg_config")) if isinstance(each, dict)]
     members = {str(each.get("pg_name")): _listed(each.get("ranks")) for each in groups}
-    known = {name: tuple(ranks) for name, ranks in members.items() if ranks and all(map(_is_count, ranks))}
-    return Distributed(world if _is_count(world) and world else None, known)
+    complete = {name: tuple(ranks) for name, ranks in members.items() if ranks and all(map(_is_count, ranks))}
+    return Distributed(world if _is_count(world) and world else None, complete)
 
 
 def _listed(value: Any) -> list[Any]:
