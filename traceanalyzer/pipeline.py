@@ -17,6 +17,7 @@ from traceanalyzer.records.errors import TraceAnalyzerError, UsageError
 if TYPE_CHECKING:
     from traceanalyzer.cost import Formulas
     from traceanalyzer.fusion.step_graph import StepGraph
+    from traceanalyzer.ranks.job_info import Compared
     from traceanalyzer.records.annotations import Annotations
     from traceanalyzer.records.judged import Judged, Thresholds
     from traceanalyzer.records.rank_result import RankResult
@@ -64,7 +65,22 @@ def analyze(
     if not results:
         raise failed[0][1]
     notices = tuple(starmap(_rank_failed, failed))
-    return job_of(results, chosen.rank, chosen.gpu, notices, failed=(), link_bytes_per_s=setup.link)
+    ranks, uncompared = _compared(results, setup)
+    return job_of(results, chosen.rank, chosen.gpu, (*notices, *uncompared), ranks)
+
+
+def _compared(results: Sequence[RankResult], setup: Setup) -> tuple[Compared | None, tuple[Notice, ...]]:
+    """What several ranks wait for; where that fails, why, and each rank's own report arrives."""
+    from traceanalyzer.ranks.job_info import compared
+
+    if len(results) < 2:
+        return None, ()
+    try:
+        return compared(results, (), setup.link), ()
+    except Exception as error:
+        why = f"internal error: {type(error).__name__}: {error}"
+        text = f"the ranks are not compared: {why}. Fix: report it with this line"
+        return None, (Notice("ranks_not_compared", text),)
 
 
 @contextmanager

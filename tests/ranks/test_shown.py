@@ -86,3 +86,16 @@ def test_nobody_is_told_to_report_on_all_ranks_who_did(folder: Path, job: Job) -
     given = analyze(folder, options=AnalyzeOptions(rank=0))
     done = [each for each in suggestion_texts(given) or () if each.rule == "exposed_communication"]
     assert done and "all ranks" not in done[0].action and not done[0].snippet
+
+
+def test_ranks_that_cannot_be_compared_are_still_reported(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError("no clock")
+
+    monkeypatch.setattr("traceanalyzer.ranks.job_info.compared", fails)
+    job = analyze(folder)
+    assert job.job is None and job.ranks is not None and len(job.ranks) == 4
+    assert [w.code for w in job.source.warnings if w.code == "ranks_not_compared"]
+    assert "no clock" in render(job, "md")

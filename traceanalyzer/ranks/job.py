@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from traceanalyzer.ranks.job_info import compared
-from traceanalyzer.records import Analysis, FailedFile, Job, Notice, RankEntry, SourceFile
+from traceanalyzer.ranks.job_info import Compared
+from traceanalyzer.records import Analysis, Job, Notice, RankEntry, SourceFile
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.records.rank_result import RankResult
 from traceanalyzer.trace.linking.processes import process_named
@@ -21,14 +21,12 @@ def job_of(
     rank: int | None,
     gpu: int | None,
     notices: Sequence[Notice] = (),
-    *,
-    failed: Sequence[FailedFile] = (),
-    link_bytes_per_s: float | None = None,
+    ranks: Compared | None = None,
 ) -> Job:
     """The analysis of (`rank`, `gpu`), with an entry for every one of several.
 
-    By default it is the one that the others wait for, else the busiest. `notices` and `failed`: of files that
-    could not be read.
+    By default it is the one that the others wait for, else the busiest. `notices`: of files that could not be
+    read; `ranks`: what several wait for, where that could be told.
     """
     analyses = [result.analysis for result in results]
     wanted = [
@@ -41,9 +39,9 @@ def job_of(
         raise _not_there(analyses, rank, gpu, notices)
     if len(results) == 1:
         return Job.of(analyses[0], None, notices)
-    ranks = compared(results, failed, link_bytes_per_s)
-    chosen = max(wanted, key=lambda at: (at == ranks.late, analyses[at].time.busy_ns, -at))
-    return Job.of(analyses[chosen], tuple(map(entry, analyses)), notices, ranks.info)
+    late, info = (ranks.late, ranks.info) if ranks else (None, None)
+    chosen = max(wanted, key=lambda at: (at == late, analyses[at].time.busy_ns, -at))
+    return Job.of(analyses[chosen], tuple(map(entry, analyses)), notices, info)
 
 
 def _not_there(
