@@ -117,7 +117,9 @@ def _slower(mine: Analysis, others: Sequence[Analysis]) -> Cause | None:
     alike = sum(ns for ratio, ns in ratios if abs(ratio - factor) <= _ALIKE * factor)
     if factor < _SLOWER or alike < _ALL * compute_ns:
         return None
-    text = f"all its kernels take {digits(factor)} times as long (its clock is lower: power, heat or a cap)"
+    text = (
+        f"all its kernels take {digits(factor)} times as long (as with a lower clock: power, heat or a cap)"
+    )
     return Cause(compute_ns * (1 - 1 / factor), text)
 
 
