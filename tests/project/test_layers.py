@@ -49,6 +49,7 @@ PACKAGES = {
     "requirements",
     "annotate": "__init__ counters texts splice copy",
     "ci": "__init__ api threads sticky workflow comment job __main__",
+    "ranks": "__init__ job hta_frame hta exporter",
     "assembly": "__init__ totals self_check provenance roof_notices utilization what_if_rows what_if_notices "
     "what_if annotations activity assemble",
 }
@@ -66,7 +67,7 @@ ONLY = {
     "markupsafe": ("report/",),
     "rich": ("report/terminal", "report/diff_terminal", "cli/"),
     "click": ("cli/",),
-    "pandas": ("records/analysis",),
+    "pandas": ("records/analysis", "ranks/hta"),
 }
 LATE = {"dask", "distributed", "fsspec", "hta", "jinja2", "pandas", "rich", "torch", "traceinsight"}
 
@@ -157,7 +158,7 @@ def test_the_package_is_found() -> None:
          {Import("torch", "typing"), Import("rich", "load")}),
         ("f = lambda: __import__('dask')", {Import("dask", "call")}),
         ("importlib.import_module('traceanalyzer.files')", {Import("traceanalyzer.files", "load")}),
-        ("def f(x):\n    return import_module(f'traceanalyzer.ranks.{x}')",
+        ("def f(x):\n    return import_module(f'traceanalyzer.ranks.jo{x}')",
          {Import("traceanalyzer.ranks.job", "call")}),
         ("sys.modules['traceanalyzer.report']", {Import("traceanalyzer.report", "load")}),
         ("sys.modules.get('torch')", {Import("torch", "load")}),
