@@ -49,7 +49,7 @@ PACKAGES = {
     "requirements",
     "annotate": "__init__ counters texts splice copy",
     "ci": "__init__ api threads sticky workflow comment job __main__",
-    "ranks": "__init__ job hta_frame hta exporter",
+    "ranks": "__init__ job hta_frame hta hta_graph longest_path critical_path exporter",
     "assembly": "__init__ totals self_check provenance roof_notices utilization what_if_rows what_if_notices "
     "what_if annotations activity assemble",
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 from traceanalyzer.ranks.hta_frame import CATEGORIES, NS_PER_US, frame_of
 from traceanalyzer.records.errors import UsageError
-from traceanalyzer.records.trace import Trace
+from traceanalyzer.records.trace import Ids, Trace
 from traceanalyzer.trace import load_processes
 
 _SYNC = CATEGORIES[-1]
@@ -57,10 +57,11 @@ def by_rank(traces: Iterable[Trace]) -> dict[int, Trace]:
     return dict(sorted(numbered.items()))
 
 
-def hta_trace(traces: Mapping[int, Trace]) -> Any:
+def hta_trace(traces: Mapping[int, Trace], threads: Ids | None = None, symbols: Any = None) -> Any:
     """An `hta.common.trace.Trace` that is parsed already; parsing it again does nothing.
 
     Times begin at 0 with the earliest row of all ranks, by the clock that they share, if they do.
+    `threads`: see `frame_of`; `symbols`: a table of names that there is already.
     """
     from hta.common.trace import Trace as HtaTrace
 
@@ -74,11 +75,13 @@ def hta_trace(traces: Mapping[int, Trace]) -> Any:
             """It is loaded."""
 
     parsed = ParsedTrace(trace_files={})
-    symbols = _symbols(traces.values())
-    parsed.symbol_table.add_symbols(symbols)
+    numbers = _symbols(traces.values())
+    parsed.symbol_table.add_symbols(numbers)
+    if symbols is not None:
+        parsed.symbol_table = symbols
     earliest = _earliest_ns(traces)
     parsed.traces.update({
-        rank: frame_of(trace, symbols, earliest[rank]) for rank, trace in traces.items()
+        rank: frame_of(trace, numbers, earliest[rank], threads) for rank, trace in traces.items()
     })  # fmt: skip
     parsed.meta_data.update({rank: _metadata(trace) for rank, trace in traces.items()})
     parsed.min_ts = min(earliest.values(), default=0) / NS_PER_US

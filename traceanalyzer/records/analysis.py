@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from traceanalyzer.records.calls import CpuFunction, Engine, Reason
+from traceanalyzer.records.critical_path import CriticalPath
 from traceanalyzer.records.exporter import exporter
 from traceanalyzer.records.kernel_table import KernelTable
 from traceanalyzer.records.notice import Notice
@@ -314,6 +315,7 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op
     op_rows: tuple[OpRow, ...]
     suggestions: tuple[Suggestion, ...] | None
     what_if: tuple[Projection, ...] | None
+    critical_path: CriticalPath | None = None  # None: not asked for, or not found
     self_check: tuple[AboveRoof, ...] = ()  # of all rows
     formulas: tuple[FormulaText, ...] = ()  # of the largest priced rows
 
