@@ -195,7 +195,7 @@ def _critical_path(shown: Judged) -> CriticalPath | Notice:
     try:
         return critical_path(shown)
     except Exception as error:
-        why = str(error) or type(error).__name__
+        why = " ".join(str(error).split()) or type(error).__name__
         return Notice("critical_path_failed", f"there is no critical path: {why}")
 
 

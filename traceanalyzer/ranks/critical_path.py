@@ -92,18 +92,18 @@ def _owners(judged: Judged, graph: WaitGraph) -> list[_Owner | None]:
     """Of each edge; None for what is nobody's: from a launch to its kernel, from kernel to kernel."""
     trace, row = judged.priced.trace, judged.times.row
     labels, op_of_launch = Labels.of(trace), _op_of_launch(trace)
-    known: dict[int, _Owner | None] = {0: None}
+    owner_of: dict[int, _Owner | None] = {0: None}
     for label in set(graph.label) - {0}:
         if label >= labels.kernels:
-            known[label] = _Owner(int(row[label - labels.kernels])) if label < labels.syncs else None
+            owner_of[label] = _Owner(int(row[label - labels.kernels])) if label < labels.syncs else None
         elif label >= labels.launches:
             launch = label - labels.launches
             op = int(op_of_launch[launch])
-            known[label] = _Owner(-1, int(trace.launches.name[launch]),
+            owner_of[label] = _Owner(-1, int(trace.launches.name[launch]),
                                   int(trace.ops.module[op]) if op >= 0 else -1)  # fmt: skip
         else:
-            known[label] = _Owner(-1, int(trace.ops.name[label - 1]), int(trace.ops.module[label - 1]))
-    return [known[label] for label in graph.label]
+            owner_of[label] = _Owner(-1, int(trace.ops.name[label - 1]), int(trace.ops.module[label - 1]))
+    return [owner_of[label] for label in graph.label]
 
 
 def _op_of_launch(trace: Trace) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
@@ -162,8 +162,7 @@ def _with_gain(
     if rank >= _GAINS:
         return row
     without = [
-        min(weight, 0) if each == owner else weight
-        for weight, each in zip(graph.weight, owners, strict=True)
+        min(weight, 0) if each == owner else weight for weight, each in zip(graph.weight, owners, strict=True)
     ]
     gain_ns = min(length_ns - dag.longest(without).length, row.time_ns)
     return PathOp(name=row.name, input_dims=row.input_dims, phase=row.phase, module=row.module,

@@ -1,7 +1,7 @@
 """The graph by which HTA finds the critical path of one step, with our own times on it.
 
-HTA says what waits for what, and which waits are no work. Times are the trace's, cut to the step as the device
-saw it, so that no path is longer than the step; an edge back in time, where clocks disagree or kernels
+HTA says what waits for what, and which waits are no work. Times are the trace's, cut to the step as the
+device saw it, so that no path is longer than the step; an edge back in time, where clocks disagree or kernels
 overlap, takes back what would count twice.
 """
 
@@ -68,21 +68,21 @@ def _weighted(trace: Trace, span: Span, graph: Any) -> WaitGraph:
 
     start, end = _times(trace)
     nodes = graph.node_list
-    place = np.array([node.ev_idx - 1 for node in nodes], np.int64)
+    row = np.array([node.ev_idx - 1 for node in nodes], np.int64)
     starts = np.array([node.is_start for node in nodes], bool)
-    moment = np.where(starts, start[place], end[place]).clip(span.start_ns, span.end_ns)
+    moment = np.where(starts, start[row], end[row]).clip(span.start_ns, span.end_ns)
     edges = [edge for _, _, edge in graph.edges(data="object")]
     begin = np.array([edge.begin for edge in edges], np.int64)
     finish = np.array([edge.end for edge in edges], np.int64)
     length = moment[finish] - moment[begin]
     waits = np.array([edge.weight == 0 for edge in edges], bool)
-    own = [edge.type == CPEdgeType.OPERATOR_KERNEL for edge in edges]
+    works = [edge.type == CPEdgeType.OPERATOR_KERNEL for edge in edges]
     attributed = graph.edge_to_event_map
     return WaitGraph(
         len(nodes), begin.tolist(), finish.tolist(),
         np.where(waits, np.minimum(length, 0), length).tolist(),
-        [max(attributed.get((edge.begin, edge.end), 0), 0) if mine else 0
-         for edge, mine in zip(edges, own, strict=True)],
+        [max(attributed.get((edge.begin, edge.end), 0), 0) if work else 0
+         for edge, work in zip(edges, works, strict=True)],
         [edge.type == CPEdgeType.KERNEL_LAUNCH_DELAY for edge in edges],
     )  # fmt: skip
 
