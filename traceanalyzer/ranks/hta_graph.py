@@ -8,6 +8,7 @@ overlap, takes back what would count twice.
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -143,11 +144,12 @@ def _overlap(trace: Trace, first: int, second: int) -> bool:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """HTA logs what it leaves out, and a first log gives the root logger a handler."""
+    """HTA logs what it leaves out and pandas warns it, and a first log gives the root logger a handler."""
     before, handlers = logging.root.manager.disable, list(logging.root.handlers)
     logging.disable(logging.CRITICAL)
     try:
-        yield
+        with warnings.catch_warnings(action="ignore"):
+            yield
     finally:
         logging.disable(before)
         for handler in [each for each in logging.root.handlers if each not in handlers]:
