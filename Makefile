@@ -78,4 +78,5 @@ clean:  ## remove what the targets made
 
 .venv/.dev: .venv/.core $(SOURCES)
 	$(INSTALL) --build-constraint constraints.txt --group dev --editable .
+	$(INSTALL) --no-deps traceinsight  # which asks for jupyterlab and imports what `dev` names
 	touch $@

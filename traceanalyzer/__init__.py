@@ -15,11 +15,13 @@ from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.pipeline import analyze
 from traceanalyzer.records import Analysis, Comparison, Device, Job
 from traceanalyzer.records.errors import DeviceError, TraceAnalyzerError, TraceFormatError, UsageError
+from traceanalyzer.records.exporter import join_exporter
 from traceanalyzer.records.presenter import join
 
 if TYPE_CHECKING:
     from traceanalyzer.collect.library import profile
     from traceanalyzer.cost.user import op_cost
+    from traceanalyzer.records.exporter import Exporter
     from traceanalyzer.records.presenter import Presenter
 
 __version__ = "0.1.0"
@@ -50,6 +52,16 @@ def _presenter() -> Presenter:
 
 
 join(_presenter)
+
+
+def _exporter() -> Exporter:
+    """What hands an Analysis to other tools, imported when one is first handed on."""
+    from traceanalyzer.ranks import exporter
+
+    return exporter
+
+
+join_exporter(_exporter)
 
 
 def __getattr__(name: str) -> Any:

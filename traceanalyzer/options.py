@@ -28,6 +28,7 @@ class AnalyzeOptions:
     cost_files: tuple[str, ...] = ()  # Python files with formulas of the user's own; they are run
     what_if: tuple[str, ...] = ()  # other devices' names in the table, or files that describe them
     capture: str | None = None  # a second trace, which knows the shapes of a graph's kernels
+    critical_path: bool = False  # of the shown step, by HolisticTraceAnalysis: the extra `hta`
     kernels: bool = True  # keep what the DataFrame `analysis.kernels` is made of
 
     def __post_init__(self) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from traceanalyzer.fusion.step_graph import StepGraph
     from traceanalyzer.ranks.job_info import Compared
     from traceanalyzer.records.annotations import Annotations
+    from traceanalyzer.records.critical_path import CriticalPath
     from traceanalyzer.records.judged import Judged, Thresholds
     from traceanalyzer.records.rank_result import RankResult
     from traceanalyzer.records.trace import Trace
@@ -172,6 +173,10 @@ class Setup:
         from traceanalyzer.device.resolve import check
         from traceanalyzer.roofline.thresholds import from_settings
 
+        if options.critical_path:
+            from traceanalyzer.ranks.hta import require_hta
+
+            require_hta()
         check(options.device, options.device_file, options.peaks, options.bandwidth)
         others = devices_named(options.what_if)
         own = user_formulas(options.cost_files)
@@ -194,10 +199,24 @@ def _results(file: str, setup: Setup, failed: Failures) -> list[RankResult]:
     for trace, index in _working(file, setup, failed):
         with _guarded(_label(trace, index), failed):
             judged = _judged(trace, index, setup)
-            suggestions = suggest(of_shown_step(judged), judged)
-            analysis = assemble(judged, suggestions, setup.others, keep_kernels=setup.options.kernels)
+            shown = of_shown_step(judged)
+            suggestions = suggest(shown, judged)
+            path = _critical_path(shown) if setup.options.critical_path else None
+            analysis = assemble(judged, suggestions, setup.others,
+                                keep_kernels=setup.options.kernels, critical_path=path)  # fmt: skip
             results.append(RankResult(analysis, activity_of(judged)))
     return results
+
+
+def _critical_path(shown: Judged) -> CriticalPath | Notice:
+    """By HTA's graph; whatever fails in there, the report arrives and says so."""
+    from traceanalyzer.ranks.critical_path import critical_path
+
+    try:
+        return critical_path(shown)
+    except Exception as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        return Notice("critical_path_failed", f"there is no critical path: {why}")
 
 
 def _label(trace: Trace, index: int) -> str:

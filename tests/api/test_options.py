@@ -30,6 +30,7 @@ CHANGING: dict[str, tuple[object, list[str]]] = {
     "settings": (("efficiency=0.5",), ["--set", "efficiency=0.5"]),
     "cost_files": (("costs.py",), ["--cost-file", "costs.py"]),
     "capture": ("eager.json", ["--capture", "eager.json"]),
+    "critical_path": (True, ["--critical-path"]),
 }
 
 

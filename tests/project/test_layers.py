@@ -48,7 +48,8 @@ PACKAGES = {
     "comparison": "__init__ apportion names noise sides became matching same_work sentence assemble "
     "requirements",
     "annotate": "__init__ counters texts splice copy",
-    "ranks": "__init__ calls matching clocks stages waits late straggler job_info job",
+    "ranks": "__init__ calls matching clocks stages waits late straggler job_info job hta_frame hta "
+    "hta_graph longest_path critical_path exporter",
     "ci": "__init__ api threads sticky workflow comment job __main__",
     "assembly": "__init__ totals self_check provenance roof_notices utilization what_if_rows what_if_notices "
     "what_if annotations activity assemble",
@@ -67,7 +68,7 @@ ONLY = {
     "markupsafe": ("report/",),
     "rich": ("report/terminal", "report/diff_terminal", "cli/"),
     "click": ("cli/",),
-    "pandas": ("records/analysis",),
+    "pandas": ("records/analysis", "ranks/hta"),
 }
 LATE = {"dask", "distributed", "fsspec", "hta", "jinja2", "pandas", "rich", "torch", "traceinsight"}
 

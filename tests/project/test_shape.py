@@ -35,6 +35,7 @@ REPLACING = ("msgspec.structs.replace", "copy.replace", DATACLASSES)
 CHANGED = {
     "cost/user": {"module", "sys"}, "__main__": {"sys"}, "cli/calibrate": {"os"}, "cli/verify": {"os"},
     "device/calibrate": {"os"}, "fusion/module_compile": {"traffic"}, "fusion/regions": {"home"},
+    "ranks/hta": {"analysis", "parsed"}, "ranks/hta_graph": {"step"},
     "trace/reading/blocks": {"stats"}, "trace/reading/events": {"event", "args"},
     "trace/reading/repair": {"stats", "event"}, "verify/optimizers": {"parameter"},
 }  # fmt: skip

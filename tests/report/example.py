@@ -43,6 +43,8 @@ from traceanalyzer.records import (
     VerdictPart,
     WindowInfo,
 )
+from traceanalyzer.records.critical_path import CriticalPath, PathModule, PathOp, PathPart, PathVerdict
+from traceanalyzer.records.vocabulary import Verdict
 
 _NON_CONTRACTION = ("statistical_normalization", "element_wise")
 
@@ -377,6 +379,32 @@ def with_suggestions() -> Job:
     )  # fmt: skip
 
 
+def with_path() -> Job:
+    """With the critical path of one step."""
+    return msgspec.structs.replace(with_suggestions(), critical_path=critical_path())
+
+
+def critical_path() -> CriticalPath:
+    """Of a step of 26.7 ms: two rows of kernels, an operator on the host, gaps."""
+
+    def row(name: str, verdict: Verdict | None, kernels: int, time_ns: int, gain_ns: int | None) -> PathOp:
+        module, dims = ("blocks.0.mlp", ((64, 64), (64, 64))) if verdict else (None, None)
+        return PathOp(name=name, input_dims=dims, phase=None, module=module, verdict=verdict,
+                      kernels=kernels, time_ns=time_ns, gain_ns=gain_ns)  # fmt: skip
+
+    times = {"memory_bound": (12_000_000, 40), "compute_bound": (8_000_000, 10)}
+    return CriticalPath(
+        step="ProfilerStep#5", step_ns=26_700_000, length_ns=22_100_000,
+        by_verdict=tuple(PathVerdict(verdict, *times.get(verdict, (0, 0))) for verdict in VERDICTS),
+        other=(PathPart("host", 1_500_000), PathPart("launch", 500_000),
+               PathPart("between_kernels", 100_000)),
+        by_module=(PathModule("blocks.0.mlp", 20_000_000), PathModule(None, 2_100_000)),
+        ops=(row("aten::add", "memory_bound", 40, 12_000_000, 9_000_000),
+             row("aten::mm", "compute_bound", 10, 8_000_000, 8_000_000),
+             row("aten::item", None, 0, 1_500_000, None)),
+    )  # fmt: skip
+
+
 def of_two_kinds() -> Job:
     """Three steps with suggestions, of which the last takes three times as long: it saves a checkpoint."""
     analysis = with_suggestions()
@@ -461,5 +489,5 @@ EVERY_CASE = {
     "without_shapes": without_shapes, "cpu": on_cpu, "gpu_lost": lambda: on_cpu(gpu_lost=True),
     "idle": mostly_idle, "latency": latency_dominated, "communication": communication_dominated,
     "little_coverage": little_coverage, "nothing": nothing_done, "salvaged": salvaged, "ranks": of_ranks,
-    "suggestions": with_suggestions, "two_kinds": of_two_kinds, "hostile": hostile,
+    "suggestions": with_suggestions, "two_kinds": of_two_kinds, "path": with_path, "hostile": hostile,
 }  # fmt: skip

@@ -21,7 +21,8 @@ SHIPPED = Path(report_json.__file__).with_name("schema.json")
 # The contract's names, written out here on purpose: a rename must be seen.
 FIELDS = {
     "": "schema_version tool source recording device thresholds window time verdicts steps memory_bound "
-        "compute coverage operator_classes ops suggestions ranks job what_if self_check formulas",
+        "compute coverage operator_classes ops suggestions ranks job what_if critical_path "
+        "self_check formulas",
     "source": "files dialect salvaged warnings",
     "source.files": "path bytes events rank device_index",
     "source.warnings": "code message count",
@@ -60,6 +61,11 @@ FIELDS = {
     "ranks": "rank device_index device file window_ns "
         "busy_ns memory_bound_share_of_busy exposed_communication_ns",
     "what_if": "device busy_ns busy_low_ns busy_high_ns step_ns memory_bound_share_of_busy",
+    "critical_path": "step step_ns length_ns by_verdict other by_module ops",
+    "critical_path.by_verdict": "verdict time_ns kernels",
+    "critical_path.other": "part time_ns",
+    "critical_path.by_module": "module time_ns",
+    "critical_path.ops": "name input_dims phase module verdict kernels time_ns gain_ns",
     "self_check": "roof reason rows time_ns share_of_busy highest_efficiency example",
     "formulas": "op text source",
 }  # fmt: skip
@@ -67,7 +73,8 @@ FIELDS = {
 
 @pytest.mark.parametrize("path", FIELDS)
 def test_names_are_the_contracts(path: str) -> None:
-    analysis = msgspec.structs.replace(example.of_two_kinds(), ranks=example.of_ranks().ranks)
+    analysis = msgspec.structs.replace(example.of_two_kinds(), ranks=example.of_ranks().ranks,
+                                       critical_path=example.critical_path())  # fmt: skip
     value = json.loads(render(analysis, "json"))
     for step in filter(None, path.split(".")):
         value = next(v[step] for v in value if v[step]) if isinstance(value, list) else value[step]

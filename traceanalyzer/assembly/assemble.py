@@ -14,7 +14,8 @@ from traceanalyzer.assembly.self_check import explained, formulas, self_check
 from traceanalyzer.assembly.utilization import compute
 from traceanalyzer.assembly.what_if import projections
 from traceanalyzer.assembly.what_if_notices import notices as what_if_notices
-from traceanalyzer.records import SCHEMA_VERSION, Analysis, Device, Tool
+from traceanalyzer.records import SCHEMA_VERSION, Analysis, Device, Notice, Tool
+from traceanalyzer.records.critical_path import CriticalPath
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.suggestion import Suggestions
 from traceanalyzer.records.times import shown_step
@@ -23,10 +24,12 @@ _WHOLE_MICROSECONDS = ("integer_us", "integer_us_capitalised")  # dialects
 
 
 def assemble(
-    judged: Judged, suggestions: Suggestions, others: Sequence[Device] = (), *, keep_kernels: bool = False
-) -> Analysis:
+    judged: Judged, suggestions: Suggestions, others: Sequence[Device] = (), *, keep_kernels: bool = False,
+    critical_path: CriticalPath | Notice | None = None,
+) -> Analysis:  # fmt: skip
     """The Analysis of one judged device, built once and never patched.
 
+    `critical_path`: that of the shown step, or why there is none.
     `others`: devices to project onto; `keep_kernels`: keep the columns behind `Analysis.kernels`.
     """
     trace, time, window_ns = judged.priced.trace, judged.time, judged.window_ns
@@ -35,7 +38,8 @@ def assemble(
     floor = {"launch_floor_ns": float(judged.launch_floor_ns)}
     steps = 0 if shown_step(judged.steps, judged.kinds) else len(judged.steps)
     of_roofs = roof_notices(rows, judged.device, time.busy_ns, judged.launch_floor_ns)
-    notices = (*of_roofs, *suggestions.notices, *what_if_notices(rows, judged.device, others))
+    without_path = (critical_path,) if isinstance(critical_path, Notice) else ()
+    notices = (*without_path, *of_roofs, *suggestions.notices, *what_if_notices(rows, judged.device, others))
     return Analysis(
         schema_version=SCHEMA_VERSION,
         tool=Tool("traceanalyze", version("torch-traceanalyzer")),
@@ -54,6 +58,7 @@ def assemble(
         op_rows=rows,
         suggestions=suggestions.found,
         what_if=projections(rows, judged.device, time, steps, others, judged.thresholds) if others else None,
+        critical_path=critical_path if isinstance(critical_path, CriticalPath) else None,
         self_check=self_check(rows, judged.device, time.busy_ns, whole_microseconds=coarse),
         formulas=formulas(rows, judged.priced.formula_text),
         kernel_table=kernel_table(judged) if keep_kernels else UNSET,

@@ -106,6 +106,11 @@ class ReportRequest:
     metavar="NAME=X",
     help="Set a limit behind the verdicts, e.g. efficiency=0.5. Repeats.",
 )
+@click.option(
+    "--critical-path",
+    is_flag=True,
+    help="What the shown step waited for, by HolisticTraceAnalysis: pip install 'torch-traceanalyzer[hta]'.",
+)
 @click.option("--top", type=click.IntRange(1), metavar="N", help="Rows in the tables.")
 @click.option("--redact", is_flag=True, help="Leave out absolute paths, host and user names.")
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
@@ -115,8 +120,8 @@ class ReportRequest:
 def command(
     traces: tuple[str, ...], outputs: tuple[str, ...], format_name: str | None, steps: str,
     steps_by: str | None, device: str | None, device_file: str | None, peaks: tuple[str, ...],
-    bandwidth: str | None, link: str | None, rank: int | None, gpu: int | None,
-    what_if: str | None, capture: str | None, cost_files: tuple[str, ...], settings: tuple[str, ...],
+    bandwidth: str | None, link: str | None, rank: int | None, gpu: int | None, what_if: str | None,
+    capture: str | None, cost_files: tuple[str, ...], settings: tuple[str, ...], critical_path: bool,
     top: int | None, redact: bool, open_page: bool, force: bool, verbose: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Report the memory-bound share of the runtime, the ops behind it, and how surely it is known.
@@ -130,7 +135,7 @@ def command(
         options=AnalyzeOptions(
             steps=steps, steps_by=steps_by, device=device, device_file=device_file, peaks=peaks,
             bandwidth=bandwidth, link=link, rank=rank, gpu=gpu, settings=settings, capture=capture,
-            cost_files=cost_files, kernels=False,
+            cost_files=cost_files, critical_path=critical_path, kernels=False,
             what_if=tuple(name.strip() for name in what_if.split(",")) if what_if else (),
         ),
     ))  # fmt: skip

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from traceanalyzer.records.calls import CpuFunction, Engine, Reason
+from traceanalyzer.records.critical_path import CriticalPath
+from traceanalyzer.records.exporter import exporter
 from traceanalyzer.records.kernel_table import KernelTable
 from traceanalyzer.records.notice import Notice
 from traceanalyzer.records.presenter import presenter
@@ -313,6 +315,7 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op
     op_rows: tuple[OpRow, ...]
     suggestions: tuple[Suggestion, ...] | None
     what_if: tuple[Projection, ...] | None
+    critical_path: CriticalPath | None = None  # None: not asked for, or not found
     self_check: tuple[AboveRoof, ...] = ()  # of all rows
     formulas: tuple[FormulaText, ...] = ()  # of the largest priced rows
 
@@ -359,6 +362,13 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op
         be written; what was there then stays.
         """
         presenter().save(self, path, force=force)
+
+    def to_hta(self) -> Any:
+        """The traces of all its ranks as an `hta.trace_analysis.TraceAnalysis`; see docs/hta.md.
+
+        The files are read again. UsageError where the extra `hta` is missing, or a file is.
+        """
+        return exporter().hta(self)
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""

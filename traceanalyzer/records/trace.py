@@ -181,6 +181,32 @@ NO_SPANS = Spans(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.in
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Syncs:
+    """Synchronizations as the device's tracing saw them, where it was asked to. They take no device time."""
+
+    start_ns: Ints
+    end_ns: Ints
+    name: Ids  # row in Trace.names: "Stream Wait Event", "Event Sync", "Stream Sync", "Context Sync"
+    device: Ids
+    stream: Ints  # the one that waits; -1: the host
+    correlation: Ints  # of the call; -1
+    launch: Ids  # that call: row in Launches; -1
+    waits_for_stream: Ints  # on which the event was recorded; -1
+    waits_for_correlation: Ints  # of the call that recorded it; -1
+
+    def __len__(self) -> int:
+        return len(self.start_ns)
+
+
+def _no_syncs() -> Syncs:
+    wide, narrow = np.zeros(0, np.int64), np.zeros(0, np.int32)
+    return Syncs(wide, wide, narrow, narrow, wide, wide, narrow, wide, wide)
+
+
+NO_SYNCS = _no_syncs()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Pieces:
     """The intervals in which records run; a HOST record is cut by its children into several."""
 
@@ -259,6 +285,7 @@ class Trace:
     recording: Recording | None = None
     memory: Memory | None = None
     spans: Spans = NO_SPANS
+    syncs: Syncs = NO_SYNCS
     evidence: str | None = None  # JSON of collect/evidence.py: producer-consumer edges of one more step
     salvaged: Salvaged | None = None
     warnings: tuple[Notice, ...] = field(default=())

@@ -13,6 +13,7 @@ from traceanalyzer.records.units import duration, percent
 from traceanalyzer.report.assets import asset, templates
 from traceanalyzer.report.chart import OUTLINE_OF, Chart, chart, outline
 from traceanalyzer.report.context import SuggestionText
+from traceanalyzer.report.critical_path import MEANING
 from traceanalyzer.report.jobs import extremes
 from traceanalyzer.report.labels import METHOD, VERDICT_LABELS
 from traceanalyzer.report.notebook import notebook
@@ -79,6 +80,7 @@ def _headings(analysis: Analysis, view: View) -> dict[str, Any]:
         "kernels": ABSENT if figures.step else f"{sum(p.kernels for p in analysis.verdicts):,}",
         "best": _best(analysis, view),
         "outlines": outlines,
+        "path_meaning": MEANING,
         "outline_of": OUTLINE_OF,
         "formula_of": {formula.op: formula.number for formula in view.formulas},
         "largest": max((line.share.value or 0 for line in view.lines), default=0) or 1,

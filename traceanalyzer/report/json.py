@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from traceanalyzer.records import OPERATOR_CLASSES, SCHEMA_VERSION, VERDICTS, Analysis, Job, OpRow, StepTime
+from traceanalyzer.records.critical_path import CriticalPath
 from traceanalyzer.report.sanitize import cut, visible
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -63,7 +64,9 @@ def read_back(content: bytes) -> Job:
     except _UNREADABLE as error:
         raise ValueError(f"not a report of schema version {SCHEMA_VERSION}: {error}") from None
     _check(analysis)
-    return msgspec.structs.replace(analysis, op_rows=tuple(map(_as_made, analysis.op_rows)))
+    return msgspec.structs.replace(
+        analysis, op_rows=tuple(map(_as_made, analysis.op_rows)), critical_path=_path_as_made(analysis)
+    )
 
 
 class _Version(msgspec.Struct):
@@ -102,6 +105,8 @@ def _check(analysis: Analysis) -> None:
         raise ValueError("a verdict has more than all of its time")
     if max((row.attributed_ns for row in analysis.op_rows), default=0) > time.busy_ns:
         raise ValueError("a row takes more than its busy time")
+    if analysis.critical_path is not None and not _path_adds_up(analysis.critical_path):
+        raise ValueError("its critical path does not add up")
     device = analysis.device
     rates = [device.bandwidth_bytes_per_s or _SLOWEST, *(peak.flop_per_s for peak in device.peaks)]
     if min(rates) < _SLOWEST:
@@ -113,11 +118,24 @@ def _adds_up(step: StepTime) -> bool:
     return sum(parts) == step.device_ns
 
 
+def _path_adds_up(path: CriticalPath) -> bool:
+    parts = [*(part.time_ns for part in path.by_verdict), *(part.time_ns for part in path.other)]
+    return sum(parts) == path.length_ns == sum(part.time_ns for part in path.by_module) <= path.step_ns
+
+
 def _as_made(row: OpRow) -> OpRow:
     """Nested lists as tuples again, so that a report read back equals the one saved."""
     return msgspec.structs.replace(
         row, input_dims=_tuples(row.input_dims), input_strides=_tuples(row.input_strides)
     )
+
+
+def _path_as_made(analysis: Analysis) -> CriticalPath | None:
+    path = analysis.critical_path
+    if path is None:
+        return None
+    ops = tuple(msgspec.structs.replace(row, input_dims=_tuples(row.input_dims)) for row in path.ops)
+    return msgspec.structs.replace(path, ops=ops)
 
 
 def _tuples(value: Any) -> Any:

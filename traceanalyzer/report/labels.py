@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from traceanalyzer.records import Flag, IdleCause, OperatorClass, Reason, Verdict
+from traceanalyzer.records.critical_path import PathPartName
 
 VERDICT_LABELS: Final[Mapping[Verdict, str]] = {
     "compute_bound": "compute-bound",
@@ -14,6 +15,12 @@ VERDICT_LABELS: Final[Mapping[Verdict, str]] = {
     "communication": "communication",
     "copy": "copy",
     "unmodelled": "not modelled",
+}
+
+PATH_PART_LABELS: Final[Mapping[PathPartName, str]] = {
+    "host": "operators on the host",
+    "launch": "launch to kernel",
+    "between_kernels": "kernel to kernel",
 }
 
 VERDICT_MEANING: Final[Mapping[Verdict, str]] = {

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from traceanalyzer.records import Analysis
 from traceanalyzer.records.units import percent
+from traceanalyzer.report.critical_path import MEANING
 from traceanalyzer.report.jobs import extremes
 from traceanalyzer.report.published import TRANSFORMER_2021
 from traceanalyzer.report.report_marker import mark
@@ -71,6 +72,7 @@ def _sections(analysis: Analysis, view: View) -> Iterator[str]:
     yield _warnings(view)
     yield _suggestions(view)
     yield _what_if(view)
+    yield _critical_path(view)
     yield _operators(view)
     yield folded("Coverage and device", _coverage(analysis, view))
     yield folded(f"Operator classes, beside the table of {TRANSFORMER_2021.year}", _classes(view))
@@ -132,6 +134,19 @@ def _what_if(view: View) -> str:
     rows = [[cell(text) for text in line] for line in view.what_if]
     heads = ["projected onto", f" busy,{_per(view.rows_heading)}", " step", " memory-bound of busy"]
     return "\n" + as_table(heads, rows) if rows else ""
+
+
+def _critical_path(view: View) -> str:
+    """What the shown step waited for, where that was asked."""
+    path = view.critical_path
+    if path is None:
+        return ""
+    parts = " · ".join(f"{fact.name} {fact.text} ({fact.about})" for fact in path.parts)
+    modules = ", ".join(f"{code(fact.name)} {fact.text}" for fact in path.modules)
+    rows = [[cell(name), *others] for name, *others in path.ops]
+    table = as_table(["on the path", "verdict", " kernels", " time", " saves at most"], rows)
+    text = f"\n**{prose(path.lead.capitalize())}**: {prose(parts)}\n\n{table}\n"
+    return text + (f"By module: {modules}. " if modules else "") + f"{prose(MEANING)}\n"
 
 
 def _operators(view: View) -> str:

@@ -60,6 +60,7 @@ def summary(analysis: Analysis, *, width: int = 80, color: bool = False, top: in
     console.print()
     _waits(console, view)
     _changes(console, analysis)
+    _critical_path(console, view)
     _projected(console, view)
     _basis(console, analysis, view)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
@@ -180,6 +181,15 @@ def _projected(console: Console, view: View) -> None:
         _line(console, "what-if", f"busy{_over(view)}: {projections}")
     for _, message, _ in (each for each in view.warnings if each[0] == "what_if_withheld"):
         _line(console, "what-if", cut(message, _WARNING_TEXT))  # it was asked for
+
+
+def _critical_path(console: Console, view: View) -> None:
+    path = view.critical_path
+    if path is None:
+        return
+    largest = ", ".join(f"{fact.name} {fact.text}" for fact in path.parts[:3])
+    saving = ", ".join(f"{cut(name, _WHERE)} {gain}" for name, _, _, _, gain in path.ops[:2])
+    _line(console, "path", f"{path.lead}: {largest}; shorter by at most: {saving}" if saving else path.lead)
 
 
 def _over(view: View) -> str:

@@ -8,6 +8,7 @@ from traceanalyzer.records import Analysis, OpRow
 from traceanalyzer.records.units import duration
 from traceanalyzer.report import context, summary
 from traceanalyzer.report.context import PeakLine, SuggestionText
+from traceanalyzer.report.critical_path import PathText, path_text
 from traceanalyzer.report.jobs import CollectiveLine, RankLine, collective_lines, job_sentences, rank_lines
 from traceanalyzer.report.layers import LayerLine, layers, merged
 from traceanalyzer.report.lines import OpLine, op_line
@@ -54,6 +55,7 @@ class View:
     collectives: tuple[CollectiveLine, ...]
     job: tuple[str, ...]  # which rank the others wait for, and why
     what_if: tuple[tuple[str, ...], ...]
+    critical_path: PathText | None
     recording: tuple[Fact, ...]
     thresholds: tuple[Fact, ...]
     window_ns: int  # what `parts` add up to
@@ -96,6 +98,7 @@ def view_of(analysis: Analysis, top: int) -> View:
         collectives=collective_lines(analysis),
         job=tuple(job_sentences(analysis)),
         what_if=tuple(context.what_if(analysis)),
+        critical_path=path_text(analysis),
         recording=tuple(context.recording(analysis)),
         thresholds=tuple(Fact(visible(k), f"{v:,g}") for k, v in analysis.thresholds.items()),
         window_ns=figures.window_ns,

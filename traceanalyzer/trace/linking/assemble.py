@@ -8,17 +8,28 @@ import numpy as np
 
 from traceanalyzer.records import Notice
 from traceanalyzer.records.errors import TraceFormatError
-from traceanalyzer.records.trace import Ids, Memory, OpKind, Ops, Pieces, Spans, Trace, nearest
+from traceanalyzer.records.trace import (
+    Ids,
+    Launches,
+    Memory,
+    OpKind,
+    Ops,
+    Pieces,
+    Spans,
+    Syncs,
+    Trace,
+    nearest,
+)
 from traceanalyzer.trace.linking.counted import placed
 from traceanalyzer.trace.linking.cpu_records import host_records
 from traceanalyzer.trace.linking.doubtful_times import believed, without_late_launches
 from traceanalyzer.trace.linking.kinds import kinds
-from traceanalyzer.trace.linking.link import link, linked_kernels, sorted_launches
+from traceanalyzer.trace.linking.link import launches_of, link, linked_kernels, sorted_launches
 from traceanalyzer.trace.linking.link_warnings import link_warnings
 from traceanalyzer.trace.linking.phases import Host, forward_ops, phases
 from traceanalyzer.trace.linking.steps import step_warnings, steps_of
 from traceanalyzer.trace.linking.tree import nest, order
-from traceanalyzer.trace.reading.raw import Raw, RawOps, RawSpans
+from traceanalyzer.trace.reading.raw import Raw, RawOps, RawSpans, RawSyncs
 
 _RESOLUTION_NS = 1000  # of clocks that count whole microseconds, or doubles since 1970
 _COARSE = ("integer_us", "integer_us_capitalised", "float_epoch")
@@ -56,8 +67,9 @@ def trace_of(raw: Raw, steps_by: str | None = None) -> Trace:
         path=raw.path, bytes=raw.bytes, events=raw.events, dialect=raw.dialect, names=raw.names,
         calls=raw.calls, ops=ops, launches=launches, kernels=kernels, pieces=pieces, steps=steps,
         devices=raw.devices, rank=raw.rank, on_cpu=on_cpu, base_ns=raw.base_ns, amd=raw.amd,
-        recording=raw.recording, memory=_memory(raw), spans=_spans(raw.spans), evidence=raw.evidence,
-        collectives=raw.collectives, distributed=raw.distributed, salvaged=raw.salvaged,
+        recording=raw.recording, memory=_memory(raw), spans=_spans(raw.spans),
+        syncs=_syncs(raw.syncs, launches), evidence=raw.evidence, collectives=raw.collectives,
+        distributed=raw.distributed, salvaged=raw.salvaged,
         warnings=raw.warnings,
     )  # fmt: skip
     linked = link_warnings(trace, gpu_listed=raw.gpu_listed)
@@ -76,6 +88,12 @@ def _memory(raw: Raw) -> Memory | None:
 def _spans(raw: RawSpans) -> Spans:
     rows = order(raw.thread, raw.start_ns, raw.end_ns)
     return Spans(*(getattr(raw, name)[rows] for name in Spans.__dataclass_fields__))
+
+
+def _syncs(raw: RawSyncs, launches: Launches) -> Syncs:
+    rows = np.argsort(raw.start_ns, kind="stable")
+    columns = {name: getattr(raw, name)[rows] for name in RawSyncs.__dataclass_fields__}
+    return Syncs(**columns, launch=launches_of(launches, columns["correlation"], columns["start_ns"]))
 
 
 def _in_order(raw: Raw) -> Raw:

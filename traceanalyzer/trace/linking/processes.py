@@ -17,7 +17,7 @@ import numpy as np
 from traceanalyzer.records import Notice
 from traceanalyzer.records.trace import Bools, Ids, Ints
 from traceanalyzer.trace.linking.owners import by_pid, natural, owners
-from traceanalyzer.trace.reading.raw import Raw
+from traceanalyzer.trace.reading.raw import NO_RAW_SYNCS, Raw
 
 _LEAST_ROWS = 2  # of a process that is one of several
 _LEAST_SHARE = 0.001  # of the rows of the largest
@@ -112,6 +112,11 @@ def process_named(path: str) -> str | None:
     return written[1] if written else None
 
 
+def file_named(path: str) -> str:
+    """The file of a trace, without the process that `by_process` wrote behind its name."""
+    return _PROCESS.sub("", path)
+
+
 def _part(
     raw: Raw, process: Ids, number: int, kernels: Bools, label: int | str, rank: int | None, notice: Notice
 ) -> Raw:
@@ -126,6 +131,7 @@ def _part(
         memory=_chosen(raw.memory, mine[raw.memory.thread]),
         spans=_chosen(spans, mine[spans.thread] | (spans.profiler & (process[spans.thread] < 0))),
         kernels=_chosen(raw.kernels, kernels) if len(kernels) else raw.kernels,
+        syncs=NO_RAW_SYNCS,  # nothing in them says whose they are
         rank=rank,
         warnings=(*raw.warnings, notice),
     )

@@ -62,6 +62,8 @@ class Args(msgspec.Struct, gc=False):
     dram_written: float = field(name="dram__bytes_write.sum", default=ABSENT_NUMBER)
     allocated: int = field(name="Bytes", default=0)  # memory events: below 0 for a free
     address: int = field(name="Addr", default=-1)
+    waits_for_stream: int = field(name="wait_on_stream", default=-1)
+    waits_for_correlation: int = field(name="wait_on_cuda_event_record_corr_id", default=-1)
 
 
 class Event(msgspec.Struct, gc=False):
@@ -95,7 +97,8 @@ class Row(IntEnum):
     PROFILER = 7  # what the profiler does itself
     FRAME = 8  # a Python function, of a recording with stacks
     RANGE = 9  # hardware counters of one kernel, instead of its time
-    OTHER = 10
+    SYNC = 10  # a wait for the device, or for an event on it, as the device's tracing saw it
+    OTHER = 11
 
 
 _CATEGORIES = {
@@ -109,6 +112,7 @@ _CATEGORIES = {
     Row.PROFILER: "overhead",
     Row.FRAME: "python_function",
     Row.RANGE: "cuda_profiler_range",
+    Row.SYNC: "cuda_sync",
 }  # fmt: skip
 _ROWS = {cat: row for row, cats in _CATEGORIES.items() for cat in cats.split()}
 

@@ -66,6 +66,28 @@ class RawSpans:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class RawSyncs:
+    """Synchronizations in file order."""
+
+    start_ns: Ints
+    end_ns: Ints
+    name: Ids
+    device: Ids
+    stream: Ints  # -1
+    correlation: Ints  # -1
+    waits_for_stream: Ints  # -1
+    waits_for_correlation: Ints  # -1
+
+
+def _no_syncs() -> RawSyncs:
+    wide, narrow = np.zeros(0, np.int64), np.zeros(0, np.int32)
+    return RawSyncs(wide, wide, narrow, narrow, wide, wide, wide, wide)
+
+
+NO_RAW_SYNCS = _no_syncs()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class RawKernels:
     """GPU activity in file order; gpu_user_annotation rows are not among them."""
 
@@ -119,4 +141,5 @@ class Raw:
     collectives: Sequence[CollectiveArgs] = ()  # distinct
     distributed: Distributed = NOT_DISTRIBUTED
     pids: Sequence[int | str] = ()  # distinct, of host and device rows
+    syncs: RawSyncs = NO_RAW_SYNCS
     thread_pid: Ids = field(default_factory=lambda: np.zeros(0, np.int32))  # thread -> row in pids

@@ -60,6 +60,7 @@ def _raw(document: Document, rows: Rows) -> Raw:
         kernels=tables.kernels,
         memory=tables.memory,
         spans=tables.spans,
+        syncs=tables.syncs,
         devices=listed,
         rank=metadata.rank(kept.get("distributedInfo"), path),
         base_ns=base or 0,

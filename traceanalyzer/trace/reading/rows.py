@@ -43,7 +43,7 @@ class Rows:
         self.collectives: Interned = Interned()
         self.collectives[None] = -1
         self.ops, self.launches, self.kernels = Columns(stats), Columns(stats), Columns(stats)
-        self.memory, self.spans = Columns(stats), Columns(stats)
+        self.memory, self.spans, self.syncs = Columns(stats), Columns(stats), Columns(stats)
         self.bare = 0  # rows without a category that were adopted
         self._op_rows = self._gpu_rows = 0  # so far, dropped ones included
         self._stats = stats
@@ -57,6 +57,7 @@ class Rows:
         kernels: list[Event] = []
         memory: list[Event] = []
         spans: list[Event] = []
+        syncs: list[Event] = []
         annotations: list[int] = []
 
         def annotate(event: Event) -> None:
@@ -75,7 +76,7 @@ class Rows:
         gpu = kernels.append
         takers: tuple[Callable[[Event], None], ...] = (
             ops.append, annotate, launches.append, gpu, gpu, gpu, adopt, spans.append, long_frame,
-            gpu, _ignore,
+            gpu, syncs.append, _ignore,
         )  # fmt: skip
         row_of = self.row_of
         for event in events:
@@ -93,6 +94,8 @@ class Rows:
             self._add_memory(memory)
         if spans:
             self._add_spans(spans)
+        if syncs:
+            self._add_syncs(syncs)
 
     def _add_ops(self, events: list[Event], annotations: list[int]) -> None:
         events = [annotated(event) for event in events]
@@ -198,6 +201,19 @@ class Rows:
         del common["external"]
         of_profiler = [self.row_of[event.cat] == Row.PROFILER for event in events]
         self.spans.append(**common, profiler=np.array(of_profiler, bool))
+
+    def _add_syncs(self, events: list[Event]) -> None:
+        args = [event.args or NO_ARGS for event in events]
+        common = self._common(events, args)
+        del common["thread"], common["external"]
+        self.syncs.append(
+            **common,
+            device=_devices(events, args),
+            stream=whole_numbers([each.stream for each in args]),
+            correlation=_positive(whole_numbers([each.correlation for each in args])),
+            waits_for_stream=whole_numbers([each.waits_for_stream for each in args]),
+            waits_for_correlation=whole_numbers([each.waits_for_correlation for each in args]),
+        )
 
 
 def _ignore(_: Event) -> None:
