@@ -1,11 +1,11 @@
 """What HTA and TraceLens cost beside us, on the same trace in one run.
 
-`python benchmarks/hta.py [--sizes 10MB,100MB] [SOURCE ...]` tiles each source (a trace with GPU activity; by
-default a small one written here) to each size and prints two tables as Markdown: `to_hta()` against HTA's own
-loading, and a whole `report` against `TraceAnalysis` with two of its analyses, and two tables of TraceLens where
-AMD's is installed (from its repository: the distribution of that name is another program). Seconds are
-processor time of a process of its own, the best of several; compare ratios within one run. Each process starts
-Python and imports what it needs, as a user's does.
+`python benchmarks/hta.py [--sizes 10MB,100MB] [SOURCE ...]` tiles each source (a trace with GPU activity;
+by default a small one written here) to each size and prints two tables as Markdown: `to_hta()` against
+HTA's own loading, and a whole `report` against `TraceAnalysis` with two of its analyses, and two tables
+of TraceLens where AMD's is installed (from its repository: the distribution of that name is another
+program). Seconds are processor time of a process of its own, the best of several; compare ratios within
+one run. Each process starts Python and imports what it needs, as a user's does.
 """
 
 from __future__ import annotations
