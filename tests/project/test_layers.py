@@ -62,13 +62,27 @@ ONLY = {
     "hta": ("ranks/",),
     "traceinsight": ("ranks/",),
     "fsspec": ("trace/reading/source",),
+    "isal": ("trace/reading/inflate",),
     "jinja2": ("report/",),
     "markupsafe": ("report/",),
     "rich": ("report/terminal", "report/diff_terminal", "cli/"),
     "click": ("cli/",),
     "pandas": ("records/analysis",),
+    "pyarrow": ("report/parquet",),
 }
-LATE = {"dask", "distributed", "fsspec", "hta", "jinja2", "pandas", "rich", "torch", "traceinsight"}
+LATE = {
+    "dask",
+    "distributed",
+    "fsspec",
+    "hta",
+    "isal",
+    "jinja2",
+    "pandas",
+    "pyarrow",
+    "rich",
+    "torch",
+    "traceinsight",
+}
 
 
 def layer(path: Path) -> str:

@@ -56,5 +56,5 @@ def assemble(
         what_if=projections(rows, judged.device, time, steps, others, judged.thresholds) if others else None,
         self_check=self_check(rows, judged.device, time.busy_ns, whole_microseconds=coarse),
         formulas=formulas(rows, judged.priced.formula_text),
-        kernel_table=kernel_table(judged) if keep_kernels else UNSET,
+        kernel_table=kernel_table(judged, rows) if keep_kernels else UNSET,
     )
