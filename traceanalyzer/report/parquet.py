@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _INT64 = 1 << 63
 _ABSENT = -1  # of a kernel's columns
 _OF_SOME_RUNS = ("rank", "device_index", "torch", "step_count")
+_NUMBERS = ("start_ns", "time_ns", "attributed_ns", "stream", "correlation", "blocks")  # of kernels
 _OPTIONAL = ("correlation", "blocks")  # columns of kernels that a trace need not record
 _RUN: dict[str, tuple[str, Callable[[Analysis], Any]]] = {
     "file": ("string", lambda analysis: analysis.source.files[0].path),
@@ -86,10 +87,11 @@ def kernels(analysis: Analysis) -> bytes:
            for name, field in (("op", "name"), ("phase", "phase"), ("verdict", "verdict"),
                                ("operator_class", "operator_class"))},
     }  # fmt: skip
-    columns = {"row": pa.array(table.row, pa.int64())}
-    for name, values in table.columns().items():
-        absent = values == _ABSENT if name in _OPTIONAL else None
-        columns[name] = texts[name] if name in texts else pa.array(values, pa.int64(), mask=absent)
+    columns = {"row": pa.array(table.row, pa.int64()), "name": texts.pop("name")}
+    for name in _NUMBERS:
+        values = getattr(table, name)
+        columns[name] = pa.array(values, pa.int64(), mask=values == _ABSENT if name in _OPTIONAL else None)
+    columns |= texts
     optional = {"phase", *_OPTIONAL}
     fields = [pa.field(name, column.type, nullable=name in optional) for name, column in columns.items()]
     return _file(pa, analysis, columns, fields)
