@@ -21,7 +21,7 @@ BROKEN = 3  # exit code
 FORMATS = ("html", "md", "json", "txt", "prom")
 
 
-@click.command(short_help="Compare two traces: what changed, by how much, how surely.")
+@click.command()
 @click.argument("base")
 @click.argument("head")
 @click.option(

@@ -34,7 +34,7 @@ class ReportRequest:
     options: AnalyzeOptions = AnalyzeOptions(kernels=False)
 
 
-@click.command(short_help="Report on a trace: verdict, memory-bound share, ops, roofline.")
+@click.command()
 @click.argument("traces", nargs=-1, required=True, metavar="TRACE|DIR|REPORT.json ...")
 @click.option(
     "-o",
