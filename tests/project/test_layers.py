@@ -62,7 +62,6 @@ ONLY = {
     "hta": ("ranks/",),
     "traceinsight": ("ranks/",),
     "fsspec": ("trace/reading/source",),
-    "isal": ("trace/reading/inflate",),
     "jinja2": ("report/",),
     "markupsafe": ("report/",),
     "rich": ("report/terminal", "report/diff_terminal", "cli/"),
