@@ -36,6 +36,15 @@ def loaded_by(*arguments: str) -> tuple[str, list[str]]:
 QUESTIONS = [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)]
 
 
+def test_the_list_of_commands_imports_none() -> None:
+    program = LOADED.format(arguments=["--help"], heavy=())
+    program += 'print(*[n for n in sys.modules if n.startswith("traceanalyzer.")])'
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[1] for name in done.stdout.splitlines()[-1].split()}
+    assert "traceanalyzer.cli." not in done.stdout.splitlines()[-1]
+    assert not loaded & {"trace", "cost", "device", "roofline", "fusion", "assembly", "report", "collect"}
+
+
 @pytest.mark.parametrize("arguments", QUESTIONS, ids=" ".join)
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     said, heavy = loaded_by(*arguments)

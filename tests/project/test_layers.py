@@ -69,8 +69,21 @@ ONLY = {
     "rich": ("report/terminal", "report/diff_terminal", "cli/"),
     "click": ("cli/",),
     "pandas": ("records/analysis", "ranks/hta"),
+    "pyarrow": ("report/parquet",),
 }
-LATE = {"dask", "distributed", "fsspec", "hta", "jinja2", "pandas", "rich", "torch", "traceinsight"}
+LATE = {
+    "dask",
+    "distributed",
+    "fsspec",
+    "hta",
+    "isal",
+    "jinja2",
+    "pandas",
+    "pyarrow",
+    "rich",
+    "torch",
+    "traceinsight",
+}
 
 
 def layer(path: Path) -> str:

@@ -61,5 +61,5 @@ def assemble(
         critical_path=critical_path if isinstance(critical_path, CriticalPath) else None,
         self_check=self_check(rows, judged.device, time.busy_ns, whole_microseconds=coarse),
         formulas=formulas(rows, judged.priced.formula_text),
-        kernel_table=kernel_table(judged) if keep_kernels else UNSET,
+        kernel_table=kernel_table(judged, rows) if keep_kernels else UNSET,
     )

@@ -8,7 +8,7 @@ from statistics import median
 import numpy as np
 
 from traceanalyzer.assembly import totals
-from traceanalyzer.records import Coverage, KernelTable, Notice, Source, SourceFile, Spread, WindowInfo
+from traceanalyzer.records import Coverage, KernelTable, Notice, OpRow, Source, SourceFile, Spread, WindowInfo
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.times import shown_step
 from traceanalyzer.records.units import duration, percent
@@ -81,15 +81,17 @@ def coverage(judged: Judged) -> Coverage:
     )
 
 
-def kernel_table(judged: Judged) -> KernelTable:
-    """Per-kernel columns of the records inside the window, in their order."""
+def kernel_table(judged: Judged, rows: Sequence[OpRow]) -> KernelTable:
+    """Per-kernel columns of the records inside the window, in their order; `rows`: those of the report."""
     times, kernels = judged.times, judged.priced.trace.kernels
     chosen = np.flatnonzero(times.inside)
+    index = {id(row): i for i, row in enumerate(judged.rows)}
+    reported = np.array([index.get(id(row), -1) for row in judged.table], np.int64)
     return KernelTable(
         names=judged.priced.trace.names,
-        rows=judged.table,
+        rows=rows,
         name=kernels.name[chosen],
-        row=times.row[chosen],
+        row=reported[times.row[chosen]],
         start_ns=kernels.start_ns[chosen],
         time_ns=times.duration_ns[chosen],
         attributed_ns=times.attributed_ns[chosen],

@@ -22,7 +22,7 @@ from traceanalyzer.report import render
 from traceanalyzer.report.check import text as told
 from traceanalyzer.report.comment_marker import comment_marker
 from traceanalyzer.report.comparisons import render as render_comparison
-from traceanalyzer.report.target import write_text
+from traceanalyzer.report.target import write_file
 
 BROKEN, WRONG = 3, 2  # exit codes
 _COMMENT = ("auto", "always", "never")
@@ -138,8 +138,8 @@ def _written(inputs: Inputs, results: Results) -> dict[str, str]:
     inputs.folder.mkdir(parents=True, exist_ok=True)
     paths = {format: inputs.folder / f"{inputs.name}.{format}" for format in ("html", "json", "prom", "md")}
     for format in ("html", "json", "prom"):
-        write_text(paths[format], render(results.analysis, format))
-    write_text(paths["md"], body(results.analysis, results.comparison, results.result))
+        write_file(paths[format], render(results.analysis, format))
+    write_file(paths["md"], body(results.analysis, results.comparison, results.result))
     broken = results.result is not None and results.result.fails(strict=False)
     outputs = {
         "report-path": str(paths["html"]), "comment-path": str(paths["md"]),
@@ -148,7 +148,7 @@ def _written(inputs: Inputs, results: Results) -> dict[str, str]:
     }  # fmt: skip
     if results.comparison is not None:
         page = inputs.folder / f"{inputs.name}-diff.html"
-        write_text(page, render_comparison(results.comparison, "html"))
+        write_file(page, render_comparison(results.comparison, "html"))
         outputs["comparison-path"] = str(page)
     return outputs
 

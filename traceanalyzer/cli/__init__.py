@@ -14,64 +14,74 @@ import click
 from traceanalyzer import __version__
 from traceanalyzer.records.errors import TraceAnalyzerError
 
-# A command is imported when it is named: each takes what only it needs.
+# A command is imported when it is named: each takes what only it needs. What `--help` says of it stands here.
 
 
 def _report() -> click.Command:
+    """Report on a trace: verdict, memory-bound share, ops, roofline."""
     from traceanalyzer.cli.report import command
 
     return command
 
 
 def _profile() -> click.Command:
+    """Run a script, capture a few of its steps, report on them."""
     from traceanalyzer.cli.profile import command
 
     return command
 
 
 def _diff() -> click.Command:
+    """Compare two traces: what changed, by how much, how surely."""
     from traceanalyzer.cli.diff import command
 
     return command
 
 
 def _check() -> click.Command:
+    """Check a trace against requirements; exit 3 where one is broken."""
     from traceanalyzer.cli.check import command
 
     return command
 
 
 def _annotate() -> click.Command:
+    """Write verdicts, costs and suggestions into a trace, for Perfetto."""
     from traceanalyzer.cli.annotate import command
 
     return command
 
 
 def _devices() -> click.Command:
+    """List known accelerators, their roofs and sources."""
     from traceanalyzer.cli.devices import command
 
     return command
 
 
 def _explain() -> click.Command:
+    """The formula behind an operator: FLOPs, bytes, assumptions, source."""
     from traceanalyzer.cli.explain import command
 
     return command
 
 
 def _verify() -> click.Command:
+    """Try a suggestion on this machine: predicted against measured."""
     from traceanalyzer.cli.verify import command
 
     return command
 
 
 def _calibrate() -> click.Command:
+    """Measure this machine's roofs: bandwidth, matmuls, launch floor."""
     from traceanalyzer.cli.calibrate import command
 
     return command
 
 
 def _demo() -> click.Command:
+    """Report on a sample trace shipped with the package."""
     from traceanalyzer.cli.demo import command
 
     return command
@@ -91,7 +101,16 @@ class Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        return COMMANDS[name]() if name in COMMANDS else None
+        if name not in COMMANDS:
+            return None
+        command = COMMANDS[name]()
+        command.short_help = COMMANDS[name].__doc__
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Every command with what it is for; none is imported."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, load.__doc__ or "") for name, load in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> object:
         try:

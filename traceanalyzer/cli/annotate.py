@@ -23,7 +23,7 @@ _LEVEL = 2  # of gzip: a fifth larger than by default, in half the time
 _ENDINGS = (".json", ".json.gz")
 
 
-@click.command(short_help="Write verdicts, costs and suggestions into a trace, for Perfetto.")
+@click.command()
 @click.argument("trace")
 @click.option(
     "-o", "--output", required=True, metavar="OUT", help="The new trace: a name in .json or .json.gz."

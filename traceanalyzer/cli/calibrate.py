@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _WIDTH = 80
 
 
-@click.command(short_help="Measure this machine's roofs: bandwidth, matmuls, launch floor.")
+@click.command()
 @click.option(
     "-o",
     "--output",

@@ -24,7 +24,7 @@ class Gate:
     strict: bool = False
 
 
-@click.command(short_help="Check a trace against requirements; exit 3 where one is broken.")
+@click.command()
 @click.argument("trace")
 @click.option(
     "--require",

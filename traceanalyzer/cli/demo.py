@@ -8,7 +8,7 @@ SAMPLE = "gpt_eager_cpu.json.gz"
 PAGE = "demo.report.html"
 
 
-@click.command(short_help="Report on a sample trace shipped with the package.")
+@click.command()
 @click.option(
     "-o",
     "--output",

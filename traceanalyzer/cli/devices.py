@@ -26,7 +26,7 @@ _COLUMNS = ("GB", "TB/s", "fp32", "tf32", "16-bit", "fp8", "ridge", "trust")
 _WIDTHS = (-22, 5, 6, 6, 6, 7, 6, 6, -6)  # negative: to the left
 
 
-@click.command("devices", short_help="List known accelerators, their roofs and sources.")
+@click.command("devices")
 @click.argument("name", required=False)
 def command(name: str | None) -> None:
     """List the known accelerators: peaks, bandwidth, ridge, and the confidence of each.

@@ -21,7 +21,7 @@ BROKEN = 3  # exit code
 FORMATS = ("html", "md", "json", "txt", "prom")
 
 
-@click.command(short_help="Compare two traces: what changed, by how much, how surely.")
+@click.command()
 @click.argument("base")
 @click.argument("head")
 @click.option(
@@ -77,11 +77,13 @@ def command(
     from traceanalyzer.comparing import compare
     from traceanalyzer.comparison.requirements import parsed
     from traceanalyzer.report.check import line
-    from traceanalyzer.report.comparisons import render
+    from traceanalyzer.report.comparisons import check_format, render
 
     required = [parsed(text) for text in require]  # what is none is told before traces are read
     name = f"{trace_stem(base)}.{trace_stem(head)}.diff.{format_name or 'html'}"
     wanted = targets(outputs, format_name, base, name)
+    for target in wanted:
+        check_format(target.format)
     refuse_overwrite(wanted, [base, head, *more_base, *more_head], force=force)
     options = AnalyzeOptions(steps=steps, rank=rank, device=device, kernels=False)
     comparison = compare([base, *more_base], [head, *more_head], options=options)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from traceanalyzer.records.priced import Formula
 
 
-@click.command(short_help="The formula behind an operator: FLOPs, bytes, assumptions, source.")
+@click.command()
 @click.argument("name")
 @click.option(
     "--dims",

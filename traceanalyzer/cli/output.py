@@ -9,10 +9,18 @@ from pathlib import Path
 import click
 
 from traceanalyzer.records.errors import UsageError
-from traceanalyzer.report import RENDERERS
-from traceanalyzer.report.target import check_place, format_of, would_replace, write_text
+from traceanalyzer.report import RENDERERS, TABLES
+from traceanalyzer.report.target import (
+    check_place,
+    check_writable,
+    format_of,
+    of_table,
+    would_replace,
+    write_file,
+)
 
-FORMATS = tuple(RENDERERS)
+FORMATS = (*RENDERERS, *TABLES)
+SUFFIXES = f".{' .'.join(RENDERERS)} .parquet (the ops; the kernels where it ends in kernels.parquet)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +45,8 @@ def targets(
 def _target(output: str, format_name: str | None) -> Target:
     if output == "-":
         return Target(None, format_name or "txt", chosen=True)
-    return Target(Path(output), format_name or format_of(output, ", or give --format"), chosen=True)
+    name = of_table(output, format_name) if format_name else format_of(output, ", or give --format")
+    return Target(Path(output), name, chosen=True)
 
 
 def trace_stem(trace: str) -> str:
@@ -51,8 +60,9 @@ def trace_stem(trace: str) -> str:
 
 
 def refuse_overwrite(wanted: Sequence[Target], inputs: Sequence[str], *, force: bool) -> None:
-    """UsageError before any work where a file would be lost."""
+    """UsageError before any work where a file would be lost, or could not be made."""
     for target in wanted:
+        check_writable(target.path, target.format)
         if target.path is None:
             continue
         check_place(target.path)
@@ -73,9 +83,9 @@ def _is_own_report(path: Path, trace: str) -> bool:
         return is_own_report(file.read(4096), trace)
 
 
-def write(target: Target, text: str) -> None:
+def write(target: Target, content: str | bytes) -> None:
     """To stdout, or into a temporary file beside the target which then takes its name."""
-    if target.path is None:
-        click.echo(text, nl=not text.endswith("\n"))
+    if target.path is not None:
+        write_file(target.path, content)
     else:
-        write_text(target.path, text)
+        click.echo(content, nl=isinstance(content, str) and not content.endswith("\n"))

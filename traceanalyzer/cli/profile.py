@@ -34,7 +34,6 @@ from traceanalyzer.records.errors import UsageError
 
 
 @click.command(
-    short_help="Run a script, capture a few of its steps, report on them.",
     context_settings={"allow_interspersed_args": False},
 )
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[--] SCRIPT [ARGS]...")

@@ -7,12 +7,12 @@ import sys
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
-from traceanalyzer.cli.output import FORMATS, refuse_overwrite, targets, write
+from traceanalyzer.cli.output import FORMATS, SUFFIXES, Target, refuse_overwrite, targets, write
 from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.records import Job
 from traceanalyzer.records.notice import DAMAGE
@@ -34,7 +34,7 @@ class ReportRequest:
     options: AnalyzeOptions = AnalyzeOptions(kernels=False)
 
 
-@click.command(short_help="Report on a trace: verdict, memory-bound share, ops, roofline.")
+@click.command()
 @click.argument("traces", nargs=-1, required=True, metavar="TRACE|DIR|REPORT.json ...")
 @click.option(
     "-o",
@@ -42,7 +42,7 @@ class ReportRequest:
     "outputs",
     multiple=True,
     metavar="OUT",
-    help=f"Write here (repeats); the suffix is the format: .{' .'.join(FORMATS)}; - is stdout.",
+    help=f"Write here (repeats); the suffix is the format: {SUFFIXES}; - is stdout.",
 )
 @click.option("--format", "format_name", type=click.Choice(FORMATS), help="Format where no suffix gives it.")
 @click.option(
@@ -143,15 +143,18 @@ def command(
 
 def run(request: ReportRequest) -> None:
     """Analyze, render, write, summarize. Errors: TraceAnalyzerError."""
-    from traceanalyzer.report import redacted, render
+    from traceanalyzer.report import content, redacted
+    from traceanalyzer.report.target import check_content
 
     wanted = targets(request.outputs, request.format, request.traces[0], request.default_page)
     refuse_overwrite(wanted, request.traces, force=request.force)
-    analysis = _analysis(request)
+    analysis = _analysis(request, wanted)
+    for target in wanted:
+        check_content(analysis, target.path, target.format)
     if request.redact:
         analysis = redacted(analysis)
     for target in wanted:
-        write(target, render(analysis, target.format, top=request.top))
+        write(target, content(analysis, target.format, top=request.top))
     if request.verbosity < 0:
         _say_damage(analysis)
     else:
@@ -186,12 +189,13 @@ def _say_damage(analysis: Job) -> None:
             click.echo(f"traceanalyze: warning: {notice.code}: {message}", err=True)
 
 
-def _analysis(request: ReportRequest) -> Job:
-    """Analyze the traces, or read a saved report back."""
+def _analysis(request: ReportRequest, wanted: Sequence[Target]) -> Job:
+    """Analyze the traces, or read a saved report back. Kernels are kept where they are written."""
     from traceanalyzer.pipeline import analyze
 
+    kernels = any(target.format == "kernels.parquet" for target in wanted)
     with _progress(request.traces) as progress:
-        return analyze(request.traces, options=request.options, progress=progress)
+        return analyze(request.traces, options=replace(request.options, kernels=kernels), progress=progress)
 
 
 def _width() -> int:

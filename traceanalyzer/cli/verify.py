@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from traceanalyzer.verify.verify import Verified
 
 
-@click.command(short_help="Try a suggestion on this machine: predicted against measured.")
+@click.command()
 @click.argument("trace", type=click.Path())
 @click.argument("rule")
 @click.option("--steps", default="complete", show_default=True, metavar="WHICH", help="As for report.")

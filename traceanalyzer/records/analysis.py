@@ -356,8 +356,9 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op
         return presenter().text(self, "md")
 
     def save(self, path: str | PathLike[str], *, force: bool = False) -> None:
-        """Write it where the suffix is a format: .html .md .json .csv .svg .txt .prom.
+        """Write it where the suffix is a format: .html .md .json .csv .svg .txt .prom .parquet.
 
+        A `.parquet` holds the ops, or the kernels where its name ends in `kernels.parquet` (docs/parquet.md).
         UsageError where the suffix is none of them, the file exists and `force` is not given, or it cannot
         be written; what was there then stays.
         """

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class KernelTable:
-    """Columns of the kernel records inside the window, in their order; `row` is an index of `rows`."""
+    """Columns of the kernel records inside the window, in their order.
+
+    `row` is an index of `rows`, which are the report's.
+    """
 
     names: Sequence[str]
     rows: Sequence[OpRow]

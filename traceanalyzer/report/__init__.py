@@ -1,4 +1,4 @@
-"""One finished Analysis in, one text out: a renderer for each format, and reading a saved report back."""
+"""One finished Analysis in, one text or table out, by format; and reading a saved report back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from traceanalyzer.report.json import read_back
 from traceanalyzer.report.redact import redacted
 from traceanalyzer.report.report_marker import GENERATOR_MARK, is_own_report
 
-__all__ = ["GENERATOR_MARK", "RENDERERS", "is_own_report", "read_back", "redacted", "render"]
+__all__ = [
+    "GENERATOR_MARK", "RENDERERS", "TABLES", "content", "is_own_report", "read_back", "redacted", "render",
+]  # fmt: skip
 
 
 # A format is imported when it is asked for: jinja2 and rich are slow to import.
@@ -61,6 +63,28 @@ RENDERERS: dict[str, Callable[..., str]] = {
     "html": _html, "md": _markdown, "json": _json, "csv": _csv, "svg": _svg, "txt": _terminal,
     "prom": _openmetrics,
 }  # fmt: skip
+
+
+def _ops_table(analysis: Job) -> bytes:
+    from traceanalyzer.report.parquet import ops
+
+    return ops(analysis)
+
+
+def _kernels_table(analysis: Job) -> bytes:
+    from traceanalyzer.report.parquet import kernels
+
+    return kernels(analysis)
+
+
+TABLES: dict[str, Callable[[Job], bytes]] = {"parquet": _ops_table, "kernels.parquet": _kernels_table}
+
+
+def content(analysis: Analysis, format: str, top: int | None = None) -> str | bytes:
+    """`analysis` as one of RENDERERS, a text, or of TABLES, bytes of a file."""
+    if format in TABLES:
+        return TABLES[format](analysis if isinstance(analysis, Job) else Job.of(analysis))
+    return render(analysis, format, top)
 
 
 def render(analysis: Analysis, format: str, top: int | None = None) -> str:

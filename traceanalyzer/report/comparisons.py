@@ -8,6 +8,12 @@ from traceanalyzer.records.errors import UsageError
 FORMATS = ("html", "md", "json", "txt", "prom")
 
 
+def check_format(format: str) -> None:
+    """UsageError where a comparison has no such format."""
+    if format not in FORMATS:
+        raise UsageError(f"a comparison has no format {format!r}", fix=f"use one of {', '.join(FORMATS)}")
+
+
 def render(
     comparison: Comparison, format: str, top: int | None = None, comment_key: str | None = None
 ) -> str:
@@ -17,6 +23,7 @@ def render(
 
     UsageError where a comparison has no such format.
     """
+    check_format(format)
     if format == "html":
         from traceanalyzer.report.diff_html import render as html
 
@@ -33,8 +40,6 @@ def render(
         from traceanalyzer.report.diff_terminal import render as text
 
         return text(comparison, top)
-    if format == "prom":
-        from traceanalyzer.report.diff_openmetrics import render as openmetrics
+    from traceanalyzer.report.diff_openmetrics import render as openmetrics
 
-        return openmetrics(comparison, top)
-    raise UsageError(f"a comparison has no format {format!r}", fix=f"use one of {', '.join(FORMATS)}")
+    return openmetrics(comparison, top)

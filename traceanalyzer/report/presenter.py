@@ -6,8 +6,15 @@ from os import PathLike
 from pathlib import Path
 
 from traceanalyzer.records import Analysis
-from traceanalyzer.report import render
-from traceanalyzer.report.target import check_place, format_of, would_replace, write_text
+from traceanalyzer.report import content, render
+from traceanalyzer.report.target import (
+    check_content,
+    check_place,
+    check_writable,
+    format_of,
+    would_replace,
+    write_file,
+)
 
 
 def text(analysis: Analysis, format_name: str) -> str:
@@ -21,7 +28,9 @@ def save(analysis: Analysis, path: str | PathLike[str], *, force: bool) -> None:
     check_place(target)
     if target.exists() and not force:
         raise would_replace(target, "give force=True, or another name")
-    write_text(target, render(analysis, name))
+    check_writable(target, name)
+    check_content(analysis, target, name)
+    write_file(target, content(analysis, name))
 
 
 def notebook(analysis: Analysis) -> str:

@@ -6,8 +6,9 @@ from os import PathLike
 from pathlib import Path
 
 from traceanalyzer.files import replacing
+from traceanalyzer.records import Analysis
 from traceanalyzer.records.errors import UsageError
-from traceanalyzer.report import RENDERERS
+from traceanalyzer.report import RENDERERS, TABLES
 
 _LONG = {"htm": "html", "markdown": "md", "text": "txt"}
 
@@ -18,12 +19,34 @@ def format_of(path: str | PathLike[str], otherwise: str = "") -> str:
     `otherwise`: what else the caller's user can do about that.
     """
     suffix = Path(path).suffix.lstrip(".").lower()
-    name = _LONG.get(suffix, suffix)
-    if name not in RENDERERS:
-        endings = ", ".join(f".{each}" for each in RENDERERS)
+    name = of_table(path, _LONG.get(suffix, suffix))
+    if name not in (*RENDERERS, *TABLES):
+        endings = ", ".join(f".{each}" for each in (*RENDERERS, "parquet"))
         fix = f"end the name in one of {endings}{otherwise}"
         raise UsageError(f"{path}: the suffix names no known format", fix=fix)
     return name
+
+
+def of_table(path: str | PathLike[str], name: str) -> str:
+    """The format `name`, of which a Parquet file's own name says what it holds."""
+    holds_kernels = Path(path).name.lower().endswith("kernels.parquet")
+    return "kernels.parquet" if name == "parquet" and holds_kernels else name
+
+
+def check_writable(path: Path | None, name: str) -> None:
+    """UsageError where a format is asked for whose package is not installed."""
+    if name in TABLES:
+        from traceanalyzer.report.parquet import check_ready
+
+        check_ready(str(path or "stdout"))
+
+
+def check_content(analysis: Analysis, path: Path | None, name: str) -> None:
+    """UsageError where an analysis does not hold what a format shows."""
+    if name == "kernels.parquet":
+        from traceanalyzer.report.parquet import check_kernels
+
+        check_kernels(analysis, str(path or "stdout"))
 
 
 def check_place(path: Path) -> None:
@@ -40,11 +63,11 @@ def would_replace(path: Path, fix: str) -> UsageError:
     return UsageError(f"{path}: exists and would be replaced", fix=fix)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_file(path: Path, content: str | bytes) -> None:
     """Into a temporary file beside `path`, which then takes its name. UsageError where it cannot be."""
     try:
         with replacing(path) as file:
-            file.write(text.encode())
+            file.write(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise UsageError(
             f"{path}: cannot be written ({error.strerror or error})",

@@ -111,21 +111,29 @@ def attribute(
     bounds = distinct(np.concatenate((start, end)))
     if not len(bounds):
         return Attributed(owner, step, start)
-    first, last = np.searchsorted(bounds, start), np.searchsorted(bounds, end)
+    first, last = (np.searchsorted(bounds, times).astype(np.int32) for times in (start, end))
+    del start, end  # a long trace has millions of intervals
     top, count = _owners(first, last, work_class[owner], len(bounds) - 1)
     opened = changes[np.searchsorted(changes, bounds[:-1], side="right") - 1]
     before, until = bounds[:-1] - opened, bounds[1:] - opened  # ns of the segment given out before and after
+    del opened, changes, bounds
     owned = np.zeros(len(owner), np.int64)
     for level in np.unique(top[top >= 0]).tolist():
         mine = np.flatnonzero(work_class[owner] == level)
         ours = np.where(top == level, count, 0)
-        many = np.maximum(ours, 1)
-        base = np.where(ours > 0, until // many - before // many, 0)
-        total = np.concatenate(([0], np.cumsum(base)))
-        owned[mine] = total[last[mine]] - total[first[mine]]
-        owned[mine] += _remainders(first[mine], last[mine], until % many, ours)
-        owned[mine] -= _remainders(first[mine], last[mine], before % many, ours)
+        owned[mine] = _given(first[mine], last[mine], until, ours)
+        if before.any():
+            owned[mine] -= _given(first[mine], last[mine], before, ours)
     return Attributed(owner, step, owned)
+
+
+def _given(first: Ids, last: Ids, given_ns: Ints, count: Ids) -> Ints:
+    """What each interval has of the first `given_ns` of its segments, each of which has `count` owners."""
+    base = np.where(count > 0, given_ns // np.maximum(count, 1), 0)
+    total = np.concatenate(([0], np.cumsum(base)))
+    owned = total[last] - total[first]
+    del total
+    return owned + _remainders(first, last, given_ns - base * count, count)
 
 
 def _by_step(start: Ints, end: Ints, owner: Ids, cuts: Ints) -> tuple[Ints, Ints, Ids, Ids]:
@@ -139,15 +147,15 @@ def _by_step(start: Ints, end: Ints, owner: Ids, cuts: Ints) -> tuple[Ints, Ints
     return left[real], right[real], owner[row][real], step[real].astype(np.int32)
 
 
-def _owners(first: Ints, last: Ints, work_class: Codes, segments: int) -> tuple[Ints, Ints]:
+def _owners(first: Ids, last: Ids, work_class: Codes, segments: int) -> tuple[Codes, Ids]:
     """The lowest class that runs in each segment, -1 where none does, and how many of it run."""
-    top, count = np.full(segments, -1, np.int64), np.zeros(segments, np.int64)
+    top, count = np.full(segments, -1, np.int8), np.zeros(segments, np.int32)
     for level in np.unique(work_class).tolist():
         of_level = work_class == level
-        change = np.zeros(segments + 1, np.int64)
+        change = np.zeros(segments + 1, np.int32)
         np.add.at(change, first[of_level], 1)
         np.add.at(change, last[of_level], -1)
-        running = np.cumsum(change)[:-1]
+        running = np.cumsum(change, dtype=np.int32)[:-1]
         free = (top < 0) & (running > 0)
         top[free], count[free] = level, running[free]
     return top, count
@@ -166,9 +174,11 @@ def _stretches(start: Ints, end: Ints, record: Ids) -> tuple[Ints, Ints, Ids]:
     """Non-empty intervals by record, in its order; those of one record that overlap or touch as one."""
     real = end > start
     start, end, record = start[real], end[real], record[real]
+    if _are_apart(start, end, record):
+        return start, end, record
     order = np.lexsort((start, record))
     start, end, record = start[order], end[order], record[order]
-    if not len(record) or (record[1:] > record[:-1]).all():
+    if _are_apart(start, end, record):
         return start, end, record
     opens, shift = end_to_end(record, start, end)
     each = np.repeat(shift, np.diff(opens, append=len(record)))
@@ -177,7 +187,13 @@ def _stretches(start: Ints, end: Ints, record: Ids) -> tuple[Ints, Ints, Ids]:
     return left - shift[which], right - shift[which], record[opens][which]
 
 
-def _remainders(first: Ints, last: Ints, rest: Ints, count: Ints) -> Ints:
+def _are_apart(start: Ints, end: Ints, record: Ids) -> bool:
+    """Whether they are in the order of (record, start), and none of a record overlaps or touches another."""
+    later = (record[1:] == record[:-1]) & (start[1:] > end[:-1])
+    return bool((later | (record[1:] > record[:-1])).all())
+
+
+def _remainders(first: Ids, last: Ids, rest: Ints, count: Ids) -> Ints:
     """How many leftover ns each interval gets: one in each segment where it is among the first `rest`.
 
     `first`, `last`: the segments an interval spans, intervals in record order. `rest`, `count`: of each
@@ -200,9 +216,9 @@ def _remainders(first: Ints, last: Ints, rest: Ints, count: Ints) -> Ints:
     return extra
 
 
-def _blocks(count: Ints) -> Iterator[tuple[int, int]]:
+def _blocks(count: Ids) -> Iterator[tuple[int, int]]:
     """Ranges of segments with few enough (segment, owner) pairs for memory."""
-    total = np.cumsum(count)
+    total = np.cumsum(count, dtype=np.int64)
     low = 0
     while low < len(count):
         done = int(total[low - 1]) if low else 0

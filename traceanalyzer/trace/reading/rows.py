@@ -68,16 +68,19 @@ class Rows:
             if event.dur >= SHORTEST_FRAME_US:
                 spans.append(event)
 
+        gpu = kernels.append
+        adopted: tuple[Callable[[Event], None], ...] = (
+            ops.append, annotate, launches.append, gpu, gpu, gpu, _ignore, spans.append, long_frame,
+            gpu, syncs.append, _ignore,
+        )  # fmt: skip
+
         def adopt(event: Event) -> None:
             row = adopt_bare(event)
             self.bare += row != Row.OTHER
-            takers[row](event)
+            adopted[row](event)
 
-        gpu = kernels.append
-        takers: tuple[Callable[[Event], None], ...] = (
-            ops.append, annotate, launches.append, gpu, gpu, gpu, adopt, spans.append, long_frame,
-            gpu, syncs.append, _ignore,
-        )  # fmt: skip
+        # `adopt` must not refer to itself: its events would stay until a collector ran, and it is off.
+        takers = (*adopted[: Row.BARE], adopt, *adopted[Row.BARE + 1 :])
         row_of = self.row_of
         for event in events:
             if event.ph == "X":
