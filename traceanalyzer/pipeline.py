@@ -37,15 +37,16 @@ def analyze(
 ) -> Job:
     """Read, complete, price and judge one trace, or one trace a rank; or read a saved report.json back.
 
-    `path` is a file (.json, .json.gz, a URL, "-"), a folder of traces or several; with several devices or
-    files the busiest is chosen and each has an entry in `ranks`. Options are given one by one or together
-    as `options`, never both. `progress` is called with the bytes of a file that are read so far.
+    `path` is a file (.json, .json.gz, a URL, "-"), a folder, pattern or archive of traces, or several;
+    with several devices or files the busiest is chosen and each has an entry in `ranks`. Options are given
+    one by one or together as `options`, never both. `progress` is called with the bytes of a file that are
+    read so far.
     Times of the result are integer nanoseconds over its window, `window.step_count` is what to divide by.
     Errors, one line with the fix: TraceFormatError for what is no trace, DeviceError, UsageError for
     options that contradict each other, the input or a saved report; all are a TraceAnalyzerError.
     """
     from traceanalyzer.ranks.job import job_of
-    from traceanalyzer.trace import trace_files
+    from traceanalyzer.trace import shown_name, trace_files
 
     chosen = _chosen(options, device=device, steps=steps, cost_files=cost_files)
     paths = [fspath(item) for item in ([path] if isinstance(path, str | PathLike) else path)]
@@ -55,11 +56,11 @@ def analyze(
     if saved is not None:
         return saved
     setup = Setup.of(chosen, progress)  # a wrong option is an error before a long trace is read
-    files = trace_files(paths)
-    results: list[RankResult] = []
     failed: Failures = []
+    files = trace_files(paths, failed=failed, ranks=chosen.ranks)
+    results: list[RankResult] = []
     for file in files:
-        with _guarded(file, failed), _collector_off():
+        with _guarded(shown_name(file), failed), _collector_off():
             results += _results(file, setup, failed)
     if not results:
         raise failed[0][1]

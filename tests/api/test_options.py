@@ -25,6 +25,7 @@ CHANGING: dict[str, tuple[object, list[str]]] = {
     "peaks": (("bf16=1T",), ["--peak", "bf16=1T"]),
     "bandwidth": ("1TB/s", ["--bandwidth", "1TB/s"]),
     "rank": (0, ["--rank", "0"]),
+    "ranks": ("0", ["--ranks", "0"]),
     "gpu": (0, ["--gpu", "0"]),
     "settings": (("efficiency=0.5",), ["--set", "efficiency=0.5"]),
     "cost_files": (("costs.py",), ["--cost-file", "costs.py"]),

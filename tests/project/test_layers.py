@@ -61,14 +61,25 @@ ONLY = {
     "distributed": ("ranks/",),
     "hta": ("ranks/",),
     "traceinsight": ("ranks/",),
-    "fsspec": ("trace/reading/source",),
+    "fsspec": ("trace/reading/remote",),
     "jinja2": ("report/",),
     "markupsafe": ("report/",),
     "rich": ("report/terminal", "report/diff_terminal", "cli/"),
     "click": ("cli/",),
     "pandas": ("records/analysis",),
 }
-LATE = {"dask", "distributed", "fsspec", "hta", "jinja2", "pandas", "rich", "torch", "traceinsight"}
+LATE = {
+    "aiohttp",
+    "dask",
+    "distributed",
+    "fsspec",
+    "hta",
+    "jinja2",
+    "pandas",
+    "rich",
+    "torch",
+    "traceinsight",
+}
 
 
 def layer(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.report import RENDERERS
 from traceanalyzer.report.target import check_place, format_of, would_replace, write_text
+from traceanalyzer.trace.reading.names import shown_name
 
 FORMATS = tuple(RENDERERS)
 
@@ -44,7 +46,7 @@ def trace_stem(trace: str) -> str:
     """`runs/step.trace.json.gz` -> `step.trace`; stdin -> `stdin`."""
     if trace == "-":
         return "stdin"
-    name = Path(trace).name or "traces"
+    name = re.sub(r"[*?\[\]]", "", Path(shown_name(trace)).name) or "traces"
     for suffix in (".gz", ".json", ".tmp"):
         name = name.removesuffix(suffix)
     return name or "trace"
@@ -70,7 +72,7 @@ def _is_own_report(path: Path, trace: str) -> bool:
     from traceanalyzer.report import is_own_report
 
     with path.open("rb") as file:
-        return is_own_report(file.read(4096), trace)
+        return is_own_report(file.read(4096), shown_name(trace))
 
 
 def write(target: Target, text: str) -> None:
