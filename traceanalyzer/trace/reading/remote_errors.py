@@ -52,8 +52,9 @@ def status(error: BaseException) -> int | None:
         response = getattr(each, "response", None)
         if isinstance(response, dict):
             response = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        values = (getattr(each, "status", None), getattr(response, "status_code", response),
-                  getattr(each, "code", None))  # fmt: skip
+        values = [getattr(each, "status", None), getattr(response, "status_code", response)]
+        if type(each).__module__.startswith("gcsfs"):  # others call other numbers so
+            values.append(getattr(each, "code", None))
         for value in values:
             if isinstance(value, int) and 400 <= value < 600:
                 return value
