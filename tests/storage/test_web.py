@@ -1,4 +1,4 @@
-"""Traces of a web server: read as they arrive, continued where a connection breaks off, nothing secret shown."""
+"""Traces of a web server: read as they arrive, continued where they break off, nothing secret is shown."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_every_byte_is_the_files(site: Site) -> None:
 def test_another_file_is_never_joined_on(site: Site) -> None:
     site.files["/t.json"] = trace(padding=LARGE)
     site.resets, site.changes = [200_000], True
-    with pytest.raises(TraceFormatError, match=r"t\.json: has changed while it was read \(after [\d,]+ bytes\)"):
+    with pytest.raises(TraceFormatError, match=r"has changed while it was read \(after [\d,]+ bytes\)"):
         read(f"{site.url}/t.json")
 
 
@@ -122,7 +122,7 @@ def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "WAITS_S", ())
     with serving() as gone:
         url = gone.url
-    with pytest.raises(TraceFormatError, match=r"the connection failed \(.*Fix: check the URL and the network"):
+    with pytest.raises(TraceFormatError, match=r"the connection failed \(.*Fix: check the URL"):
         read(f"{url}/t.json")
 
 
@@ -139,7 +139,11 @@ def test_nothing_secret_is_shown(site: Site, tmp_path: Path) -> None:
     site.files["/run/rank1.json.gz"], site.files["/run/rank2.json"] = packed(1), b"no trace"
     query = "X-Amz-Credential=SECRET%2Fus&X-Amz-Signature=SECRET"
     user = site.url.replace("//", "//SECRET:SECRET@")
-    given = [f"{user}/run/rank1.json.gz?{query}", f"{site.url}/run/rank2.json?{query}", f"{user}/gone?{query}"]
+    given = [
+        f"{user}/run/rank1.json.gz?{query}",
+        f"{site.url}/run/rank2.json?{query}",
+        f"{user}/gone?{query}",
+    ]
     for ending in ("json", "html", "md", "txt"):
         said = CliRunner().invoke(main, ["report", *given, "-o", str(tmp_path / f"r.{ending}")])
         assert said.exit_code == 0, said.output

@@ -7,7 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -87,10 +87,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def handle(self) -> None:
-        try:
+        with suppress(OSError, ValueError):  # the client is gone, or was sent away
             super().handle()
-        except (OSError, ValueError):
-            pass  # the client is gone, or was sent away
 
     def log_message(self, format: str, *args: object) -> None:
         pass

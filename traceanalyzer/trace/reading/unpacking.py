@@ -11,7 +11,7 @@ from traceanalyzer.records.errors import TraceFormatError, UsageError
 _BLOCK = 1 << 18
 _LARGEST_READ = 1 << 22  # bytes at once: a header that claims more is none
 _FREE = 1 << 26  # bytes that may come out of anything
-_MOST_TIMES = 500  # what may come out of a byte beyond; JSON of a profiler is about 20
+_MOST_TIMES = 200  # what may come out of a byte beyond; JSON of a profiler is about 20
 _PACKINGS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
