@@ -196,19 +196,21 @@ def annotations_of(file: str, options: AnalyzeOptions) -> tuple[list[Annotations
     from traceanalyzer.assembly.annotations import annotations_for
     from traceanalyzer.fusion.suggestions import suggest
     from traceanalyzer.roofline.judge import of_shown_step
+    from traceanalyzer.trace import shown_name
 
     devices: list[Annotations] = []
     failed: Failures = []
     setup = Setup.of(options)
-    with _guarded(file, failed), _collector_off():
+    name = shown_name(file)
+    with _guarded(name, failed), _collector_off():
         for trace, index in _working(file, setup, failed):
-            label = _label(trace, index).removeprefix(file).strip(" ()")
+            label = _label(trace, index).removeprefix(name).strip(" ()")
             device = "CPU" if trace.on_cpu else f"GPU {index}"
             with _guarded(label, failed):
                 judged = _judged(trace, index, setup)
                 shown = of_shown_step(judged)
-                name = label if label.endswith(device) else ", ".join(filter(None, (label, device)))
-                devices.append(annotations_for(judged, suggest(shown, judged), shown, name))
+                title = label if label.endswith(device) else ", ".join(filter(None, (label, device)))
+                devices.append(annotations_for(judged, suggest(shown, judged), shown, title))
     if not devices:
         raise failed[0][1]
     return devices, list(starmap(_rank_failed, failed))
@@ -223,13 +225,13 @@ def _judged(whole: Trace, index: int, setup: Setup) -> Judged:
     from traceanalyzer.cost.price import price
     from traceanalyzer.device import resolve
     from traceanalyzer.roofline.judge import judge
-    from traceanalyzer.trace import at_capture, of_device, select_window
+    from traceanalyzer.trace import at_capture, of_device, select_window, shown_name
 
     options = setup.options
     trace = of_device(whole, index)
     captured = at_capture(trace)
     donors = [*setup.donors, *([captured] if captured else [])]
-    priced = price(trace, setup.formulas, donors, options.capture)
+    priced = price(trace, setup.formulas, donors, options.capture and shown_name(options.capture))
     device = resolve(
         trace,
         index,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -186,3 +187,34 @@ def test_a_diff_of_two_urls(site: Site, tmp_path: Path) -> None:
     site.files["/a.json"], site.files["/b.json"] = trace(time=100), trace(time=200)
     comparison = traceanalyzer.compare(f"{site.url}/a.json", f"{site.url}/b.json?sig=SECRET")
     assert [file.path for file in comparison.head.files] == [f"{site.url}/b.json"]
+
+
+def test_nothing_secret_is_shown_by_other_commands(site: Site, tmp_path: Path) -> None:
+    site.files["/rank1.json"], site.files["/bad.json"] = trace(1), b"no trace"
+    urls = [f"{site.url}/{name}.json?sig=SECRET" for name in ("rank1", "bad", "gone")]
+    out = tmp_path / "t.json"
+    commands = [
+        *(["annotate", url, "-o", str(out), "--force"] for url in urls),
+        *(["check", url, "--require", "step_ns.median<=+5%", "--baseline", urls[0]] for url in urls),
+        *(["diff", url, urls[0], "-o", "-"] for url in urls),
+        *(["report", urls[0], "--capture", url, "-o", "-"] for url in urls),
+    ]
+    for command in commands:
+        said = CliRunner().invoke(main, command)
+        assert said.exit_code in (0, 2, 3), said.output
+        assert "SECRET" not in said.output and "internal error" not in said.output, command
+    assert json.loads(out.read_text())["traceEvents"]
+
+
+def test_headers_of_the_users_own_are_sent_on_every_request(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fsspec
+
+    site.files["/t.json"] = trace(padding=LARGE)
+    site.resets, site.token = [200_000], "Bearer TOKEN"
+    with pytest.raises(TraceFormatError, match=r"HTTP 401"):
+        read(f"{site.url}/t.json")
+    monkeypatch.setitem(fsspec.config.conf, "http", {"headers": {"Authorization": "Bearer TOKEN"}})
+    fsspec.get_filesystem_class("http").clear_instance_cache()
+    assert read(f"{site.url}/t.json").salvaged is None and len(site.asked) == 3

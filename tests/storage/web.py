@@ -28,6 +28,7 @@ class Site:
     silent_s: float = 0.0
     changes: bool = False  # the tag, from answer to answer
     encoding: str | None = None
+    token: str | None = None  # without which nothing is given
     asked: list[tuple[str, str | None]] = field(default_factory=list)  # path and range of each GET
 
 
@@ -46,6 +47,9 @@ class _Handler(BaseHTTPRequestHandler):
         site.asked.append((self.path, asked))
         time.sleep(site.silent_s)
         name = urlsplit(self.path).path
+        if site.token and self.headers.get("Authorization") != site.token:
+            self._refuse(401)
+            return
         status = site.statuses.pop(0) if site.statuses else 200 if name in site.files else 404
         if status != 200:
             self._refuse(status)
