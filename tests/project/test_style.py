@@ -68,7 +68,8 @@ def test_names_say_what_they_name() -> None:
 # fails in the collector must not reach the script.
 CATCHES_ALL = ("cli/", "collect/inductor", "collect/modules", "collect/run", "collect/script",
                "collect/session", "cost/registry", "cost/user",
-               "fusion/evidence/dataflow", "fusion/suggestions", "pipeline", "trace/reading/remote")  # fmt: skip
+               "fusion/evidence/dataflow", "fusion/suggestions", "pipeline",
+               "trace/reading/remote")  # fmt: skip
 
 
 @over_all([p for p in MODULES if not name_of(p).startswith(CATCHES_ALL)], name_of)

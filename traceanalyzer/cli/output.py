@@ -12,7 +12,6 @@ import click
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.report import RENDERERS
 from traceanalyzer.report.target import check_place, format_of, would_replace, write_text
-from traceanalyzer.trace.reading.names import shown_name
 
 FORMATS = tuple(RENDERERS)
 
@@ -44,6 +43,8 @@ def _target(output: str, format_name: str | None) -> Target:
 
 def trace_stem(trace: str) -> str:
     """`runs/step.trace.json.gz` -> `step.trace`; stdin -> `stdin`."""
+    from traceanalyzer.trace.reading.names import shown_name
+
     if trace == "-":
         return "stdin"
     name = re.sub(r"[*?\[\]]", "", Path(shown_name(trace)).name) or "traces"
@@ -70,6 +71,7 @@ def refuse_overwrite(wanted: Sequence[Target], inputs: Sequence[str], *, force: 
 def _is_own_report(path: Path, trace: str) -> bool:
     """Our own report of the same trace."""
     from traceanalyzer.report import is_own_report
+    from traceanalyzer.trace.reading.names import shown_name
 
     with path.open("rb") as file:
         return is_own_report(file.read(4096), shown_name(trace))

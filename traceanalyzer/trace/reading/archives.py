@@ -13,12 +13,13 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from traceanalyzer.records.errors import TraceAnalyzerError, TraceFormatError
 from traceanalyzer.trace.reading.names import scheme, shown_name, traces_among
-from traceanalyzer.trace.reading.opening import open_local, open_remote
+from traceanalyzer.trace.reading.stored import open_local, open_remote
 from traceanalyzer.trace.reading.unpacking import Bomb, Unpacked, packing
 
 _BUFFER = 1 << 18
@@ -122,6 +123,17 @@ class _Member(io.RawIOBase):
         super().close()
 
 
+class _Forgetful(tarfile.TarFile):
+    """Keeps no list of the members that it has passed."""
+
+    members: list[tarfile.TarInfo]
+
+    def next(self) -> tarfile.TarInfo | None:
+        entry = super().next()
+        self.members = []
+        return entry
+
+
 class _OpenArchive:
     """An archive, and how far it has been passed through."""
 
@@ -132,11 +144,10 @@ class _OpenArchive:
         self._zip: zipfile.ZipFile | None = None
         self._tar: tarfile.TarFile | None = None
         self.packed = False
-        try:
+        with ExitStack() as unless_begun:
+            unless_begun.callback(self.close)
             self._begin()
-        except BaseException:
-            self.close()
-            raise
+            unless_begun.pop_all()
 
     def _begin(self) -> None:
         head = self._file.peek(8)[:8]
@@ -146,7 +157,7 @@ class _OpenArchive:
         packed = packing(head)
         self.packed = packed is not None
         source = Unpacked(self._file, packed, shown_name(self.archive))
-        self._tar = tarfile.TarFile(fileobj=cast(Any, source))
+        self._tar = _Forgetful(fileobj=cast(Any, source))
 
     def members(self) -> Iterator[tuple[str, Any]]:
         """Name and entry of each further regular member with a plain name."""
@@ -156,7 +167,6 @@ class _OpenArchive:
             return
         assert self._tar is not None
         while (entry := self._tar.next()) is not None:
-            cast(Any, self._tar).members = []  # which it would keep
             if entry.isreg() and not entry.issparse() and _is_plain(entry.name):
                 yield _plain(entry.name), entry
 

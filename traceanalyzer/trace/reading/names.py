@@ -34,13 +34,12 @@ def shown_name(name: str) -> str:
     if scheme(name) is None:
         return name
     archive, member = in_archive(name)
-    place = archive if member else name
-    place = _USER.sub("", place)
-    if is_web(place):
-        place = re.split(r"[?#]", place, maxsplit=1)[0]
-    elif "=" in place.partition("?")[2]:
-        place = place.partition("?")[0]
-    return f"{place}:{member}" if member else place
+    where = _USER.sub("", archive if member else name)
+    if is_web(where):
+        where = re.split(r"[?#]", where, maxsplit=1)[0]
+    elif "=" in where.partition("?")[2]:
+        where = where.partition("?")[0]
+    return f"{where}:{member}" if member else where
 
 
 def in_archive(name: str) -> tuple[str, str | None]:

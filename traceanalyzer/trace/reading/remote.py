@@ -9,6 +9,7 @@ import io
 import posixpath
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, Protocol, TypeVar
 
 from traceanalyzer.records.errors import TraceAnalyzerError, TraceFormatError
@@ -162,14 +163,13 @@ class _WebStream:
             path, "rb", block_size=0, size=1, headers=headers, auto_decompress=False, timeout=timeout
         )
         answer = self._file.r
-        self.version = _web_version(answer.headers)
-        self.size = _web_size(answer)
-        try:
+        self.version: object = _web_version(answer.headers)
+        self.size: int | None = _web_size(answer)
+        with ExitStack() as unless_checked:
+            unless_checked.callback(self.close)
             if at:
                 self._check(answer, at, version)
-        except BaseException:
-            self.close()
-            raise
+            unless_checked.pop_all()
 
     def _check(self, answer: Any, at: int, version: object) -> None:
         """That the file is the same, from the byte asked for on; what is sent once more is passed over."""
@@ -219,8 +219,8 @@ class _BucketStream:
         info = fs.info(path)
         if info.get("type") == "directory":
             raise IsADirectoryError(path)
-        self.version = tuple(info.get(key) for key in _VERSION_KEYS)
-        self.size = info.get("size")
+        self.version: object = tuple(info.get(key) for key in _VERSION_KEYS)
+        self.size: int | None = info.get("size")
         if version is not None and self.version != version:
             raise _changed()
         self._file = fs.open(path, "rb", block_size=_BLOCK, cache_type="readahead")

@@ -47,11 +47,10 @@ class TraceSource:
         self._file = opened(path)
         self._raw = 0
         self._inflate: zlib._Decompress | None = None
-        try:
+        with contextlib.ExitStack() as unless_begun:
+            unless_begun.callback(self.__exit__)
             self._begin()
-        except BaseException:
-            self.__exit__()
-            raise
+            unless_begun.pop_all()
 
     def __enter__(self) -> TraceSource:
         return self
