@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike, fspath
-from pathlib import Path
 
 from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.pipeline import Progress, analyze
@@ -88,11 +87,11 @@ def _run(run: Run, options: AnalyzeOptions, progress: Progress | None) -> Analys
     UsageError where options would change a saved report.
     """
     from traceanalyzer.report.saved import read_saved
+    from traceanalyzer.trace import may_name_several
 
     if isinstance(run, Analysis):
         return run
     path = fspath(run)
-    if read_saved(path) is not None:
-        return analyze(path, options=replace(options, rank=None))
-    several = Path(path).is_dir()
-    return analyze(path, options=options if several else replace(options, rank=None), progress=progress)
+    if read_saved(path) is not None or not may_name_several(path):
+        options = replace(options, rank=None, ranks=None)
+    return analyze(path, options=options, progress=progress)

@@ -23,6 +23,7 @@ class AnalyzeOptions:
     bandwidth: str | None = None  # "3.35TB/s"
     link: str | None = None  # "450GB/s" between the ranks, in one direction
     rank: int | None = None  # which one the report shows
+    ranks: str | None = None  # "0,8,16-23": only their files are read
     gpu: int | None = None
     settings: tuple[str, ...] = ()  # "NAME=X": limits of the verdicts
     cost_files: tuple[str, ...] = ()  # Python files with formulas of the user's own; they are run

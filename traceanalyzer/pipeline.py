@@ -39,15 +39,16 @@ def analyze(
 ) -> Job:
     """Read, complete, price and judge one trace, or one trace a rank; or read a saved report.json back.
 
-    `path` is a file (.json, .json.gz, a URL, "-"), a folder of traces or several; with several devices or
-    files the busiest is chosen and each has an entry in `ranks`. Options are given one by one or together
-    as `options`, never both. `progress` is called with the bytes of a file that are read so far.
+    `path` is a file (.json, .json.gz, a URL, "-"), a folder, pattern or archive of traces, or several;
+    with several devices or files the busiest is chosen and each has an entry in `ranks`. Options are given
+    one by one or together as `options`, never both. `progress` is called with the bytes of a file that are
+    read so far.
     Times of the result are integer nanoseconds over its window, `window.step_count` is what to divide by.
     Errors, one line with the fix: TraceFormatError for what is no trace, DeviceError, UsageError for
     options that contradict each other, the input or a saved report; all are a TraceAnalyzerError.
     """
     from traceanalyzer.ranks.job import job_of
-    from traceanalyzer.trace import trace_files
+    from traceanalyzer.trace import shown_name, trace_files
 
     chosen = _chosen(options, device=device, steps=steps, cost_files=cost_files)
     paths = [fspath(item) for item in ([path] if isinstance(path, str | PathLike) else path)]
@@ -57,11 +58,11 @@ def analyze(
     if saved is not None:
         return saved
     setup = Setup.of(chosen, progress)  # a wrong option is an error before a long trace is read
-    files = trace_files(paths)
-    results: list[RankResult] = []
     failed: Failures = []
+    files = trace_files(paths, failed=failed, ranks=chosen.ranks)
+    results: list[RankResult] = []
     for file in files:
-        with _guarded(file, failed), _collector_off():
+        with _guarded(shown_name(file), failed), _collector_off():
             results += _results(file, setup, failed)
     if not results:
         raise failed[0][1]
@@ -234,19 +235,21 @@ def annotations_of(file: str, options: AnalyzeOptions) -> tuple[list[Annotations
     from traceanalyzer.assembly.annotations import annotations_for
     from traceanalyzer.fusion.suggestions import suggest
     from traceanalyzer.roofline.judge import of_shown_step
+    from traceanalyzer.trace import shown_name
 
     devices: list[Annotations] = []
     failed: Failures = []
     setup = Setup.of(options)
-    with _guarded(file, failed), _collector_off():
+    name = shown_name(file)
+    with _guarded(name, failed), _collector_off():
         for trace, index in _working(file, setup, failed):
-            label = _label(trace, index).removeprefix(file).strip(" ()")
+            label = _label(trace, index).removeprefix(name).strip(" ()")
             device = "CPU" if trace.on_cpu else f"GPU {index}"
             with _guarded(label, failed):
                 judged = _judged(trace, index, setup)
                 shown = of_shown_step(judged)
-                name = label if label.endswith(device) else ", ".join(filter(None, (label, device)))
-                devices.append(annotations_for(judged, suggest(shown, judged), shown, name))
+                title = label if label.endswith(device) else ", ".join(filter(None, (label, device)))
+                devices.append(annotations_for(judged, suggest(shown, judged), shown, title))
     if not devices:
         raise failed[0][1]
     return devices, list(starmap(_rank_failed, failed))
@@ -261,13 +264,13 @@ def _judged(whole: Trace, index: int, setup: Setup) -> Judged:
     from traceanalyzer.cost.price import price
     from traceanalyzer.device import resolve
     from traceanalyzer.roofline.judge import judge
-    from traceanalyzer.trace import at_capture, of_device, select_window
+    from traceanalyzer.trace import at_capture, of_device, select_window, shown_name
 
     options = setup.options
     trace = of_device(whole, index)
     captured = at_capture(trace)
     donors = [*setup.donors, *([captured] if captured else [])]
-    priced = price(trace, setup.formulas, donors, options.capture)
+    priced = price(trace, setup.formulas, donors, options.capture and shown_name(options.capture))
     device = resolve(
         trace,
         index,

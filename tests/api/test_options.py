@@ -26,6 +26,7 @@ CHANGING: dict[str, tuple[object, list[str]]] = {
     "bandwidth": ("1TB/s", ["--bandwidth", "1TB/s"]),
     "link": ("450GB/s", ["--link", "450GB/s"]),
     "rank": (0, ["--rank", "0"]),
+    "ranks": ("0", ["--ranks", "0"]),
     "gpu": (0, ["--gpu", "0"]),
     "settings": (("efficiency=0.5",), ["--set", "efficiency=0.5"]),
     "cost_files": (("costs.py",), ["--cost-file", "costs.py"]),

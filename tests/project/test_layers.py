@@ -63,7 +63,7 @@ ONLY = {
     "distributed": ("ranks/",),
     "hta": ("ranks/",),
     "traceinsight": ("ranks/",),
-    "fsspec": ("trace/reading/source",),
+    "fsspec": ("trace/reading/remote",),
     "jinja2": ("report/",),
     "markupsafe": ("report/",),
     "rich": ("report/terminal", "report/diff_terminal", "cli/"),
@@ -72,6 +72,7 @@ ONLY = {
     "pyarrow": ("report/parquet",),
 }
 LATE = {
+    "aiohttp",
     "dask",
     "distributed",
     "fsspec",

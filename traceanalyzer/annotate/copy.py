@@ -39,7 +39,8 @@ def copy_annotated(path: str, every: Sequence[Annotations], write: Write) -> Non
         else:
             window.copy_rest()
     if rows.seen < rows.expected:
-        raise TraceFormatError(f"{path}: changed while it was read ({rows.expected} rows, now {rows.seen})",
+        counts = f"{rows.expected} rows, now {rows.seen}"
+        raise TraceFormatError(f"{source.path}: changed while it was read ({counts})",
                                fix="annotate it once it is written")  # fmt: skip
 
 

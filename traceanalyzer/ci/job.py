@@ -23,6 +23,7 @@ from traceanalyzer.report.check import text as told
 from traceanalyzer.report.comment_marker import comment_marker
 from traceanalyzer.report.comparisons import render as render_comparison
 from traceanalyzer.report.target import write_file
+from traceanalyzer.trace import may_name_several
 
 BROKEN, WRONG = 3, 2  # exit codes
 _COMMENT = ("auto", "always", "never")
@@ -112,7 +113,7 @@ def _results(inputs: Inputs, say: Say) -> Results:
 
 def _baseline(path: str, analysis: Job, say: Say) -> Job | None:
     """Of folders of ranks the rank that the report shows. One that cannot be read is a warning."""
-    rank = analysis.source.files[0].rank if ranks_of(analysis) and Path(path).is_dir() else None
+    rank = analysis.source.files[0].rank if ranks_of(analysis) and may_name_several(path) else None
     try:
         return analyze(path, options=AnalyzeOptions(rank=rank, kernels=False))
     except TraceAnalyzerError as error:

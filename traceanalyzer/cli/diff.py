@@ -43,6 +43,7 @@ FORMATS = ("html", "md", "json", "txt", "prom")
     "--steps", default="complete", show_default=True, metavar="complete|all|A-B", help="As for report."
 )
 @click.option("--rank", type=int, metavar="R", help="Which rank of folders is compared.")
+@click.option("--ranks", metavar="R,A-B", help="Read the files of these ranks only, as for report.")
 @click.option("--device", metavar="NAME", help="Take this accelerator's roofs on both sides.")
 @click.option("--top", type=click.IntRange(1), metavar="N", help="Changes in the tables.")
 @click.option(
@@ -62,8 +63,8 @@ FORMATS = ("html", "md", "json", "txt", "prom")
 @click.option("-q", "--quiet", is_flag=True, help="No summary.")
 def command(
     base: str, head: str, more_base: tuple[str, ...], more_head: tuple[str, ...], outputs: tuple[str, ...],
-    format_name: str | None, steps: str, rank: int | None, device: str | None, top: int | None,
-    require: tuple[str, ...], comment_key: str | None, force: bool, quiet: bool,
+    format_name: str | None, steps: str, rank: int | None, ranks: str | None, device: str | None,
+    top: int | None, require: tuple[str, ...], comment_key: str | None, force: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Say whether HEAD is faster than BASE, by how much, how surely, and which operators or waits did it.
 
@@ -85,7 +86,7 @@ def command(
     for target in wanted:
         check_format(target.format)
     refuse_overwrite(wanted, [base, head, *more_base, *more_head], force=force)
-    options = AnalyzeOptions(steps=steps, rank=rank, device=device, kernels=False)
+    options = AnalyzeOptions(steps=steps, rank=rank, ranks=ranks, device=device, kernels=False)
     comparison = compare([base, *more_base], [head, *more_head], options=options)
     results = _evaluated(comparison, required)
     for target in wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,9 +52,11 @@ def _target(output: str, format_name: str | None) -> Target:
 
 def trace_stem(trace: str) -> str:
     """`runs/step.trace.json.gz` -> `step.trace`; stdin -> `stdin`."""
+    from traceanalyzer.trace.reading.names import shown_name
+
     if trace == "-":
         return "stdin"
-    name = Path(trace).name or "traces"
+    name = re.sub(r"[*?\[\]]", "", Path(shown_name(trace)).name) or "traces"
     for suffix in (".gz", ".json", ".tmp"):
         name = name.removesuffix(suffix)
     return name or "trace"
@@ -78,9 +81,10 @@ def refuse_overwrite(wanted: Sequence[Target], inputs: Sequence[str], *, force: 
 def _is_own_report(path: Path, trace: str) -> bool:
     """Our own report of the same trace."""
     from traceanalyzer.report import is_own_report
+    from traceanalyzer.trace.reading.names import shown_name
 
     with path.open("rb") as file:
-        return is_own_report(file.read(4096), trace)
+        return is_own_report(file.read(4096), shown_name(trace))
 
 
 def write(target: Target, content: str | bytes) -> None:

@@ -78,6 +78,7 @@ class ReportRequest:
     "--link", metavar="BYTES", help="Bandwidth between ranks, one way, e.g. 450GB/s (several files)."
 )
 @click.option("--rank", type=int, metavar="R", help="Which rank is shown on top (several files).")
+@click.option("--ranks", metavar="R,A-B", help="Read the files of these ranks only, e.g. 0,8,16-23.")
 @click.option("--gpu", type=int, metavar="I", help="Which device index is shown on top.")
 @click.option(
     "--what-if",
@@ -120,22 +121,24 @@ class ReportRequest:
 def command(
     traces: tuple[str, ...], outputs: tuple[str, ...], format_name: str | None, steps: str,
     steps_by: str | None, device: str | None, device_file: str | None, peaks: tuple[str, ...],
-    bandwidth: str | None, link: str | None, rank: int | None, gpu: int | None, what_if: str | None,
-    capture: str | None, cost_files: tuple[str, ...], settings: tuple[str, ...], critical_path: bool,
-    top: int | None, redact: bool, open_page: bool, force: bool, verbose: bool, quiet: bool,
+    bandwidth: str | None, link: str | None, rank: int | None, ranks: str | None, gpu: int | None,
+    what_if: str | None, capture: str | None, cost_files: tuple[str, ...], settings: tuple[str, ...],
+    critical_path: bool, top: int | None, redact: bool, open_page: bool, force: bool, verbose: bool,
+    quiet: bool,
 ) -> None:  # fmt: skip
     """Report the memory-bound share of the runtime, the ops behind it, and how surely it is known.
 
     TRACE is a .json or .json.gz written by torch.profiler (- reads stdin), DIR a folder of them
-    (one for each rank), REPORT.json an earlier `-o report.json`, which is rendered again.
+    (one for each rank), REPORT.json an earlier `-o report.json`, which is rendered again. Patterns,
+    URLs (https, s3, gs, hf) and archives (.tar, .tar.gz, .zip) name traces as well.
     """
     run(ReportRequest(
         traces=traces, outputs=outputs, format=format_name, force=force, top=top, redact=redact,
         open=open_page, verbosity=int(verbose) - int(quiet),
         options=AnalyzeOptions(
             steps=steps, steps_by=steps_by, device=device, device_file=device_file, peaks=peaks,
-            bandwidth=bandwidth, link=link, rank=rank, gpu=gpu, settings=settings, capture=capture,
-            cost_files=cost_files, critical_path=critical_path, kernels=False,
+            bandwidth=bandwidth, link=link, rank=rank, ranks=ranks, gpu=gpu, settings=settings,
+            capture=capture, cost_files=cost_files, critical_path=critical_path, kernels=False,
             what_if=tuple(name.strip() for name in what_if.split(",")) if what_if else (),
         ),
     ))  # fmt: skip

@@ -35,6 +35,7 @@ def command(trace: str, rule: str, steps: str, counters: bool) -> None:
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     from traceanalyzer.options import AnalyzeOptions
     from traceanalyzer.pipeline import step_graph_of
+    from traceanalyzer.trace.reading.names import shown_name
     from traceanalyzer.verify.moved import moved
     from traceanalyzer.verify.verify import trial_of, verified
 
@@ -42,7 +43,7 @@ def command(trace: str, rule: str, steps: str, counters: bool) -> None:
     graph = step_graph_of(trace, AnalyzeOptions(steps=steps))
     matches = _largest_first(graph, wanted) if graph is not None else []
     if graph is None or not matches:
-        raise UsageError(f"{trace}: {rule} applies nowhere in it",
+        raise UsageError(f"{shown_name(trace)}: {rule} applies nowhere in it",
                          fix="take a rule that the report of this trace suggests")  # fmt: skip
     device, floor_ns = _this_machine()
     by_names = {tuple(node.name for node in match.nodes): match for match in reversed(matches)}

@@ -11,7 +11,8 @@ from traceanalyzer.trace.linking.captured import at_capture
 from traceanalyzer.trace.linking.devices import devices_with_work, of_device
 from traceanalyzer.trace.linking.processes import by_process
 from traceanalyzer.trace.linking.window import select_window
-from traceanalyzer.trace.reading.files import trace_files
+from traceanalyzer.trace.reading.files import may_name_several, trace_files
+from traceanalyzer.trace.reading.names import shown_name
 from traceanalyzer.trace.reading.raw import Raw
 from traceanalyzer.trace.reading.reader import read
 
@@ -20,8 +21,10 @@ __all__ = [
     "devices_with_work",
     "load",
     "load_processes",
+    "may_name_several",
     "of_device",
     "select_window",
+    "shown_name",
     "trace_files",
     "unlinked_processes",
 ]

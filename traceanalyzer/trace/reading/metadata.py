@@ -14,6 +14,7 @@ from traceanalyzer.records import CpuRoofs, Recording
 from traceanalyzer.records.collectives import NOT_DISTRIBUTED, Distributed
 from traceanalyzer.records.trace import DeviceProperties
 from traceanalyzer.trace.reading.events import clean
+from traceanalyzer.trace.reading.names import in_archive
 from traceanalyzer.trace.reading.read_stats import ReadStats
 
 EVENTS_KEY = "traceEvents"
@@ -88,7 +89,8 @@ def rank(distributed: Any, path: str) -> int | None:
 
 def named_rank(path: str) -> int | None:
     """The rank that the name of a file says."""
-    named = _RANK.search(PurePath(path).name)
+    archive, member = in_archive(path)
+    named = _RANK.search(PurePath(member or archive).name)
     return int(named[1]) if named else None
 
 

@@ -1,4 +1,4 @@
-"""A file as a stream of decompressed text: plain or gzip, recognized by content and not by name.
+"""A trace as a stream of decompressed text: plain or gzip, recognized by content and not by name.
 
 A stream that breaks off keeps what came before; `Source.damage` then says how it ended.
 """
@@ -6,13 +6,15 @@ A stream that breaks off keeps what came before; `Source.damage` then says how i
 from __future__ import annotations
 
 import contextlib
-import os
+import re
 import sys
 import zlib
 from collections.abc import Callable
-from typing import BinaryIO, cast
 
-from traceanalyzer.records.errors import TraceFormatError, UsageError
+from traceanalyzer.records.errors import TraceFormatError
+from traceanalyzer.trace.reading.names import shown_name
+from traceanalyzer.trace.reading.opening import opened
+from traceanalyzer.trace.reading.unpacking import refuse_bomb
 
 BLOCK = 1 << 18  # bytes decoded at a time: text and objects then stay within the processor's caches
 _GZIP = b"\x1f\x8b"
@@ -22,7 +24,7 @@ _FOREIGN = (
     (b"\x28\xb5\x2f\xfd", "is compressed with zstd", "decompress it first: `zstd -d FILE`"),
     (b"BZh", "is compressed with bzip2", "decompress it first: `bunzip2 FILE`"),
     (b"\xfd7zXZ", "is compressed with xz", "decompress it first: `unxz FILE`"),
-    (b"PK\x03\x04", "is a zip archive", "unpack it and give the trace inside"),
+    (b"PK\x03\x04", "is a zip archive", "let its name end in .zip, or give the trace inside"),
     (b"SQLite format 3", "is an SQLite database (Nsight Systems?), not a PyTorch trace", _PROFILE_FIX),
     (b"\x80\x02", "is a Python pickle (a PyTorch memory snapshot?), not a trace", _PROFILE_FIX),
     (b"\x80\x03", "is a Python pickle (a PyTorch memory snapshot?), not a trace", _PROFILE_FIX),
@@ -31,22 +33,24 @@ _FOREIGN = (
     (b"\xff\xfe", "is UTF-16 text", "convert it: `iconv -f utf-16 -t utf-8`"),
     (b"\xfe\xff", "is UTF-16 text", "convert it: `iconv -f utf-16 -t utf-8`"),
 )  # fmt: skip
+_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 
 
 class TraceSource:
     """Sequential reader of one input; `read` gives decompressed bytes, b"" at the end."""
 
     def __init__(self, path: str, progress: Callable[[int], None] | None = None) -> None:
-        self.path = path
+        self.path = shown_name(path)
         self.total = 0  # bytes of text handed out
         self.damage: str | None = None  # code of what ended the stream early
         self._progress = progress
-        self._file = _open(path)
+        self._file = opened(path)
         self._raw = 0
-        self._pending = self._fetch()
-        self._inflate = zlib.decompressobj(31) if self._pending.startswith(_GZIP) else None
-        if self._inflate is None:
-            self._refuse_foreign(self._pending)
+        self._inflate: zlib._Decompress | None = None
+        with contextlib.ExitStack() as unless_begun:
+            unless_begun.callback(self.__exit__)
+            self._begin()
+            unless_begun.pop_all()
 
     def __enter__(self) -> TraceSource:
         return self
@@ -55,12 +59,20 @@ class TraceSource:
         if self._file is not sys.stdin.buffer:
             self._file.close()
 
+    def _begin(self) -> None:
+        self._pending = self._fetch()
+        if self._pending.startswith(_GZIP):
+            self._inflate = zlib.decompressobj(31)
+        else:
+            self._refuse_foreign(self._pending)
+
     def read(self) -> bytes:
         """The next bytes of text, at most BLOCK; b"" only at the end."""
         if self._inflate is None:
             text, self._pending = self._pending or self._fetch(), b""
         else:
             text = self._inflated()
+            refuse_bomb(self._raw, self.total + len(text), self.path)
             if self.total == 0:
                 self._refuse_foreign(text)
         self.total += len(text)
@@ -71,7 +83,7 @@ class TraceSource:
             data = self._file.read(BLOCK)
         except OSError as error:
             raise TraceFormatError(
-                f"{self.path}: cannot be read: {error.strerror} (byte {self._raw})",
+                f"{self.path}: cannot be read: {error.strerror or error} (byte {self._raw})",
                 fix="check the disk or the pipe",
             ) from error
         self._raw += len(data)
@@ -112,6 +124,11 @@ class TraceSource:
         for magic, what, fix in _FOREIGN:
             if head.startswith(magic):
                 raise TraceFormatError(f"{self.path}: {what} (byte 0)", fix=fix.replace("FILE", self.path))
+        if _PAGE.match(head):
+            raise TraceFormatError(
+                f"{self.path}: is a web page, perhaps one to log in, not JSON (byte 0)",
+                fix="give the URL of the file itself, with what opens it, or download it in a browser",
+            )
 
 
 def _until_damage(inflate: zlib._Decompress, data: bytes) -> bytes:
@@ -122,37 +139,6 @@ def _until_damage(inflate: zlib._Decompress, data: bytes) -> bytes:
             parts.append(part)
             data = inflate.unconsumed_tail
     return b"".join(parts)
-
-
-def _open(path: str) -> BinaryIO:
-    if path == "-":
-        return sys.stdin.buffer
-    if "://" in path:
-        return _open_remote(path)
-    if os.path.isdir(path):
-        raise TraceFormatError(f"{path}: is a folder (no single trace)", fix="name one trace file in it")
-    try:
-        return open(path, "rb", buffering=0)
-    except FileNotFoundError as error:
-        raise TraceFormatError(f"{path}: no such file (nothing read)", fix="check the path") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        what = f"{path}: cannot be opened: {reason} (nothing read)"
-        raise TraceFormatError(what, fix="check the path") from error
-
-
-def _open_remote(url: str) -> BinaryIO:
-    try:
-        import fsspec
-    except ImportError as error:
-        raise UsageError(
-            f"{url}: reading from a URL needs fsspec", fix="pip install 'torch-traceanalyzer[remote]'"
-        ) from error
-    try:
-        return cast(BinaryIO, fsspec.open(url, "rb").open())
-    except (OSError, ValueError, ImportError) as error:
-        what = f"{url}: cannot be opened: {error} (nothing read)"
-        raise TraceFormatError(what, fix="check the URL") from error
 
 
 class TextWindow:
