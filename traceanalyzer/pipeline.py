@@ -6,24 +6,29 @@ import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import starmap
+from functools import partial
 from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
 from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.records import Device, Job, Notice
 from traceanalyzer.records.errors import TraceAnalyzerError, UsageError
+from traceanalyzer.records.file_result import FailedFile, Failure
 
 if TYPE_CHECKING:
     from traceanalyzer.cost import Formulas
     from traceanalyzer.fusion.step_graph import StepGraph
     from traceanalyzer.records.annotations import Annotations
     from traceanalyzer.records.judged import Judged, Thresholds
+    from distributed import Client
+
+    from traceanalyzer.ranks.leading import Leading
+    from traceanalyzer.ranks.progress import Total
+    from traceanalyzer.records.file_result import FileResult
     from traceanalyzer.records.rank_result import RankResult
     from traceanalyzer.records.trace import Trace
 
 Progress = Callable[[int], None]
-Failures = list[tuple[str, Exception]]  # what failed, a file or a part of it, and why
 
 
 def analyze(
@@ -34,17 +39,20 @@ def analyze(
     cost_files: Sequence[str] | None = None,
     options: AnalyzeOptions | None = None,
     progress: Progress | None = None,
+    client: Client | None = None,
 ) -> Job:
     """Read, complete, price and judge one trace, or one trace a rank; or read a saved report.json back.
 
     `path` is a file (.json, .json.gz, a URL, "-"), a folder of traces or several; with several devices or
     files the busiest is chosen and each has an entry in `ranks`. Options are given one by one or together
-    as `options`, never both. `progress` is called with the bytes of a file that are read so far.
+    as `options`, never both. `progress` is called with the bytes of all files that are read so far.
+    Several files are read at once, in processes of this machine (`options.jobs`) or by the workers of a Dask
+    cluster: of `client`, or of the scheduler that `options.scheduler` names.
     Times of the result are integer nanoseconds over its window, `window.step_count` is what to divide by.
     Errors, one line with the fix: TraceFormatError for what is no trace, DeviceError, UsageError for
     options that contradict each other, the input or a saved report; all are a TraceAnalyzerError.
     """
-    from traceanalyzer.ranks.job import job_of
+    from traceanalyzer.ranks.progress import Total
     from traceanalyzer.trace import trace_files
 
     chosen = _chosen(options, device=device, steps=steps, cost_files=cost_files)
@@ -54,16 +62,52 @@ def analyze(
     saved = _saved(paths, chosen)
     if saved is not None:
         return saved
-    setup = Setup.of(chosen, progress)  # a wrong option is an error before a long trace is read
+    total = Total(progress)
+    # A wrong option is an error before a long trace is read.
+    setup = Setup.of(chosen, total.of(chosen.capture) if chosen.capture else None)
     files = trace_files(paths)
-    results: list[RankResult] = []
-    failed: Failures = []
-    for file in files:
-        with _guarded(file, failed), _collector_off():
-            results += _results(file, setup, failed)
+    found = _found(files, setup, total, client)
+    return _job(files, found, setup)
+
+
+def _found(files: Sequence[str], setup: Setup, total: Total, client: Client | None) -> list[FileResult]:
+    """Each file analyzed: on a cluster, in processes of this machine, or here."""
+    from traceanalyzer.ranks.leading import Leading
+    from traceanalyzer.ranks.pool import in_turn, in_workers, jobs_for
+
+    options = setup.options
+    leading = Leading(options.rank, options.gpu)
+    if client is not None or options.scheduler is not None:
+        from traceanalyzer.ranks.cluster import on_cluster
+
+        return on_cluster(files, FileRecipe(options, None), leading, total, client or options.scheduler)
+    jobs = jobs_for(files, options.jobs)
+    if jobs == 1:
+        return in_turn(files, partial(analyzed_file, setup), leading, total)
+    return in_workers(files, FileRecipe(options, setup.donors), jobs, leading, total)
+
+
+def _job(files: Sequence[str], found: Sequence[FileResult], setup: Setup) -> Job:
+    """The device on top has suggestions: where they were not looked for, its file is read again."""
+    from traceanalyzer.ranks.job import job_of
+    from traceanalyzer.ranks.leading import Leading
+
+    options, results = setup.options, [each for file in found for each in file.results]
+    failed = [each for file in found for each in file.failed]
     if not results:
-        raise failed[0][1]
-    return job_of(results, chosen.rank, chosen.gpu, tuple(starmap(_rank_failed, failed)))
+        raise failed[0].error
+    notices, listed = tuple(map(_rank_failed, failed)), tuple(map(_failed_file, failed))
+    job = job_of(results, options.rank, options.gpu, notices, listed)
+    top = next(each for each in results if each.analysis.source.files[0] == job.source.files[0])
+    if top.suggested:
+        return job
+    place = next(place for place, file in enumerate(found) if top in file.results)
+    file = analyzed_file(setup, files[place], Leading(every=True), None)
+    again = next(
+        (each for each in file.results if each.analysis.source.files == top.analysis.source.files), top
+    )
+    results[results.index(top)] = again
+    return job_of(results, options.rank, options.gpu, notices, listed)
 
 
 @contextmanager
@@ -89,16 +133,24 @@ def _chosen(options: AnalyzeOptions | None, **single: object) -> AnalyzeOptions:
 
 
 @contextmanager
-def _guarded(label: str, failed: Failures) -> Iterator[None]:
+def _guarded(label: str, failed: list[Failure]) -> Iterator[None]:
     """What fails of one file, process or device is kept with its label; the others' report arrives."""
     try:
         yield
     except Exception as error:
-        failed.append((label, error))
+        failed.append(Failure(label, error))
 
 
-def _rank_failed(label: str, error: Exception) -> Notice:
+def _failed_file(failure: Failure) -> FailedFile:
+    return FailedFile(failure.label.rpartition(" (rank ")[0] or failure.label, _rank_failed(failure).message)
+
+
+def _rank_failed(failure: Failure) -> Notice:
     """An error of ours names its file itself; the label says more where the file holds several processes."""
+    label, error = failure.label, failure.error
+    if isinstance(error, MemoryError):
+        text = f"{label}: memory ran out. Fix: give --jobs 1, or analyze it where there is more memory"
+        return Notice("rank_failed", text)
     if isinstance(error, TraceAnalyzerError):
         file, said = label.rpartition(" (rank ")[0], str(error)
         return Notice("rank_failed", label + said[len(file) :] if said.startswith(f"{file}: ") else said)
@@ -121,7 +173,7 @@ def _saved(paths: Sequence[str], options: AnalyzeOptions) -> Job | None:
     saved = read_saved(paths[0]) if len(paths) == 1 else None
     if saved is None:
         return None
-    changing = [_FLAGS.get(name, name) for name in options.changed() if name not in ("what_if", "kernels")]
+    changing = [_FLAGS.get(name, name) for name in options.changed() if name not in ("what_if", "kernels", "jobs", "scheduler")]
     if changing:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in changing)
         raise UsageError(
@@ -162,22 +214,50 @@ class Setup:
         )  # fmt: skip
 
 
-def _results(file: str, setup: Setup, failed: Failures) -> list[RankResult]:
-    """One for each device of each process of `file` that worked; of the others the error is kept."""
+@dataclass(frozen=True, slots=True)
+class FileRecipe:
+    """What another process needs to analyze files of this analysis; it is sent there, and called once."""
+
+    options: AnalyzeOptions
+    donors: tuple[Trace, ...] | None  # None: read where the files are
+
+    def __call__(self) -> Callable[[str, Leading, Progress | None], FileResult]:
+        if self.donors is None:
+            return partial(analyzed_file, Setup.of(self.options))
+        setup = Setup.of(replace(self.options, capture=None))
+        return partial(analyzed_file, replace(setup, options=self.options, donors=self.donors))
+
+
+def analyzed_file(setup: Setup, file: str, leading: Leading, progress: Progress | None) -> FileResult:
+    """One result for each device of each process of `file` that worked; of the others the error is kept.
+
+    Suggestions are looked for where a device leads those before it.
+    """
+    from traceanalyzer.records.file_result import FileResult
+
+    results: list[RankResult] = []
+    failed: list[Failure] = []
+    with _guarded(file, failed), _collector_off():
+        for trace, index in _working(file, replace(setup, progress=progress), failed):
+            with _guarded(_label(trace, index), failed):
+                results.append(_result(_judged(trace, index, setup), setup, leading.after(tuple(results))))
+    return FileResult(tuple(results), tuple(failed))
+
+
+def _result(judged: Judged, setup: Setup, leading: Leading) -> RankResult:
     from traceanalyzer.assembly.activity import activity_of
     from traceanalyzer.assembly.assemble import assemble
     from traceanalyzer.fusion.suggestions import suggest
     from traceanalyzer.records.rank_result import RankResult
+    from traceanalyzer.records.suggestion import Suggestions
     from traceanalyzer.roofline.judge import of_shown_step
 
-    results = []
-    for trace, index in _working(file, setup, failed):
-        with _guarded(_label(trace, index), failed):
-            judged = _judged(trace, index, setup)
-            suggestions = suggest(of_shown_step(judged), judged)
-            analysis = assemble(judged, suggestions, setup.others, keep_kernels=setup.options.kernels)
-            results.append(RankResult(analysis, activity_of(judged)))
-    return results
+    activity = activity_of(judged)
+    communication_ns = judged.verdict_ns("communication") + judged.time.hidden_communication_ns
+    leads = leading.leads(activity, judged.time.busy_ns, communication_ns)
+    suggestions = suggest(of_shown_step(judged), judged) if leads else Suggestions(None)
+    analysis = assemble(judged, suggestions, setup.others, keep_kernels=setup.options.kernels)
+    return RankResult(analysis, activity, leads)
 
 
 def _label(trace: Trace, index: int) -> str:
@@ -197,7 +277,7 @@ def annotations_of(file: str, options: AnalyzeOptions) -> tuple[list[Annotations
     from traceanalyzer.roofline.judge import of_shown_step
 
     devices: list[Annotations] = []
-    failed: Failures = []
+    failed: list[Failure] = []
     setup = Setup.of(options)
     with _guarded(file, failed), _collector_off():
         for trace, index in _working(file, setup, failed):
@@ -209,8 +289,8 @@ def annotations_of(file: str, options: AnalyzeOptions) -> tuple[list[Annotations
                 name = label if label.endswith(device) else ", ".join(filter(None, (label, device)))
                 devices.append(annotations_for(judged, suggest(shown, judged), shown, name))
     if not devices:
-        raise failed[0][1]
-    return devices, list(starmap(_rank_failed, failed))
+        raise failed[0].error
+    return devices, list(map(_rank_failed, failed))
 
 
 def judge_file(file: str, setup: Setup) -> Iterator[Judged]:
@@ -241,7 +321,7 @@ def _judged(whole: Trace, index: int, setup: Setup) -> Judged:
     return judge(priced, index, window, device, setup.thresholds)
 
 
-def _working(file: str, setup: Setup, failed: Failures | None = None) -> Iterator[tuple[Trace, int]]:
+def _working(file: str, setup: Setup, failed: list[Failure] | None = None) -> Iterator[tuple[Trace, int]]:
     """Each process of a file with each device it worked on."""
     from traceanalyzer.trace import devices_with_work
 
@@ -251,7 +331,7 @@ def _working(file: str, setup: Setup, failed: Failures | None = None) -> Iterato
 
 
 def loaded_processes(
-    file: str, progress: Progress | None = None, steps_by: str | None = None, failed: Failures | None = None
+    file: str, progress: Progress | None = None, steps_by: str | None = None, failed: list[Failure] | None = None
 ) -> Iterator[Trace]:
     """Each process of a file; one that fails is left out where `failed` takes its error.
 

@@ -48,6 +48,7 @@ PACKAGES = {
     "comparison": "__init__ apportion names noise sides became matching same_work sentence assemble "
     "requirements",
     "annotate": "__init__ counters texts splice copy",
+    "ranks": "__init__ resources progress leading worker pool cluster job",
     "ci": "__init__ api threads sticky workflow comment job __main__",
     "assembly": "__init__ totals self_check provenance roof_notices utilization what_if_rows what_if_notices "
     "what_if annotations activity assemble",
@@ -131,7 +132,7 @@ def test_slow_packages_are_imported_when_used(path: Path) -> None:
     assert not early, f"import {sorted(early)} inside the function that needs it"
 
 
-COMMAND_LINES = ("cli/", "__main__", "ci/__main__")
+COMMAND_LINES = ("cli/", "__main__", "ci/__main__", "ranks/worker")  # a process of its own
 
 
 @over_all([p for p in MODULES if not name_of(p).startswith(COMMAND_LINES)], name_of)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from traceanalyzer.ranks.leading import numbers
 from traceanalyzer.records import Analysis, Job, Notice, RankEntry, SourceFile
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.file_result import FailedFile
 from traceanalyzer.records.rank_result import RankResult
 from traceanalyzer.trace.linking.processes import process_named
 from traceanalyzer.trace.reading.metadata import named_rank
@@ -16,11 +18,12 @@ _LISTED = 16  # devices that an error names
 
 
 def job_of(
-    results: Sequence[RankResult], rank: int | None, gpu: int | None, notices: Sequence[Notice] = ()
-) -> Job:
+    results: Sequence[RankResult], rank: int | None, gpu: int | None, notices: Sequence[Notice] = (),
+    failed: Sequence[FailedFile] = (),
+) -> Job:  # fmt: skip
     """The analysis of (`rank`, `gpu`), by default the busiest, with an entry for every one of several.
 
-    `notices`: of files that could not be read.
+    `notices`: of files that could not be read; `failed`: the same files, as the job lists them.
     """
     analyses = [result.analysis for result in results]
     wanted = [
@@ -54,11 +57,7 @@ def _not_there(
 
 
 def _numbers(file: SourceFile) -> tuple[int, ...]:
-    """What `--rank` knows it by: its rank; the process id, where a file of several names no ranks."""
-    if file.rank is not None:
-        return (file.rank,)
-    process = process_named(file.path) or ""
-    return (int(process),) if process.isdecimal() else ()
+    return numbers(file.rank, file.path)
 
 
 def _named(options: Sequence[str], of: Analysis | int | None, gpu: int | None) -> str:
