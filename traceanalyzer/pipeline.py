@@ -11,7 +11,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
 from traceanalyzer.options import AnalyzeOptions
-from traceanalyzer.records import Device, Job, Notice
+from traceanalyzer.records import Analysis, Device, Job, Notice
 from traceanalyzer.records.errors import TraceAnalyzerError, UsageError
 from traceanalyzer.records.file_result import FailedFile, Failure
 
@@ -62,52 +62,62 @@ def analyze(
     saved = _saved(paths, chosen)
     if saved is not None:
         return saved
-    total = Total(progress)
-    # A wrong option is an error before a long trace is read.
-    setup = Setup.of(chosen, total.of(chosen.capture) if chosen.capture else None)
     files = trace_files(paths)
-    found = _found(files, setup, total, client)
-    return _job(files, found, setup)
+    found = _found(files, chosen, Total(progress), client)
+    return _job(files, found, chosen)
 
 
-def _found(files: Sequence[str], setup: Setup, total: Total, client: Client | None) -> list[FileResult]:
+def _found(
+    files: Sequence[str], options: AnalyzeOptions, total: Total, client: Client | None
+) -> list[FileResult]:
     """Each file analyzed: on a cluster, in processes of this machine, or here."""
     from traceanalyzer.ranks.leading import Leading
     from traceanalyzer.ranks.pool import in_turn, in_workers, jobs_for
 
-    options = setup.options
     leading = Leading(options.rank, options.gpu)
     if client is not None or options.scheduler is not None:
         from traceanalyzer.ranks.cluster import on_cluster
 
         return on_cluster(files, FileRecipe(options, None), leading, total, client or options.scheduler)
-    jobs = jobs_for(files, options.jobs)
+    capture = options.capture
+    # What is wrong with an option is said by whoever reads files, before the first of them.
+    jobs = jobs_for(files, options.jobs) if capture != "-" else 1
+    read = total.of(capture) if capture else None
     if jobs == 1:
-        return in_turn(files, partial(analyzed_file, setup), leading, total)
-    return in_workers(files, FileRecipe(options, setup.donors), jobs, leading, total)
+        return in_turn(files, partial(analyzed_file, Setup.of(options, read)), leading, total)
+    recipe = FileRecipe(options, tuple(_donors(capture, read)) if capture else ())
+    return in_workers(files, recipe, jobs, leading, total)
 
 
-def _job(files: Sequence[str], found: Sequence[FileResult], setup: Setup) -> Job:
+def _job(files: Sequence[str], found: Sequence[FileResult], options: AnalyzeOptions) -> Job:
     """The device on top has suggestions: where they were not looked for, its file is read again."""
     from traceanalyzer.ranks.job import job_of
-    from traceanalyzer.ranks.leading import Leading
 
-    options, results = setup.options, [each for file in found for each in file.results]
+    results = [each for file in found for each in file.results]
     failed = [each for file in found for each in file.failed]
     if not results:
         raise failed[0].error
     notices, listed = tuple(map(_rank_failed, failed)), tuple(map(_failed_file, failed))
     job = job_of(results, options.rank, options.gpu, notices, listed)
-    top = next(each for each in results if each.analysis.source.files[0] == job.source.files[0])
+    top = next(each for each in results if _same(each.analysis, job))
     if top.suggested:
         return job
     place = next(place for place, file in enumerate(found) if top in file.results)
-    file = analyzed_file(setup, files[place], Leading(every=True), None)
-    again = next(
-        (each for each in file.results if each.analysis.source.files == top.analysis.source.files), top
-    )
-    results[results.index(top)] = again
+    results[results.index(top)] = _with_suggestions(files[place], top, options)
     return job_of(results, options.rank, options.gpu, notices, listed)
+
+
+def _same(one: Analysis, other: Analysis) -> bool:
+    """Whether both are of one device of one process."""
+    return one.source.files[0] == other.source.files[0]
+
+
+def _with_suggestions(file: str, result: RankResult, options: AnalyzeOptions) -> RankResult:
+    """The same again, read once more; as it is where that fails."""
+    from traceanalyzer.ranks.leading import Leading
+
+    again = analyzed_file(Setup.of(options), file, Leading(every=True), None)
+    return next((each for each in again.results if _same(each.analysis, result.analysis)), result)
 
 
 @contextmanager
