@@ -16,15 +16,15 @@ from traceanalyzer.records.errors import TraceAnalyzerError, UsageError
 from traceanalyzer.records.file_result import FailedFile, Failure
 
 if TYPE_CHECKING:
-    from traceanalyzer.cost import Formulas
-    from traceanalyzer.fusion.step_graph import StepGraph
-    from traceanalyzer.records.annotations import Annotations
-    from traceanalyzer.records.judged import Judged, Thresholds
     from distributed import Client
 
+    from traceanalyzer.cost import Formulas
+    from traceanalyzer.fusion.step_graph import StepGraph
     from traceanalyzer.ranks.leading import Leading
     from traceanalyzer.ranks.progress import Total
+    from traceanalyzer.records.annotations import Annotations
     from traceanalyzer.records.file_result import FileResult
+    from traceanalyzer.records.judged import Judged, Thresholds
     from traceanalyzer.records.rank_result import RankResult
     from traceanalyzer.records.trace import Trace
 
@@ -75,10 +75,11 @@ def _found(
     from traceanalyzer.ranks.pool import in_turn, in_workers, jobs_for
 
     leading = Leading(options.rank, options.gpu)
-    if client is not None or options.scheduler is not None:
+    cluster = client if client is not None else options.scheduler
+    if cluster is not None:
         from traceanalyzer.ranks.cluster import on_cluster
 
-        return on_cluster(files, FileRecipe(options, None), leading, total, client or options.scheduler)
+        return on_cluster(files, FileRecipe(options, None), leading, total, cluster)
     capture = options.capture
     # What is wrong with an option is said by whoever reads files, before the first of them.
     jobs = jobs_for(files, options.jobs) if capture != "-" else 1
@@ -183,7 +184,11 @@ def _saved(paths: Sequence[str], options: AnalyzeOptions) -> Job | None:
     saved = read_saved(paths[0]) if len(paths) == 1 else None
     if saved is None:
         return None
-    changing = [_FLAGS.get(name, name) for name in options.changed() if name not in ("what_if", "kernels", "jobs", "scheduler")]
+    changing = [
+        _FLAGS.get(name, name)
+        for name in options.changed()
+        if name not in ("what_if", "kernels", "jobs", "scheduler")
+    ]
     if changing:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in changing)
         raise UsageError(
@@ -341,7 +346,10 @@ def _working(file: str, setup: Setup, failed: list[Failure] | None = None) -> It
 
 
 def loaded_processes(
-    file: str, progress: Progress | None = None, steps_by: str | None = None, failed: list[Failure] | None = None
+    file: str,
+    progress: Progress | None = None,
+    steps_by: str | None = None,
+    failed: list[Failure] | None = None,
 ) -> Iterator[Trace]:
     """Each process of a file; one that fails is left out where `failed` takes its error.
 

@@ -1,7 +1,7 @@
 """Several files, each analyzed where a worker of a Dask cluster is; only their results come back.
 
-A task is sent, and its result comes back, as bytes that only a worker and this process open: the scheduler needs
-no traceanalyzer. Files of a worker that is lost are analyzed by others.
+A task is sent, and its result comes back, as bytes that only a worker and this process open: the scheduler
+needs no traceanalyzer. Files of a worker that is lost are analyzed by others.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def _explained(error: Exception, file: str) -> Exception:
         )
     if isinstance(error, KilledWorker):
         return ClusterError(
-            f"{file}: the workers that read it were lost one after the other, as happens where memory runs out",
+            f"{file}: the workers that read it were lost one after another, as where memory runs out",
             fix="give the workers more memory or fewer threads",
         )
     if isinstance(error, CancelledError):

@@ -1,6 +1,7 @@
 """Several files at once, each in a worker process of this machine; only their results come back.
 
-A worker that is killed fails its own file, and another takes its place. Whatever ends this pool ends its workers.
+A worker that is killed fails its own file, and another takes its place. Whatever ends the pool ends its
+workers.
 """
 
 from __future__ import annotations

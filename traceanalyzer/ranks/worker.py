@@ -1,8 +1,8 @@
 """A process of the pool: analyzes the files that it is sent, one after the other.
 
-Started as `python -c "... main()"` and fed through pipes: nothing is forked and the caller's main module is not
-imported, so it is safe under threads, in a notebook and in a script without a guard. It ends when its pipe does,
-whatever has become of the process that started it.
+Started as `python -c "... main()"` and fed through pipes: nothing is forked and the caller's main module is
+not imported, so it is safe under threads, in a notebook and in a script without a guard. It ends when its
+pipe does, whatever has become of the process that started it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from traceanalyzer.records.file_result import Failure, FileResult
 from traceanalyzer.ranks.leading import Leading
+from traceanalyzer.records.file_result import Failure, FileResult
 
 HERE = -1  # the first message: this Python has found this package
 _BETWEEN_S = 0.1  # two messages about progress
