@@ -262,15 +262,14 @@ def analyzed_file(setup: Setup, file: str, leading: Leading, progress: Progress 
 def _result(judged: Judged, setup: Setup, leading: Leading) -> RankResult:
     from traceanalyzer.assembly.activity import activity_of
     from traceanalyzer.assembly.assemble import assemble
-    from traceanalyzer.fusion.suggestions import suggest
+    from traceanalyzer.fusion.suggestions import NOT_LOOKED_FOR, suggest
     from traceanalyzer.records.rank_result import RankResult
-    from traceanalyzer.records.suggestion import Suggestions
     from traceanalyzer.roofline.judge import of_shown_step
 
     activity = activity_of(judged)
     communication_ns = judged.verdict_ns("communication") + judged.time.hidden_communication_ns
     leads = leading.leads(activity, judged.time.busy_ns, communication_ns)
-    suggestions = suggest(of_shown_step(judged), judged) if leads else Suggestions(None)
+    suggestions = suggest(of_shown_step(judged), judged) if leads else NOT_LOOKED_FOR
     analysis = assemble(judged, suggestions, setup.others, keep_kernels=setup.options.kernels)
     return RankResult(analysis, activity, leads)
 

@@ -41,12 +41,17 @@ class Leading:
         for result in results:
             busy, waiting = result.analysis.time.busy_ns, communication_ns(result.analysis)
             if known.leads(result.activity, busy, waiting):
-                known = replace(
-                    known, busy_ns=max(busy, known.busy_ns),
-                    communication_ns=min(waiting, waiting if known.communication_ns is None
-                                         else known.communication_ns),
-                )  # fmt: skip
+                known = known.joined(busy, waiting)
         return known
+
+    def joined(self, busy_ns: int, communication_ns: int) -> Leading:
+        """With one that leads."""
+        least = self.communication_ns
+        return replace(
+            self,
+            busy_ns=max(busy_ns, self.busy_ns),
+            communication_ns=communication_ns if least is None else min(communication_ns, least),
+        )
 
 
 def communication_ns(analysis: Analysis) -> int:
