@@ -14,7 +14,7 @@ from traceanalyzer.records import Analysis, Baseline, Check, Comparison, ranks_o
 from traceanalyzer.records.errors import UsageError
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from traceanalyzer.ranks.cluster import Client
 
 Run = str | PathLike[str] | Analysis
 

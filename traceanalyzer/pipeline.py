@@ -16,10 +16,9 @@ from traceanalyzer.records.errors import TraceAnalyzerError, UsageError
 from traceanalyzer.records.file_result import FailedFile, Failure
 
 if TYPE_CHECKING:
-    from distributed import Client
-
     from traceanalyzer.cost import Formulas
     from traceanalyzer.fusion.step_graph import StepGraph
+    from traceanalyzer.ranks.cluster import Client
     from traceanalyzer.ranks.leading import Leading
     from traceanalyzer.ranks.progress import Total
     from traceanalyzer.records.annotations import Annotations
@@ -63,11 +62,10 @@ def analyze(
     if saved is not None:
         return saved
     files = trace_files(paths)
-    found = _found(files, chosen, Total(progress), client)
-    return _job(files, found, chosen)
+    return _job(files, _file_results(files, chosen, Total(progress), client), chosen)
 
 
-def _found(
+def _file_results(
     files: Sequence[str], options: AnalyzeOptions, total: Total, client: Client | None
 ) -> list[FileResult]:
     """Each file analyzed: on a cluster, in processes of this machine, or here."""
@@ -90,12 +88,12 @@ def _found(
     return in_workers(files, recipe, jobs, leading, total)
 
 
-def _job(files: Sequence[str], found: Sequence[FileResult], options: AnalyzeOptions) -> Job:
+def _job(files: Sequence[str], read: Sequence[FileResult], options: AnalyzeOptions) -> Job:
     """The device on top has suggestions: where they were not looked for, its file is read again."""
     from traceanalyzer.ranks.job import job_of
 
-    results = [each for file in found for each in file.results]
-    failed = [each for file in found for each in file.failed]
+    results = [each for file in read for each in file.results]
+    failed = [each for file in read for each in file.failed]
     if not results:
         raise failed[0].error
     notices, listed = tuple(map(_rank_failed, failed)), tuple(map(_failed_file, failed))
@@ -103,14 +101,14 @@ def _job(files: Sequence[str], found: Sequence[FileResult], options: AnalyzeOpti
     top = next(each for each in results if _same(each.analysis, job))
     if top.suggested:
         return job
-    place = next(place for place, file in enumerate(found) if top in file.results)
-    results[results.index(top)] = _with_suggestions(files[place], top, options)
+    path = next(path for path, file in zip(files, read, strict=True) if top in file.results)
+    results[results.index(top)] = _with_suggestions(path, top, options)
     return job_of(results, options.rank, options.gpu, notices, listed)
 
 
-def _same(one: Analysis, other: Analysis) -> bool:
+def _same(first: Analysis, other: Analysis) -> bool:
     """Whether both are of one device of one process."""
-    return one.source.files[0] == other.source.files[0]
+    return first.source.files[0] == other.source.files[0]
 
 
 def _with_suggestions(file: str, result: RankResult, options: AnalyzeOptions) -> RankResult:

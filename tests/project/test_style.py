@@ -67,7 +67,8 @@ def test_names_say_what_they_name() -> None:
 # fails in the collector must not reach the script.
 CATCHES_ALL = ("cli/", "collect/inductor", "collect/modules", "collect/run", "collect/script",
                "collect/session", "cost/registry", "cost/user",
-               "fusion/evidence/dataflow", "fusion/suggestions", "pipeline")  # fmt: skip
+               "fusion/evidence/dataflow", "fusion/suggestions", "pipeline",
+               "ranks/cluster", "ranks/worker")  # fmt: skip
 
 
 @over_all([p for p in MODULES if not name_of(p).startswith(CATCHES_ALL)], name_of)

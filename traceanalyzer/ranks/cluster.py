@@ -23,8 +23,10 @@ from traceanalyzer.records.errors import TraceAnalyzerError, UsageError
 from traceanalyzer.records.file_result import Failure, FileResult
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client as Client
+    from distributed import Future
 
+_SAID = 120  # characters of what a connection failed with
 _CONNECT_S = 5  # an address at which nothing answers
 
 
@@ -49,22 +51,22 @@ def on_cluster(
     files: Sequence[str], recipe: Recipe, leading: Leading, total: Total, cluster: Client | str
 ) -> list[FileResult]:
     """The results in the order of the files; UsageError where the scheduler cannot be reached."""
-    version, found = _version(), {}
+    version, results = _version(), dict[int, FileResult]()
     with _connected(cluster) as client:
         from distributed import as_completed
 
         parcels = [pickle.dumps(Parcel(recipe, file, leading, version)) for file in files]
         futures = client.map(pickle.loads, parcels, pure=False, key="traceanalyze", retries=2)
-        places = {future.key: place for place, future in enumerate(futures)}
+        order = {future.key: index for index, future in enumerate(futures)}
         try:
             for future in as_completed(futures, loop=client.loop):
-                place = places[future.key]
-                found[place] = _result(future, files[place])
-                total.finished(files[place])
+                index = order[future.key]
+                results[index] = _result(future, files[index])
+                total.finished(files[index])
         finally:
             with suppress(Exception):
                 client.cancel(futures)
-    return [found[place] for place in range(len(files))]
+    return [results[index] for index in range(len(files))]
 
 
 @contextmanager
@@ -81,18 +83,19 @@ def _connected(cluster: Client | str) -> Iterator[Client]:
         ) from error
     # Asked before there is a client: one that finds no scheduler leaves tasks behind that complain later.
     with ThreadPoolExecutor(1) as thread:  # a notebook's own loop goes on
-        answers = thread.submit(asyncio.run, _is_scheduler(cluster)).result()
-    if not answers:
+        why = thread.submit(asyncio.run, _missing(cluster)).result()
+    if why is not None:
+        said = " ".join(why.split())[:_SAID]
         raise UsageError(
-            f"{cluster}: no Dask scheduler answers there",
+            f"{cluster}: no Dask scheduler answers there" + (f" ({said})" if said else ""),
             fix="give the address that `dask scheduler` printed, such as tcp://host:8786",
         )
     with Client(cluster, set_as_default=False) as client:
         yield client
 
 
-async def _is_scheduler(address: str) -> bool:
-    """Whether a scheduler answers at the address in time."""
+async def _missing(address: str) -> str | None:
+    """Why no scheduler has answered at the address in time; None if one has."""
     from distributed.core import rpc
     from distributed.security import Security
 
@@ -100,9 +103,9 @@ async def _is_scheduler(address: str) -> bool:
         connection = Security().get_connection_args("client")
         async with rpc(address, timeout=_CONNECT_S, connection_args=connection) as remote:
             identity = await asyncio.wait_for(remote.identity(), _CONNECT_S)
-    except Exception:  # whatever it is that answers instead
-        return False
-    return isinstance(identity, dict) and identity.get("type") == "Scheduler"
+    except Exception as error:  # whatever it is that answers instead
+        return str(error)
+    return None if identity.get("type") == "Scheduler" else "something else answers"
 
 
 def _result(future: Future[bytes], file: str) -> FileResult:

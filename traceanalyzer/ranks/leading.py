@@ -37,12 +37,12 @@ class Leading:
 
     def after(self, results: tuple[RankResult, ...]) -> Leading:
         """With these known too."""
-        known = self
+        leading = self
         for result in results:
             busy, waiting = result.analysis.time.busy_ns, communication_ns(result.analysis)
-            if known.leads(result.activity, busy, waiting):
-                known = known.joined(busy, waiting)
-        return known
+            if leading.leads(result.activity, busy, waiting):
+                leading = leading.joined(busy, waiting)
+        return leading
 
     def joined(self, busy_ns: int, communication_ns: int) -> Leading:
         """With one that leads."""

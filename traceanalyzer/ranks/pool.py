@@ -1,6 +1,6 @@
 """Several files at once, each in a worker process of this machine; only their results come back.
 
-A worker that is killed fails its own file, and another takes its place. Whatever ends the pool ends its
+A worker that is killed fails its own file, and another takes its index. Whatever ends the pool ends its
 workers.
 """
 
@@ -43,19 +43,19 @@ def jobs_for(files: Sequence[str], asked: int | None) -> int:
 
 def in_turn(files: Sequence[str], analyzer: Analyzer, leading: Leading, total: Total) -> list[FileResult]:
     """One after the other, in this process."""
-    found: list[FileResult] = []
+    results: list[FileResult] = []
     for file in files:
-        found.append(analyzer(file, leading, total.of(file)))
+        results.append(analyzer(file, leading, total.of(file)))
         total.finished(file)
-        leading = leading.after(found[-1].results)
-    return found
+        leading = leading.after(results[-1].results)
+    return results
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a worker says of one file: bytes read so far, or all that there is to say."""
 
-    place: int
+    index: int
     said: int | FileResult
 
 
@@ -72,22 +72,27 @@ class Pool:
     leading: Leading
     waiting: queue.SimpleQueue[int] = field(default_factory=queue.SimpleQueue)
     answers: queue.SimpleQueue[Answer | None] = field(default_factory=queue.SimpleQueue)
-    found: dict[int, FileResult] = field(default_factory=dict)
+    results: dict[int, FileResult] = field(default_factory=dict)
     workers: set[subprocess.Popen[bytes]] = field(default_factory=set)
     changing: threading.Lock = field(default_factory=threading.Lock)  # of `workers`
     closed: bool = False
 
+    def __post_init__(self) -> None:
+        """The largest first: what is left for the end is short."""
+        for index in sorted(range(len(self.files)), key=lambda index: -file_bytes(self.files[index])):
+            self.waiting.put(index)
+
     def collect(self, jobs: int, total: Total) -> None:
-        """Until all files are found, or none of the threads is left: each says None when it ends."""
-        while len(self.found) < len(self.files) and jobs:
+        """Until there are all results, or none of the threads is left: each says None when it ends."""
+        while len(self.results) < len(self.files) and jobs:
             answer = self.answers.get()
             if answer is None:
                 jobs -= 1
             elif isinstance(answer.said, int):
-                total.of(self.files[answer.place])(answer.said)
+                total.of(self.files[answer.index])(answer.said)
             else:
-                total.finished(self.files[answer.place])
-                self.found[answer.place] = answer.said
+                total.finished(self.files[answer.index])
+                self.results[answer.index] = answer.said
                 self.leading = self.leading.after(answer.said.results)
 
     def serve(self) -> None:
@@ -96,13 +101,13 @@ class Pool:
         with suppress(queue.Empty, NoWorkers):
             while True:
                 worker = worker or self.started()
-                place = self.waiting.get_nowait()
+                index = self.waiting.get_nowait()
                 try:
-                    self.ask(worker, place)
+                    self.ask(worker, index)
                 except (OSError, EOFError, pickle.UnpicklingError):
-                    lost = Failure(self.files[place], _lost(self.files[place], self.ended(worker)))
+                    lost = Failure(self.files[index], _lost(self.files[index], self.ended(worker)))
                     worker = None
-                    self.answers.put(Answer(place, FileResult((), (lost,))))
+                    self.answers.put(Answer(index, FileResult((), (lost,))))
         if worker is not None:
             self.ended(worker)
         self.answers.put(None)
@@ -136,15 +141,15 @@ class Pool:
             self.workers.add(worker)
             return worker
 
-    def ask(self, worker: subprocess.Popen[bytes], place: int) -> None:
+    def ask(self, worker: subprocess.Popen[bytes], index: int) -> None:
         """Send it a file and pass its answers on until the last."""
         assert worker.stdin is not None and worker.stdout is not None
-        pickle.dump(Task(self.files[place], self.leading), worker.stdin)
+        pickle.dump(Task(self.files[index], self.leading), worker.stdin)
         worker.stdin.flush()
         said: int | FileResult = 0
         while not isinstance(said, FileResult):
             said = pickle.load(worker.stdout)
-            self.answers.put(Answer(place, said))
+            self.answers.put(Answer(index, said))
 
     def ended(self, worker: subprocess.Popen[bytes]) -> int:
         """Its exit code; it is gone and waited for."""
@@ -169,10 +174,8 @@ class Pool:
 def in_workers(
     files: Sequence[str], recipe: Recipe, jobs: int, leading: Leading, total: Total
 ) -> list[FileResult]:
-    """Each file in one of `jobs` processes, the largest first; results in the order of the files."""
+    """Each file in one of `jobs` processes; results in the order of the files."""
     pool = Pool(files, pickle.dumps(recipe, pickle.HIGHEST_PROTOCOL), leading)
-    for place in sorted(range(len(files)), key=lambda place: -file_bytes(files[place])):
-        pool.waiting.put(place)
     threads = [threading.Thread(target=pool.serve, daemon=True) for _ in range(jobs)]
     try:
         for thread in threads:
@@ -188,11 +191,11 @@ def in_workers(
 
 def _completed(pool: Pool, recipe: Recipe, total: Total) -> list[FileResult]:
     """With the files that no worker could be started for, read here."""
-    places = range(len(pool.files))
-    left = [place for place in places if place not in pool.found]
-    here = in_turn([pool.files[place] for place in left], recipe(), pool.leading, total) if left else []
-    found = pool.found | dict(zip(left, here, strict=True))
-    return [found[place] for place in places]
+    indices = range(len(pool.files))
+    left = [index for index in indices if index not in pool.results]
+    here = in_turn([pool.files[index] for index in left], recipe(), pool.leading, total) if left else []
+    results = pool.results | dict(zip(left, here, strict=True))
+    return [results[index] for index in indices]
 
 
 def _lost(file: str, code: int) -> TraceAnalyzerError:

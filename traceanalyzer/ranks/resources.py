@@ -14,8 +14,8 @@ _SHARE = 0.8  # of the free memory; the rest is for what others do meanwhile
 
 def cores() -> int:
     """The cores that this process may use at once, at least one."""
-    known = getattr(os, "sched_getaffinity", None)
-    count = len(known(0)) if known else os.cpu_count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)
+    count = len(affinity(0)) if affinity else os.cpu_count() or 1
     quotas = [quota for group in _groups("cpu") if (quota := _quota(group)) is not None]
     return max(1, int(min([count, *quotas])))
 
@@ -54,8 +54,8 @@ def file_bytes(file: str) -> int:
 
 def free_bytes() -> int | None:
     """Memory that can be had without swapping; None where the system does not tell."""
-    known = [_available(), *(_left(group) for group in _groups("memory"))]
-    return min((left for left in known if left is not None), default=None)
+    limits = [_available(), *(_left(group) for group in _groups("memory"))]
+    return min((left for left in limits if left is not None), default=None)
 
 
 def _available() -> int | None:
@@ -67,15 +67,15 @@ def _available() -> int | None:
 
 def _groups(controller: str) -> list[Path]:
     """This process' control group and those around it, of version 2 and of version 1."""
-    found: list[Path] = []
+    groups: list[Path] = []
     for line in _read("/proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
         root = Path("/sys/fs/cgroup", controller if controllers else "")
-        own = root / path.lstrip("/")
-        found += [each for each in (own, *own.parents) if each.is_relative_to(root)]
-    return found
+        inner = root / path.lstrip("/")
+        groups += [each for each in (inner, *inner.parents) if each.is_relative_to(root)]
+    return groups
 
 
 def _quota(group: Path) -> float | None:

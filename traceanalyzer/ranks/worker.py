@@ -68,7 +68,7 @@ def _listen(tasks: BinaryIO, waiting: queue.SimpleQueue[Task]) -> None:
     while True:
         try:
             waiting.put(pickle.load(tasks))
-        except Exception:
+        except (EOFError, OSError, pickle.UnpicklingError):
             os._exit(0)
 
 
@@ -104,8 +104,8 @@ def packed(message: int | FileResult) -> bytes:
 def _sendable(error: Exception) -> Exception:
     try:
         pickle.loads(pickle.dumps(error))
-    except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
+    except Exception as why:
+        return RuntimeError(f"{type(error).__name__}: {error} (in another process; {why})")
     return error.with_traceback(None)
 
 

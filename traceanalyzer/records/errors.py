@@ -23,11 +23,11 @@ class TraceAnalyzerError(Exception):
 
     def __reduce__(self) -> tuple[Callable[..., TraceAnalyzerError], tuple[object, ...]]:
         """Passed between processes as it was made: `fix` is given by its name."""
-        return _made, (type(self), self.what, self.fix)
+        return _raised, (type(self), self.what, self.fix)
 
 
-def _made(kind: type[TraceAnalyzerError], what: str, fix: str) -> TraceAnalyzerError:
-    return kind(what, fix=fix)
+def _raised(error: type[TraceAnalyzerError], what: str, fix: str) -> TraceAnalyzerError:
+    return error(what, fix=fix)
 
 
 class TraceFormatError(TraceAnalyzerError):
