@@ -1,9 +1,9 @@
 """What several files cost with one worker and with more, and how memory grows with their number.
 
-`python benchmarks/ranks.py [--size 20MB] [--jobs 1,2] [--files 8] [--memory-files 64] [SOURCE]` tiles a source
-(by default a sample trace) and makes the rank of each copy its own. Wall seconds are the best of several runs;
-they say something only on a machine with as many idle cores as jobs. Memory is the most that any one process
-held: the one that was started, or a worker.
+`python benchmarks/ranks.py [--size 20MB] [--jobs 1,2] [--files 8] [--memory-files 64] [SOURCE]` tiles a
+source (by default a sample trace) and makes the rank of each copy its own. Wall seconds are the best of
+several runs; they say something only on a machine with as many idle cores as jobs. Memory is the most that
+any one process held: the one that was started, or a worker.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Run:
 def report(folder: Path, jobs: int) -> Run:
     """Of a process of its own, so that its children are counted apart."""
     out = str(folder.parent / "report.json")
-    command = [sys.executable, "-c", _MEASURED, *TRACEANALYZE, "report", "-q", str(folder), "-o", out, "--force",
-               "--jobs", str(jobs)]  # fmt: skip
+    command = [sys.executable, "-c", _MEASURED, *TRACEANALYZE, "report", "-q", str(folder), "-o", out,
+               "--force", "--jobs", str(jobs)]  # fmt: skip
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     wall, processor, peak = json.loads(said)
     return Run(wall, processor, peak * (1 if sys.platform == "darwin" else 1024))

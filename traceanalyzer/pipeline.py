@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.records import Analysis, Device, Job, Notice
-from traceanalyzer.records.errors import TraceAnalyzerError, UsageError
-from traceanalyzer.records.file_result import FailedFile, Failure
+from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.file_result import Failure
 
 if TYPE_CHECKING:
+    from subprocess import Popen
+
     from traceanalyzer.cost import Formulas
     from traceanalyzer.fusion.step_graph import StepGraph
     from traceanalyzer.ranks.cluster import Client
@@ -51,23 +53,35 @@ def analyze(
     Errors, one line with the fix: TraceFormatError for what is no trace, DeviceError, UsageError for
     options that contradict each other, the input or a saved report; all are a TraceAnalyzerError.
     """
-    from traceanalyzer.ranks.progress import Total
-    from traceanalyzer.trace import trace_files
+    from traceanalyzer.ranks.pool import started_early
 
     chosen = _chosen(options, device=device, steps=steps, cost_files=cost_files)
     paths = [fspath(item) for item in ([path] if isinstance(path, str | PathLike) else path)]
     if not paths:
         raise UsageError("analyze() was given no trace", fix="give a file, a folder or several files")
-    saved = _saved(paths, chosen)
+    elsewhere = client is not None or chosen.scheduler is not None
+    with started_early([] if elsewhere else paths, chosen.jobs) as spare:
+        return _analyzed(paths, chosen, progress, client, spare)
+
+
+def _analyzed(
+    paths: Sequence[str], options: AnalyzeOptions, progress: Progress | None, client: Client | None,
+    spare: list[Popen[bytes]],
+) -> Job:  # fmt: skip
+    from traceanalyzer.ranks.progress import Total
+    from traceanalyzer.trace import trace_files
+
+    saved = _saved(paths, options)
     if saved is not None:
         return saved
     files = trace_files(paths)
-    return _job(files, _file_results(files, chosen, Total(progress), client), chosen)
+    return _job(files, _file_results(files, options, Total(progress), client, spare), options)
 
 
 def _file_results(
-    files: Sequence[str], options: AnalyzeOptions, total: Total, client: Client | None
-) -> list[FileResult]:
+    files: Sequence[str], options: AnalyzeOptions, total: Total, client: Client | None,
+    spare: list[Popen[bytes]],
+) -> list[FileResult]:  # fmt: skip
     """Each file analyzed: on a cluster, in processes of this machine, or here."""
     from traceanalyzer.ranks.leading import Leading
     from traceanalyzer.ranks.pool import in_turn, in_workers, jobs_for
@@ -85,7 +99,7 @@ def _file_results(
     if jobs == 1:
         return in_turn(files, partial(analyzed_file, Setup.of(options, read)), leading, total)
     recipe = FileRecipe(options, tuple(_donors(capture, read)) if capture else ())
-    return in_workers(files, recipe, jobs, leading, total)
+    return in_workers(files, recipe, jobs, leading, total, spare)
 
 
 def _job(files: Sequence[str], read: Sequence[FileResult], options: AnalyzeOptions) -> Job:
@@ -96,7 +110,7 @@ def _job(files: Sequence[str], read: Sequence[FileResult], options: AnalyzeOptio
     failed = [each for file in read for each in file.failed]
     if not results:
         raise failed[0].error
-    notices, listed = tuple(map(_rank_failed, failed)), tuple(map(_failed_file, failed))
+    notices, listed = [each.notice for each in failed], [each.listed for each in failed]
     job = job_of(results, options.rank, options.gpu, notices, listed)
     top = next(each for each in results if _same(each.analysis, job))
     if top.suggested:
@@ -148,23 +162,6 @@ def _guarded(label: str, failed: list[Failure]) -> Iterator[None]:
         yield
     except Exception as error:
         failed.append(Failure(label, error))
-
-
-def _failed_file(failure: Failure) -> FailedFile:
-    return FailedFile(failure.label.rpartition(" (rank ")[0] or failure.label, _rank_failed(failure).message)
-
-
-def _rank_failed(failure: Failure) -> Notice:
-    """An error of ours names its file itself; the label says more where the file holds several processes."""
-    label, error = failure.label, failure.error
-    if isinstance(error, MemoryError):
-        text = f"{label}: memory ran out. Fix: give --jobs 1, or analyze it where there is more memory"
-        return Notice("rank_failed", text)
-    if isinstance(error, TraceAnalyzerError):
-        file, said = label.rpartition(" (rank ")[0], str(error)
-        return Notice("rank_failed", label + said[len(file) :] if said.startswith(f"{file}: ") else said)
-    text = f"{label}: internal error: {type(error).__name__}: {error}. Fix: report it with this line"
-    return Notice("rank_failed", text)
 
 
 def devices_named(names: Sequence[str]) -> list[Device]:
@@ -302,7 +299,7 @@ def annotations_of(file: str, options: AnalyzeOptions) -> tuple[list[Annotations
                 devices.append(annotations_for(judged, suggest(shown, judged), shown, name))
     if not devices:
         raise failed[0].error
-    return devices, list(map(_rank_failed, failed))
+    return devices, [each.notice for each in failed]
 
 
 def judge_file(file: str, setup: Setup) -> Iterator[Judged]:

@@ -8,10 +8,11 @@ collectives, as the one that others wait for does. A device on top that never le
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from traceanalyzer.records.analysis import Analysis
-from traceanalyzer.records.rank_result import RankActivity, RankResult
-from traceanalyzer.trace.linking.processes import process_named
+if TYPE_CHECKING:  # workers are started before slow imports
+    from traceanalyzer.records.analysis import Analysis
+    from traceanalyzer.records.rank_result import RankActivity, RankResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,5 +65,7 @@ def numbers(rank: int | None, path: str) -> tuple[int, ...]:
     """What `--rank` knows a process by: its rank; its id, where a file of several names no ranks."""
     if rank is not None:
         return (rank,)
+    from traceanalyzer.trace.linking.processes import process_named
+
     process = process_named(path) or ""
     return (int(process),) if process.isdecimal() else ()

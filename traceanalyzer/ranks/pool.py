@@ -13,13 +13,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from traceanalyzer.ranks.leading import Leading
 from traceanalyzer.ranks.progress import Total
-from traceanalyzer.ranks.resources import cores, file_bytes, jobs_that_fit, text_bytes
+from traceanalyzer.ranks.resources import at_first_sight, cores, file_bytes, jobs_that_fit, text_bytes
 from traceanalyzer.ranks.worker import COMMAND, HERE, Analyzer, Recipe, Task
 from traceanalyzer.records.errors import TraceAnalyzerError
 from traceanalyzer.records.file_result import Failure, FileResult
@@ -63,6 +63,43 @@ class NoWorkers(Exception):
     """No worker process can be started here."""
 
 
+def _process() -> subprocess.Popen[bytes]:
+    """In a session of its own: Ctrl-C reaches this process alone, which then ends its workers."""
+    return subprocess.Popen(
+        [*COMMAND, *sys.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        env=dict.fromkeys(_THREADS, "1") | os.environ, start_new_session=True,
+    )  # fmt: skip
+
+
+def _end(worker: subprocess.Popen[bytes]) -> int:
+    """Its exit code; it is gone and waited for."""
+    assert worker.stdin is not None and worker.stdout is not None
+    worker.kill()  # one that has ended already keeps its code
+    code = worker.wait()
+    for pipe in (worker.stdin, worker.stdout):
+        with suppress(OSError):
+            pipe.close()
+    return code
+
+
+@contextmanager
+def started_early(paths: Sequence[str], asked: int | None) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Processes that import while this one does, where there will be files for them.
+
+    Whoever uses one takes it off the list; what is left is ended.
+    """
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        jobs = jobs_for(at_first_sight(paths), asked)
+        with suppress(OSError):
+            for _ in range(jobs if jobs > 1 else 0):
+                processes.append(_process())
+        yield processes
+    finally:
+        for worker in processes:
+            _end(worker)
+
+
 @dataclass(slots=True)
 class Pool:
     """Workers that are started when they are needed, each by a thread that talks with it."""
@@ -70,6 +107,7 @@ class Pool:
     files: Sequence[str]
     recipe: bytes
     leading: Leading
+    spare: list[subprocess.Popen[bytes]] = field(default_factory=list)  # started, and not yet used
     waiting: queue.SimpleQueue[int] = field(default_factory=queue.SimpleQueue)
     answers: queue.SimpleQueue[Answer | None] = field(default_factory=queue.SimpleQueue)
     results: dict[int, FileResult] = field(default_factory=dict)
@@ -127,15 +165,12 @@ class Pool:
         raise NoWorkers
 
     def process(self) -> subprocess.Popen[bytes]:
-        """In a session of its own: Ctrl-C reaches this process alone, which then ends its workers."""
+        """A spare one, else another."""
         with self.changing:
             if self.closed:
                 raise NoWorkers
             try:
-                worker = subprocess.Popen(
-                    [*COMMAND, *sys.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                    env=dict.fromkeys(_THREADS, "1") | os.environ, start_new_session=True,
-                )  # fmt: skip
+                worker = self.spare.pop() if self.spare else _process()
             except OSError:
                 raise NoWorkers from None
             self.workers.add(worker)
@@ -153,12 +188,7 @@ class Pool:
 
     def ended(self, worker: subprocess.Popen[bytes]) -> int:
         """Its exit code; it is gone and waited for."""
-        assert worker.stdin is not None and worker.stdout is not None
-        worker.kill()  # one that has ended already keeps its code
-        code = worker.wait()
-        for pipe in (worker.stdin, worker.stdout):
-            with suppress(OSError):
-                pipe.close()
+        code = _end(worker)
         with self.changing:
             self.workers.discard(worker)
         return code
@@ -172,10 +202,11 @@ class Pool:
 
 
 def in_workers(
-    files: Sequence[str], recipe: Recipe, jobs: int, leading: Leading, total: Total
-) -> list[FileResult]:
-    """Each file in one of `jobs` processes; results in the order of the files."""
-    pool = Pool(files, pickle.dumps(recipe, pickle.HIGHEST_PROTOCOL), leading)
+    files: Sequence[str], recipe: Recipe, jobs: int, leading: Leading, total: Total,
+    spare: list[subprocess.Popen[bytes]],
+) -> list[FileResult]:  # fmt: skip
+    """Each file in one of `jobs` processes, `spare` ones first; results in the order of the files."""
+    pool = Pool(files, pickle.dumps(recipe, pickle.HIGHEST_PROTOCOL), leading, spare)
     threads = [threading.Thread(target=pool.serve, daemon=True) for _ in range(jobs)]
     try:
         for thread in threads:

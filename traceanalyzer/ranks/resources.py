@@ -44,6 +44,20 @@ def text_bytes(file: str) -> int:
     return size * _PACKED if file.endswith(".gz") else size
 
 
+def at_first_sight(paths: Sequence[str]) -> list[str]:
+    """About the files that are meant, by their endings alone: folders replaced by what is in them."""
+    files: list[str] = []
+    for path in paths:
+        try:
+            names = sorted(os.listdir(path)) if os.path.isdir(path) else None
+        except OSError:
+            names = []
+        files += [path] if names is None else [
+            os.path.join(path, name) for name in names if name.endswith((".json", ".json.gz"))
+        ]  # fmt: skip
+    return files
+
+
 def file_bytes(file: str) -> int:
     """Its size; 0 of what is no file here."""
     try:

@@ -39,6 +39,8 @@ def main() -> None:
     """Says HERE, then answers each Task: bytes read so far (int), at last a FileResult."""
     tasks, answers = _own_pipes()
     _answer(answers, HERE)
+    import traceanalyzer.trace  # noqa: F401 - what takes longest to import, while the first task is made
+
     recipe: Recipe = pickle.load(tasks)
     waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(tasks, waiting), daemon=True).start()
