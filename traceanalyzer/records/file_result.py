@@ -40,7 +40,7 @@ class Failure:
 
     @property
     def message(self) -> str:
-        """An error of ours names its file itself; the label says more where a file holds several processes."""
+        """An error of ours names its file itself; the label also says which process of several it was."""
         label, error = self.label, self.error
         if isinstance(error, TraceAnalyzerError):
             file, said = label.rpartition(" (rank ")[0], str(error)
