@@ -10,9 +10,9 @@ import traceanalyzer.analyze  # noqa: F401 - the module of older versions, befor
 # isort: split
 from typing import TYPE_CHECKING, Any
 
+from traceanalyzer.analyzing import analyze
 from traceanalyzer.comparing import compare
 from traceanalyzer.options import AnalyzeOptions
-from traceanalyzer.pipeline import analyze
 from traceanalyzer.records import Analysis, Comparison, Device, Job
 from traceanalyzer.records.errors import DeviceError, TraceAnalyzerError, TraceFormatError, UsageError
 from traceanalyzer.records.exporter import join_exporter

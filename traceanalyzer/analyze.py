@@ -8,10 +8,10 @@ from typing import Any
 
 def __getattr__(name: str) -> Any:
     """The new home of an old name, with a DeprecationWarning."""
-    from traceanalyzer import pipeline
+    from traceanalyzer import analyzing
 
     now = {"Options": "AnalyzeOptions", "analyze": "analyze"}.get(name)
     if now is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     warnings.warn(f"{__name__}.{name} is traceanalyzer.{now} now", DeprecationWarning, stacklevel=2)
-    return getattr(pipeline, now)
+    return getattr(analyzing, now)

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike, fspath
+from typing import TYPE_CHECKING
 
+from traceanalyzer.analyzing import analyze
 from traceanalyzer.options import AnalyzeOptions
-from traceanalyzer.pipeline import Progress, analyze
+from traceanalyzer.pipeline import Progress
 from traceanalyzer.records import Analysis, Baseline, Check, Comparison, ranks_of
 from traceanalyzer.records.errors import UsageError
+
+if TYPE_CHECKING:
+    from traceanalyzer.ranks.cluster import Client
 
 Run = str | PathLike[str] | Analysis
 
@@ -20,12 +25,14 @@ def compare(
     *,
     options: AnalyzeOptions | None = None,
     progress: Progress | None = None,
+    client: Client | None = None,
 ) -> Comparison:
     """What changed from `base` to `head`, by how much and how surely; times in ns per step.
 
     A run is a trace, a folder of ranks, a saved report or an Analysis; several runs of a side tell what runs
     differ by anyhow. Of several ranks the same one is compared on both sides: that of `options`,
-    else the one that the report of the first base run shows. Errors as of `analyze`.
+    else the one that the report of the first base run shows. Files of a folder are read as by `analyze`,
+    which takes `client` too. Errors as of `analyze`.
     """
     from traceanalyzer.comparison.assemble import comparison_of
 
@@ -37,7 +44,7 @@ def compare(
             raise UsageError("compare() was given a side without runs", fix="give a trace for each side")
         analyses.append([])
         for run in runs:
-            analyses[-1].append(_run(run, chosen, progress))
+            analyses[-1].append(_run(run, chosen, progress, client))
             chosen = _like(analyses[0][0], chosen)
     return comparison_of(*analyses)
 
@@ -81,7 +88,9 @@ def _like(shown: Analysis, options: AnalyzeOptions) -> AnalyzeOptions:
     return options
 
 
-def _run(run: Run, options: AnalyzeOptions, progress: Progress | None) -> Analysis:
+def _run(
+    run: Run, options: AnalyzeOptions, progress: Progress | None, client: Client | None = None
+) -> Analysis:
     """A saved report shows what it shows; of one file there is no choice of a rank.
 
     UsageError where options would change a saved report.
@@ -92,6 +101,8 @@ def _run(run: Run, options: AnalyzeOptions, progress: Progress | None) -> Analys
     if isinstance(run, Analysis):
         return run
     path = fspath(run)
-    if read_saved(path) is not None or not may_name_several(path):
+    if read_saved(path) is not None:
+        return analyze(path, options=replace(options, rank=None, ranks=None))
+    if not may_name_several(path):
         options = replace(options, rank=None, ranks=None)
-    return analyze(path, options=options, progress=progress)
+    return analyze(path, options=options, progress=progress, client=client)

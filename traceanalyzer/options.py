@@ -30,6 +30,8 @@ class AnalyzeOptions:
     what_if: tuple[str, ...] = ()  # other devices' names in the table, or files that describe them
     capture: str | None = None  # a second trace, which knows the shapes of a graph's kernels
     critical_path: bool = False  # of the shown step, by HolisticTraceAnalysis: the extra `hta`
+    jobs: int | None = None  # files analyzed at once; None: as many as cores and memory allow
+    scheduler: str | None = None  # of a Dask cluster whose workers read the files: "tcp://host:8786"
     kernels: bool = True  # keep what the DataFrame `analysis.kernels` is made of
 
     def __post_init__(self) -> None:

@@ -1,4 +1,7 @@
-"""The pipeline: traces in, one Job out. Composition only; the stages are imported when called."""
+"""The pipeline: one file in, a result for each of its devices out.
+
+Composition only; the stages are imported when called.
+"""
 
 from __future__ import annotations
 
@@ -6,83 +9,26 @@ import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import starmap
+from functools import partial
 from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
 from traceanalyzer.options import AnalyzeOptions
-from traceanalyzer.records import Device, Job, Notice
-from traceanalyzer.records.errors import TraceAnalyzerError, UsageError
+from traceanalyzer.records import Device, Notice
+from traceanalyzer.records.file_result import Failure
 
 if TYPE_CHECKING:
     from traceanalyzer.cost import Formulas
     from traceanalyzer.fusion.step_graph import StepGraph
-    from traceanalyzer.ranks.job_info import Compared
+    from traceanalyzer.ranks.leading import Leading
     from traceanalyzer.records.annotations import Annotations
     from traceanalyzer.records.critical_path import CriticalPath
+    from traceanalyzer.records.file_result import FileResult
     from traceanalyzer.records.judged import Judged, Thresholds
     from traceanalyzer.records.rank_result import RankResult
     from traceanalyzer.records.trace import Trace
 
 Progress = Callable[[int], None]
-Failures = list[tuple[str, Exception]]  # what failed, a file or a part of it, and why
-
-
-def analyze(
-    path: str | PathLike[str] | Sequence[str | PathLike[str]],
-    *,
-    device: str | None = None,
-    steps: str | None = None,
-    cost_files: Sequence[str] | None = None,
-    options: AnalyzeOptions | None = None,
-    progress: Progress | None = None,
-) -> Job:
-    """Read, complete, price and judge one trace, or one trace a rank; or read a saved report.json back.
-
-    `path` is a file (.json, .json.gz, a URL, "-"), a folder, pattern or archive of traces, or several;
-    with several devices or files the busiest is chosen and each has an entry in `ranks`. Options are given
-    one by one or together as `options`, never both. `progress` is called with the bytes of a file that are
-    read so far.
-    Times of the result are integer nanoseconds over its window, `window.step_count` is what to divide by.
-    Errors, one line with the fix: TraceFormatError for what is no trace, DeviceError, UsageError for
-    options that contradict each other, the input or a saved report; all are a TraceAnalyzerError.
-    """
-    from traceanalyzer.ranks.job import job_of
-    from traceanalyzer.trace import shown_name, trace_files
-
-    chosen = _chosen(options, device=device, steps=steps, cost_files=cost_files)
-    paths = [fspath(item) for item in ([path] if isinstance(path, str | PathLike) else path)]
-    if not paths:
-        raise UsageError("analyze() was given no trace", fix="give a file, a folder or several files")
-    saved = _saved(paths, chosen)
-    if saved is not None:
-        return saved
-    setup = Setup.of(chosen, progress)  # a wrong option is an error before a long trace is read
-    failed: Failures = []
-    files = trace_files(paths, failed=failed, ranks=chosen.ranks)
-    results: list[RankResult] = []
-    for file in files:
-        with _guarded(shown_name(file), failed), _collector_off():
-            results += _results(file, setup, failed)
-    if not results:
-        raise failed[0][1]
-    notices = tuple(starmap(_rank_failed, failed))
-    ranks, uncompared = _compared(results, setup)
-    return job_of(results, chosen.rank, chosen.gpu, (*notices, *uncompared), ranks)
-
-
-def _compared(results: Sequence[RankResult], setup: Setup) -> tuple[Compared | None, tuple[Notice, ...]]:
-    """What several ranks wait for; where that fails, why, and each rank's own report arrives."""
-    from traceanalyzer.ranks.job_info import compared
-
-    if len(results) < 2:
-        return None, ()
-    try:
-        return compared(results, (), setup.link), ()
-    except Exception as error:
-        why = f"internal error: {type(error).__name__}: {error}"
-        text = f"the ranks are not compared: {why}. Fix: report it with this line"
-        return None, (Notice("ranks_not_compared", text),)
 
 
 @contextmanager
@@ -97,32 +43,13 @@ def _collector_off() -> Iterator[None]:
             gc.enable()
 
 
-def _chosen(options: AnalyzeOptions | None, **single: object) -> AnalyzeOptions:
-    given = {name: value for name, value in single.items() if value is not None}
-    if options is not None and given:
-        names = " and ".join(sorted(given))
-        raise UsageError(f"analyze() was given both options and {names}", fix=f"set {names} in the options")
-    if options is not None:
-        return options
-    return AnalyzeOptions(**given)  # type: ignore[arg-type]
-
-
 @contextmanager
-def _guarded(label: str, failed: Failures) -> Iterator[None]:
+def _guarded(label: str, failed: list[Failure]) -> Iterator[None]:
     """What fails of one file, process or device is kept with its label; the others' report arrives."""
     try:
         yield
     except Exception as error:
-        failed.append((label, error))
-
-
-def _rank_failed(label: str, error: Exception) -> Notice:
-    """An error of ours names its file itself; the label says more where the file holds several processes."""
-    if isinstance(error, TraceAnalyzerError):
-        file, said = label.rpartition(" (rank ")[0], str(error)
-        return Notice("rank_failed", label + said[len(file) :] if said.startswith(f"{file}: ") else said)
-    text = f"{label}: internal error: {type(error).__name__}: {error}. Fix: report it with this line"
-    return Notice("rank_failed", text)
+        failed.append(Failure(label, error))
 
 
 def devices_named(names: Sequence[str]) -> list[Device]:
@@ -130,27 +57,6 @@ def devices_named(names: Sequence[str]) -> list[Device]:
     from traceanalyzer.device import from_file, named
 
     return [from_file(name) if name.endswith(".toml") else named(name) for name in names]
-
-
-def _saved(paths: Sequence[str], options: AnalyzeOptions) -> Job | None:
-    """A saved report, if that is what the one path is."""
-    from traceanalyzer.assembly.what_if import projected
-    from traceanalyzer.report.saved import read_saved
-
-    saved = read_saved(paths[0]) if len(paths) == 1 else None
-    if saved is None:
-        return None
-    changing = [_FLAGS.get(name, name) for name in options.changed() if name not in ("what_if", "kernels")]
-    if changing:
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in changing)
-        raise UsageError(
-            f"{paths[0]}: is a saved report, which {flags} cannot change",
-            fix="give the trace instead, or leave the option out",
-        )
-    return projected(saved, devices_named(options.what_if))
-
-
-_FLAGS = {"peaks": "peak", "settings": "set", "cost_files": "cost-file"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +70,11 @@ class Setup:
     others: tuple[Device, ...] = ()  # to project onto
     donors: tuple[Trace, ...] = ()  # that know the shapes of a graph's kernels
     progress: Progress | None = None
-    link: float | None = None  # bytes a second between the ranks
 
     @classmethod
     def of(cls, options: AnalyzeOptions, progress: Progress | None = None) -> Setup:
         """Errors: DeviceError, UsageError for an option that can be of use to no trace."""
         from traceanalyzer.cost.user import user_formulas
-        from traceanalyzer.device.options import link_rate
         from traceanalyzer.device.resolve import check
         from traceanalyzer.roofline.thresholds import from_settings
 
@@ -183,30 +87,56 @@ class Setup:
         own = user_formulas(options.cost_files)
         return cls(
             options, own.catalog(), from_settings(options.settings), own.notices, tuple(others),
-            tuple(_donors(options.capture, progress)) if options.capture else (), progress,
-            link_rate(options.link),
+            tuple(donors_of(options.capture, progress)) if options.capture else (), progress,
         )  # fmt: skip
 
 
-def _results(file: str, setup: Setup, failed: Failures) -> list[RankResult]:
-    """One for each device of each process of `file` that worked; of the others the error is kept."""
+@dataclass(frozen=True, slots=True)
+class FileRecipe:
+    """What another process needs to analyze files of this analysis; it is sent there, and called once."""
+
+    options: AnalyzeOptions
+    donors: tuple[Trace, ...] | None  # None: read where the files are
+
+    def __call__(self) -> Callable[[str, Leading, Progress | None], FileResult]:
+        if self.donors is None:
+            return partial(analyzed_file, Setup.of(self.options))
+        setup = Setup.of(replace(self.options, capture=None))
+        return partial(analyzed_file, replace(setup, options=self.options, donors=self.donors))
+
+
+def analyzed_file(setup: Setup, file: str, leading: Leading, progress: Progress | None) -> FileResult:
+    """One result for each device of each process of `file` that worked; of the others the error is kept.
+
+    Suggestions are looked for where a device leads those before it.
+    """
+    from traceanalyzer.records.file_result import FileResult
+
+    results: list[RankResult] = []
+    failed: list[Failure] = []
+    with _guarded(file, failed), _collector_off():
+        for trace, index in _working(file, replace(setup, progress=progress), failed):
+            with _guarded(_label(trace, index), failed):
+                results.append(_result(_judged(trace, index, setup), setup, leading.after(tuple(results))))
+    return FileResult(tuple(results), tuple(failed))
+
+
+def _result(judged: Judged, setup: Setup, leading: Leading) -> RankResult:
     from traceanalyzer.assembly.activity import activity_of
     from traceanalyzer.assembly.assemble import assemble
-    from traceanalyzer.fusion.suggestions import suggest
+    from traceanalyzer.fusion.suggestions import NOT_LOOKED_FOR, suggest
     from traceanalyzer.records.rank_result import RankResult
     from traceanalyzer.roofline.judge import of_shown_step
 
-    results = []
-    for trace, index in _working(file, setup, failed):
-        with _guarded(_label(trace, index), failed):
-            judged = _judged(trace, index, setup)
-            shown = of_shown_step(judged)
-            suggestions = suggest(shown, judged)
-            path = _critical_path(shown) if setup.options.critical_path else None
-            analysis = assemble(judged, suggestions, setup.others,
-                                keep_kernels=setup.options.kernels, critical_path=path)  # fmt: skip
-            results.append(RankResult(analysis, activity_of(judged)))
-    return results
+    activity = activity_of(judged)
+    communication_ns = judged.verdict_ns("communication") + judged.time.hidden_communication_ns
+    leads = leading.leads(activity, judged.time.busy_ns, communication_ns)
+    shown = of_shown_step(judged) if leads else judged
+    suggestions = suggest(shown, judged) if leads else NOT_LOOKED_FOR
+    path = _critical_path(shown) if leads and setup.options.critical_path else None
+    analysis = assemble(judged, suggestions, setup.others,
+                        keep_kernels=setup.options.kernels, critical_path=path)  # fmt: skip
+    return RankResult(analysis, activity, leads)
 
 
 def _critical_path(shown: Judged) -> CriticalPath | Notice:
@@ -238,7 +168,7 @@ def annotations_of(file: str, options: AnalyzeOptions) -> tuple[list[Annotations
     from traceanalyzer.trace import shown_name
 
     devices: list[Annotations] = []
-    failed: Failures = []
+    failed: list[Failure] = []
     setup = Setup.of(options)
     name = shown_name(file)
     with _guarded(name, failed), _collector_off():
@@ -251,8 +181,8 @@ def annotations_of(file: str, options: AnalyzeOptions) -> tuple[list[Annotations
                 title = label if label.endswith(device) else ", ".join(filter(None, (label, device)))
                 devices.append(annotations_for(judged, suggest(shown, judged), shown, title))
     if not devices:
-        raise failed[0][1]
-    return devices, list(starmap(_rank_failed, failed))
+        raise failed[0].error
+    return devices, [each.notice for each in failed]
 
 
 def judge_file(file: str, setup: Setup) -> Iterator[Judged]:
@@ -283,7 +213,7 @@ def _judged(whole: Trace, index: int, setup: Setup) -> Judged:
     return judge(priced, index, window, device, setup.thresholds)
 
 
-def _working(file: str, setup: Setup, failed: Failures | None = None) -> Iterator[tuple[Trace, int]]:
+def _working(file: str, setup: Setup, failed: list[Failure] | None = None) -> Iterator[tuple[Trace, int]]:
     """Each process of a file with each device it worked on."""
     from traceanalyzer.trace import devices_with_work
 
@@ -293,7 +223,10 @@ def _working(file: str, setup: Setup, failed: Failures | None = None) -> Iterato
 
 
 def loaded_processes(
-    file: str, progress: Progress | None = None, steps_by: str | None = None, failed: Failures | None = None
+    file: str,
+    progress: Progress | None = None,
+    steps_by: str | None = None,
+    failed: list[Failure] | None = None,
 ) -> Iterator[Trace]:
     """Each process of a file; one that fails is left out where `failed` takes its error.
 
@@ -313,7 +246,7 @@ def loaded_processes(
             yield traces.pop()  # nothing else holds it
 
 
-def _donors(file: str, progress: Progress | None) -> list[Trace]:
+def donors_of(file: str, progress: Progress | None) -> list[Trace]:
     """The busiest device of a second trace, and what was launched there while a graph was captured."""
     from traceanalyzer.trace import at_capture, devices_with_work, of_device
 

@@ -80,7 +80,7 @@ def test_options_are_values() -> None:
 
 def test_every_option_is_in_one_of_the_two_lists() -> None:
     names = {field.name for field in dataclasses.fields(AnalyzeOptions)}
-    assert names == set(CHANGING) | {"what_if", "kernels"}
+    assert names == set(CHANGING) | {"what_if", "kernels", "jobs", "scheduler"}
 
 
 def test_a_saved_report_is_read_back(analysis: traceanalyzer.Job, saved: Path) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.pipeline.kineto import Kineto, Tensor
+from traceanalyzer.analyzing import analyze
 from traceanalyzer.options import AnalyzeOptions
-from traceanalyzer.pipeline import analyze
 from traceanalyzer.records import Job
 
 F32 = "float"

@@ -10,7 +10,7 @@ from msgspec import structs
 from tests.pipeline import real
 from tests.pipeline.kineto import Kineto
 from tests.pipeline.loops import COPY_OUT, Loop, Work, act, mm
-from traceanalyzer.pipeline import analyze
+from traceanalyzer.analyzing import analyze
 from traceanalyzer.records import Job, StepKind
 from traceanalyzer.report import render
 from traceanalyzer.report.sentence import headline, verdict_sentence

@@ -168,7 +168,7 @@ def test_what_holds_no_kernels_is_refused(job: Job, tmp_path: Path) -> None:
 def test_without_pyarrow_no_trace_is_read(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    monkeypatch.setattr("traceanalyzer.pipeline.analyze", lambda *_, **__: pytest.fail("was read"))
+    monkeypatch.setattr("traceanalyzer.analyzing.analyze", lambda *_, **__: pytest.fail("was read"))
     said = CliRunner().invoke(main, ["report", str(SAMPLE), "-o", str(tmp_path / name)])
     assert said.exit_code == 2 and said.stderr.count("\n") == 1
     assert "pip install 'torch-traceanalyzer[parquet]'" in said.stderr

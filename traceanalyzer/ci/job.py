@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from traceanalyzer.analyzing import analyze
 from traceanalyzer.ci.api import Refusal
 from traceanalyzer.ci.comment import body, finished
 from traceanalyzer.ci.sticky import put
@@ -14,7 +15,6 @@ from traceanalyzer.ci.workflow import Level, add_summary, annotation, log_line, 
 from traceanalyzer.comparing import check, compare
 from traceanalyzer.comparison.requirements import parsed
 from traceanalyzer.options import AnalyzeOptions
-from traceanalyzer.pipeline import analyze
 from traceanalyzer.records import Check, Comparison, Job
 from traceanalyzer.records.errors import TraceAnalyzerError, UsageError
 from traceanalyzer.records.job import ranks_of

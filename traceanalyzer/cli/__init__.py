@@ -14,6 +14,8 @@ import click
 from traceanalyzer import __version__
 from traceanalyzer.records.errors import TraceAnalyzerError
 
+INTERRUPTED = 130  # exit code, as of a program that SIGINT ended
+
 # A command is imported when it is named: each takes what only it needs. What `--help` says of it stands here.
 
 
@@ -120,6 +122,9 @@ class Commands(click.Group):
             ctx.exit(error.exit_code)
         except click.UsageError as error:
             _usage_error(error, ctx)
+        except KeyboardInterrupt:
+            click.echo("traceanalyze: interrupted", err=True)
+            ctx.exit(INTERRUPTED)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:

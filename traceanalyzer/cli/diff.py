@@ -45,6 +45,19 @@ FORMATS = ("html", "md", "json", "txt", "prom")
 @click.option("--rank", type=int, metavar="R", help="Which rank of folders is compared.")
 @click.option("--ranks", metavar="R,A-B", help="Read the files of these ranks only, as for report.")
 @click.option("--device", metavar="NAME", help="Take this accelerator's roofs on both sides.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    envvar=["TRACEANALYZE_JOBS", "TRACEANALYZE_DIFF_JOBS"],
+    metavar="N",
+    help="Files of a folder analyzed at once; by default as many as cores and memory allow.",
+)
+@click.option(
+    "--scheduler",
+    envvar=["TRACEANALYZE_SCHEDULER", "TRACEANALYZE_DIFF_SCHEDULER"],
+    metavar="tcp://HOST:8786",
+    help="Let the workers of this Dask cluster read the files of folders.",
+)
 @click.option("--top", type=click.IntRange(1), metavar="N", help="Changes in the tables.")
 @click.option(
     "--require",
@@ -64,7 +77,8 @@ FORMATS = ("html", "md", "json", "txt", "prom")
 def command(
     base: str, head: str, more_base: tuple[str, ...], more_head: tuple[str, ...], outputs: tuple[str, ...],
     format_name: str | None, steps: str, rank: int | None, ranks: str | None, device: str | None,
-    top: int | None, require: tuple[str, ...], comment_key: str | None, force: bool, quiet: bool,
+    jobs: int | None, scheduler: str | None, top: int | None, require: tuple[str, ...],
+    comment_key: str | None, force: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Say whether HEAD is faster than BASE, by how much, how surely, and which operators or waits did it.
 
@@ -86,7 +100,9 @@ def command(
     for target in wanted:
         check_format(target.format)
     refuse_overwrite(wanted, [base, head, *more_base, *more_head], force=force)
-    options = AnalyzeOptions(steps=steps, rank=rank, ranks=ranks, device=device, kernels=False)
+    options = AnalyzeOptions(
+        steps=steps, rank=rank, ranks=ranks, device=device, jobs=jobs, scheduler=scheduler, kernels=False
+    )
     comparison = compare([base, *more_base], [head, *more_head], options=options)
     results = _evaluated(comparison, required)
     for target in wanted:

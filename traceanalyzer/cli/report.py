@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import sys
 import webbrowser
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import click
 
+from traceanalyzer.cli.bar import reading
 from traceanalyzer.cli.output import FORMATS, SUFFIXES, Target, refuse_overwrite, targets, write
 from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.records import Job
 from traceanalyzer.records.notice import DAMAGE
+
+FAILED = 2  # exit code of --strict where a file failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class ReportRequest:
     top: int | None = None
     redact: bool = False
     open: bool = False
+    strict: bool = False
     verbosity: int = 0  # -1 quiet, 0 summary, 1 with more rows
     options: AnalyzeOptions = AnalyzeOptions(kernels=False)
 
@@ -112,6 +114,25 @@ class ReportRequest:
     is_flag=True,
     help="What the shown step waited for, by HolisticTraceAnalysis: pip install 'torch-traceanalyzer[hta]'.",
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    envvar=["TRACEANALYZE_JOBS", "TRACEANALYZE_REPORT_JOBS"],
+    metavar="N",
+    help="Files analyzed at once; by default as many as cores and memory allow.",
+)
+@click.option(
+    "--scheduler",
+    envvar=["TRACEANALYZE_SCHEDULER", "TRACEANALYZE_REPORT_SCHEDULER"],
+    metavar="tcp://HOST:8786",
+    help="Let the workers of this Dask cluster read the files.",
+)
+@click.option(
+    "--strict",
+    is_flag=True,
+    envvar=["TRACEANALYZE_STRICT", "TRACEANALYZE_REPORT_STRICT"],
+    help="Exit 2 where one of several files failed; the report of the others is written.",
+)
 @click.option("--top", type=click.IntRange(1), metavar="N", help="Rows in the tables.")
 @click.option("--redact", is_flag=True, help="Leave out absolute paths, host and user names.")
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
@@ -123,8 +144,8 @@ def command(
     steps_by: str | None, device: str | None, device_file: str | None, peaks: tuple[str, ...],
     bandwidth: str | None, link: str | None, rank: int | None, ranks: str | None, gpu: int | None,
     what_if: str | None, capture: str | None, cost_files: tuple[str, ...], settings: tuple[str, ...],
-    critical_path: bool, top: int | None, redact: bool, open_page: bool, force: bool, verbose: bool,
-    quiet: bool,
+    critical_path: bool, jobs: int | None, scheduler: str | None, strict: bool, top: int | None,
+    redact: bool, open_page: bool, force: bool, verbose: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Report the memory-bound share of the runtime, the ops behind it, and how surely it is known.
 
@@ -134,11 +155,12 @@ def command(
     """
     run(ReportRequest(
         traces=traces, outputs=outputs, format=format_name, force=force, top=top, redact=redact,
-        open=open_page, verbosity=int(verbose) - int(quiet),
+        open=open_page, strict=strict, verbosity=int(verbose) - int(quiet),
         options=AnalyzeOptions(
             steps=steps, steps_by=steps_by, device=device, device_file=device_file, peaks=peaks,
             bandwidth=bandwidth, link=link, rank=rank, ranks=ranks, gpu=gpu, settings=settings,
-            capture=capture, cost_files=cost_files, critical_path=critical_path, kernels=False,
+            capture=capture, cost_files=cost_files, critical_path=critical_path, jobs=jobs,
+            scheduler=scheduler, kernels=False,
             what_if=tuple(name.strip() for name in what_if.split(",")) if what_if else (),
         ),
     ))  # fmt: skip
@@ -169,6 +191,8 @@ def run(request: ReportRequest) -> None:
         page = next((t.path for t in wanted if t.format == "html" and t.path is not None), None)
         if page is not None:
             webbrowser.open(page.resolve().as_uri())
+    if request.strict and any(notice.code == "rank_failed" for notice in analysis.source.warnings):
+        raise click.exceptions.Exit(FAILED)
 
 
 def _summarize(analysis: Job, request: ReportRequest) -> None:
@@ -194,10 +218,11 @@ def _say_damage(analysis: Job) -> None:
 
 def _analysis(request: ReportRequest, wanted: Sequence[Target]) -> Job:
     """Analyze the traces, or read a saved report back. Kernels are kept where they are written."""
-    from traceanalyzer.pipeline import analyze
+    from traceanalyzer.analyzing import analyze
 
     kernels = any(target.format == "kernels.parquet" for target in wanted)
-    with _progress(request.traces) as progress:
+    given = [*request.traces, *([request.options.capture] if request.options.capture else [])]
+    with reading(given) as progress:
         return analyze(request.traces, options=replace(request.options, kernels=kernels), progress=progress)
 
 
@@ -206,19 +231,3 @@ def _width() -> int:
     if not sys.stderr.isatty():
         return 80
     return max(60, min(os.get_terminal_size(sys.stderr.fileno()).columns, 120))
-
-
-@contextmanager
-def _progress(traces: Sequence[str]) -> Iterator[Callable[[int], None] | None]:
-    """A bar by bytes read, only on a terminal and for large files."""
-    sizes = [Path(t).stat().st_size for t in traces if t != "-" and Path(t).is_file()]
-    if not sys.stderr.isatty() or os.environ.get("CI") or sum(sizes) < 5_000_000:
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
-
-    with Progress(TextColumn("reading"), BarColumn(), DownloadColumn(),
-                  console=Console(stderr=True), transient=True) as bar:  # fmt: skip
-        task = bar.add_task("reading", total=sum(sizes))
-        yield lambda read: bar.update(task, completed=read)

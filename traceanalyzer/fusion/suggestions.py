@@ -30,6 +30,7 @@ _PER_STEP = re.compile(r"\bper step\b")
 _A_STEP = re.compile(r"\b(?:a|each|the) step\b")
 _COMPILED = "model = torch.compile(model)"
 _EACH = "        module.compile()"
+NOT_LOOKED_FOR = Suggestions(None)  # of a device that is not shown
 
 
 def suggest(judged: Judged, all_steps: Judged | None = None) -> Suggestions:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from traceanalyzer.ranks.job_info import Compared
+from traceanalyzer.ranks.leading import numbers
 from traceanalyzer.records import Analysis, Job, Notice, RankEntry, SourceFile
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.records.rank_result import RankResult
@@ -37,9 +38,9 @@ def job_of(
     ]
     if not wanted:
         raise _not_there(analyses, rank, gpu, notices)
-    if len(results) == 1:
-        return Job.of(analyses[0], None, notices)
     late, info = (ranks.late, ranks.info) if ranks else (None, None)
+    if len(results) == 1:
+        return Job.of(analyses[0], None, notices, info)
     chosen = max(wanted, key=lambda at: (at == late, analyses[at].time.busy_ns, -at))
     return Job.of(analyses[chosen], tuple(map(entry, analyses)), notices, info)
 
@@ -63,11 +64,7 @@ def _not_there(
 
 
 def _numbers(file: SourceFile) -> tuple[int, ...]:
-    """What `--rank` knows it by: its rank; the process id, where a file of several names no ranks."""
-    if file.rank is not None:
-        return (file.rank,)
-    process = process_named(file.path) or ""
-    return (int(process),) if process.isdecimal() else ()
+    return numbers(file.rank, file.path)
 
 
 def _named(options: Sequence[str], of: Analysis | int | None, gpu: int | None) -> str:

@@ -11,7 +11,8 @@ from traceanalyzer.ranks.matching import matched
 from traceanalyzer.ranks.stages import stages_of
 from traceanalyzer.ranks.straggler import Evidence, verdict
 from traceanalyzer.ranks.waits import Total, Waits, arrivals_of, totals
-from traceanalyzer.records.job import CollectiveTotal, FailedFile, JobInfo, LastCount, RankWait
+from traceanalyzer.records.file_result import FailedFile
+from traceanalyzer.records.job import CollectiveTotal, JobInfo, LastCount, RankWait
 from traceanalyzer.records.rank_result import RankResult
 
 

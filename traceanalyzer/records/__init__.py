@@ -50,9 +50,9 @@ from traceanalyzer.records.comparison import (
     SideInfo,
     SideRow,
 )
+from traceanalyzer.records.file_result import FailedFile
 from traceanalyzer.records.job import (
     CollectiveTotal,
-    FailedFile,
     Job,
     JobInfo,
     LastCount,

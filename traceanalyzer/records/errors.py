@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class TraceAnalyzerError(Exception):
     """One line: which file, what, where, and what to do about it."""
@@ -18,6 +20,14 @@ class TraceAnalyzerError(Exception):
         super().__init__(f"{what}. Fix: {fix}")
         self.what = what
         self.fix = fix
+
+    def __reduce__(self) -> tuple[Callable[..., TraceAnalyzerError], tuple[object, ...]]:
+        """Passed between processes as it was made: `fix` is given by its name."""
+        return _raised, (type(self), self.what, self.fix)
+
+
+def _raised(error: type[TraceAnalyzerError], what: str, fix: str) -> TraceAnalyzerError:
+    return error(what, fix=fix)
 
 
 class TraceFormatError(TraceAnalyzerError):

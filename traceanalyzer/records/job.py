@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from traceanalyzer.records.analysis import Analysis
+from traceanalyzer.records.file_result import FailedFile
 from traceanalyzer.records.notice import Notice
 
 
@@ -51,13 +52,6 @@ class CollectiveTotal(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int | None  # of all messages
     bus_bytes_per_s: float | None  # over the busiest link, from the last arrival to the end
     link_share: float | None = None  # of the link that was given
-
-
-class FailedFile(msgspec.Struct, frozen=True):
-    """A rank's file without a report, and why."""
-
-    file: str
-    message: str
 
 
 class JobInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -31,3 +31,4 @@ class RankResult:
 
     analysis: Analysis
     activity: RankActivity
+    suggested: bool = True  # suggestions were looked for

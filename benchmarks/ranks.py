@@ -1,0 +1,100 @@
+"""What several files cost with one worker and with more, and how memory grows with their number.
+
+`python benchmarks/ranks.py [--size 20MB] [--jobs 1,2] [--files 8] [--memory-files 64] [SOURCE]` tiles a
+source (by default a sample trace) and makes the rank of each copy its own. Wall seconds are the best of
+several runs; they say something only on a machine with as many idle cores as jobs. Memory is the most that
+any one process held: the one that was started, or a worker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from run import SAMPLE, TRACEANALYZE, machine
+from tile import tile
+
+from traceanalyzer.records.units import parse_quantity
+
+_TIMES = 3
+_MEASURED = """
+import json, resource, subprocess, sys, time
+start = time.perf_counter()
+subprocess.run(sys.argv[1:], check=True)
+wall, used = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([wall, used.ru_utime + used.ru_stime, used.ru_maxrss]))
+"""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Run:
+    """One report: wall and processor seconds with all its workers, and the most that one of them held."""
+
+    wall_s: float
+    processor_s: float
+    peak_bytes: int
+
+
+def report(folder: Path, jobs: int) -> Run:
+    """Of a process of its own, so that its children are counted apart."""
+    out = str(folder.parent / "report.json")
+    command = [sys.executable, "-c", _MEASURED, *TRACEANALYZE, "report", "-q", str(folder), "-o", out,
+               "--force", "--jobs", str(jobs)]  # fmt: skip
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    wall, processor, peak = json.loads(said)
+    return Run(wall, processor, peak * (1 if sys.platform == "darwin" else 1024))
+
+
+def rank(tiled: Path, target: Path, number: int, world: int) -> None:
+    """The tiled trace with a rank of its own."""
+    told = b'{\n"distributedInfo": {"backend": "nccl", "rank": %d, "world_size": %d},' % (number, world)
+    with tiled.open("rb") as source, target.open("wb") as out:
+        assert source.readline() == b"{\n"
+        out.write(told + b"\n")
+        while block := source.read(1 << 20):
+            out.write(block)
+
+
+def ranks(tiled: Path, folder: Path, count: int) -> Path:
+    """A folder of so many."""
+    folder.mkdir(exist_ok=True)
+    for number in range(count):
+        target = folder / f"rank{number:03}.trace.json"
+        if not target.exists():
+            rank(tiled, target, number, count)
+    return folder
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("source", nargs="?", type=Path, default=SAMPLE)
+    options.add_argument("--size", default="20MB")
+    options.add_argument("--jobs", default="1,2")
+    options.add_argument("--files", type=int, default=8)
+    options.add_argument("--memory-files", type=int, default=64)
+    chosen = options.parse_args()
+    jobs = [int(each) for each in chosen.jobs.split(",")]
+    print(f"On {machine()}, load {os.getloadavg()[0]:.1f}, {time.strftime('%Y-%m-%d')}.\n")
+    print("| files | jobs | wall | against the first | processor | peak memory of a process |")
+    print("|---:|---:|---:|---:|---:|---:|")
+    with tempfile.TemporaryDirectory() as name:
+        tiled = Path(name, "tiled.json")
+        tile(str(chosen.source), tiled, parse_quantity(chosen.size))
+        for count, each_jobs, times in ((chosen.files, jobs, _TIMES), (chosen.memory_files, jobs[-1:], 1)):
+            folder = ranks(tiled, Path(name, "job"), count)
+            runs = {n: min(report(folder, n) for _ in range(times)) for n in each_jobs}
+            for n, run in runs.items():
+                ratio = runs[each_jobs[0]].wall_s / run.wall_s
+                print(f"| {count} | {n} | {run.wall_s:.2f} s | {ratio:.2f} | {run.processor_s:.2f} s "
+                      f"| {run.peak_bytes / 2**20:,.0f} MiB |", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""A real Dask cluster of processes: lost workers, corrupt files, and the report of a single process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import traceanalyzer
+from tests.ranks.many import folder_of, formula
+from traceanalyzer import AnalyzeOptions
+from traceanalyzer.cli import main
+from traceanalyzer.ranks import cluster
+from traceanalyzer.report import render
+
+distributed = pytest.importorskip("distributed")
+
+
+@pytest.fixture(scope="module")
+def scheduler() -> Iterator[str]:
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as local:
+        yield local.scheduler_address
+
+
+def pids(address: str) -> list[int]:
+    with distributed.Client(address, set_as_default=False) as client:
+        return list(client.run(os.getpid).values())
+
+
+@pytest.mark.slow
+def test_a_lost_worker_and_a_corrupt_file(tmp_path: Path, scheduler: str) -> None:
+    """One of two workers is killed in the middle of 64 files; the report is that of one process."""
+    folder = folder_of(tmp_path / "job", 64, odd=40)
+    (folder / "rank007.trace.json").write_bytes(b"\x1f\x8bnot a trace")
+    slow = formula(tmp_path, "time.sleep(2)")
+    seen: list[int] = []
+    killer = threading.Thread(target=killed_in_the_middle, args=(seen, pids(scheduler)[0]))
+    killer.start()
+    options = {"kernels": False, "cost_files": (slow,)}
+    there = traceanalyzer.analyze(
+        folder, options=AnalyzeOptions(scheduler=scheduler, **options), progress=seen.append
+    )
+    killer.join()
+    here = traceanalyzer.analyze(folder, options=AnalyzeOptions(jobs=1, **options))
+    assert render(there, "json") == render(here, "json")
+    assert len(there.ranks or ()) == 63
+    (line,) = [n.message for n in there.source.warnings if n.code == "rank_failed"]
+    assert "rank007" in line and "\n" not in line
+    assert seen == sorted(seen) and seen[-1] == sum(file.stat().st_size for file in folder.iterdir())
+
+
+def killed_in_the_middle(seen: list[int], pid: int) -> None:
+    while len(seen) < 10:
+        time.sleep(0.01)
+    os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_client_that_is_there(tmp_path: Path, scheduler: str) -> None:
+    folder = folder_of(tmp_path / "job", 3)
+    with distributed.Client(scheduler, set_as_default=False) as client:
+        job = traceanalyzer.analyze(folder, client=client)
+        assert client.status == "running"
+        same = traceanalyzer.compare(folder, folder, client=client)
+    assert len(job.ranks or ()) == 3 and same.window_ns.change == 0
+
+
+@pytest.mark.slow
+def test_a_file_that_the_workers_do_not_see(
+    tmp_path: Path, scheduler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder_of(tmp_path / "job", 2)
+    monkeypatch.chdir(tmp_path)  # the workers' folder is another
+    with pytest.raises(traceanalyzer.TraceAnalyzerError) as error:
+        traceanalyzer.analyze("job", options=AnalyzeOptions(scheduler=scheduler))
+    assert "is not there on the worker" in str(error.value) and "whole path" in error.value.fix
+
+
+@pytest.mark.slow
+def test_a_worker_of_another_version(tmp_path: Path, scheduler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_version", lambda: "0.0.7")
+    with pytest.raises(traceanalyzer.TraceAnalyzerError, match=r"has traceanalyze .*, this is 0\.0\.7"):
+        traceanalyzer.analyze(folder_of(tmp_path / "job", 2), options=AnalyzeOptions(scheduler=scheduler))
+
+
+def test_a_worker_without_the_package() -> None:
+    error = cluster._explained(ModuleNotFoundError("", name="traceanalyzer"), "a.json")
+    assert "a.json: a worker of the cluster lacks the package traceanalyzer. Fix: pip install" in str(error)
+
+
+@pytest.mark.parametrize("answers", [False, True])
+def test_no_scheduler_there(tmp_path: Path, answers: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing listens, or something that says nothing."""
+    monkeypatch.setattr(cluster, "_CONNECT_S", 0.5)
+    folder = folder_of(tmp_path / "job", 2)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        if answers:
+            taken.listen()
+        address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        result = CliRunner().invoke(main, ["report", str(folder), "--scheduler", address])
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"traceanalyze: {address}: no Dask scheduler answers there. Fix: ")
+    assert result.stderr.count("\n") == 1

@@ -1,0 +1,157 @@
+"""Several files, each analyzed where a worker of a Dask cluster is; only their results come back.
+
+A task is sent, and its result comes back, as bytes that only a worker and this process open: the scheduler
+needs no traceanalyzer. Files of a worker that is lost are analyzed by others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import socket
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from traceanalyzer.ranks.leading import Leading
+from traceanalyzer.ranks.progress import Total
+from traceanalyzer.ranks.worker import Recipe, packed
+from traceanalyzer.records.errors import TraceAnalyzerError, UsageError
+from traceanalyzer.records.file_result import Failure, FileResult
+
+if TYPE_CHECKING:
+    from distributed import Client as Client
+    from distributed import Future
+
+_SAID = 120  # characters of what a connection failed with
+_CONNECT_S = 5  # an address at which nothing answers
+
+
+class ClusterError(TraceAnalyzerError):
+    """A worker of the cluster cannot analyze a file, or none was left to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One file's task. Unpickling it, which a worker does, is what runs it."""
+
+    recipe: Recipe
+    file: str
+    leading: Leading
+    version: str
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _run, (self.recipe, self.file, self.leading, self.version)
+
+
+def on_cluster(
+    files: Sequence[str], recipe: Recipe, leading: Leading, total: Total, cluster: Client | str
+) -> list[FileResult]:
+    """The results in the order of the files; UsageError where the scheduler cannot be reached."""
+    version, results = _version(), dict[int, FileResult]()
+    with _connected(cluster) as client:
+        from distributed import as_completed
+
+        parcels = [pickle.dumps(Parcel(recipe, file, leading, version)) for file in files]
+        futures = client.map(pickle.loads, parcels, pure=False, key="traceanalyze", retries=2)
+        order = {future.key: index for index, future in enumerate(futures)}
+        try:
+            for future in as_completed(futures, loop=client.loop):
+                index = order[future.key]
+                results[index] = _result(future, files[index])
+                total.finished(files[index])
+        finally:
+            with suppress(Exception):
+                client.cancel(futures)
+    return [results[index] for index in range(len(files))]
+
+
+@contextmanager
+def _connected(cluster: Client | str) -> Iterator[Client]:
+    """The client as given, or one for the address that is closed afterwards."""
+    if not isinstance(cluster, str):
+        yield cluster
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise UsageError(
+            f"{cluster}: a cluster needs Dask", fix="pip install 'torch-traceanalyzer[cluster]'"
+        ) from error
+    # Asked before there is a client: one that finds no scheduler leaves tasks behind that complain later.
+    with ThreadPoolExecutor(1) as thread:  # a notebook's own loop goes on
+        why = thread.submit(asyncio.run, _missing(cluster)).result()
+    if why is not None:
+        said = " ".join(why.split())[:_SAID]
+        raise UsageError(
+            f"{cluster}: no Dask scheduler answers there" + (f" ({said})" if said else ""),
+            fix="give the address that `dask scheduler` printed, such as tcp://host:8786",
+        )
+    with Client(cluster, set_as_default=False) as client:
+        yield client
+
+
+async def _missing(address: str) -> str | None:
+    """Why no scheduler has answered at the address in time; None if one has."""
+    from distributed.core import rpc
+    from distributed.security import Security
+
+    try:
+        connection = Security().get_connection_args("client")
+        async with rpc(address, timeout=_CONNECT_S, connection_args=connection) as remote:
+            identity = await asyncio.wait_for(remote.identity(), _CONNECT_S)
+    except Exception as error:  # whatever it is that answers instead
+        return str(error)
+    return None if identity.get("type") == "Scheduler" else "something else answers"
+
+
+def _result(future: Future[bytes], file: str) -> FileResult:
+    try:
+        result = pickle.loads(future.result())
+        assert isinstance(result, FileResult)
+        return result
+    except Exception as error:
+        return FileResult((), (Failure(file, _explained(error, file)),))
+
+
+def _explained(error: Exception, file: str) -> Exception:
+    """In one line with the fix, what of the cluster and not of the file is wrong."""
+    from distributed import CancelledError, KilledWorker
+
+    if isinstance(error, ModuleNotFoundError):
+        return ClusterError(
+            f"{file}: a worker of the cluster lacks the package {error.name}",
+            fix=f"pip install 'torch-traceanalyzer[cluster]=={_version()}' on each worker",
+        )
+    if isinstance(error, KilledWorker):
+        return ClusterError(
+            f"{file}: the workers that read it were lost one after another, as where memory runs out",
+            fix="give the workers more memory or fewer threads",
+        )
+    if isinstance(error, CancelledError):
+        return ClusterError(f"{file}: the cluster was closed before it was read", fix="start it again")
+    return error
+
+
+def _run(recipe: Recipe, file: str, leading: Leading, version: str) -> bytes:
+    """On a worker: what `packed` makes of the file's result."""
+    if version != _version():
+        raise ClusterError(
+            f"{file}: a worker of the cluster has traceanalyze {_version()}, this is {version}",
+            fix=f"pip install torch-traceanalyzer=={version} on each worker",
+        )
+    if "://" not in file and not os.path.exists(file):
+        raise ClusterError(
+            f"{file}: is not there on the worker {socket.gethostname()}",
+            fix="keep the traces in a folder that all workers see, and give its whole path",
+        )
+    return packed(recipe()(file, leading, None))
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("torch-traceanalyzer")

@@ -1,0 +1,71 @@
+"""Which devices may turn out to be the one on top, told while others are still to be read.
+
+Suggestions are made for the device on top alone, and its columns are let go of before that is known. So they
+are made for each that leads when it is read: the busiest so far, or the one that has waited least in
+collectives, as the one that others wait for does. A device on top that never led is read again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # workers are started before slow imports
+    from traceanalyzer.records.analysis import Analysis
+    from traceanalyzer.records.rank_result import RankActivity, RankResult
+
+
+@dataclass(frozen=True, slots=True)
+class Leading:
+    """The best so far of those that were asked for."""
+
+    rank: int | None = None  # only this one can be on top
+    gpu: int | None = None
+    every: bool = False  # all of them, as if each led
+    busy_ns: int = -1
+    communication_ns: int | None = None
+
+    def leads(self, activity: RankActivity, busy_ns: int, communication_ns: int) -> bool:
+        """Whether a device goes before all that are known."""
+        if self.every:
+            return True
+        if self.rank is not None and self.rank not in numbers(activity.rank, activity.path):
+            return False
+        if self.gpu is not None and activity.device_index != self.gpu:
+            return False
+        least = self.communication_ns
+        return busy_ns > self.busy_ns or least is None or communication_ns < least
+
+    def after(self, results: tuple[RankResult, ...]) -> Leading:
+        """With these known too."""
+        leading = self
+        for result in results:
+            busy, waiting = result.analysis.time.busy_ns, communication_ns(result.analysis)
+            if leading.leads(result.activity, busy, waiting):
+                leading = leading.joined(busy, waiting)
+        return leading
+
+    def joined(self, busy_ns: int, communication_ns: int) -> Leading:
+        """With one that leads."""
+        least = self.communication_ns
+        return replace(
+            self,
+            busy_ns=max(busy_ns, self.busy_ns),
+            communication_ns=communication_ns if least is None else min(communication_ns, least),
+        )
+
+
+def communication_ns(analysis: Analysis) -> int:
+    """Time of its collectives, alone and beside other work."""
+    exposed = next(p.time_ns for p in analysis.verdicts if p.verdict == "communication")
+    return exposed + analysis.time.hidden_communication_ns
+
+
+def numbers(rank: int | None, path: str) -> tuple[int, ...]:
+    """What `--rank` knows a process by: its rank; its id, where a file of several names no ranks."""
+    if rank is not None:
+        return (rank,)
+    from traceanalyzer.trace.linking.processes import process_named
+
+    process = process_named(path) or ""
+    return (int(process),) if process.isdecimal() else ()
