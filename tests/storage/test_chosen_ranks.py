@@ -106,3 +106,14 @@ def test_diff_reads_the_same_ranks_of_both_sides(tmp_path: Path) -> None:
     assert said.exit_code == 0, said.output
     text = out.read_text()
     assert "rank1.json" in text and "rank_failed" not in text
+
+
+def test_diff_of_a_saved_report_and_some_ranks(tmp_path: Path) -> None:
+    for rank in range(2):
+        (tmp_path / f"rank{rank}.json").write_bytes(trace(rank, time=100 + rank))
+    saved = tmp_path / "saved.report"
+    traceanalyzer.analyze(tmp_path / "rank0.json").save(saved.with_suffix(".json"))
+    options = AnalyzeOptions(ranks="0", kernels=False)
+    pattern = str(tmp_path / "rank?.json")
+    comparison = traceanalyzer.compare(saved.with_suffix(".json"), pattern, options=options)
+    assert [file.rank for file in comparison.head.files] == [0]

@@ -126,7 +126,7 @@ def _of_the_same_rank(trace: str, analysis: Job, before: Job, say: Say) -> Job:
     shown, wanted = analysis.source.files[0].rank, before.source.files[0].rank
     if shown == wanted or wanted not in {entry.rank for entry in ranks_of(analysis)} or wanted is None:
         return analysis
-    if not Path(trace).is_dir():
+    if not may_name_several(trace):
         said = f"rank {shown} of a saved report is compared with rank {wanted} of the baseline"
         say(annotation("warning", said))
         return analysis
