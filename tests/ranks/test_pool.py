@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import traceanalyzer
 from tests.ranks.many import folder_of, formula, trace
 from traceanalyzer import AnalyzeOptions
 from traceanalyzer.cli import main
+from traceanalyzer.ranks import pool
 from traceanalyzer.ranks.leading import Leading
 from traceanalyzer.records import Job
 from traceanalyzer.report import render
@@ -31,8 +33,11 @@ def failures(job: Job) -> list[str]:
 
 def children() -> set[int]:
     """Processes that this one has started and not waited for."""
-    task = Path(f"/proc/{os.getpid()}/task")
-    return {int(pid) for each in task.iterdir() for pid in (each / "children").read_text().split()}
+    pids: set[int] = set()
+    for task in Path(f"/proc/{os.getpid()}/task").iterdir():
+        with suppress(FileNotFoundError):  # a thread that ends meanwhile
+            pids |= {int(pid) for pid in (task / "children").read_text().split()}
+    return pids
 
 
 def test_the_number_of_workers_is_not_seen_in_the_report(tmp_path: Path) -> None:
@@ -109,6 +114,17 @@ def test_a_device_on_top_that_never_led_is_read_again(
     assert expected.suggestions is not None
     monkeypatch.setattr(Leading, "leads", lambda self, *_: self.every)
     assert render(analyzed(folder, jobs=1), "json") == render(expected, "json")
+
+
+@pytest.mark.parametrize("command", [("/no/such/python",), (sys.executable, "-c", "raise SystemExit(1)")])
+def test_where_no_process_can_be_started_all_is_read_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    folder = folder_of(tmp_path / "job", 4)
+    expected, before = render(analyzed(folder, jobs=1), "json"), children()
+    monkeypatch.setattr(pool, "COMMAND", command)
+    assert render(analyzed(folder, jobs=2), "json") == expected
+    assert children() <= before
 
 
 def test_a_script_needs_no_guard(tmp_path: Path) -> None:
