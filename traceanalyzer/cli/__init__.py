@@ -103,11 +103,7 @@ class Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        command = COMMANDS[name]()
-        command.short_help = COMMANDS[name].__doc__
-        return command
+        return COMMANDS[name]() if name in COMMANDS else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Every command with what it is for; none is imported."""

@@ -131,7 +131,7 @@ def _given(first: Ids, last: Ids, given_ns: Ints, count: Ids) -> Ints:
     """What each interval has of the first `given_ns` of its segments, each of which has `count` owners."""
     base: Ints = np.where(count > 0, given_ns // np.maximum(count, 1), 0)
     total = np.concatenate(([0], np.cumsum(base)))
-    owned = total[last] - total[first]
+    owned: Ints = total[last] - total[first]
     del total
     return owned + _remainders(first, last, given_ns - base * count, count)
 
