@@ -60,16 +60,18 @@ def _analyzed(
     paths: Sequence[str], options: AnalyzeOptions, progress: Progress | None, client: Client | None,
     spare: list[Popen[bytes]],
 ) -> Job:  # fmt: skip
+    from traceanalyzer.device.options import link_rate
     from traceanalyzer.ranks.progress import Total
     from traceanalyzer.trace import trace_files
 
     saved = _saved(paths, options)
     if saved is not None:
         return saved
+    link = link_rate(options.link)  # a wrong one is an error before a long trace is read
     unopened: list[tuple[str, Exception]] = []
     files = trace_files(paths, failed=unopened, ranks=options.ranks)
     read = _file_results(files, options, Total(progress), client, spare)
-    return _job(files, read, [Failure(*each) for each in unopened], options)
+    return _job(files, read, [Failure(*each) for each in unopened], options, link)
 
 
 def _file_results(
@@ -97,8 +99,9 @@ def _file_results(
 
 
 def _job(
-    files: Sequence[str], read: Sequence[FileResult], failed: Sequence[Failure], options: AnalyzeOptions
-) -> Job:
+    files: Sequence[str], read: Sequence[FileResult], failed: Sequence[Failure], options: AnalyzeOptions,
+    link: float | None,
+) -> Job:  # fmt: skip
     """The device on top has suggestions: where they were not looked for, its file is read again.
 
     `failed`: what was to be read and is not among `files`.
@@ -109,7 +112,7 @@ def _job(
     failed = [*failed, *(each for file in read for each in file.failed)]
     if not results:
         raise failed[0].error
-    ranks, uncompared = _compared(results, failed, options)
+    ranks, uncompared = _compared(results, failed, link)
     notices = (*(each.notice for each in failed), *uncompared)
     job = job_of(results, options.rank, options.gpu, notices, ranks)
     top = next(each for each in results if _same(each.analysis, job))
@@ -121,16 +124,15 @@ def _job(
 
 
 def _compared(
-    results: Sequence[RankResult], failed: Sequence[Failure], options: AnalyzeOptions
+    results: Sequence[RankResult], failed: Sequence[Failure], link: float | None
 ) -> tuple[Compared | None, tuple[Notice, ...]]:
     """What several ranks wait for; where that fails, why, and each rank's own report arrives."""
-    from traceanalyzer.device.options import link_rate
     from traceanalyzer.ranks.job_info import compared
 
     if len(results) + len(failed) < 2:
         return None, ()
     try:
-        return compared(results, [each.listed for each in failed], link_rate(options.link)), ()
+        return compared(results, [each.listed for each in failed], link), ()
     except Exception as error:
         why = f"internal error: {type(error).__name__}: {error}"
         text = f"the ranks are not compared: {why}. Fix: report it with this line"

@@ -111,10 +111,11 @@ def analyzed_file(setup: Setup, file: str, leading: Leading, progress: Progress 
     Suggestions are looked for where a device leads those before it.
     """
     from traceanalyzer.records.file_result import FileResult
+    from traceanalyzer.trace import shown_name
 
     results: list[RankResult] = []
     failed: list[Failure] = []
-    with _guarded(file, failed), _collector_off():
+    with _guarded(shown_name(file), failed), _collector_off():
         for trace, index in _working(file, replace(setup, progress=progress), failed):
             with _guarded(_label(trace, index), failed):
                 results.append(_result(_judged(trace, index, setup), setup, leading.after(tuple(results))))

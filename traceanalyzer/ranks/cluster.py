@@ -21,6 +21,7 @@ from traceanalyzer.ranks.progress import Total
 from traceanalyzer.ranks.worker import Recipe, packed
 from traceanalyzer.records.errors import TraceAnalyzerError, UsageError
 from traceanalyzer.records.file_result import Failure, FileResult
+from traceanalyzer.trace import shown_name
 
 if TYPE_CHECKING:
     from distributed import Client as Client
@@ -114,7 +115,8 @@ def _result(future: Future[bytes], file: str) -> FileResult:
         assert isinstance(result, FileResult)
         return result
     except Exception as error:
-        return FileResult((), (Failure(file, _explained(error, file)),))
+        name = shown_name(file)
+        return FileResult((), (Failure(name, _explained(error, name)),))
 
 
 def _explained(error: Exception, file: str) -> Exception:
@@ -138,14 +140,15 @@ def _explained(error: Exception, file: str) -> Exception:
 
 def _run(recipe: Recipe, file: str, leading: Leading, version: str) -> bytes:
     """On a worker: what `packed` makes of the file's result."""
+    name = shown_name(file)
     if version != _version():
         raise ClusterError(
-            f"{file}: a worker of the cluster has traceanalyze {_version()}, this is {version}",
+            f"{name}: a worker of the cluster has traceanalyze {_version()}, this is {version}",
             fix=f"pip install torch-traceanalyzer=={version} on each worker",
         )
-    if "://" not in file and not os.path.exists(file):
+    if "://" not in file and not any(map(os.path.exists, (file, file.rpartition(":")[0]))):  # or an archive
         raise ClusterError(
-            f"{file}: is not there on the worker {socket.gethostname()}",
+            f"{name}: is not there on the worker {socket.gethostname()}",
             fix="keep the traces in a folder that all workers see, and give its whole path",
         )
     return packed(recipe()(file, leading, None))

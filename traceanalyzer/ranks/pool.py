@@ -143,7 +143,7 @@ class Pool:
                 try:
                     self.ask(worker, index)
                 except (OSError, EOFError, pickle.UnpicklingError):
-                    lost = Failure(self.files[index], _lost(self.files[index], self.ended(worker)))
+                    lost = _lost(self.files[index], self.ended(worker))
                     worker = None
                     self.answers.put(Answer(index, FileResult((), (lost,))))
         if worker is not None:
@@ -229,8 +229,15 @@ def _completed(pool: Pool, recipe: Recipe, total: Total) -> list[FileResult]:
     return [results[index] for index in indices]
 
 
-def _lost(file: str, code: int) -> TraceAnalyzerError:
+def _lost(path: str, code: int) -> Failure:
     """What became of the worker that read this file, by its exit code."""
+    from traceanalyzer.trace import shown_name
+
+    file = shown_name(path)
+    return Failure(file, _early_end(file, code))
+
+
+def _early_end(file: str, code: int) -> TraceAnalyzerError:
     if code < 0:
         name = next((each.name for each in signal.Signals if each == -code), f"signal {-code}")
         return WorkerLost(

@@ -51,7 +51,9 @@ def main() -> None:
             analyzer = analyzer or recipe()
             result = analyzer(task.file, task.leading, _told(answers))
         except Exception as error:
-            result = FileResult((), (Failure(task.file, error),))
+            from traceanalyzer.trace import shown_name
+
+            result = FileResult((), (Failure(shown_name(task.file), error),))
         _answer(answers, result)
 
 
