@@ -251,7 +251,7 @@ FOREIGN: dict[str, tuple[bytes, str]] = {
     "empty gzip": (gzip.compress(b""), "is empty"),
     "broken gzip": (gzip.compress(b"x" * 99)[:9], "damaged gzip"),
     "text": (b"hello", "is not JSON (byte 0)"),
-    "html": (b"<html>", "is not JSON"),
+    "html": (b"<html>", "is a web page"),
     "number": (b" 42", "has no traceEvents"),
     "string": (b'"x"', "has no traceEvents"),
     "object": (b'{"a": 1}', "has no traceEvents (top-level keys: a)"),
