@@ -145,7 +145,7 @@ def _critical_path(view: View) -> str:
     modules = ", ".join(f"{code(fact.name)} {fact.text}" for fact in path.modules)
     rows = [[cell(name), *others] for name, *others in path.ops]
     table = as_table(["on the path", "verdict", " kernels", " time", " saves at most"], rows)
-    text = f"\n**{prose(path.lead.capitalize())}**: {prose(parts)}\n\n{table}\n"
+    text = f"\n**{prose(path.lead[:1].upper() + path.lead[1:])}**: {prose(parts)}\n\n{table}\n"
     return text + (f"By module: {modules}. " if modules else "") + f"{prose(MEANING)}\n"
 
 
