@@ -8,9 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from msgspec import structs
+from typing import TYPE_CHECKING
 
 from traceanalyzer.analyzing import analyze
 from traceanalyzer.options import AnalyzeOptions
@@ -67,11 +65,10 @@ class Reading:
     progress: Progress | None = None
     client: Client | None = None
 
-    def analysis(self, path: str, **changed: Any) -> Job:
-        """Of one run; `changed`: options of it."""
-        return analyze(
-            path, options=replace(self.options, **changed), progress=self.progress, client=self.client
-        )
+    def analysis(self, path: str, rank: int | None, ranks: str | None = None) -> Job:
+        """Of one run, of these ranks of it."""
+        options = replace(self.options, rank=rank, ranks=ranks)
+        return analyze(path, options=options, progress=self.progress, client=self.client)
 
 
 def read_runs(
@@ -104,7 +101,7 @@ def _read(run: Run, reading: Reading, name: str, shown: Analysis | None) -> Iter
     saved = read_saved(path)
     if saved is not None and saved.source.files[0].rank == rank:
         rank = None  # it shows what was asked for
-    yield reading.analysis(path, rank=rank, ranks=None)
+    yield reading.analysis(path, rank)
 
 
 def _of_several(path: str, reading: Reading, name: str, rank: int | None) -> Iterator[Analysis]:
@@ -118,7 +115,7 @@ def _of_several(path: str, reading: Reading, name: str, rank: int | None) -> Ite
         for file in files:
             yield from _read(file, reading, name, None)
         return
-    job = reading.analysis(path, rank=rank)
+    job = reading.analysis(path, rank, reading.options.ranks)
     shown = job.source.files[0].rank
     runs = list(dict.fromkeys(entry.file for entry in ranks_of(job) if entry.rank == shown))
     if len(runs) < 2 or not set(runs) <= set(files):
@@ -129,6 +126,5 @@ def _of_several(path: str, reading: Reading, name: str, rank: int | None) -> Ite
     notice = Notice("runs_in_a_folder", f"{len(runs)} traces in {path} {of}: each is taken for a run of "
                     "the same program", len(runs))  # fmt: skip
     for file in runs:
-        analysis = reading.analysis(file, rank=rank, ranks=None)
-        warnings = (*analysis.source.warnings, notice)
-        yield structs.replace(analysis, source=structs.replace(analysis.source, warnings=warnings))
+        analysis = reading.analysis(file, rank)
+        yield Job.of(analysis, analysis.ranks, [notice], analysis.job)
