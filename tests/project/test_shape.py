@@ -19,9 +19,10 @@ MADE_BY = {
     "Judged": ("roofline/judge",),
     "Suggestions": ("fusion/suggestions",),
     "Analysis": ("assembly/assemble",),
-    # Of an Analysis that is finished: the chosen one among several devices; and to be shown alone.
+    # Of an Analysis that is finished: the chosen one among several devices; to be shown alone; and as a
+    # run of a folder, which is said of it.
     "Job": ("ranks/job", "report/__init__", "report/json", "records/job"),
-    "Job.of": ("ranks/job", "report/__init__", "report/json"),
+    "Job.of": ("ranks/job", "report/__init__", "report/json", "runs"),
 }
 # The registry is asked by one stage; `explain` works a formula through for its reader.
 PRICING = ("cost/", "cli/explain")
