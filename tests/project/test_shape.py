@@ -34,6 +34,7 @@ REPLACING = ("msgspec.structs.replace", "copy.replace", DATACLASSES)
 # What a module may change through its attributes: what it has made itself and hands to nobody before it is
 # finished, the counters of one reading, and Python's own. The collector patches what it records.
 CHANGED = {
+    "assembly/layer_names": {"at", "layer"}, "assembly/module_times": {"each", "module", "modules"},
     "cost/user": {"module", "sys"}, "__main__": {"sys"}, "cli/calibrate": {"os"}, "cli/verify": {"os"},
     "device/calibrate": {"os"}, "fusion/module_compile": {"traffic"}, "fusion/regions": {"home"},
     "ranks/hta": {"analysis", "parsed"}, "ranks/hta_graph": {"step"},

@@ -32,7 +32,7 @@ class ModuleLine:
     repeat: str  # "×24"; "" of one
     time: str  # with all modules inside it; per step where there are steps
     of_busy: str
-    own: str  # share of busy time in none of those
+    self_share: str  # share of busy time in none of those
     inside: tuple[ModuleLine, ...]
 
 
@@ -90,7 +90,7 @@ def _lines(analysis: Analysis, tree: _Tree, modules: Sequence[ModuleTime]) -> It
             label=cut(visible(" › ".join(names)), 2 * _LONGEST_NAME),
             repeat=f"×{last.repeat:,}" if last.repeat > 1 else "",
             time=duration(per_step(analysis, module.inclusive_ns)),
-            of_busy=percent(module.inclusive_ns / busy), own=percent(last.self_ns / busy),
+            of_busy=percent(module.inclusive_ns / busy), self_share=percent(last.self_ns / busy),
             inside=tuple(_lines(analysis, tree, held)),
         )  # fmt: skip
 
@@ -145,7 +145,7 @@ def _name(function: str | None) -> str:
 
 def place_texts(places: Sequence[CodePlace]) -> tuple[str, ...]:
     """`net.py:41 forward` of the first places that have a function."""
-    texts = [f"{_at(place)} {_name(place.function)}" for place in places if place.function is not None]
+    texts = [f"{_at(each)} {_name(each.function)}" for each in places if each.function is not None]
     return tuple(dict.fromkeys(texts))[:_PLACES]
 
 

@@ -167,7 +167,7 @@ def _changes(console: Console, analysis: Analysis) -> None:
         band = s.saving_per_step_ns
         if band is not None:
             where = f" in {cut(visible(s.where), _WHERE)}" if s.where else ""
-            where += "".join(f" at {place}" for place in place_texts(s.places)[:1])
+            where += "".join(f" at {text}" for text in place_texts(s.places)[:1])
             saving = f"{span(band.low, band.high)} {per_saving(analysis, s)}"
             _line(console, "change", f"{visible(s.rule)}{where}: {saving}")
 

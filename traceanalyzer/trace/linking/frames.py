@@ -106,35 +106,39 @@ class _Sweep:
 
     def _close(self, thread: int, opens: int, closes: int) -> None:
         """What has ended when a frame opens, or overlaps with it by no more than the clock's resolution."""
-        still = self._open
-        while len(still.rows) > 1:
-            end = still.ends[-1]
-            if still.thread == thread and end > opens:
+        while len(self._open.rows) > 1:
+            end = self._open.ends[-1]
+            if self._open.thread == thread and end > opens:
                 if end - opens > self._tolerance or closes - end <= end - opens:
                     break
                 end = opens
-            for stack in (still.rows, still.ends, still.functions, still.calls, still.paths):
+            for stack in (
+                self._open.rows,
+                self._open.ends,
+                self._open.functions,
+                self._open.calls,
+                self._open.paths,
+            ):
                 stack.pop()
-            self._changes.append((end, still.thread, still.rows[-1]))
-        still.thread = thread
+            self._changes.append((end, self._open.thread, self._open.rows[-1]))
+        self._open.thread = thread
 
     def _enter(self, row: int, opens: int, closes: int, name: int) -> tuple[int, ...]:
         """Open it; `name`: of a module's call, -1 of a function."""
-        still = self._open
-        closes = min(closes, still.ends[-1])
-        function, outer, call, path = still.functions[-1], -1, still.calls[-1], still.paths[-1]
+        closes = min(closes, self._open.ends[-1])
+        function, outer, call, path = self._open.functions[-1], -1, self._open.calls[-1], self._open.paths[-1]
         outer_call = -1
         if name >= 0:
             call, outer_call = row, call
             path = self._path_of_call(path, name)
         else:
             function, outer = row, function
-        still.rows.append(row)
-        still.ends.append(closes)
-        still.functions.append(function)
-        still.calls.append(call)
-        still.paths.append(path)
-        self._changes.append((opens, still.thread, row))
+        self._open.rows.append(row)
+        self._open.ends.append(closes)
+        self._open.functions.append(function)
+        self._open.calls.append(call)
+        self._open.paths.append(path)
+        self._changes.append((opens, self._open.thread, row))
         return closes, function, outer, call, path, outer_call
 
     def _path_of_call(self, parent: int, name: int) -> int:
