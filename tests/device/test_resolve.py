@@ -4,17 +4,18 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace as replace_fields
 
 from traceanalyzer.device import resolve
 from traceanalyzer.device.table import DeviceSpec
 from traceanalyzer.device.toml import toml_block
-from traceanalyzer.records import CpuRoofs, FunctionRate, Peak, Recording
+from traceanalyzer.records import CpuRoofs, FunctionRate, GpuClocks, Peak, Recording
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.records.judged import CpuFigures
 from traceanalyzer.records.trace import DeviceProperties
 
 H100 = DeviceProperties(0, "NVIDIA H100 80GB HBM3", 85018279936, 132, "9.0", 32)
-GP100 = DeviceProperties(1, "Quadro GP100", 17069309952, 56, "6.0", 32)
+UNKNOWN = DeviceProperties(1, "Quadro GX100", 17069309952, 56, "6.0", 32)
 
 
 def trace(*devices, on_cpu=False, recording=None):
@@ -27,7 +28,7 @@ def codes(match):
 
 
 def test_each_device_of_a_trace_is_matched_by_its_own_number():
-    both = trace(GP100, H100)
+    both = trace(UNKNOWN, H100)
     assert resolve(both, 0).device.id == "h100-sxm5"
     assert resolve(both, 1).device.how == "unknown"
     assert resolve(both, 1).device.multiprocessors == 56
@@ -48,14 +49,14 @@ def test_a_named_device_is_believed_and_the_contradiction_said():
     assert (match.device.id, match.device.how) == ("a100-sxm4-80gb", "flag")
     assert codes(match) == ["device_overridden"]
     assert codes(resolve(trace(H100), 0, name="h100-sxm5")) == []
-    assert codes(resolve(trace(GP100), 1, name="p100-sxm2")) == []
+    assert codes(resolve(trace(UNKNOWN), 1, name="p100-sxm2")) == []
 
 
 def test_a_bandwidth_and_a_peak_answer_for_an_unknown_device():
-    match = resolve(trace(GP100), 1, peaks=["fp32=10.3T"], bandwidth="717GB/s")
+    match = resolve(trace(UNKNOWN), 1, peaks=["fp32=10.3T"], bandwidth="717GB/s")
     assert match.device.bandwidth_bytes_per_s == 717e9
     assert (match.device.how, codes(match)) == ("flag", [])
-    assert codes(resolve(trace(GP100), 1, bandwidth="717GB/s")) == ["no_device"]
+    assert codes(resolve(trace(UNKNOWN), 1, bandwidth="717GB/s")) == ["no_device"]
 
 
 def test_a_cpu_has_its_recorded_roofs_or_none():
@@ -94,3 +95,17 @@ def test_cpu_time_is_never_held_against_a_gpu(tmp_path):
 def test_two_devices_are_refused():
     with pytest.raises(UsageError, match="two devices"):
         resolve(trace(H100), 0, name="b200", file="x.toml")
+
+
+def test_recorded_clocks_are_those_of_the_same_device():
+    """Number and name have to agree: a recording may be of other devices than the trace's."""
+    novel = DeviceProperties(0, "NVIDIA GeForce RTX 4095", 24 * 2**30, 130, "8.9", 32)
+    clocks = GpuClocks(index=0, name=novel.name, clock_hz=2.5e9, memory_clock_hz=10.5e9, memory_bus_bits=384)
+    match = resolve(trace(novel, recording=Recording(clocks=(clocks,))), 0)
+    assert (match.device.how, match.device.bandwidth_bytes_per_s) == ("derived", 1.008e12)
+    assert codes(match) == ["device_derived"]
+    for other in (replace_fields(clocks, index=1), replace_fields(clocks, name="NVIDIA T4")):
+        assert resolve(trace(novel, recording=Recording(clocks=(other,))), 0).device.how == "unknown"
+    assert (
+        resolve(trace(novel, recording=Recording(clocks=(clocks,))), 0, name="rtx-4090").device.how == "flag"
+    )
