@@ -41,7 +41,7 @@ PACKAGES = {
     "device": "table typical stand_ins names toml match options resolve __init__ "
     "calibrate_cases calibrate_rates calibrate calibrate_gpu",
     "roofline": "__init__ thresholds attribution intervals floor launching host_names host_work idle "
-    "step_times step_kinds occupancy precision verdicts invocations call_kernels "
+    "step_times timeline step_kinds occupancy precision verdicts invocations call_kernels "
     "measure row_keys traffic rows counts judge record_costs",
     "fusion": "__init__ step_ops stretch evidence step_graph host_remedies idle_claims regions savings rules "
     "module_compile suggestions",

@@ -50,6 +50,7 @@ def assemble(
         window=window_info(judged),
         time=time,
         steps=judged.steps or None,
+        timeline=judged.timeline,
         verdicts=totals.verdict_parts(rows, time.busy_ns, window_ns),
         memory_bound=totals.memory_bound(rows, time.busy_ns, window_ns),
         compute=compute(rows, judged.device, window_ns),

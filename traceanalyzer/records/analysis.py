@@ -20,6 +20,7 @@ from traceanalyzer.records.kernel_table import KernelTable
 from traceanalyzer.records.notice import Notice
 from traceanalyzer.records.presenter import presenter
 from traceanalyzer.records.suggestion import Suggestion
+from traceanalyzer.records.timeline import StepTimeline
 from traceanalyzer.records.times import NamedTime, StepTime, TimeInfo, WindowInfo
 from traceanalyzer.records.vocabulary import Bound, Flag, Limiter, OperatorClass, Phase, Verdict
 
@@ -308,6 +309,7 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op
     time: TimeInfo
     verdicts: tuple[VerdictPart, ...]
     steps: tuple[StepTime, ...] | None = None
+    timeline: tuple[StepTimeline, ...] | None = None  # None: an older report
     memory_bound: MemoryBound
     compute: Compute
     coverage: Coverage
