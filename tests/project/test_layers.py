@@ -44,7 +44,7 @@ PACKAGES = {
     "step_times timeline step_kinds occupancy precision verdicts invocations call_kernels "
     "measure row_keys traffic rows counts judge record_costs",
     "fusion": "__init__ step_ops stretch evidence step_graph host_remedies idle_claims regions savings rules "
-    "module_compile suggestions",
+    "module_compile checks headroom suggestions",
     "comparison": "__init__ apportion names noise sides became matching same_work sentence assemble "
     "requirements",
     "annotate": "__init__ counters texts splice copy",

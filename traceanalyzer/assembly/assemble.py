@@ -50,7 +50,7 @@ def assemble(
         window=window_info(judged),
         time=time,
         steps=judged.steps or None,
-        timeline=judged.timeline,
+        timeline=judged.timeline if suggestions.checks else None,  # of devices that may be shown
         verdicts=totals.verdict_parts(rows, time.busy_ns, window_ns),
         memory_bound=totals.memory_bound(rows, time.busy_ns, window_ns),
         compute=compute(rows, judged.device, window_ns),
@@ -58,6 +58,8 @@ def assemble(
         operator_classes=totals.class_parts(rows, time.busy_ns),
         op_rows=rows,
         suggestions=suggestions.found,
+        headroom=suggestions.headroom,
+        checks=suggestions.checks,
         what_if=projections(rows, judged.device, time, steps, others, judged.thresholds) if others else None,
         critical_path=critical_path if isinstance(critical_path, CriticalPath) else None,
         self_check=self_check(rows, judged.device, time.busy_ns, whole_microseconds=coarse),

@@ -19,7 +19,7 @@ from traceanalyzer.records.exporter import exporter
 from traceanalyzer.records.kernel_table import KernelTable
 from traceanalyzer.records.notice import Notice
 from traceanalyzer.records.presenter import presenter
-from traceanalyzer.records.suggestion import Suggestion
+from traceanalyzer.records.suggestion import Headroom, RuleCheck, Suggestion
 from traceanalyzer.records.timeline import StepTimeline
 from traceanalyzer.records.times import NamedTime, StepTime, TimeInfo, WindowInfo
 from traceanalyzer.records.vocabulary import Bound, Flag, Limiter, OperatorClass, Phase, Verdict
@@ -309,13 +309,15 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op
     time: TimeInfo
     verdicts: tuple[VerdictPart, ...]
     steps: tuple[StepTime, ...] | None = None
-    timeline: tuple[StepTimeline, ...] | None = None  # None: an older report
+    timeline: tuple[StepTimeline, ...] | None = None  # None: an older report, or not shown
     memory_bound: MemoryBound
     compute: Compute
     coverage: Coverage
     operator_classes: tuple[ClassPart, ...]
     op_rows: tuple[OpRow, ...]
     suggestions: tuple[Suggestion, ...] | None
+    headroom: Headroom | None = None  # None: an older report, or of no device that is shown
+    checks: tuple[RuleCheck, ...] = ()  # of every rule
     what_if: tuple[Projection, ...] | None
     critical_path: CriticalPath | None = None  # None: not asked for, or not found
     self_check: tuple[AboveRoof, ...] = ()  # of all rows

@@ -16,7 +16,7 @@ from traceanalyzer.roofline.attribution import Attributed, by_step
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bins:
-    """The window, cut where a bin or a step begins; `bin` and `step` have one entry a stretch between cuts."""
+    """The window, cut where a bin or a step begins; `bin`, `step`: one entry a stretch between cuts."""
 
     cuts: Ints
     bin: Ids  # numbered through all entries of the timeline
@@ -77,7 +77,7 @@ def timeline(
 
 
 def verdict_codes(table: Sequence[OpRow], row: Ids) -> Codes:
-    """Of each record the row in VERDICTS of its op row's verdict; `row`: of each record its place in `table`."""
+    """Of each record the row in VERDICTS of its op row's; `row`: of each record its place in `table`."""
     codes = np.array([VERDICTS.index(each.verdict) for each in table] or [0], np.int8)
     of_record: Codes = codes[row]
     return of_record

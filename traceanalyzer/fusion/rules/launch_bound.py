@@ -128,5 +128,6 @@ RULE = Rule(
     snippet="model = torch.compile(model, mode=\"reduce-overhead\")",
     caveats=("shapes must not change, and nothing in the step may wait for results on the host",
              "the profiler slows the host: without it the gaps are shorter"),
+    needs=("gpu", "launches"),
     docs="https://docs.pytorch.org/docs/stable/notes/cuda.html",
 )  # fmt: skip
