@@ -135,7 +135,7 @@ def _result(judged: Judged, setup: Setup, leading: Leading) -> RankResult:
     shown = of_shown_step(judged) if leads else judged
     suggestions = suggest(shown, judged) if leads else NOT_LOOKED_FOR
     path = _critical_path(shown) if leads and setup.options.critical_path else None
-    analysis = assemble(judged, suggestions, setup.others,
+    analysis = assemble(judged, suggestions, setup.others, shown=shown if leads else None,
                         keep_kernels=setup.options.kernels, critical_path=path)  # fmt: skip
     return RankResult(analysis, activity, leads)
 

@@ -27,7 +27,8 @@ def check_timeline(analysis: Analysis) -> None:
 def _check_entry(
     entry: StepTimeline, whole_ns: int, verdicts: Iterable[StepPart | VerdictPart], idle: Iterable[IdlePart]
 ) -> None:
-    wanted = {("verdict", part.verdict): part.time_ns for part in verdicts if part.time_ns}
+    wanted: dict[tuple[str, str], int] = {}
+    wanted |= {("verdict", part.verdict): part.time_ns for part in verdicts if part.time_ns}
     wanted |= {("idle", part.cause): part.time_ns for part in idle if part.time_ns}
     assert {(part.kind, part.name): sum(part.time_ns) for part in entry.parts} == wanted
     assert entry.bin_ns == max(1, -(-whole_ns // 480))

@@ -52,7 +52,7 @@ PACKAGES = {
     "late straggler job_info job hta_frame hta hta_graph longest_path critical_path exporter",
     "ci": "__init__ api threads sticky workflow comment job __main__",
     "assembly": "__init__ totals self_check provenance roof_notices utilization what_if_rows what_if_notices "
-    "what_if annotations activity assemble",
+    "what_if annotations activity memory_use assemble",
 }
 
 ONLY = {

@@ -6,6 +6,7 @@ import msgspec
 
 from tests.report import example
 from traceanalyzer.records import Band, Headroom, Job, RuleCheck, StepTimeline, TimelinePart
+from traceanalyzer.records.memory_use import MemoryHolder, MemoryUse
 from traceanalyzer.records.times import StepTime
 
 
@@ -17,6 +18,16 @@ def timed(analysis: Job | None = None) -> Job:
     return msgspec.structs.replace(
         analysis,
         timeline=tuple(map(_entry, analysis.steps)),
+        memory=MemoryUse(
+            step=analysis.steps[0].name, device_bytes=80 * 2**30, before_step_bytes=10 * 2**30,
+            peak_bytes=40 * 2**30, peak_at_ns=now // 2, reserved_bytes=50 * 2**30, bin_ns=-(-now // 4),
+            bins=(20 * 2**30, 35 * 2**30, 40 * 2**30, 15 * 2**30), how="totals",
+            holders=(
+                MemoryHolder("blocks.0.mlp", "forward", "activations", 25 * 2**30),
+                MemoryHolder(None, None, "before_recording", 10 * 2**30),
+                MemoryHolder("head", "backward", "gradients", 5 * 2**30),
+            ),
+        ),
         headroom=Headroom(
             now_ns=now, proved_ns=Band(0.7 * now, 0.8 * now, 0.9 * now),
             all_ns=Band(0.5 * now, 0.6 * now, 0.9 * now), at_roofs_ns=now // 4, not_bounded_ns=now // 20,
@@ -31,7 +42,8 @@ def timed(analysis: Job | None = None) -> Job:
 
 def _entry(step: StepTime) -> StepTimeline:
     """Parts one behind the other."""
-    parts = [("verdict", part.verdict, part.time_ns) for part in step.verdicts if part.time_ns]
+    parts: list[tuple[str, str, int]] = []
+    parts += [("verdict", part.verdict, part.time_ns) for part in step.verdicts if part.time_ns]
     parts += [("idle", part.cause, part.time_ns) for part in step.idle_by_cause if part.time_ns]
     width, begins, made = -(-step.device_ns // 4), 0, []
     for kind, name, time_ns in parts:

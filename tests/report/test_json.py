@@ -22,8 +22,8 @@ SHIPPED = Path(report_json.__file__).with_name("schema.json")
 # The contract's names, written out here on purpose: a rename must be seen.
 FIELDS = {
     "": "schema_version tool source recording device thresholds window time verdicts steps memory_bound "
-        "compute coverage operator_classes ops suggestions timeline headroom checks ranks job what_if critical_path "
-        "self_check formulas",
+        "compute coverage operator_classes ops suggestions timeline memory headroom checks ranks job what_if "
+        "critical_path self_check formulas",
     "source": "files dialect salvaged warnings",
     "source.files": "path bytes events rank device_index",
     "source.warnings": "code message count",
@@ -63,6 +63,9 @@ FIELDS = {
         "busy_ns memory_bound_share_of_busy exposed_communication_ns",
     "timeline": "step bin_ns parts phase",
     "timeline.parts": "kind name time_ns",
+    "memory": "step device_bytes before_step_bytes peak_bytes peak_at_ns reserved_bytes bin_ns bins "
+        "holders how",
+    "memory.holders": "module phase kind bytes",
     "headroom": "now_ns proved_ns all_ns at_roofs_ns not_bounded_ns",
     "headroom.proved_ns": "low mid high",
     "checks": "rule outcome reason",

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from msgspec import UNSET
 
 from traceanalyzer.assembly import totals
+from traceanalyzer.assembly.memory_use import memory_or_notice
 from traceanalyzer.assembly.provenance import coverage, kernel_table, source, window_info
 from traceanalyzer.assembly.roof_notices import roof_notices
 from traceanalyzer.assembly.self_check import explained, formulas, self_check
@@ -25,11 +26,12 @@ _WHOLE_MICROSECONDS = ("integer_us", "integer_us_capitalised")  # dialects
 
 def assemble(
     judged: Judged, suggestions: Suggestions, others: Sequence[Device] = (), *, keep_kernels: bool = False,
-    critical_path: CriticalPath | Notice | None = None,
+    critical_path: CriticalPath | Notice | None = None, shown: Judged | None = None,
 ) -> Analysis:  # fmt: skip
     """The Analysis of one judged device, built once and never patched.
 
     `critical_path`: that of the shown step, or why there is none.
+    `shown`: the shown step alone, of a device that may be the one on top.
     `others`: devices to project onto; `keep_kernels`: keep the columns behind `Analysis.kernels`.
     """
     trace, time, window_ns = judged.priced.trace, judged.time, judged.window_ns
@@ -39,7 +41,14 @@ def assemble(
     steps = 0 if shown_step(judged.steps, judged.kinds) else len(judged.steps)
     of_roofs = roof_notices(rows, judged.device, time.busy_ns, judged.launch_floor_ns)
     without_path = (critical_path,) if isinstance(critical_path, Notice) else ()
-    notices = (*without_path, *of_roofs, *suggestions.notices, *what_if_notices(rows, judged.device, others))
+    memory, unreadable = memory_or_notice(shown) if shown else (None, ())
+    notices = (
+        *without_path,
+        *unreadable,
+        *of_roofs,
+        *suggestions.notices,
+        *what_if_notices(rows, judged.device, others),
+    )
     return Analysis(
         schema_version=SCHEMA_VERSION,
         tool=Tool("traceanalyze", version("torch-traceanalyzer")),
@@ -50,8 +59,9 @@ def assemble(
         window=window_info(judged),
         time=time,
         steps=judged.steps or None,
-        timeline=judged.timeline if suggestions.checks else None,  # of devices that may be shown
+        timeline=judged.timeline if shown else None,
         verdicts=totals.verdict_parts(rows, time.busy_ns, window_ns),
+        memory=memory,
         memory_bound=totals.memory_bound(rows, time.busy_ns, window_ns),
         compute=compute(rows, judged.device, window_ns),
         coverage=coverage(judged),

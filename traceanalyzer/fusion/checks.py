@@ -24,11 +24,11 @@ def unchecked(reason: str) -> tuple[RuleCheck, ...]:
 def checks(
     graph: StepGraph,
     matched: Iterable[tuple[Rule, Sequence[Match]]],
-    found: Iterable[Suggestion],
+    listed: Iterable[Suggestion],
     notices: Iterable[Notice],
 ) -> tuple[RuleCheck, ...]:
     """One entry a rule, in their order; `matched`: also what is not worth a suggestion."""
-    named = {each.rule for each in found}
+    named = {each.rule for each in listed}
     seen = {rule.name for rule, matches in matched if matches}
     failed = {notice.message.partition(":")[0] for notice in notices if notice.code == "rule_failed"}
     lacking = {need: reason for need, reason in _MISSING.items() if _LACKS[need](graph)}
@@ -65,8 +65,8 @@ def _no_backward(graph: StepGraph) -> bool:
 def _no_shapes(graph: StepGraph) -> bool:
     """Also where operators are hardly known at all, as under CUDA graphs."""
     shaped = {id(node.call) for node in graph.of_each_call if any(node.call.shapes)}
-    known = sum(node.time_ns for node in graph.nodes if id(node.call) in shaped)
-    return known * graph.stretch.repeats < _LEAST_SHAPED * graph.busy_ns / graph.judged.step_count
+    shaped_ns = sum(node.time_ns for node in graph.nodes if id(node.call) in shaped)
+    return shaped_ns * graph.stretch.repeats < _LEAST_SHAPED * graph.busy_ns / graph.judged.step_count
 
 
 _LACKS: Mapping[Need, Callable[[StepGraph], bool]] = {

@@ -25,10 +25,10 @@ _NOTHING = Band(0.0, 0.0, 0.0)
 def headroom(
     judged: Judged,
     graph: StepGraph | None = None,
-    found: Iterable[tuple[Suggestion, Sequence[Match]]] = (),
+    listed: Iterable[tuple[Suggestion, Sequence[Match]]] = (),
 ) -> Headroom:
     """Of the window's mean step. Savings that are of other steps than the graph's do not count."""
-    mine = [pair for pair in found if graph is not None and pair[0].saving_of == graph.saving_of]
+    mine = [pair for pair in listed if graph is not None and pair[0].saving_of == graph.saving_of]
     counted = [each for each, _ in mine]
     now_ns = round(judged.window_ns / judged.step_count)
     sure = [each for each in counted if each.saving_per_step_ns and each.saving_per_step_ns.low > 0]
@@ -75,8 +75,8 @@ def _left(now_ns: int, counted: Iterable[Suggestion], paced_ns: float) -> Band:
     )
 
 
-def _plus(one: Band, other: Band) -> Band:
-    return Band(one.low + other.low, one.mid + other.mid, one.high + other.high)
+def _plus(band: Band, other: Band) -> Band:
+    return Band(band.low + other.low, band.mid + other.mid, band.high + other.high)
 
 
 def _at_roofs(judged: Judged) -> tuple[float, float]:

@@ -59,7 +59,7 @@ def suggestions(graph: StepGraph) -> Suggestions:
     except Exception as error:
         notices.append(_failed("rule", "compiling modules as a whole", error))
     found: list[Suggestion] = []
-    groups: list[Sequence[Match]] = []
+    groups: list[list[Match]] = []
     for rule, matches in matched:
         try:
             seen = _seen_by(rule, graph)

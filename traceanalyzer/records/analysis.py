@@ -17,6 +17,7 @@ from traceanalyzer.records.calls import CpuFunction, Engine, Reason
 from traceanalyzer.records.critical_path import CriticalPath
 from traceanalyzer.records.exporter import exporter
 from traceanalyzer.records.kernel_table import KernelTable
+from traceanalyzer.records.memory_use import MemoryUse
 from traceanalyzer.records.notice import Notice
 from traceanalyzer.records.presenter import presenter
 from traceanalyzer.records.suggestion import Headroom, RuleCheck, Suggestion
@@ -310,6 +311,7 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op
     verdicts: tuple[VerdictPart, ...]
     steps: tuple[StepTime, ...] | None = None
     timeline: tuple[StepTimeline, ...] | None = None  # None: an older report, or not shown
+    memory: MemoryUse | None = None  # None: no memory rows
     memory_bound: MemoryBound
     compute: Compute
     coverage: Coverage

@@ -94,7 +94,7 @@ class Attributed:
 
 
 def attribute(
-    start_ns: Ints, end_ns: Ints, record: Ids, work_class: Codes, cuts: Sequence[int]
+    start_ns: Ints, end_ns: Ints, record: Ids, work_class: Codes, cuts: Sequence[int] | Ints
 ) -> Attributed:
     """Busy time of the window attributed to the records that run in it, step by step.
 

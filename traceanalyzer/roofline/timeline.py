@@ -10,7 +10,7 @@ import numpy as np
 from traceanalyzer.records import IDLE_CAUSES, VERDICTS, OpRow
 from traceanalyzer.records.judged import IdleTimes
 from traceanalyzer.records.timeline import MOST_BINS, MOST_STEPS, StepTimeline, TimelinePart
-from traceanalyzer.records.trace import PHASES, Codes, Ids, Ints, Window, distinct
+from traceanalyzer.records.trace import PHASES, Codes, Ids, Ints, Window, distinct, phase_named
 from traceanalyzer.roofline.attribution import Attributed, by_step
 
 
@@ -61,7 +61,7 @@ def timeline(
     at = bins.bin[attributed.step]
     busy = _summed(at, verdict[record], attributed.time_ns, (total, len(VERDICTS)))
     in_phase = _summed(at, phase[record] + 1, attributed.time_ns, (total, len(PHASES) + 1))
-    start, end, cause, stretch = by_step(idle.start_ns, idle.end_ns, idle.cause, bins.cuts)
+    start, end, cause, stretch = by_step(idle.start_ns, idle.end_ns, idle.cause.astype(np.int32), bins.cuts)
     waited = _summed(bins.bin[stretch], cause, end - start, (total, len(IDLE_CAUSES)))
     most = np.argmax(in_phase, axis=1) - 1
     ends = np.cumsum(bins.counts).tolist()
@@ -70,7 +70,7 @@ def timeline(
             step=name,
             bin_ns=width,
             parts=tuple(_parts(busy[end - count : end], waited[end - count : end])),
-            phase=tuple(PHASES[code] if code >= 0 else None for code in most[end - count : end].tolist()),
+            phase=tuple(map(phase_named, most[end - count : end].tolist())),
         )
         for name, width, count, end in zip(bins.names, bins.bin_ns, bins.counts, ends, strict=True)
     )
