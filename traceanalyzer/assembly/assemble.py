@@ -8,7 +8,6 @@ from importlib.metadata import version
 from msgspec import UNSET
 
 from traceanalyzer.assembly import totals
-from traceanalyzer.assembly.memory_use import memory_or_notice
 from traceanalyzer.assembly.provenance import coverage, kernel_table, source, window_info
 from traceanalyzer.assembly.roof_notices import roof_notices
 from traceanalyzer.assembly.self_check import explained, formulas, self_check
@@ -18,6 +17,7 @@ from traceanalyzer.assembly.what_if_notices import notices as what_if_notices
 from traceanalyzer.records import SCHEMA_VERSION, Analysis, Device, Notice, Tool
 from traceanalyzer.records.critical_path import CriticalPath
 from traceanalyzer.records.judged import Judged
+from traceanalyzer.records.memory_use import MemoryUse
 from traceanalyzer.records.suggestion import Suggestions
 from traceanalyzer.records.times import shown_step
 
@@ -26,12 +26,11 @@ _WHOLE_MICROSECONDS = ("integer_us", "integer_us_capitalised")  # dialects
 
 def assemble(
     judged: Judged, suggestions: Suggestions, others: Sequence[Device] = (), *, keep_kernels: bool = False,
-    critical_path: CriticalPath | Notice | None = None, shown: Judged | None = None,
+    critical_path: CriticalPath | Notice | None = None, memory: MemoryUse | Notice | None = None,
 ) -> Analysis:  # fmt: skip
     """The Analysis of one judged device, built once and never patched.
 
-    `critical_path`: that of the shown step, or why there is none.
-    `shown`: the shown step alone, of a device that may be the one on top.
+    `critical_path`, `memory`: that of the shown step, or why there is none.
     `others`: devices to project onto; `keep_kernels`: keep the columns behind `Analysis.kernels`.
     """
     trace, time, window_ns = judged.priced.trace, judged.time, judged.window_ns
@@ -40,11 +39,9 @@ def assemble(
     floor = {"launch_floor_ns": float(judged.launch_floor_ns)}
     steps = 0 if shown_step(judged.steps, judged.kinds) else len(judged.steps)
     of_roofs = roof_notices(rows, judged.device, time.busy_ns, judged.launch_floor_ns)
-    without_path = (critical_path,) if isinstance(critical_path, Notice) else ()
-    memory, unreadable = memory_or_notice(shown) if shown else (None, ())
+    without = [part for part in (critical_path, memory) if isinstance(part, Notice)]
     notices = (
-        *without_path,
-        *unreadable,
+        *without,
         *of_roofs,
         *suggestions.notices,
         *what_if_notices(rows, judged.device, others),
@@ -59,9 +56,9 @@ def assemble(
         window=window_info(judged),
         time=time,
         steps=judged.steps or None,
-        timeline=judged.timeline if shown else None,
+        timeline=judged.timeline if suggestions.checks else None,  # of what may be on top
         verdicts=totals.verdict_parts(rows, time.busy_ns, window_ns),
-        memory=memory,
+        memory=memory if isinstance(memory, MemoryUse) else None,
         memory_bound=totals.memory_bound(rows, time.busy_ns, window_ns),
         compute=compute(rows, judged.device, window_ns),
         coverage=coverage(judged),

@@ -11,7 +11,6 @@ import numpy as np
 from traceanalyzer.device.resolve import properties_of
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.memory_use import HeldKind, MemoryHolder, MemoryUse
-from traceanalyzer.records.notice import Notice
 from traceanalyzer.records.timeline import MOST_BINS
 from traceanalyzer.records.times import typical_step
 from traceanalyzer.records.trace import (
@@ -71,15 +70,6 @@ def memory_use(shown: Judged) -> MemoryUse | None:
         holders=tuple(_holders(trace, levels, row, peak, (start_ns, end_ns))),
         how=("since_recording" if trace.on_cpu else "totals") if levels.totals else "rows",
     )
-
-
-def memory_or_notice(shown: Judged) -> tuple[MemoryUse | None, tuple[Notice, ...]]:
-    """Whatever memory rows hold, the report arrives and says so."""
-    try:
-        return memory_use(shown), ()
-    except Exception as error:
-        text = f"memory: {type(error).__name__}: {error}; the rest of the report stands"
-        return None, (Notice("memory_failed", text),)
 
 
 def _levels(trace: Trace, index: int) -> _Levels | None:
@@ -198,9 +188,12 @@ def _backward(ops: Ops, step: tuple[int, int]) -> tuple[int, int] | None:
 
 
 def _purpose(
-    phase: Phase | None, lifetime: tuple[int, int], backward: tuple[int, int] | None, step: tuple[int, int]
+    phase: Phase | None,
+    lifetime: tuple[int, int],
+    backward: tuple[int, int] | None,
+    step: tuple[int, int],
 ) -> HeldKind | None:
-    """By the phase that allocates it and the one that it lasts into; in inference all of a step is forward."""
+    """By the phase that allocates it and the one that it lasts into; in inference all is forward."""
     allocated_ns, freed_ns = lifetime
     if phase is None and backward is None and allocated_ns >= step[0]:
         return "activations"
