@@ -86,7 +86,7 @@ def shortened(analysis: Job, top: int) -> Job:
     )
 
 
-def shown_timeline(analysis: Job) -> tuple[StepTimeline, ...] | None:
+def shown_timeline(analysis: Analysis) -> tuple[StepTimeline, ...] | None:
     """The entry of the step that is shown, or of one that is like all others, or of the window."""
     if not analysis.timeline or not analysis.steps or len(analysis.timeline) != len(analysis.steps):
         return analysis.timeline
