@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from traceanalyzer.records.critical_path import CriticalPath
     from traceanalyzer.records.file_result import FileResult
     from traceanalyzer.records.judged import Judged, Thresholds
+    from traceanalyzer.records.memory_use import MemoryUse
     from traceanalyzer.records.rank_result import RankResult
     from traceanalyzer.records.trace import Trace
 
@@ -135,7 +136,7 @@ def _result(judged: Judged, setup: Setup, leading: Leading) -> RankResult:
     shown = of_shown_step(judged) if leads else judged
     suggestions = suggest(shown, judged) if leads else NOT_LOOKED_FOR
     path = _critical_path(shown) if leads and setup.options.critical_path else None
-    analysis = assemble(judged, suggestions, setup.others,
+    analysis = assemble(judged, suggestions, setup.others, memory=_memory(shown) if leads else None,
                         keep_kernels=setup.options.kernels, critical_path=path)  # fmt: skip
     return RankResult(analysis, activity, leads)
 
@@ -149,6 +150,18 @@ def _critical_path(shown: Judged) -> CriticalPath | Notice:
     except Exception as error:
         why = " ".join(str(error).split()) or type(error).__name__
         return Notice("critical_path_failed", f"there is no critical path: {why}")
+
+
+def _memory(shown: Judged) -> MemoryUse | Notice | None:
+    """Of the shown step; whatever its rows hold, the report arrives and says so."""
+    from traceanalyzer.assembly.memory_use import memory_use
+
+    try:
+        return memory_use(shown)
+    except Exception as error:
+        return Notice(
+            "memory_failed", f"memory: {type(error).__name__}: {error}; the rest of the report stands"
+        )
 
 
 def _label(trace: Trace, index: int) -> str:

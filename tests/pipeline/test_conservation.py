@@ -9,6 +9,7 @@ import pytest
 
 import traceanalyzer
 from tests.pipeline import real
+from tests.pipeline.laws import check_headroom, check_timeline
 from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.records import Analysis
 
@@ -32,6 +33,8 @@ def check(analysis: Analysis) -> None:
     for part in analysis.time.idle_by_cause:
         assert sum(name.time_ns for name in part.names) <= part.time_ns
     check_steps(analysis)
+    check_timeline(analysis)
+    check_headroom(analysis)
     check_limiters(analysis)
     check_recomputation(analysis)
     assert sum(r.time_ns for r in rows) == analysis.time.kernel_sum_ns

@@ -44,10 +44,10 @@ PACKAGES = {
     "device": "table typical stand_ins names architecture derive nearest toml match options resolve __init__ "
     "calibrate_cases calibrate_rates calibrate calibrate_gpu",
     "roofline": "__init__ thresholds attribution intervals floor launching host_names host_work idle "
-    "step_times step_kinds occupancy precision verdicts invocations call_kernels "
+    "step_times timeline step_kinds occupancy precision verdicts invocations call_kernels "
     "measure row_keys traffic rows counts judge record_costs",
     "fusion": "__init__ step_ops stretch evidence step_graph code_places host_remedies idle_claims regions "
-    "savings rules module_compile suggestions",
+    "savings rules module_compile checks headroom suggestions",
     "comparison": "__init__ apportion names noise sides became matching same_work culprits sentence assemble "
     "expressions side_values requirements",
     "annotate": "__init__ counters texts splice copy",
@@ -55,7 +55,8 @@ PACKAGES = {
     "late straggler job_info job hta_frame hta hta_graph longest_path critical_path exporter",
     "ci": "__init__ api threads sticky workflow comment job required __main__",
     "assembly": "__init__ totals self_check provenance roof_notices utilization layer_names module_times "
-    "function_times row_places wait_times what_if_rows what_if_notices what_if annotations activity assemble",
+    "function_times row_places wait_times what_if_rows what_if_notices what_if annotations activity "
+    "memory_use assemble",
 }
 
 ONLY = {

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.report import example
+from tests.report.example_when import timed
 from traceanalyzer.records import OpRow
 from traceanalyzer.report import json as report_json
 from traceanalyzer.report import read_back, render
@@ -21,8 +22,8 @@ SHIPPED = Path(report_json.__file__).with_name("schema.json")
 # The contract's names, written out here on purpose: a rename must be seen.
 FIELDS = {
     "": "schema_version tool source recording device thresholds window time verdicts steps memory_bound "
-        "compute coverage operator_classes ops suggestions ranks job what_if critical_path "
-        "modules functions waits self_check formulas",
+        "compute coverage operator_classes ops suggestions timeline memory headroom checks ranks job what_if "
+        "critical_path modules functions waits self_check formulas",
     "source": "files dialect salvaged warnings",
     "source.files": "path bytes events rank device_index",
     "source.warnings": "code message count",
@@ -60,6 +61,14 @@ FIELDS = {
     "suggestions.saving_per_step_ns": "low mid high",
     "ranks": "rank device_index device file window_ns "
         "busy_ns memory_bound_share_of_busy exposed_communication_ns",
+    "timeline": "step bin_ns parts phase",
+    "timeline.parts": "kind name time_ns",
+    "memory": "step device_bytes before_step_bytes peak_bytes peak_at_ns reserved_bytes bin_ns bins "
+        "holders how",
+    "memory.holders": "module phase kind bytes",
+    "headroom": "now_ns proved_ns all_ns at_roofs_ns not_bounded_ns",
+    "headroom.proved_ns": "low mid high",
+    "checks": "rule outcome reason",
     "what_if": "device busy_ns busy_low_ns busy_high_ns step_ns memory_bound_share_of_busy",
     "critical_path": "step step_ns length_ns by_verdict other by_module ops",
     "critical_path.by_verdict": "verdict time_ns kernels",
@@ -73,7 +82,7 @@ FIELDS = {
 
 @pytest.mark.parametrize("path", FIELDS)
 def test_names_are_the_contracts(path: str) -> None:
-    analysis = msgspec.structs.replace(example.of_two_kinds(), ranks=example.of_ranks().ranks,
+    analysis = msgspec.structs.replace(timed(), ranks=example.of_ranks().ranks,
                                        critical_path=example.critical_path())  # fmt: skip
     value = json.loads(render(analysis, "json"))
     for step in filter(None, path.split(".")):

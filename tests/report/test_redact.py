@@ -24,6 +24,7 @@ from traceanalyzer.records import (
     KernelTable,
     Notice,
     RankEntry,
+    RuleCheck,
     SourceFile,
     Suggestion,
     Tool,
@@ -68,7 +69,7 @@ def filled(value: Any, text: str) -> Any:
 
 
 FIXED = {(Job, "schema_version"), (Notice, "code"), (Suggestion, "rule"), (Suggestion, "docs"),
-         (Tool, "name"), (Tool, "version")}  # fmt: skip
+         (RuleCheck, "rule"), (Tool, "name"), (Tool, "version")}  # fmt: skip
 
 
 def private(text: str) -> Job:

@@ -22,6 +22,7 @@ from traceanalyzer.records import SCHEMA_VERSION, Analysis, Device, Notice, Tool
 from traceanalyzer.records.code_places import frames_of_records
 from traceanalyzer.records.critical_path import CriticalPath
 from traceanalyzer.records.judged import Judged
+from traceanalyzer.records.memory_use import MemoryUse
 from traceanalyzer.records.suggestion import Suggestions
 from traceanalyzer.records.times import shown_step
 
@@ -30,11 +31,11 @@ _WHOLE_MICROSECONDS = ("integer_us", "integer_us_capitalised")  # dialects
 
 def assemble(
     judged: Judged, suggestions: Suggestions, others: Sequence[Device] = (), *, keep_kernels: bool = False,
-    critical_path: CriticalPath | Notice | None = None,
+    critical_path: CriticalPath | Notice | None = None, memory: MemoryUse | Notice | None = None,
 ) -> Analysis:  # fmt: skip
     """The Analysis of one judged device, built once and never patched.
 
-    `critical_path`: that of the shown step, or why there is none.
+    `critical_path`, `memory`: that of the shown step, or why there is none.
     `others`: devices to project onto; `keep_kernels`: keep the columns behind `Analysis.kernels`.
     """
     trace, time, window_ns = judged.priced.trace, judged.time, judged.window_ns
@@ -45,8 +46,13 @@ def assemble(
     floor = {"launch_floor_ns": float(judged.launch_floor_ns)}
     steps = 0 if shown_step(judged.steps, judged.kinds) else len(judged.steps)
     of_roofs = roof_notices(rows, judged.device, time.busy_ns, judged.launch_floor_ns)
-    without_path = (critical_path,) if isinstance(critical_path, Notice) else ()
-    notices = (*without_path, *of_roofs, *suggestions.notices, *what_if_notices(rows, judged.device, others))
+    without = [part for part in (critical_path, memory) if isinstance(part, Notice)]
+    notices = (
+        *without,
+        *of_roofs,
+        *suggestions.notices,
+        *what_if_notices(rows, judged.device, others),
+    )
     return Analysis(
         schema_version=SCHEMA_VERSION,
         tool=Tool("traceanalyze", version("torch-traceanalyzer")),
@@ -57,7 +63,9 @@ def assemble(
         window=window_info(judged),
         time=time,
         steps=judged.steps or None,
+        timeline=judged.timeline if suggestions.checks else None,  # of what may be on top
         verdicts=totals.verdict_parts(rows, time.busy_ns, window_ns),
+        memory=memory if isinstance(memory, MemoryUse) else None,
         memory_bound=totals.memory_bound(rows, time.busy_ns, window_ns),
         compute=compute(rows, judged.device, window_ns),
         coverage=coverage(judged),
@@ -67,6 +75,8 @@ def assemble(
         modules=module_times(judged, frame),
         functions=function_times(judged, frame),
         waits=wait_times(judged),
+        headroom=suggestions.headroom,
+        checks=suggestions.checks,
         what_if=projections(rows, judged.device, time, steps, others, judged.thresholds) if others else None,
         critical_path=critical_path if isinstance(critical_path, CriticalPath) else None,
         self_check=self_check(rows, judged.device, time.busy_ns, whole_microseconds=coarse),

@@ -125,8 +125,14 @@ def _unprofiled(base: Side, head: Side) -> Change | None:
 
 
 def _memory(base: Side, head: Side) -> MemoryChange | None:
-    peaks = [
-        max((run.recording.peak_memory_bytes or 0 if run.recording else 0) for run in side.runs)
-        for side in (base, head)
-    ]
-    return MemoryChange(Change.of(*peaks)) if all(peaks) else None
+    """What the collector saw, else what memory rows of the shown step tell."""
+    sides = (base, head)
+    peaks = [max(run.recording.peak_memory_bytes or 0 if run.recording else 0 for run in side.runs)
+             for side in sides]  # fmt: skip
+    if not all(peaks):
+        peaks = [max(run.memory.peak_bytes if run.memory else 0 for run in side.runs) for side in sides]
+    reserved = [max((run.memory.reserved_bytes or 0) if run.memory else 0 for run in side.runs)
+                for side in sides]  # fmt: skip
+    if not all(peaks):
+        return None
+    return MemoryChange(Change.of(*peaks), Change.of(*reserved) if all(reserved) else None)

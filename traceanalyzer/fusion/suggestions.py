@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import structs
 
+from traceanalyzer.fusion.checks import NO_OPERATORS, UNREAD, checks, unchecked
 from traceanalyzer.fusion.code_places import code_places
+from traceanalyzer.fusion.headroom import headroom
 from traceanalyzer.fusion.idle_claims import IDLE_RULES, NOT_IN_EACH_STEP
 from traceanalyzer.fusion.module_compile import compiled_together
 from traceanalyzer.fusion.rules import RULES, Match, Rule
@@ -42,8 +44,11 @@ def suggest(judged: Judged, all_steps: Judged | None = None) -> Suggestions:
     try:
         graph = step_graph(judged, all_steps)
     except Exception as error:  # whatever a recording holds, the report arrives
-        return Suggestions(None, (_failed("suggestions", "the operators of a step", error),))
-    return suggestions(graph) if graph else Suggestions(None)
+        notice = _failed("suggestions", "the operators of a step", error)
+        return Suggestions(None, (notice,), headroom=headroom(judged), checks=unchecked(UNREAD))
+    if graph is None:
+        return Suggestions(None, headroom=headroom(judged), checks=unchecked(NO_OPERATORS))
+    return suggestions(graph)
 
 
 def suggestions(graph: StepGraph) -> Suggestions:
@@ -55,20 +60,20 @@ def suggestions(graph: StepGraph) -> Suggestions:
     except Exception as error:
         notices.append(_failed("rule", "compiling modules as a whole", error))
     found: list[Suggestion] = []
-    first_op: list[int] = []
+    groups: list[list[Match]] = []
     for rule, matches in matched:
         try:
             seen = _seen_by(rule, graph)
             pairs = [(made, group) for group in _alike(matches) if (made := _suggestion(seen, rule, group))]
             found += [each for each, _ in pairs]
-            first_op += [_first_op(group) for _, group in pairs]
+            groups += [group for _, group in pairs]
         except Exception as error:
             notices.append(_failed("rule", rule.name, error))
-    ordered = sorted(
-        zip(_together(found, graph), first_op, strict=True), key=lambda pair: _by_saving(pair[0])
-    )
+    pairs = sorted(zip(_together(found, graph), groups, strict=True), key=lambda pair: _by_saving(pair[0]))
+    listed = tuple(each for each, _ in pairs)
     return Suggestions(
-        tuple(each for each, _ in ordered), tuple(notices), tuple(row for _, row in ordered)
+        listed, tuple(notices), tuple(_first_op(group) for _, group in pairs),
+        headroom(graph.judged, graph, pairs), checks(graph, matched, listed, notices),
     )  # fmt: skip
 
 

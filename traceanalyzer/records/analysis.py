@@ -18,9 +18,11 @@ from traceanalyzer.records.code import CodePlace, FunctionTime, ModuleTime, Wait
 from traceanalyzer.records.critical_path import CriticalPath
 from traceanalyzer.records.exporter import exporter
 from traceanalyzer.records.kernel_table import KernelTable
+from traceanalyzer.records.memory_use import MemoryUse
 from traceanalyzer.records.notice import Notice
 from traceanalyzer.records.presenter import presenter
-from traceanalyzer.records.suggestion import Suggestion
+from traceanalyzer.records.suggestion import Headroom, RuleCheck, Suggestion
+from traceanalyzer.records.timeline import StepTimeline
 from traceanalyzer.records.times import NamedTime, StepTime, TimeInfo, WindowInfo
 from traceanalyzer.records.vocabulary import Bound, Flag, Limiter, OperatorClass, Phase, Verdict
 
@@ -323,12 +325,16 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op
     time: TimeInfo
     verdicts: tuple[VerdictPart, ...]
     steps: tuple[StepTime, ...] | None = None
+    timeline: tuple[StepTimeline, ...] | None = None  # None: an older report, or not shown
+    memory: MemoryUse | None = None  # None: no memory rows
     memory_bound: MemoryBound
     compute: Compute
     coverage: Coverage
     operator_classes: tuple[ClassPart, ...]
     op_rows: tuple[OpRow, ...]
     suggestions: tuple[Suggestion, ...] | None
+    headroom: Headroom | None = None  # None: an older report, or of no device that is shown
+    checks: tuple[RuleCheck, ...] = ()  # of every rule
     what_if: tuple[Projection, ...] | None
     critical_path: CriticalPath | None = None  # None: not asked for, or not found
     modules: tuple[ModuleTime, ...] | None = None  # None: the trace names none, or an older report

@@ -134,6 +134,7 @@ class MemoryChange(msgspec.Struct, frozen=True):
     """Memory in use, in bytes."""
 
     peak_bytes: Change
+    reserved_bytes: Change | None = None  # by the allocator from the driver; None: a side does not tell
 
 
 class Culprit(msgspec.Struct, frozen=True):

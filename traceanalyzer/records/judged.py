@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from traceanalyzer.records.analysis import Device, FunctionRate, OpRow
 from traceanalyzer.records.notice import Notice
 from traceanalyzer.records.priced import Priced
+from traceanalyzer.records.timeline import StepTimeline
 from traceanalyzer.records.times import StepKind, StepTime, TimeInfo
 from traceanalyzer.records.trace import Bools, Codes, Ids, Ints, Window
 from traceanalyzer.records.vocabulary import IdleCause, Verdict
@@ -83,6 +84,7 @@ class Judged:
     rows: Sequence[OpRow]  # those with calls
     times: RecordTimes
     kinds: tuple[StepKind, ...]  # of `steps`; () where all are alike
+    timeline: tuple[StepTimeline, ...]  # of the window
     cpu: CpuFigures  # that the rows were judged with, to judge a part of the window alike
     clipped_calls: int  # calls that the window's ends cut: left out of efficiency and verdict
     notices: tuple[Notice, ...] = ()

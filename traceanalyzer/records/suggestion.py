@@ -1,4 +1,4 @@
-"""Suggestions: the output of fusion/, shown by reports."""
+"""Suggestions, what they leave of a step, and what was looked for: the output of fusion/."""
 
 from __future__ import annotations
 
@@ -44,6 +44,30 @@ class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
     places: tuple[CodePlace, ...] = ()  # of its operators, most time first; (): not known
 
 
+class Headroom(msgspec.Struct, frozen=True, kw_only=True):
+    """The shown step, or the mean of alike ones, or the trace: now, after changes, and at the roofs.
+
+    `low` is the shortest: at_roofs_ns <= all_ns <= proved_ns <= now_ns, at each end of the bands.
+    """
+
+    now_ns: int
+    proved_ns: Band  # with the suggestions that are sure to save something
+    all_ns: Band  # with those that may save nothing too
+    at_roofs_ns: int  # nothing idle, and every row whose roof is known at it, if it does not beat it
+    not_bounded_ns: int  # of rows whose roof is not known; in at_roofs_ns it counts as it is
+
+
+Outcome = Literal["found", "not_found", "not_checkable"]
+
+
+class RuleCheck(msgspec.Struct, frozen=True):
+    """Whether what a rule describes was found; where it cannot be looked for, what the trace lacks."""
+
+    rule: str
+    outcome: Outcome
+    reason: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Suggestions:
     """Of one analysis, the largest saving first; None: not looked for, the notices say why."""
@@ -51,3 +75,5 @@ class Suggestions:
     found: tuple[Suggestion, ...] | None
     notices: tuple[Notice, ...] = ()
     first_op: tuple[int, ...] = ()  # of each one found: row in Trace.ops of the operator it begins with; -1
+    headroom: Headroom | None = None
+    checks: tuple[RuleCheck, ...] = ()

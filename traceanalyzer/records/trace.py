@@ -17,6 +17,7 @@ import numpy.typing as npt
 from traceanalyzer.records import Notice, OpCall, Recording, Salvaged
 from traceanalyzer.records.collectives import NOT_DISTRIBUTED, CollectiveArgs, Distributed
 from traceanalyzer.records.frames import NO_FRAMES, Frames
+from traceanalyzer.records.vocabulary import Phase
 
 Ints = npt.NDArray[np.int64]
 Ids = npt.NDArray[np.int32]
@@ -60,7 +61,12 @@ def above(parent: Ids, marked: Bools) -> Ids:
 
 
 # Index = the code stored in Ops.phase; -1 is null.
-PHASES = ("forward", "backward", "optimizer", "recompute")
+PHASES: tuple[Phase, ...] = ("forward", "backward", "optimizer", "recompute")
+
+
+def phase_named(code: int) -> Phase | None:
+    """Of a code as `Ops.phase` has it."""
+    return PHASES[code] if code >= 0 else None
 
 
 class OpKind(IntEnum):
@@ -156,8 +162,11 @@ class Memory:
 
     time_ns: Ints
     thread: Ids  # as in Ops
-    address: Ints
+    address: Ints  # -1: not recorded
     bytes: Ints  # below 0: freed
+    device: Ids  # index of a GPU; -1: the CPU's; -2: not recorded
+    allocated: Ints  # bytes in use on the device after it; -1: not recorded
+    reserved: Ints  # by the allocator from the driver, likewise
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -72,6 +72,7 @@ def _sections(analysis: Analysis, view: View) -> Iterator[str]:
     yield "".join(f"\n* {label}: {prose(text)}" for label, text in view.where) + "\n"
     yield _warnings(view)
     yield _suggestions(view)
+    yield _when(view)
     yield _what_if(view)
     yield _critical_path(view)
     yield _operators(view)
@@ -131,6 +132,13 @@ def _suggestions(view: View) -> str:
             f"* {prose(f.title)}{where}: {f.saving} ({basis}); {prose(f.evidence)}. {prose(f.action)}{at}\n"
         )
     return text
+
+
+def _when(view: View) -> str:
+    """How short the step could become, its memory, and what was not found: a line each."""
+    lines = [view.headroom.sentence if view.headroom else "", view.memory.sentence if view.memory else ""]
+    text = "".join(f"* {prose(line)}\n" for line in (*lines, view.missing) if line)
+    return f"\n{text}" if text else ""
 
 
 def _what_if(view: View) -> str:

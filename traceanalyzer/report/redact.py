@@ -14,7 +14,7 @@ from typing import Any, TypeVar, get_args
 
 import msgspec
 
-from traceanalyzer.records import Analysis, FormulaText, KernelTable, Notice, Suggestion, Tool
+from traceanalyzer.records import Analysis, FormulaText, KernelTable, Notice, RuleCheck, Suggestion, Tool
 
 Shown = TypeVar("Shown", bound=Analysis)
 
@@ -33,7 +33,8 @@ _LOGIN = re.compile(r"(?<![\w.-])([\w.-]+)@([\w.-]*\w)")
 _HOST = re.compile(r"(?<![\w.-])([\w.-]+?)_(?=\d+\.\d+\.pt\.trace\.json)")
 # Accounts of container images: they name nobody, and reports are full of these words.
 _NOBODY = frozenset({"user", "torch", "pytorch", "cuda", "nvidia", "triton", "python"})
-_OWN_WORDS = {Tool: ("name", "version"), Notice: ("code",), Suggestion: ("rule", "docs")}
+_OWN_WORDS = {Tool: ("name", "version"), Notice: ("code",), Suggestion: ("rule", "docs"),
+              RuleCheck: ("rule",)}  # fmt: skip
 
 
 def redacted(analysis: Shown) -> Shown:

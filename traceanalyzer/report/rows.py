@@ -9,7 +9,18 @@ from typing import Any
 
 import msgspec
 
-from traceanalyzer.records import Analysis, Job, JobInfo, Limiter, NamedTime, Notice, OpRow, Suggestion
+from traceanalyzer.records import (
+    Analysis,
+    Job,
+    JobInfo,
+    Limiter,
+    NamedTime,
+    Notice,
+    OpRow,
+    StepTimeline,
+    Suggestion,
+)
+from traceanalyzer.records.times import typical_step
 from traceanalyzer.report.sanitize import TEXT, cut
 
 AGGREGATED = "rows_aggregated"  # warning codes of an analysis made small
@@ -72,10 +83,19 @@ def shortened(analysis: Job, top: int) -> Job:
         modules=analysis.modules and analysis.modules[:_PLACES],
         functions=analysis.functions and analysis.functions[:_PLACES],
         waits=analysis.waits[:_PLACES],
+        timeline=shown_timeline(analysis),
         ranks=ranks,
         job=_short_job(analysis.job, kept),
         suggestions=None if suggestions is None else tuple(map(_brief, suggestions[:_SUGGESTIONS])),
     )
+
+
+def shown_timeline(analysis: Analysis) -> tuple[StepTimeline, ...] | None:
+    """The entry of the step that is shown, or of one that is like all others, or of the window."""
+    if not analysis.timeline or not analysis.steps or len(analysis.timeline) != len(analysis.steps):
+        return analysis.timeline
+    step = typical_step(analysis.steps)
+    return (analysis.timeline[analysis.steps.index(step)],)
 
 
 def is_sum(row: OpRow) -> bool:

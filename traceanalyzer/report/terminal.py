@@ -63,6 +63,7 @@ def summary(analysis: Analysis, *, width: int = 80, color: bool = False, top: in
     for label, text in view.where:
         _line(console, label, text)
     _changes(console, analysis)
+    _when(console, view)
     _critical_path(console, view)
     _projected(console, view)
     _basis(console, analysis, view)
@@ -187,6 +188,14 @@ def _projected(console: Console, view: View) -> None:
         _line(console, "what-if", f"busy{_over(view)}: {projections}")
     for _, message, _ in (each for each in view.warnings if each[0] == "what_if_withheld"):
         _line(console, "what-if", cut(message, _WARNING_TEXT))  # it was asked for
+
+
+def _when(console: Console, view: View) -> None:
+    """How short the step could become, and the memory at its peak."""
+    if view.headroom:
+        _line(console, "headroom", view.headroom.sentence)
+    if view.memory:
+        _line(console, "memory", view.memory.sentence.removeprefix("Memory: "))
 
 
 def _critical_path(console: Console, view: View) -> None:

@@ -10,6 +10,7 @@ from traceanalyzer.report import code_view, context, summary
 from traceanalyzer.report.code_view import FunctionLine, ModuleLine, WaitLine
 from traceanalyzer.report.context import PeakLine, SuggestionText
 from traceanalyzer.report.critical_path import PathText, path_text
+from traceanalyzer.report.headroom import HeadroomText, headroom_text, missing
 from traceanalyzer.report.jobs import CollectiveLine, RankLine, collective_lines, job_sentences, rank_lines
 from traceanalyzer.report.layers import LayerLine, layers, merged
 from traceanalyzer.report.lines import OpLine, op_line
@@ -24,6 +25,7 @@ from traceanalyzer.report.self_check import (
 )
 from traceanalyzer.report.sentence import Headline, headline, kernel_time, verdict_sentence, which
 from traceanalyzer.report.shown import rows_heading, shown
+from traceanalyzer.report.strips import MemoryStrip, Strip, memory_strip, strip
 from traceanalyzer.report.summary import ClassLine, Fact, PhaseLine, ReasonLine, TimePart
 
 __all__ = ["View", "file_name", "verdict_sentence", "view_of"]
@@ -61,6 +63,10 @@ class View:
     job: tuple[str, ...]  # which rank the others wait for, and why
     what_if: tuple[tuple[str, ...], ...]
     critical_path: PathText | None
+    headroom: HeadroomText | None
+    missing: str  # which rules found nothing, or could not be looked for
+    strip: Strip | None
+    memory: MemoryStrip | None
     recording: tuple[Fact, ...]
     thresholds: tuple[Fact, ...]
     window_ns: int  # what `parts` add up to
@@ -110,6 +116,10 @@ def view_of(analysis: Analysis, top: int) -> View:
         job=tuple(job_sentences(analysis)),
         what_if=tuple(context.what_if(analysis)),
         critical_path=path_text(analysis),
+        headroom=headroom_text(analysis),
+        missing=missing(analysis),
+        strip=strip(analysis),
+        memory=memory_strip(analysis),
         recording=tuple(context.recording(analysis)),
         thresholds=tuple(Fact(visible(k), f"{v:,g}") for k, v in analysis.thresholds.items()),
         window_ns=figures.window_ns,

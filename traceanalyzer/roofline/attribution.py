@@ -94,7 +94,7 @@ class Attributed:
 
 
 def attribute(
-    start_ns: Ints, end_ns: Ints, record: Ids, work_class: Codes, cuts: Sequence[int]
+    start_ns: Ints, end_ns: Ints, record: Ids, work_class: Codes, cuts: Sequence[int] | Ints
 ) -> Attributed:
     """Busy time of the window attributed to the records that run in it, step by step.
 
@@ -107,7 +107,7 @@ def attribute(
     """
     start, end, owner = _stretches(*clip(start_ns, end_ns, (cuts[0], cuts[-1])), record)
     changes = distinct(np.concatenate((start, end)))
-    start, end, owner, step = _by_step(start, end, owner, np.array(cuts, np.int64))
+    start, end, owner, step = by_step(start, end, owner, np.array(cuts, np.int64))
     bounds = distinct(np.concatenate((start, end)))
     if not len(bounds):
         return Attributed(owner, step, start)
@@ -136,8 +136,8 @@ def _given(first: Ids, last: Ids, given_ns: Ints, count: Ids) -> Ints:
     return owned + _remainders(first, last, given_ns - base * count, count)
 
 
-def _by_step(start: Ints, end: Ints, owner: Ids, cuts: Ints) -> tuple[Ints, Ints, Ids, Ids]:
-    """Intervals cut where steps begin, with the step of each piece; in the order of before."""
+def by_step(start: Ints, end: Ints, owner: Ids, cuts: Ints) -> tuple[Ints, Ints, Ids, Ids]:
+    """Intervals inside `cuts`, cut where steps begin, with the step of each piece; in the order of before."""
     first = np.searchsorted(cuts, start, side="right") - 1
     sizes = np.searchsorted(cuts, end, side="left") - first
     row = np.repeat(np.arange(len(start)), sizes)

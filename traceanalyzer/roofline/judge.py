@@ -17,6 +17,7 @@ from traceanalyzer.device.resolve import properties_of
 from traceanalyzer.records import Cost, TimeInfo
 from traceanalyzer.records.judged import IdleTimes, Judged, RecordTimes, Thresholds
 from traceanalyzer.records.priced import Priced
+from traceanalyzer.records.timeline import StepTimeline
 from traceanalyzer.records.times import shown_step
 from traceanalyzer.records.trace import Codes, Ints, Pieces, RecordKind, Trace, Window, passes
 from traceanalyzer.roofline.attribution import (
@@ -40,6 +41,7 @@ from traceanalyzer.roofline.row_keys import RowHead, copied, row_heads
 from traceanalyzer.roofline.rows import in_order, names_of_rows, op_rows, row_facts
 from traceanalyzer.roofline.step_kinds import step_kinds
 from traceanalyzer.roofline.step_times import step_times
+from traceanalyzer.roofline.timeline import Bins, timeline, verdict_codes
 from traceanalyzer.roofline.traffic import Cache, Traffic, cpu_traffic, traffic
 from traceanalyzer.roofline.verdicts import Roofs, judge_row
 
@@ -54,6 +56,8 @@ class _Timing:
     span: tuple[int, int]
     work_class: Codes  # COMPUTE, COMMUNICATION, COPY
     extent: Extent
+    bins: Bins
+    binned: Attributed  # between their cuts
     attributed: Attributed
     attributed_ns: Ints  # of each record
 
@@ -97,6 +101,7 @@ def judge(
         times=RecordTimes(groups.row, timing.extent.duration_ns, inside, timing.attributed_ns),
         kinds=step_kinds(steps, timing.attributed, trace.kernels.name, groups.row, table, trace.names),
         cpu=match.cpu,
+        timeline=_timeline(trace, timing, verdict_codes(table, groups.row), idle),
         clipped_calls=measured.cut_calls,
         notices=(*match.warnings, *window.notices, *misplaced),
     )
@@ -124,11 +129,13 @@ def _timing(trace: Trace, window: Window) -> _Timing:
     pieces = trace.pieces or whole
     span = (window.start_ns, window.end_ns)
     work_class = work_classes(trace)
-    attributed = attribute(pieces.start_ns, pieces.end_ns, pieces.record, work_class, window.cuts)
+    bins = Bins.of(window)
+    binned = attribute(pieces.start_ns, pieces.end_ns, pieces.record, work_class, bins.cuts)
+    attributed = bins.by_step(binned)
     return _Timing(
         pieces, span, work_class,
         extent(pieces.start_ns, pieces.end_ns, pieces.record, count, span),
-        attributed, attributed.by_record(count),
+        bins, binned, attributed, attributed.by_record(count),
     )  # fmt: skip
 
 
@@ -188,6 +195,12 @@ def _traffic(
         traffic(head.price, partial(launched, row), cache, resident)
         for row, (head, resident) in enumerate(zip(heads, threads.tolist(), strict=True))
     ]
+
+
+def _timeline(trace: Trace, timing: _Timing, verdict: Codes, idle: IdleTimes) -> tuple[StepTimeline, ...]:
+    op = trace.kernels.op
+    phase = np.where(op >= 0, trace.ops.phase[op], -1) if len(trace.ops) else np.full(len(op), -1)
+    return timeline(timing.bins, timing.binned, verdict, phase.astype(np.int8), idle)
 
 
 def _idle(trace: Trace, timing: _Timing) -> IdleTimes:

@@ -70,6 +70,7 @@ def allocators(trace: Trace, working: StepOps) -> Ids:
 def lifetimes_of(memory: Memory) -> Lifetimes:
     """Of every tensor whose allocation was recorded, whether its free was or not."""
     order = np.lexsort((memory.time_ns, memory.address))
+    order = order[memory.address[order] >= 0]  # what has no address cannot be followed
     address, time, size = memory.address[order], memory.time_ns[order], memory.bytes[order]
     allocations = np.flatnonzero(size > 0)
     behind = np.minimum(allocations + 1, len(order) - 1)

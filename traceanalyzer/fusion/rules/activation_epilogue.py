@@ -50,5 +50,6 @@ RULE = Rule(
     action="Let a compiler apply them inside the matmul: mode=\"max-autotune\".",
     snippet="{module} = torch.compile({module}, mode=\"max-autotune\")",
     caveats=("a generated matmul can be slower than the library's: measure",),
+    needs=("gpu", "shapes"),
     docs=COMPILE_DOCS,
 )  # fmt: skip

@@ -44,6 +44,10 @@ class Match:
 Replacement = Literal["compiled", "attention", "optimizer", "nothing"]
 """How `verify` builds the replacement; nothing: it cannot be tried on a region alone."""
 
+Need = Literal["gpu", "launches", "steps", "backward", "tensors", "shapes"]
+"""What a trace has to show for a rule to be looked for: a GPU's work, its launches, where steps begin,
+training, which arguments are the same tensor, and sizes of operators' inputs."""
+
 Find = Callable[[StepGraph, Free], Iterator[Match]]
 
 
@@ -65,6 +69,7 @@ class Rule:
     caveats: tuple[str, ...] = field(default=())
     replacement: Replacement = "nothing"
     fixed_by_compiling_module: bool = False  # compiling the module that holds it is all of its remedy
+    needs: tuple[Need, ...] = ("shapes",)  # without which it is found nowhere
     concerns_compiled: bool = False  # applies to kernels of libraries too that compiled code calls
 
     def part(self, heading: str) -> str:

@@ -51,5 +51,6 @@ RULE = Rule(
     action="Save checkpoints while training goes on, through pinned memory, or less often.",
     snippet="torch.distributed.checkpoint.async_save(state, checkpoint_id=path)",
     caveats=("the saving is per step of this window: a run with fewer checkpoints saves less",),
+    needs=("gpu", "launches"),
     docs="https://docs.pytorch.org/docs/stable/distributed.checkpoint.html",
 )  # fmt: skip

@@ -46,5 +46,6 @@ RULE = Rule(
     action="Give the DataLoader workers, and keep them between epochs.",
     snippet="loader = DataLoader(data, num_workers=8, persistent_workers=True)",
     caveats=("as many workers as the host has cores to spare",),
+    needs=(),
     docs="https://docs.pytorch.org/docs/stable/data.html",
 )  # fmt: skip

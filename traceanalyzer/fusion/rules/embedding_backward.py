@@ -112,5 +112,6 @@ RULE = Rule(
     snippet="embedding = torch.nn.Embedding(rows, width, sparse=True)",
     caveats=("not for a table that the output layer shares",
              "clip_grad_norm_ and weight decay take no sparse gradients"),
+    needs=("backward", "shapes"),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.Embedding.html",
 )  # fmt: skip

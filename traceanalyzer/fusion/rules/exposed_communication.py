@@ -41,5 +41,6 @@ RULE = Rule(
     "compute, or make them fewer and smaller.",
     snippet="traceanalyze report FOLDER_WITH_ONE_TRACE_A_RANK",
     caveats=("one rank's trace does not distinguish waiting for a slower rank from moving bytes",),
+    needs=(),
     docs="https://docs.pytorch.org/docs/stable/notes/ddp.html",
 )  # fmt: skip

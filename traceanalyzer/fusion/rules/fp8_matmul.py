@@ -75,6 +75,7 @@ RULE = Rule(
     action="Try FP8 for the large linear layers, with torchao's float8 training or TransformerEngine.",
     snippet="from torchao.float8 import convert_to_float8_training\nconvert_to_float8_training(model)",
     caveats=("convergence must be checked", "no time is predicted: casts and scales take a part of the gain"),
+    needs=("gpu", "shapes"),
     docs="https://docs.pytorch.org/ao/stable/",
     concerns_compiled=True,
 )  # fmt: skip

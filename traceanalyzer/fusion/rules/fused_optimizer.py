@@ -117,6 +117,7 @@ RULE = Rule(
     snippet=_SNIPPET.format(name="AdamW"),
     caveats=("all parameters must be floating-point tensors and all gradients dense",
              "a GradScaler passes its scale to the fused kernel: unscale before clipping as before"),
+    needs=("backward",),
     docs="https://docs.pytorch.org/docs/stable/optim.html",
     replacement="optimizer",
 )  # fmt: skip

@@ -60,5 +60,6 @@ RULE = Rule(
     action="Use fewer, larger micro-batches where memory allows; add up several losses before backward().",
     snippet="(loss_a + loss_b).backward()",
     caveats=("where memory limits the micro-batch, this is its cost, and there is nothing to save",),
+    needs=("backward",),
     docs="https://docs.pytorch.org/docs/stable/notes/autograd.html",
 )  # fmt: skip

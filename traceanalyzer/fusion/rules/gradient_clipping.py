@@ -65,5 +65,6 @@ RULE = Rule(
     action="Clip them as lists.",
     snippet="torch.nn.utils.clip_grad_norm_(model.parameters(), limit, foreach=True)",
     caveats=("saves launches, not kernel time",),
+    needs=("gpu", "backward"),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_norm_.html",
 )  # fmt: skip

@@ -98,5 +98,6 @@ RULE = Rule(
     title="The device waits while the host does something else than launching",
     action="See what the host does there: it has to become shorter, or to run while the device works.",
     caveats=("where the next kernels need its result, it has to become faster",),
+    needs=("gpu", "launches"),
     docs="https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html",
 )  # fmt: skip

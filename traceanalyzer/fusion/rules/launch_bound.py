@@ -11,7 +11,8 @@ Left out: steps whose kernels CUDA graphs launch already; waits for a host that 
 launching; what another rule has a remedy for; steps at whose start the host is further ahead of the
 device than the gaps are long; traces without steps that show a start-up. A graph cannot be captured over a
 wait for the device, and holds for one set of shapes: where the host waits between the first and the last
-launch of a step, or shapes change from step to step, the action begins with that, and nothing is proved.
+launch of a step, or shapes change from step to step, the action begins with that, and nothing is proved. Nor
+is it where the host is ahead of the device when a step begins, or steps without the profiler were faster.
 """
 
 from __future__ import annotations
@@ -29,9 +30,12 @@ from traceanalyzer.fusion.rules.synchronisation import waiting_operators
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 from traceanalyzer.records import Band
 from traceanalyzer.records.trace import UNLINKED, RecordKind
+from traceanalyzer.records.units import duration
 
 _GAPS_SHARE = 0.3  # of the time in which the device works or waits for launches
 _MIN_BUSY_SHARE = 0.05
+_LEAD_SHARE = 0.1  # of the gaps, that the host is ahead when a step begins
+_FASTER_SHARE = 0.05  # of a step, that it is shorter without the profiler
 _CAPTURE = 'capture the step in a graph: compile with mode="reduce-overhead", or use a larger batch.'
 _COUNTS = re.compile(r"\b\d+ ")
 _REPLAYED_SHARE = 0.5  # of the kernels, from which on the step runs as graphs
@@ -45,7 +49,8 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     working = graph.busy_ns / graph.step_count
     if launching < _GAPS_SHARE * max(1.0, launching + working) or _host_lead_ns(graph) > launching:
         return
-    yield _match(graph, _saved(graph, launching), wait_evidence(graph, launching, share))
+    evidence = "; ".join((wait_evidence(graph, launching, share), *_doubts(graph, launching)))
+    yield _match(graph, _saved(graph, launching), evidence, sure=not any(_doubts(graph, launching)))
 
 
 def _host_lead_ns(graph: StepGraph) -> float:
@@ -54,7 +59,21 @@ def _host_lead_ns(graph: StepGraph) -> float:
     return median(leads) if leads else 0.0
 
 
-def _match(graph: StepGraph, saved: Band | None, evidence: str) -> Match:
+def _doubts(graph: StepGraph, launching: float) -> list[str]:
+    """What speaks against gaps of this length in a run without the profiler."""
+    doubts, lead, recording = [], _host_lead_ns(graph), graph.recording
+    if lead > _LEAD_SHARE * launching:
+        doubts.append(f"the host is {duration(lead)} ahead of the device when a step begins")
+    if recording and recording.unprofiled_step_ns and recording.profiled_step_ns:
+        without, within = recording.unprofiled_step_ns, recording.profiled_step_ns
+        if without < (1 - _FASTER_SHARE) * within:
+            doubts.append(
+                f"without the profiler a step takes {duration(without)}, with it {duration(within)}"
+            )
+    return doubts
+
+
+def _match(graph: StepGraph, saved: Band | None, evidence: str, *, sure: bool) -> Match:
     """Nothing is proved of a step that cannot be captured as it is; what keeps it from that comes first."""
     first = []
     callers = waiting_operators(graph, *_launching(graph))
@@ -64,9 +83,11 @@ def _match(graph: StepGraph, saved: Band | None, evidence: str) -> Match:
     if _shapes_change(graph):
         evidence += "; shapes change from step to step"
         first.append("give every step the same shapes")
-    if not first:
+    if not first and sure:
         return Match((), "T0", saved=saved, evidence=evidence, where=everywhere(graph))
     uncertain = Band(0.0, saved.mid, saved.high) if saved is not None else None
+    if not first:
+        return Match((), "T3", saved=uncertain, evidence=evidence, where=everywhere(graph))
     action = f"First {' and '.join(first)}; then {_CAPTURE}"
     return Match((), "T3", saved=uncertain, evidence=evidence, where=everywhere(graph), action=action)
 
@@ -128,5 +149,6 @@ RULE = Rule(
     snippet="model = torch.compile(model, mode=\"reduce-overhead\")",
     caveats=("shapes must not change, and nothing in the step may wait for results on the host",
              "the profiler slows the host: without it the gaps are shorter"),
+    needs=("gpu", "launches"),
     docs="https://docs.pytorch.org/docs/stable/notes/cuda.html",
 )  # fmt: skip

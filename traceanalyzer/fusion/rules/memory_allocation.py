@@ -58,5 +58,6 @@ RULE = Rule(
     action="Let the allocator's segments grow, do not empty its cache in the loop, or use a smaller batch.",
     snippet="PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True python train.py",
     caveats=("cudaFree also waits for all that the device still has to do",),
+    needs=("gpu", "launches"),
     docs="https://docs.pytorch.org/docs/stable/notes/cuda.html",
 )  # fmt: skip

@@ -98,5 +98,6 @@ RULE = Rule(
     snippet="a, b = both(x).split(widths, dim=-1)  # both: one linear layer, its weights below each other",
     caveats=("no time is predicted: what a larger matmul reaches of the peak no roof tells",
              "weights of a checkpoint have to be joined once, when it is loaded"),
+    needs=("tensors", "shapes"),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.Linear.html",
 )  # fmt: skip

@@ -90,6 +90,7 @@ RULE = Rule(
     action="Quantize the weights to 8 bits, or serve more requests at once.",
     snippet=_SNIPPET,
     caveats=("accuracy must be checked", "kernels for small batches decide how much of the half is won"),
+    needs=("steps", "shapes"),
     docs="https://docs.pytorch.org/ao/stable/",
     concerns_compiled=True,
 )  # fmt: skip

@@ -49,5 +49,6 @@ RULE = Rule(
     action="Look up what is compiled again and why; mark sizes that change as dynamic, or pad them to a few.",
     snippet="TORCH_LOGS=recompiles python train.py\ntorch._dynamo.mark_dynamic(batch, 1)",
     caveats=("code for sizes that are dynamic may be somewhat slower",),
+    needs=(),
     docs="https://docs.pytorch.org/docs/stable/torch.compiler_troubleshooting.html",
 )  # fmt: skip

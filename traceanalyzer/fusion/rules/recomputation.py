@@ -64,6 +64,7 @@ RULE = Rule(
     "           context_fn=functools.partial(create_selective_checkpoint_contexts, kept))",
     caveats=("costs memory: the low end keeps matmuls and attention, the high end everything",
              "what other suggestions save in checkpointed modules is not counted here"),
+    needs=("backward",),
     docs="https://docs.pytorch.org/docs/stable/checkpoint.html",
     concerns_compiled=True,
 )  # fmt: skip

@@ -59,5 +59,6 @@ RULE = Rule(
     action="Cast once and reuse the result; one autocast block for all micro-batches keeps cast weights.",
     snippet="x = x.to(torch.bfloat16)  # once, before what reads it",
     caveats=("the result of the cast stays in memory until its last use",),
+    needs=("tensors",),
     docs="https://docs.pytorch.org/docs/stable/amp.html",
 )  # fmt: skip

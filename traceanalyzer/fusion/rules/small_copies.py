@@ -43,5 +43,6 @@ RULE = Rule(
     action="Put them into one tensor on the host, and copy that once from pinned memory.",
     snippet="batch = torch.stack(values).pin_memory().to(device, non_blocking=True)",
     caveats=("values that follow from each other cannot be copied at once",),
+    needs=("gpu", "launches"),
     docs="https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html",
 )  # fmt: skip

@@ -64,6 +64,7 @@ RULE = Rule(
     action="Prune two weights in four, fine-tune, and convert the linear layers.",
     snippet="layer.weight = torch.nn.Parameter(torch.sparse.to_sparse_semi_structured(layer.weight))",
     caveats=("accuracy must be checked", "no time is predicted: the gain depends on sizes and kernels"),
+    needs=("gpu", "steps", "shapes"),
     docs="https://docs.pytorch.org/docs/stable/sparse.html",
     concerns_compiled=True,
 )  # fmt: skip

@@ -81,5 +81,6 @@ RULE = Rule(
     action="Keep values on the device; read the loss every so many steps only.",
     snippet="total += loss.detach()  # instead of loss.item()",
     caveats=("where the value decides what is computed next, the wait must stay",),
+    needs=("gpu", "launches"),
     docs="https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html",
 )  # fmt: skip

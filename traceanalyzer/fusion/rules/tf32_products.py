@@ -94,6 +94,7 @@ RULE = Rule(
     action=_MATMULS,
     snippet="torch.set_float32_matmul_precision(\"high\")",
     caveats=("TF32 keeps 10 bits of the mantissa: check the loss curve",),
+    needs=("gpu", "shapes"),
     docs="https://docs.pytorch.org/docs/stable/notes/cuda.html",
     concerns_compiled=True,
 )  # fmt: skip

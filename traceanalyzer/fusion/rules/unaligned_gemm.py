@@ -88,6 +88,7 @@ RULE = Rule(
     action="Pad the odd dimension to a multiple of 8 elements.",
     snippet="",
     caveats=("padded rows need a mask, and add work of their own",),
+    needs=("gpu", "shapes"),
     docs="https://docs.nvidia.com/deeplearning/performance/dl-performance-matrix-multiplication/",
     concerns_compiled=True,
 )  # fmt: skip

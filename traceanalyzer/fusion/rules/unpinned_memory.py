@@ -44,5 +44,6 @@ RULE = Rule(
     action="Pin the batches and copy them without waiting.",
     snippet="loader = DataLoader(data, pin_memory=True)\nbatch = batch.to(device, non_blocking=True)",
     caveats=("only copies that nothing hides are counted",),
+    needs=("gpu", "launches"),
     docs="https://docs.pytorch.org/docs/stable/notes/cuda.html",
 )  # fmt: skip

@@ -49,5 +49,6 @@ RULE = Rule(
     action="Set them to None: set_to_none=True is the default since torch 2.0.",
     snippet="optimizer.zero_grad(set_to_none=True)",
     caveats=("code that reads .grad of an unused parameter finds None",),
+    needs=("backward",),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.optim.Optimizer.zero_grad.html",
 )  # fmt: skip

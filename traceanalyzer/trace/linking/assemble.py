@@ -84,7 +84,10 @@ def _memory(raw: Raw) -> Memory | None:
     memory = raw.memory
     if not len(order):
         return None
-    return Memory(memory.start_ns[order], memory.thread[order], memory.address[order], memory.size[order])
+    return Memory(
+        memory.start_ns[order], memory.thread[order], memory.address[order], memory.size[order],
+        memory.device[order], memory.allocated[order], memory.reserved[order],
+    )  # fmt: skip
 
 
 def _spans(raw: RawSpans) -> Spans:

@@ -62,6 +62,10 @@ class Args(msgspec.Struct, gc=False):
     dram_written: float = field(name="dram__bytes_write.sum", default=ABSENT_NUMBER)
     allocated: int = field(name="Bytes", default=0)  # memory events: below 0 for a free
     address: int = field(name="Addr", default=-1)
+    device_type: int = field(name="Device Type", default=-1)  # of c10::DeviceType: 0 is the CPU
+    device_id: int = field(name="Device Id", default=-1)
+    total_allocated: int = field(name="Total Allocated", default=-1)
+    total_reserved: int = field(name="Total Reserved", default=-1)
     waits_for_stream: int = field(name="wait_on_stream", default=-1)
     waits_for_correlation: int = field(name="wait_on_cuda_event_record_corr_id", default=-1)
 

@@ -52,6 +52,9 @@ class RawMemory:
     thread: Ids
     address: Ints
     size: Ints  # bytes; below 0: freed
+    device: Ids  # -1: the CPU's; -2: not recorded
+    allocated: Ints  # in all, after it; -1
+    reserved: Ints
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -22,6 +22,7 @@ from traceanalyzer.trace.reading.raw import NO_BYTES
 from traceanalyzer.trace.reading.read_stats import ReadStats
 
 _DIGITS = re.compile(r"\d{1,9}", re.ASCII)
+_DEVICES = 1 << 20  # more than any machine has
 _MEMORY = 1 << 44  # bytes, more than any device has: so that sums of them stay far below 64 bits
 SHORTEST_FRAME_US = 300.0  # of a Python function that is kept: shorter ones explain no wait
 ENDLESS_US = 1e11  # over a day: of a frame whose end is not recorded
@@ -208,6 +209,9 @@ class Rows:
             thread=rows_of(self.threads, [(event.pid, event.tid) for event in events], count),
             address=whole_numbers([each.address for each in args]),
             size=whole_numbers([each.allocated for each in args]).clip(-_MEMORY, _MEMORY),
+            device=whole_numbers([_memory_of(each) for each in args]).clip(-2, _DEVICES).astype(np.int32),
+            allocated=whole_numbers([each.total_allocated for each in args]).clip(-1, _MEMORY),
+            reserved=whole_numbers([each.total_reserved for each in args]).clip(-1, _MEMORY),
         )
 
     def _add_spans(self, events: list[Event]) -> None:
@@ -368,3 +372,10 @@ def _narrow(values: list[int], otherwise: int = -1) -> Ids:
     """32-bit column; what does not fit is `otherwise`."""
     wide = whole_numbers(values)
     return np.where((wide >= -1) & (wide < 2**31), wide, otherwise).astype(np.int32)
+
+
+def _memory_of(args: Args) -> int:
+    """The GPU's index; -1 for the CPU; -2 where the row does not say."""
+    if args.device_type > 0:
+        return args.device_id if args.device_id >= 0 else -2
+    return -1 if args.device_type == 0 else -2

@@ -40,6 +40,7 @@ _OPS = _HOST | {
 }  # fmt: skip
 _MEMORY: dict[str, type] = {
     "start_ns": np.int64, "thread": np.int32, "address": np.int64, "size": np.int64,
+    "device": np.int32, "allocated": np.int64, "reserved": np.int64,
 }  # fmt: skip
 _SPANS: dict[str, type] = {
     "start_ns": np.int64, "end_ns": np.int64, "name": np.int32, "thread": np.int32, "profiler": np.bool_,

@@ -1,0 +1,131 @@
+"""What a report shows of when: headroom in words, strips, and what was not found."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import msgspec
+import pytest
+
+from tests.report import dom, example
+from tests.report.example_when import timed
+from traceanalyzer.records import Band, Headroom
+from traceanalyzer.report import read_back, render
+from traceanalyzer.report.headroom import headroom_text, missing
+from traceanalyzer.report.sentence import headline
+from traceanalyzer.report.strips import HEIGHT, memory_strip, strip
+from traceanalyzer.report.terminal import summary
+
+
+def room(now: int, proved: Band, everything: Band, at_roofs: int, open_ns: int = 0) -> Headroom:
+    return Headroom(now_ns=now, proved_ns=proved, all_ns=everything, at_roofs_ns=at_roofs,
+                    not_bounded_ns=open_ns)  # fmt: skip
+
+
+def test_the_sentence_says_what_the_step_could_come_to():
+    analysis = msgspec.structs.replace(example.example_analysis(), headroom=room(
+        97_000_000, Band(76e6, 80e6, 83e6), Band(60e6, 70e6, 83e6), 41_000_000, 5_000_000))  # fmt: skip
+    text = headroom_text(analysis)
+    assert text is not None
+    assert "takes 97 ms now, 76 to 83 ms with the changes that are proved, 60 to 83 ms" in text.sentence
+    assert "at its roofs it would take 41 ms, with 5.0 ms of work whose roof is not known." in text.sentence
+    assert [round(bar.mid_share, 2) for bar in text.bars] == [1.0, 0.82, 0.72, 0.42]
+
+
+def test_what_saves_nothing_is_not_named():
+    now = Band(97e6, 97e6, 97e6)
+    analysis = msgspec.structs.replace(
+        example.example_analysis(), headroom=room(97_000_000, now, now, 41_000_000)
+    )
+    text = headroom_text(analysis)
+    assert text is not None
+    assert "takes 97 ms now; at its roofs it would take 41 ms." in text.sentence
+
+
+@pytest.mark.parametrize(
+    ("efficiency", "verdict", "words"),
+    [
+        (0.04, "latency_bound", "reach 4 % of their roofs: the work is too small."),
+        (0.72, "memory_bound", "reach 72 % of their roofs: leave the kernels alone."),
+        (0.4, "memory_bound", "reach 40 % of their roofs."),
+        (0.04, "memory_bound", "reach 4 % of their roofs."),
+    ],
+)
+def test_how_near_to_their_roofs_kernels_come(efficiency, verdict, words):
+    analysis = timed()
+    rows = tuple(
+        msgspec.structs.replace(row, efficiency=efficiency, verdict=verdict) for row in analysis.op_rows
+    )
+    text = headroom_text(msgspec.structs.replace(analysis, op_rows=rows))
+    assert text is not None
+    assert text.sentence.endswith(words)
+
+
+def test_measured_roofs_that_much_time_beats_are_not_believed():
+    analysis = example.on_cpu()
+    device = msgspec.structs.replace(analysis.device, how="calibrated")
+    above = tuple(msgspec.structs.replace(each, share_of_busy=share) for each, share in
+                  zip(example.example_analysis().self_check * 2, (0.08, 0.04), strict=False))  # fmt: skip
+    assert len(above) == 2
+    believed = msgspec.structs.replace(analysis, device=device, self_check=above[:1])
+    doubted = msgspec.structs.replace(analysis, device=device, self_check=above)
+    words = "12 % of operator time is faster than its roof: the roofs measured here are too low."
+    assert words in headline(doubted).notes
+    assert not any("too low" in note for note in headline(believed).notes)
+
+
+def test_one_line_says_what_was_not_found():
+    line = missing(timed())
+    assert line.startswith("Looked for and not found: 1 of 3 rules.")
+    assert "repeated_casts" in line
+    assert "\n" not in line
+
+
+def test_the_strip_shows_the_step_that_is_shown():
+    analysis = timed()
+    drawn = strip(analysis)
+    assert drawn is not None and analysis.steps is not None
+    assert drawn.width == 4
+    assert analysis.steps[1].name in drawn.title or analysis.steps[0].name in drawn.title
+    area = 0
+    for part in drawn.parts:
+        for width, height in re.findall(r"h(\d+)v(\d+)", part.path):
+            area += int(width) * int(height)
+    assert area == drawn.width * HEIGHT  # every bin is full
+
+
+def test_the_memory_strip_has_the_peak_at_its_top():
+    drawn = memory_strip(timed())
+    assert drawn is not None
+    heights = [int(at) for at in re.findall(r"L\d+ (\d+)", drawn.path)]
+    assert heights == [20, 5, 0, 25]
+    assert "42.9 GB at its peak" in drawn.sentence
+
+
+@pytest.mark.parametrize("name", ["html", "md"])
+def test_pages_show_it_without_inline_styles(name):
+    text = render(timed(), name)
+    assert "at its roofs it would take" in text
+    if name == "html":
+        dom.parse(text)
+        assert 'class="strip"' in text
+        assert not re.search(r"<[^>]+ style=", text)
+
+
+def test_the_terminal_has_a_line_of_each():
+    text = summary(timed())
+    assert "\nheadroom  " in text
+    assert "\nmemory    " in text
+
+
+def test_a_page_keeps_the_timeline_of_one_step():
+    told = read_back(render(timed(), "html").encode())
+    assert told.timeline is not None
+    assert len(told.timeline) == 1
+    assert len(json.loads(render(timed(), "json"))["timeline"]) == 3
+
+
+def test_an_older_report_shows_nothing_of_it():
+    text = render(example.example_analysis(), "html")
+    assert 'id="when"' not in text

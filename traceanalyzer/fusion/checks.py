@@ -1,0 +1,79 @@
+"""Of every rule, whether it was found, and what the trace lacks where it cannot be looked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from traceanalyzer.fusion.rules import RULES, Match, Rule
+from traceanalyzer.fusion.rules.base import Need
+from traceanalyzer.fusion.step_graph import StepGraph
+from traceanalyzer.records import Notice, Suggestion
+from traceanalyzer.records.suggestion import RuleCheck
+
+_LEAST_SHAPED = 0.05  # of the time of records, by operators whose sizes are known
+NEXT_TO_NOTHING = "it is there, and would save next to nothing"
+NO_OPERATORS = "no operators were recorded"
+UNREAD = "the operators of the step could not be read: see the notices"
+
+
+def unchecked(reason: str) -> tuple[RuleCheck, ...]:
+    """Of every rule that it could not be looked for."""
+    return tuple(RuleCheck(rule.name, "not_checkable", reason) for rule in RULES)
+
+
+def checks(
+    graph: StepGraph,
+    matched: Iterable[tuple[Rule, Sequence[Match]]],
+    listed: Iterable[Suggestion],
+    notices: Iterable[Notice],
+) -> tuple[RuleCheck, ...]:
+    """One entry a rule, in their order; `matched`: also what is not worth a suggestion."""
+    named = {each.rule for each in listed}
+    seen = {rule.name for rule, matches in matched if matches}
+    failed = {notice.message.partition(":")[0] for notice in notices if notice.code == "rule_failed"}
+    lacking = {need: reason for need, reason in _MISSING.items() if _LACKS[need](graph)}
+    return tuple(_check(rule, named, seen, failed, lacking) for rule in RULES)
+
+
+def _check(
+    rule: Rule, named: set[str], seen: set[str], failed: set[str], lacking: Mapping[Need, str]
+) -> RuleCheck:
+    if rule.name in named:
+        return RuleCheck(rule.name, "found")
+    if rule.name in failed:
+        return RuleCheck(rule.name, "not_checkable", "the rule failed: see the notices")
+    if rule.name in seen:
+        return RuleCheck(rule.name, "not_found", NEXT_TO_NOTHING)
+    missing = next((lacking[need] for need in rule.needs if need in lacking), None)
+    return RuleCheck(rule.name, "not_checkable" if missing else "not_found", missing)
+
+
+_MISSING: Mapping[Need, str] = {
+    "gpu": "it concerns a GPU, and this is the work of a CPU",
+    "launches": "no launches were recorded",
+    "steps": "the trace names no steps",
+    "backward": "nothing is trained: there is no backward pass",
+    "tensors": "the trace does not say which tensors are the same: `traceanalyze profile` records that",
+    "shapes": "no shapes: record with record_shapes=True",
+}
+
+
+def _no_backward(graph: StepGraph) -> bool:
+    return not any(node.phase in ("backward", "optimizer") for node in graph.nodes)
+
+
+def _no_shapes(graph: StepGraph) -> bool:
+    """Also where operators are hardly known at all, as under CUDA graphs."""
+    shaped = {id(node.call) for node in graph.of_each_call if any(node.call.shapes)}
+    shaped_ns = sum(node.time_ns for node in graph.nodes if id(node.call) in shaped)
+    return shaped_ns * graph.stretch.repeats < _LEAST_SHAPED * graph.busy_ns / graph.judged.step_count
+
+
+_LACKS: Mapping[Need, Callable[[StepGraph], bool]] = {
+    "gpu": lambda graph: not graph.on_gpu,
+    "launches": lambda graph: not len(graph.trace.launches),
+    "steps": lambda graph: not graph.has_steps,
+    "backward": _no_backward,
+    "tensors": lambda graph: not graph.argument_tensors and not graph.executed,
+    "shapes": _no_shapes,
+}

@@ -1,0 +1,119 @@
+"""How short the step could become, in words and as bars; and what was looked for and not found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from traceanalyzer.records import Analysis, Band
+from traceanalyzer.records.units import duration, percent, whole_percent
+from traceanalyzer.report.sanitize import visible
+from traceanalyzer.report.sentence import span
+from traceanalyzer.report.shown import shown
+
+_LITTLE, _MUCH = 0.1, 0.7  # of their roofs, that kernels reach
+_LEAST_KNOWN = 0.5  # of busy time, whose roofs are known, for anything to be said of it
+_OPEN = 0.01  # of the step, whose roof is not known, to be named
+_NAMED = 6  # rules
+
+
+@dataclass(frozen=True, slots=True)
+class HeadroomBar:
+    """One length of the step; `low_share`, `mid_share`: of what it takes now."""
+
+    label: str
+    time: str
+    low_share: float
+    mid_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeadroomText:
+    """What the step could come to."""
+
+    sentence: str
+    bars: tuple[HeadroomBar, ...]
+
+
+def headroom_text(analysis: Analysis) -> HeadroomText | None:
+    """None where the report does not tell, or nothing ran."""
+    room = analysis.headroom
+    if room is None or not room.now_ns:
+        return None
+    proved = not _same(room.proved_ns, room.now_ns)
+    possible = room.all_ns != room.proved_ns
+    sentence = f"{_whole(analysis)} takes {duration(room.now_ns, 2)} now"
+    if proved:
+        sentence += f", {_between(room.proved_ns)} with the changes that are proved"
+    if possible:
+        sentence += f", {_between(room.all_ns)} with all that may help"
+    sentence += f"; at its roofs it would take {duration(room.at_roofs_ns, 2)}"
+    if room.not_bounded_ns > _OPEN * room.now_ns:
+        sentence += f", with {duration(room.not_bounded_ns, 2)} of work whose roof is not known"
+    words = [f"{sentence}.", *_reach(analysis)]
+    return HeadroomText(" ".join(words), tuple(_bars(analysis)))
+
+
+def missing(analysis: Analysis) -> str:
+    """One line: how many rules found nothing, and which could not be looked for, by reason."""
+    if not analysis.checks:
+        return ""
+    absent = sum(check.outcome == "not_found" for check in analysis.checks)
+    reasons: dict[str, list[str]] = {}
+    for check in analysis.checks:
+        if check.outcome == "not_checkable":
+            reasons.setdefault(check.reason or "", []).append(check.rule)
+    text = f"Looked for and not found: {absent} of {len(analysis.checks)} rules."
+    for reason, rules in reasons.items():
+        more = f" and {len(rules) - _NAMED} more" if len(rules) > _NAMED else ""
+        text += f" Not looked for ({visible(reason)}): {', '.join(map(visible, rules[:_NAMED]))}{more}."
+    return text
+
+
+def _whole(analysis: Analysis) -> str:
+    figures = shown(analysis)
+    if figures.step:
+        return f"The step {figures.name}"
+    return "The trace" if figures.step_count is None else "A step"
+
+
+def _same(band: Band, now_ns: int) -> bool:
+    return band.low >= now_ns
+
+
+def _between(band: Band) -> str:
+    return (
+        span(band.low, band.high)
+        if duration(band.low, 2) != duration(band.high, 2)
+        else duration(band.low, 2)
+    )
+
+
+def _reach(analysis: Analysis) -> list[str]:
+    """How near to their roofs the kernels come, and what follows from it."""
+    rows = [row for row in analysis.op_rows if row.efficiency is not None]
+    known_ns, busy_ns = sum(row.attributed_ns for row in rows), analysis.time.busy_ns
+    if not known_ns or known_ns < _LEAST_KNOWN * busy_ns:
+        return []
+    reached = sum(row.attributed_ns * min(1.0, row.efficiency or 0.0) for row in rows) / known_ns
+    what = "These kernels" if analysis.device.kind == "gpu" else "These operators"
+    text = f"{what} reach {whole_percent(reached)} of their roofs"
+    latency_ns = sum(row.attributed_ns for row in rows if row.verdict == "latency_bound")
+    if reached < _LITTLE and 2 * latency_ns > known_ns:
+        return [f"{text}: the work is too small."]
+    if reached >= _MUCH:
+        return [f"{text}: leave the kernels alone." if analysis.device.kind == "gpu" else f"{text}."]
+    return [f"{text}."]
+
+
+def _bars(analysis: Analysis) -> Iterator[HeadroomBar]:
+    room = analysis.headroom
+    if room is None:
+        return
+    now = room.now_ns
+    lengths = [("now", Band(now, now, now)), ("with what is proved", room.proved_ns),
+               ("with all that may help", room.all_ns),
+               ("at its roofs", Band(room.at_roofs_ns, room.at_roofs_ns, room.at_roofs_ns))]  # fmt: skip
+    for label, band in lengths:
+        text = f"{_between(band)}, {percent(band.mid / now)}"
+        yield HeadroomBar(label, text, band.low / now, band.mid / now)

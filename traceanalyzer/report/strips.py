@@ -1,0 +1,137 @@
+"""Strips: what the device did over the shown step, and how much memory was in use, as paths of an SVG."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate, groupby
+
+from traceanalyzer.records import Analysis, StepTimeline
+from traceanalyzer.records.units import duration, percent, si
+from traceanalyzer.report.labels import CAUSE_LABELS, VERDICT_LABELS
+from traceanalyzer.report.rows import shown_timeline
+from traceanalyzer.report.sanitize import cut, visible
+from traceanalyzer.report.shown import MAX_NAME
+
+HEIGHT = 40  # of a strip, in units of one bin
+_HOLDERS = 8
+_LABELS = {name: label for labels in (VERDICT_LABELS, CAUSE_LABELS) for name, label in labels.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class StripPart:
+    """All bins of one verdict, or one cause of idleness."""
+
+    key: str  # its class
+    label: str
+    time: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseSpan:
+    """Bins one behind the other of one phase."""
+
+    label: str
+    x: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """One step from left to right; each bin is as high as it is long."""
+
+    title: str
+    width: int
+    parts: tuple[StripPart, ...]
+    phases: tuple[PhaseSpan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryStrip:
+    """Memory in use over the step, of its highest."""
+
+    sentence: str
+    width: int
+    path: str
+    holders: tuple[tuple[str, str, str, str], ...]  # module, phase, what for, bytes
+
+
+def strip(analysis: Analysis) -> Strip | None:
+    """Of the step that is shown, one that is like all others, or the trace; None where no report tells."""
+    entries = shown_timeline(analysis)
+    if not entries or not entries[0].phase:
+        return None
+    entry = entries[0]
+    count, lower = len(entry.phase), [0] * len(entry.phase)
+    parts = []
+    for part in entry.parts:
+        upper = [below + ns for below, ns in zip(lower, part.time_ns, strict=True)]
+        path = _bars(lower, upper, _lengths(entry))
+        if path:
+            parts.append(StripPart(part.name, _LABELS[part.name], duration(sum(part.time_ns)), path))
+        lower = upper
+    name = f"step {cut(visible(entry.step), MAX_NAME)}" if entry.step else "window"
+    return Strip(f"The {name}, {count} bins of {duration(entry.bin_ns)}", count, tuple(parts), _phases(entry))
+
+
+def memory_strip(analysis: Analysis) -> MemoryStrip | None:
+    """None where the trace has no memory rows."""
+    use = analysis.memory
+    if use is None or not use.peak_bytes:
+        return None
+    points = (
+        f"L{at} {HEIGHT - HEIGHT * used // use.peak_bytes}H{at + 1}" for at, used in enumerate(use.bins)
+    )
+    path = f"M0 {HEIGHT}{''.join(points)}V{HEIGHT}z"
+    lines = tuple(
+        (visible(h.module or ""), h.phase or "", (h.kind or "").replace("_", " "), si(h.bytes, "B"))
+        for h in use.holders[:_HOLDERS]
+    )
+    return MemoryStrip(memory_sentence(analysis), len(use.bins), path, lines)
+
+
+def memory_sentence(analysis: Analysis) -> str:
+    """`Memory: 1.0 GB before the step, 2.7 GB at its peak, 132 ms into it, 3 % of the device's 85 GB.`"""
+    use = analysis.memory
+    if use is None:
+        return ""
+    step = f"step {cut(visible(use.step), MAX_NAME)}" if use.step else "trace"
+    text = (
+        f"Memory: {si(use.before_step_bytes, 'B')} before the {step}, {si(use.peak_bytes, 'B')} at its peak"
+    )
+    text += f", {duration(use.peak_at_ns)} into it"
+    if use.device_bytes:
+        text += f", {percent(use.peak_bytes / use.device_bytes)} of the device's {si(use.device_bytes, 'B')}"
+    if use.reserved_bytes:
+        text += f"; {si(use.reserved_bytes, 'B')} reserved"
+    if use.how != "totals":
+        text += "; without what was there when the recording began"
+    return f"{text}."
+
+
+def _lengths(entry: StepTimeline) -> list[int]:
+    """Of each bin: the last one is shorter."""
+    return [max(1, sum(times)) for times in zip(*(part.time_ns for part in entry.parts), strict=True)]
+
+
+def _bars(lower: list[int], upper: list[int], lengths: list[int]) -> str:
+    """One rectangle for bins one behind the other that look alike."""
+    edges = [
+        (HEIGHT - HEIGHT * top // whole, HEIGHT - HEIGHT * bottom // whole)
+        for bottom, top, whole in zip(lower, upper, lengths, strict=True)
+    ]
+    path, at = "", 0
+    for (top, bottom), same in groupby(edges):
+        width = sum(1 for _ in same)
+        if bottom > top:
+            path += f"M{at} {top}h{width}v{bottom - top}h-{width}z"
+        at += width
+    return path
+
+
+def _phases(entry: StepTimeline) -> tuple[PhaseSpan, ...]:
+    runs = [(phase, sum(1 for _ in same)) for phase, same in groupby(entry.phase)]
+    begins = accumulate((width for _, width in runs), initial=0)
+    return tuple(
+        PhaseSpan(phase, at, width) for (phase, width), at in zip(runs, begins, strict=False) if phase
+    )
