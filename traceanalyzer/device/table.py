@@ -1,4 +1,4 @@
-"""The table of devices: TOML blocks of specs.toml and of the user's device files as checked records.
+"""The table of devices: TOML blocks of our files and of the user's device files as checked records.
 
 Base units: FLOP/s and byte/s, dense, fp32 accumulation. `specs.toml` documents the keys.
 """
@@ -17,14 +17,15 @@ from traceanalyzer.records.errors import DeviceError
 
 PRECISIONS = ("fp64", "fp32", "tf32", "fp16", "bf16", "fp8", "int8", "fp4")
 ENGINES: tuple[Engine, ...] = ("vector", "matrix")
+FILES = ("specs.toml", "geforce.toml", "workstation.toml", "others.toml")
 _FIX = "see `traceanalyze devices NAME` for a block with every key"
 
-How = Literal["trace", "inferred", "flag", "file", "calibrated", "unknown"]
+How = Literal["trace", "inferred", "derived", "flag", "file", "calibrated", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceSpec:
-    """One block of specs.toml or of a device file: dense peaks in FLOP/s, bandwidth in byte/s."""
+    """One block of our files or of a device file: dense peaks in FLOP/s, bandwidth in byte/s."""
 
     id: str
     names: tuple[str, ...] = ()  # deviceProperties[].name, whole
@@ -34,6 +35,8 @@ class DeviceSpec:
     compute_capability: str | None = None  # "9.0"; AMD: "gfx942"
     multiprocessors: int | None = None  # SMs or CUs
     memory_gb: tuple[float, ...] = ()  # as marketed; one entry a variant
+    boost_clock_hz: float | None = None  # the peaks are derived from it
+    memory_bus_bits: int | None = None
     bandwidth_bytes_per_s: float | None = None
     l2_bytes: int | None = None
     launch_floor_ns: int | None = None  # duration of a kernel or operator on one element
@@ -77,9 +80,10 @@ class DeviceSpec:
 
 @lru_cache(maxsize=1)
 def device_specs() -> tuple[DeviceSpec, ...]:
-    """Every part the tool knows, in the order of specs.toml."""
-    text = resources.files("traceanalyzer.device").joinpath("specs.toml").read_text(encoding="utf-8")
-    return parse(text, "specs.toml")
+    """Every part the tool knows, in the order of our files."""
+    folder = resources.files("traceanalyzer.device")
+    texts = ((folder.joinpath(file).read_text(encoding="utf-8"), file) for file in FILES)
+    return tuple(spec for text, file in texts for spec in parse(text, file))
 
 
 @lru_cache(maxsize=1)
@@ -187,6 +191,8 @@ _READERS: dict[str, tuple[str, Any, Any]] = {
     "compute_capability": ("text", _text, str),
     "multiprocessors": ("a whole number above 0", _count, int),
     "memory_gb": ("a list of numbers above 0", _sizes, tuple),
+    "boost_clock_hz": ("a number of Hz above 0", _positive, float),
+    "memory_bus_bits": ("a whole number of bits above 0", _count, int),
     "bandwidth_bytes_per_s": ("a number of byte/s above 0", _positive, float),
     "l2_bytes": ("a whole number of bytes above 0", _count, int),
     "launch_floor_ns": ("a whole number of nanoseconds above 0", _count, int),

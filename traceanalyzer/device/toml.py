@@ -7,6 +7,11 @@ from collections.abc import Iterator
 
 from traceanalyzer.device.table import ENGINES, DeviceSpec
 
+_NUMBERS = (
+    "multiprocessors", "boost_clock_hz", "memory_bus_bits", "bandwidth_bytes_per_s", "l2_bytes",
+    "launch_floor_ns",
+)  # fmt: skip
+
 
 def toml_block(spec: DeviceSpec) -> str:
     """One [[device]] block; parsing it gives the same part again."""
@@ -23,7 +28,7 @@ def _lines(spec: DeviceSpec) -> Iterator[str]:
         yield f"names = [{', '.join(map(_text, spec.names))}]"
     if spec.memory_gb:
         yield f"memory_gb = [{', '.join(f'{size:g}' for size in spec.memory_gb)}]"
-    for key in ("multiprocessors", "bandwidth_bytes_per_s", "l2_bytes", "launch_floor_ns"):
+    for key in _NUMBERS:
         if getattr(spec, key) is not None:
             yield f"{key} = {_number(getattr(spec, key))}"
     for engine in ENGINES:
