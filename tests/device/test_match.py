@@ -1,8 +1,10 @@
 """What real deviceProperties resolve to; what cannot be told stays unknown and says what to give."""
 
+import msgspec
 import pytest
 
 from traceanalyzer.device import device_specs, find
+from traceanalyzer.records import GpuClocks
 from traceanalyzer.records.trace import DeviceProperties
 
 GIB = 2**30
@@ -27,7 +29,7 @@ RECORDED = [
     ("Tesla V100-SXM2-16GB", 16945512448, 80, "7.0", 32, "v100-sxm2", "trace"),
     ("Tesla V100-SXM2-32GB", 34079637504, 80, "7.0", 32, "v100-sxm2", "trace"),
     ("Tesla V100-DGXS-32GB", 34084028416, 80, "7.0", 32, "v100-sxm2", "trace"),
-    ("Quadro GP100", 17069309952, 56, "6.0", 32, "unknown", "unknown"),
+    ("Quadro GP100", 17069309952, 56, "6.0", 32, "quadro-gp100", "trace"),
     ("AMD Instinct MI300X", 206141652992, 304, "9.4", 64, "mi300x", "trace"),
     ("AMD Instinct MI300X VF", 206141652992, 304, "9.4", 64, "mi300x", "trace"),
     ("", 206141652992, 304, "9.4", 64, "mi300x", "inferred"),
@@ -37,7 +39,12 @@ RECORDED = [
     ("Tesla T4", 15835398144, 40, "7.5", 32, "t4", "trace"),
     ("NVIDIA H100", 102085492736, 132, "9.0", 32, "h100-96gb-generic-name", "trace"),
     ("NVIDIA GeForce RTX 3090", 25327697920, 82, "8.6", 32, "rtx-3090", "trace"),
-    ("NVIDIA GeForce GTX 1650", 4294705152, 16, "7.5", 32, "unknown", "unknown"),
+    ("NVIDIA GeForce GTX 1650", 4294705152, 16, "7.5", 32, "gtx-1650-laptop", "trace"),
+    ("NVIDIA GeForce RTX 3080 Laptop GPU", 8191 * 2**20, 48, "8.6", 32, "rtx-3080-laptop", "trace"),
+    ("NVIDIA GeForce RTX 5060 Ti", 15848 * 2**20, 36, "12.0", 32, "rtx-5060-ti", "trace"),
+    ("Orin", 30622 * 2**20, 14, "8.7", 32, "jetson-agx-orin-32gb", "trace"),
+    ("Radeon 8060S Graphics", 64038 * 2**20, 20, "11.5", 32, "radeon-8060s", "trace"),
+    ("Intel(R) Arc(TM) A770 Graphics", 15473 * 2**20, None, None, None, "arc-a770-16gb", "trace"),
 ]
 
 
@@ -53,10 +60,11 @@ def test_recorded_devices_resolve(row):
 def test_every_known_name_resolves_to_its_part_alone_and_in_other_spelling(spec):
     for name in spec.names:
         for spelled in (name, name.upper(), f"  {name} "):
-            match = find(properties(spelled, count=spec.multiprocessors), amd=spec.vendor == "AMD")
-            assert match.device.id == spec.id
-            assert match.device.how == "trace"
-            assert match.device.peaks == spec.peaks
+            for size in spec.memory_gb:
+                recorded = properties(spelled, int(0.96 * size * GIB), spec.multiprocessors)
+                match = find(recorded, amd=spec.vendor == "AMD")
+                assert (match.device.id, match.device.how) == (spec.id, "trace")
+                assert match.device.peaks == spec.peaks
 
 
 @pytest.mark.parametrize(
@@ -146,3 +154,83 @@ def test_without_a_count_the_name_and_memory_decide():
     assert find(properties("", 206141652992, None, "9.4", 64)).device.how == "unknown"
     sliced = find(properties("NVIDIA A100-SXM4-80GB MIG 7g.80gb", 85174583296))
     assert sliced.device.how == "unknown"
+
+
+def test_a_name_of_several_parts_is_told_by_memory_or_count():
+    def found(name, memory_gb, count):
+        return find(properties(name, int(memory_gb * 0.97 * GIB), count, "8.6")).device.id
+
+    assert found("NVIDIA GeForce RTX 3080", 10, 68) == "rtx-3080"
+    assert found("NVIDIA GeForce RTX 3080", 12, 70) == "rtx-3080-12gb"
+    assert found("NVIDIA GeForce RTX 3050", 8, 20) == "rtx-3050-8gb"
+    assert found("NVIDIA GeForce RTX 3050", 6, 18) == "rtx-3050-6gb"
+
+
+def test_a_name_of_several_parts_without_memory_and_count_has_only_what_they_share():
+    match = find(properties("NVIDIA GeForce RTX 3060"))
+    assert match.device.id == "rtx-3060/rtx-3060-8gb"
+    assert match.device.bandwidth_bytes_per_s is None  # 360 or 240 GB/s
+    assert match.device.peak("vector", "fp32") == pytest.approx(28 * 256 * 1.777e9, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "memory_gb", "count"),
+    [("NVIDIA GeForce RTX 4090 Mega", 24, 120), ("NVIDIA GeForce RTX 3060", 6, 20), ("NVIDIA L4 Ti", 16, 40)],
+)
+def test_another_cut_of_a_known_part_is_unknown_not_a_slice(name, memory_gb, count):
+    match = find(properties(name, memory_gb * GIB, count, "8.9"))
+    assert (match.device.how, [w.code for w in match.warnings]) == ("unknown", ["no_device"])
+
+
+@pytest.mark.parametrize(
+    ("unknown", "near"),
+    [
+        (("NVIDIA GeForce RTX 4095", 24 * GIB, 130, "8.9"), {"rtx-4090", "rtx-4090-d"}),
+        (("NVIDIA H300", 192 * GIB, 140, "9.0"), {"h200-sxm", "gh200-144gb"}),
+        (("NVIDIA GeForce RTX 2055", 6 * GIB, 28, "7.5"), {"rtx-2060"}),
+    ],
+)
+def test_the_nearest_are_of_the_same_generation_and_size(unknown, near):
+    text = find(properties(*unknown)).device.provenance
+    named = set(text.split("Nearest in the table: ")[1].split(".")[0].split(", "))
+    assert near <= named or named <= near
+    by_id = {spec.id: spec for spec in device_specs()}
+    for part in named:
+        assert by_id[part].compute_capability == unknown[3]
+        assert 0.5 <= by_id[part].multiprocessors / unknown[2] <= 2
+
+
+CLOCKS = GpuClocks(
+    index=0, name="NVIDIA GeForce RTX 4095", multiprocessors=130, clock_hz=2.5e9, memory_clock_hz=10.5e9,
+    memory_bus_bits=384, l2_bytes=2**26,
+)  # fmt: skip
+
+
+def test_recorded_clocks_are_roofs_of_an_unknown_device():
+    match = find(properties("NVIDIA GeForce RTX 4095", 24 * GIB, 130, "8.9"), clocks=CLOCKS)
+    device = match.device
+    assert (device.how, device.confidence, device.multiprocessors) == ("derived", "low", 130)
+    assert device.bandwidth_bytes_per_s == 2 * 10.5e9 * 384 / 8  # two transfers a clock: 1008 GB/s
+    assert device.peak("vector", "fp32") == 130 * 128 * 2 * 2.5e9
+    assert device.peak("matrix", "bf16") == 130 * 512 * 2.5e9  # a GeForce's half
+    assert [w.code for w in match.warnings] == ["device_derived"]
+    assert "rtx-4090" in match.warnings[0].message and "--device " in match.warnings[0].message
+
+
+def test_clocks_leave_a_known_device_as_it_is_and_fill_a_bandwidth_that_is_not_known():
+    known = properties("NVIDIA GeForce RTX 4090", 24 * GIB, 128, "8.9")
+    assert find(known, clocks=CLOCKS).device == find(known).device
+    open_one = properties("NVIDIA A100-SXM-64GB", 64 * GIB, 124, "8.0")
+    assert [w.code for w in find(open_one).warnings] == ["no_bandwidth"]
+    match = find(open_one, clocks=CLOCKS)
+    assert match.device.bandwidth_bytes_per_s == 1.008e12 and match.warnings == ()
+    assert "derived" in match.device.provenance
+
+
+@pytest.mark.parametrize("missing", ["clock_hz", "memory_clock_hz", "memory_bus_bits"])
+def test_too_few_clocks_leave_a_device_unknown(missing):
+    few = msgspec.structs.replace(CLOCKS, **{missing: None})
+    assert find(properties("NVIDIA X1", 24 * GIB, 130, "8.9"), clocks=few).device.how == "unknown"
+    assert find(properties("NVIDIA X1", 24 * GIB, 130, "99.0"), clocks=CLOCKS).device.how == "unknown"
+    amd = properties("AMD Instinct MI999", 24 * GIB, 130, "9.4", 64)
+    assert find(amd, clocks=CLOCKS).device.how == "unknown"

@@ -1,5 +1,7 @@
 """The table is plausible, unambiguous, and consistent with figures it was not copied from."""
 
+from itertools import combinations
+
 import pytest
 
 from traceanalyzer.device import device_specs
@@ -32,10 +34,16 @@ RIDGES = {
 }  # fmt: skip
 
 
-def test_ids_and_names_belong_to_one_part():
-    names = [normalized(name) for spec in SPECS for name in spec.names]
+def overlap(one, other):
+    """Whether some recorded memory size would be taken for a size of both."""
+    return any(0.9 * a <= 1.02 * b and 0.9 * b <= 1.02 * a for a in one.memory_gb for b in other.memory_gb)
+
+
+def test_an_id_belongs_to_one_part_and_a_name_to_parts_that_memory_or_count_tell_apart():
     assert len(IDS) == len(set(IDS))
-    assert len(names) == len(set(names))
+    for one, other in combinations(SPECS, 2):
+        if set(map(normalized, one.names)) & set(map(normalized, other.names)):
+            assert one.multiprocessors != other.multiprocessors or not overlap(one, other), (one.id, other.id)
     owner = {normalized(name): spec.id for spec in SPECS for name in spec.names}
     assert all(owner.get(id, id) == id for id in IDS), "an id that is also the name of another part"
 
@@ -44,7 +52,7 @@ def test_the_whole_name_wins_over_a_shorter_one_inside_it():
     everyone = [(words_of(name), spec.id) for spec in SPECS for name in spec.names]
     for words, owner in everyone:
         inside = [(len(other), who) for other, who in everyone if other <= words]
-        assert max(inside)[1] == owner
+        assert owner in [who for length, who in inside if length == max(inside)[0]]
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=IDS)
@@ -55,7 +63,7 @@ def test_every_part_is_plausible(spec):
     assert spec.multiprocessors and spec.memory_gb
     assert spec.peak("vector", "fp32")
     if spec.bandwidth_bytes_per_s is not None:
-        assert 50e9 < spec.bandwidth_bytes_per_s < 20e12
+        assert 30e9 < spec.bandwidth_bytes_per_s < 20e12
     for peak in spec.peaks:
         assert 1e10 < peak.flop_per_s < 2e16
 
@@ -69,7 +77,8 @@ def test_precisions_follow_the_architecture(spec):
         assert (fp8 is None) == (capability < 8.9)
         assert spec.peak("matrix", "fp32") is None
     if spec.vendor == "AMD":
-        assert (fp8 is None) == (spec.compute_capability < "gfx942")
+        code = spec.compute_capability
+        assert (fp8 is None) == (code not in ("gfx942", "gfx950", "gfx1200", "gfx1201"))
     if fp8 and bf16:
         assert fp8 == pytest.approx(2 * bf16, rel=0.02)
     if tf32 and bf16:

@@ -10,6 +10,7 @@ from typing import Any
 
 from traceanalyzer.collect.accelerator import in_use
 from traceanalyzer.collect.capture import CaptureResult
+from traceanalyzer.collect.clocks import gpu_clocks
 from traceanalyzer.collect.schedule import Schedule
 
 
@@ -41,6 +42,7 @@ def recording_fields(
         "profiled_step_ns": round(median(result.step_ns)) if result.step_ns else None,
         "peak_memory_bytes": result.peak_memory_bytes,
         "cpu_roofs": cpu_roofs,
+        "clocks": gpu_clocks(),
     }
 
 

@@ -1,7 +1,7 @@
 """FLOPs a clock and multiprocessor by architecture: dense, with fp32 accumulation.
 
-From NVIDIA's whitepapers of each architecture; the peaks of the table's data center parts, which are datasheets'
-figures, follow from it within a few percent (tests/device/test_architecture.py).
+From NVIDIA's whitepapers of each architecture. The table's figures of data center parts are those of datasheets,
+and follow from these rates and the parts' clocks.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ Rates = Mapping[str, int]
 
 _GA10X: Rates = {"tf32": 512, "fp16": 1024, "bf16": 1024, "int8": 2048}
 _ADA: Rates = {**_GA10X, "fp8": 2048}
+_TCGEN05: Rates = {"tf32": 4096, "fp16": 8192, "bf16": 8192, "fp8": 16384, "fp4": 32768}
 _RATES: Mapping[str, tuple[Rates, Rates]] = {  # compute capability -> vector, matrix
     "6.0": ({"fp64": 64, "fp32": 128, "fp16": 256}, {}),
     "6.1": ({"fp64": 8, "fp32": 256}, {}),
@@ -23,15 +24,16 @@ _RATES: Mapping[str, tuple[Rates, Rates]] = {  # compute capability -> vector, m
     "8.0": ({"fp64": 64, "fp32": 128, "fp16": 512},
             {"fp64": 128, "tf32": 1024, "fp16": 2048, "bf16": 2048, "int8": 4096}),
     "8.6": ({"fp64": 4, "fp32": 256, "fp16": 256}, _GA10X),
-    "8.7": ({"fp32": 256, "fp16": 512}, {"fp16": 2048, "bf16": 2048, "int8": 4096}),
+    "8.7": ({"fp32": 256, "fp16": 512}, {"tf32": 1024, "fp16": 2048, "bf16": 2048, "int8": 4096}),
     "8.9": ({"fp64": 4, "fp32": 256, "fp16": 256}, _ADA),
     "9.0": ({"fp64": 128, "fp32": 256, "fp16": 512},
             {"fp64": 256, "tf32": 2048, "fp16": 4096, "bf16": 4096, "fp8": 8192, "int8": 8192}),
     "10.0": ({"fp64": 128, "fp32": 256, "fp16": 512},
-             {"tf32": 4096, "fp16": 8192, "bf16": 8192, "fp8": 16384}),
-    "11.0": ({"fp32": 256, "fp16": 512}, {"fp16": 8192, "bf16": 8192, "fp8": 16384, "fp4": 32768}),
+             _TCGEN05),
+    "11.0": ({"fp32": 256, "fp16": 512}, _TCGEN05),
     "12.0": ({"fp64": 4, "fp32": 256, "fp16": 256}, {**_ADA, "fp4": 4096}),
-    "12.1": ({"fp64": 4, "fp32": 256, "fp16": 256}, {"fp16": 1024, "bf16": 1024, "fp8": 2048, "fp4": 4096}),
+    "12.1": ({"fp64": 4, "fp32": 256, "fp16": 256},
+             {"tf32": 512, "fp16": 1024, "bf16": 1024, "fp8": 2048, "fp4": 4096}),
 }  # fmt: skip
 _HALVED = frozenset({"tf32", "fp16", "bf16", "fp8"})  # of a GeForce: types that are added up in fp32
 _TENSORLESS = frozenset({"gtx", "mx450", "mx550", "t400", "t500", "t550", "t600", "t1000", "t1200"})  # of 7.5

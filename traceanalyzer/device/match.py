@@ -6,14 +6,25 @@ by the rest. What does not match stays unknown: no default, and never the device
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from traceanalyzer.device.names import has_board_code, is_amd, normalized, product_words, words_of
+import msgspec
+
+from traceanalyzer.device.derive import bandwidth, derived
+from traceanalyzer.device.names import (
+    adds_nothing,
+    has_board_code,
+    is_amd,
+    may_be_cut,
+    normalized,
+    product_words,
+    words_of,
+)
+from traceanalyzer.device.nearest import nearest, same_architecture
 from traceanalyzer.device.table import DeviceSpec, How, device_specs
-from traceanalyzer.records import Device, Notice, Peak
+from traceanalyzer.records import Device, GpuClocks, Notice, Peak
 from traceanalyzer.records.judged import CpuFigures
 from traceanalyzer.records.trace import DeviceProperties
 from traceanalyzer.records.units import si
@@ -39,27 +50,42 @@ class DeviceMatch:
     cpu: CpuFigures = CpuFigures()
 
 
-def find(properties: DeviceProperties | None, *, amd: bool = False) -> DeviceMatch:
-    """The part behind one entry of `deviceProperties`; None where the trace has no such entry."""
+def find(
+    properties: DeviceProperties | None, *, amd: bool = False, clocks: GpuClocks | None = None
+) -> DeviceMatch:
+    """The part behind one entry of `deviceProperties`; None where the trace has no such entry.
+
+    `clocks`: what the recording says of it besides, for parts that are not in the table.
+    """
     if properties is None:
         return _unknown(None, "the trace has no deviceProperties", ())
     theirs = amd or properties.warp_size == 64 or is_amd(properties.name)
     table = [spec for spec in device_specs() if (spec.vendor == "AMD") == theirs]
+    clocks = None if theirs else clocks
     exact = [p for p in table if normalized(properties.name) in map(normalized, p.names)]
     named = exact or _longest_contained(properties.name, table)
-    for spec in named:
-        if _agrees(spec, properties):
-            return _found(spec, properties, "trace" if exact else "inferred")
+    agreeing = [spec for spec in named if _agrees(spec, properties)]
+    if len(agreeing) > 1:
+        return _common(agreeing, agreeing, properties)
+    if agreeing:
+        return _found(agreeing[0], properties, "trace" if exact else "inferred", clocks)
     for spec in named:
         if _is_slice(spec, properties):
             return _slice(spec, properties)
-    return _by_properties(properties, table)
+    return _by_properties(properties, table, clocks)
 
 
 def _longest_contained(name: str, table: Sequence[DeviceSpec]) -> list[DeviceSpec]:
-    """The parts whose whole name stands in `name` among other words, the longest such names only."""
+    """The parts whose whole name stands in `name`, the longest such names only.
+
+    The words besides it must be such as name no other product: "RTX 4090 Laptop GPU" is no RTX 4090.
+    """
     words = words_of(name)
-    sizes = {p.id: max((len(words_of(n)) for n in p.names if words_of(n) <= words), default=0) for p in table}
+    sizes = {
+        p.id: max((len(own) for own in map(words_of, p.names) if own <= words and adds_nothing(words - own)),
+                  default=0)
+        for p in table
+    }  # fmt: skip
     longest = max(sizes.values(), default=0)
     return [p for p in table if longest and sizes[p.id] == longest]
 
@@ -82,12 +108,14 @@ def _memory_agrees(spec: DeviceSpec, memory_bytes: int | None) -> bool:
 def _is_slice(spec: DeviceSpec, properties: DeviceProperties) -> bool:
     """Fewer multiprocessors than the part has, and no more memory: MIG, a partition, a cut part."""
     count, memory = properties.multiprocessors, properties.memory_bytes
+    if not may_be_cut(properties.name):
+        return False
     if count is None or spec.multiprocessors is None or not 0 < count < spec.multiprocessors:
         return False
     return memory is None or not spec.memory_gb or memory / 2**30 <= _MEMORY_RANGE[1] * max(spec.memory_gb)
 
 
-def _found(spec: DeviceSpec, properties: DeviceProperties, how: How) -> DeviceMatch:
+def _found(spec: DeviceSpec, properties: DeviceProperties, how: How, clocks: GpuClocks | None) -> DeviceMatch:
     evidence = "by its name" if how == "trace" else f"by the words of its name {properties.name!r}"
     recorded = {"memory": properties.memory_bytes, "multiprocessors": properties.multiprocessors}
     facts = [word for word, value in recorded.items() if value]
@@ -99,7 +127,10 @@ def _found(spec: DeviceSpec, properties: DeviceProperties, how: How) -> DeviceMa
     if how == "inferred":
         message = f"{properties.name!r} is taken for a {spec.id}; if it is not, give --device NAME"
         warnings.append(Notice("device_inferred", message))
-    if spec.bandwidth_bytes_per_s is None:
+    if device.bandwidth_bytes_per_s is None and (rate := clocks and bandwidth(clocks)):
+        text = f"{device.provenance} Its bandwidth is derived from the memory's clock and width as recorded."
+        device = msgspec.structs.replace(device, bandwidth_bytes_per_s=rate, provenance=text)
+    if device.bandwidth_bytes_per_s is None:
         message = f"no bandwidth is published for {properties.name!r}: verdicts need --bandwidth"
         warnings.append(Notice("no_bandwidth", message))
     return DeviceMatch(device, tuple(warnings))
@@ -141,28 +172,44 @@ def _memory_share(spec: DeviceSpec, memory_bytes: int | None) -> float | None:
     return memory_bytes / 2**30 / max(spec.memory_gb)
 
 
-def _by_properties(properties: DeviceProperties, table: Sequence[DeviceSpec]) -> DeviceMatch:
+def _by_properties(
+    properties: DeviceProperties, table: Sequence[DeviceSpec], clocks: GpuClocks | None
+) -> DeviceMatch:
     """A name that says nothing or too little: everything else recorded must name the part."""
     telling = product_words(properties.name)
-    same = [p for p in table if _same_hardware(p, properties)]
-    fits = [p for p in same if any(telling <= words_of(name) for name in p.names)]
+    fits = [
+        p for p in table
+        if _same_hardware(p, properties) and any(telling <= words_of(name) for name in p.names)
+    ]  # fmt: skip
     if not fits:
-        near = same or _similar(properties.name, table)
-        said = f"the device calls itself {properties.name!r}" if properties.name else "the device has no name"
-        return _unknown(properties, f"{said}, which is not in the table", near)
+        return _not_in_the_table(properties, table, clocks)
     # Only modules carry such codes, so of boards that differ in form alone it is the SXM part.
     taken = [p for p in fits if "sxm" in p.id] if has_board_code(properties.name) else fits
     return _common(taken or fits, fits, properties)
+
+
+def _not_in_the_table(
+    properties: DeviceProperties, table: Sequence[DeviceSpec], clocks: GpuClocks | None
+) -> DeviceMatch:
+    """Roofs from recorded clocks, or none and what to give."""
+    near = nearest(properties, table)
+    device = derived(properties, clocks)
+    if device is None:
+        said = f"the device calls itself {properties.name!r}" if properties.name else "the device has no name"
+        return _unknown(properties, f"{said}, which is not in the table", near)
+    message = (
+        f"{device.name!r} is not in the table: its roofs are derived from its clocks and may be off by some "
+        f"10 %, matrix peaks by 2 times.{_like(near)} Better: {_OPTIONS}"
+    )
+    return DeviceMatch(device, (Notice("device_derived", message),))
 
 
 def _same_hardware(spec: DeviceSpec, properties: DeviceProperties) -> bool:
     """Memory, multiprocessors and compute capability are all recorded and all agree."""
     if properties.memory_bytes is None or properties.multiprocessors is None or not spec.memory_gb:
         return False
-    theirs, ours = properties.compute_capability, spec.compute_capability or ""
-    if theirs is not None and ours.startswith("gfx"):
-        theirs, ours = theirs.replace(".", ""), ours[3:5]  # ROCm reports gfx942 as 9.4
-    return theirs in (None, ours) and _agrees(spec, properties)
+    theirs = properties.compute_capability
+    return (theirs is None or same_architecture(spec, theirs)) and _agrees(spec, properties)
 
 
 def _common(
@@ -190,16 +237,13 @@ def _common(
     return DeviceMatch(device, (Notice("device_inferred", message),))
 
 
-def _similar(name: str, table: Sequence[DeviceSpec]) -> list[DeviceSpec]:
-    spec_of = {normalized(n): spec for spec in table for n in spec.names}
-    close = difflib.get_close_matches(normalized(name), spec_of, n=3, cutoff=0.5)
-    return list({spec_of[text].id: spec_of[text] for text in close}.values())
+def _like(near: Sequence[DeviceSpec]) -> str:
+    return f" Nearest in the table: {', '.join(p.id for p in near)}." if near else ""
 
 
 def _unknown(properties: DeviceProperties | None, why: str, near: Sequence[DeviceSpec]) -> DeviceMatch:
     """No device: times and intensities stay, verdicts need one of the options named here."""
-    like = f" Nearest in the table: {', '.join(p.id for p in near[:4])}." if near else ""
-    message = f"{why}, so nothing is compared with a roof.{like} Give {_OPTIONS}."
+    message = f"{why}, so nothing is compared with a roof.{_like(near)} Give {_OPTIONS}."
     device = Device(
         id="unknown",
         name=properties.name if properties else "",

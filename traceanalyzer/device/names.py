@@ -6,6 +6,10 @@ import re
 
 # Engineering boards report the board's part number: "NVIDIA PG509-210", "NVIDIA A100-PG509-200".
 _BOARD_CODE = re.compile(r"\bpg\d{3}(?:[\s-]+(?:sku[\s-]+)?\d+)?\b")
+# What may stand beside a product's name and name no other product: MIG profiles, memory, board codes.
+_ADDITION = re.compile(r"mig|\d+(c\.\d+)?g\.\d+gb(\+.*)?|\d+gb|hbm\d?e?|oam|vf|pg\d{3}|sku|\d{3}")
+# Consumer and workstation parts come in many cuts under one name: fewer multiprocessors are another part.
+_MANY_CUTS = frozenset({"geforce", "titan", "quadro", "rtx", "radeon", "arc", "orin", "thor"})
 _OPTIONAL = ("nvidia", "tesla", "amd")
 _NAMELESS = frozenset({"", "radeon graphics", "graphics device"})
 
@@ -21,6 +25,17 @@ def normalized(name: str) -> str:
 def words_of(name: str) -> frozenset[str]:
     """The words of a name; hyphens separate words too."""
     return frozenset(w for w in re.split(r"[\s\-/]+", normalized(name)) if w)
+
+
+def adds_nothing(words: frozenset[str]) -> bool:
+    """Whether none of the words names another product."""
+    return all(_ADDITION.fullmatch(word) for word in words)
+
+
+def may_be_cut(name: str) -> bool:
+    """Whether fewer multiprocessors under this name may be a slice of the part: MIG, a partition."""
+    words = words_of(name)
+    return "mig" in words or not words & _MANY_CUTS
 
 
 def has_board_code(name: str) -> bool:

@@ -17,8 +17,9 @@ _FAR = log(2)  # a part of half or twice the size is not near
 def nearest(properties: DeviceProperties, table: Sequence[DeviceSpec]) -> list[DeviceSpec]:
     """At most three, nearest first; none where nothing is near. `table`: the parts of its vendor."""
     family = [spec for spec in table if same_architecture(spec, properties.compute_capability)]
-    sized = [(apart, row) for row, spec in enumerate(family) if (apart := _apart(spec, properties)) is not None]
-    near = [family[row] for apart, row in sorted(sized) if apart <= 2 * _FAR][:_MOST]
+    distances = ((_apart(spec, properties), row) for row, spec in enumerate(family))
+    ranked = sorted((apart, row) for apart, row in distances if apart is not None)
+    near = [family[row] for apart, row in ranked if apart <= 2 * _FAR][:_MOST]
     return near or _spelled_alike(properties.name, family or table)
 
 
@@ -34,7 +35,7 @@ def architecture(spec: DeviceSpec) -> str:
 
 
 def _apart(spec: DeviceSpec, properties: DeviceProperties) -> float | None:
-    """How much they differ in multiprocessors and memory, as logarithms of ratios; None: nothing to compare."""
+    """By how much multiprocessors and memory differ, as logarithms of ratios; None: nothing to compare."""
     ours, theirs = spec.multiprocessors, properties.multiprocessors
     apart = [abs(log(ours / theirs))] if ours and theirs else []
     if properties.memory_bytes and spec.memory_gb:

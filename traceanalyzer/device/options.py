@@ -30,9 +30,13 @@ def spec_named(name: str) -> DeviceSpec:
     not known is found by its id only.
     """
     wanted = normalized(name)
-    for spec in device_specs():
-        if wanted == spec.id or (spec.bandwidth_bytes_per_s and wanted in map(normalized, spec.names)):
-            return spec
+    same_id = [spec for spec in device_specs() if spec.id == wanted]
+    same_name = [
+        spec for spec in device_specs()
+        if spec.bandwidth_bytes_per_s and wanted in map(normalized, spec.names)
+    ]  # fmt: skip
+    if same_id or len(same_name) == 1:
+        return (same_id or same_name)[0]
     like = f"; close are {', '.join(_close(name))}" if _close(name) else ""
     raise DeviceError(
         f"device {name!r}: names no one device of the table{like}",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from traceanalyzer.device.match import DeviceMatch, find
 from traceanalyzer.device.options import cpu, described, named, override, spec_from_file
 from traceanalyzer.device.table import DeviceSpec
-from traceanalyzer.records import CpuRoofs, Device, Notice
+from traceanalyzer.records import CpuRoofs, Device, GpuClocks, Notice
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.records.judged import CpuFigures
 from traceanalyzer.records.trace import DeviceProperties, Trace
@@ -51,7 +51,15 @@ def _recorded(trace: Trace, index: int) -> DeviceMatch:
     if trace.on_cpu:
         roofs = trace.recording.cpu_roofs if trace.recording else None
         return DeviceMatch(cpu(None)) if roofs is None else _measured(roofs)
-    return find(properties_of(trace.devices, index), amd=trace.amd)
+    properties = properties_of(trace.devices, index)
+    return find(properties, amd=trace.amd, clocks=_clocks(trace, properties))
+
+
+def _clocks(trace: Trace, properties: DeviceProperties | None) -> GpuClocks | None:
+    """Those the recording has of this device; by number and name, since both count the visible ones."""
+    recorded = (trace.recording and trace.recording.clocks) or ()
+    same = (c for c in recorded if properties and (c.index, c.name) == (properties.index, properties.name))
+    return next(same, None)
 
 
 def _measured(roofs: CpuRoofs) -> DeviceMatch:

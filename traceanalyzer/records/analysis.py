@@ -44,7 +44,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str
     kind: Literal["gpu", "cpu"]
-    how: Literal["trace", "inferred", "flag", "file", "calibrated", "unknown"]
+    how: Literal["trace", "inferred", "derived", "flag", "file", "calibrated", "unknown"]
     confidence: str
     bandwidth_bytes_per_s: float | None = None
     l2_bytes: int | None = None
@@ -116,6 +116,18 @@ class CpuRoofs(msgspec.Struct, frozen=True, kw_only=True):
     load: float | None = None  # others that ran when they were measured, where they were many
 
 
+class GpuClocks(msgspec.Struct, frozen=True, kw_only=True):
+    """What the driver says of one GPU and the profiler's trace does not; None where it does not either."""
+
+    index: int
+    name: str
+    multiprocessors: int | None = None
+    clock_hz: float | None = None  # the highest
+    memory_clock_hz: float | None = None
+    memory_bus_bits: int | None = None
+    l2_bytes: int | None = None
+
+
 MODULE_ANNOTATION = "nn.Module: "
 """Prefix of the collector's annotation of a module call; the module's dotted name follows."""
 
@@ -137,6 +149,7 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     profiled_step_ns: int | None = None
     peak_memory_bytes: int | None = None
     cpu_roofs: CpuRoofs | None = None
+    clocks: tuple[GpuClocks, ...] | None = None  # of the GPUs that the script could use
 
 
 class VerdictPart(msgspec.Struct, frozen=True):

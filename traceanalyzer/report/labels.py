@@ -134,6 +134,7 @@ CAUSE_MEANING: Final[Mapping[IdleCause, str]] = {
 HOW: Final[Mapping[str, str]] = {
     "trace": "from the trace",
     "inferred": "inferred from the trace",
+    "derived": "derived from its clocks, low confidence",
     "flag": "given on the command line",
     "file": "described in a device file",
     "calibrated": "measured on the recording machine",

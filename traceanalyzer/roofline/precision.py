@@ -106,4 +106,4 @@ def _upgraded(choice: Choice, device: Device, flop_per_s: float | None) -> Choic
 
 def _is_known(device: Device) -> bool:
     """What a part of the table lacks does not exist; what a user left out is only not known."""
-    return device.how in ("trace", "inferred") or device.id in by_id()
+    return device.how in ("trace", "inferred", "derived") or device.id in by_id()

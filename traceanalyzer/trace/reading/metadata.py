@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 
 import msgspec
 
-from traceanalyzer.records import CpuRoofs, Recording
+from traceanalyzer.records import CpuRoofs, GpuClocks, Recording
 from traceanalyzer.records.collectives import NOT_DISTRIBUTED, Distributed
 from traceanalyzer.records.trace import DeviceProperties
 from traceanalyzer.trace.reading.events import clean
@@ -161,7 +161,18 @@ def _is_possible(fact: Any) -> bool:
         figures = (fact.launch_floor_ns, fact.threads, fact.cache_bytes)
         counts = [count for count in figures if count is not None]
         return all(map(_is_count, counts)) and all(low <= rate <= high for rate in _rates(fact))
+    if isinstance(fact, tuple):
+        return all(map(_are_possible_clocks, fact))
     return _is_count(fact) or not isinstance(fact, int | float) or isinstance(fact, bool)
+
+
+def _are_possible_clocks(clocks: GpuClocks) -> bool:
+    """Between a megahertz and a hundred gigahertz; counts above 0."""
+    counts = (clocks.multiprocessors, clocks.memory_bus_bits, clocks.l2_bytes)
+    rates = (clocks.clock_hz, clocks.memory_clock_hz)
+    return all(count is None or (_is_count(count) and 0 < count < 2**40) for count in counts) and all(
+        rate is None or 1e6 <= rate <= 1e11 for rate in rates
+    )
 
 
 def _rates(roofs: CpuRoofs) -> Iterator[float]:
