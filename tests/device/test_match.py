@@ -80,8 +80,8 @@ def test_a_name_inside_another_never_matches(name):
 
 
 def test_unknown_names_the_nearest_and_the_options():
-    device = find(properties("Quadro GP100", 17069309952, 56, "6.0")).device
-    for text in ("p100-sxm2", "--device ", "--device-file", "--bandwidth", "--peak"):
+    device = find(properties("Quadro GX100", 17069309952, 56, "6.0")).device
+    for text in ("quadro-gp100", "--device ", "--device-file", "--bandwidth", "--peak"):
         assert text in device.provenance
 
 

@@ -14,7 +14,7 @@ from traceanalyzer.records.judged import CpuFigures
 from traceanalyzer.records.trace import DeviceProperties
 
 H100 = DeviceProperties(0, "NVIDIA H100 80GB HBM3", 85018279936, 132, "9.0", 32)
-GP100 = DeviceProperties(1, "Quadro GP100", 17069309952, 56, "6.0", 32)
+UNKNOWN = DeviceProperties(1, "Quadro GX100", 17069309952, 56, "6.0", 32)
 
 
 def trace(*devices, on_cpu=False, recording=None):
@@ -27,7 +27,7 @@ def codes(match):
 
 
 def test_each_device_of_a_trace_is_matched_by_its_own_number():
-    both = trace(GP100, H100)
+    both = trace(UNKNOWN, H100)
     assert resolve(both, 0).device.id == "h100-sxm5"
     assert resolve(both, 1).device.how == "unknown"
     assert resolve(both, 1).device.multiprocessors == 56
@@ -48,14 +48,14 @@ def test_a_named_device_is_believed_and_the_contradiction_said():
     assert (match.device.id, match.device.how) == ("a100-sxm4-80gb", "flag")
     assert codes(match) == ["device_overridden"]
     assert codes(resolve(trace(H100), 0, name="h100-sxm5")) == []
-    assert codes(resolve(trace(GP100), 1, name="p100-sxm2")) == []
+    assert codes(resolve(trace(UNKNOWN), 1, name="p100-sxm2")) == []
 
 
 def test_a_bandwidth_and_a_peak_answer_for_an_unknown_device():
-    match = resolve(trace(GP100), 1, peaks=["fp32=10.3T"], bandwidth="717GB/s")
+    match = resolve(trace(UNKNOWN), 1, peaks=["fp32=10.3T"], bandwidth="717GB/s")
     assert match.device.bandwidth_bytes_per_s == 717e9
     assert (match.device.how, codes(match)) == ("flag", [])
-    assert codes(resolve(trace(GP100), 1, bandwidth="717GB/s")) == ["no_device"]
+    assert codes(resolve(trace(UNKNOWN), 1, bandwidth="717GB/s")) == ["no_device"]
 
 
 def test_a_cpu_has_its_recorded_roofs_or_none():

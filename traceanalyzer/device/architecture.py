@@ -1,7 +1,7 @@
 """FLOPs a clock and multiprocessor by architecture: dense, with fp32 accumulation.
 
-From NVIDIA's whitepapers of each architecture. The table's figures of data center parts are those of datasheets,
-and follow from these rates and the parts' clocks.
+The rates of NVIDIA's whitepapers. What datasheets print of data center parts follows from them and the
+parts' clocks.
 """
 
 from __future__ import annotations

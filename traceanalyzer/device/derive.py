@@ -36,6 +36,6 @@ def derived(properties: DeviceProperties, clocks: GpuClocks | None) -> Device | 
         bandwidth_bytes_per_s=rate, l2_bytes=clocks.l2_bytes, multiprocessors=count, peaks=peaks,
         provenance=f"{name!r} is not in the table. Derived from what the recording says of it: {count} "
         f"multiprocessors of compute capability {properties.compute_capability} at "
-        f"{si(clocks.clock_hz, 'Hz')}, memory of {clocks.memory_bus_bits} bit at {si(clocks.memory_clock_hz or 0, 'Hz')}, two transfers a "
-        "clock.",
+        f"{si(clocks.clock_hz, 'Hz')}, memory of {clocks.memory_bus_bits} bit at "
+        f"{si(clocks.memory_clock_hz or 0, 'Hz')}, two transfers a clock.",
     )  # fmt: skip
