@@ -9,11 +9,11 @@ SPECS = {spec.id: spec for spec in device_specs()}
 DERIVED = [spec for spec in SPECS.values() if spec.boost_clock_hz and spec.vendor == "NVIDIA"]
 
 # Boost clocks of parts whose peaks in the table are datasheets' figures, in MHz. Hopper's matrix engine
-# boosts to 1830, or 1755 on the PCIe board, its vector engine and fp64 to 1980.
+# boosts to 1830, or 1620 on the PCIe board, its vector engine and fp64 to 1980.
 CLOCKS = {
     "p100-sxm2": 1480, "v100-sxm2": 1530, "t4": 1590, "a10": 1695, "a40": 1740, "a30": 1440,
     "a100-sxm4-40gb": 1410, "rtx-a6000": 1800, "l4": 2040, "l40s": 2520, "rtx-6000-ada": 2505,
-    "h100-sxm5": 1830, "h100-pcie": 1755, "rtx-2080-ti": 1545, "rtx-3090": 1695, "rtx-4090": 2520,
+    "h100-sxm5": 1830, "h100-pcie": 1620, "rtx-2080-ti": 1545, "rtx-3090": 1695, "rtx-4090": 2520,
     "rtx-5090": 2407, "rtx-pro-6000-bw-ws": 2617, "rtx-pro-6000-bw-maxq": 2280, "b200": 1850,
 }  # fmt: skip
 MATRIX = {

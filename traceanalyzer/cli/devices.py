@@ -51,7 +51,8 @@ def _all() -> Iterable[str]:
         yield ""
         yield click.style(_line((title, *_COLUMNS)), bold=True)
         for spec in members:
-            sizes = "/".join(f"{size:g}" for size in spec.memory_gb)
+            few = len(spec.memory_gb) <= 2
+            sizes = "/".join(f"{size:g}" for size in spec.memory_gb) if few else f"{min(spec.memory_gb):g}+"
             yield _line((spec.id, sizes, *_roofs(spec), spec.confidence))
     yield ""
     yield from _wall()

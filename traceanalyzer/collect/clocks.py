@@ -24,8 +24,8 @@ def clocks_of(properties: Any, index: int) -> dict[str, Any]:
     """One entry, from `torch.cuda.get_device_properties`; null where a property is missing or 0."""
 
     def value(key: str, factor: int = 1) -> int | None:
-        found = getattr(properties, key, None)
-        return found * factor if isinstance(found, int) and found > 0 else None
+        count = getattr(properties, key, None)
+        return count * factor if isinstance(count, int) and count > 0 else None
 
     return {
         "index": index,

@@ -82,7 +82,7 @@ def _longest_contained(name: str, table: Sequence[DeviceSpec]) -> list[DeviceSpe
     """
     words = words_of(name)
     sizes = {
-        p.id: max((len(own) for own in map(words_of, p.names) if own <= words and adds_nothing(words - own)),
+        p.id: max((len(part) for part in map(words_of, p.names) if part <= words and adds_nothing(words - part)),
                   default=0)
         for p in table
     }  # fmt: skip
