@@ -80,14 +80,15 @@ def _longest_contained(name: str, table: Sequence[DeviceSpec]) -> list[DeviceSpe
 
     The words besides it must be such as name no other product: "RTX 4090 Laptop GPU" is no RTX 4090.
     """
-    words = words_of(name)
-    sizes = {
-        p.id: max((len(part) for part in map(words_of, p.names) if part <= words and adds_nothing(words - part)),
-                  default=0)
-        for p in table
-    }  # fmt: skip
+    sizes = {p.id: max(_contained_words(p, words_of(name)), default=0) for p in table}
     longest = max(sizes.values(), default=0)
     return [p for p in table if longest and sizes[p.id] == longest]
+
+
+def _contained_words(spec: DeviceSpec, words: frozenset[str]) -> list[int]:
+    """How many words the names of the part have that stand among these."""
+    names = map(words_of, spec.names)
+    return [len(name) for name in names if name <= words and adds_nothing(words - name)]
 
 
 def _agrees(spec: DeviceSpec, properties: DeviceProperties) -> bool:
