@@ -4,11 +4,12 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace as replace_fields
 
 from traceanalyzer.device import resolve
 from traceanalyzer.device.table import DeviceSpec
 from traceanalyzer.device.toml import toml_block
-from traceanalyzer.records import CpuRoofs, FunctionRate, Peak, Recording
+from traceanalyzer.records import CpuRoofs, FunctionRate, GpuClocks, Peak, Recording
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.records.judged import CpuFigures
 from traceanalyzer.records.trace import DeviceProperties
@@ -94,3 +95,17 @@ def test_cpu_time_is_never_held_against_a_gpu(tmp_path):
 def test_two_devices_are_refused():
     with pytest.raises(UsageError, match="two devices"):
         resolve(trace(H100), 0, name="b200", file="x.toml")
+
+
+def test_recorded_clocks_are_those_of_the_same_device():
+    """Number and name have to agree: a recording may be of other devices than the trace's."""
+    novel = DeviceProperties(0, "NVIDIA GeForce RTX 4095", 24 * 2**30, 130, "8.9", 32)
+    clocks = GpuClocks(index=0, name=novel.name, clock_hz=2.5e9, memory_clock_hz=10.5e9, memory_bus_bits=384)
+    match = resolve(trace(novel, recording=Recording(clocks=(clocks,))), 0)
+    assert (match.device.how, match.device.bandwidth_bytes_per_s) == ("derived", 1.008e12)
+    assert codes(match) == ["device_derived"]
+    for other in (replace_fields(clocks, index=1), replace_fields(clocks, name="NVIDIA T4")):
+        assert resolve(trace(novel, recording=Recording(clocks=(other,))), 0).device.how == "unknown"
+    assert (
+        resolve(trace(novel, recording=Recording(clocks=(clocks,))), 0, name="rtx-4090").device.how == "flag"
+    )
