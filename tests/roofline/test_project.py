@@ -194,14 +194,19 @@ def beats_a_lower_roof(row: OpRow, here: Device, there: Device) -> bool:
     return (here.bandwidth_bytes_per_s or 0) <= (there.bandwidth_bytes_per_s or 0) and peaks[0] <= peaks[1]
 
 
-PARTS = [spec.id for spec in device_specs() if spec.bandwidth_bytes_per_s]
+# Not those whose fp64 rate is not known (Jetson, Arc): nothing prices such work there.
+PARTS = [
+    spec.id
+    for spec in device_specs()
+    if spec.bandwidth_bytes_per_s and runs_as(named(spec.id), ("vector", "fp64"))
+]
 
 
 @pytest.mark.parametrize("name", PARTS)
 def test_no_row_is_faster_than_the_roofs_of_the_device(name: str) -> None:
     draw, there = Random(name), named(name)
     assert there.bandwidth_bytes_per_s
-    for _ in range(60):
+    for _ in range(20):
         row, here = random_row(draw), named(draw.choice([part for part in PARTS if part != name]))
         found = on(row, here, there, Thresholds())
         assert found is not None and row.read_bytes is not None and row.write_bytes is not None and row.flops
