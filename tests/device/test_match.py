@@ -210,6 +210,7 @@ def test_recorded_clocks_are_roofs_of_an_unknown_device():
     match = find(properties("NVIDIA GeForce RTX 4095", 24 * GIB, 130, "8.9"), clocks=CLOCKS)
     device = match.device
     assert (device.how, device.confidence, device.multiprocessors) == ("derived", "low", 130)
+    assert device.id == "derived-geforce-rtx-4095"
     assert device.bandwidth_bytes_per_s == 2 * 10.5e9 * 384 / 8  # two transfers a clock: 1008 GB/s
     assert device.peak("vector", "fp32") == 130 * 128 * 2 * 2.5e9
     assert device.peak("matrix", "bf16") == 130 * 512 * 2.5e9  # a GeForce's half

@@ -7,6 +7,7 @@ switches off in one product is not known. NVIDIA's parts only: others count thei
 from __future__ import annotations
 
 from traceanalyzer.device.architecture import peaks_at
+from traceanalyzer.device.names import normalized
 from traceanalyzer.records import Device, GpuClocks
 from traceanalyzer.records.trace import DeviceProperties
 from traceanalyzer.records.units import si
@@ -32,7 +33,8 @@ def derived(properties: DeviceProperties, clocks: GpuClocks | None) -> Device | 
     if not peaks or rate is None:
         return None
     return Device(
-        id="derived", name=name, kind="gpu", how="derived", confidence="low",
+        id=f"derived-{'-'.join(normalized(name).split())}", name=name, kind="gpu", how="derived",
+        confidence="low",
         bandwidth_bytes_per_s=rate, l2_bytes=clocks.l2_bytes, multiprocessors=count, peaks=peaks,
         provenance=f"{name!r} is not in the table. Derived from what the recording says of it: {count} "
         f"multiprocessors of compute capability {properties.compute_capability} at "

@@ -200,7 +200,7 @@ def _not_in_the_table(
         return _unknown(properties, f"{said}, which is not in the table", near)
     message = (
         f"{device.name!r} is not in the table: its roofs are derived from its clocks and may be off by some "
-        f"10 %, matrix peaks by 2 times.{_like(near)} Better: {_OPTIONS}"
+        f"10 %, matrix peaks by a factor of 2.{_like(near)} Better: {_OPTIONS}"
     )
     return DeviceMatch(device, (Notice("device_derived", message),))
 
