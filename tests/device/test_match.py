@@ -228,6 +228,17 @@ def test_clocks_leave_a_known_device_as_it_is_and_fill_a_bandwidth_that_is_not_k
     assert "derived" in match.device.provenance
 
 
+def test_clocks_tell_versions_of_one_part_apart():
+    """A 3060 Ti is sold with GDDR6 (14 Gbit/s a pin) and GDDR6X (19), 256 bit wide."""
+    recorded = properties("NVIDIA GeForce RTX 3060 Ti", 8 * GIB, 38, "8.6")
+    assert find(recorded).device.bandwidth_bytes_per_s == 448e9
+    for gbit, rate in ((14.002, 448e9), (19.002, 608.064e9)):
+        clocks = msgspec.structs.replace(CLOCKS, memory_clock_hz=gbit / 2 * 1e9, memory_bus_bits=256)
+        assert find(recorded, clocks=clocks).device.bandwidth_bytes_per_s == pytest.approx(rate)
+    stacked = properties("NVIDIA A100-SXM4-80GB", 85174583296, 108, "8.0")
+    assert find(stacked, clocks=CLOCKS).device == find(stacked).device
+
+
 @pytest.mark.parametrize("missing", ["clock_hz", "memory_clock_hz", "memory_bus_bits"])
 def test_too_few_clocks_leave_a_device_unknown(missing):
     few = msgspec.structs.replace(CLOCKS, **{missing: None})

@@ -34,6 +34,8 @@ _MEMORY_RANGE = (0.90, 1.02)
 _SLICE_TOLERANCE = (
     0.10  # a slice shrinks "in proportion" if memory and multiprocessors shrink alike to so much
 )
+_STACKED_BITS = 1024  # from here on HBM, whose clock some drivers report otherwise
+_SAME_MEMORY = 0.03  # clocks round
 _OPTIONS = (
     "--device NAME (see `traceanalyze devices`), --device-file FILE.toml, or both --bandwidth 3.35TB/s "
     "and --peak bf16=989T --peak vector:fp32=67T with this device's own dense figures"
@@ -128,13 +130,22 @@ def _found(spec: DeviceSpec, properties: DeviceProperties, how: How, clocks: Gpu
     if how == "inferred":
         message = f"{properties.name!r} is taken for a {spec.id}; if it is not, give --device NAME"
         warnings.append(Notice("device_inferred", message))
-    if device.bandwidth_bytes_per_s is None and (rate := clocks and bandwidth(clocks)):
+    if clocks and (rate := _recorded_bandwidth(spec, clocks)):
         text = f"{device.provenance} Its bandwidth is derived from the memory's clock and width as recorded."
         device = msgspec.structs.replace(device, bandwidth_bytes_per_s=rate, provenance=text)
     if device.bandwidth_bytes_per_s is None:
         message = f"no bandwidth is published for {properties.name!r}: verdicts need --bandwidth"
         warnings.append(Notice("no_bandwidth", message))
     return DeviceMatch(device, tuple(warnings))
+
+
+def _recorded_bandwidth(spec: DeviceSpec, clocks: GpuClocks) -> float | None:
+    """Of a part whose bandwidth is not known, or that is sold with faster and slower memory; else None."""
+    rate, usual = bandwidth(clocks), spec.bandwidth_bytes_per_s
+    if rate is None or usual is None:
+        return rate
+    several = spec.memory_bus_bits is not None and spec.memory_bus_bits < _STACKED_BITS
+    return rate if several and not math.isclose(rate, usual, rel_tol=_SAME_MEMORY) else None
 
 
 def _slice(spec: DeviceSpec, properties: DeviceProperties) -> DeviceMatch:
