@@ -64,8 +64,8 @@ def prose(value: str) -> str:
 
 def _sections(analysis: Analysis, view: View) -> Iterator[str]:
     yield f"### {prose(view.headline.lead)}\n\n"
-    if view.headline.more:
-        yield f"{prose(' '.join(view.headline.more))}\n\n"
+    if view.headline.more or view.headline.changes:
+        yield f"{prose(' '.join((*view.headline.more, *view.headline.changes)))}\n\n"
     yield "".join(f"* {prose(note)}\n" for note in view.headline.notes) + "\n"
     yield f"{code(view.file)} · {prose(view.subject)}\n\n"
     yield _window(view)

@@ -28,13 +28,14 @@ _COLORS = {
 _BAR = 18
 _BEFORE_NAME = 44  # columns of a row before the operator
 _TIME = 8  # of them for its time
-_WARNINGS = 4
+_WARNINGS = 3
 _MIN_INPUTS = 14  # characters; fewer are not worth showing
 _HEADING = 17  # characters over a column of times: a step may be called anything
 _LABEL = 10  # characters before what a line says
 _WHERE = 30
 _RANKS = 9  # of more, the extremes
 _WORTH_A_LINE = 0.05  # of the window, that the device waits for one cause
+_WORTH_A_CHECK = 0.01  # of busy time, above a roof
 _WARNING_TEXT = 480  # characters: the options that would help must not be cut out of a message
 
 
@@ -51,15 +52,16 @@ def summary(analysis: Analysis, *, width: int = 80, color: bool = False, top: in
     view = view_of(analysis, top)
     _sentences(console, view)
     console.print(_window(view), no_wrap=True)
-    if view.lines:
-        console.print()
-        console.print(_operators(view, top, console.width), no_wrap=True)
     if view.ranks:
         console.print()
         console.print(_ranks(view), no_wrap=True)
     console.print()
-    _waits(console, view)
     _changes(console, analysis)
+    _waits(console, view)
+    if view.lines:
+        console.print()
+        console.print(_operators(view, top, console.width), no_wrap=True)
+        console.print()
     _critical_path(console, view)
     _projected(console, view)
     _basis(console, analysis, view)
@@ -75,7 +77,7 @@ def _sentences(console: Console, view: View) -> None:
     from rich.text import Text
 
     console.print(Text(view.headline.lead, style="bold"))
-    for sentences in (view.headline.more, view.headline.notes):
+    for sentences in ((*view.headline.more, *view.headline.changes), view.headline.notes):
         if sentences:
             console.print(Text(" ".join(sentences)))
     console.print()
@@ -217,7 +219,7 @@ def _basis(console: Console, analysis: Analysis, view: View) -> None:
     if recorded is not None and recorded.unprofiled_step_ns and recorded.profiled_step_ns:
         within, without = duration(recorded.profiled_step_ns), duration(recorded.unprofiled_step_ns)
         _line(console, "step", f"{within} under the profiler, {without} without it")
-    if view.above:
+    if sum(entry.share_of_busy for entry in analysis.self_check) > _WORTH_A_CHECK:
         _line(console, "check", view.check)
     for code, message, count in view.warnings[:_WARNINGS]:
         times = f" ×{count:,}" if count > 1 else ""

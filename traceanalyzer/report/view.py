@@ -121,7 +121,8 @@ def file_name(analysis: Analysis) -> str:
 
 def _visible_headline(analysis: Analysis) -> Headline:
     raw = headline(analysis)
-    return Headline(visible(raw.lead), tuple(map(visible, raw.more)), tuple(map(visible, raw.notes)))
+    more, changes, notes = (tuple(map(visible, texts)) for texts in (raw.more, raw.changes, raw.notes))
+    return Headline(visible(raw.lead), more, changes, notes)
 
 
 def _subject(analysis: Analysis) -> str:
