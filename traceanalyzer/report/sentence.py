@@ -292,9 +292,19 @@ def _changes_of(count: int, more: str) -> str:
 
 
 def with_saving(analysis: Analysis) -> list[Suggestion]:
-    """Suggestions with a predicted time, most promising first."""
+    """Suggestions with a predicted time, the surest first."""
     timed = [s for s in analysis.suggestions or () if s.saving_per_step_ns and s.saving_per_step_ns.high > 0]
-    return sorted(timed, key=lambda s: -(s.saving_per_step_ns.mid if s.saving_per_step_ns else 0))
+    return list(by_certainty(timed))
+
+
+def by_certainty(suggestions: Sequence[Suggestion]) -> tuple[Suggestion, ...]:
+    """By what is saved for certain, then by what is likely to be."""
+
+    def sure(each: Suggestion) -> tuple[float, float]:
+        band = each.saving_per_step_ns
+        return (-band.low, -band.mid) if band else (1.0, 0.0)
+
+    return tuple(sorted(suggestions, key=sure))
 
 
 def _with_rank(analysis: Analysis, sentence: str) -> str:

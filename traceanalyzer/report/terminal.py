@@ -164,7 +164,8 @@ def _changes(console: Console, analysis: Analysis) -> None:
         band = s.saving_per_step_ns
         if band is not None:
             where = f" in {cut(visible(s.where), _WHERE)}" if s.where else ""
-            saving = f"{span(band.low, band.high)} {per_saving(analysis, s)}"
+            amount = span(band.low, band.high) if band.low else f"up to {duration(band.high, 2)}"
+            saving = f"{amount} {per_saving(analysis, s)}"
             _line(console, "change", f"{visible(s.rule)}{where}: {saving}")
 
 
