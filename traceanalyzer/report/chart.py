@@ -22,7 +22,7 @@ _SMALLEST, _LARGEST = 3.0, 26.0  # radius
 _DECADES = 9  # shown at most; lower points sit on the bottom edge
 _MARKED_AREA = 16_000.0  # area of all marks together
 _POINTS = 400  # points
-_NAMED, _NAMED_SHARE = 5, 0.02  # points with their names: so many at most, each of so much of busy time
+_NAMED, _NAMED_SHARE = 6, 0.005  # points with their names: so many at most, each of so much of busy time
 _ALONG = (0.3, 0.15, 0.45, 0.6, 0.05, 0.75)  # of the memory roof, where its label may stand
 OUTLINE_OF: dict[Verdict, str] = {
     "memory_bound": "circle", "compute_bound": "square", "latency_bound": "triangle", "unmodelled": "cross",

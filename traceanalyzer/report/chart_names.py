@@ -11,6 +11,7 @@ LETTER = 6.8  # width of one, in SVG units at the chart's font size: rather too 
 _HEIGHT = 14.0
 _LONGEST = 26  # characters
 _GAP = 4.0
+_NEAR = 60.0  # from the edge of a mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +71,11 @@ def overlaps(boxes: Sequence[Box], taken: Sequence[Box]) -> int:
 
 
 def placed_names(spots: Sequence[Spot], taken: Sequence[Box], inside: Box) -> tuple[Name, ...]:
-    """Each at the first free side of its mark; none where no side is free."""
-    occupied, names = list(taken), []
+    """Each at the first free side of its mark; none where no side is free, or the same name is near."""
+    occupied, names = list(taken), list[Name]()
     for spot in spots:
+        if any(_is_near(spot, name) for name in names):
+            continue
         name = next(
             (n for n in _sides(spot) if n.box.lies_in(inside) and not overlaps([n.box], occupied)), None
         )
@@ -82,9 +85,18 @@ def placed_names(spots: Sequence[Spot], taken: Sequence[Box], inside: Box) -> tu
     return tuple(names)
 
 
+def _is_near(spot: Spot, name: Name) -> bool:
+    """Whether a name that reads the same already stands about here."""
+    return _short(spot.name) == name.text and name.box.meets(around(spot.x, spot.y, spot.radius + _NEAR))
+
+
+def _short(name: str) -> str:
+    return cut(name.removeprefix("aten::"), _LONGEST)
+
+
 def _sides(spot: Spot) -> Iterator[Name]:
     """Right, left, above and below, then at the corners and a little further off."""
-    text = cut(spot.name.removeprefix("aten::"), _LONGEST)
+    text = _short(spot.name)
     width = LETTER * len(text)
     for gap in (_GAP, 3 * _GAP, 6 * _GAP):
         off = spot.radius + gap

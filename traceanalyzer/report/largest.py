@@ -73,6 +73,12 @@ def _verdict(analysis: Analysis, figures: Shown, verdict: Verdict, *, whole: boo
     return f"{least}{amount} {_SAID[verdict]}{most}"
 
 
+def _short(name: str) -> str:
+    """Without what a template is filled with: a first line is no place for it."""
+    head, arguments, _ = visible(name).partition("<")
+    return cut(f"{head.removeprefix('void ')}<…>" if arguments else head, _NAME)
+
+
 def _operators(analysis: Analysis, verdict: Verdict) -> str:
     """The one or two operators of most of a verdict's time, where there are more than those."""
     times: Counter[str] = Counter()
@@ -80,7 +86,7 @@ def _operators(analysis: Analysis, verdict: Verdict) -> str:
         if row.verdict == verdict and not is_sum(row):
             times[row.name] += row.attributed_ns
     whole = sum(row.attributed_ns for row in analysis.op_rows if row.verdict == verdict)
-    named = [(cut(visible(name), _NAME), ns) for name, ns in times.most_common(2) if ns]
+    named = [(_short(name), ns) for name, ns in times.most_common(2) if ns]
     for count in (1, 2):
         part = sum(ns for _, ns in named[:count])
         if len(named) >= count and part >= _MOST * whole:

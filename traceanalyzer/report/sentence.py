@@ -16,7 +16,7 @@ from traceanalyzer.report.labels import REASON_MEANING, REASON_REMEDY, VERDICT_L
 from traceanalyzer.report.largest import EXACT, largest_parts, largest_verdict, names_verdict
 from traceanalyzer.report.sanitize import visible
 from traceanalyzer.report.shown import Shown, per_saving, per_step, rows_heading, shown
-from traceanalyzer.report.waits import about_time, idle_and_busy, longest, share_of_window
+from traceanalyzer.report.waits import about_time, idle_and_busy, longest, share_of_window, waits_for_the_host
 
 _INTERVAL = 0.25  # of busy time not modelled: above it, a lower bound alone would mislead
 _LEAST_MODELLED = 0.05  # of kernel time modelled: below it, there is nothing to say about the rest
@@ -24,6 +24,11 @@ _REPORTED_SHARE = 0.01
 _AT_A_ROOF = 0.1  # of busy time: from it on, a roof limits some of what runs
 _TOO_MUCH_ABOVE = 0.1  # of busy time, above a roof
 _BELOW = "a better kernel, layout or alignment could win that back, not only fewer bytes"
+# Rules whose saving is of waiting, not of kernels.
+_OF_WAITS = (
+    "launch_bound", "host_work", "data_loading", "synchronisation", "memory_allocation", "recompilation",
+    "checkpoint_saving", "small_copies", "unpinned_memory", "exposed_communication",
+)  # fmt: skip
 _NUMERALS = ("No", "One", "Two", "Three")
 
 # Verdicts that lead whatever is known of the rest.
@@ -269,10 +274,16 @@ def _changes(analysis: Analysis) -> list[str]:
     if _limited_by_nothing(analysis, shown(analysis)):  # what slows everything down comes first
         return []
     bands: dict[str, list[Band]] = {}
-    for each in with_saving(analysis)[:3]:
-        if each.saving_per_step_ns:
+    paced = waits_for_the_host(shown(analysis))
+    largest = with_saving(analysis)[:3]
+    for each in largest:
+        if each.saving_per_step_ns and (each.rule in _OF_WAITS or not paced):
             bands.setdefault(per_saving(analysis, each), []).append(each.saving_per_step_ns)
-    return [_saved(of, bands[of], " more" if number else "") for number, of in enumerate(bands)]
+    said = [_saved(of, bands[of], " more" if number else "") for number, of in enumerate(bands)]
+    if hidden := len(largest) - sum(map(len, bands.values())):
+        more = " more" if said else ""
+        said.append(f"{_changes_of(hidden, more)} would shorten busy time, for which the step does not wait.")
+    return said
 
 
 def _saved(of: str, bands: Sequence[Band], more: str) -> str:

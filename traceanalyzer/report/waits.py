@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -17,6 +18,7 @@ _MOST_SHARE = 0.5  # of idle time, from which on its cause is named beside it
 _WORTH_A_WORD_SHARE = 0.01  # of the window, that the device is idle
 _START_UP_SHARE = 0.01  # of the window, from which on start-up is said
 _PLAIN = ("launch_gap", "data_loading")  # causes that say everything without a name
+_HASH = re.compile(r"\b(?=[a-z]*\d)[a-z0-9]{24,}\b")
 _SCHEDULE = "record with a schedule, with wait and warmup steps"
 
 
@@ -58,6 +60,12 @@ def idle_and_busy(figures: Shown, device: Literal["gpu", "cpu"]) -> list[str]:
     return [f"The GPU is idle {idle}, {share_of_window(figures, idle_ns)}, and busy {busy}."]
 
 
+def waits_for_the_host(figures: Shown) -> bool:
+    """Whether the host sets the pace: then faster kernels only wait longer."""
+    largest = _largest(figures) if figures.mostly_idle else None
+    return largest is not None and largest.cause in ("launch_gap", "host_work", "compilation")
+
+
 def _largest(figures: Shown) -> IdlePart | None:
     return max(_causes(figures), key=lambda part: part.time_ns, default=None)
 
@@ -86,8 +94,13 @@ def _unknown(figures: Shown) -> str:
 
 def _cause(part: IdlePart) -> str:
     """`host work: Optimizer.step#DeepSpeedCPUAdam.step`."""
-    named = f": {cut(part.names[0].name, MAX_NAME)}" if part.names and part.cause not in _PLAIN else ""
+    named = f": {_short(part.names[0].name)}" if part.names and part.cause not in _PLAIN else ""
     return f"{WAITS_FOR[part.cause]}{named}"
+
+
+def _short(name: str) -> str:
+    """`Call CompiledFxGraph fem7v7…` of what the host did: nobody reads a hash."""
+    return cut(_HASH.sub(lambda found: f"{found[0][:6]}…", name.strip("# ")), MAX_NAME)
 
 
 def about_time(figures: Shown, steps: Sequence[StepTime]) -> list[str]:
