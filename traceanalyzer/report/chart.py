@@ -142,7 +142,7 @@ def chart(analysis: Analysis, rows: Sequence[OpRow], lines: Sequence[OpLine]) ->
     area = _area_per_ns(analysis, marks)
     points = [_point(mark, scale, area, index) for index, mark in enumerate(marks)]
     roofs = tuple(_roofs(device.bandwidth_bytes_per_s, peaks, scale))
-    boxes = [around(point.x, point.y, point.radius + 1) for point, _ in points]
+    boxes = [_extent(point) for point, _ in points]
     slope = _slope(device.bandwidth_bytes_per_s, [peak for peak, _ in peaks], scale, boxes)
     named = [(mark.line.name, point) for mark, (point, _) in zip(marks, points, strict=True)
              if mark.row.attributed_ns >= _NAMED_SHARE * analysis.time.busy_ns]  # fmt: skip
@@ -303,6 +303,14 @@ def _point(mark: _Mark, scale: _Scale, area: float, index: int) -> tuple[Point, 
         at_roof=row.runs_at_a_roof,
     )
     return point, (inside_x, inside_y) != (x, y)
+
+
+def _extent(point: Point) -> Box:
+    """The box round its outline: a triangle of the same area as a circle reaches further."""
+    r, edge = point.radius, 1.5
+    wide, high, low = (1.35, 1.56, 0.78) if OUTLINE_OF[point.verdict] == "triangle" else (1.0, 1.0, 1.0)
+    wide, high, low = (r * reach + edge for reach in (wide, high, low))
+    return Box(point.x - wide, point.y - high, point.x + wide, point.y + low)
 
 
 def tip(line: OpLine) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from traceanalyzer.report.sanitize import cut
 
 LETTER = 6.8  # width of one, in SVG units at the chart's font size: rather too much than too little
+_WIDE, _SLIM, _PLAIN = 12.0, 4.5, 7.8  # in the widest of the fonts a browser may take
 _HEIGHT = 14.0
 _LONGEST = 26  # characters
 _GAP = 4.0
@@ -97,7 +98,7 @@ def _short(name: str) -> str:
 def _sides(spot: Spot) -> Iterator[Name]:
     """Right, left, above and below, then at the corners and a little further off."""
     text = _short(spot.name)
-    width = LETTER * len(text)
+    width = sum(_WIDE if letter in "mwMW…" else _SLIM if letter in "ijl.,:|" else _PLAIN for letter in text)
     for gap in (_GAP, 3 * _GAP, 6 * _GAP):
         off = spot.radius + gap
         right, left, middle = spot.x + off, spot.x - off - width, spot.x - width / 2
