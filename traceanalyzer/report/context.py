@@ -18,6 +18,7 @@ from traceanalyzer.report.shown import per_saving, per_step, shown
 from traceanalyzer.report.summary import Fact
 
 _ASKS_FOR_RANKS = "exposed_communication"
+_EVERYWHERE = "the whole "  # step or trace: no place
 _TITLE = 80  # characters of a suggestion's title
 _CLAUSE = re.compile(r"[;:.](?:\s|$)| \(")
 _SHAPE = re.compile(r"\s*\[[\d, ×…]*\]")
@@ -39,10 +40,11 @@ class SuggestionText:
 
     rule: str
     imperative: str  # "Pass fused=True to the optimizer"
+    site: str  # its module, else its operators, as code; nothing where it is the whole step's
     title: str  # what was found
     tier: str
     tier_meaning: str
-    saving: str  # "1.1 to 1.9 ms per step", or that no time is predicted
+    saving: str  # "1.1 to 1.9 ms per step, proved", "at most 2 ms per step", or that no time is predicted
     share: str
     evidence: str
     action: str
@@ -52,10 +54,9 @@ class SuggestionText:
     bytes: str
     caveats: tuple[str, ...]
     docs: str
-    certainty: str  # "proved", "at most"; nothing where no time is predicted
+    has_saving: bool
     least: float  # of the step, 0 to 1, that it saves for certain
     most: float  # likewise, that it may save
-    operators: str  # that it is found in, where its module is not known
 
 
 def device(analysis: Analysis) -> Iterable[Fact]:
@@ -131,14 +132,16 @@ def _of_step(analysis: Analysis, s: Suggestion) -> float:
 
 
 def _saved(band: Band) -> str:
-    """`14 to 21 ms`; of what may be nothing `up to 21 ms`."""
-    return span(band.low, band.high) if band.low else f"up to {duration(band.high, 2)}"
+    """`14 to 21 ms`; of what may be nothing `at most 21 ms`."""
+    return span(band.low, band.high) if band.low else f"at most {duration(band.high, 2)}"
 
 
-def _operators(s: Suggestion) -> str:
-    """`bmm → _softmax → bmm` of evidence that begins with a chain of operators."""
+def _site(s: Suggestion) -> str:
+    """Where it is known, else `bmm → _softmax → bmm` of evidence that begins with operators."""
+    if s.where:
+        return "" if s.where.startswith(_EVERYWHERE) else _text(s.where)
     chain = s.evidence.split(": ", maxsplit=1)[0]
-    if ": " not in s.evidence or not _SHAPE.search(chain) or s.where:
+    if ": " not in s.evidence or not _SHAPE.search(chain):
         return ""
     return _text(" → ".join(_SHAPE.sub("", part).strip() for part in chain.split(" → ")))
 
@@ -149,9 +152,9 @@ def _suggestion_text(analysis: Analysis, s: Suggestion, of: str, whole: str) -> 
     step_ns = _of_step(analysis, s) or 1
     if s.saving_of == "mean_step":
         whole = "average step"
-    saving = f"{_saved(band)} {of}" if band else "no time predicted"
+    saving = f"{_saved(band)} {of}{', proved' if band.low else ''}" if band else "no time predicted"
     return SuggestionText(
-        rule=visible(s.rule), imperative=imperative(_text(s.action)), title=_text(s.title),
+        rule=visible(s.rule), imperative=imperative(_text(s.action)), site=_site(s), title=_text(s.title),
         tier=s.tier, tier_meaning=TIER_MEANING[s.tier], saving=saving,
         share=f"{percent(s.share_of_step)} of the {whole}" if s.share_of_step is not None else "",
         evidence=_text(s.evidence), action=_text(s.action),
@@ -159,10 +162,9 @@ def _suggestion_text(analysis: Analysis, s: Suggestion, of: str, whole: str) -> 
         count=f"{s.count:,}",
         bytes=f"{si(s.bytes_saved_per_step, 'B')} {of}" if s.bytes_saved_per_step else "",
         caveats=tuple(map(_text, s.caveats)), docs=_text(s.docs),
-        certainty=("proved" if band.low else "at most") if band else "",
+        has_saving=band is not None,
         least=min(band.low / step_ns, 1.0) if band else 0.0,
         most=min(band.high / step_ns, 1.0) if band else 0.0,
-        operators=_operators(s),
     )  # fmt: skip
 
 

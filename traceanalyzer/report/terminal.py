@@ -13,8 +13,6 @@ from traceanalyzer.report.labels import HOW
 from traceanalyzer.report.lines import OpLine
 from traceanalyzer.report.report_marker import mark
 from traceanalyzer.report.sanitize import cut, visible
-from traceanalyzer.report.sentence import span, with_saving
-from traceanalyzer.report.shown import per_saving
 from traceanalyzer.report.view import View, view_of
 
 if TYPE_CHECKING:
@@ -56,7 +54,7 @@ def summary(analysis: Analysis, *, width: int = 80, color: bool = False, top: in
         console.print()
         console.print(_ranks(view), no_wrap=True)
     console.print()
-    _changes(console, analysis)
+    _changes(console, view)
     _waits(console, view)
     if view.lines:
         console.print()
@@ -159,14 +157,10 @@ def _name(line: OpLine, width: int) -> str:
     return f"{text} {cut(line.inputs, left)}" if line.inputs and left >= _MIN_INPUTS else text
 
 
-def _changes(console: Console, analysis: Analysis) -> None:
-    for s in with_saving(analysis)[:3]:
-        band = s.saving_per_step_ns
-        if band is not None:
-            where = f" in {cut(visible(s.where), _WHERE)}" if s.where else ""
-            amount = span(band.low, band.high) if band.low else f"up to {duration(band.high, 2)}"
-            saving = f"{amount} {per_saving(analysis, s)}"
-            _line(console, "change", f"{visible(s.rule)}{where}: {saving}")
+def _changes(console: Console, view: View) -> None:
+    for change in [each for each in view.suggestions or () if each.has_saving][:3]:
+        where = f" in {cut(change.site, _WHERE)}" if change.site else ""
+        _line(console, "change", f"{change.imperative}{where}: {change.saving} ({change.rule})")
 
 
 def _line(console: Console, label: str, text: str) -> None:

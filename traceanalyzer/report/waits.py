@@ -100,7 +100,7 @@ def _cause(part: IdlePart) -> str:
 
 def _short(name: str) -> str:
     """`Call CompiledFxGraph fem7v7…` of what the host did: nobody reads a hash."""
-    return cut(_HASH.sub(lambda found: f"{found[0][:6]}…", name.strip("# ")), MAX_NAME)
+    return cut(_HASH.sub(lambda match: f"{match[0][:6]}…", name.strip("# ")), MAX_NAME)
 
 
 def about_time(figures: Shown, steps: Sequence[StepTime]) -> list[str]:
