@@ -194,7 +194,7 @@ def test_the_summary_fits_a_terminal(name: str) -> None:
     text = summary(example.EVERY_CASE[name](), width=80, color=False)
     lines = text.splitlines()
     assert max(map(len, lines)) <= 80
-    assert len(lines) <= 43
+    assert len(lines) <= 44
     assert "\x1b" not in text
     assert not [c for c in text if not c.isprintable() and c != "\n"]
 

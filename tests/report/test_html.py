@@ -78,8 +78,11 @@ def test_the_first_section_answers(name: str) -> None:
     told = headline(analysis)
     answer, everything = page.one("main").all("section")[0].text(), page.one("main").text()
     assert page.one("h1").text() == told.lead.replace("`", "")
-    for sentence in (*told.more, *told.notes):
+    for sentence in told.more:
         assert sentence.replace("`", "") in answer
+    changes = told.changes if analysis.suggestions else ()
+    for sentence in (*changes, *told.notes):
+        assert sentence.replace("`", "") in everything
     for verdict, ns in shown(analysis).verdict_ns.items():
         assert (f"{VERDICT_LABELS[verdict]} {duration(shown(analysis).each(ns))}" in answer) == bool(ns)
         assert VERDICT_LABELS[verdict] in everything

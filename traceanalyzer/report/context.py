@@ -109,7 +109,7 @@ def suggestions_of(analysis: Analysis) -> tuple[Suggestion, ...]:
 
 def _with_ranks(suggestion: Suggestion) -> Suggestion:
     action = (
-        "First what makes the rank late that the others wait for, see the ranks of this report; then overlap "
+        "Find out what makes the rank late that the others wait for (see the ranks); then overlap "
         "collectives with compute, or make them fewer and smaller."
     )
     return msgspec.structs.replace(suggestion, action=action, snippet="", caveats=())

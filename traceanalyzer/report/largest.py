@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 
@@ -15,7 +16,8 @@ from traceanalyzer.report.waits import aside, waiting
 EXACT = 0.005  # of busy time not modelled: below it, a whole percent is the same either way
 _SECOND_SHARE = 0.2  # of the window, from which on a second part is named
 _MOST = 0.5  # of a verdict's time, from which on operators are named
-_NAME = 40
+_NAME = 48
+_ARGUMENTS = re.compile(r"\(.*")  # of a kernel's signature
 _SAID: Mapping[Verdict, str] = {
     "compute_bound": "is compute-bound",
     "memory_bound": "is memory-bound",
@@ -75,8 +77,8 @@ def _verdict(analysis: Analysis, figures: Shown, verdict: Verdict, *, whole: boo
 
 def _short(name: str) -> str:
     """Without what a template is filled with: a first line is no place for it."""
-    head, arguments, _ = visible(name).partition("<")
-    return cut(f"{head.removeprefix('void ')}<…>" if arguments else head, _NAME)
+    head, bracket, _ = _ARGUMENTS.sub("", visible(name)).removeprefix("void ").partition("<")
+    return cut(f"{head}<…>" if bracket else head, _NAME)
 
 
 def _operators(analysis: Analysis, verdict: Verdict) -> str:

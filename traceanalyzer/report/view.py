@@ -148,10 +148,16 @@ def _steps(analysis: Analysis) -> str:
 
 
 def _kind_of_work(analysis: Analysis) -> str:
-    """`training` where anything runs backward; nothing where too little is linked to tell."""
+    """`training` where anything runs backward; nothing where too little is linked to tell.
+
+    Ranks that communicate may be in the middle of a pipeline's forward half.
+    """
     if any(row.phase in ("backward", "optimizer", "recompute") for row in analysis.op_rows):
         return "training"
-    return "inference" if analysis.coverage.linked_share >= _LINKED else ""
+    if analysis.coverage.linked_share < _LINKED:
+        return ""
+    alone = not any(row.verdict == "communication" for row in analysis.op_rows)
+    return "inference" if alone else "forward only"
 
 
 def _recorded(analysis: Analysis) -> tuple[str, str]:
