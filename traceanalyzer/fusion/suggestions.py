@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import structs
 
+from traceanalyzer.fusion.code_places import code_places
 from traceanalyzer.fusion.idle_claims import IDLE_RULES, NOT_IN_EACH_STEP
 from traceanalyzer.fusion.module_compile import compiled_together
 from traceanalyzer.fusion.rules import RULES, Match, Rule
@@ -199,6 +200,7 @@ def _suggestion(graph: StepGraph, rule: Rule, group: Sequence[Match]) -> Suggest
         ),
         docs=rule.docs,
         saving_of=graph.saving_of,
+        places=code_places(graph.trace, _nodes(group), repeats),
     )
 
 

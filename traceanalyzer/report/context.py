@@ -10,6 +10,7 @@ import msgspec
 
 from traceanalyzer.records import Analysis, Band, Projection, Suggestion
 from traceanalyzer.records.units import digits, duration, percent, si
+from traceanalyzer.report.code_view import place_texts
 from traceanalyzer.report.jobs import has_all_ranks
 from traceanalyzer.report.labels import HOW, TIER_MEANING
 from traceanalyzer.report.sanitize import ABSENT, TEXT, cut, visible
@@ -57,6 +58,7 @@ class SuggestionText:
     has_saving: bool
     least: float  # of the step, 0 to 1, that it saves for certain
     most: float  # likewise, that it may save
+    places: tuple[str, ...]  # "net.py:41 forward", most time first
 
 
 def device(analysis: Analysis) -> Iterable[Fact]:
@@ -165,6 +167,7 @@ def _suggestion_text(analysis: Analysis, s: Suggestion, of: str, whole: str) -> 
         has_saving=band is not None,
         least=min(band.low / step_ns, 1.0) if band else 0.0,
         most=min(band.high / step_ns, 1.0) if band else 0.0,
+        places=place_texts(s.places),
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from traceanalyzer.records import Analysis, Device, OpRow, Verdict
 from traceanalyzer.records.units import canonical_dtype, digits, duration, percent, si
+from traceanalyzer.report.code_view import code_of, tail
 from traceanalyzer.report.labels import (
     CLASS_LABELS,
     FLAG_MEANING,
@@ -21,6 +22,7 @@ from traceanalyzer.report.shown import per_step
 
 _INPUTS = 140  # characters of an op's inputs in a table
 _MAX_NAME = 120
+_MAX_MODULE = 60
 _AS_PREDICTED = 0.15  # counters and formulas agree where they are no further apart: docs/hardware.md
 
 
@@ -59,6 +61,7 @@ class OpLine:
     kernels: tuple[tuple[str, str], ...]  # (name, time over the window)
     counted: str  # "805 MB counted, 1.33 × predicted", by hardware
     is_sum: bool
+    code: str = ""  # "net.py:41": the function of most of it
 
     @property
     def title(self) -> str:
@@ -70,7 +73,7 @@ class OpLine:
         """What distinguishes the line from others of its name."""
         if self.is_sum:
             return tuple(filter(None, (self.operator_class, self.phase, self.reason)))
-        return tuple(filter(None, (self.inputs, self.phase, self.module, self.counted)))
+        return tuple(filter(None, (self.inputs, self.phase, self.module, self.code, self.counted)))
 
 
 def op_line(row: OpRow, number: int, analysis: Analysis) -> OpLine:
@@ -83,7 +86,7 @@ def op_line(row: OpRow, number: int, analysis: Analysis) -> OpLine:
     share = row.attributed_ns / busy if busy else 0.0
     return OpLine(
         number=number, name=cut(visible(row.name), TEXT), inputs=inputs(row), phase=row.phase or "",
-        module=cut(visible(row.module or ""), _MAX_NAME),
+        module=tail(visible(row.module or ""), _MAX_MODULE),
         calls=Cell(count_text(per_step(analysis, row.calls)), row.calls),
         time=Cell(duration(per_step(analysis, row.attributed_ns)), row.attributed_ns),
         share=Cell(percent(share), share),
@@ -98,7 +101,7 @@ def op_line(row: OpRow, number: int, analysis: Analysis) -> OpLine:
         reason=REASON_MEANING[row.reason] if row.reason else "",
         computed=tuple(computed(row, analysis)),
         kernels=tuple((cut(visible(k.name), TEXT), duration(k.time_ns)) for k in row.kernel_names[:8]),
-        counted=_counted_briefly(row), is_sum=is_sum(row),
+        counted=_counted_briefly(row), is_sum=is_sum(row), code=code_of(row),
     )  # fmt: skip
 
 

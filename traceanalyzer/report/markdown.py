@@ -71,6 +71,7 @@ def _sections(analysis: Analysis, view: View) -> Iterator[str]:
     yield "".join(f"* {prose(note)}\n" for note in view.headline.notes) + "\n"
     yield f"{code(view.file)} · {prose(' · '.join(filter(None, (view.subject, view.version))))}\n\n"
     yield _window(view)
+    yield "".join(f"\n* {label}: {prose(text)}" for label, text in view.where) + "\n"
     if view.ranks:
         yield folded("Ranks and devices", _ranks(view))
     yield _suggestions(view)
@@ -141,7 +142,8 @@ def _suggestions(view: View) -> str:
         return "\nNo suggestions.\n"
     text = "\n**What to change**\n\n"
     for number, f in enumerate(view.suggestions[:10], 1):
-        places = ", ".join(filter(None, (code(f.site) or f.where, _times(f.count))))
+        at = ", ".join(map(code, f.places))
+        places = ", ".join(filter(None, (code(f.site) or f.where, at, _times(f.count))))
         where = f" in {places}" if places else ""
         action = "" if f.action.rstrip(".") == f.imperative else f"{prose(f.action)} "
         text += (
@@ -171,7 +173,7 @@ def _critical_path(view: View) -> str:
     modules = ", ".join(f"{code(fact.name)} {fact.text}" for fact in path.modules)
     rows = [[cell(name), *others] for name, *others in path.ops]
     table = as_table(["on the path", "verdict", " kernels", " time", " saves at most"], rows)
-    text = f"\n**{prose(path.lead.capitalize())}**: {prose(parts)}\n\n{table}\n"
+    text = f"\n**{prose(path.lead[:1].upper() + path.lead[1:])}**: {prose(parts)}\n\n{table}\n"
     return text + (f"By module: {modules}. " if modules else "") + f"{prose(MEANING)}\n"
 
 
@@ -179,7 +181,8 @@ def _operators(view: View) -> str:
     shown = [line for line in view.lines if not line.is_sum]
     rows = (
         [
-            cell(line.name[:200]), cell(" ".join(filter(None, (line.inputs, line.phase, line.module)))),
+            cell(line.name[:200]),
+            cell(" ".join(filter(None, (line.inputs, line.phase, line.module, line.code)))),
             line.time.text, line.share.text, line.intensity.text, line.flop_rate.text, line.byte_rate.text,
             line.efficiency.text, ", ".join((line.verdict_label, *(flag for flag, _ in line.flags))),
         ]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from traceanalyzer.records import Analysis, Band, Suggestion, Verdict, ranks_of
 from traceanalyzer.records.units import duration, percent, si, whole_percent
+from traceanalyzer.records.vocabulary import LEAST_MODELLED
 from traceanalyzer.report.jobs import job_sentences, place_of
 from traceanalyzer.report.labels import REASON_MEANING, REASON_REMEDY, VERDICT_LABELS
 from traceanalyzer.report.largest import EXACT, largest_parts, largest_verdict, names_verdict
@@ -19,7 +20,6 @@ from traceanalyzer.report.shown import Shown, per_saving, per_step, rows_heading
 from traceanalyzer.report.waits import about_time, idle_and_busy, longest, share_of_window, waits_for_the_host
 
 _INTERVAL = 0.25  # of busy time not modelled: above it, a lower bound alone would mislead
-_LEAST_MODELLED = 0.05  # of kernel time modelled: below it, there is nothing to say about the rest
 _REPORTED_SHARE = 0.01
 _AT_A_ROOF = 0.1  # of busy time: from it on, a roof limits some of what runs
 _TOO_MUCH_ABOVE = 0.1  # of busy time, above a roof
@@ -137,15 +137,15 @@ def is_lower_bound(analysis: Analysis) -> bool:
     return shown(analysis).share("unmodelled") >= EXACT
 
 
-def _judged(analysis: Analysis) -> bool:
+def is_judged(analysis: Analysis) -> bool:
     """Whether enough is modelled to say anything, or there is nothing to model."""
-    enough = analysis.coverage.modelled_share >= _LEAST_MODELLED
+    enough = analysis.coverage.modelled_share >= LEAST_MODELLED
     return enough or not shown(analysis).verdict_ns.get("unmodelled")
 
 
 def _leading(analysis: Analysis, figures: Shown) -> list[str]:
     """The largest parts, unless nothing can be said of what runs or no roof limits any of it."""
-    known = _judged(analysis) and not _limited_by_nothing(analysis, figures)
+    known = is_judged(analysis) and not _limited_by_nothing(analysis, figures)
     if known or figures.mostly_idle or largest_verdict(figures) in _LEADS:
         return [largest_parts(analysis, figures)]
     return []
@@ -169,7 +169,7 @@ def _limited_by_nothing(analysis: Analysis, figures: Shown) -> bool:
 
 def _memory(analysis: Analysis, figures: Shown) -> list[str]:
     """The memory-bound share as exactly as it is known, and why not better."""
-    if not _judged(analysis):
+    if not is_judged(analysis):
         return _unknown_share(analysis)
     memory_share, open_ = figures.share("memory_bound"), figures.share("unmodelled")
     amount = figures.amount(figures.verdict_ns.get("memory_bound", 0))
@@ -237,7 +237,7 @@ def _unknown_share(analysis: Analysis) -> list[str]:
 
 def _other_facts(analysis: Analysis, figures: Shown) -> list[str]:
     """Without verdicts: the times and classes that hold all the same. With them: the largest part."""
-    if _judged(analysis):
+    if is_judged(analysis):
         largest, bare = largest_verdict(figures), _limited_by_nothing(analysis, figures)
         already = largest in _LEADS or not bare
         if (names_verdict(figures) and already) or largest in ("memory_bound", "unmodelled"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from traceanalyzer.records import Analysis
 from traceanalyzer.records.units import duration, percent, si
+from traceanalyzer.report.code_view import tail
 from traceanalyzer.report.jobs import extremes
 from traceanalyzer.report.labels import HOW
 from traceanalyzer.report.lines import OpLine
@@ -31,6 +32,7 @@ _MIN_INPUTS = 14  # characters; fewer are not worth showing
 _HEADING = 17  # characters over a column of times: a step may be called anything
 _LABEL = 10  # characters before what a line says
 _WHERE = 30
+_MODULE = 24
 _RANKS = 9  # of more, the extremes
 _WORTH_A_LINE = 0.05  # of the window, that the device waits for one cause
 _WORTH_A_CHECK = 0.01  # of busy time, above a roof
@@ -56,6 +58,8 @@ def summary(analysis: Analysis, *, width: int = 80, color: bool = False, top: in
     console.print()
     _changes(console, view)
     _waits(console, view)
+    for label, text in view.where:
+        _line(console, label, text)
     if view.lines:
         console.print()
         console.print(_operators(view, top, console.width), no_wrap=True)
@@ -150,9 +154,10 @@ def _ranks(view: View) -> Table:
 
 def _name(line: OpLine, width: int) -> str:
     """Where the module is known it says more than the inputs, which then take what is left."""
-    if not line.module:
+    where = line.code or tail(line.module, _MODULE)
+    if not where:
         return cut(" ".join(filter(None, (cut(line.name, 48), line.inputs, line.phase))), width)
-    text = cut(" ".join(filter(None, (cut(line.name, 32), line.module, line.phase))), width)
+    text = cut(" ".join(filter(None, (cut(line.name, 32), where, line.phase))), width)
     left = width - len(text) - 1
     return f"{text} {cut(line.inputs, left)}" if line.inputs and left >= _MIN_INPUTS else text
 
@@ -160,6 +165,7 @@ def _name(line: OpLine, width: int) -> str:
 def _changes(console: Console, view: View) -> None:
     for change in [each for each in view.suggestions or () if each.has_saving][:3]:
         where = f" in {cut(change.site, _WHERE)}" if change.site else ""
+        where += "".join(f" at {each}" for each in change.places[:1])
         _line(console, "change", f"{change.imperative}{where}: {change.saving} ({change.rule})")
 
 
