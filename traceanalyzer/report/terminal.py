@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from io import StringIO
 from textwrap import wrap
 from typing import TYPE_CHECKING
@@ -127,11 +129,13 @@ def _operators(view: View, top: int, width: int) -> Table:
     table = grid(True, True, True, False, False)
     heads = ("of busy", view.rows_heading, "of roof", "verdict", "operator")
     table.add_row(*(Text(t, style="dim") for t in heads))
-    for line in [line for line in view.lines if not line.is_sum][:top]:
+    lines = [line for line in view.lines if not line.is_sum][:top]
+    left = width - _BEFORE_NAME - max(0, len(view.rows_heading) - _TIME)
+    for line, name in zip(lines, _names(lines, left), strict=True):
         table.add_row(
             Text(line.share.text), Text(line.time.text), Text(line.efficiency.text),
             Text(line.verdict_label, style=_COLORS[line.verdict]),
-            Text(_name(line, width - _BEFORE_NAME - max(0, len(view.rows_heading) - _TIME))),
+            Text(name),
         )  # fmt: skip
     return table
 
@@ -150,6 +154,16 @@ def _ranks(view: View) -> Table:
     if len(lines) < len(view.ranks):
         table.add_row(Text(""), Text(f"and {len(view.ranks) - len(lines)} more"))
     return table
+
+
+def _names(lines: Sequence[OpLine], width: int) -> list[str]:
+    """What fits of each line's name, place and inputs; inputs before the place where only they differ."""
+    names = [_name(line, width) for line in lines]
+    alike = {name for name, count in Counter(names).items() if count > 1}
+    return [
+        cut(f"{cut(line.name, 32)} {line.inputs}", width) if name in alike and line.inputs else name
+        for line, name in zip(lines, names, strict=True)
+    ]
 
 
 def _name(line: OpLine, width: int) -> str:
