@@ -1,6 +1,6 @@
 (function () {
   "use strict";
-  var root = document.documentElement, table = document.getElementById("ops"), first = 25;
+  var root = document.documentElement, table = document.getElementById("ops"), first = 15;
   var all = function (selector, where) { return Array.prototype.slice.call((where || document).querySelectorAll(selector)); };
   root.classList.add("js");
 

@@ -39,7 +39,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     told = {}
     for name, make in {**example.EVERY_CASE, "many": lambda: example.many_rows(2000)}.items():
         path = folder / f"{name}.html"
-        path.write_text(render(make(), "html"), encoding="utf-8")
+        path.write_text(render(make(), "html", 200), encoding="utf-8")
         told[name] = path.as_uri()
     return told
 
@@ -71,9 +71,9 @@ def test_nothing_sticks_out(browser: Browser, pages: dict[str, str], name: str, 
 def test_it_is_complete_without_scripts(browser: Browser, pages: dict[str, str], scripts: bool) -> None:
     page = browser.open(pages["training"], scripts=scripts)
     rows = len(merged(example.example_analysis()).op_rows)
-    assert rows > 25
+    assert rows > 15
     shown = page.evaluate(f"{SHOWN}.length")
-    assert shown == (25 if scripts else rows)
+    assert shown == (15 if scripts else rows)
     assert page.evaluate("document.querySelectorAll('.roofline .point').length") == 25
     visible = page.evaluate(
         "Array.from(document.querySelectorAll('button, input')).filter(e => e.offsetParent !== null).length"

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tests.report import example
-from traceanalyzer.records import Analysis, SavingOf
+from traceanalyzer.records import AboveRoof, Analysis, SavingOf
 from traceanalyzer.report.sentence import headline, whole_percent
 from traceanalyzer.report.shown import shown
 from traceanalyzer.report.view import verdict_sentence
@@ -32,8 +32,9 @@ def exactly(share: float, analysis: Analysis | None = None) -> Analysis:
 
 
 def test_the_plain_case_names_share_denominator_and_step() -> None:
-    sentence = verdict_sentence(exactly(0.61))
-    assert sentence == (
+    assert verdict_sentence(exactly(0.61)) == (
+        "2.0 s of each 3.3 s step is memory-bound, all of it in aten::_fused_adamw_; 1.3 s is compute-bound, "
+        "all of it in aten::mm. "
         "61 % of the GPU's busy time is memory-bound, all of it at the memory roof: 2.0 s of each 3.3 s step."
     )
 
@@ -58,7 +59,46 @@ def test_the_sentence_says_how_much_runs_at_the_memory_roof(reached: float | Non
 
 
 def test_a_larger_other_part_is_named_too() -> None:
-    assert verdict_sentence(exactly(0.2)).endswith("The largest part, 80 %, is compute-bound.")
+    told = headline(exactly(0.2))
+    assert told.lead.startswith(
+        "2.7 s of each 3.3 s step is compute-bound, all of it in aten::mm; 667 ms is "
+    )
+    assert told.more[0].startswith("20 % of the GPU's busy time is memory-bound")
+
+
+def test_a_small_second_part_is_not_in_the_first_line() -> None:
+    """The second of two parts is named from a fifth of the step on."""
+    assert ";" not in headline(exactly(0.19)).lead
+    assert "; 667 ms is memory-bound" in headline(exactly(0.2)).lead
+
+
+@pytest.mark.parametrize("name", example.EVERY_CASE)
+def test_the_first_line_names_the_largest_part_of_the_step(name: str) -> None:
+    analysis = example.EVERY_CASE[name]()
+    figures, lead = shown(analysis), headline(analysis).lead
+    if not figures.busy_ns or "unknown" in lead or name == "gpu_lost":
+        return
+    words = {"compute_bound": "compute-bound", "memory_bound": "memory-bound", "latency_bound": "latency",
+             "communication": "communication", "copy": "copies", "unmodelled": "judged"}  # fmt: skip
+    largest = max(figures.verdict_ns, key=lambda v: figures.verdict_ns[v])
+    idle = figures.waiting_ns > figures.verdict_ns[largest]
+    first = lead.split(": ", 1)[-1].split(";")[0] if lead.startswith("On ") else lead.split(";")[0]
+    assert (
+        ("waits" in first or "idle" in first or "no operator" in first) if idle else words[largest] in first
+    )
+
+
+def test_too_much_above_the_roofs_is_said_with_what_it_means() -> None:
+    analysis = example.example_analysis()
+    above = AboveRoof(roof="bandwidth", reason="", rows=3, time_ns=1, share_of_busy=0.11,
+                      highest_efficiency=1.5, example="aten::mul")  # fmt: skip
+    sentence = verdict_sentence(msgspec.structs.replace(analysis, self_check=(above,)))
+    assert "11 % of the GPU's busy time exceeds its roof: the roofs used are too low" in sentence
+    less = msgspec.structs.replace(above, share_of_busy=0.1)
+    assert "too low" not in verdict_sentence(msgspec.structs.replace(analysis, self_check=(less,)))
+    device = msgspec.structs.replace(analysis.device, how="calibrated")
+    here = msgspec.structs.replace(analysis, self_check=(above,), device=device)
+    assert "the roofs measured here are too low" in verdict_sentence(here)
 
 
 def test_one_step_is_not_each_step() -> None:
@@ -75,7 +115,7 @@ def test_without_steps_it_speaks_of_the_trace() -> None:
 def test_what_is_not_modelled_makes_it_a_lower_bound() -> None:
     analysis = example.example_analysis()
     sentence = verdict_sentence(analysis)
-    percent = int(re.match(r"At least (\d+) %", sentence).group(1))  # type: ignore[union-attr]
+    percent = int(re.search(r"At least (\d+) %", sentence).group(1))  # type: ignore[union-attr]
     share = 100 * analysis.memory_bound.share_of_busy
     assert percent <= share < percent + 1
     assert "could not be judged" in sentence
@@ -86,7 +126,7 @@ def test_where_much_is_not_modelled_both_ends_are_given() -> None:
     sentence = verdict_sentence(analysis)
     figures = shown(analysis)
     assert f"at least {figures.amount(figures.verdict_ns['memory_bound'])}" in sentence
-    low, high = map(int, re.match(r"Between (\d+) % and (\d+) %", sentence).groups())  # type: ignore[union-attr]
+    low, high = map(int, re.search(r"Between (\d+) % and (\d+) %", sentence).groups())  # type: ignore[union-attr]
     open_ = next(p.share_of_busy for p in analysis.verdicts if p.verdict == "unmodelled")
     assert low <= 100 * analysis.memory_bound.share_of_busy <= low + 1
     assert high - 1 <= 100 * (analysis.memory_bound.share_of_busy + open_) <= high
@@ -118,17 +158,17 @@ def test_a_gpu_without_rows_is_never_told_as_the_gpu() -> None:
 
 def test_idle_leads_where_it_is_most_of_the_window() -> None:
     analysis = example.mostly_idle()
-    lead = headline(analysis).lead
+    told = headline(analysis)
     share = whole_percent(analysis.time.idle_ns / analysis.window.window_ns)
-    assert re.match(r"The GPU waits .* of each .* step for launches; it is idle .* in all", lead)
-    assert lead.endswith(f"{share} of the window.")
+    assert re.match(r"The GPU waits .* of each .* step for launches\.", told.lead)
+    assert re.match(rf"The GPU is idle .*, {share} of the window, and busy ", told.more[0])
     assert "memory-bound" in verdict_sentence(analysis)
 
 
 def test_an_idle_gpu_with_small_kernels_is_told_of_both() -> None:
     rows = [r for r in example.latency_dominated().op_rows if r.verdict == "latency_bound"]
     sentence = verdict_sentence(example.analysis_of(rows, idle_ns=10**10))
-    assert sentence.startswith("The GPU waits 1.5 s of each 3.3 s step for launches; it is idle 3.3 s in all")
+    assert sentence.startswith("The GPU waits 1.5 s of each 3.3 s step for launches. The GPU is idle 3.3 s")
     assert sentence.endswith("The largest part, 100 %, is latency-bound.")
 
 
@@ -140,7 +180,7 @@ def test_latency_leads_where_it_is_most_of_busy_time() -> None:
     rows = [r for r in example.latency_dominated().op_rows if r.verdict == "latency_bound"]
     told = headline(example.analysis_of(rows))
     assert "too small to use the device (latency-bound)" in told.lead
-    assert told.more[0] == "None of the GPU's busy time is memory-bound."
+    assert told.more[1] == "None of the GPU's busy time is memory-bound."
 
 
 def test_several_ranks_are_told_apart() -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from traceanalyzer.records import Analysis, Device, OpRow, Verdict
 from traceanalyzer.records.units import digits, si
+from traceanalyzer.report.chart_names import LETTER, Box, Name, Spot, around, overlaps, placed_names
 from traceanalyzer.report.lines import OpLine, bytes_of, measured_ns
 
 WIDTH, HEIGHT = 1072, 560
@@ -21,6 +22,8 @@ _SMALLEST, _LARGEST = 3.0, 26.0  # radius
 _DECADES = 9  # shown at most; lower points sit on the bottom edge
 _MARKED_AREA = 16_000.0  # area of all marks together
 _POINTS = 400  # points
+_NAMED, _NAMED_SHARE = 6, 0.005  # points with their names: so many at most, each of so much of busy time
+_ALONG = (0.3, 0.15, 0.45, 0.6, 0.05, 0.75)  # of the memory roof, where its label may stand
 OUTLINE_OF: dict[Verdict, str] = {
     "memory_bound": "circle", "compute_bound": "square", "latency_bound": "triangle", "unmodelled": "cross",
     "communication": "square", "copy": "square",
@@ -58,6 +61,13 @@ class Slope:
     label_y: float
     angle: float
 
+    def text_boxes(self) -> list[Box]:
+        """The rotated label as small boxes, letter by letter."""
+        turn, half = math.radians(self.angle), len(self.label) / 2
+        steps = [(at - half) * LETTER for at in range(len(self.label) + 1)]
+        return [around(self.label_x + at * math.cos(turn), self.label_y + at * math.sin(turn), 8)
+                for at in steps]  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -71,11 +81,11 @@ class Point:
     path: str  # "d" of the outline
     tip: str
     above: bool  # over its roof
-    is_sum: bool
+    at_roof: bool  # filled; what stays below is hollow
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class Above:
     """Where a point stands above its roof."""
 
     x: float
@@ -91,10 +101,11 @@ class Chart:
     roofs: tuple[Roof, ...]
     slope: Slope | None
     points: tuple[Point, ...]
-    flagged: tuple[Spot, ...]
+    flagged: tuple[Above, ...]
     has_strip: bool
     below: int  # points drawn on an edge of the chart although they lie beyond it
     left_out: int  # rows without a place: communication, copies, unknown work
+    names: tuple[Name, ...]  # beside the largest points
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,22 +134,34 @@ class _Mark:
 
 def chart(analysis: Analysis, rows: Sequence[OpRow], lines: Sequence[OpLine]) -> Chart:
     """`rows` and their `lines`, largest time first."""
-    marks = [m for row, line in zip(rows, lines, strict=True) if (m := _mark(row, line))][:_POINTS]
+    shown = [(row, line) for row, line in zip(rows, lines, strict=True) if not line.is_sum]
+    marks = [m for row, line in shown if (m := _mark(row, line))][:_POINTS]
     device = analysis.device
     peaks = _peaks_used(device, marks)
     scale = _scale(device.bandwidth_bytes_per_s, [peak for peak, _ in peaks], marks)
     area = _area_per_ns(analysis, marks)
     points = [_point(mark, scale, area, index) for index, mark in enumerate(marks)]
+    roofs = tuple(_roofs(device.bandwidth_bytes_per_s, peaks, scale))
+    boxes = [_extent(point) for point, _ in points]
+    slope = _slope(device.bandwidth_bytes_per_s, [peak for peak, _ in peaks], scale, boxes)
+    named = [(mark.line.name, point) for mark, (point, _) in zip(marks, points, strict=True)
+             if mark.row.attributed_ns >= _NAMED_SHARE * analysis.time.busy_ns]  # fmt: skip
+    names = placed_names(
+        [Spot(name, p.number, p.x, p.y, p.radius) for name, p in named[:_NAMED]],
+        [*boxes, *_texts(roofs, slope), *_lines(roofs, slope)],
+        Box(_STRIP[0], _TOP, _RIGHT, _BOTTOM),
+    )
     return Chart(
         x_ticks=tuple(Tick(_r(scale.at_x(10.0**d)), _plain(d)) for d in _decades(scale.x)),
         y_ticks=tuple(Tick(_r(scale.at_y(10.0**d)), _plain(d)) for d in _decades(scale.y)),
-        roofs=tuple(_roofs(device.bandwidth_bytes_per_s, peaks, scale)),
-        slope=_slope(device.bandwidth_bytes_per_s, [peak for peak, _ in peaks], scale),
+        roofs=roofs,
+        slope=slope,
         points=tuple(point for point, _ in points),
-        flagged=tuple(Spot(p.x, _r(p.y - p.radius)) for p, _ in points if p.above),
+        flagged=tuple(Above(p.x, _r(p.y - p.radius)) for p, _ in points if p.above),
         has_strip=any(not m.intensity for m in marks),
         below=sum(outside for _, outside in points),
-        left_out=len(rows) - len(marks),
+        left_out=len(shown) - len(marks),
+        names=names,
     )
 
 
@@ -217,18 +240,44 @@ def _roofs(bandwidth: float | None, peaks: Sequence[tuple[float, str]], scale: _
     return result
 
 
-def _slope(bandwidth: float | None, peaks: Sequence[float], scale: _Scale) -> Slope | None:
+def _slope(
+    bandwidth: float | None, peaks: Sequence[float], scale: _Scale, taken: Sequence[Box]
+) -> Slope | None:
+    """The memory roof, its label where it covers as little as can be of what is `taken`."""
     if not bandwidth:
         return None
     start, low_x = scale.at_y(bandwidth * 10.0 ** scale.x[0]), 10.0 ** scale.x[0]
     ridge = max(peaks) / bandwidth if peaks else 10.0 ** min(scale.x[1], scale.y[1] - math.log10(bandwidth))
     end_x, end_y = scale.at_x(ridge), scale.at_y(ridge * bandwidth)
-    middle = low_x * (ridge / low_x) ** 0.3 if ridge > low_x else low_x
     angle = math.degrees(math.atan2(end_y - start, end_x - _LEFT)) if end_x > _LEFT else 0.0
-    return Slope(
-        _r(start), _r(end_x), _r(end_y), f"memory · {si(bandwidth, 'B/s')}",
-        _r(scale.at_x(middle)), _r(scale.at_y(middle * bandwidth) - 7), _r(angle),
-    )  # fmt: skip
+
+    def labeled(along: float) -> Slope:
+        middle = low_x * (ridge / low_x) ** along if ridge > low_x else low_x
+        return Slope(
+            _r(start), _r(end_x), _r(end_y), f"memory · {si(bandwidth, 'B/s')}",
+            _r(scale.at_x(middle)), _r(scale.at_y(middle * bandwidth) - 7), _r(angle),
+        )  # fmt: skip
+
+    return min(map(labeled, _ALONG), key=lambda slope: overlaps(slope.text_boxes(), taken))
+
+
+def _texts(roofs: Sequence[Roof], slope: Slope | None) -> list[Box]:
+    """Where the labels of roofs and ridges stand."""
+    boxes = slope.text_boxes() if slope else []
+    for roof in roofs:
+        boxes.append(Box(_RIGHT + 4, roof.label_y - 12, WIDTH, roof.label_y + 4))
+        boxes.append(Box(roof.from_x - 2, _BOTTOM - 7 * len(roof.ridge_label), roof.from_x + 14, _BOTTOM))
+    return boxes
+
+
+def _lines(roofs: Sequence[Roof], slope: Slope | None) -> list[Box]:
+    """The roofs themselves, as small boxes."""
+    boxes = [Box(roof.from_x, roof.y - 2, _RIGHT, roof.y + 2) for roof in roofs]
+    if slope:
+        for step in range(65):
+            x = _LEFT + (slope.end_x - _LEFT) * step / 64
+            boxes.append(around(x, slope.start_y + (slope.end_y - slope.start_y) * step / 64, 4))
+    return boxes
 
 
 def _point(mark: _Mark, scale: _Scale, area: float, index: int) -> tuple[Point, bool]:
@@ -251,9 +300,17 @@ def _point(mark: _Mark, scale: _Scale, area: float, index: int) -> tuple[Point, 
         path=outline(OUTLINE_OF[row.verdict], inside_x, inside_y, radius),
         tip=tip(line),
         above=(row.efficiency or 0) > 1 or "over_roof" in row.flags,
-        is_sum=line.is_sum,
+        at_roof=row.runs_at_a_roof,
     )
     return point, (inside_x, inside_y) != (x, y)
+
+
+def _extent(point: Point) -> Box:
+    """The box round its outline: a triangle of the same area as a circle reaches further."""
+    r, edge = point.radius, 1.5
+    wide, high, low = (1.35, 1.56, 0.78) if OUTLINE_OF[point.verdict] == "triangle" else (1.0, 1.0, 1.0)
+    wide, high, low = (r * reach + edge for reach in (wide, high, low))
+    return Box(point.x - wide, point.y - high, point.x + wide, point.y + low)
 
 
 def tip(line: OpLine) -> str:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
 
-from traceanalyzer.records import Analysis, Projection, Suggestion
+from traceanalyzer.records import Analysis, Band, Projection, Suggestion
 from traceanalyzer.records.units import digits, duration, percent, si
 from traceanalyzer.report.code_view import place_texts
 from traceanalyzer.report.jobs import has_all_ranks
 from traceanalyzer.report.labels import HOW, TIER_MEANING
 from traceanalyzer.report.sanitize import ABSENT, TEXT, cut, visible
-from traceanalyzer.report.sentence import span
-from traceanalyzer.report.shown import per_saving, per_step
+from traceanalyzer.report.sentence import by_certainty, span
+from traceanalyzer.report.shown import per_saving, per_step, shown
 from traceanalyzer.report.summary import Fact
 
 _ASKS_FOR_RANKS = "exposed_communication"
+_EVERYWHERE = "the whole "  # step or trace: no place
+_TITLE = 80  # characters of a suggestion's title
+_CLAUSE = re.compile(r"[;:.](?:\s|$)| \(")
+_SHAPE = re.compile(r"\s*\[[\d, ×…]*\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +40,12 @@ class SuggestionText:
     """One suggestion."""
 
     rule: str
-    title: str
+    imperative: str  # "Pass fused=True to the optimizer"
+    site: str  # its module, else its operators, as code; nothing where it is the whole step's
+    title: str  # what was found
     tier: str
     tier_meaning: str
-    saving: str  # "1.1 to 1.9 ms per step", or that no time is predicted
+    saving: str  # "1.1 to 1.9 ms per step, proved", "at most 2 ms per step", or that no time is predicted
     share: str
     evidence: str
     action: str
@@ -48,6 +55,9 @@ class SuggestionText:
     bytes: str
     caveats: tuple[str, ...]
     docs: str
+    has_saving: bool
+    least: float  # of the step, 0 to 1, that it saves for certain
+    most: float  # likewise, that it may save
     places: tuple[str, ...]  # "net.py:41 forward", most time first
 
 
@@ -68,9 +78,12 @@ def device(analysis: Analysis) -> Iterable[Fact]:
 
 
 def peaks(analysis: Analysis) -> Iterable[PeakLine]:
-    """Every roof with its ridge."""
+    """Every roof that rows are compared with, and its ridge."""
     bandwidth = analysis.device.bandwidth_bytes_per_s
+    used = {(row.engine, row.precision) for row in analysis.op_rows}
     for p in analysis.device.peaks:
+        if (p.engine, p.precision) not in used:
+            continue
         ridge = f"{digits(p.flop_per_s / bandwidth)} FLOP/B" if bandwidth else ABSENT
         yield PeakLine(p.engine, visible(p.precision), si(p.flop_per_s, "FLOP/s"), ridge)
 
@@ -80,12 +93,17 @@ def suggestion_texts(analysis: Analysis) -> tuple[SuggestionText, ...] | None:
     if analysis.suggestions is None:
         return None
     whole = "step" if analysis.window.step_count else "trace"
-    return tuple(_suggestion_text(s, per_saving(analysis, s), whole) for s in suggestions_of(analysis))
+    return tuple(
+        _suggestion_text(analysis, s, per_saving(analysis, s), whole) for s in suggestions_of(analysis)
+    )
 
 
 def suggestions_of(analysis: Analysis) -> tuple[Suggestion, ...]:
-    """The suggestions; one to report on all ranks is taken as followed where this report does."""
-    suggestions = analysis.suggestions or ()
+    """What is sure first, then by what is likely.
+
+    One to report on all ranks is taken as followed where this report does.
+    """
+    suggestions = by_certainty(analysis.suggestions or ())
     if not has_all_ranks(analysis):
         return suggestions
     return tuple(_with_ranks(each) if each.rule == _ASKS_FOR_RANKS else each for each in suggestions)
@@ -93,20 +111,52 @@ def suggestions_of(analysis: Analysis) -> tuple[Suggestion, ...]:
 
 def _with_ranks(suggestion: Suggestion) -> Suggestion:
     action = (
-        "First what makes the rank late that the others wait for, see the ranks of this report; then overlap "
+        "Find out what makes the rank late that the others wait for (see the ranks); then overlap "
         "collectives with compute, or make them fewer and smaller."
     )
     return msgspec.structs.replace(suggestion, action=action, snippet="", caveats=())
 
 
-def _suggestion_text(s: Suggestion, of: str, whole: str) -> SuggestionText:
+def imperative(action: str) -> str:
+    """The first clause of what to do, as a title: `Call scaled_dot_product_attention`."""
+    first = _CLAUSE.split(action, maxsplit=1)[0].rstrip(".")
+    if len(first) > _TITLE:
+        first = first.split(", ", maxsplit=1)[0]
+    return cut(f"{first[:1].upper()}{first[1:]}", 2 * _TITLE)
+
+
+def _of_step(analysis: Analysis, s: Suggestion) -> float:
+    """What its saving is a part of, in ns."""
+    window, figures = analysis.window, shown(analysis)
+    if s.saving_of == "mean_step":
+        return window.window_ns / (window.step_count or 1)
+    return figures.each(figures.window_ns)
+
+
+def _saved(band: Band) -> str:
+    """`14 to 21 ms`; of what may be nothing `at most 21 ms`."""
+    return span(band.low, band.high) if band.low else f"at most {duration(band.high, 2)}"
+
+
+def _site(s: Suggestion) -> str:
+    """Where it is known, else `bmm → _softmax → bmm` of evidence that begins with operators."""
+    if s.where:
+        return "" if s.where.startswith(_EVERYWHERE) else _text(s.where)
+    chain = s.evidence.split(": ", maxsplit=1)[0]
+    if ": " not in s.evidence or not _SHAPE.search(chain):
+        return ""
+    return _text(" → ".join(_SHAPE.sub("", part).strip() for part in chain.split(" → ")))
+
+
+def _suggestion_text(analysis: Analysis, s: Suggestion, of: str, whole: str) -> SuggestionText:
     """One suggestion as text; `of` and `whole` say what its saving is of."""
     band = s.saving_per_step_ns
+    step_ns = _of_step(analysis, s) or 1
     if s.saving_of == "mean_step":
         whole = "average step"
-    saving = f"{span(band.low, band.high)} {of}" if band else "no time predicted"
+    saving = f"{_saved(band)} {of}{', proved' if band.low else ''}" if band else "no time predicted"
     return SuggestionText(
-        rule=visible(s.rule), title=_text(s.title),
+        rule=visible(s.rule), imperative=imperative(_text(s.action)), site=_site(s), title=_text(s.title),
         tier=s.tier, tier_meaning=TIER_MEANING[s.tier], saving=saving,
         share=f"{percent(s.share_of_step)} of the {whole}" if s.share_of_step is not None else "",
         evidence=_text(s.evidence), action=_text(s.action),
@@ -114,6 +164,9 @@ def _suggestion_text(s: Suggestion, of: str, whole: str) -> SuggestionText:
         count=f"{s.count:,}",
         bytes=f"{si(s.bytes_saved_per_step, 'B')} {of}" if s.bytes_saved_per_step else "",
         caveats=tuple(map(_text, s.caveats)), docs=_text(s.docs),
+        has_saving=band is not None,
+        least=min(band.low / step_ns, 1.0) if band else 0.0,
+        most=min(band.high / step_ns, 1.0) if band else 0.0,
         places=place_texts(s.places),
     )  # fmt: skip
 

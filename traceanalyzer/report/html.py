@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -12,17 +13,16 @@ from traceanalyzer.records import VERDICTS, Analysis, Job
 from traceanalyzer.records.units import duration, percent
 from traceanalyzer.report.assets import asset, templates
 from traceanalyzer.report.chart import OUTLINE_OF, Chart, chart, outline
-from traceanalyzer.report.context import SuggestionText
 from traceanalyzer.report.critical_path import MEANING
 from traceanalyzer.report.jobs import extremes
-from traceanalyzer.report.labels import METHOD, VERDICT_LABELS
+from traceanalyzer.report.labels import METHOD, TIER_MEANING, VERDICT_LABELS
+from traceanalyzer.report.layers import merged
 from traceanalyzer.report.notebook import notebook
 from traceanalyzer.report.published import TRANSFORMER_2021, PublishedTable
 from traceanalyzer.report.report_marker import mark
-from traceanalyzer.report.rows import shortened
+from traceanalyzer.report.rows import count_of, enough_rows, is_sum, shortened
 from traceanalyzer.report.sanitize import ABSENT
-from traceanalyzer.report.sentence import with_saving
-from traceanalyzer.report.shown import shown
+from traceanalyzer.report.shown import counted, per_step, shown
 from traceanalyzer.report.summary import ClassLine
 from traceanalyzer.report.view import View, view_of
 
@@ -34,19 +34,24 @@ RANKS = 256
 
 
 def render(analysis: Job, top: int | None = None) -> str:
-    """The `top` largest rows and the sums of the others; fewer where the page would be too large."""
-    rows = ROWS if top is None else top
+    """The `top` largest rows and the sums of the others; fewer where the page would be too large.
+
+    Without `top` those of 90 % of busy time; the data inside holds more of them.
+    """
+    lines = enough_rows(merged(analysis), ROWS) if top is None else top
+    kept = ROWS if top is None else top
     while True:
-        page = _page(analysis, rows)
-        if len(page.encode("utf-8", "replace")) < LIMIT or not rows:
+        page = _page(analysis, min(lines, kept), kept)
+        if len(page.encode("utf-8", "replace")) < LIMIT or not kept:
             return page
-        rows //= 2
+        kept //= 2
 
 
-def _page(analysis: Job, rows: int) -> str:
+def _page(analysis: Job, lines: int, kept: int) -> str:
+    """With so many lines in its tables, and the data of so many rows."""
     from markupsafe import Markup
 
-    small, view = shortened(analysis, rows), view_of(analysis, rows)
+    small, view = shortened(analysis, kept), view_of(analysis, lines)
     drawn = chart(analysis, view.rows, view.lines)
     style, script = asset("report.css") + asset("chart.css"), asset("report.js")
     return templates().get_template("report.html.j2").render(
@@ -69,16 +74,19 @@ def _keys(drawn: Chart) -> list[tuple[str, str, str]]:
 def _headings(analysis: Analysis, view: View) -> dict[str, Any]:
     """What the templates say about the whole."""
     figures, steps = shown(analysis), analysis.window.step_count
-    counted = f"{steps:,} step{'s' if steps != 1 else ''}" if steps else ""
+    steps_in_all = f"{steps:,} step{'s' if steps != 1 else ''}" if steps else ""
+    kernels = sum(p.kernels for p in analysis.verdicts)
     whole = duration(analysis.window.window_ns)
     outlines = {shape: outline(shape, 0, 0, 4.5) for shape in ("circle", "square", "triangle", "cross")}
     return {
         "per": _time(view.rows_heading),
         "per_part": _time(view.heading) + view.with_profiler,
         "window_time": duration(figures.each(figures.window_ns)),
-        "window_about": f"{counted}, {whole} in all" if steps else "of the trace: it records no steps",
-        "kernels": ABSENT if figures.step else f"{sum(p.kernels for p in analysis.verdicts):,}",
-        "best": _best(analysis, view),
+        "window_about": f"{steps_in_all}, {whole} in all" if steps else "of the trace: it records no steps",
+        "kernels": ABSENT if figures.step else counted(figures.each(kernels)),
+        "lines": [line for line in view.lines if not line.is_sum],
+        "rest": _rest(analysis, view),
+        "tiers": TIER_MEANING,
         "outlines": outlines,
         "path_meaning": MEANING,
         "outline_of": OUTLINE_OF,
@@ -92,11 +100,24 @@ def _time(heading: str) -> str:
     return "Time" if heading == "time" else f"Time {heading}"
 
 
-def _best(analysis: Analysis, view: View) -> list[tuple[int, SuggestionText]]:
-    """The three suggestions that save most time, by their number in the list."""
-    listed = list(analysis.suggestions or ())
-    numbers = [listed.index(s) for s in with_saving(analysis)[:3]]
-    return [(n + 1, view.suggestions[n]) for n in numbers if view.suggestions]
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """All rows that have no line, added up."""
+
+    count: str
+    time_ns: int
+    time: str
+    share: str
+
+
+def _rest(analysis: Analysis, view: View) -> Rest | None:
+    sums = [row for row in view.rows if is_sum(row)]
+    if not sums:
+        return None
+    time_ns = sum(row.attributed_ns for row in sums)
+    share = time_ns / analysis.time.busy_ns if analysis.time.busy_ns else 0.0
+    count = f"{sum(map(count_of, sums)):,}"
+    return Rest(count, time_ns, duration(per_step(analysis, time_ns)), percent(share))
 
 
 def _published(view: View, table: PublishedTable) -> dict[str, Any]:

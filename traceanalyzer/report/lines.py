@@ -17,10 +17,12 @@ from traceanalyzer.report.labels import (
 )
 from traceanalyzer.report.rows import is_sum
 from traceanalyzer.report.sanitize import ABSENT, TEXT, cut, visible
+from traceanalyzer.report.shown import counted as count_text
 from traceanalyzer.report.shown import per_step
 
 _INPUTS = 140  # characters of an op's inputs in a table
 _MAX_NAME = 120
+_MAX_MODULE = 60
 _AS_PREDICTED = 0.15  # counters and formulas agree where they are no further apart: docs/hardware.md
 
 
@@ -84,7 +86,8 @@ def op_line(row: OpRow, number: int, analysis: Analysis) -> OpLine:
     share = row.attributed_ns / busy if busy else 0.0
     return OpLine(
         number=number, name=cut(visible(row.name), TEXT), inputs=inputs(row), phase=row.phase or "",
-        module=tail(visible(row.module or ""), _MAX_NAME), calls=Cell(f"{row.calls:,}", row.calls),
+        module=tail(visible(row.module or ""), _MAX_MODULE),
+        calls=Cell(count_text(per_step(analysis, row.calls)), row.calls),
         time=Cell(duration(per_step(analysis, row.attributed_ns)), row.attributed_ns),
         share=Cell(percent(share), share),
         intensity=Cell(digits(row.intensity) if row.intensity is not None else ABSENT, row.intensity),

@@ -16,6 +16,8 @@ from traceanalyzer.report.view import View, view_of
 
 LIMIT = 60_000  # a GitHub comment holds 65,536 characters
 _TOP = 10
+_BAR = 20  # characters of a bar that is all of the window
+_WORTH_A_TABLE = 0.01  # of the window, that the device is idle
 _RANKS = 64  # of more, the extremes
 OMITTED = "\n*Left out to stay short; the page and the JSON report hold it.*\n"
 
@@ -64,23 +66,25 @@ def prose(value: str) -> str:
 
 def _sections(analysis: Analysis, view: View) -> Iterator[str]:
     yield f"### {prose(view.headline.lead)}\n\n"
-    if view.headline.more:
-        yield f"{prose(' '.join(view.headline.more))}\n\n"
+    if view.headline.more or view.headline.changes:
+        yield f"{prose(' '.join((*view.headline.more, *view.headline.changes)))}\n\n"
     yield "".join(f"* {prose(note)}\n" for note in view.headline.notes) + "\n"
-    yield f"{code(view.file)} · {prose(view.subject)}\n\n"
+    yield f"{code(view.file)} · {prose(' · '.join(filter(None, (view.subject, view.version))))}\n\n"
     yield _window(view)
     yield "".join(f"\n* {label}: {prose(text)}" for label, text in view.where) + "\n"
-    yield _warnings(view)
-    yield _suggestions(view)
-    yield _when(view)
-    yield _what_if(view)
-    yield _critical_path(view)
-    yield _operators(view)
-    yield folded("Coverage and device", _coverage(analysis, view))
-    yield folded(f"Operator classes, beside the table of {TRANSFORMER_2021.year}", _classes(view))
-    yield folded("Phases, layers and idle time", _phases(view))
     if view.ranks:
         yield folded("Ranks and devices", _ranks(view))
+    yield _suggestions(view)
+    yield _when(view)
+    yield _idle(view)
+    yield _operators(view)
+    yield _critical_path(view)
+    yield _what_if(view)
+    yield _warnings(view)
+    if phases := _phases(view):
+        yield folded("Phases and layers", phases)
+    yield folded("Coverage and device", _coverage(analysis, view))
+    yield folded(f"Operator classes, beside the table of {TRANSFORMER_2021.year}", _classes(view))
     yield folded("Self-check and formulas", _checks(view))
     yield folded("Recording and thresholds", _recording(view))
     yield f"\n{prose(f'{analysis.tool.name} {analysis.tool.version}')}\n"
@@ -104,11 +108,25 @@ def _per(heading: str) -> str:
 
 
 def _window(view: View) -> str:
-    rows = ([p.label, p.time, p.of_busy, p.of_window, p.at_roof, p.kernels or ABSENT] for p in view.parts)
-    facts = " · ".join(f"{f.name} {f.text} {f.about}" for f in view.facts[:6])
+    """The parts that are there, as bars of text."""
+    rows = (
+        [_bar(p.window_share), p.label, p.time, p.of_busy, p.of_window, p.at_roof]
+        for p in view.parts
+        if p.time_ns or p.key == "memory_bound"
+    )
     time = _per(view.heading) + view.with_profiler
-    heads = ["verdict", time, " of busy", f" {view.of_whole}", " at the roof", f" {view.units}"]
-    return f"{prose(facts)}\n\n" + as_table(heads, rows)
+    return as_table(["", "verdict", time, " of busy", f" {view.of_whole}", " at the roof"], rows)
+
+
+def _bar(share: float) -> str:
+    return "█" * max(round(_BAR * share), 1 if share else 0)
+
+
+def _idle(view: View) -> str:
+    rows = ([_bar(p.window_share), p.label, p.time, p.of_window, prose(p.meaning)] for p in view.idle)
+    heads = ["", "idle", _per(view.heading) + view.with_profiler, f" {view.of_whole}", "meaning"]
+    worth = any(p.key == "idle" and p.window_share >= _WORTH_A_TABLE for p in view.parts)
+    return "\n" + as_table(heads, rows) if worth else ""
 
 
 def _warnings(view: View) -> str:
@@ -123,13 +141,15 @@ def _suggestions(view: View) -> str:
         return "\nSuggestions were not looked for.\n"
     if not view.suggestions:
         return "\nNo suggestions.\n"
-    text = "\n**Suggestions**\n\n"
-    for f in view.suggestions[:10]:
-        basis = f"{prose(f.rule)}, {f.tier}: {f.tier_meaning}"
-        where = f" in {code(f.where)}" if f.where else ""
-        at = f" At {', '.join(map(code, f.places))}." if f.places else ""
+    text = "\n**What to change**\n\n"
+    for number, f in enumerate(view.suggestions[:10], 1):
+        at = ", ".join(map(code, f.places))
+        places = ", ".join(filter(None, (code(f.site) or f.where, at, _times(f.count))))
+        where = f" in {places}" if places else ""
+        action = "" if f.action.rstrip(".") == f.imperative else f"{prose(f.action)} "
         text += (
-            f"* {prose(f.title)}{where}: {f.saving} ({basis}); {prose(f.evidence)}. {prose(f.action)}{at}\n"
+            f"{number}. **{prose(f.imperative)}**{where}: {f.saving}. {prose(f.title)}. "
+            f"{action}({prose(f.rule)}, {f.tier}: {prose(f.evidence)})\n"
         )
     return text
 
@@ -139,6 +159,10 @@ def _when(view: View) -> str:
     lines = [view.headroom.sentence if view.headroom else "", view.memory.sentence if view.memory else ""]
     text = "".join(f"* {prose(line)}\n" for line in (*lines, view.missing) if line)
     return f"\n{text}" if text else ""
+
+
+def _times(count: str) -> str:
+    return "" if count == "1" else f"{count} times"
 
 
 def _what_if(view: View) -> str:
@@ -218,10 +242,7 @@ def _phases(view: View) -> str:
         )
         heads = ["module", " modules", _per(view.rows_heading), " of busy", " memory-bound, of the layer"]
         text += as_table(heads, by_layer) + "\n"
-    idle = ([p.label, p.time, p.of_window, prose(p.meaning)] for p in view.idle)
-    return text + as_table(
-        ["idle", _per(view.heading) + view.with_profiler, f" {view.of_whole}", "meaning"], idle
-    )
+    return text
 
 
 def _ranks(view: View) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -26,6 +27,8 @@ from traceanalyzer.report.sanitize import TEXT, cut
 AGGREGATED = "rows_aggregated"  # warning codes of an analysis made small
 SHORTENED = "lists_shortened"
 
+_ENOUGH = 0.9  # of busy time, that rows hold before the others are added up
+_FEW = 8
 _KERNELS = 8  # kernel names a row keeps
 _RANKS = 256
 _COLLECTIVES = 256
@@ -45,6 +48,14 @@ def top_rows(analysis: Analysis, top: int) -> list[OpRow]:
     single = [row for row in analysis.op_rows if not is_sum(row)]
     sums = [row for row in analysis.op_rows if is_sum(row)]
     return [*single[:top], *(_added_up([*single[top:], *sums]) if len(single) > top else sums)]
+
+
+def enough_rows(analysis: Analysis, most: int) -> int:
+    """How many of the largest rows hold 90 % of busy time; at least a few, and at most so many."""
+    times = [row.attributed_ns for row in analysis.op_rows if not is_sum(row)]
+    sums = accumulate(times)
+    count = next((i for i, ns in enumerate(sums, 1) if ns >= _ENOUGH * analysis.time.busy_ns), len(times))
+    return min(max(count, _FEW), len(times), most)
 
 
 def count_of(row: OpRow) -> int:

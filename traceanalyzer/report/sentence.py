@@ -9,44 +9,50 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from traceanalyzer.records import VERDICTS, Analysis, Band, Suggestion, Verdict, ranks_of
+from traceanalyzer.records import Analysis, Band, Suggestion, Verdict, ranks_of
 from traceanalyzer.records.units import duration, percent, si, whole_percent
 from traceanalyzer.records.vocabulary import LEAST_MODELLED
 from traceanalyzer.report.jobs import job_sentences, place_of
 from traceanalyzer.report.labels import REASON_MEANING, REASON_REMEDY, VERDICT_LABELS
+from traceanalyzer.report.largest import EXACT, largest_parts, largest_verdict, names_verdict
 from traceanalyzer.report.sanitize import visible
 from traceanalyzer.report.shown import Shown, per_saving, per_step, rows_heading, shown
-from traceanalyzer.report.waits import about_time, longest, share_of_window, waiting
+from traceanalyzer.report.waits import about_time, idle_and_busy, longest, share_of_window, waits_for_the_host
 
-_EXACT = 0.005  # of busy time not modelled: below it, a whole percent is the same either way
 _INTERVAL = 0.25  # of busy time not modelled: above it, a lower bound alone would mislead
 _REPORTED_SHARE = 0.01
 _TOO_LOW = 0.1  # of busy time above roofs that were measured: they are not believed
 _AT_A_ROOF = 0.1  # of busy time: from it on, a roof limits some of what runs
+_TOO_MUCH_ABOVE = 0.1  # of busy time, above a roof
 _BELOW = "a better kernel, layout or alignment could win that back, not only fewer bytes"
+# Rules whose saving is of waiting, not of kernels.
+_OF_WAITS = (
+    "launch_bound", "host_work", "data_loading", "synchronisation", "memory_allocation", "recompilation",
+    "checkpoint_saving", "small_copies", "unpinned_memory", "exposed_communication",
+)  # fmt: skip
 _NUMERALS = ("No", "One", "Two", "Three")
 
-# The sentence for a verdict other than memory-bound that takes the largest part.
-_LEADS: dict[Verdict, str] = {
-    "latency_bound": "goes to kernels too small to use the device (latency-bound)",
-    "communication": "is communication that no compute hides",
-    "copy": "goes to memory copies",
-}
+# Verdicts that lead whatever is known of the rest.
+_LEADS: tuple[Verdict, ...] = ("latency_bound", "communication", "copy")
 
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """`lead`: the verdict; `more`: its qualifications and the savings; `notes`: further facts."""
+    """`lead`: the largest parts of the step; `more`: what is known of them; `changes`: what would save time.
+
+    `notes`: further facts.
+    """
 
     lead: str
     more: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 def verdict_sentence(analysis: Analysis) -> str:
     """One or a few sentences: the headline without its notes."""
     words = headline(analysis)
-    return " ".join((words.lead, *words.more))
+    return " ".join((words.lead, *words.more, *words.changes))
 
 
 def headline(analysis: Analysis) -> Headline:
@@ -57,18 +63,20 @@ def headline(analysis: Analysis) -> Headline:
     if not figures.busy_ns:
         where = figures.name or ("the window" if figures.step_count else "the trace")
         nothing = _with_rank(analysis, f"The {_device(analysis)} did no work in {where}.")
-        return Headline(nothing, tuple(longest(figures)), notes)
+        return Headline(nothing, tuple(longest(figures)), notes=notes)
     lead, *more = [*_leading(analysis, figures), *_far_below(analysis, figures), *_memory(analysis, figures)]
     sentences = [
         lead,
         *about_time(figures, analysis.steps or ()),
+        *idle_and_busy(figures, analysis.device.kind),
         *more,
         *_other_facts(analysis, figures),
-        *_changes(analysis),
+        *_roofs_too_low(analysis),
     ]
     if _warned(analysis, "gpu_not_captured"):
         sentences.insert(0, "The trace lists a GPU but holds none of its work: this is the CPU side.")
-    return Headline(_with_rank(analysis, sentences[0]), tuple(sentences[1:]), notes)
+    changes = tuple(_changes(analysis))
+    return Headline(_with_rank(analysis, sentences[0]), tuple(sentences[1:]), changes, notes)
 
 
 def _counted(analysis: Analysis) -> Headline:
@@ -83,7 +91,7 @@ def _counted(analysis: Analysis) -> Headline:
         f"This recording has hardware counters of {kernels:,} kernels and no times: what takes how long is "
         "not known."
     )
-    return Headline(_with_rank(analysis, lead), (bytes_moved,) if kernels else (), _notes(analysis))
+    return Headline(_with_rank(analysis, lead), (bytes_moved,) if kernels else (), notes=_notes(analysis))
 
 
 def span(low_ns: float, high_ns: float) -> str:
@@ -120,10 +128,6 @@ def _busy_time(analysis: Analysis) -> str:
     return "the GPU's busy time" if analysis.device.kind == "gpu" else "the CPU's time in operators"
 
 
-def _largest(figures: Shown) -> Verdict:
-    return max(VERDICTS, key=lambda verdict: figures.verdict_ns.get(verdict, 0))
-
-
 def has_verdicts(analysis: Analysis) -> bool:
     """Whether a share of 0 means none, and not that nothing could be judged."""
     return analysis.coverage.modelled_share > 0 or not shown(analysis).verdict_ns.get("unmodelled")
@@ -131,7 +135,7 @@ def has_verdicts(analysis: Analysis) -> bool:
 
 def is_lower_bound(analysis: Analysis) -> bool:
     """Whether more may be memory-bound than is known to be."""
-    return shown(analysis).share("unmodelled") >= _EXACT
+    return shown(analysis).share("unmodelled") >= EXACT
 
 
 def is_judged(analysis: Analysis) -> bool:
@@ -141,15 +145,11 @@ def is_judged(analysis: Analysis) -> bool:
 
 
 def _leading(analysis: Analysis, figures: Shown) -> list[str]:
-    """What precedes the memory-bound share where idle time or another verdict is larger."""
-    if figures.mostly_idle:
-        return [waiting(figures, analysis.device.kind)]
-    largest = _largest(figures)
-    if largest not in _LEADS:
-        return []
-    share = whole_percent(figures.share(largest))
-    return [f"{share} of {_busy_time(analysis)} {_LEADS[largest]}: "
-            f"{figures.amount(figures.verdict_ns[largest])}."]  # fmt: skip
+    """The largest parts, unless nothing can be said of what runs or no roof limits any of it."""
+    known = is_judged(analysis) and not _limited_by_nothing(analysis, figures)
+    if known or figures.mostly_idle or largest_verdict(figures) in _LEADS:
+        return [largest_parts(analysis, figures)]
+    return []
 
 
 def _far_below(analysis: Analysis, figures: Shown) -> list[str]:
@@ -239,12 +239,12 @@ def _unknown_share(analysis: Analysis) -> list[str]:
 def _other_facts(analysis: Analysis, figures: Shown) -> list[str]:
     """Without verdicts: the times and classes that hold all the same. With them: the largest part."""
     if is_judged(analysis):
-        largest = _largest(figures)
-        already = largest in _LEADS and not figures.mostly_idle
-        if already or largest in ("memory_bound", "unmodelled"):
+        largest, bare = largest_verdict(figures), _limited_by_nothing(analysis, figures)
+        already = largest in _LEADS or not bare
+        if (names_verdict(figures) and already) or largest in ("memory_bound", "unmodelled"):
             return []
         part = f"The largest part, {whole_percent(figures.share(largest))},"
-        if largest == "compute_bound" and _limited_by_nothing(analysis, figures):
+        if largest == "compute_bound" and bare:
             return [f"{part} is on the side of arithmetic."]
         return [f"{part} is {VERDICT_LABELS[largest]}."]
     sentences = []
@@ -260,15 +260,31 @@ def _other_facts(analysis: Analysis, figures: Shown) -> list[str]:
     return sentences
 
 
+def _roofs_too_low(analysis: Analysis) -> list[str]:
+    """That too much exceeds its roof for the verdicts to be trusted."""
+    share = sum(entry.share_of_busy for entry in analysis.self_check)
+    if share <= _TOO_MUCH_ABOVE:
+        return []
+    which = "measured here" if analysis.device.how == "calibrated" else "used"
+    much = f"{whole_percent(share)} of {_busy_time(analysis)} exceeds its roof"
+    return [f"{much}: the roofs {which} are too low, and the verdicts may change with better ones."]
+
+
 def _changes(analysis: Analysis) -> list[str]:
     """What the best suggestions would save; what is of one step is not added to a mean of several."""
     if _limited_by_nothing(analysis, shown(analysis)):  # what slows everything down comes first
         return []
     bands: dict[str, list[Band]] = {}
-    for each in with_saving(analysis)[:3]:
-        if each.saving_per_step_ns:
+    paced = waits_for_the_host(shown(analysis))
+    largest = with_saving(analysis)[:3]
+    for each in largest:
+        if each.saving_per_step_ns and (each.rule in _OF_WAITS or not paced):
             bands.setdefault(per_saving(analysis, each), []).append(each.saving_per_step_ns)
-    return [_saved(of, bands[of], " more" if number else "") for number, of in enumerate(bands)]
+    said = [_saved(of, bands[of], " more" if number else "") for number, of in enumerate(bands)]
+    if hidden := len(largest) - sum(map(len, bands.values())):
+        more = " more" if said else ""
+        said.append(f"{_changes_of(hidden, more)} would shorten busy time, for which the step does not wait.")
+    return said
 
 
 def _saved(of: str, bands: Sequence[Band], more: str) -> str:
@@ -288,9 +304,19 @@ def _changes_of(count: int, more: str) -> str:
 
 
 def with_saving(analysis: Analysis) -> list[Suggestion]:
-    """Suggestions with a predicted time, most promising first."""
+    """Suggestions with a predicted time, the surest first."""
     timed = [s for s in analysis.suggestions or () if s.saving_per_step_ns and s.saving_per_step_ns.high > 0]
-    return sorted(timed, key=lambda s: -(s.saving_per_step_ns.mid if s.saving_per_step_ns else 0))
+    return list(by_certainty(timed))
+
+
+def by_certainty(suggestions: Sequence[Suggestion]) -> tuple[Suggestion, ...]:
+    """By what is saved for certain, then by what is likely to be."""
+
+    def sure(each: Suggestion) -> tuple[float, float]:
+        band = each.saving_per_step_ns
+        return (-band.low, -band.mid) if band else (1.0, 0.0)
+
+    return tuple(sorted(suggestions, key=sure))
 
 
 def _with_rank(analysis: Analysis, sentence: str) -> str:

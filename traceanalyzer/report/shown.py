@@ -111,6 +111,11 @@ def per_step(analysis: Analysis, ns: float) -> float:
     return ns if shown_step(analysis.steps, analysis.window.kinds) else ns / (analysis.window.step_count or 1)
 
 
+def counted(number: float) -> str:
+    """A count per step: whole where it is in each, else with a decimal."""
+    return f"{number:,.0f}" if number >= 100 or number == round(number) else f"{number:,.1f}"
+
+
 def rows_heading(analysis: Analysis) -> str:
     """Over a column of such times: `per step`, `all 4 steps`, `time`."""
     if analysis.window.step_count is None:

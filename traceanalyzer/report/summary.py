@@ -17,7 +17,7 @@ from traceanalyzer.report.labels import (
 )
 from traceanalyzer.report.sanitize import ABSENT, cut, visible
 from traceanalyzer.report.sentence import has_verdicts, is_lower_bound, kernel_time, remedy
-from traceanalyzer.report.shown import MAX_NAME, Shown, per, per_step, shown
+from traceanalyzer.report.shown import MAX_NAME, Shown, counted, per, per_step, shown
 
 _PHASES = ("forward", "backward", "recompute", "optimizer", None)
 
@@ -138,12 +138,17 @@ def utilization(analysis: Analysis) -> Iterable[Fact]:
 def times(analysis: Analysis) -> Iterable[Fact]:
     """Times over the whole window, not per step."""
     t = analysis.time
-    yield Fact("Busy", duration(t.busy_ns), "union of activity in the window")
-    yield Fact("Idle", duration(t.idle_ns), "window less busy")
-    yield Fact("Sum of durations", duration(t.kernel_sum_ns), "more than busy where streams overlap")
-    yield Fact("Outside the window", duration(t.outside_window_ns), "not counted anywhere")
-    yield Fact("Hidden communication", duration(t.hidden_communication_ns), "overlapped by compute")
-    yield Fact("Hidden copies", duration(t.hidden_copy_ns), "overlapped by compute or communication")
+    named = (
+        ("Busy", t.busy_ns, "union of activity in the window"),
+        ("Idle", t.idle_ns, "window less busy"),
+        ("Sum of durations", t.kernel_sum_ns, "more than busy where streams overlap"),
+        ("Outside the window", t.outside_window_ns, "not counted anywhere"),
+        ("Hidden communication", t.hidden_communication_ns, "overlapped by compute"),
+        ("Hidden copies", t.hidden_copy_ns, "overlapped by compute or communication"),
+    )
+    for name, ns, about in named:
+        if ns:
+            yield Fact(name, duration(ns), about)
 
 
 def parts(analysis: Analysis) -> Iterable[TimePart]:
@@ -152,7 +157,8 @@ def parts(analysis: Analysis) -> Iterable[TimePart]:
     for p in analysis.verdicts:
         ns = figures.verdict_ns.get(p.verdict, 0)
         visible_part = judged or ns > 0 or p.verdict in ("communication", "copy")
-        kernels = ABSENT if figures.step else f"{p.kernels:,}"  # counted over all steps
+        # Counted over all steps: of one that is not like the others it is not known.
+        kernels = ABSENT if figures.step else counted(figures.each(p.kernels))
         yield TimePart(
             key=p.verdict,
             label=VERDICT_LABELS[p.verdict],
@@ -180,9 +186,9 @@ def _at_roof(figures: Shown, verdict: Verdict) -> str:
 
 
 def idle(analysis: Analysis) -> Iterable[TimePart]:
-    """Idle time by cause, with what the host did in most of it; causes without time are left out."""
+    """Idle time by cause, the longest first, with what the host did in most of it."""
     figures = shown(analysis)
-    for part in figures.idle_by_cause:
+    for part in sorted(figures.idle_by_cause, key=lambda part: -part.time_ns):
         share = figures.of_window(part.time_ns)
         if not part.time_ns:
             continue
@@ -217,7 +223,8 @@ def classes(analysis: Analysis) -> Iterable[ClassLine]:
     """All six operator classes."""
     for c in analysis.operator_classes:
         yield ClassLine(
-            c.operator_class, CLASS_LABELS[c.operator_class], si(c.flops, "FLOP") if c.flops else ABSENT,
+            c.operator_class, CLASS_LABELS[c.operator_class],
+            si(per_step(analysis, c.flops), "FLOP") if c.flops else ABSENT,
             percent(c.flops_share, 2), duration(per_step(analysis, c.time_ns)), percent(c.time_share),
         )  # fmt: skip
 
@@ -241,5 +248,5 @@ def phases(analysis: Analysis) -> Iterable[PhaseLine]:
             of_busy=percent(time / busy),
             share=time / busy,
             memory_bound=percent(bound / time) if time and (bound or judged) else ABSENT,
-            flops=si(flops, "FLOP") if flops else ABSENT,
+            flops=si(per_step(analysis, flops), "FLOP") if flops else ABSENT,
         )

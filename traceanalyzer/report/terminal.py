@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from io import StringIO
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from traceanalyzer.records import Analysis
 from traceanalyzer.records.units import duration, percent, si
-from traceanalyzer.report.code_view import place_texts
+from traceanalyzer.report.code_view import tail
 from traceanalyzer.report.jobs import extremes
 from traceanalyzer.report.labels import HOW
 from traceanalyzer.report.lines import OpLine
 from traceanalyzer.report.report_marker import mark
 from traceanalyzer.report.sanitize import cut, visible
-from traceanalyzer.report.sentence import span, with_saving
-from traceanalyzer.report.shown import per_saving
 from traceanalyzer.report.view import View, view_of
 
 if TYPE_CHECKING:
@@ -29,13 +29,15 @@ _COLORS = {
 _BAR = 18
 _BEFORE_NAME = 44  # columns of a row before the operator
 _TIME = 8  # of them for its time
-_WARNINGS = 4
+_WARNINGS = 3
 _MIN_INPUTS = 14  # characters; fewer are not worth showing
 _HEADING = 17  # characters over a column of times: a step may be called anything
 _LABEL = 10  # characters before what a line says
 _WHERE = 30
+_MODULE = 24
 _RANKS = 9  # of more, the extremes
 _WORTH_A_LINE = 0.05  # of the window, that the device waits for one cause
+_WORTH_A_CHECK = 0.01  # of busy time, above a roof
 _WARNING_TEXT = 480  # characters: the options that would help must not be cut out of a message
 
 
@@ -52,18 +54,19 @@ def summary(analysis: Analysis, *, width: int = 80, color: bool = False, top: in
     view = view_of(analysis, top)
     _sentences(console, view)
     console.print(_window(view), no_wrap=True)
-    if view.lines:
-        console.print()
-        console.print(_operators(view, top, console.width), no_wrap=True)
     if view.ranks:
         console.print()
         console.print(_ranks(view), no_wrap=True)
     console.print()
+    _changes(console, view)
     _waits(console, view)
     for label, text in view.where:
         _line(console, label, text)
-    _changes(console, analysis)
     _when(console, view)
+    if view.lines:
+        console.print()
+        console.print(_operators(view, top, console.width), no_wrap=True)
+        console.print()
     _critical_path(console, view)
     _projected(console, view)
     _basis(console, analysis, view)
@@ -79,7 +82,7 @@ def _sentences(console: Console, view: View) -> None:
     from rich.text import Text
 
     console.print(Text(view.headline.lead, style="bold"))
-    for sentences in (view.headline.more, view.headline.notes):
+    for sentences in ((*view.headline.more, *view.headline.changes), view.headline.notes):
         if sentences:
             console.print(Text(" ".join(sentences)))
     console.print()
@@ -127,11 +130,13 @@ def _operators(view: View, top: int, width: int) -> Table:
     table = grid(True, True, True, False, False)
     heads = ("of busy", view.rows_heading, "of roof", "verdict", "operator")
     table.add_row(*(Text(t, style="dim") for t in heads))
-    for line in [line for line in view.lines if not line.is_sum][:top]:
+    lines = [line for line in view.lines if not line.is_sum][:top]
+    left = width - _BEFORE_NAME - max(0, len(view.rows_heading) - _TIME)
+    for line, name in zip(lines, _names(lines, left), strict=True):
         table.add_row(
             Text(line.share.text), Text(line.time.text), Text(line.efficiency.text),
             Text(line.verdict_label, style=_COLORS[line.verdict]),
-            Text(_name(line, width - _BEFORE_NAME - max(0, len(view.rows_heading) - _TIME))),
+            Text(name),
         )  # fmt: skip
     return table
 
@@ -152,25 +157,31 @@ def _ranks(view: View) -> Table:
     return table
 
 
+def _names(lines: Sequence[OpLine], width: int) -> list[str]:
+    """What fits of each line's name, place and inputs; inputs before the place where only they differ."""
+    names = [_name(line, width) for line in lines]
+    alike = {name for name, count in Counter(names).items() if count > 1}
+    return [
+        cut(f"{cut(line.name, 32)} {line.inputs}", width) if name in alike and line.inputs else name
+        for line, name in zip(lines, names, strict=True)
+    ]
+
+
 def _name(line: OpLine, width: int) -> str:
     """Where the module is known it says more than the inputs, which then take what is left."""
-    if line.code:
-        return cut(f"{cut(line.name, 32)} {line.code}", width)
-    if not line.module:
+    where = line.code or tail(line.module, _MODULE)
+    if not where:
         return cut(" ".join(filter(None, (cut(line.name, 48), line.inputs, line.phase))), width)
-    text = cut(" ".join(filter(None, (cut(line.name, 32), line.module, line.phase))), width)
+    text = cut(" ".join(filter(None, (cut(line.name, 32), where, line.phase))), width)
     left = width - len(text) - 1
     return f"{text} {cut(line.inputs, left)}" if line.inputs and left >= _MIN_INPUTS else text
 
 
-def _changes(console: Console, analysis: Analysis) -> None:
-    for s in with_saving(analysis)[:3]:
-        band = s.saving_per_step_ns
-        if band is not None:
-            where = f" in {cut(visible(s.where), _WHERE)}" if s.where else ""
-            where += "".join(f" at {text}" for text in place_texts(s.places)[:1])
-            saving = f"{span(band.low, band.high)} {per_saving(analysis, s)}"
-            _line(console, "change", f"{visible(s.rule)}{where}: {saving}")
+def _changes(console: Console, view: View) -> None:
+    for change in [each for each in view.suggestions or () if each.has_saving][:3]:
+        where = f" in {cut(change.site, _WHERE)}" if change.site else ""
+        where += "".join(f" at {each}" for each in change.places[:1])
+        _line(console, "change", f"{change.imperative}{where}: {change.saving} ({change.rule})")
 
 
 def _line(console: Console, label: str, text: str) -> None:
@@ -232,7 +243,7 @@ def _basis(console: Console, analysis: Analysis, view: View) -> None:
     if recorded is not None and recorded.unprofiled_step_ns and recorded.profiled_step_ns:
         within, without = duration(recorded.profiled_step_ns), duration(recorded.unprofiled_step_ns)
         _line(console, "step", f"{within} under the profiler, {without} without it")
-    if view.above:
+    if sum(entry.share_of_busy for entry in analysis.self_check) > _WORTH_A_CHECK:
         _line(console, "check", view.check)
     for code, message, count in view.warnings[:_WARNINGS]:
         times = f" ×{count:,}" if count > 1 else ""

@@ -28,6 +28,9 @@ from traceanalyzer.report.shown import rows_heading, shown
 from traceanalyzer.report.strips import MemoryStrip, Strip, memory_strip, strip
 from traceanalyzer.report.summary import ClassLine, Fact, PhaseLine, ReasonLine, TimePart
 
+_LINKED = 0.5  # of kernel time: with less, a backward pass may not have been recorded
+_SAID_BESIDE = ("outside_window",)  # warnings that a note beside the headline repeats
+
 __all__ = ["View", "file_name", "verdict_sentence", "view_of"]
 
 
@@ -36,7 +39,9 @@ class View:
     """Every text and number of a report, in the order of their importance."""
 
     file: str
-    subject: str  # "NVIDIA H100 80GB HBM3 · 3 steps · window 80.0 ms"
+    subject: str  # "NVIDIA H100 80GB HBM3 · 3 steps, median 80.0 ms · training"
+    version: str  # "PyTorch 2.9.0", where recorded
+    command: str  # likewise
     headline: Headline
     facts: tuple[Fact, ...]
     times: tuple[Fact, ...]
@@ -86,7 +91,7 @@ def view_of(analysis: Analysis, top: int) -> View:
     rows, figures = tuple(top_rows(merged(analysis), top)), shown(analysis)
     return View(
         file=visible(file_name(analysis)),
-        subject=_subject(analysis),
+        subject=_subject(analysis), version=_recorded(analysis)[0], command=_recorded(analysis)[1],
         headline=_visible_headline(analysis),
         facts=tuple(summary.facts(analysis)),
         times=tuple(summary.times(analysis)),
@@ -95,7 +100,7 @@ def view_of(analysis: Analysis, top: int) -> View:
         coverage=tuple(summary.coverage(analysis)),
         reasons=tuple(summary.reasons(analysis)),
         warnings=tuple((visible(w.code), cut(visible(w.message), 4 * TEXT), w.count)
-                       for w in analysis.source.warnings),
+                       for w in analysis.source.warnings if w.code not in _SAID_BESIDE),
         device=tuple(context.device(analysis)),
         peaks=tuple(context.peaks(analysis)),
         classes=tuple(summary.classes(analysis)),
@@ -142,15 +147,44 @@ def file_name(analysis: Analysis) -> str:
 
 def _visible_headline(analysis: Analysis) -> Headline:
     raw = headline(analysis)
-    return Headline(visible(raw.lead), tuple(map(visible, raw.more)), tuple(map(visible, raw.notes)))
+    more, changes, notes = (tuple(map(visible, texts)) for texts in (raw.more, raw.changes, raw.notes))
+    return Headline(visible(raw.lead), more, changes, notes)
 
 
 def _subject(analysis: Analysis) -> str:
-    window = analysis.window
+    """`NVIDIA H100 · 4 steps, median 81.9 ms · training`."""
     device = analysis.device.name or analysis.device.id
+    parts = (visible(device), visible(which(analysis)), _steps(analysis), _kind_of_work(analysis))
+    return " · ".join(filter(None, parts))
+
+
+def _steps(analysis: Analysis) -> str:
+    window = analysis.window
     if window.step_count is None:
-        span = "no steps recorded"
-    else:
-        span = f"{window.step_count:,} step{'s' if window.step_count > 1 else ''}"
-    return " · ".join(filter(None, (visible(device), visible(which(analysis)), span,
-                                    f"window {duration(window.window_ns)}")))  # fmt: skip
+        return f"no steps recorded, {duration(window.window_ns)} in all"
+    if window.step_count == 1:
+        return f"1 step of {duration(window.window_ns)}"
+    median = window.step_ns.median if window.step_ns else window.window_ns / (window.step_count or 1)
+    return f"{window.step_count:,} steps, median {duration(median)}"
+
+
+def _kind_of_work(analysis: Analysis) -> str:
+    """`training` where anything runs backward; nothing where too little is linked to tell.
+
+    Ranks that communicate may be in the middle of a pipeline's forward half.
+    """
+    if any(row.phase in ("backward", "optimizer", "recompute") for row in analysis.op_rows):
+        return "training"
+    if analysis.coverage.linked_share < _LINKED:
+        return ""
+    alone = not any(row.verdict == "communication" for row in analysis.op_rows)
+    return "inference" if alone else "forward only"
+
+
+def _recorded(analysis: Analysis) -> tuple[str, str]:
+    """The version of PyTorch, and the command."""
+    r = analysis.recording
+    if r is None:
+        return "", ""
+    version = f"PyTorch {visible(r.torch)}" if r.torch else ""
+    return cut(version, TEXT), cut(visible(r.command or r.script or ""), TEXT)

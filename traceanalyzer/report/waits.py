@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -13,24 +14,60 @@ from traceanalyzer.report.sanitize import cut, visible
 from traceanalyzer.report.shown import MAX_NAME, Shown
 
 _NEARLY_ALL_SHARE = 0.9  # of idle time, that one cause has: then the rest is not worth a word
+_MOST_SHARE = 0.5  # of idle time, from which on its cause is named beside it
+_WORTH_A_WORD_SHARE = 0.01  # of the window, that the device is idle
 _START_UP_SHARE = 0.01  # of the window, from which on start-up is said
 _PLAIN = ("launch_gap", "data_loading")  # causes that say everything without a name
+_HASH = re.compile(r"\b(?=[a-z]*\d)[a-z0-9]{24,}\b")
 _SCHEDULE = "record with a schedule, with wait and warmup steps"
 
 
 def waiting(figures: Shown, device: Literal["gpu", "cpu"]) -> str:
-    """How long the device is idle, and for what most of it, with the name of what the host did."""
+    """How long the device waits for what most of its idle time goes to, by name."""
     idle_ns = figures.waiting_ns
     share = share_of_window(figures, idle_ns)
     if device == "cpu":
-        return f"The CPU runs no operator for {share}: {figures.amount(idle_ns)}."
-    largest = max(_causes(figures), key=lambda part: part.time_ns, default=None)
+        return f"The CPU runs no operator for {share}: {figures.amount(idle_ns)}"
+    largest = _largest(figures)
     if largest is None or largest.cause == "unknown":
-        return f"The GPU is idle {share}: {figures.amount(idle_ns)}; {_unknown(figures)}."
-    rest = ""
-    if largest.time_ns < _NEARLY_ALL_SHARE * idle_ns:
-        rest = f"; it is idle {duration(figures.each(idle_ns), 2)} in all, {share}"
-    return f"The GPU waits {figures.amount(largest.time_ns)} for {_cause(largest)}{rest}."
+        return f"The GPU is idle {share}: {figures.amount(idle_ns)}, {_unknown(figures)}"
+    return f"The GPU waits {figures.amount(largest.time_ns)} for {_cause(largest)}"
+
+
+def aside(figures: Shown, device: Literal["gpu", "cpu"]) -> str:
+    """Idle time where something else is larger: `the GPU is idle 12 ms, most of it for launches`."""
+    idle = duration(figures.each(figures.waiting_ns), 2)
+    if device == "cpu":
+        return f"the CPU runs no operator for {idle}"
+    largest = _largest(figures)
+    if largest is None or largest.cause == "unknown" or largest.time_ns < _MOST_SHARE * figures.waiting_ns:
+        return f"the GPU is idle {idle}"
+    return f"the GPU is idle {idle}, most of it for {_cause(largest)}"
+
+
+def idle_and_busy(figures: Shown, device: Literal["gpu", "cpu"]) -> list[str]:
+    """`The GPU is idle 644 ms, 53 % of the window, and busy 567 ms`, less what the first line says."""
+    idle_ns = figures.waiting_ns
+    if device == "cpu" or idle_ns < _WORTH_A_WORD_SHARE * figures.window_ns:
+        return []
+    busy = duration(figures.each(figures.busy_ns), 2)
+    largest = _largest(figures) if figures.mostly_idle else None
+    if figures.mostly_idle and (
+        largest is None or largest.cause == "unknown" or largest.time_ns >= _NEARLY_ALL_SHARE * idle_ns
+    ):
+        return [f"The GPU is busy {busy}, {share_of_window(figures, figures.busy_ns)}."]
+    idle = duration(figures.each(idle_ns), 2)
+    return [f"The GPU is idle {idle}, {share_of_window(figures, idle_ns)}, and busy {busy}."]
+
+
+def waits_for_the_host(figures: Shown) -> bool:
+    """Whether the host sets the pace: then faster kernels only wait longer."""
+    largest = _largest(figures) if figures.mostly_idle else None
+    return largest is not None and largest.cause in ("launch_gap", "host_work", "compilation")
+
+
+def _largest(figures: Shown) -> IdlePart | None:
+    return max(_causes(figures), key=lambda part: part.time_ns, default=None)
 
 
 def share_of_window(figures: Shown, ns: int) -> str:
@@ -57,13 +94,18 @@ def _unknown(figures: Shown) -> str:
 
 def _cause(part: IdlePart) -> str:
     """`host work: Optimizer.step#DeepSpeedCPUAdam.step`."""
-    named = f": {cut(part.names[0].name, MAX_NAME)}" if part.names and part.cause not in _PLAIN else ""
+    named = f": {_short(part.names[0].name)}" if part.names and part.cause not in _PLAIN else ""
     return f"{WAITS_FOR[part.cause]}{named}"
+
+
+def _short(name: str) -> str:
+    """`Call CompiledFxGraph fem7v7…` of what the host did: nobody reads a hash."""
+    return cut(_HASH.sub(lambda match: f"{match[0][:6]}…", name.strip("# ")), MAX_NAME)
 
 
 def about_time(figures: Shown, steps: Sequence[StepTime]) -> list[str]:
     """What a reader must know of the time that shares are of: other steps, the profiler, start-up."""
-    sentences = longest(figures)
+    sentences = longest(figures) or _differing(figures, steps)
     if figures.profiler_ns:
         what = "trace" if figures.step_count is None else "step"
         without = duration(figures.each(figures.window_ns - figures.profiler_ns), 2)
@@ -107,6 +149,14 @@ def longest(figures: Shown) -> list[str]:
     why = " and ".join(f"{duration(ns, 2)} more {what}" for ns, what in _more_of(step, other)[:2])
     name = cut(visible(other.name), MAX_NAME)
     return [f"The longest, {name}, takes {duration(other.device_ns)}{f': {why}' if why else ''}."]
+
+
+def _differing(figures: Shown, steps: Sequence[StepTime]) -> list[str]:
+    """That steps take different times, where the one that is shown is about as long as the longest."""
+    if figures.step is None or not steps_differ(steps):
+        return []
+    least, most = (duration(f(step.device_ns for step in steps)) for f in (min, max))
+    return [f"Steps differ, {least} to {most}: these figures are of {figures.name}."]
 
 
 def _more_of(step: StepTime, other: StepTime) -> list[tuple[int, str]]:

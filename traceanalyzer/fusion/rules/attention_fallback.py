@@ -63,8 +63,9 @@ def _call(graph: StepGraph, node: Node) -> int | None:
 RULE = Rule(
     "attention_fallback", __doc__ or "", find,
     title="scaled_dot_product_attention falls back to separate kernels",
-    action="Ask it why: torch.nn.attention.sdpa_kernel around the call, with the kernels that are wanted, "
-    "warns of what does not fit. Usual reasons: a mask that requires gradients, channels that 8 does not "
+    action="Ask scaled_dot_product_attention why: torch.nn.attention.sdpa_kernel around the call, "
+    "with the kernels that are wanted, warns of what does not fit. "
+    "Usual reasons: a mask that requires gradients, channels that 8 does not "
     "divide (in fp32 4), fp32 with the memory-efficient kernel turned off.",
     snippet="from torch.nn.attention import SDPBackend, sdpa_kernel\n"
     "with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]):\n"

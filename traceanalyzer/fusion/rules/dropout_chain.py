@@ -45,7 +45,7 @@ def _drops_nothing(node: Node) -> bool:
 RULE = Rule(
     "dropout_chain", __doc__ or "", find,
     title="Dropout and its neighbors run as separate kernels",
-    action="Compile the module that holds them.",
+    action="Compile the module that holds the dropout.",
     snippet="{module} = torch.compile({module})",
     caveats=("other random numbers are drawn than in eager mode",),
     docs=COMPILE_DOCS,

@@ -108,7 +108,7 @@ def _touched(node: Node) -> int:
 RULE = Rule(
     "embedding_backward", __doc__ or "", find,
     title="The gradient of a large embedding table is written in full",
-    action="Make its gradient sparse, with an optimizer that takes it.",
+    action="Make the gradient sparse, with an optimizer that takes it.",
     snippet="embedding = torch.nn.Embedding(rows, width, sparse=True)",
     caveats=("not for a table that the output layer shares",
              "clip_grad_norm_ and weight decay take no sparse gradients"),

@@ -63,7 +63,7 @@ def _of_the_batch(graph: StepGraph, node: Node) -> bool:
 RULE = Rule(
     "fold_batch_norm", __doc__ or "", find,
     title="Batch normalizations could be folded into their convolutions",
-    action="Fold them once after loading the model in eval mode.",
+    action="Fold the normalizations once after loading the model in eval mode.",
     snippet="conv = torch.nn.utils.fuse_conv_bn_eval(conv, bn)",
     caveats=("for inference only",),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.fuse_conv_bn_eval.html",

@@ -62,7 +62,7 @@ def _scaled(norms: Sequence[Node], outside: Sequence[Node]) -> bool:
 RULE = Rule(
     "gradient_clipping", __doc__ or "", find,
     title="Gradients are clipped one by one",
-    action="Clip them as lists.",
+    action="Clip gradients as lists.",
     snippet="torch.nn.utils.clip_grad_norm_(model.parameters(), limit, foreach=True)",
     caveats=("saves launches, not kernel time",),
     needs=("gpu", "backward"),

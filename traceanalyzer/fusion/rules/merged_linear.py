@@ -94,7 +94,7 @@ def _bytes(node: Node) -> int:
 RULE = Rule(
     "merged_linear", __doc__ or "", find,
     title="Several matmuls of one input run one by one",
-    action="Make one matmul of them: one linear layer with the weights side by side, its result split.",
+    action="Make one matmul of several: one linear layer with the weights side by side, its result split.",
     snippet="a, b = both(x).split(widths, dim=-1)  # both: one linear layer, its weights below each other",
     caveats=("no time is predicted: what a larger matmul reaches of the peak no roof tells",
              "weights of a checkpoint have to be joined once, when it is loaded"),

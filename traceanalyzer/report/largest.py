@@ -1,0 +1,97 @@
+"""The first line: the largest one or two parts of the step, busy or idle, in time of that step."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+
+from traceanalyzer.records import VERDICTS, Analysis, Verdict
+from traceanalyzer.records.units import duration
+from traceanalyzer.report.rows import is_sum
+from traceanalyzer.report.sanitize import cut, visible
+from traceanalyzer.report.shown import Shown
+from traceanalyzer.report.waits import aside, waiting
+
+EXACT = 0.005  # of busy time not modelled: below it, a whole percent is the same either way
+_SECOND_SHARE = 0.2  # of the window, from which on a second part is named
+_MOST = 0.5  # of a verdict's time, from which on operators are named
+_NAME = 48
+_ARGUMENTS = re.compile(r"\(.*")  # of a kernel's signature
+_SAID: Mapping[Verdict, str] = {
+    "compute_bound": "is compute-bound",
+    "memory_bound": "is memory-bound",
+    "latency_bound": "goes to kernels too small to use the device (latency-bound)",
+    "communication": "is communication that no compute hides",
+    "copy": "goes to memory copies",
+    "unmodelled": "could not be judged",
+}
+_OPEN_ENDED = ("compute_bound", "memory_bound", "latency_bound")  # what is not modelled may belong to them
+
+
+def largest_verdict(figures: Shown) -> Verdict:
+    """The verdict that takes most of busy time."""
+    return max(VERDICTS, key=lambda verdict: figures.verdict_ns.get(verdict, 0))
+
+
+def names_verdict(figures: Shown) -> bool:
+    """Whether the first line names the largest verdict."""
+    return not figures.mostly_idle or _is_second(figures, figures.verdict_ns.get(largest_verdict(figures), 0))
+
+
+def largest_parts(analysis: Analysis, figures: Shown) -> str:
+    """`The GPU waits 619 ms of the 1.2 s step for data loading; 519 ms is memory-bound.`"""
+    largest = largest_verdict(figures)
+    if figures.mostly_idle:
+        first = waiting(figures, analysis.device.kind)
+        second = _verdict(analysis, figures, largest) if names_verdict(figures) else ""
+    else:
+        first = _verdict(analysis, figures, largest, whole=True)
+        second = _second(analysis, figures, largest)
+    return f"{first}; {second}." if second else f"{first}."
+
+
+def _is_second(figures: Shown, ns: int) -> bool:
+    return ns >= _SECOND_SHARE * (figures.window_ns - figures.profiler_ns)
+
+
+def _second(analysis: Analysis, figures: Shown, first: Verdict) -> str:
+    """The next largest part, where it is large; nothing else."""
+    others = {v: figures.verdict_ns.get(v, 0) for v in VERDICTS if v != first}
+    verdict = max(others, key=lambda v: others[v])
+    if figures.waiting_ns > others[verdict] and _is_second(figures, figures.waiting_ns):
+        return aside(figures, analysis.device.kind)
+    return _verdict(analysis, figures, verdict) if _is_second(figures, others[verdict]) else ""
+
+
+def _verdict(analysis: Analysis, figures: Shown, verdict: Verdict, *, whole: bool = False) -> str:
+    """`519 ms is memory-bound, most of it in aten::_softmax`; `whole` says of what as well."""
+    ns = figures.verdict_ns.get(verdict, 0)
+    open_ended = verdict in _OPEN_ENDED and figures.share("unmodelled") >= EXACT
+    least = ("At least " if whole else "at least ") if open_ended else ""
+    amount = figures.amount(ns) if whole else duration(figures.each(ns), 2)
+    # Rows are of all steps: of one that is not like the others they say nothing.
+    most = "" if figures.step else _operators(analysis, verdict)
+    return f"{least}{amount} {_SAID[verdict]}{most}"
+
+
+def _short(name: str) -> str:
+    """Without what a template is filled with: a first line is no place for it."""
+    head, bracket, _ = _ARGUMENTS.sub("", visible(name)).removeprefix("void ").partition("<")
+    return cut(f"{head}<…>" if bracket else head, _NAME)
+
+
+def _operators(analysis: Analysis, verdict: Verdict) -> str:
+    """The one or two operators of most of a verdict's time, where there are more than those."""
+    times: Counter[str] = Counter()
+    for row in analysis.op_rows:
+        if row.verdict == verdict and not is_sum(row):
+            times[row.name] += row.attributed_ns
+    whole = sum(row.attributed_ns for row in analysis.op_rows if row.verdict == verdict)
+    named = [(_short(name), ns) for name, ns in times.most_common(2) if ns]
+    for count in (1, 2):
+        part = sum(ns for _, ns in named[:count])
+        if len(named) >= count and part >= _MOST * whole:
+            every = "all" if part == whole else "most"
+            return f", {every} of it in {' and '.join(name for name, _ in named[:count])}"
+    return ""
