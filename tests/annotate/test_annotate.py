@@ -169,7 +169,28 @@ def test_on_a_cpu_trace_operators_are_annotated(tmp_path: Path) -> None:
     copy = annotate(SAMPLES[0], tmp_path)
     assert {row["cat"] for row in annotated_rows(parsed(copy))} == {"cpu_op"}
     (found,), _ = annotations_of(str(SAMPLES[0]), AnalyzeOptions())
-    assert found.on_cpu and len(annotated_rows(parsed(copy))) == len(found.file_row)
+    annotated = len(found.file_row) - int(found.costs.outer.sum())
+    assert found.on_cpu and len(annotated_rows(parsed(copy))) == annotated
+
+
+def test_frames_round_the_work_hide_no_verdict(tmp_path: Path) -> None:
+    """What is grey in a CPU trace is what works without a verdict, not what calls something that has one."""
+    rows = annotated_rows(parsed(annotate(SAMPLES[0], tmp_path)))
+    time = {False: 0.0, True: 0.0}
+    for row in rows:
+        time[row["args"][KEY]["verdict"] == "unmodelled"] += float(row["dur"])
+    assert time[True] < 0.02 * time[False]
+    names = {row["name"] for row in rows if row["args"][KEY]["verdict"] == "unmodelled"}
+    assert "aten::linear" not in names
+
+
+def test_an_annotated_trace_is_not_annotated_again(tmp_path: Path) -> None:
+    for trace in (SAMPLES[0], example().write(tmp_path / "t.json")):
+        copy = annotate(trace, tmp_path)
+        again = tmp_path / "again.json"
+        done = CliRunner().invoke(main, ["annotate", str(copy), "-o", str(again)])
+        assert done.exit_code == 2 and "is an annotated trace already" in done.stderr
+        assert done.stderr.count("\n") == 1 and not again.exists()
 
 
 def test_each_process_of_a_file_has_its_own(tmp_path: Path) -> None:

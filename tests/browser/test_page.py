@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import pytest
 
 from tests.browser.chromium import Browser, Page, chromium, executable
 from tests.browser.screenshots import main as take_screenshots
+from tests.comparison.sides import product, row, run
 from tests.report import example
+from traceanalyzer.comparison.assemble import comparison_of
 from traceanalyzer.report import render
+from traceanalyzer.report.comparisons import render as render_comparison
 from traceanalyzer.report.layers import merged
 
 pytestmark = [
@@ -220,3 +224,39 @@ def test_pictures_can_be_taken(tmp_path: Path) -> None:
     assert take_screenshots([str(tmp_path)]) == 0
     assert {p.suffix for p in tmp_path.iterdir()} == {".html", ".png", ".pdf"}
     assert all(p.stat().st_size > 10_000 for p in tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def comparison_page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A hundred changes of operators with long names."""
+    changed = [row(f"a_long_{'name_' * 9}{n}", 40_000 * (n + 1), (4096, 11008), (n + 1, 4096))
+               for n in range(99)]  # fmt: skip
+    same = product("mm", 60_000_000, (64, 64), (64, 64))
+    comparison = comparison_of([run(same, row("mul", 900_000, (64, 64)))], [run(same, *changed)])
+    path = tmp_path_factory.mktemp("diff") / "diff.html"
+    path.write_text(render_comparison(comparison, "html"), encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.mark.parametrize(("width", "dark"), [(390, False), (390, True), (1280, False)])
+def test_a_comparison_fits_without_scrolling_sideways(
+    browser: Browser, comparison_page: str, width: int, dark: bool
+) -> None:
+    page = browser.open(comparison_page, width=width, dark=dark)
+    assert page.requests == [comparison_page] and page.complaints == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    cut = page.evaluate(
+        "Array.from(document.querySelectorAll('.scroll')).filter(e => e.scrollWidth > e.clientWidth).length"
+    )
+    assert cut == 0, "the change is the last column"
+    shown = "getComputedStyle(document.querySelector('.changes th:last-child')).display"
+    assert page.evaluate(shown) == "table-cell"
+    keys = page.evaluate("Array.from(document.querySelectorAll('.keys li')).map(e => e.className)")
+    assert {"memory_bound", "idle"} <= set(keys), "thin segments have no room for a label"
+
+
+def test_a_printed_comparison_is_short(browser: Browser, comparison_page: str, tmp_path: Path) -> None:
+    page = browser.open(comparison_page)
+    page.pdf(tmp_path / "diff.pdf")
+    pages = len(re.findall(rb"/Type /Page\b[^s]", (tmp_path / "diff.pdf").read_bytes()))
+    assert 1 <= pages <= 4

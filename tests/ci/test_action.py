@@ -108,6 +108,33 @@ def test_a_slower_step_is_a_warning_and_breaks_only_what_is_required(
     assert job.outputs["regression"] == "false"
 
 
+def test_several_lines_and_patterns_are_several_runs(
+    job: Job, saved: dict[str, str], platform: Platform, tmp_path: Path
+) -> None:
+    for number, length in enumerate((3_300_000, 3_400_000, 3_500_000)):
+        rows = product("mm", 9_000_000, N, N), row("mul", 900_000, N)
+        side = with_steps(run(*rows, idle_ns=3 * length - 9_900_000), [length] * 3)
+        side.save(tmp_path / f"run{number}.json")
+    asked = {"trace": f"{tmp_path}/run*.json", "require": "window.step_ns.median<=3.4ms"}
+    assert job.run(**asked) == 0 and any("first of 3 runs" in line for line in job.log)
+    kept = Path(job.outputs["runs-path"])
+    assert [path.name for path in sorted(kept.iterdir())] == ["1.json", "2.json", "3.json"]
+    baseline = kept.rename(tmp_path / "baseline")
+    again = {"trace": f"{saved['head']}\n{saved['base']}", "baseline": str(baseline)}
+    assert job.run(**again) == 0
+    assert "3 runs" in platform.bodies[0] and "2 runs" in platform.bodies[0]
+    assert job.run(**again | {"baseline": f"{tmp_path}/run0.json\n{tmp_path}/run2.json"}) == 0
+    assert platform.bodies[0].count("2 runs") == 2
+    assert job.run(trace=f"{saved['head']}\n{saved['head']}") == 0, "one run, written twice"
+
+
+def test_nothing_is_said_of_a_share_that_is_not_known(job: Job, tmp_path: Path) -> None:
+    side = run(row("mul", 900_000, N, verdict="unmodelled", bound=None, reason="no_device"))
+    side.save(tmp_path / "run.json")
+    assert job.run(trace=str(tmp_path / "run.json")) == 0
+    assert job.outputs["memory-bound-share"] == ""
+
+
 def test_names_of_a_trace_are_no_commands(job: Job, saved: dict[str, str], platform: Platform) -> None:
     job.run(trace=saved["head"], baseline=saved["base"])
     for line in job.log:
@@ -116,8 +143,8 @@ def test_names_of_a_trace_are_no_commands(job: Job, saved: dict[str, str], platf
     first, *rest = platform.bodies[0].splitlines()
     assert "`aten::x" in first and rest[-1] == comment_marker("traceanalyze")
     outputs = Path(job.environment["GITHUB_OUTPUT"]).read_text()
-    assert set(job.outputs) == {"report-path", "comment-path", "memory-bound-share", "regression",
-                                "exit-code", "comparison-path"}, outputs  # fmt: skip
+    assert set(job.outputs) == {"report-path", "comment-path", "runs-path", "memory-bound-share",
+                                "regression", "exit-code", "comparison-path"}, outputs  # fmt: skip
 
 
 @pytest.mark.parametrize(

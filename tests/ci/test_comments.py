@@ -185,6 +185,8 @@ def test_what_is_missing_is_said() -> None:
     for environment, said in (
         ({}, "no platform"), ({"GITHUB_REPOSITORY": "a/b"}, "GITHUB_TOKEN"),
         ({"GITLAB_CI": "1", "CI_MERGE_REQUEST_IID": "3"}, "GITLAB_TOKEN"),
+        ({"GITLAB_CI": "1", "CI_MERGE_REQUEST_IID": "3", "GITLAB_TOKEN": "x"}, "CI_API_V4_URL"),
+        ({"CI_API_V4_URL": "https://x", "CI_MERGE_REQUEST_IID": "3", "GITLAB_TOKEN": "x"}, "CI_PROJECT_ID"),
     ):  # fmt: skip
         with pytest.raises(UsageError, match=said):
             thread_of(environment)

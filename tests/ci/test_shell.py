@@ -46,15 +46,15 @@ def test_it_passes_breaks_and_comments(repository: Path, platform: Platform, pul
     assert first.returncode == 0, first.stdout + first.stderr
     assert "comment created" in first.stdout
     assert "[The report](https://example.com/page)" in platform.bodies[0]
-    baseline = (repository / "reports" / "report.json").rename(repository / "main.json")
+    baseline = (repository / "reports" / "runs").rename(repository / "main")
 
     second = ran(repository, environment, EAGER, baseline)
     assert second.returncode == 3, second.stdout + second.stderr
-    assert "BROKEN" in second.stderr and "comment updated" in second.stdout
+    assert "BROKEN" in second.stdout and "comment updated" in second.stdout
     assert len(platform.comments) == 1 and platform.bodies[0].startswith("### ")
     assert "median step" in platform.bodies[0] and platform.bodies[0].count("<!-- traceanalyze:gpt -->") == 1
     written = {path.name for path in (repository / "reports").iterdir()}
-    assert written == {"report.html", "report.json", "metrics.prom", "diff.html", "comment.md", "junit.xml"}
+    assert written == {"report.html", "runs", "metrics.prom", "diff.html", "comment.md", "junit.xml"}
     suite = ElementTree.parse(repository / "reports" / "junit.xml").getroot()
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
 
@@ -80,6 +80,34 @@ def test_no_platform_and_no_trace(repository: Path, tmp_path: Path) -> None:
     for wrong in (empty, tmp_path / "missing.json"):
         done = ran(repository, {}, wrong)
         assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_a_first_run_needs_no_baseline_and_no_requirements(repository: Path) -> None:
+    project = repository / "pyproject.toml"
+    named = '[tool.traceanalyzer]\nrequire = ["window.step_ns.median<=+5%"]\nbaseline = "main"\n'
+    for written, said in ((named, "left out     window.step_ns.median<=+5%; main is not there yet"),
+                          (named.replace('baseline = "main"', ""), "there is no baseline"),
+                          ("", "nothing is required")):  # fmt: skip
+        project.write_text(written)
+        done = ran(repository, {}, COMPILED)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert said in done.stdout
+        suite = ElementTree.parse(repository / "reports" / "junit.xml").getroot()
+        assert (suite.get("tests"), suite.get("failures")) == ("0", "0")
+
+
+def test_a_pattern_is_several_runs(repository: Path) -> None:
+    for number, trace in enumerate((COMPILED, EAGER)):
+        shutil.copy(trace, repository / f"run{number}.json.gz")
+    (repository / "pyproject.toml").write_text(
+        '[tool.traceanalyzer]\nrequire = ["window.step_ns.median<=+900%"]\nbaseline = "main"\n'
+    )
+    first = ran(repository, {}, Path("run*.json.gz"))
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert {path.name for path in (repository / "reports" / "runs").iterdir()} == {"1.json", "2.json"}
+    shutil.copytree(repository / "reports" / "runs", repository / "main")
+    second = ran(repository, {}, Path("run*.json.gz"), Path("main"))
+    assert second.returncode == 0 and "2 runs" in (repository / "reports" / "comment.md").read_text()
 
 
 def test_the_docs_show_this_script() -> None:

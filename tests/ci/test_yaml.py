@@ -74,13 +74,17 @@ def test_workflows_ask_for_little_and_run_no_stranger_s_code_with_it(name: str) 
     assert "pull_request_target" not in started_by
     assert set(content["permissions"].values()) <= {"read", "write"}
     if "workflow_run" in started_by:
-        assert not any("checkout" in step.get("uses", "") or "run" in step for step in steps(name))
+        assert not any("checkout" in step.get("uses", "") for step in steps(name))
+        lines = [line.strip() for step in steps(name) for line in step.get("run", "").splitlines()]
+        assert all(line.startswith(("run=$(gh run list ", "--json ", "gh run download ")) for line in lines)
 
 
 def test_inputs_and_outputs_are_those_promised() -> None:
     content = yaml.safe_load(ACTION)
     assert list(content["inputs"]) == ["trace", "baseline", "require", "comment", "artifact-name"]
-    assert list(content["outputs"]) == ["report-path", "artifact-url", "memory-bound-share", "regression"]
+    assert list(content["outputs"]) == [
+        "report-path", "runs-path", "artifact-url", "memory-bound-share", "regression"
+    ]  # fmt: skip
     given = {value for step in steps("action.yml") for value in step.get("env", {}).values()}
     for name in content["inputs"]:
         assert f"${{{{ inputs.{name} }}}}" in given
@@ -95,5 +99,18 @@ def test_scripts_are_of_this_package() -> None:
 
 def test_a_baseline_is_of_a_push_to_the_main_branch() -> None:
     """Runs for pull requests of a fork's branch of that name are listed by the same name of a branch."""
-    (listed,) = [text for text in TEXTS.values() if "gh run list" in text]
-    assert "--branch main --event push" in listed
+    listed = [text for text in TEXTS.values() if "gh run list" in text]
+    assert len(listed) == 2 and all("--branch main --event push" in text for text in listed)
+
+
+@pytest.mark.parametrize("name", [name for name in BLOCKS if "traceanalyze profile" in BLOCKS[name]])
+def test_what_a_pipeline_runs_is_installed_before(name: str) -> None:
+    """With torch, which the recorded script needs; and three runs tell a change from noise."""
+    text = BLOCKS[name]
+    assert 0 < text.index("torch-traceanalyzer[profile] @ git+https") < text.index("traceanalyze profile")
+    assert "for run in 1 2 3" in text and '"trace$run.json.gz"' in text
+
+
+def test_a_fork_s_comment_is_a_comparison_too() -> None:
+    (comment,) = [step for step in steps(".github/workflows/comment.yml") if "OWNER" in step.get("uses", "")]
+    assert set(comment["with"]) == {"trace", "baseline"}

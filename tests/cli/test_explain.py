@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from click.testing import CliRunner
 
+from tests.project.tree import ROOT
 from traceanalyzer.cli import main
+from traceanalyzer.report.warning_texts import warning_line, warning_texts
 
 
 def test_explain_prints_formula_and_source() -> None:
@@ -83,3 +87,13 @@ def test_inputs_that_a_formula_cannot_take_are_refused_in_one_line() -> None:
     assert result.exit_code == 2
     assert "cannot take these inputs" in result.stderr and "Fix: " in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_every_warning_of_the_docs_is_explained() -> None:
+    rows = (ROOT / "docs" / "warnings.md").read_text().splitlines()
+    named = [row.split("|")[1] for row in rows if row.startswith("| `")]
+    codes = [code for cell in named for code in re.findall(r"`(\w+)`", cell)]
+    assert len(codes) > 50
+    assert set(codes) == set(warning_texts())
+    assert explained("steps_differ").startswith("steps_differ: the longest step takes over 10 % longer")
+    assert all(warning_line(code) and "`" not in warning_line(code) for code in codes)

@@ -15,7 +15,8 @@ from traceanalyzer import testing
 from traceanalyzer.cli import main
 from traceanalyzer.comparing import check
 from traceanalyzer.comparison.assemble import comparison_of
-from traceanalyzer.comparison.requirements import evaluated, parsed, values_of
+from traceanalyzer.comparison.expressions import parsed
+from traceanalyzer.comparison.requirements import compared
 from traceanalyzer.records import Job, Notice, Requirement
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.report.check import junit, text
@@ -222,6 +223,24 @@ def test_the_helper_for_tests(saved: Path) -> None:
         )
 
 
+def test_the_helper_takes_lists_and_reads_the_project_file(saved: Path) -> None:
+    testing.assert_step(
+        "base.json", ["window.step_count==4", "window.step_ns.median<=+5%"], baseline=["base.json"]
+    )
+    with pytest.raises(UsageError, match="give texts"):
+        testing.assert_step("base.json", 4)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="nothing is required"):
+        testing.assert_step("base.json")
+    (saved / "pyproject.toml").write_text(
+        '[tool.traceanalyzer]\nrequire = ["window.step_ns.median<=+5%"]\nbaseline = "base.json"\n'
+    )
+    testing.assert_step("base.json")
+    with pytest.raises(AssertionError, match="BROKEN"):
+        testing.assert_step("slow.json")
+    with pytest.raises(AssertionError, match="window.step_count"):
+        testing.assert_step("slow.json", "window.step_count==5")
+
+
 def test_a_comparison_may_be_required_too(saved: Path) -> None:
     for requirement, code in (("step_ns.change_share<=0.05", 3), ("step_ns.change_share<=0.25", 0)):
         done = CliRunner().invoke(
@@ -246,11 +265,11 @@ def test_true_and_false_may_be_required(limit: str, code: int, saved: Path) -> N
     assert done.exit_code == code and f"same_work.same is true, wanted == {limit}" in done.stderr
 
 
-def test_a_change_that_cannot_be_told_from_noise_is_required_with_that_said() -> None:
-    """Below three steps the limit still decides: whoever reads the line learns on what."""
+def test_a_change_of_too_few_steps_cannot_be_told_from_noise() -> None:
+    """Below three steps a side nothing is told, as of a report's own requirement."""
     comparison = comparison_of([of_length(100, 100)], [of_length(120, 120)])
-    (told,) = evaluated([parsed("step_ns.change_share<=0.05")], values_of(comparison), None, None)
-    assert told.outcome == "broken" and told.reason == "2 steps on a side, 3 are needed"
+    (told,) = compared([parsed("step_ns.change_share<=0.05")], comparison)
+    assert told.outcome == "inconclusive" and told.reason == "2 steps on a side, 3 are needed"
 
 
 def test_totals_of_other_numbers_of_steps_say_so() -> None:
@@ -277,3 +296,138 @@ def test_junit_names_the_trace_as_it_is_called(saved: Path) -> None:
 
 def test_products_have_the_utilization_that_is_required() -> None:
     assert check(run(product("mm", MS, N, N)), ["compute.flops>=1"]).fails(strict=True) is False
+
+
+def judged(memory: int, other: int, unmodelled: int) -> Job:
+    """So many ms of each: memory-bound, compute-bound, and what no verdict covers."""
+    rows = [
+        row("mul", memory * MS, N),
+        row("mm", other * MS, N, verdict="compute_bound", bound="compute", limiter="compute"),
+        row("sort", unmodelled * MS, N, verdict="unmodelled", bound=None, limiter=None, roof_ns=None,
+            efficiency=None, reason="no_formula"),
+    ]  # fmt: skip
+    return run(*(each for each in rows if each.time_ns), steps=4)
+
+
+@pytest.mark.parametrize(
+    ("parts", "requirement", "expected"),
+    [
+        ((30, 10, 60), "<=0.45", "inconclusive"), ((50, 10, 40), "<=0.45", "broken"),
+        ((30, 60, 10), "<=0.45", "holds"), ((30, 55, 15), "<=0.45", "holds"),
+        ((0, 0, 100), "<=0.45", "inconclusive"), ((0, 0, 100), ">=0.45", "inconclusive"),
+        ((30, 10, 60), ">=0.95", "broken"), ((30, 10, 60), ">=0.2", "holds"),
+        ((30, 10, 60), "==0.3", "inconclusive"), ((30, 70, 0), "==0.3", "holds"),
+        ((30, 10, 60), "==0.95", "broken"),
+    ],
+)  # fmt: skip
+def test_what_no_verdict_covers_may_be_memory_bound_too(
+    parts: tuple[int, int, int], requirement: str, expected: str
+) -> None:
+    """Of 100 ms: as many memory-bound as stand first, and up to as many more as stand last."""
+    result = outcome(f"memory_bound.share_of_busy{requirement}", judged(*parts))
+    assert result.outcome == expected
+    said = f"{parts[2]}.0 % of busy time could not be judged"
+    assert (result.reason or "").startswith(said) == (expected == "inconclusive")
+
+
+def test_amounts_of_memory_bound_time_are_as_open_as_its_share() -> None:
+    side = judged(30, 10, 60)
+    for name, told, open_ in (("time_ns", "<=95ms", "<=80ms"), ("share_of_window", "<=0.95", "<=0.8")):
+        assert outcome(f"memory_bound.{name}{told}", side).outcome == "holds"
+        assert outcome(f"memory_bound.{name}{open_}", side).outcome == "inconclusive"
+    assert outcome("memory_bound.non_contraction_share_of_busy>=0", side).outcome == "holds"
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        ((30, 60, 10), (30, 60, 10), "holds"), ((30, 60, 10), (40, 50, 10), "broken"),
+        ((30, 70, 0), (30, 60, 10), "inconclusive"), ((30, 60, 10), (36, 64, 0), "inconclusive"),
+        ((0, 0, 100), (0, 0, 100), "inconclusive"), ((30, 60, 10), (45, 55, 0), "broken"),
+    ],
+)  # fmt: skip
+def test_relative_shares_are_told_where_both_sides_are_judged_alike(
+    before: tuple[int, int, int], now: tuple[int, int, int], expected: str
+) -> None:
+    """At most a tenth more than the baseline's, which what only one side has unjudged may mend or break."""
+    requirement = "memory_bound.share_of_busy<=+10%"
+    assert outcome(requirement, judged(*now), judged(*before)).outcome == expected
+
+
+@pytest.mark.parametrize(
+    ("requirement", "expected"),
+    [
+        ("step_ns.change_share<=0.05", "inconclusive"), ("step_ns.change_share<=-0.5", "broken"),
+        ("step_ns.change_share<=0.9", "holds"), ("step_ns.change<=0", "inconclusive"),
+        ("step_ns.change<=900ms", "holds"), ("step_ns.head<=105ms", "inconclusive"),
+        ("step_ns.head<=10ms", "broken"), ("step_ns.head<=5s", "holds"),
+    ],
+)  # fmt: skip
+def test_the_step_of_a_comparison_is_told_from_noise(requirement: str, expected: str) -> None:
+    comparison = comparison_of([of_length(80, 100, 120, 100)], [of_length(70, 104, 140, 102)])
+    (result,) = compared([parsed(requirement)], comparison)
+    assert result.outcome == expected
+    inside = (result.low or 0) <= float(result.wanted or 0) <= (result.high or 0)
+    assert inside == (expected == "inconclusive")
+    assert "by one run a side" in (result.reason or "")
+    assert " ms" in text(result) or "%" in text(result)
+
+
+def test_several_runs_a_side_are_one_check() -> None:
+    base = [of_length(*(each + jitter for each in (100, 100.1, 99.9))) for jitter in (-8, 0, 8)]
+    head = [of_length(*(each + jitter for each in (104, 104.1, 103.9))) for jitter in (-8, 0, 8)]
+    result = check(head, ["window.step_ns.median<=+3%"], baseline=base)
+    (told,) = result.requirements
+    assert told.value == 104 * MS and told.baseline == 100 * MS and told.outcome == "inconclusive"
+    assert told.reason == "the limit lies inside that interval"
+    assert len(result.source.files) == 3 and result.baseline is not None and len(result.baseline.files) == 3
+    single = check(head[1], ["window.step_ns.median<=+3%"], baseline=base[1])
+    assert single.requirements[0].outcome == "broken", "one run a side does not know what runs differ by"
+    (busy,) = check(head, ["time.busy_ns<=1"]).requirements
+    assert busy.value == head[1].time.busy_ns, "the median run's"
+
+
+@pytest.mark.parametrize(
+    ("written", "limit"),
+    [
+        ("memory_bound.share_of_busy<=20%", 0.2), ("window.step_ns.median<=500ms", 5e8),
+        ("window.step_ns.median<=1.5 s", 1.5e9), ("recording.peak_memory_bytes<=40GB", 4e10),
+        ("device.id==20%", "20%"), ("step_ns.change<=-5ms", -5e6),
+    ],
+)  # fmt: skip
+def test_limits_may_have_the_unit_of_their_value(written: str, limit: float | str) -> None:
+    assert parsed(written).limit == limit
+
+
+@pytest.mark.parametrize("written", ["window.step_count<=20%", "window.step_ns.median<=20%"])
+def test_limits_in_another_unit_are_one_line(written: str) -> None:
+    with pytest.raises(UsageError, match="is no number"):
+        parsed(written)
+
+
+def test_the_same_run_twice_is_refused(saved: Path) -> None:
+    (saved / "copy.json").write_bytes((saved / "base.json").read_bytes())
+    words = ["--require", "window.step_count==4"]
+    for again in ("base.json", "./base.json", "copy.json"):
+        done = CliRunner().invoke(main, ["check", "base.json", again, *words])
+        assert done.exit_code == 2 and "Fix: give each run once" in done.stderr, done.output
+        assert done.stderr.count("\n") == 1
+    done = CliRunner().invoke(main, ["diff", "base.json", "slow.json", "--base", "copy.json", "-o", "-"])
+    assert done.exit_code == 2 and "byte for byte" in done.stderr
+    done = CliRunner().invoke(main, ["diff", "base.json", "copy.json", "-o", "-", "-q"])
+    assert done.exit_code == 0 and done.stdout.startswith("Base and head are the same file.")
+
+
+def test_a_baseline_that_no_run_has_written_yet_is_said(saved: Path) -> None:
+    (saved / "pyproject.toml").write_text(
+        '[tool.traceanalyzer]\nrequire = ["window.step_ns.median<=+5%", "window.step_count==4"]\n'
+        'baseline = "main.json"\n'
+    )
+    done = CliRunner().invoke(main, ["check", "base.json", "--junit", "c.xml"])
+    assert done.exit_code == 0, done.output
+    assert done.stderr.splitlines()[0] == (
+        "left out     window.step_ns.median<=+5%; main.json is not there yet"
+    )
+    assert ET.fromstring((saved / "c.xml").read_text()).attrib["tests"] == "1"
+    given = CliRunner().invoke(main, ["check", "base.json", "--baseline", "other.json"])
+    assert given.exit_code == 2, "what is asked for by name has to be there"

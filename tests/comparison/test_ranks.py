@@ -80,6 +80,43 @@ def test_an_option_that_cannot_change_a_saved_report_is_refused(
         )
 
 
+@pytest.mark.parametrize("rank", [None, 0])
+def test_a_folder_of_runs_is_as_many_runs(rank: int | None, tmp_path: Path) -> None:
+    """Three recordings of one program: none of them is dropped, and what they are taken for is said."""
+    for name, times in (("base", (100, 110, 120)), ("head", (200, 210, 220))):
+        (tmp_path / name).mkdir()
+        for number, time in enumerate(times):
+            trace = Kineto(metadata={"distributedInfo": {"rank": rank}} if rank is not None else {})
+            trace.run("aten::add", 0, "add_kernel", 100, time, ([4096], "float"), ([4096], "float"))
+            trace.write(tmp_path / name / f"run_{'abc'[number]}.trace.json")
+    comparison = traceanalyzer.compare(tmp_path / "base", tmp_path / "head")
+    assert (comparison.base.runs, comparison.head.runs) == (3, 3)
+    assert (comparison.busy_ns.base, comparison.busy_ns.head) == (110_000, 210_000)
+    assert "runs_in_a_folder" in comparison.base.warnings
+    told = check(tmp_path / "head", ["time.busy_ns<=+5%"], baseline=tmp_path / "base")
+    assert (told.requirements[0].value, told.requirements[0].baseline) == (210_000, 110_000)
+    assert sum(notice.code == "runs_in_a_folder" for notice in told.source.warnings) == 1
+
+
+def test_a_folder_of_saved_reports_is_as_many_runs(sides: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "saved").mkdir()
+    for name, folder in zip("ab", sides, strict=True):
+        traceanalyzer.analyze(folder).save(tmp_path / "saved" / f"{name}.json")
+    assert traceanalyzer.compare(tmp_path / "saved", sides[0]).base.runs == 2
+
+
+def test_a_rank_that_is_asked_for_is_taken_or_refused(sides: tuple[Path, Path], tmp_path: Path) -> None:
+    base, head = (side / "rank1.trace.json" for side in sides)
+    for rank, code in (("1", 0), ("3", 2)):
+        done = CliRunner().invoke(main, ["diff", str(base), str(head), "--rank", rank, "-o", "-"])
+        assert done.exit_code == code, done.output
+    assert "there is: rank 1" in done.stderr and done.stderr.count("\n") == 1
+    traceanalyzer.analyze(base).save(tmp_path / "saved.json")
+    for rank, code in (("1", 0), ("3", 2)):
+        words = ["diff", str(tmp_path / "saved.json"), str(head), "--rank", rank, "-o", "-"]
+        assert CliRunner().invoke(main, words).exit_code == code
+
+
 def test_every_run_of_a_side_tells_its_device() -> None:
     one = run(row("mul", 9_000_000, (64, 64)))
     other = structs.replace(one, device=structs.replace(one.device, id="a100", name="NVIDIA A100"))

@@ -16,11 +16,13 @@ from tests.comparison.sides import product, row, run
 from traceanalyzer.cli import main
 from traceanalyzer.comparison.assemble import comparison_of
 from traceanalyzer.records import Comparison
-from traceanalyzer.records.comparison import Culprit
+from traceanalyzer.records.comparison import Change, Culprit, SideFile, SideInfo
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.report import diff_json
 from traceanalyzer.report.comment_marker import comment_marker, is_marked
 from traceanalyzer.report.comparisons import FORMATS, render
+from traceanalyzer.report.diff_terminal import summary
+from traceanalyzer.report.diff_view import diff_view
 
 N = (64, 64)
 HOSTILE = "<script>alert(1)</script>|`x`@all #1 [a](http://x) \x1b[31m"
@@ -145,6 +147,77 @@ def test_from_python(saved: Path) -> None:
     first, second = (traceanalyzer.analyze(saved / f"{name}.json") for name in "ab")
     by_path = traceanalyzer.compare(saved / "a.json", [saved / "b.json"])
     assert by_path == traceanalyzer.compare(first, second)
-    assert traceanalyzer.compare([first, first, first], second).base.runs == 3
+    assert traceanalyzer.compare([first, second], second).base.runs == 2
     with pytest.raises(UsageError, match="without runs"):
         traceanalyzer.compare([], second)
+
+
+def test_times_of_the_step_are_compared_with_their_own_base(comparison: Comparison) -> None:
+    """29.2 to 36.0 ms is 23.3 % more, whatever the mean step; parts are of the mean step."""
+    changed = structs.replace(
+        comparison, unprofiled_step_ns=Change.of(29_200_000, 36_000_000),
+        window_ns=Change.of(48_000_000, 48_000_000),
+        step_ns=structs.replace(comparison.step_ns, base=40_000_000, head=50_000_000),
+        busy_ns=Change.of(24_000_000, 36_000_000),
+    )  # fmt: skip
+    shares = {line.key: line.share for line in diff_view(changed, 5).whole}
+    assert (shares["unprofiled"], shares["step"], shares["busy"]) == ("+23.3 %", "+25.0 %", "+25.0 %")
+    for name in ("txt", "md", "html"):
+        assert "of the step" in render(changed, name) and "of the base" not in render(changed, name)
+
+
+def test_eighty_columns_say_why_and_what_of() -> None:
+    """A name that is long takes its own room, not that of what happened to it."""
+    base = [row("mul", 3_000_000, N), row("add", 900_000, N), row("op_" + "x" * 90, 2_000_000, (9,))]
+    head = [row("triton_poi_fused_add_mul_0", 900_000, N), row("op_" + "x" * 90, 9_000_000, (9,))]
+    text = summary(comparison_of([run(*base)], [run(*head, idle_ns=900_000)]), width=80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert re.search(r"  2 → 1 fused +triton_poi_fused_add_mul_0", text)
+    order = [text.index(heading) for heading in ("median step", "at the roof or not", "busy, by verdict",
+                                                 "idle, by cause")]  # fmt: skip
+    assert order == sorted(order) and "idle, cause unknown" in text
+
+
+def test_warnings_are_sentences(comparison: Comparison) -> None:
+    warned = structs.replace(
+        comparison, base=structs.replace(comparison.base, warnings=("clipped",)),
+        head=structs.replace(comparison.head, warnings=("clipped", "steps_differ")),
+    )  # fmt: skip
+    notes = diff_view(warned, 5).notes
+    assert "Base and head: calls are cut by the window's ends." in notes
+    assert any(note.startswith("Head: the longest step takes over 10 % longer") for note in notes)
+    assert "steps_differ" not in render(warned, "txt") and "steps\\_differ" not in render(warned, "md")
+
+
+def test_sides_of_one_name_are_told_apart(comparison: Comparison) -> None:
+    def at(folder: str) -> SideInfo:
+        return structs.replace(comparison.base, files=(SideFile(f"runs/{folder}/step.json", None, None),))
+
+    shown = diff_view(structs.replace(comparison, base=at("main"), head=at("branch")), 5).sides
+    assert [text.split(":")[0] for _, text in shown] == ["main/step.json", "branch/step.json"]
+    shown = diff_view(structs.replace(comparison, base=at("main"), head=at("main")), 5).sides
+    assert [text.split(":")[0] for _, text in shown] == ["step.json", "step.json"]
+
+
+def test_the_default_page_replaces_itself_and_nothing_else(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["diff", str(saved / "a.json"), str(saved / "b.json")]
+    gate = [*words, "-q", "--require", "step_ns.change<=1s"]
+    assert CliRunner().invoke(main, gate).exit_code == 0 and not list(tmp_path.iterdir())
+    for _ in range(2):
+        assert CliRunner().invoke(main, words).exit_code == 0
+    (page,) = tmp_path.iterdir()
+    assert page.name == "a.b.diff.html"
+    page.write_text("<!DOCTYPE html> of somebody else")
+    assert CliRunner().invoke(main, words).exit_code == 2
+
+
+def test_a_comparison_is_no_report(saved: Path, tmp_path: Path) -> None:
+    result = tmp_path / "d.json"
+    words = ["diff", "-q", str(saved / "a.json"), str(saved / "b.json"), "-o", str(result)]
+    assert CliRunner().invoke(main, words).exit_code == 0
+    for command in (["report", str(result)], ["diff", str(result), str(saved / "b.json")]):
+        done = CliRunner().invoke(main, command)
+        assert done.exit_code == 2 and "is a comparison" in done.stderr and done.stderr.count("\n") == 1

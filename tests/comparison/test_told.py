@@ -176,3 +176,37 @@ def test_what_runs_at_the_roof_is_not_0_where_it_is_not_known() -> None:
         assert render(comparison, "html") and render(comparison, "md")
     both = comparison_of([known], [known]).memory_bound
     assert both is not None and both.at_roof_ns.base == 3 * MS
+
+
+def noisy(mul_ms: float, sort_ms: float, idle_ms: float) -> Job:
+    """Five steps of 100 ms."""
+    rows = [row("mul", round(mul_ms * MS), N), row("sort", round(sort_ms * MS), N)]
+    return with_steps(run(*rows, idle_ns=round(idle_ms * MS), steps=5), STEADY)
+
+
+def test_single_runs_name_no_operator_of_a_step_that_did_not_change() -> None:
+    """What a row takes differs from run to run, too."""
+    comparison = comparison_of([noisy(300, 150, 50)], [noisy(340, 110, 50)])
+    assert comparison.step_ns.verdict == "no_change" and "largest" not in comparison.sentence
+    assert comparison.culprit is not None and abs(comparison.culprit.change_ns) == 8 * MS
+
+
+def test_what_is_new_is_named_whatever_the_step_does() -> None:
+    head = with_steps(run(row("mul", 300 * MS, N), row("roll", 150 * MS, (7,)), idle_ns=50 * MS, steps=5),
+                      STEADY)  # fmt: skip
+    base = with_steps(run(row("mul", 450 * MS, N), idle_ns=50 * MS, steps=5), STEADY)
+    comparison = comparison_of([base], [head])
+    assert comparison.step_ns.verdict == "no_change"
+    assert comparison.sentence.endswith("Of what is new, gone or replaced the largest is aten::roll: +30 ms.")
+    assert diff_view(comparison, 5).more.startswith("Of what is new")
+    assert "`aten::roll`" in render(comparison, "md").splitlines()[0]
+
+
+def test_several_runs_name_what_they_do_not_differ_by_anyhow() -> None:
+    """mul moves by 8 ms a step between runs of one side; sort by none, and takes 4 ms more in the head."""
+    base = [noisy(mul, 150, 350 - mul) for mul in (280, 300, 320)]
+    head = [noisy(mul, 170, 330 - mul) for mul in (290, 310, 330)]
+    sentence = comparison_of(base, head).sentence
+    assert "The largest single change beyond the noise of runs is aten::sort: +4.0 ms." in sentence
+    same = comparison_of(base, [noisy(mul, 150, 350 - mul) for mul in (290, 310, 330)])
+    assert "largest" not in same.sentence

@@ -31,7 +31,10 @@ ALLOWED = {  # not listed: those of FREE, which may import everything
     "collect": "records files startup",
     "ranks": "records trace",
 }
-FREE = {"pipeline", "analyzing", "comparing", "analyze", "testing", "cli", "ci", "__init__", "__main__"}
+FREE = {
+    "pipeline", "analyzing", "comparing", "runs", "gate", "analyze", "testing", "cli", "ci", "__init__",
+    "__main__",
+}  # fmt: skip
 
 # Inside a package, from left to right: each part imports only those before it.
 PACKAGES = {
@@ -43,16 +46,17 @@ PACKAGES = {
     "roofline": "__init__ thresholds attribution intervals floor launching host_names host_work idle "
     "step_times timeline step_kinds occupancy precision verdicts invocations call_kernels "
     "measure row_keys traffic rows counts judge record_costs",
-    "fusion": "__init__ step_ops stretch evidence step_graph host_remedies idle_claims regions savings rules "
-    "module_compile checks headroom suggestions",
-    "comparison": "__init__ apportion names noise sides became matching same_work sentence assemble "
-    "requirements",
+    "fusion": "__init__ step_ops stretch evidence step_graph code_places host_remedies idle_claims regions "
+    "savings rules module_compile checks headroom suggestions",
+    "comparison": "__init__ apportion names noise sides became matching same_work culprits sentence assemble "
+    "expressions side_values requirements",
     "annotate": "__init__ counters texts splice copy",
     "ranks": "__init__ resources progress leading worker pool cluster calls matching clocks stages waits "
     "late straggler job_info job hta_frame hta hta_graph longest_path critical_path exporter",
-    "ci": "__init__ api threads sticky workflow comment job __main__",
-    "assembly": "__init__ totals self_check provenance roof_notices utilization what_if_rows what_if_notices "
-    "what_if annotations activity memory_use assemble",
+    "ci": "__init__ api threads sticky workflow comment job required __main__",
+    "assembly": "__init__ totals self_check provenance roof_notices utilization layer_names module_times "
+    "function_times row_places wait_times what_if_rows what_if_notices what_if annotations activity "
+    "memory_use assemble",
 }
 
 ONLY = {

@@ -19,9 +19,10 @@ MADE_BY = {
     "Judged": ("roofline/judge",),
     "Suggestions": ("fusion/suggestions",),
     "Analysis": ("assembly/assemble",),
-    # Of an Analysis that is finished: the chosen one among several devices; and to be shown alone.
+    # Of an Analysis that is finished: the chosen one among several devices; to be shown alone; and as a
+    # run of a folder, which is said of it.
     "Job": ("ranks/job", "report/__init__", "report/json", "records/job"),
-    "Job.of": ("ranks/job", "report/__init__", "report/json"),
+    "Job.of": ("ranks/job", "report/__init__", "report/json", "runs"),
 }
 # The registry is asked by one stage; `explain` works a formula through for its reader.
 PRICING = ("cost/", "cli/explain")
@@ -33,6 +34,7 @@ REPLACING = ("msgspec.structs.replace", "copy.replace", DATACLASSES)
 # What a module may change through its attributes: what it has made itself and hands to nobody before it is
 # finished, the counters of one reading, and Python's own. The collector patches what it records.
 CHANGED = {
+    "assembly/layer_names": {"at", "layer"}, "assembly/module_times": {"each", "module", "modules"},
     "cost/user": {"module", "sys"}, "__main__": {"sys"}, "cli/calibrate": {"os"}, "cli/verify": {"os"},
     "device/calibrate": {"os"}, "fusion/module_compile": {"traffic"}, "fusion/regions": {"home"},
     "ranks/hta": {"analysis", "parsed"}, "ranks/hta_graph": {"step"},

@@ -59,6 +59,7 @@ def test_the_wheel_holds_the_package_the_templates_and_one_sample(wheel: Path) -
         shipped = {n: archive.read(n) for n in archive.namelist() if n.startswith("traceanalyzer/")}
     expected = {name: name for name in tracked() if name.startswith("traceanalyzer/")}
     expected |= {f"traceanalyzer/{name}": name for name in tracked() if name.startswith("templates/")}
+    expected |= {"traceanalyzer/docs/warnings.md": "docs/warnings.md"}
     samples = {name for name in shipped if name.startswith("traceanalyzer/sample_traces/")}
     assert len(samples) == 1
     expected |= {name: name.removeprefix("traceanalyzer/") for name in samples}

@@ -23,7 +23,7 @@ SHIPPED = Path(report_json.__file__).with_name("schema.json")
 FIELDS = {
     "": "schema_version tool source recording device thresholds window time verdicts steps memory_bound "
         "compute coverage operator_classes ops suggestions timeline memory headroom checks ranks job what_if "
-        "critical_path self_check formulas",
+        "critical_path modules functions waits self_check formulas",
     "source": "files dialect salvaged warnings",
     "source.files": "path bytes events rank device_index",
     "source.warnings": "code message count",
@@ -53,11 +53,11 @@ FIELDS = {
     "ops": "name input_dims input_types input_strides concrete_inputs phase module calls kernels time_ns "
            "attributed_ns flops recomputed_flops read_bytes write_bytes traffic_bytes counter_bytes "
            "intensity engine precision roof_ns efficiency bound limiter verdict "
-           "operator_class flags reason kernel_names note",
+           "operator_class flags reason kernel_names note places",
     "ops.kernel_names": "name time_ns",
     "suggestions": "rule title tier action snippet where "
         "count evidence bytes_saved_per_step saving_per_step_ns "
-                   "share_of_step caveats docs saving_of",
+                   "share_of_step caveats docs saving_of places",
     "suggestions.saving_per_step_ns": "low mid high",
     "ranks": "rank device_index device file window_ns "
         "busy_ns memory_bound_share_of_busy exposed_communication_ns",

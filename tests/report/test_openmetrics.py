@@ -12,6 +12,7 @@ from tests.report import example
 from traceanalyzer.comparison.assemble import comparison_of
 from traceanalyzer.report import render
 from traceanalyzer.report.comparisons import render as render_comparison
+from traceanalyzer.report.sentence import is_judged, verdict_sentence
 
 
 def samples(text: str) -> dict[tuple[str, str], float]:
@@ -36,8 +37,9 @@ def test_times_add_up_and_shares_are_the_reports(name: str) -> None:
     for family, whole in (("verdict", busy), ("idle_cause", idle)):
         parts = [v for (each, _), v in values.items() if each == f"traceanalyze_{family}_seconds"]
         assert sum(parts) == pytest.approx(whole, rel=1e-12, abs=1e-15)
-    share = values["traceanalyze_memory_bound_ratio", ""]
-    assert share == analysis.memory_bound.share_of_busy
+    share = values.get(("traceanalyze_memory_bound_ratio", ""))
+    assert share == (analysis.memory_bound.share_of_busy if is_judged(analysis) else None)
+    assert (share is None) == ("is memory-bound is unknown" in verdict_sentence(analysis))
     if analysis.window.step_ns is None:
         assert ("traceanalyze_step_seconds", "") not in values
     else:

@@ -12,9 +12,9 @@ import numpy as np
 
 from traceanalyzer.annotate.counters import Track, tracks
 from traceanalyzer.annotate.splice import spliced
-from traceanalyzer.annotate.texts import CallTexts, counters, instant
+from traceanalyzer.annotate.texts import CallTexts, counters, instant, is_annotated
 from traceanalyzer.records.annotations import Annotations
-from traceanalyzer.records.errors import TraceFormatError
+from traceanalyzer.records.errors import TraceFormatError, UsageError
 from traceanalyzer.trace.reading.blocks import Batch
 from traceanalyzer.trace.reading.document import Document
 from traceanalyzer.trace.reading.events import RowOf
@@ -26,12 +26,15 @@ Write = Callable[[bytes], object]
 
 
 def copy_annotated(path: str, every: Sequence[Annotations], write: Write) -> None:
-    """Write the trace at `path`, annotated, as text. TraceFormatError where it has changed."""
+    """Write the trace at `path`, annotated, as text. TraceFormatError where it has changed.
+
+    UsageError where it is annotated already: it would have everything twice.
+    """
     stats = ReadStats()
     with TraceSource(path) as source:
         document = Document(source, stats)
         window = _CopyingWindow(source, write)
-        rows = _Rows(every)
+        rows = _Rows(path, every)
         for batch in document.batches(window):
             window.replace(*rows.annotated(window.text, batch))
         if stats.counts.get("truncated"):
@@ -84,8 +87,8 @@ class _CopyingWindow(TextWindow):
 class _Rows:
     """Finds each record's row in the file, and makes its new text."""
 
-    def __init__(self, every: Sequence[Annotations]) -> None:
-        self._devices = [_Device(each) for each in every]
+    def __init__(self, path: str, every: Sequence[Annotations]) -> None:
+        self._devices = [_Device(path, each) for each in every]
         self._classes = OP_ROWS if every[0].on_cpu else GPU_ROWS
         self._row_of = RowOf()
         self.expected = 1 + max(int(each.file_row.max(initial=-1)) for each in every)
@@ -126,12 +129,13 @@ def _read_until(batch: Batch) -> int:
 class _Device:
     """The texts of one device's records."""
 
-    def __init__(self, annotations: Annotations) -> None:
+    def __init__(self, path: str, annotations: Annotations) -> None:
+        self._path = path
         costs = annotations.costs
         self._label = annotations.label
         self._texts = [CallTexts(call) for call in costs.calls]
         self._call = costs.call
-        self._carries, self._call_ns = costs.carries, costs.call_ns
+        self._carries, self._call_ns, self._outer = costs.carries, costs.call_ns, costs.outer
         self._tracks: tuple[Track, Track] = tracks(annotations)
         self._pid = ""  # of the tracks: of the first row that is met
         self._marks = {mark.record: [m for m in annotations.marks if m.record == mark.record]
@@ -140,11 +144,8 @@ class _Device:
 
     def new(self, text: bytes, where: Located, record: int) -> list[bytes]:
         """The row with its annotation, and behind it the events that belong to it."""
-        texts = self._texts[self._call[record]]
-        carries = self._carries[record]
-        member = texts.of_call(int(self._call_ns[record])) if carries else texts.other
         row = text[where.begin : where.end]
-        parts = [spliced(row, where, member, texts.color) or row]
+        parts = [row if self._outer[record] else self._annotated(row, where, record)]
         pid = json.dumps(where.event.pid)
         self._pid = self._pid or pid
         parts += [counters(track, record, self._label, self._pid) for track in self._tracks]
@@ -152,3 +153,12 @@ class _Device:
             tid = json.dumps(where.event.tid)
             parts.append(instant(mark.suggestion, int(self._begins_ns[record]), pid, tid))
         return parts
+
+    def _annotated(self, row: bytes, where: Located, record: int) -> bytes:
+        if is_annotated(row):
+            raise UsageError(f"{self._path}: is an annotated trace already",
+                             fix="annotate the trace that it was made of")  # fmt: skip
+        texts = self._texts[self._call[record]]
+        carries = self._carries[record]
+        member = texts.of_call(int(self._call_ns[record])) if carries else texts.other
+        return spliced(row, where, member, texts.color) or row

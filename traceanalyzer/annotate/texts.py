@@ -21,6 +21,7 @@ COLORS: Mapping[Verdict, str] = {
     "copy": "detailed_memory_dump",  # purple
     "unmodelled": "grey",
 }
+_OURS = f'"{KEY}":{{"verdict":'.encode()
 _COLORS = {verdict: f'"cname":"{color}",'.encode() for verdict, color in COLORS.items()}
 
 
@@ -45,6 +46,11 @@ class CallTexts:
         has_roof = self._roof_ns is not None and call_ns > 0
         efficiency = self._roof_ns / call_ns if has_roof and self._roof_ns is not None else None
         return f"{self._front}{_number(efficiency)}{self._behind}".encode()
+
+
+def is_annotated(row: bytes) -> bool:
+    """Whether a row holds our object; in a string its quotes would be escaped."""
+    return _OURS in row
 
 
 def _front(call: CallCost, amounts: tuple[int | None, ...] | list[int | None]) -> str:

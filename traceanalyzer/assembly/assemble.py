@@ -8,13 +8,18 @@ from importlib.metadata import version
 from msgspec import UNSET
 
 from traceanalyzer.assembly import totals
+from traceanalyzer.assembly.function_times import function_times
+from traceanalyzer.assembly.module_times import module_times
 from traceanalyzer.assembly.provenance import coverage, kernel_table, source, window_info
 from traceanalyzer.assembly.roof_notices import roof_notices
+from traceanalyzer.assembly.row_places import with_places
 from traceanalyzer.assembly.self_check import explained, formulas, self_check
 from traceanalyzer.assembly.utilization import compute
+from traceanalyzer.assembly.wait_times import wait_times
 from traceanalyzer.assembly.what_if import projections
 from traceanalyzer.assembly.what_if_notices import notices as what_if_notices
 from traceanalyzer.records import SCHEMA_VERSION, Analysis, Device, Notice, Tool
+from traceanalyzer.records.code_places import frames_of_records
 from traceanalyzer.records.critical_path import CriticalPath
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.memory_use import MemoryUse
@@ -34,8 +39,10 @@ def assemble(
     `others`: devices to project onto; `keep_kernels`: keep the columns behind `Analysis.kernels`.
     """
     trace, time, window_ns = judged.priced.trace, judged.time, judged.window_ns
+    frame = frames_of_records(trace)
     coarse = trace.dialect in _WHOLE_MICROSECONDS
-    rows = tuple(explained(judged.rows, judged.device, whole_microseconds=coarse))
+    noted = explained(judged.rows, judged.device, whole_microseconds=coarse)
+    rows = tuple(with_places(judged, noted, frame))
     floor = {"launch_floor_ns": float(judged.launch_floor_ns)}
     steps = 0 if shown_step(judged.steps, judged.kinds) else len(judged.steps)
     of_roofs = roof_notices(rows, judged.device, time.busy_ns, judged.launch_floor_ns)
@@ -67,6 +74,9 @@ def assemble(
         suggestions=suggestions.found,
         headroom=suggestions.headroom,
         checks=suggestions.checks,
+        modules=module_times(judged, frame),
+        functions=function_times(judged, frame),
+        waits=wait_times(judged),
         what_if=projections(rows, judged.device, time, steps, others, judged.thresholds) if others else None,
         critical_path=critical_path if isinstance(critical_path, CriticalPath) else None,
         self_check=self_check(rows, judged.device, time.busy_ns, whole_microseconds=coarse),

@@ -1,4 +1,4 @@
-"""`python -m traceanalyzer.ci report | finish` (the steps of action.yml), `... comment FILE --key KEY`."""
+"""`python -m traceanalyzer.ci report | finish` (the steps of action.yml), `... check`, `... comment FILE`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 
 from traceanalyzer.ci.comment import finished
 from traceanalyzer.ci.job import WRONG, comment, finish, report
+from traceanalyzer.ci.required import held
 from traceanalyzer.ci.workflow import annotation, log_line
+from traceanalyzer.gate import Gate
 from traceanalyzer.records.errors import TraceAnalyzerError, UsageError
 
 
@@ -19,6 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if asked.command == "comment":
             return _comment(asked)
+        if asked.command == "check":
+            given = Gate(tuple(asked.require), tuple(asked.baseline), asked.strict)
+            return held(asked.traces, given, asked.junit, _say)
         return report(os.environ, _say) if asked.command == "report" else finish(os.environ, _say)
     except TraceAnalyzerError as error:
         _say(annotation("error", str(error)) if os.environ.get("GITHUB_ACTIONS") else log_line(str(error)))
@@ -30,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("report", help="files and outputs, from the environment that action.yml sets")
     commands.add_parser("finish", help="summary and comment, after the page was uploaded")
+    _check_options(commands.add_parser("check", help="as `traceanalyze check`, also for a first run"))
     single = commands.add_parser("comment", help="write a comment, or replace the one of the same key")
     single.add_argument("file", help="Markdown, such as `traceanalyze diff -o comment.md` writes")
     single.add_argument("--key", default="traceanalyze", help="which comment it is")
@@ -37,6 +43,16 @@ def _parser() -> argparse.ArgumentParser:
     single.add_argument("--pull-request", metavar="N", help="where the job does not say which")
     single.add_argument("--strict", action="store_true", help="exit 2 where the platform refuses it")
     return parser
+
+
+def _check_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("traces", nargs="+", help="runs of one program: traces, or reports")
+    parser.add_argument("--require", action="append", default=[], metavar="EXPR")
+    parser.add_argument(
+        "--baseline", action="append", default=[], metavar="FILE", help="may not be there yet"
+    )
+    parser.add_argument("--junit", type=Path, metavar="OUT.xml", help="replaced where it is there")
+    parser.add_argument("--strict", action="store_true", help="fail also where nothing can be told")
 
 
 def _comment(asked: argparse.Namespace) -> int:

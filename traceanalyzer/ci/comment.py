@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from traceanalyzer.records import Check, Comparison, Job, Requirement
+from traceanalyzer.records import Analysis, Check, Comparison, Requirement
 from traceanalyzer.report import diff_markdown, markdown
 from traceanalyzer.report.check import text as told
 from traceanalyzer.report.comment_marker import comment_marker
@@ -18,7 +18,7 @@ _URL = re.compile(r"https?://[^\s()<>\[\]\"\\]{1,500}")
 _OUTCOMES = {"holds": "holds", "broken": "**broken**", "inconclusive": "cannot be told"}
 
 
-def body(analysis: Job, comparison: Comparison | None, result: Check | None) -> str:
+def body(analysis: Analysis, comparison: Comparison | None, result: Check | None) -> str:
     """The comparison where there is one, else the report; after the first line what was required."""
     required = _requirements(result.requirements) if result is not None else ""
     limit = LIMIT - _FOR_THE_END - len(required)

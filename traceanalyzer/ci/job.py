@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 
 from traceanalyzer.analyzing import analyze
@@ -13,19 +15,22 @@ from traceanalyzer.ci.sticky import put
 from traceanalyzer.ci.threads import NoThread, thread_of
 from traceanalyzer.ci.workflow import Level, add_summary, annotation, log_line, set_outputs
 from traceanalyzer.comparing import check, compare
-from traceanalyzer.comparison.requirements import parsed
+from traceanalyzer.comparison.expressions import parsed
 from traceanalyzer.options import AnalyzeOptions
-from traceanalyzer.records import Check, Comparison, Job
+from traceanalyzer.records import Analysis, Check, Comparison
 from traceanalyzer.records.errors import TraceAnalyzerError, UsageError
 from traceanalyzer.records.job import ranks_of
 from traceanalyzer.report import render
 from traceanalyzer.report.check import text as told
 from traceanalyzer.report.comment_marker import comment_marker
 from traceanalyzer.report.comparisons import render as render_comparison
+from traceanalyzer.report.sentence import is_judged
 from traceanalyzer.report.target import write_file
+from traceanalyzer.runs import Reading, given_runs, read_runs
 from traceanalyzer.trace import may_name_several
 
 BROKEN, WRONG = 3, 2  # exit codes
+_READING = Reading(AnalyzeOptions(kernels=False))
 _COMMENT = ("auto", "always", "never")
 _LEVELS: dict[str, Level] = {"broken": "error", "inconclusive": "notice"}
 
@@ -37,8 +42,8 @@ Say = Callable[[str], None]
 class Inputs:
     """The inputs of the action."""
 
-    trace: str
-    baseline: str | None
+    traces: tuple[str, ...]  # runs of one program
+    baseline: tuple[str, ...]
     require: tuple[str, ...]
     comment: str
     name: str  # of the files, and the key of the comment
@@ -55,16 +60,31 @@ class Inputs:
         if comment not in _COMMENT:
             raise UsageError(f"the input comment is {comment!r}", fix=f"use {', '.join(_COMMENT)}")
         comment_marker(name)
-        require = tuple(filter(None, map(str.strip, given["REQUIRE"].splitlines())))
         folder = Path(environment.get("RUNNER_TEMP") or ".") / "traceanalyze-reports"
-        return cls(given["TRACE"], given["BASELINE"] or None, require, comment, name, folder)
+        return cls(
+            _files(given["TRACE"]), _files(given["BASELINE"]), tuple(_lines_of(given["REQUIRE"])), comment,
+            name, folder,
+        )  # fmt: skip
+
+
+def _lines_of(text: str) -> Iterator[str]:
+    return filter(None, map(str.strip, text.splitlines()))
+
+
+def _files(text: str) -> tuple[str, ...]:
+    """A file or folder a line; a pattern is all that it fits, and itself where it fits nothing."""
+    files: list[str] = []
+    for line in _lines_of(text):
+        files += [line] if Path(line).exists() else sorted(glob(line, recursive=True)) or [line]
+    return tuple(dict.fromkeys(files))
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What the step `report` made of the trace."""
+    """What the step `report` made of the traces."""
 
-    analysis: Job
+    analysis: Analysis  # of the first
+    runs: tuple[Analysis, ...]
     comparison: Comparison | None
     result: Check | None
 
@@ -96,32 +116,35 @@ def report(environment: Environment, say: Say) -> int:
 def _results(inputs: Inputs, say: Say) -> Results:
     for text in inputs.require:
         parsed(text)  # what is no requirement is told before anything is read
-    analysis = analyze(inputs.trace, options=AnalyzeOptions(kernels=False))
-    before = _baseline(inputs.baseline, analysis, say) if inputs.baseline is not None else None
-    if before is not None:
-        analysis = _of_the_same_rank(inputs.trace, analysis, before, say)
-    require = [text for text in inputs.require if before is not None or not parsed(text).relative]
+    read = [(path, run) for path in map(str, given_runs(inputs.traces, "trace"))
+            for run in read_runs([path], _READING, "trace")]  # fmt: skip
+    before = _baseline(inputs.baseline, read[0][1], say)
+    runs = [_of_the_same_rank(path, run, before[0], say) if before else run for path, run in read]
+    if len(runs) > 1:
+        say(log_line(f"the report is of the first of {len(runs)} runs, comparison and requirements of all"))
+    require = [text for text in inputs.require if before or not parsed(text).relative]
     for text in inputs.require:
         if text not in require:
             say(annotation("warning", f"{text}: cannot be told without a baseline"))
     return Results(
-        analysis,
-        compare(before, analysis) if before is not None else None,
-        check(analysis, require, baseline=before) if require else None,
-    )
+        runs[0], tuple(runs),
+        compare(before, runs) if before else None,
+        check(runs, require, baseline=before or None) if require else None,
+    )  # fmt: skip
 
 
-def _baseline(path: str, analysis: Job, say: Say) -> Job | None:
-    """Of folders of ranks the rank that the report shows. One that cannot be read is a warning."""
-    rank = analysis.source.files[0].rank if ranks_of(analysis) and may_name_several(path) else None
-    try:
-        return analyze(path, options=AnalyzeOptions(rank=rank, kernels=False))
-    except TraceAnalyzerError as error:
-        say(annotation("warning", f"baseline: {error}"))
-        return None
+def _baseline(paths: Sequence[str], analysis: Analysis, say: Say) -> list[Analysis]:
+    """Of folders of ranks the rank that the report shows. What cannot be read is a warning, and left out."""
+    runs: list[Analysis] = []
+    for path in paths:
+        try:
+            runs += read_runs([path], _READING, "baseline", analysis)
+        except TraceAnalyzerError as error:
+            say(annotation("warning", f"baseline: {error}"))
+    return runs
 
 
-def _of_the_same_rank(trace: str, analysis: Job, before: Job, say: Say) -> Job:
+def _of_the_same_rank(trace: str, analysis: Analysis, before: Analysis, say: Say) -> Analysis:
     """Of a folder of ranks the one that a saved baseline shows; another rank does other work."""
     shown, wanted = analysis.source.files[0].rank, before.source.files[0].rank
     if shown == wanted or wanted not in {entry.rank for entry in ranks_of(analysis)} or wanted is None:
@@ -140,11 +163,17 @@ def _written(inputs: Inputs, results: Results) -> dict[str, str]:
     paths = {format: inputs.folder / f"{inputs.name}.{format}" for format in ("html", "json", "prom", "md")}
     for format in ("html", "json", "prom"):
         write_file(paths[format], render(results.analysis, format))
+    runs = inputs.folder / f"{inputs.name}-runs"
+    shutil.rmtree(runs, ignore_errors=True)
+    runs.mkdir()
+    for number, run in enumerate(results.runs, 1):
+        write_file(runs / f"{number}.json", render(run, "json"))
     write_file(paths["md"], body(results.analysis, results.comparison, results.result))
     broken = results.result is not None and results.result.fails(strict=False)
+    shares = results.analysis.memory_bound
     outputs = {
-        "report-path": str(paths["html"]), "comment-path": str(paths["md"]),
-        "memory-bound-share": repr(results.analysis.memory_bound.share_of_busy),
+        "report-path": str(paths["html"]), "comment-path": str(paths["md"]), "runs-path": str(runs),
+        "memory-bound-share": repr(shares.share_of_busy) if is_judged(results.analysis) else "",
         "regression": results.regression, "exit-code": str(BROKEN if broken else 0),
     }  # fmt: skip
     if results.comparison is not None:

@@ -112,8 +112,13 @@ def _gitlab(environment: Environment, number: str | None) -> Thread | NoThread:
     if not token:
         fix = "make a project access token with the scope api and give it as a masked variable"
         raise UsageError("GITLAB_TOKEN is not set", fix=fix)
+    for name in ("CI_API_V4_URL", "CI_PROJECT_ID"):
+        if not environment.get(name):
+            raise UsageError(
+                f"{name} is not set", fix=f"run this in a job of GitLab, which sets it, or set {name}"
+            )
     api = Api(environment["CI_API_V4_URL"].rstrip("/"), {"PRIVATE-TOKEN": token})
-    project = quote(environment.get("CI_PROJECT_ID", ""), safe="")
+    project = quote(environment["CI_PROJECT_ID"], safe="")
     notes = f"{api.root}/projects/{project}/merge_requests/{number}/notes"
     return Thread(api, notes, f"{notes}/{{id}}", "PUT", "author", "username")
 

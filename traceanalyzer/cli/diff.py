@@ -5,17 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import click
 
 from traceanalyzer.cli.output import refuse_overwrite, targets, trace_stem, write
 from traceanalyzer.options import AnalyzeOptions
-from traceanalyzer.records import Comparison, Requirement
-from traceanalyzer.records.errors import UsageError
-
-if TYPE_CHECKING:
-    from traceanalyzer.comparison.requirements import Expression
+from traceanalyzer.records import Comparison
 
 BROKEN = 3  # exit code
 FORMATS = ("html", "md", "json", "txt", "prom")
@@ -90,13 +85,17 @@ def command(
     traceanalyze diff a1.json b1.json --base a2.json --base a3.json --head b2.json --head b3.json -o diff.md
     """
     from traceanalyzer.comparing import compare
-    from traceanalyzer.comparison.requirements import parsed
+    from traceanalyzer.comparison.expressions import parsed
+    from traceanalyzer.comparison.requirements import compared, refuse_relative
     from traceanalyzer.report.check import line
     from traceanalyzer.report.comparisons import check_format, render
 
     required = [parsed(text) for text in require]  # what is none is told before traces are read
+    for each in required:
+        refuse_relative(each)
     name = f"{trace_stem(base)}.{trace_stem(head)}.diff.{format_name or 'html'}"
-    wanted = targets(outputs, format_name, base, name)
+    asked = outputs or format_name or not (quiet and require)  # a gate alone leaves no page
+    wanted = targets(outputs, format_name, base, name) if asked else []
     for target in wanted:
         check_format(target.format)
     refuse_overwrite(wanted, [base, head, *more_base, *more_head], force=force)
@@ -104,25 +103,15 @@ def command(
         steps=steps, rank=rank, ranks=ranks, device=device, jobs=jobs, scheduler=scheduler, kernels=False
     )
     comparison = compare([base, *more_base], [head, *more_head], options=options)
-    results = _evaluated(comparison, required)
+    results = compared(required, comparison)
     for target in wanted:
         write(target, render(comparison, target.format, top, comment_key))
     if not quiet:
         _summarize(comparison, [str(t.path) for t in wanted if t.path is not None], top)
-    for each in results:
-        click.echo(line(each), err=True)
+    for result in results:
+        click.echo(line(result), err=True)
     if any(each.outcome == "broken" for each in results):
         raise click.exceptions.Exit(BROKEN)
-
-
-def _evaluated(comparison: Comparison, required: Sequence[Expression]) -> Sequence[Requirement]:
-    from traceanalyzer.comparison.requirements import evaluated, values_of
-
-    for each in required:
-        if each.relative:
-            raise UsageError(f"{each.text}: is relative, which a comparison is already",
-                             fix="require step_ns.change_share<=0.05, say")  # fmt: skip
-    return evaluated(required, values_of(comparison), None, None) if required else ()
 
 
 def _summarize(comparison: Comparison, written: Sequence[str], top: int | None) -> None:

@@ -56,7 +56,8 @@ def command(
     cost_files: tuple[str, ...],
 ) -> None:  # fmt: skip
     """NAME is an operator as a trace spells it, such as aten::mm; a bare `mm` is taken for aten::mm. Or it
-    is a rule, as a suggestion names it: what it detects, suggests and saves, and when not to apply it.
+    is a rule, as a suggestion names it: what it detects, suggests and saves, and when not to apply it. Or it
+    is the code of a warning, such as steps_differ.
 
     \b
     traceanalyze explain aten::mm
@@ -65,7 +66,12 @@ def command(
     """
     from traceanalyzer.cost.user import user_formulas
     from traceanalyzer.device.options import named
+    from traceanalyzer.report.warning_texts import warning_texts
 
+    meaning = None if dims else warning_texts().get(name)
+    if meaning is not None:
+        click.echo(textwrap.fill(f"{name}: {meaning}", 80, break_long_words=False, break_on_hyphens=False))
+        return
     rule = None if dims else _rule(name)
     if rule is not None:
         click.echo(_paragraphs(rule))
@@ -98,6 +104,7 @@ def _formula(name: str, formulas: Formulas) -> tuple[str, Formula]:
     from traceanalyzer.cost import FORMULAS
     from traceanalyzer.cost.formulas.foreign import DATA_DEPENDENT_OPERATORS
     from traceanalyzer.fusion.rules import RULES
+    from traceanalyzer.report.warning_texts import warning_texts
 
     for candidate in (name, f"aten::{name}"):
         if (formula := formulas.of(candidate)) is not None:
@@ -105,10 +112,11 @@ def _formula(name: str, formulas: Formulas) -> tuple[str, Formula]:
         if candidate in DATA_DEPENDENT_OPERATORS:
             raise UsageError(f"{candidate} has no formula: {DATA_DEPENDENT_OPERATORS[candidate]}",
                              fix="give one of your own with --cost-file: docs/cost-model.md")  # fmt: skip
-    names = {*FORMULAS, *(key.removeprefix("aten::") for key in FORMULAS), *(r.name for r in RULES)}
+    names = {*FORMULAS, *(key.removeprefix("aten::") for key in FORMULAS), *(r.name for r in RULES),
+             *warning_texts()}  # fmt: skip
     close = difflib.get_close_matches(name, sorted(names), n=4)
     like = f"; close are {', '.join(close)}" if close else ""
-    raise UsageError(f"{name}: there is no operator with a formula, and no rule, of this name{like}",
+    raise UsageError(f"{name}: there is no formula, no rule and no warning of this name{like}",
                      fix="spell it as the report does, such as aten::mm or rms_norm (see docs/rules.md), "
                      "or give a formula of your own with --cost-file: docs/cost-model.md")  # fmt: skip
 

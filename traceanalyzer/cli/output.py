@@ -79,12 +79,15 @@ def refuse_overwrite(wanted: Sequence[Target], inputs: Sequence[str], *, force: 
 
 
 def _is_own_report(path: Path, trace: str) -> bool:
-    """Our own report of the same trace."""
+    """Our own report of the same trace, or a comparison, whose default name says of which."""
     from traceanalyzer.report import is_own_report
+    from traceanalyzer.report.report_marker import is_own_diff
     from traceanalyzer.trace.reading.names import shown_name
 
     with path.open("rb") as file:
-        return is_own_report(file.read(4096), shown_name(trace))
+        content = file.read(4096)
+    is_diff = path.name.endswith(".diff.html") and is_own_diff(content)
+    return is_diff or is_own_report(content, shown_name(trace))
 
 
 def write(target: Target, content: str | bytes) -> None:

@@ -30,6 +30,7 @@ class ReportRequest:
     force: bool = False
     top: int | None = None
     redact: bool = False
+    stack: bool = False
     open: bool = False
     strict: bool = False
     verbosity: int = 0  # -1 quiet, 0 summary, 1 with more rows
@@ -134,6 +135,7 @@ class ReportRequest:
     help="Exit 2 where one of several files failed; the report of the others is written.",
 )
 @click.option("--top", type=click.IntRange(1), metavar="N", help="Rows in the tables.")
+@click.option("--stack", is_flag=True, help="Name the functions in rows and suggestions: file and line.")
 @click.option("--redact", is_flag=True, help="Leave out absolute paths, host and user names.")
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
 @click.option("--force", is_flag=True, help="Replace existing files.")
@@ -145,7 +147,7 @@ def command(
     bandwidth: str | None, link: str | None, rank: int | None, ranks: str | None, gpu: int | None,
     what_if: str | None, capture: str | None, cost_files: tuple[str, ...], settings: tuple[str, ...],
     critical_path: bool, jobs: int | None, scheduler: str | None, strict: bool, top: int | None,
-    redact: bool, open_page: bool, force: bool, verbose: bool, quiet: bool,
+    stack: bool, redact: bool, open_page: bool, force: bool, verbose: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Report the memory-bound share of the runtime, the ops behind it, and how surely it is known.
 
@@ -155,7 +157,7 @@ def command(
     """
     run(ReportRequest(
         traces=traces, outputs=outputs, format=format_name, force=force, top=top, redact=redact,
-        open=open_page, strict=strict, verbosity=int(verbose) - int(quiet),
+        stack=stack, open=open_page, strict=strict, verbosity=int(verbose) - int(quiet),
         options=AnalyzeOptions(
             steps=steps, steps_by=steps_by, device=device, device_file=device_file, peaks=peaks,
             bandwidth=bandwidth, link=link, rank=rank, ranks=ranks, gpu=gpu, settings=settings,
@@ -169,6 +171,7 @@ def command(
 def run(request: ReportRequest) -> None:
     """Analyze, render, write, summarize. Errors: TraceAnalyzerError."""
     from traceanalyzer.report import content, redacted
+    from traceanalyzer.report.code_view import without_code_places
     from traceanalyzer.report.target import check_content
 
     wanted = targets(request.outputs, request.format, request.traces[0], request.default_page)
@@ -178,12 +181,14 @@ def run(request: ReportRequest) -> None:
         check_content(analysis, target.path, target.format)
     if request.redact:
         analysis = redacted(analysis)
+    brief = analysis if request.stack else without_code_places(analysis)
     for target in wanted:
-        write(target, content(analysis, target.format, top=request.top))
+        shown = brief if target.format in ("md", "txt") else analysis
+        write(target, content(shown, target.format, top=request.top))
     if request.verbosity < 0:
         _say_damage(analysis)
     else:
-        _summarize(analysis, request)
+        _summarize(brief, request)
         for target in wanted:
             if target.path is not None:
                 click.echo(f"traceanalyze: wrote {target.path}", err=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from traceanalyzer.comparison import noise
+from traceanalyzer.comparison import culprits, noise
 from traceanalyzer.comparison.matching import op_changes
 from traceanalyzer.comparison.same_work import same_work
 from traceanalyzer.comparison.sentence import sentence_of
@@ -16,10 +16,8 @@ from traceanalyzer.records.comparison import (
     CauseChange,
     Change,
     Comparison,
-    Culprit,
     MemoryBoundChange,
     MemoryChange,
-    OpChange,
     Settings,
     StepChange,
     StepVerdict,
@@ -30,8 +28,10 @@ MINIMUM_CHANGE_SHARE = 0.01
 _ONE_RUN = "one run a side: the interval leaves out how much runs differ from each other"
 
 
-def comparison_of(base_runs: Sequence[Analysis], head_runs: Sequence[Analysis]) -> Comparison:
-    """At least one run a side."""
+def comparison_of(
+    base_runs: Sequence[Analysis], head_runs: Sequence[Analysis], *, shared: bool = False
+) -> Comparison:
+    """At least one run a side. `shared`: a run of one side is one of the other, too."""
     base, head = Side(tuple(base_runs)), Side(tuple(head_runs))
     ops, work, step = op_changes(base, head), same_work(base, head), _step(base, head)
     window = Change.of(base.window_ns, head.window_ns)
@@ -39,16 +39,14 @@ def comparison_of(base_runs: Sequence[Analysis], head_runs: Sequence[Analysis]) 
         CauseChange(cause, was, now, now - was) for cause in IDLE_CAUSES
         for was, now in ((base.idle_by_cause[cause], head.idle_by_cause[cause]),)
     )  # fmt: skip
-    largest = _largest(ops, idle, 0)
-    sure = step.verdict in ("faster", "slower")
-    culprit = _largest(ops, idle, step.change or 0) if sure else largest
     why = next((reason.message for reason in work.reasons if reason.code in OTHER_WORK), "")
+    sentence = sentence_of(
+        step, window, culprits.named(ops, idle, step, base, head), why="" if work.same else why,
+        have_steps=(base.has_steps, head.has_steps), shared=shared,
+    )  # fmt: skip
     return Comparison(
         tool=Tool("traceanalyze", version("torch-traceanalyzer")),
-        sentence=sentence_of(
-            step, window, culprit, is_largest=culprit == largest, same_work=work.same, why=why,
-            have_steps=(base.has_steps, head.has_steps),
-        ),
+        sentence=sentence,
         settings=Settings(
             confidence=noise.CONFIDENCE, resamples=noise.RESAMPLES, seed=noise.SEED,
             minimum_change_share=MINIMUM_CHANGE_SHARE,
@@ -56,7 +54,8 @@ def comparison_of(base_runs: Sequence[Analysis], head_runs: Sequence[Analysis]) 
         base=base.info, head=head.info, same_work=work, step_ns=step, window_ns=window,
         busy_ns=Change.of(base.busy_ns, head.busy_ns), idle_ns=Change.of(base.idle_ns, head.idle_ns),
         idle_by_cause=idle, verdicts=_verdicts(base, head), memory_bound=_memory_bound(base, head),
-        unprofiled_step_ns=_unprofiled(base, head), memory=_memory(base, head), culprit=culprit, ops=ops,
+        unprofiled_step_ns=_unprofiled(base, head), memory=_memory(base, head),
+        culprit=culprits.largest(ops, idle, step), ops=tuple(each.shown for each in ops),
     )  # fmt: skip
 
 
@@ -137,12 +136,3 @@ def _memory(base: Side, head: Side) -> MemoryChange | None:
     if not all(peaks):
         return None
     return MemoryChange(Change.of(*peaks), Change.of(*reserved) if all(reserved) else None)
-
-
-def _largest(ops: Sequence[OpChange], idle: Sequence[CauseChange], direction: int) -> Culprit | None:
-    """The largest single change; with a direction, which is a change's sign, the largest in it."""
-    changes = [Culprit("op", op.name, op.change_ns) for op in ops]
-    changes += [Culprit("idle", part.cause, part.change) for part in idle]
-    changes = [each for each in changes if each.change_ns * direction >= 0]
-    largest = max(changes, key=lambda each: abs(each.change_ns), default=None)
-    return largest if largest is not None and largest.change_ns else None

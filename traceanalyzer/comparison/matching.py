@@ -26,12 +26,26 @@ class Entry:
     evidence: str | None = None
 
 
-def op_changes(base: Side, head: Side) -> tuple[OpChange, ...]:
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """A change as it is shown, and by how much the runs of both sides differ in it anyhow."""
+
+    shown: OpChange
+    ranges_ns: float  # of both sides together; 0 of single runs
+
+
+def op_changes(base: Side, head: Side) -> tuple[Matched, ...]:
     """By size of the change, then by name; every row of a side is in exactly one."""
-    changes = [_change(entry, base, head) for entry in _entries(base, head)]
-    return tuple(
-        sorted(changes, key=lambda each: (-abs(each.change_ns), each.name, each.match, str(each.base)))
-    )
+    changes = [
+        Matched(_change(entry, base, head), base.range_of_rows(entry.base) + head.range_of_rows(entry.head))
+        for entry in _entries(base, head)
+    ]
+    return tuple(sorted(changes, key=_order))
+
+
+def _order(matched: Matched) -> tuple[int, str, str, str]:
+    change = matched.shown
+    return -abs(change.change_ns), change.name, change.match, str(change.base)
 
 
 def _change(entry: Entry, base: Side, head: Side) -> OpChange:

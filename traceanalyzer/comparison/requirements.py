@@ -1,133 +1,147 @@
-"""Requirements such as `memory_bound.share_of_busy<=0.45` and `window.step_ns.median<=+5%`.
+"""Which requirements hold, which are broken, and what noise or a lack of verdicts leaves open.
 
-A name is the path to a single value of the report's JSON. `+5%` and `-5%` are of the baseline's value. What
-is relative and about the step's time is told from noise by the interval of the change.
+What is relative and about the step's time is told from noise by the interval of the change. What may be
+memory-bound for all that is known is counted either way before anything is said of its share.
 """
 
 from __future__ import annotations
 
 import operator
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
-from math import isfinite
 from typing import Any
 
-import msgspec
 from msgspec import structs
 
-from traceanalyzer.comparison import noise
+from traceanalyzer.comparison import noise, side_values
+from traceanalyzer.comparison.expressions import Expression
+from traceanalyzer.comparison.side_values import SideValues
 from traceanalyzer.comparison.sides import Side
 from traceanalyzer.records import Analysis, Comparison, Requirement, Value
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.units import percent
+from traceanalyzer.records.vocabulary import LEAST_MODELLED
 
-_EXPRESSION = re.compile(r"\s*([\w.]+)\s*(<=|>=|==|<|>)\s*(.+?)\s*")
-_RELATIVE = re.compile(r"([+-]\d+(?:\.\d+)?)\s*%")
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le, ">=": operator.ge, "==": operator.eq, "<": operator.lt, ">": operator.gt,
 }  # fmt: skip
 _STEPS = "window.step_ns."
-_TIMED = "window.step_ns.median"  # whose changes have an interval
 _TOTALS = ("_ns", ".flops")
-_EXAMPLE = "write NAME<=LIMIT, such as memory_bound.share_of_busy<=0.45 or window.step_ns.median<=+5%"
-
-Values = Mapping[str, Value]
-
-
-@dataclass(frozen=True, slots=True)
-class Expression:
-    """`name OP limit`, read."""
-
-    text: str
-    name: str
-    operator: str
-    limit: float | str | bool  # of a relative one the share: 0.05 of `+5%`
-    relative: bool
+_OF_THE_STEP = ("step_ns.change", "step_ns.change_share", "step_ns.head")  # of a comparison
+_COVERAGE = "coverage.modelled_share"
 
 
-def parsed(text: str) -> Expression:
-    """UsageError where it is none."""
-    match = _EXPRESSION.fullmatch(text)
-    if match is None:
-        raise UsageError(f"{text}: is no requirement", fix=_EXAMPLE)
-    name, sign, limit = match.groups()
-    share = _RELATIVE.fullmatch(limit)
-    if share is not None:
-        return Expression(text.strip(), name, sign, float(share[1]) / 100, relative=True)
-    value = _limit(limit)
-    if isinstance(value, str | bool) and sign != "==":
-        raise UsageError(f"{text}: {limit} is no number, and a text has only ==", fix=_EXAMPLE)
-    return Expression(text.strip(), name, sign, value, relative=False)
-
-
-def _limit(text: str) -> float | str | bool:
-    """A number, true or false, else a text; `nan` and `inf` are no limits of a number."""
-    if text in ("true", "false"):
-        return text == "true"
-    try:
-        number = float(text)
-    except ValueError:
-        return text.strip("'\"")
-    return number if isfinite(number) else text
-
-
-def values_of(record: Analysis | Comparison) -> Values:
-    """Each single value of its JSON, by its dotted path."""
-    shown = [field for field in msgspec.structs.fields(record) if field.name != "kernel_table"]
-    return {
-        path: value
-        for field in shown
-        for path, value in _leaves(msgspec.to_builtins(getattr(record, field.name)), field.encode_name)
-    }
-
-
-def _leaves(value: Any, path: str) -> Iterator[tuple[str, Value]]:
-    if isinstance(value, dict):
-        for name, each in value.items():
-            yield from _leaves(each, f"{path}.{name}")
-    elif not isinstance(value, list | tuple):
-        yield path, value
-
-
-def evaluated(
-    expressions: Sequence[Expression],
-    values: Values,
-    baseline: Values | None,
-    interval: noise.Interval | None,
+def checked(
+    expressions: Sequence[Expression], runs: Sequence[Analysis], baseline: Sequence[Analysis]
 ) -> tuple[Requirement, ...]:
-    """`interval`: of the change of the step from the baseline, in ns. UsageError for unknown names."""
-    return tuple(_evaluated(each, values, baseline, interval) for each in expressions)
+    """Of a report, or of several runs of one program. UsageError for unknown names."""
+    head, base = side_values.of_runs(runs), side_values.of_runs(baseline) if baseline else None
+    interval = step_interval(runs, baseline)
+    return tuple(_checked(each, head, base, interval) for each in expressions)
 
 
-def step_interval(analysis: Analysis, baseline: Analysis | None) -> noise.Interval | None:
-    """Of the change of its step; None where there are no steps, or too few."""
-    before = Side((baseline,)).durations if baseline is not None else None
-    after = Side((analysis,)).durations
+def step_interval(runs: Sequence[Analysis], baseline: Sequence[Analysis]) -> noise.Interval | None:
+    """Of the change of the step, in ns; None where there are no steps, or too few."""
+    before = Side(tuple(baseline)).durations if baseline else None
+    after = Side(tuple(runs)).durations
     return noise.change_interval(before, after) if before and after else None
 
 
-def _evaluated(
-    wanted: Expression, values: Values, baseline: Values | None, interval: noise.Interval | None
+def compared(expressions: Sequence[Expression], comparison: Comparison) -> tuple[Requirement, ...]:
+    """Of a comparison, whose own interval tells a change of the step from noise."""
+    values = side_values.of_comparison(comparison)
+    return tuple(_compared(each, values, comparison) for each in expressions)
+
+
+def _compared(wanted: Expression, values: SideValues, comparison: Comparison) -> Requirement:
+    refuse_relative(wanted)
+    value, step = _value(wanted, values), comparison.step_ns
+    if wanted.name not in _OF_THE_STEP or value is None or not _is_number(value, wanted.limit):
+        return _told(wanted, value, None, wanted.limit)
+    if step.low is None or step.high is None:
+        return _requirement(wanted, value, None, wanted.limit, "inconclusive", step.reason)
+    before = step.base or 0
+    low, high = (
+        {"change": ns, "head": before + ns, "change_share": ns / before}[wanted.name.rpartition(".")[2]]
+        for ns in (step.low, step.high)
+    )
+    single = min(comparison.base.runs, comparison.head.runs) == 1
+    return _against_noise(wanted, value, None, wanted.limit, noise.Interval(low, high), single)
+
+
+def refuse_relative(wanted: Expression) -> None:
+    """UsageError: what a comparison holds is of two sides as it is."""
+    if wanted.relative:
+        fix = f"write step_ns.change_share{wanted.operator}{float(wanted.limit):g}"
+        raise UsageError(f"{wanted.text}: is relative, which a comparison is already", fix=fix)
+
+
+def _checked(
+    wanted: Expression, head: SideValues, base: SideValues | None, interval: noise.Interval | None
 ) -> Requirement:
-    value = _value(wanted, values)
+    value = _value(wanted, head)
     if not wanted.relative:
-        noise_of_step = values.get("step_ns.reason") if wanted.name.startswith("step_ns.") else None
-        return _told(wanted, value, None, wanted.limit, str(noise_of_step) if noise_of_step else None)
-    if baseline is None:
+        return _with_open(wanted, head, _told(wanted, value, None, wanted.limit))
+    if base is None:
         raise UsageError(f"{wanted.text}: is relative, and there is no baseline", fix="give --baseline FILE")
-    before = _value(wanted, baseline)
+    before = _value(wanted, base)
     if isinstance(before, str | bool) or isinstance(value, str | bool):
         raise UsageError(f"{wanted.text}: {wanted.name} is no number", fix="give a text with ==")
     limit = None if before is None else before * (1 + float(wanted.limit))
     if value is None or before is None or limit is None or not wanted.name.startswith(_STEPS):
-        return _told(wanted, value, before, limit, _other_steps(wanted.name, values, baseline))
-    if interval is not None and wanted.name != _TIMED:  # the interval is of the median's change, of no other
+        result = _told(wanted, value, before, limit, _other_steps(wanted.name, head, base))
+        return _with_open_sides(wanted, head, base, result)
+    if interval is not None and wanted.name != side_values.MEDIAN_STEP:  # of the median's change, of no other
         return structs.replace(_told(wanted, value, before, limit), reason="without regard to noise")
-    return _against_noise(wanted, value, before, limit, interval)
+    if interval is None:
+        reason = f"the times of fewer than {noise.LEAST_STEPS} steps are known on a side"
+        return _requirement(wanted, value, before, limit, "inconclusive", reason)
+    of_value = noise.Interval(before + interval.low, before + interval.high)
+    return _against_noise(wanted, value, before, limit, of_value, min(head.runs, base.runs) == 1)
 
 
-def _value(wanted: Expression, values: Values) -> Value:
+def _with_open(wanted: Expression, head: SideValues, result: Requirement) -> Requirement:
+    """What no verdict covers may all be memory-bound: a limit that this could break or mend is left open."""
+    more, value = head.open.get(wanted.name, 0.0), result.value
+    if not more or value is None or not _is_number(value, wanted.limit):
+        return result
+    if _same_whatever(wanted.operator, float(value), float(value) + more, float(wanted.limit)):
+        return result
+    return structs.replace(result, outcome="inconclusive", reason=_not_judged(head.unjudged_share))
+
+
+def _with_open_sides(
+    wanted: Expression, head: SideValues, base: SideValues, result: Requirement
+) -> Requirement:
+    """What is not judged on either side is taken for the same; what is not on one side only is open.
+
+    Where next to nothing is judged, nothing is said.
+    """
+    if wanted.name not in head.open or result.value is None or result.wanted is None:
+        return result
+    unjudged = max(head.unjudged_share, base.unjudged_share)
+    more = head.open[wanted.name] - base.open[wanted.name]
+    value, limit = float(result.value), float(result.wanted)
+    least, most = (value, value + more) if more > 0 else (value + more, value)  # or so much less of a limit
+    judged = min(float(side.values.get(_COVERAGE) or 0) for side in (head, base)) >= LEAST_MODELLED
+    if not unjudged or (judged and _same_whatever(wanted.operator, least, most, limit)):
+        return result
+    return structs.replace(result, outcome="inconclusive", reason=_not_judged(unjudged))
+
+
+def _same_whatever(sign: str, low: float, high: float, limit: float) -> bool:
+    """Whether every value from `low` to `high` does the same to the limit."""
+    if sign == "==":
+        return low == high or not low <= limit <= high
+    return _OPERATORS[sign](low, limit) == _OPERATORS[sign](high, limit)
+
+
+def _not_judged(share: float) -> str:
+    return f"{percent(share)} of busy time could not be judged, and may be memory-bound too"
+
+
+def _value(wanted: Expression, side: SideValues) -> Value:
+    values = side.values
     if wanted.name in values:
         return values[wanted.name]
     if any(name.startswith(f"{wanted.name}.") for name in values):
@@ -142,9 +156,9 @@ def _value(wanted: Expression, values: Values) -> Value:
     raise UsageError(f"{wanted.name}: there is no such value", fix=f"take {', '.join(near)}")
 
 
-def _other_steps(name: str, values: Values, baseline: Values) -> str | None:
+def _other_steps(name: str, head: SideValues, base: SideValues) -> str | None:
     """Totals are over the window: of more steps they are more."""
-    counts = [each.get("window.step_count") for each in (values, baseline)]
+    counts = [each.values.get("window.step_count") for each in (head, base)]
     if counts[0] == counts[1] or not name.endswith(_TOTALS):
         return None
     now, before = ("a trace without steps" if count is None else f"{count} steps" for count in counts)
@@ -165,23 +179,24 @@ def _told(
     return _requirement(wanted, value, baseline, limit, "holds" if holds else "broken", rests_on)
 
 
+def _is_number(*values: Value) -> bool:
+    return all(_json_type(value) is float for value in values)
+
+
 def _json_type(value: Value) -> type:
     return float if isinstance(value, int | float) and not isinstance(value, bool) else type(value)
 
 
 def _against_noise(
-    wanted: Expression, value: float, before: float, limit: float, interval: noise.Interval | None
+    wanted: Expression, value: Value, before: Value, limit: Value, interval: noise.Interval, single: bool
 ) -> Requirement:
-    if interval is None:
-        reason = f"the times of fewer than {noise.LEAST_STEPS} steps are known on a side"
-        return _requirement(wanted, value, before, limit, "inconclusive", reason)
-    low, high = before + interval.low, before + interval.high
-    holds = [_OPERATORS[wanted.operator](each, limit) for each in (low, high)]
-    if holds[0] != holds[1]:
-        reason = "the limit lies inside the interval of the change"
+    """`interval`: of the value."""
+    rests_on, low, high = "by one run a side" if single else None, interval.low, interval.high
+    if not _same_whatever(wanted.operator, low, high, float(limit or 0)):
+        reason = "; ".join(filter(None, ("the limit lies inside that interval", rests_on)))
         return _requirement(wanted, value, before, limit, "inconclusive", reason, low, high)
-    outcome = "holds" if holds[0] else "broken"
-    return _requirement(wanted, value, before, limit, outcome, "by one run a side", low, high)
+    outcome = "holds" if _OPERATORS[wanted.operator](low, limit) else "broken"
+    return _requirement(wanted, value, before, limit, outcome, rests_on, low, high)
 
 
 def _requirement(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from traceanalyzer.records.comparison import Change, Culprit, StepChange
+from traceanalyzer.comparison.culprits import Named
+from traceanalyzer.records.comparison import Change, StepChange
 from traceanalyzer.records.units import duration, percent
 
 _NAME = 60  # characters
@@ -10,17 +11,19 @@ _WORTH_NAMING = 0.01  # of the step
 
 
 def sentence_of(
-    step: StepChange, window: Change, culprit: Culprit | None, *, is_largest: bool, same_work: bool, why: str,
-    have_steps: tuple[bool, bool],
+    step: StepChange, window: Change, named: Named | None, *, why: str, have_steps: tuple[bool, bool],
+    shared: bool = False,
 ) -> str:  # fmt: skip
-    """`why`: the message of the first reason for which the work is not the same.
+    """`why`: the message of the first reason for which the work is not the same; `have_steps`: base and head.
 
-    `is_largest`: of all changes, not only of those in the culprit's direction; `have_steps`: base and head.
+    `shared`: base and head have a run in common, which no change can be seen of.
     """
     line = _told(step, window, have_steps)
     if have_steps[0] == have_steps[1]:
-        line += _where(culprit, window, is_largest=is_largest)
-    return line if same_work else f"Not the same work ({why}): {line[0].lower()}{line[1:]}"
+        line += _where(named, window)
+    if shared:
+        line = f"Base and head are the same file. {line}"
+    return f"Not the same work ({why}): {line[0].lower()}{line[1:]}" if why else line
 
 
 def _told(step: StepChange, window: Change, have_steps: tuple[bool, bool]) -> str:
@@ -69,10 +72,22 @@ def signed(ns: float) -> str:
     return f"{'-' if ns < 0 else '+'}{duration(abs(ns), 2)}"
 
 
-def _where(culprit: Culprit | None, window: Change, *, is_largest: bool) -> str:
-    if culprit is None or abs(culprit.change_ns) < _WORTH_NAMING * max(window.base, 1):
+def _where(named: Named | None, window: Change) -> str:
+    if named is None or abs(named.change.change_ns) < _WORTH_NAMING * max(window.base, 1):
         return ""
+    culprit = named.change
     name = culprit.name if len(culprit.name) <= _NAME else f"{culprit.name[: _NAME - 1]}…"
-    what = f"idle time ({name.replace('_', ' ')})" if culprit.kind == "idle" else name
-    direction = "change" if is_largest else "increase" if culprit.change_ns > 0 else "decrease"
-    return f" The largest single {direction} is {what}: {signed(culprit.change_ns)}."
+    what = f"idle time ({cause_label(name)})" if culprit.kind == "idle" else name
+    direction = "increase" if culprit.change_ns > 0 else "decrease"
+    of = {
+        "all": "The largest single change is",
+        "direction": f"The largest single {direction} is",
+        "beyond_runs": "The largest single change beyond the noise of runs is",
+        "other": "Of what is new, gone or replaced the largest is",
+    }[named.among]
+    return f" {of} {what}: {signed(culprit.change_ns)}."
+
+
+def cause_label(cause: str) -> str:
+    """`launch gap`; of idle time that nothing explains, that its cause is unknown."""
+    return "cause unknown" if cause == "unknown" else cause.replace("_", " ")

@@ -123,6 +123,28 @@ class Side:
         return apportioned(self.busy_ns, {row.key: row.time_ns for row in self.rows})
 
     @cached_property
+    def run_times_ns(self) -> tuple[dict[RowKey, float], ...]:
+        """Of each row per step, a mapping a run."""
+        runs = []
+        for run in self.runs:
+            times: dict[RowKey, float] = defaultdict(float)
+            for row in run.op_rows:
+                times[row_key(row)] += row.attributed_ns / (run.window.step_count or 1)
+            runs.append(dict(times))
+        return tuple(runs)
+
+    def range_of_rows(self, rows: Sequence[Row]) -> float:
+        """By how much the runs differ in what these rows take together, per step."""
+        each = [sum(times.get(row.key, 0.0) for row in rows) for times in self.run_times_ns]
+        return max(each) - min(each)
+
+    def range_of_idle(self, cause: IdleCause) -> float:
+        """By how much the runs differ in the idle time of this cause, per step."""
+        each = [sum(p.time_ns for p in run.time.idle_by_cause if p.cause == cause)
+                / (run.window.step_count or 1) for run in self.runs]  # fmt: skip
+        return max(each) - min(each)
+
+    @cached_property
     def has_modules(self) -> bool:
         """Whether any row says in which module it ran."""
         return any(row.row.module for row in self.rows)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from msgspec import structs
 
 from traceanalyzer.fusion.checks import NO_OPERATORS, UNREAD, checks, unchecked
+from traceanalyzer.fusion.code_places import code_places
 from traceanalyzer.fusion.headroom import headroom
 from traceanalyzer.fusion.idle_claims import IDLE_RULES, NOT_IN_EACH_STEP
 from traceanalyzer.fusion.module_compile import compiled_together
@@ -204,6 +205,7 @@ def _suggestion(graph: StepGraph, rule: Rule, group: Sequence[Match]) -> Suggest
         ),
         docs=rule.docs,
         saving_of=graph.saving_of,
+        places=code_places(graph.trace, _nodes(group), repeats),
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from traceanalyzer.records.calls import CpuFunction, Engine, Reason
+from traceanalyzer.records.code import CodePlace, FunctionTime, ModuleTime, Wait
 from traceanalyzer.records.critical_path import CriticalPath
 from traceanalyzer.records.exporter import exporter
 from traceanalyzer.records.kernel_table import KernelTable
@@ -249,6 +250,7 @@ class OpRow(msgspec.Struct, frozen=True, kw_only=True):
     reason: Reason | None
     kernel_names: tuple[NamedTime, ...]  # all kernels of a name together, clipped to the window
     note: str = ""  # an assumption of the formula that a reader must know
+    places: tuple[CodePlace, ...] = ()  # the functions of most of it; (): no stacks are recorded
 
     @property
     def runs_at_a_roof(self) -> bool:
@@ -322,6 +324,9 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op
     checks: tuple[RuleCheck, ...] = ()  # of every rule
     what_if: tuple[Projection, ...] | None
     critical_path: CriticalPath | None = None  # None: not asked for, or not found
+    modules: tuple[ModuleTime, ...] | None = None  # None: the trace names none, or an older report
+    functions: tuple[FunctionTime, ...] | None = None  # None: no stacks are recorded, or an older report
+    waits: tuple[Wait, ...] = ()
     self_check: tuple[AboveRoof, ...] = ()  # of all rows
     formulas: tuple[FormulaText, ...] = ()  # of the largest priced rows
 

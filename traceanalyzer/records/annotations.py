@@ -37,6 +37,7 @@ class Costs:
     carries: Bools  # the call's cost is this record's: of a call's records its longest
     run: Ids  # equal for the records of one call
     call_ns: Ints  # of the record's call: the union of its records
+    outer: Bools  # of a CPU's frames: those whose work is that of the operators which they call
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from traceanalyzer.records.code import CodePlace
 from traceanalyzer.records.notice import Notice
 
 
@@ -40,6 +41,7 @@ class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
     caveats: tuple[str, ...]
     docs: str
     saving_of: SavingOf | None = None  # None: an older report does not say
+    places: tuple[CodePlace, ...] = ()  # of its operators, most time first; (): not known
 
 
 class Headroom(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from traceanalyzer.records import Notice, OpCall, Recording, Salvaged
 from traceanalyzer.records.collectives import NOT_DISTRIBUTED, CollectiveArgs, Distributed
+from traceanalyzer.records.frames import NO_FRAMES, Frames
 from traceanalyzer.records.vocabulary import Phase
 
 Ints = npt.NDArray[np.int64]
@@ -295,6 +296,7 @@ class Trace:
     memory: Memory | None = None
     spans: Spans = NO_SPANS
     syncs: Syncs = NO_SYNCS
+    frames: Frames = NO_FRAMES
     evidence: str | None = None  # JSON of collect/evidence.py: producer-consumer edges of one more step
     salvaged: Salvaged | None = None
     warnings: tuple[Notice, ...] = field(default=())

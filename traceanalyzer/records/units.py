@@ -124,3 +124,15 @@ def parse_quantity(text: str) -> float:
     if binary:
         raise ValueError(f"binary prefixes are not used for rates: {text!r}")
     return float(number) * _FACTORS[prefix.lower()]
+
+
+_NAMED_ABOVE = ("median", "min", "max", "base", "head", "change", "low", "high")
+
+
+def unit_of(name: str) -> str | None:
+    """`share`, `ns` or `bytes`, as the path of a value tells it; None for a count, a rate or a text."""
+    above, _, last = name.rpartition(".")
+    if last in _NAMED_ABOVE and above:
+        last = above.rpartition(".")[2]
+    words = last.split("_")
+    return next((unit for unit in ("share", "ns", "bytes") if unit in words), None)

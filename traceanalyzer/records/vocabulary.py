@@ -30,3 +30,6 @@ IDLE_CAUSES: tuple[IdleCause, ...] = (
     "launch_gap", "synchronisation", "host_to_device_copy", "data_loading", "memory_allocation",
     "compilation", "first_use", "profiler", "host_work", "unknown",
 )  # fmt: skip
+
+LEAST_MODELLED = 0.05
+"""Of kernel time modelled: below it there is nothing to say about how much is memory-bound."""

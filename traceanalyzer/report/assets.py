@@ -1,4 +1,4 @@
-"""Where the templates are: inside the package in a wheel, beside it in a checkout."""
+"""Where templates and the texts of warnings are: inside the package in a wheel, beside it in a checkout."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from xml.sax.saxutils import quoteattr
 import msgspec
 
 from traceanalyzer.records import Check, Requirement, Value
-from traceanalyzer.records.units import digits, duration, percent
+from traceanalyzer.records.units import digits, duration, percent, si, unit_of
 from traceanalyzer.report.sanitize import visible
 
 _MARKS = {"holds": "ok", "broken": "BROKEN", "inconclusive": "cannot tell"}
@@ -41,16 +41,16 @@ def text(requirement: Requirement) -> str:
 
 def shown(name: str, value: Value) -> str:
     """With the unit that its name tells."""
-    last = name.rpartition(".")[2] if not name.endswith((".median", ".min", ".max")) else name.split(".")[-2]
     if value is None:
         return "not known"
     if isinstance(value, str | bool):
         return str(value).lower() if isinstance(value, bool) else visible(value)
-    if last.endswith("_ns"):
+    unit = unit_of(name)
+    if unit == "ns":
         return duration(value)
-    if "share" in last:
+    if unit == "share":
         return percent(value)
-    return digits(float(value))
+    return si(value, "B") if unit == "bytes" else digits(float(value))
 
 
 def as_json(check: Check) -> str:

@@ -9,6 +9,7 @@ import msgspec
 
 from traceanalyzer.records import Analysis, Projection, Suggestion
 from traceanalyzer.records.units import digits, duration, percent, si
+from traceanalyzer.report.code_view import place_texts
 from traceanalyzer.report.jobs import has_all_ranks
 from traceanalyzer.report.labels import HOW, TIER_MEANING
 from traceanalyzer.report.sanitize import ABSENT, TEXT, cut, visible
@@ -47,6 +48,7 @@ class SuggestionText:
     bytes: str
     caveats: tuple[str, ...]
     docs: str
+    places: tuple[str, ...]  # "net.py:41 forward", most time first
 
 
 def device(analysis: Analysis) -> Iterable[Fact]:
@@ -112,6 +114,7 @@ def _suggestion_text(s: Suggestion, of: str, whole: str) -> SuggestionText:
         count=f"{s.count:,}",
         bytes=f"{si(s.bytes_saved_per_step, 'B')} {of}" if s.bytes_saved_per_step else "",
         caveats=tuple(map(_text, s.caveats)), docs=_text(s.docs),
+        places=place_texts(s.places),
     )  # fmt: skip
 
 

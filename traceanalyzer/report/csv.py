@@ -44,7 +44,7 @@ def _cell(column: str, value: Any) -> str | int | float:
         return value
     if column == "flags":
         return " ".join(value)
-    if column == "kernel_names":
-        value = [msgspec.structs.asdict(kernel) for kernel in value]
+    if column in ("kernel_names", "places"):
+        value = [msgspec.structs.asdict(entry) for entry in value]
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return f"'{text}" if text.lstrip().startswith(_FORMULA) or text.startswith(_FORMULA) else text

@@ -9,9 +9,11 @@ from traceanalyzer.records import Comparison
 from traceanalyzer.records.units import percent
 from traceanalyzer.report.assets import asset, templates
 from traceanalyzer.report.diff_view import ChangeLine, DiffView, diff_view, whole_of
+from traceanalyzer.report.report_marker import DIFF_MARK
 
 LIMIT = 1_000_000  # bytes of the page, whatever is compared
 _ROWS = 200
+_FIRST = 30  # that stand open and are printed
 
 
 def render(comparison: Comparison, top: int | None = None) -> str:
@@ -27,13 +29,13 @@ def render(comparison: Comparison, top: int | None = None) -> str:
 def _page(comparison: Comparison, view: DiffView) -> str:
     from markupsafe import Markup
 
-    style = asset("report.css") + asset("chart.css")
+    style = asset("report.css") + asset("chart.css") + asset("diff.css")
     window = comparison.window_ns
     return templates().get_template("diff.html.j2").render(
         view=view, parts=_parts(view, comparison), whole=max(window.base, window.head, 1),
-        unit=whole_of(comparison),
+        unit=whole_of(comparison), first=_FIRST,
         title=" and ".join(text.split(":")[0] for _, text in view.sides),
-        mark=f"traceanalyze {comparison.tool.version}", tool=f"traceanalyze {comparison.tool.version}",
+        mark=f"{DIFF_MARK} {comparison.tool.version}", tool=f"traceanalyze {comparison.tool.version}",
         style=Markup(style), style_hash=_hash(style), method=_method(comparison),
     )  # fmt: skip
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from traceanalyzer.records import Comparison
 from traceanalyzer.report.comment_marker import comment_marker
 from traceanalyzer.report.diff_view import ChangeLine, DiffView, OpChangeLine, diff_view, whole_of
 from traceanalyzer.report.markdown import LIMIT, as_much_as_fits, as_table, cell, code, folded, prose
-from traceanalyzer.report.sanitize import visible
 
 _TOP = 10
-_NAMED = 59  # characters of an operator's name that the sentence keeps at least
+_NAMED = re.compile(
+    r"((?:The largest single \w+(?: beyond the noise of runs)?|Of what is [a-z, ]+ the largest) is) "
+    r"(.+)(: [+-][^:]+\.)"
+)
 _MORE = 60  # further changes, folded
 
 
@@ -29,7 +32,7 @@ def render(
 
 
 def _sections(comparison: Comparison, view: DiffView, first: int) -> Iterator[str]:
-    yield f"### {_sentence(comparison, view)}\n\n"
+    yield f"### {_sentence(view)}\n\n"
     yield "".join(f"* {prose(line)}\n" for line in (*view.reasons, *view.notes)) + "\n"
     yield _changes(view.whole, whole_of(comparison))
     if view.ops[:first]:
@@ -44,21 +47,17 @@ def _sections(comparison: Comparison, view: DiffView, first: int) -> Iterator[st
     yield f"\n{prose(f'{comparison.tool.name} {comparison.tool.version}')}\n"
 
 
-def _sentence(comparison: Comparison, view: DiffView) -> str:
+def _sentence(view: DiffView) -> str:
     """In one line; the operator that it names, which a trace chose, as a code span."""
-    culprit = comparison.culprit
-    if culprit is None or culprit.kind != "op":
+    named = _NAMED.fullmatch(view.more)
+    if named is None or named[2].startswith("idle time ("):
         return prose(view.sentence)
-    start = visible(culprit.name)[:_NAMED]
-    before, named, after = view.sentence.rpartition(start)
-    if not named:
-        return prose(view.sentence)
-    name, change, rest = after.rpartition(": ")
-    return f"{prose(before)} {code(named + name)}{prose(change + rest)}"
+    first = f"{view.lead} {named[1]}" if view.lead else named[1]
+    return f"{prose(first)} {code(named[2])}{prose(named[3])}"
 
 
 def _changes(lines: Sequence[ChangeLine], head: str) -> str:
-    heads = [head, " base", " head", " change", " of the base"]
+    heads = [head, " base", " head", " change", " of the step"]
     return as_table(heads, ([line.label, line.base, line.head, line.change, line.share] for line in lines))
 
 

@@ -7,7 +7,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from traceanalyzer.records import Comparison
-from traceanalyzer.report.diff_view import ChangeLine, DiffView, diff_view
+from traceanalyzer.report.diff_view import DiffView, diff_view
 from traceanalyzer.report.sanitize import cut
 from traceanalyzer.report.terminal import grid
 
@@ -51,14 +51,22 @@ def render(comparison: Comparison, top: int | None = None) -> str:
 
 
 def _both(console: Console, view: DiffView) -> None:
+    """The step, then how much runs at the roof, then busy time by verdict and idle time by cause."""
     from rich.text import Text
 
     table = grid(False, True, True, True, True)
-    table.add_row(*(Text(t, style="dim") for t in ("", "base", "head", "change", "of the base")))
-    lines: list[ChangeLine] = [*view.whole, *view.verdicts, *view.causes[:_CAUSES]]
-    for line in lines:
-        if line.base_ns or line.head_ns:
-            table.add_row(*(Text(t) for t in (line.label, line.base, line.head, line.change, line.share)))
+    table.add_row(*(Text(t, style="dim") for t in ("", "base", "head", "change", "of the step")))
+    at_roof = [line for line in view.whole if line.key in ("at_roof", "below_roof")]
+    step = [line for line in view.whole if line not in at_roof]
+    for heading, lines in (("", step), ("at the roof or not", at_roof), ("busy, by verdict", view.verdicts),
+                           ("idle, by cause", view.causes[:_CAUSES])):  # fmt: skip
+        shown = [line for line in lines if line.base_ns or line.head_ns]
+        if heading and shown:
+            table.add_row(Text(heading, style="dim"))
+        indent = "  " if heading else ""
+        for line in shown:
+            cells = (f"{indent}{line.label}", line.base, line.head, line.change, line.share)
+            table.add_row(*map(Text, cells))
     console.print(table, no_wrap=True)
 
 

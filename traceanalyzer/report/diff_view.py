@@ -7,14 +7,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from traceanalyzer.records import Comparison, OpChange, SideInfo, SideRow
+from traceanalyzer.records import Comparison, IdleCause, OpChange, SideInfo, SideRow
 from traceanalyzer.records.units import canonical_dtype, duration, percent, si
 from traceanalyzer.report.labels import CAUSE_LABELS, VERDICT_LABELS
 from traceanalyzer.report.sanitize import ABSENT, TEXT, cut, visible
+from traceanalyzer.report.warning_texts import warning_line
 
 _NAME = 60
 _INPUTS = 80
-_LARGEST = re.compile(r" The largest single (?:change|increase|decrease) is")
+_LARGEST = re.compile(
+    r" (?:The largest single (?:change|increase|decrease)(?: beyond the noise of runs)?"
+    r"|Of what is new, gone or replaced the largest) is "
+)
 _MATCHES = {"matched": "", "appeared": "new", "vanished": "gone"}
 
 
@@ -27,7 +31,7 @@ class ChangeLine:
     base: str
     head: str
     change: str
-    share: str  # of the base's window
+    share: str  # of the base's mean step; of a time of the step itself, of its own base
     base_ns: int
     head_ns: int
 
@@ -39,7 +43,7 @@ class OpChangeLine:
     name: str
     inputs: str
     where: str  # phase, module
-    what: str  # "fused: 3 operators are 1"; nothing where it is the same operator
+    what: str  # "3 → 1 fused"; nothing where it is the same operator
     evidence: str
     base: str
     head: str
@@ -75,7 +79,7 @@ def diff_view(comparison: Comparison, top: int) -> DiffView:
     lead = sentence[: largest.start()] if largest else sentence
     return DiffView(
         sentence=sentence, lead=lead, more=sentence[len(lead) :].strip(),
-        sides=(("base", _side(comparison.base)), ("head", _side(comparison.head))),
+        sides=tuple(_sides(comparison)),
         reasons=tuple(visible(reason.message) for reason in comparison.same_work.reasons),
         notes=tuple(_notes(comparison)),
         whole=tuple(_whole(comparison)),
@@ -84,12 +88,16 @@ def diff_view(comparison: Comparison, top: int) -> DiffView:
             for v in comparison.verdicts if v.base or v.head
         ),
         causes=tuple(
-            _line(c.cause, CAUSE_LABELS[c.cause], c.base, c.head, window)
+            _line(c.cause, _cause(c.cause), c.base, c.head, window)
             for c in sorted(comparison.idle_by_cause, key=lambda c: -abs(c.change)) if c.base or c.head
         ),
         ops=tuple(map(_op, shown)), hidden=len(rest),
         hidden_change=signed(sum(op.change_ns for op in rest)),
     )  # fmt: skip
+
+
+def _cause(cause: IdleCause) -> str:
+    return "idle, cause unknown" if cause == "unknown" else CAUSE_LABELS[cause]
 
 
 def whole_of(comparison: Comparison, step: str = "step") -> str:
@@ -106,8 +114,19 @@ def signed(ns: float, unit: str = "") -> str:
     return f"{'-' if ns < 0 else '+'}{text}"
 
 
-def _side(side: SideInfo) -> str:
-    names = [PurePath(file.path).name or file.path for file in side.files]
+def _sides(comparison: Comparison) -> Iterator[tuple[str, str]]:
+    """Files by their names; where the sides share one, by as much of the path as tells them apart."""
+    sides = (comparison.base, comparison.head)
+    paths = [{PurePath(file.path).parts for file in side.files} for side in sides]
+    depths = range(1, 1 + max(len(parts) for side in paths for parts in side))
+    apart = (depth for depth in depths if not {p[-depth:] for p in paths[0]} & {p[-depth:] for p in paths[1]})
+    depth = next(apart, 1)
+    for name, side in zip(("base", "head"), sides, strict=True):
+        yield name, _side(side, depth)
+
+
+def _side(side: SideInfo, depth: int) -> str:
+    names = ["/".join(PurePath(file.path).parts[-depth:]) or file.path for file in side.files]
     files = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     count = side.step_count
     steps = "without steps" if count is None else f"{count} step{'s' if count != 1 else ''}"
@@ -120,17 +139,19 @@ def _side(side: SideInfo) -> str:
 def _whole(comparison: Comparison) -> Iterator[ChangeLine]:
     step, window = comparison.step_ns, comparison.window_ns
     if step.base is not None and step.head is not None:
-        yield _line("step", "median step", step.base, step.head, window.base)
+        yield _line("step", "median step", step.base, step.head, step.base)
     yield _line("window", whole_of(comparison, "mean step"), window.base, window.head, window.base)
     for key, change in (("busy", comparison.busy_ns), ("idle", comparison.idle_ns)):
         yield _line(key, key, change.base, change.head, window.base)
     if comparison.memory_bound is not None:
         at_roof, below = comparison.memory_bound.at_roof_ns, comparison.memory_bound.below_roof_ns
-        yield _line("at_roof", "memory-bound, at the roof", at_roof.base, at_roof.head, window.base)
-        yield _line("below_roof", "memory-bound, below it", below.base, below.head, window.base)
+        for key, label, change in (("at_roof", "memory-bound, at the roof", at_roof),
+                                   ("below_roof", "memory-bound, below it", below)):  # fmt: skip
+            if change.base or change.head:  # none of either where no roofs are known
+                yield _line(key, label, change.base, change.head, window.base)
     if comparison.unprofiled_step_ns is not None:
         plain = comparison.unprofiled_step_ns
-        yield _line("unprofiled", "step without the profiler", plain.base, plain.head, window.base)
+        yield _line("unprofiled", "step without the profiler", plain.base, plain.head, plain.base)
 
 
 def _line(key: str, label: str, base: int, head: int, whole: int) -> ChangeLine:
@@ -152,9 +173,10 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     shown = [_processes(side) for side in (comparison.base, comparison.head)]
     if shown[0] != shown[1] and all(shown):
         yield f"Not the same rank and device: {shown[0]}, then {shown[1]}."
-    for name, side in (("base", comparison.base), ("head", comparison.head)):
-        if side.warnings:
-            yield f"Warnings of the {name}: {', '.join(side.warnings)}."
+    for code in dict.fromkeys((*comparison.base.warnings, *comparison.head.warnings)):
+        sides = [name for name, side in (("base", comparison.base), ("head", comparison.head))
+                 if code in side.warnings]  # fmt: skip
+        yield f"{' and '.join(sides).capitalize()}: {visible(warning_line(code))}."
 
 
 def _processes(side: SideInfo) -> str:
@@ -179,7 +201,7 @@ def _what(op: OpChange) -> str:
         return _MATCHES[op.match]
     many, few = len(op.base), len(op.head)
     if op.how in ("fused", "split"):
-        return f"{op.how}: {many} row{'s' if many > 1 else ''} {'is' if many == 1 else 'are'} {few}"
+        return f"{many} → {few} {op.how}"
     return {"types": "other types", "shapes": "other sizes", "renamed": "another operator"}[
         op.how or "shapes"
     ]

@@ -8,6 +8,7 @@ from typing import Any
 
 from traceanalyzer.records import Analysis, Device, OpRow, Verdict
 from traceanalyzer.records.units import canonical_dtype, digits, duration, percent, si
+from traceanalyzer.report.code_view import code_of, tail
 from traceanalyzer.report.labels import (
     CLASS_LABELS,
     FLAG_MEANING,
@@ -58,6 +59,7 @@ class OpLine:
     kernels: tuple[tuple[str, str], ...]  # (name, time over the window)
     counted: str  # "805 MB counted, 1.33 × predicted", by hardware
     is_sum: bool
+    code: str = ""  # "net.py:41": the function of most of it
 
     @property
     def title(self) -> str:
@@ -69,7 +71,7 @@ class OpLine:
         """What distinguishes the line from others of its name."""
         if self.is_sum:
             return tuple(filter(None, (self.operator_class, self.phase, self.reason)))
-        return tuple(filter(None, (self.inputs, self.phase, self.module, self.counted)))
+        return tuple(filter(None, (self.inputs, self.phase, self.module, self.code, self.counted)))
 
 
 def op_line(row: OpRow, number: int, analysis: Analysis) -> OpLine:
@@ -82,7 +84,7 @@ def op_line(row: OpRow, number: int, analysis: Analysis) -> OpLine:
     share = row.attributed_ns / busy if busy else 0.0
     return OpLine(
         number=number, name=cut(visible(row.name), TEXT), inputs=inputs(row), phase=row.phase or "",
-        module=cut(visible(row.module or ""), _MAX_NAME), calls=Cell(f"{row.calls:,}", row.calls),
+        module=tail(visible(row.module or ""), _MAX_NAME), calls=Cell(f"{row.calls:,}", row.calls),
         time=Cell(duration(per_step(analysis, row.attributed_ns)), row.attributed_ns),
         share=Cell(percent(share), share),
         intensity=Cell(digits(row.intensity) if row.intensity is not None else ABSENT, row.intensity),
@@ -96,7 +98,7 @@ def op_line(row: OpRow, number: int, analysis: Analysis) -> OpLine:
         reason=REASON_MEANING[row.reason] if row.reason else "",
         computed=tuple(computed(row, analysis)),
         kernels=tuple((cut(visible(k.name), TEXT), duration(k.time_ns)) for k in row.kernel_names[:8]),
-        counted=_counted_briefly(row), is_sum=is_sum(row),
+        counted=_counted_briefly(row), is_sum=is_sum(row), code=code_of(row),
     )  # fmt: skip
 
 

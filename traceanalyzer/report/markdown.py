@@ -69,6 +69,7 @@ def _sections(analysis: Analysis, view: View) -> Iterator[str]:
     yield "".join(f"* {prose(note)}\n" for note in view.headline.notes) + "\n"
     yield f"{code(view.file)} · {prose(view.subject)}\n\n"
     yield _window(view)
+    yield "".join(f"\n* {label}: {prose(text)}" for label, text in view.where) + "\n"
     yield _warnings(view)
     yield _suggestions(view)
     yield _when(view)
@@ -126,7 +127,10 @@ def _suggestions(view: View) -> str:
     for f in view.suggestions[:10]:
         basis = f"{prose(f.rule)}, {f.tier}: {f.tier_meaning}"
         where = f" in {code(f.where)}" if f.where else ""
-        text += f"* {prose(f.title)}{where}: {f.saving} ({basis}); {prose(f.evidence)}. {prose(f.action)}\n"
+        at = f" At {', '.join(map(code, f.places))}." if f.places else ""
+        text += (
+            f"* {prose(f.title)}{where}: {f.saving} ({basis}); {prose(f.evidence)}. {prose(f.action)}{at}\n"
+        )
     return text
 
 
@@ -161,7 +165,8 @@ def _operators(view: View) -> str:
     shown = [line for line in view.lines if not line.is_sum]
     rows = (
         [
-            cell(line.name[:200]), cell(" ".join(filter(None, (line.inputs, line.phase, line.module)))),
+            cell(line.name[:200]),
+            cell(" ".join(filter(None, (line.inputs, line.phase, line.module, line.code)))),
             line.time.text, line.share.text, line.intensity.text, line.flop_rate.text, line.byte_rate.text,
             line.efficiency.text, ", ".join((line.verdict_label, *(flag for flag, _ in line.flags))),
         ]

@@ -12,6 +12,7 @@ from typing import Literal
 from traceanalyzer.records import Analysis
 from traceanalyzer.report.report_marker import mark
 from traceanalyzer.report.sanitize import cut, visible
+from traceanalyzer.report.sentence import is_judged
 
 Unit = Literal["seconds", "bytes", "ratio", "info"]
 _LABEL = 120  # characters of a label's value
@@ -82,13 +83,13 @@ def _time(name: str, about: str, *samples: Sample) -> Family:
 
 
 def _shares(analysis: Analysis) -> Iterator[Family]:
-    memory = analysis.memory_bound
+    memory, judged = analysis.memory_bound, is_judged(analysis)
     for name, about, value in (
-        ("memory_bound", "Memory-bound share of busy time", memory.share_of_busy),
+        ("memory_bound", "Memory-bound share of busy time", memory.share_of_busy if judged else None),
         ("memory_bound_at_roof", "Of busy time, memory-bound and at the memory roof",
-         memory.at_roof_share_of_busy),
+         memory.at_roof_share_of_busy if judged else None),
         ("memory_bound_below_roof", "Of busy time, memory-bound and below the memory roof",
-         memory.below_roof_share_of_busy),
+         memory.below_roof_share_of_busy if judged else None),
         ("mfu", "Model FLOPs utilization of the dense peak", analysis.compute.mfu_share),
         ("modelled", "Share of kernel time that is modelled", analysis.coverage.modelled_share),
     ):  # fmt: skip

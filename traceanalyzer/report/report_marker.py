@@ -9,6 +9,7 @@ from traceanalyzer.records import Analysis
 from traceanalyzer.report.view import file_name
 
 GENERATOR_MARK = "traceanalyze report"
+DIFF_MARK = "traceanalyze diff"
 _MARK = re.compile(rf"{GENERATOR_MARK} of ([^\x00-\x1f<>\"]*?)(?: -->|\"|\n|$)")
 _HEAD = 4096  # bytes; every format is marked at its head
 _UNSAFE = re.compile(r"[^\w.+=,@ -]|--+")
@@ -34,6 +35,11 @@ def is_own_report(content: bytes, trace_name: str | None = None) -> bool:
     else:
         return False
     return trace_name is None or name == _safe(trace_name.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1])
+
+
+def is_own_diff(content: bytes) -> bool:
+    """Whether `content` (its head is enough) is a page of `diff`, whose default name says of what."""
+    return f'<meta name="generator" content="{DIFF_MARK} '.encode() in content[:_HEAD]
 
 
 def _safe(name: str) -> str:

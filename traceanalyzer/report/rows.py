@@ -31,6 +31,7 @@ _RANKS = 256
 _COLLECTIVES = 256
 _STEPS = 64
 _SUGGESTIONS = 40
+_PLACES = 100  # modules, functions, waits
 _SHAPES = 2_000  # characters of a row's inputs; optimizers take lists of hundreds of tensors
 _SUM = "(sum of "
 _SUM_NAME = re.compile(r"\(sum of [0-9]{1,3}(?:,[0-9]{3}){0,3} rows?\)")
@@ -80,6 +81,9 @@ def shortened(analysis: Job, top: int) -> Job:
         window=msgspec.structs.replace(analysis.window, steps=steps[:_STEPS]),
         op_rows=tuple(_short(row) for row in rows),
         timeline=shown_timeline(analysis),
+        modules=analysis.modules and analysis.modules[:_PLACES],
+        functions=analysis.functions and analysis.functions[:_PLACES],
+        waits=analysis.waits[:_PLACES],
         ranks=ranks,
         job=_short_job(analysis.job, kept),
         suggestions=None if suggestions is None else tuple(map(_brief, suggestions[:_SUGGESTIONS])),

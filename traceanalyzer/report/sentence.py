@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from traceanalyzer.records import VERDICTS, Analysis, Band, Suggestion, Verdict, ranks_of
 from traceanalyzer.records.units import duration, percent, si, whole_percent
+from traceanalyzer.records.vocabulary import LEAST_MODELLED
 from traceanalyzer.report.jobs import job_sentences, place_of
 from traceanalyzer.report.labels import REASON_MEANING, REASON_REMEDY, VERDICT_LABELS
 from traceanalyzer.report.sanitize import visible
@@ -19,7 +20,6 @@ from traceanalyzer.report.waits import about_time, longest, share_of_window, wai
 
 _EXACT = 0.005  # of busy time not modelled: below it, a whole percent is the same either way
 _INTERVAL = 0.25  # of busy time not modelled: above it, a lower bound alone would mislead
-_LEAST_MODELLED = 0.05  # of kernel time modelled: below it, there is nothing to say about the rest
 _REPORTED_SHARE = 0.01
 _TOO_LOW = 0.1  # of busy time above roofs that were measured: they are not believed
 _AT_A_ROOF = 0.1  # of busy time: from it on, a roof limits some of what runs
@@ -134,9 +134,9 @@ def is_lower_bound(analysis: Analysis) -> bool:
     return shown(analysis).share("unmodelled") >= _EXACT
 
 
-def _judged(analysis: Analysis) -> bool:
+def is_judged(analysis: Analysis) -> bool:
     """Whether enough is modelled to say anything, or there is nothing to model."""
-    enough = analysis.coverage.modelled_share >= _LEAST_MODELLED
+    enough = analysis.coverage.modelled_share >= LEAST_MODELLED
     return enough or not shown(analysis).verdict_ns.get("unmodelled")
 
 
@@ -170,7 +170,7 @@ def _limited_by_nothing(analysis: Analysis, figures: Shown) -> bool:
 
 def _memory(analysis: Analysis, figures: Shown) -> list[str]:
     """The memory-bound share as exactly as it is known, and why not better."""
-    if not _judged(analysis):
+    if not is_judged(analysis):
         return _unknown_share(analysis)
     memory_share, open_ = figures.share("memory_bound"), figures.share("unmodelled")
     amount = figures.amount(figures.verdict_ns.get("memory_bound", 0))
@@ -238,7 +238,7 @@ def _unknown_share(analysis: Analysis) -> list[str]:
 
 def _other_facts(analysis: Analysis, figures: Shown) -> list[str]:
     """Without verdicts: the times and classes that hold all the same. With them: the largest part."""
-    if _judged(analysis):
+    if is_judged(analysis):
         largest = _largest(figures)
         already = largest in _LEADS and not figures.mostly_idle
         if already or largest in ("memory_bound", "unmodelled"):

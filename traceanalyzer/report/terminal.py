@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from traceanalyzer.records import Analysis
 from traceanalyzer.records.units import duration, percent, si
+from traceanalyzer.report.code_view import place_texts
 from traceanalyzer.report.jobs import extremes
 from traceanalyzer.report.labels import HOW
 from traceanalyzer.report.lines import OpLine
@@ -59,6 +60,8 @@ def summary(analysis: Analysis, *, width: int = 80, color: bool = False, top: in
         console.print(_ranks(view), no_wrap=True)
     console.print()
     _waits(console, view)
+    for label, text in view.where:
+        _line(console, label, text)
     _changes(console, analysis)
     _when(console, view)
     _critical_path(console, view)
@@ -151,6 +154,8 @@ def _ranks(view: View) -> Table:
 
 def _name(line: OpLine, width: int) -> str:
     """Where the module is known it says more than the inputs, which then take what is left."""
+    if line.code:
+        return cut(f"{cut(line.name, 32)} {line.code}", width)
     if not line.module:
         return cut(" ".join(filter(None, (cut(line.name, 48), line.inputs, line.phase))), width)
     text = cut(" ".join(filter(None, (cut(line.name, 32), line.module, line.phase))), width)
@@ -163,6 +168,7 @@ def _changes(console: Console, analysis: Analysis) -> None:
         band = s.saving_per_step_ns
         if band is not None:
             where = f" in {cut(visible(s.where), _WHERE)}" if s.where else ""
+            where += "".join(f" at {text}" for text in place_texts(s.places)[:1])
             saving = f"{span(band.low, band.high)} {per_saving(analysis, s)}"
             _line(console, "change", f"{visible(s.rule)}{where}: {saving}")
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from traceanalyzer.records import Analysis, OpRow
 from traceanalyzer.records.units import duration
-from traceanalyzer.report import context, summary
+from traceanalyzer.report import code_view, context, summary
+from traceanalyzer.report.code_view import FunctionLine, ModuleLine, WaitLine
 from traceanalyzer.report.context import PeakLine, SuggestionText
 from traceanalyzer.report.critical_path import PathText, path_text
 from traceanalyzer.report.headroom import HeadroomText, headroom_text, missing
@@ -49,6 +50,10 @@ class View:
     classes: tuple[ClassLine, ...]
     phases: tuple[PhaseLine, ...]
     layers: tuple[LayerLine, ...]
+    modules: tuple[ModuleLine, ...]
+    functions: tuple[FunctionLine, ...]
+    waits: tuple[WaitLine, ...]
+    where: tuple[tuple[str, str], ...]  # the largest module and the longest wait, where they are known
     rows: tuple[OpRow, ...]
     lines: tuple[OpLine, ...]
     total_rows: int
@@ -96,6 +101,12 @@ def view_of(analysis: Analysis, top: int) -> View:
         classes=tuple(summary.classes(analysis)),
         phases=tuple(summary.phases(analysis)),
         layers=tuple(layers(analysis)),
+        modules=code_view.module_lines(analysis),
+        functions=code_view.function_lines(analysis),
+        waits=code_view.wait_lines(analysis),
+        where=tuple((label, text) for label, text in (
+            ("module", code_view.largest_module(analysis)), ("wait", code_view.largest_wait(analysis))
+        ) if text),
         rows=rows,
         lines=tuple(op_line(row, i, analysis) for i, row in enumerate(rows, 1)),
         total_rows=sum(map(count_of, rows)),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from traceanalyzer.records.code_places import modules_of_ops
 from traceanalyzer.records.priced import Priced
 from traceanalyzer.records.trace import Bools, Codes, Ids, Ints
 from traceanalyzer.roofline.attribution import end_to_end
@@ -29,9 +30,9 @@ def group(priced: Priced, work_class: Codes) -> Groups:
     A borrowed call has neither phase nor module.
     """
     ops, kernels = priced.trace.ops, priced.trace.kernels
-    borrows = priced.borrowed_call >= 0
+    borrows, within = priced.borrowed_call >= 0, modules_of_ops(priced.trace)
     op = np.where(borrows, -1, np.where(priced.priced_op >= 0, priced.priced_op, kernels.op))
-    call, phase, module = (np.append(column, -1)[op] for column in (ops.call, ops.phase, ops.module))
+    call, phase, module = (np.append(column, -1)[op] for column in (ops.call, ops.phase, within))
     call = np.where(borrows, priced.borrowed_call, call)
     linked = (kernels.unlinked < 0) & (call >= 0)  # an op of -1 read the -1 behind
     by_op = (work_class == COMPUTE) & (linked | borrows)

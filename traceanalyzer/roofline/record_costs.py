@@ -9,7 +9,7 @@ import numpy as np
 from traceanalyzer.records import Cost, OpRow
 from traceanalyzer.records.annotations import CallCost, Costs
 from traceanalyzer.records.judged import Judged
-from traceanalyzer.records.trace import Ids, Ints
+from traceanalyzer.records.trace import Bools, Ids, Ints
 from traceanalyzer.roofline.invocations import COMPUTE, COPY, Groups, group, longest_by_group
 from traceanalyzer.roofline.judge import work_classes
 from traceanalyzer.roofline.measure import any_of, call_times
@@ -37,7 +37,21 @@ def record_costs(judged: Judged) -> Costs:
     ]
     call = _copies(calls, heads, groups, kernels.copied_bytes)
     time_ns = call_times(priced.trace, groups, runs)
-    return Costs(calls, call, carries, groups.invocation, time_ns[groups.invocation])
+    outer = _outer(judged, np.array([each.verdict == "unmodelled" for each in calls], bool)[call])
+    return Costs(calls, call, carries, groups.invocation, time_ns[groups.invocation], outer)
+
+
+def _outer(judged: Judged, unmodelled: Bools) -> Bools:
+    """Frames of a CPU trace without work of their own, which spend over half of their time in what they call.
+
+    `aten::linear`, `autograd::engine::evaluate_function`: as wide as the operator that does the work, whose
+    verdict theirs would hide.
+    """
+    kernels = judged.priced.trace.kernels
+    if not judged.priced.trace.on_cpu:
+        return np.zeros(len(kernels), bool)
+    workless = unmodelled | judged.priced.overhead
+    return workless & (2 * kernels.duration_ns < kernels.end_ns - kernels.start_ns)
 
 
 def _call(head: RowHead, row: OpRow, counted: int) -> CallCost:

@@ -9,8 +9,9 @@ from typing import cast
 import numpy as np
 
 from traceanalyzer.records import Cost, OpCall, Phase, Reason, Unpriced
+from traceanalyzer.records.code_places import module_named, modules_of_ops
 from traceanalyzer.records.priced import Priced, PricedCall
-from traceanalyzer.records.trace import PHASES, UNLINKED, Bools, Codes, RecordKind, Trace
+from traceanalyzer.records.trace import PHASES, UNLINKED, Bools, Codes, Ids, RecordKind, Trace
 from traceanalyzer.roofline.invocations import COMPUTE, COPY, Groups
 
 _NODE = "what an autograd node computes is not recorded"
@@ -34,13 +35,15 @@ def row_heads(priced: Priced, groups: Groups, work_class: Codes, inside: Bools) 
     """One head a row. `inside`: records that the window counts."""
     borrows = np.zeros(len(groups.first_record), bool)
     borrows[groups.row[inside & (priced.borrowed_call >= 0)]] = True
+    within = modules_of_ops(priced.trace)
     return [
-        _head(priced, record, int(work_class[record]), bool(borrows[row]))
+        _head(priced, within, record, int(work_class[record]), bool(borrows[row]))
         for row, record in enumerate(groups.first_record.tolist())
     ]
 
 
-def _head(priced: Priced, record: int, work: int, borrows: bool) -> RowHead:
+def _head(priced: Priced, within: Ids, record: int, work: int, borrows: bool) -> RowHead:
+    """`within`: the module of each operator."""
     trace = priced.trace
     ops, kernels = trace.ops, trace.kernels
     priced_op = int(priced.priced_op[record])
@@ -59,7 +62,7 @@ def _head(priced: Priced, record: int, work: int, borrows: bool) -> RowHead:
     priced_call = priced.prices[int(ops.call[op])]
     cost = priced_call.cost if priced_op >= 0 else _without_a_price(priced_call, bool(priced.shaped[record]))
     phase = cast(Phase, PHASES[ops.phase[op]]) if ops.phase[op] >= 0 else None
-    module = trace.names[ops.module[op]] if ops.module[op] >= 0 else None
+    module = module_named(trace, int(within[op]))
     return RowHead(priced_call.call.name, priced_call.call, phase, module, work, cost, borrowed=borrows)
 
 

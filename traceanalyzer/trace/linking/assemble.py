@@ -23,6 +23,7 @@ from traceanalyzer.records.trace import (
 from traceanalyzer.trace.linking.counted import placed
 from traceanalyzer.trace.linking.cpu_records import host_records
 from traceanalyzer.trace.linking.doubtful_times import believed, without_late_launches
+from traceanalyzer.trace.linking.frames import at_ops, frames_of
 from traceanalyzer.trace.linking.kinds import kinds
 from traceanalyzer.trace.linking.link import launches_of, link, linked_kernels, sorted_launches
 from traceanalyzer.trace.linking.link_warnings import link_warnings
@@ -68,6 +69,7 @@ def trace_of(raw: Raw, steps_by: str | None = None) -> Trace:
         calls=raw.calls, ops=ops, launches=launches, kernels=kernels, pieces=pieces, steps=steps,
         devices=raw.devices, rank=raw.rank, on_cpu=on_cpu, base_ns=raw.base_ns, amd=raw.amd,
         recording=raw.recording, memory=_memory(raw), spans=_spans(raw.spans),
+        frames=at_ops(frames_of(raw.names, raw.frames, tolerance_ns), ops),
         syncs=_syncs(raw.syncs, launches), evidence=raw.evidence, collectives=raw.collectives,
         distributed=raw.distributed, salvaged=raw.salvaged,
         warnings=raw.warnings,
@@ -103,7 +105,7 @@ def _in_order(raw: Raw) -> Raw:
     """With ops in `order`, and threads numbered by their first row in time."""
     threads = np.concatenate((raw.ops.thread, raw.launches.thread))
     starts = np.concatenate((raw.ops.start_ns, raw.launches.start_ns))
-    others = (raw.memory.thread, raw.spans.thread)
+    others = (raw.memory.thread, raw.spans.thread, raw.frames.thread)
     last = max(int(column.max(initial=-1)) for column in (threads, *others))
     first = np.full(last + 1, np.iinfo(np.int64).max)
     np.minimum.at(first, threads, starts)
@@ -116,6 +118,7 @@ def _in_order(raw: Raw) -> Raw:
         raw, ops=ops, launches=replace(raw.launches, thread=number[raw.launches.thread]),
         memory=replace(raw.memory, thread=number[raw.memory.thread]),
         spans=replace(raw.spans, thread=number[raw.spans.thread]),
+        frames=replace(raw.frames, thread=number[raw.frames.thread]),
     )  # fmt: skip
 
 

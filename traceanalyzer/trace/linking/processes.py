@@ -130,6 +130,7 @@ def _part(
         launches=_chosen(raw.launches, mine[raw.launches.thread]),
         memory=_chosen(raw.memory, mine[raw.memory.thread]),
         spans=_chosen(spans, mine[spans.thread] | (spans.profiler & (process[spans.thread] < 0))),
+        frames=_chosen(raw.frames, mine[raw.frames.thread]),
         kernels=_chosen(raw.kernels, kernels) if len(kernels) else raw.kernels,
         syncs=NO_RAW_SYNCS,  # nothing in them says whose they are
         rank=rank,

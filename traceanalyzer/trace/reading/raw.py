@@ -69,6 +69,22 @@ class RawSpans:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class RawFrames:
+    """Python functions of the user and calls of modules, of any length, in file order."""
+
+    start_ns: Ints
+    end_ns: Ints
+    name: Ids
+    thread: Ids
+
+    @classmethod
+    def none(cls) -> RawFrames:
+        """Of a recording without stacks."""
+        none, never = np.zeros(0, np.int32), np.zeros(0, np.int64)
+        return cls(never, never, none, none)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class RawSyncs:
     """Synchronizations in file order."""
 
@@ -143,6 +159,7 @@ class Raw:
     warnings: tuple[Notice, ...] = field(default=())
     collectives: Sequence[CollectiveArgs] = ()  # distinct
     distributed: Distributed = NOT_DISTRIBUTED
+    frames: RawFrames = field(default_factory=RawFrames.none)
     pids: Sequence[int | str] = ()  # distinct, of host and device rows
     syncs: RawSyncs = NO_RAW_SYNCS
     thread_pid: Ids = field(default_factory=lambda: np.zeros(0, np.int32))  # thread -> row in pids

@@ -61,6 +61,7 @@ def _raw(document: Document, rows: Rows) -> Raw:
         memory=tables.memory,
         spans=tables.spans,
         syncs=tables.syncs,
+        frames=tables.frames,
         devices=listed,
         rank=metadata.rank(kept.get("distributedInfo"), path),
         base_ns=base or 0,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from traceanalyzer.records import MODULE_ANNOTATION
+from traceanalyzer.records.frame_names import is_module_call, is_of_a_user
 from traceanalyzer.records.trace import Ids, Ints, RecordKind
 from traceanalyzer.trace.reading.calls import call_keys
 from traceanalyzer.trace.reading.collectives import collective_key
@@ -24,6 +25,8 @@ _DIGITS = re.compile(r"\d{1,9}", re.ASCII)
 _DEVICES = 1 << 20  # more than any machine has
 _MEMORY = 1 << 44  # bytes, more than any device has: so that sums of them stay far below 64 bits
 SHORTEST_FRAME_US = 300.0  # of a Python function that is kept: shorter ones explain no wait
+ENDLESS_US = 1e11  # over a day: of a frame whose end is not recorded
+_BUILT_IN = ("<built-in ", "<method ", "<frozen ", "<slot wrapper")
 _INSTANCE = re.compile(r"(\w+)\([^()]*\)")
 _KINDS: dict[int, int] = {
     Row.KERNEL: RecordKind.KERNEL, Row.MEMCPY: RecordKind.MEMCPY, Row.MEMSET: RecordKind.MEMSET,
@@ -45,9 +48,11 @@ class Rows:
         self.collectives[None] = -1
         self.ops, self.launches, self.kernels = Columns(stats), Columns(stats), Columns(stats)
         self.memory, self.spans, self.syncs = Columns(stats), Columns(stats), Columns(stats)
+        self.frames = Columns(stats)
         self.bare = 0  # rows without a category that were adopted
         self._op_rows = self._gpu_rows = 0  # so far, dropped ones included
         self._stats = stats
+        self._places = _Places()
         self._volumes = _Volumes()
         self._geometries = _Geometries()
 
@@ -59,19 +64,23 @@ class Rows:
         memory: list[Event] = []
         spans: list[Event] = []
         syncs: list[Event] = []
+        frames: list[Event] = []
+        places = self._places
         annotations: list[int] = []
 
         def annotate(event: Event) -> None:
             annotations.append(len(ops))
             ops.append(event)
 
-        def long_frame(event: Event) -> None:
+        def frame(event: Event) -> None:
             if event.dur >= SHORTEST_FRAME_US:
                 spans.append(event)
+            if places[event.name]:
+                frames.append(event)
 
         gpu = kernels.append
         adopted: tuple[Callable[[Event], None], ...] = (
-            ops.append, annotate, launches.append, gpu, gpu, gpu, _ignore, spans.append, long_frame,
+            ops.append, annotate, launches.append, gpu, gpu, gpu, _ignore, spans.append, frame,
             gpu, syncs.append, _ignore,
         )  # fmt: skip
 
@@ -100,6 +109,8 @@ class Rows:
             self._add_spans(spans)
         if syncs:
             self._add_syncs(syncs)
+        if frames:
+            self._add_frames(frames)
 
     def _add_ops(self, events: list[Event], annotations: list[int]) -> None:
         events = [annotated(event) for event in events]
@@ -221,6 +232,24 @@ class Rows:
             waits_for_stream=whole_numbers([each.waits_for_stream for each in args]),
             waits_for_correlation=whole_numbers([each.waits_for_correlation for each in args]),
         )
+
+    def _add_frames(self, events: list[Event]) -> None:
+        """One that had not ended when the recording did lasts as long as what it was called by."""
+        common = self._common(events, [NO_ARGS] * len(events))
+        del common["external"]
+        ended = common["dur"] >= 0
+        common["dur"] = np.where(ended, common["dur"], ENDLESS_US)
+        self.frames.append(**common)
+
+
+class _Places(dict[str | None, bool]):
+    """Name of a frame -> whether it says where in the user's code: a function of the user, or a module."""
+
+    def __missing__(self, name: str | None) -> bool:
+        if not name or name.startswith(_BUILT_IN):
+            return False  # not kept: such names hold addresses, and are many
+        self[name] = is_module_call(name) or is_of_a_user(name)
+        return self[name]
 
 
 def _ignore(_: Event) -> None:

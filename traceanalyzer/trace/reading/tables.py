@@ -14,7 +14,15 @@ from traceanalyzer.trace.reading.calls import CallKey, Calls, compact, has_empty
 from traceanalyzer.trace.reading.collectives import args_of
 from traceanalyzer.trace.reading.column_builder import Array, Columns
 from traceanalyzer.trace.reading.events import ANNOTATION_NAMES, UNREADABLE_NAME
-from traceanalyzer.trace.reading.raw import RawKernels, RawLaunches, RawMemory, RawOps, RawSpans, RawSyncs
+from traceanalyzer.trace.reading.raw import (
+    RawFrames,
+    RawKernels,
+    RawLaunches,
+    RawMemory,
+    RawOps,
+    RawSpans,
+    RawSyncs,
+)
 from traceanalyzer.trace.reading.read_stats import ReadStats
 from traceanalyzer.trace.reading.rows import Rows
 
@@ -41,6 +49,7 @@ _SYNCS: dict[str, type] = {
     "start_ns": np.int64, "end_ns": np.int64, "name": np.int32, "device": np.int32, "stream": np.int64,
     "correlation": np.int64, "waits_for_stream": np.int64, "waits_for_correlation": np.int64,
 }  # fmt: skip
+_FRAMES = {name: dtype for name, dtype in _SPANS.items() if name != "profiler"}
 _LAUNCHES = _HOST | {"correlation": np.int64, "kernel": np.int32}
 _KERNELS: dict[str, type] = {
     "start_ns": np.int64, "end_ns": np.int64, "name": np.int32, "kind": np.int8, "device": np.int32,
@@ -65,6 +74,7 @@ class Tables:
     memory: RawMemory
     spans: RawSpans
     syncs: RawSyncs
+    frames: RawFrames
     pids: list[int | str]
     thread_pid: Ids
     collectives: list[CollectiveArgs]
@@ -74,7 +84,7 @@ class Tables:
 def finish(rows: Rows, stats: ReadStats, *, based: bool) -> Tables:
     """Empty `rows` into tables; `based`: the file has baseTimeNanoseconds."""
     builders = (rows.ops, rows.launches, rows.kernels)
-    for builder in (*builders, rows.memory, rows.spans, rows.syncs):
+    for builder in (*builders, rows.memory, rows.spans, rows.syncs, rows.frames):
         builder.pack()
     whole_us = all(builder.whole_us for builder in builders)
     dialect = _dialect(rows, whole_us=whole_us, based=based)
@@ -84,6 +94,7 @@ def finish(rows: Rows, stats: ReadStats, *, based: bool) -> Tables:
         _columns(rows.launches, _LAUNCHES, dialect, stats), _columns(rows.kernels, _KERNELS, dialect, stats),
         _columns(rows.ops, _OPS, dialect, stats), _columns(rows.spans, _SPANS, dialect, stats),
         _columns(rows.syncs, _SYNCS, dialect, stats),
+        _columns(rows.frames, _FRAMES, dialect, stats),
     ], stats)  # fmt: skip
     launches, kernels = RawLaunches(**tables[0]), RawKernels(**tables[1])
     ops = _with_named_annotations(RawOps(**tables[2]), names)
@@ -95,7 +106,7 @@ def finish(rows: Rows, stats: ReadStats, *, based: bool) -> Tables:
     pid_of = [rows.pids[pid] for pid, _ in rows.threads.values_seen]
     return Tables(
         dialect, integer_us, names, Calls(names, keys), ops, launches, kernels, memory, RawSpans(**tables[3]),
-        RawSyncs(**tables[4]), rows.pids.values_seen, np.array(pid_of, np.int32),
+        RawSyncs(**tables[4]), RawFrames(**tables[5]), rows.pids.values_seen, np.array(pid_of, np.int32),
         [args_of(key) for key in rows.collectives.values_seen],
         hip=any(names[name].startswith("hip") for name in called),
     )  # fmt: skip

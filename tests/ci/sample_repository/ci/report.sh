@@ -1,18 +1,22 @@
 #!/bin/sh
-# ci/report.sh TRACE [BASELINE]: reports/ and a comment; exit 3 where a requirement of pyproject.toml is broken.
+# ci/report.sh TRACES [BASELINE]: reports/ and a comment; exit 3 where a requirement of pyproject.toml is broken.
+# TRACES: a trace, or a quoted pattern of the traces of several runs. BASELINE: a saved report, or a folder of them.
 set -eu
-trace=$1
 baseline=${2:-}
-mkdir -p reports
-traceanalyze report "$trace" -o reports/report.html -o reports/report.json -o reports/metrics.prom --force
-if [ -f "$baseline" ]; then
-  traceanalyze diff "$baseline" reports/report.json -o reports/diff.html -o reports/comment.md --force
-  set -- --baseline "$baseline"
+rm -rf reports
+mkdir -p reports/runs
+number=0
+for trace in $1; do
+  number=$((number + 1))
+  traceanalyze report "$trace" --quiet -o "reports/runs/$number.json"
+done
+traceanalyze report reports/runs/1.json -o reports/report.html -o reports/metrics.prom
+if [ -e "$baseline" ]; then
+  traceanalyze diff "$baseline" reports/runs -o reports/diff.html -o reports/comment.md
 else # the first run
-  traceanalyze report reports/report.json --quiet -o reports/comment.md --force
-  set --
+  traceanalyze report reports/runs/1.json --quiet -o reports/comment.md
 fi
 code=0
-traceanalyze check reports/report.json "$@" --junit reports/junit.xml --force || code=$?
+python -m traceanalyzer.ci check reports/runs ${baseline:+--baseline "$baseline"} --junit reports/junit.xml || code=$?
 python -m traceanalyzer.ci comment reports/comment.md --key gpt --url "${PAGE_URL:-}"
 exit "$code"

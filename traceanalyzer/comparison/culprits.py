@@ -1,0 +1,86 @@
+"""Which single change is named: the largest, and of those that stand out from noise the largest.
+
+With several runs a side a change stands out that is larger than what its runs differ by on both sides
+together. Single runs do not tell; there, of a step that did not change, only what is new, gone or has become
+something else is sure to be a change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from traceanalyzer.comparison.matching import Matched
+from traceanalyzer.comparison.sides import Side
+from traceanalyzer.records.comparison import CauseChange, Culprit, StepChange
+
+Among = Literal["all", "direction", "beyond_runs", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The change that the sentence names, and what it is the largest of."""
+
+    change: Culprit
+    among: Among
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    change: Culprit
+    is_other: bool
+    ranges_ns: float
+
+    @property
+    def beyond_runs(self) -> bool:
+        return abs(self.change.change_ns) > self.ranges_ns
+
+
+def largest(ops: Sequence[Matched], idle: Sequence[CauseChange], step: StepChange) -> Culprit | None:
+    """The largest single change; of a step that is surely slower or faster, the largest in its direction."""
+    return _largest([each.change for each in _candidates(ops, idle, None)], _direction(step))
+
+
+def named(
+    ops: Sequence[Matched], idle: Sequence[CauseChange], step: StepChange, base: Side, head: Side
+) -> Named | None:
+    """What the sentence names: nothing that could be noise where that is known."""
+    changes = list(_candidates(ops, idle, (base, head)))
+    direction, several = _direction(step), min(len(base.runs), len(head.runs)) > 1
+    if several:
+        changes = [each for each in changes if each.beyond_runs]
+    elif step.verdict == "no_change":
+        changes = [each for each in changes if each.is_other]
+    change = _largest([each.change for each in changes], direction)
+    if change is None:
+        return None
+    if several:
+        return Named(change, "beyond_runs")
+    if step.verdict == "no_change":
+        return Named(change, "other")
+    overall = _largest([each.change for each in changes], 0)
+    return Named(change, "all" if change == overall else "direction")
+
+
+def _direction(step: StepChange) -> int:
+    """A sign of the changes that made the step what it is; 0 where no change is sure."""
+    return (step.change or 0) if step.verdict in ("faster", "slower") else 0
+
+
+def _candidates(
+    ops: Sequence[Matched], idle: Sequence[CauseChange], sides: tuple[Side, Side] | None
+) -> Iterator[_Candidate]:
+    for op in ops:
+        change = Culprit("op", op.shown.name, op.shown.change_ns)
+        yield _Candidate(change, op.shown.match != "matched", op.ranges_ns)
+    for part in idle:
+        ranges = sum(side.range_of_idle(part.cause) for side in sides or ())
+        yield _Candidate(Culprit("idle", part.cause, part.change), False, ranges)
+
+
+def _largest(changes: Sequence[Culprit], direction: int) -> Culprit | None:
+    """With a direction, which is a change's sign, the largest in it."""
+    fitting = [each for each in changes if each.change_ns * direction >= 0]
+    most = max(fitting, key=lambda each: abs(each.change_ns), default=None)
+    return most if most is not None and most.change_ns else None

@@ -1,0 +1,85 @@
+"""Parts of an Analysis that say where in the code time goes: modules, functions and waits. Times in ns."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from traceanalyzer.records.vocabulary import IdleCause, Verdict
+
+
+class VerdictTime(msgspec.Struct, frozen=True):
+    """Attributed time of one verdict."""
+
+    verdict: Verdict
+    time_ns: int
+
+
+class ModuleTime(msgspec.Struct, frozen=True, kw_only=True, rename={"class_name": "class"}):
+    """Busy time in one module, or in layers that are built alike, as one; all `self_ns` add up to busy time.
+
+    `path` is a dotted name (`blocks.*.mlp`) where modules are annotated, else the classes of the modules
+    round it (`Model.Block.Linear`); None: in no module, or not known in which.
+    """
+
+    path: str | None
+    class_name: str | None
+    parent: str | None  # path of the module round it
+    repeat: int  # modules that this stands for
+    calls: int  # in the window
+    self_ns: int  # in none of the modules inside it
+    inclusive_ns: int
+    verdicts: tuple[VerdictTime, ...]  # of `self_ns`
+    how: Literal["annotation", "stack"] | None
+
+
+class FunctionTime(msgspec.Struct, frozen=True, kw_only=True):
+    """Busy time of what one Python function launched itself; None: of what none did that is known.
+
+    It is the innermost outside PyTorch and the standard library; all `time_ns` add up to busy time.
+    """
+
+    file: str | None  # its last parts, as many as tell it from others
+    line: int | None
+    function: str | None
+    line_is: Literal["call", "function"] | None  # the line of the call, or where the function begins
+    time_ns: int
+    verdicts: tuple[VerdictTime, ...]
+
+
+class WaitPlace(msgspec.Struct, frozen=True):
+    """One idle stretch."""
+
+    step: int | None  # its number in `Analysis.steps`, from 0; None: the trace has none
+    at_ns: int  # from the step's start on the device, or the window's
+    time_ns: int
+
+
+class Wait(msgspec.Struct, frozen=True, kw_only=True):
+    """Idle stretches of one cause in which the host was in one function for most of each.
+
+    All waits add up to idle time.
+    """
+
+    cause: IdleCause
+    function: str | None
+    file: str | None
+    line: int | None  # where the function begins
+    module: str | None  # of the most time
+    library_function: str | None = None  # that the function called, where that takes most of it
+    count: int
+    time_ns: int
+    longest_ns: int
+    places: tuple[WaitPlace, ...]  # the longest, by their start
+
+
+class CodePlace(msgspec.Struct, frozen=True, kw_only=True):
+    """Operators of one function in one module."""
+
+    module: str | None
+    file: str | None
+    line: int | None
+    function: str | None
+    count: int  # of operators
+    time_ns: int
