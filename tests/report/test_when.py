@@ -129,3 +129,14 @@ def test_a_page_keeps_the_timeline_of_one_step():
 def test_an_older_report_shows_nothing_of_it():
     text = render(example.example_analysis(), "html")
     assert 'id="when"' not in text
+
+
+def test_reports_whose_bins_or_headroom_cannot_be_are_refused():
+    told = json.loads(render(timed(), "json"))
+    told["timeline"][0]["phase"].pop()
+    with pytest.raises(ValueError, match="each of its bins"):
+        read_back(json.dumps(told).encode())
+    told = json.loads(render(timed(), "json"))
+    told["headroom"]["at_roofs_ns"] = told["headroom"]["now_ns"] + 1
+    with pytest.raises(ValueError, match="out of order"):
+        read_back(json.dumps(told).encode())

@@ -69,7 +69,7 @@ class Rows:
 
     def allocation(self, at: int, address: int, size: int, *, thread: int = 0) -> None:
         """`size` below 0: a free."""
-        self.memory.append((at, thread, address, size))
+        self.memory.append((at, thread, address, size, 0, -1, -1))
 
     def kernel(
         self, name: str, start: int, end: int, correlation: int = -1, *, external: int = -1, device: int = 0,

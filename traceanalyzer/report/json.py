@@ -8,7 +8,16 @@ from typing import Any
 
 import msgspec
 
-from traceanalyzer.records import OPERATOR_CLASSES, SCHEMA_VERSION, VERDICTS, Analysis, Job, OpRow, StepTime
+from traceanalyzer.records import (
+    OPERATOR_CLASSES,
+    SCHEMA_VERSION,
+    VERDICTS,
+    Analysis,
+    Job,
+    OpRow,
+    StepTime,
+    StepTimeline,
+)
 from traceanalyzer.records.critical_path import CriticalPath
 from traceanalyzer.report.sanitize import cut, visible
 
@@ -107,6 +116,11 @@ def _check(analysis: Analysis) -> None:
         raise ValueError("a row takes more than its busy time")
     if analysis.critical_path is not None and not _path_adds_up(analysis.critical_path):
         raise ValueError("its critical path does not add up")
+    if any(not _is_whole(entry) for entry in analysis.timeline or ()):
+        raise ValueError("a timeline's parts do not have a time for each of its bins")
+    room = analysis.headroom
+    if room is not None and not room.at_roofs_ns <= room.all_ns.low <= room.proved_ns.low <= room.now_ns:
+        raise ValueError("its headroom is out of order")
     device = analysis.device
     rates = [device.bandwidth_bytes_per_s or _SLOWEST, *(peak.flop_per_s for peak in device.peaks)]
     if min(rates) < _SLOWEST:
@@ -116,6 +130,10 @@ def _check(analysis: Analysis) -> None:
 def _adds_up(step: StepTime) -> bool:
     parts = [*(part.time_ns for part in step.verdicts), *(part.time_ns for part in step.idle_by_cause)]
     return sum(parts) == step.device_ns
+
+
+def _is_whole(entry: StepTimeline) -> bool:
+    return entry.bin_ns > 0 and all(len(part.time_ns) == len(entry.phase) for part in entry.parts)
 
 
 def _path_adds_up(path: CriticalPath) -> bool:
