@@ -108,8 +108,8 @@ def test_one_step_that_saves_a_checkpoint_is_told_by_name(tmp_path: Path) -> Non
     average = "205 ms per step, averaged over all 4 steps"
     assert f"One change could save up to {average}, or nothing." in verdict_sentence(analysis)
     texts = [" ".join(render(analysis, name).split('id="data"')[0].split()) for name in ("txt", "md", "html")]
-    assert f"change checkpoint_saving in ProfilerStep#2: 0 to {average}" in texts[0]
-    assert all(f"0 to {average}" in text and "205 ms of ProfilerStep" not in text for text in texts)
+    assert f"in ProfilerStep#2: at most {average} (checkpoint_saving)" in texts[0]
+    assert all(f"at most {average}" in text and "205 ms of ProfilerStep" not in text for text in texts)
 
 
 def saves_in_a_function_of_its_loop(host: Host, number: int, mended: bool) -> None:
