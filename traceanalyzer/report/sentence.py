@@ -21,7 +21,6 @@ from traceanalyzer.report.waits import about_time, idle_and_busy, longest, share
 
 _INTERVAL = 0.25  # of busy time not modelled: above it, a lower bound alone would mislead
 _REPORTED_SHARE = 0.01
-_TOO_LOW = 0.1  # of busy time above roofs that were measured: they are not believed
 _AT_A_ROOF = 0.1  # of busy time: from it on, a roof limits some of what runs
 _TOO_MUCH_ABOVE = 0.1  # of busy time, above a roof
 _BELOW = "a better kernel, layout or alignment could win that back, not only fewer bytes"
@@ -365,20 +364,9 @@ def _utilization(analysis: Analysis) -> list[str]:
     return [f"{share}, of a peak of {best} ({visible(peak.precision)})."]
 
 
-def _too_low(analysis: Analysis) -> list[str]:
-    """That measured roofs are not believed, where much of the time lies above them."""
-    above = sum(each.share_of_busy for each in analysis.self_check)
-    if analysis.device.how != "calibrated" or above <= _TOO_LOW:
-        return []
-    share = whole_percent(min(1.0, above))
-    return [
-        f"{share} of {kernel_time(analysis)} is faster than its roof: the roofs measured here are too low."
-    ]
-
-
 def _notes(analysis: Analysis) -> tuple[str, ...]:
     """What is true beside the headline and would change how it is read."""
-    time, sentences = analysis.time, [*job_sentences(analysis), *_too_low(analysis), *_utilization(analysis)]
+    time, sentences = analysis.time, [*job_sentences(analysis), *_utilization(analysis)]
     everything = time.busy_ns + time.outside_window_ns
     if time.outside_window_ns > _REPORTED_SHARE * everything:
         share = whole_percent(time.outside_window_ns / everything)
