@@ -157,7 +157,8 @@ def test_two_members_of_one_name_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", gzip.compress(b"no archive"), b"PK\x03\x04 no zip",
-                                     gzip.compress(b"x" * 4096)[:20]])  # fmt: skip
+                                     gzip.compress(b"x" * 4096)[:20]],
+                         ids=["empty", "text", "packed text", "zip", "cut"])  # fmt: skip
 @pytest.mark.parametrize("name", MAKERS)
 def test_what_is_no_archive_is_one_line(content: bytes, name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
