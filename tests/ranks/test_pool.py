@@ -149,7 +149,9 @@ def test_workers_end_with_the_one_that_started_them(tmp_path: Path, how: signal.
     own = formula(tmp_path, f"open({str(notes)!r} + f'/{{os.getpid()}}', 'w').close(); time.sleep(600)")
     command = [sys.executable, "-P", "-m", "traceanalyzer", "report", str(folder), "--jobs", "2",
                "-o", str(tmp_path / "r.json"), "--cost-file", own]  # fmt: skip
-    started = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True)
+    # A shell starts what runs in its background with SIGINT ignored, which children inherit.
+    started = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # fmt: skip
     until(lambda: len(list(notes.iterdir())) == 2)
     started.send_signal(how)
     said = started.communicate(timeout=60)[1]

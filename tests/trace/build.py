@@ -76,7 +76,7 @@ class Rows:
         stream: int = 7, kind: int = RecordKind.KERNEL, blocks: int = 1, counted: int = -1,
     ) -> int:  # fmt: skip
         self.kernels.append((start, end, self.number(name), int(kind), device, stream, correlation, external,
-                             blocks, 128, -1, 32, 0, -1, False, counted, 0, len(self.kernels)))  # fmt: skip
+                             blocks, 128, -1, 32, 0, -1, -1, counted, 0, len(self.kernels)))  # fmt: skip
         return len(self.kernels) - 1
 
     def number(self, name: str | None) -> int:
@@ -102,7 +102,7 @@ class Rows:
 _DTYPES = {
     "name": np.int32, "annotation": np.bool_, "thread": np.int32, "call": np.int32, "module": np.int32,
     "kind": np.int8, "kernel": np.int32, "device": np.int32, "threads": np.int32, "registers": np.int32,
-    "collective": np.bool_, "pid": np.int32, "profiler": np.bool_, "file_row": np.int32,
+    "collective": np.int32, "pid": np.int32, "profiler": np.bool_, "file_row": np.int32,
 }  # fmt: skip
 
 

@@ -40,7 +40,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
 RULE = Rule(
     "small_copies", __doc__ or "", find,
     title="Many tiny tensors are copied to the device one by one",
-    action="Put the tensors into one on the host, and copy that once from pinned memory.",
+    action="Put the values into one tensor on the host, and copy that once from pinned memory.",
     snippet="batch = torch.stack(values).pin_memory().to(device, non_blocking=True)",
     caveats=("values that follow from each other cannot be copied at once",),
     needs=("gpu", "launches"),
