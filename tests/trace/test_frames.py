@@ -40,6 +40,8 @@ from traceanalyzer.trace.reading.raw import RawFrames
         ("<string>(1): <module>", False),
         ("<eval_with_key>.3(5): forward", False),
         ("nn.Module: Linear_3", False),
+        (f"/tmp/torchinductor_me/ov/c{'ov4' * 17}.py(9): call", False),  # written by Inductor
+        ("cache.py(9): call", True),
         ("net.py: forward", True),  # without a line
         ("", False),
         (": ", False),

@@ -13,6 +13,7 @@ from traceanalyzer.records.suggestion import RuleCheck
 _LEAST_SHAPED = 0.05  # of the time of records, by operators whose sizes are known
 NEXT_TO_NOTHING = "it is there, and would save next to nothing"
 NO_OPERATORS = "no operators were recorded"
+NOT_RECORDED = "the device's work is not in the trace: the host's time says nothing of what would be saved"
 UNREAD = "the operators of the step could not be read: see the notices"
 
 

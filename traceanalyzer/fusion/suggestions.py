@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import structs
 
-from traceanalyzer.fusion.checks import NO_OPERATORS, UNREAD, checks, unchecked
+from traceanalyzer.fusion.checks import NO_OPERATORS, NOT_RECORDED, UNREAD, checks, unchecked
 from traceanalyzer.fusion.code_places import code_places
 from traceanalyzer.fusion.headroom import headroom
 from traceanalyzer.fusion.idle_claims import IDLE_RULES, NOT_IN_EACH_STEP
@@ -41,6 +41,8 @@ def suggest(judged: Judged, all_steps: Judged | None = None) -> Suggestions:
 
     `all_steps`: where `judged` is one step of several, the same over all of them.
     """
+    if any(notice.code == "gpu_not_captured" for notice in judged.priced.trace.warnings):
+        return Suggestions(None, checks=unchecked(NOT_RECORDED))
     try:
         graph = step_graph(judged, all_steps)
     except Exception as error:  # whatever a recording holds, the report arrives

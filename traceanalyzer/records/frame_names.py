@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 _FUNCTION = re.compile(r"(?P<file>.+?)(?:\((?P<line>\d{1,9})\))?: (?P<name>.+)", re.DOTALL)
 _SOURCE = re.compile(r"\.(?:py|pyx|pyi|ipynb)$|^<(?:ipython-input|stdin|cell)|/ipykernel_")
+# "c" and 51 digits of base 32: torch/_inductor/codecache.py, `code_hash`.
+_GENERATED = re.compile(r"(?:^|/)c[a-z2-7]{51}\.py$")
 _MODULE = "nn.Module: "
 _NUMBER = re.compile(r"_\d+$")
 _LONGEST = 1000  # characters of a name that are kept
@@ -58,7 +60,7 @@ def parsed(text: str) -> FrameName | None:
     if match is None:
         return None
     file = match["file"].replace("\\", "/")
-    if not _SOURCE.search(file):
+    if not _SOURCE.search(file) or _GENERATED.search(file):
         return None
     line = int(match["line"]) if match["line"] else None
     return FrameName(file, line, match["name"], _package(file))
