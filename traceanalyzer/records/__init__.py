@@ -7,24 +7,17 @@ nanoseconds, units are in the names.
 from __future__ import annotations
 
 from traceanalyzer.records.analysis import (
-    MODULE_ANNOTATION,
     SCHEMA_VERSION,
     AboveRoof,
     Analysis,
     ClassPart,
     Compute,
     Coverage,
-    CpuRoofs,
-    Device,
     FormulaText,
-    FunctionRate,
-    GpuClocks,
     MemoryBound,
     OpRow,
-    Peak,
     Projection,
     ReasonPart,
-    Recording,
     Salvaged,
     Source,
     SourceFile,
@@ -51,6 +44,7 @@ from traceanalyzer.records.comparison import (
     SideInfo,
     SideRow,
 )
+from traceanalyzer.records.device import Device, Peak
 from traceanalyzer.records.file_result import FailedFile
 from traceanalyzer.records.job import (
     CollectiveTotal,
@@ -64,6 +58,7 @@ from traceanalyzer.records.job import (
 )
 from traceanalyzer.records.kernel_table import KernelTable
 from traceanalyzer.records.notice import Notice
+from traceanalyzer.records.recording import MODULE_ANNOTATION, CpuRoofs, FunctionRate, GpuClocks, Recording
 from traceanalyzer.records.suggestion import Band, Headroom, RuleCheck, SavingOf, Suggestion, Tier
 from traceanalyzer.records.timeline import StepTimeline, TimelinePart
 from traceanalyzer.records.times import (

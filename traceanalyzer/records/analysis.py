@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from traceanalyzer.records.calls import CpuFunction, Engine, Reason
+from traceanalyzer.records.calls import Engine, Reason
 from traceanalyzer.records.code import CodePlace, FunctionTime, ModuleTime, Wait
 from traceanalyzer.records.critical_path import CriticalPath
+from traceanalyzer.records.device import Device, Peak
 from traceanalyzer.records.exporter import exporter
 from traceanalyzer.records.kernel_table import KernelTable
 from traceanalyzer.records.memory_use import MemoryUse
 from traceanalyzer.records.notice import Notice
 from traceanalyzer.records.presenter import presenter
+from traceanalyzer.records.recording import Recording
 from traceanalyzer.records.suggestion import Headroom, RuleCheck, Suggestion
 from traceanalyzer.records.timeline import StepTimeline
 from traceanalyzer.records.times import NamedTime, StepTime, TimeInfo, WindowInfo
@@ -30,36 +32,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_VERSION = "1.1"
-
-
-class Peak(msgspec.Struct, frozen=True):
-    """Dense peak of one engine at one precision, in FLOP/s, with fp32 accumulation."""
-
-    engine: Engine
-    precision: str
-    flop_per_s: float
-
-
-class Device(msgspec.Struct, frozen=True, kw_only=True):
-    """The device a trace was recorded on, and the roofs that its rows are compared with."""
-
-    id: str
-    name: str
-    kind: Literal["gpu", "cpu"]
-    how: Literal["trace", "inferred", "derived", "flag", "file", "calibrated", "unknown"]
-    confidence: str
-    bandwidth_bytes_per_s: float | None = None
-    l2_bytes: int | None = None
-    multiprocessors: int | None = None
-    peaks: tuple[Peak, ...] = ()
-    provenance: str = ""
-
-    def peak(self, engine: str, precision: str) -> float | None:
-        """FLOP/s of (engine, precision); None where unknown, never another precision's peak."""
-        for entry in self.peaks:
-            if entry.engine == engine and entry.precision == precision:
-                return entry.flop_per_s
-        return None
 
 
 class Tool(msgspec.Struct, frozen=True):
@@ -94,64 +66,6 @@ class Source(msgspec.Struct, frozen=True):
     dialect: str
     salvaged: Salvaged | None
     warnings: tuple[Notice, ...]
-
-
-class FunctionRate(msgspec.Struct, frozen=True):
-    """How many elements of a type a CPU evaluates a function on in a second."""
-
-    function: CpuFunction
-    precision: str
-    per_s: float
-
-
-class CpuRoofs(msgspec.Struct, frozen=True, kw_only=True):
-    """Measured roofs of the recording machine's CPU."""
-
-    name: str
-    bandwidth_bytes_per_s: float
-    peaks: tuple[Peak, ...]
-    launch_floor_ns: int | None = None
-    threads: int | None = None
-    rates: tuple[FunctionRate, ...] = ()
-    write_allocate: bool | None = None  # lines are read before they are overwritten; None: not measured
-    cache_bytes: int | None = None  # all last-level caches together; None: not known
-    load: float | None = None  # others that ran when they were measured, where they were many
-
-
-class GpuClocks(msgspec.Struct, frozen=True, kw_only=True):
-    """What the driver says of one GPU and the profiler's trace does not; None where it does not either."""
-
-    index: int
-    name: str
-    multiprocessors: int | None = None
-    clock_hz: float | None = None  # the highest
-    memory_clock_hz: float | None = None
-    memory_bus_bits: int | None = None
-    l2_bytes: int | None = None
-
-
-MODULE_ANNOTATION = "nn.Module: "
-"""Prefix of the collector's annotation of a module call; the module's dotted name follows."""
-
-
-class Recording(msgspec.Struct, frozen=True, kw_only=True):
-    """What the collector recorded beside the profiler's trace; None where unknown."""
-
-    torch: str | None = None
-    python: str | None = None
-    command: str | None = None
-    script: str | None = None
-    cuda: str | None = None
-    tf32: bool | None = None
-    wait: int | None = None
-    warmup: int | None = None
-    active: int | None = None
-    complete: bool | None = None
-    unprofiled_step_ns: int | None = None
-    profiled_step_ns: int | None = None
-    peak_memory_bytes: int | None = None
-    cpu_roofs: CpuRoofs | None = None
-    clocks: tuple[GpuClocks, ...] | None = None  # of the GPUs that the script could use
 
 
 class VerdictPart(msgspec.Struct, frozen=True):

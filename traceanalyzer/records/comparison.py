@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from traceanalyzer.records.analysis import Recording, Tool
+from traceanalyzer.records.analysis import Tool
+from traceanalyzer.records.recording import Recording
 from traceanalyzer.records.vocabulary import IdleCause, Limiter, Phase, Verdict
 
 COMPARISON_SCHEMA_VERSION = "1.0"

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from traceanalyzer.records.analysis import Device, FunctionRate, OpRow
+from traceanalyzer.records.analysis import OpRow
+from traceanalyzer.records.device import Device
 from traceanalyzer.records.notice import Notice
 from traceanalyzer.records.priced import Priced
+from traceanalyzer.records.recording import FunctionRate
 from traceanalyzer.records.timeline import StepTimeline
 from traceanalyzer.records.times import StepKind, StepTime, TimeInfo
 from traceanalyzer.records.trace import Bools, Codes, Ids, Ints, Window

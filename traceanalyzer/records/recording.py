@@ -1,0 +1,66 @@
+"""What the collector knew of a recording, and measured beside it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from traceanalyzer.records.calls import CpuFunction
+from traceanalyzer.records.device import Peak
+
+
+class FunctionRate(msgspec.Struct, frozen=True):
+    """How many elements of a type a CPU evaluates a function on in a second."""
+
+    function: CpuFunction
+    precision: str
+    per_s: float
+
+
+class CpuRoofs(msgspec.Struct, frozen=True, kw_only=True):
+    """Measured roofs of the recording machine's CPU."""
+
+    name: str
+    bandwidth_bytes_per_s: float
+    peaks: tuple[Peak, ...]
+    launch_floor_ns: int | None = None
+    threads: int | None = None
+    rates: tuple[FunctionRate, ...] = ()
+    write_allocate: bool | None = None  # lines are read before they are overwritten; None: not measured
+    cache_bytes: int | None = None  # all last-level caches together; None: not known
+    load: float | None = None  # others that ran when they were measured, where they were many
+
+
+class GpuClocks(msgspec.Struct, frozen=True, kw_only=True):
+    """What the driver says of one GPU and the profiler's trace does not; None where it does not either."""
+
+    index: int
+    name: str
+    multiprocessors: int | None = None
+    clock_hz: float | None = None  # the highest
+    memory_clock_hz: float | None = None
+    memory_bus_bits: int | None = None
+    l2_bytes: int | None = None
+
+
+MODULE_ANNOTATION = "nn.Module: "
+"""Prefix of the collector's annotation of a module call; the module's dotted name follows."""
+
+
+class Recording(msgspec.Struct, frozen=True, kw_only=True):
+    """What the collector recorded beside the profiler's trace; None where unknown."""
+
+    torch: str | None = None
+    python: str | None = None
+    command: str | None = None
+    script: str | None = None
+    cuda: str | None = None
+    tf32: bool | None = None
+    wait: int | None = None
+    warmup: int | None = None
+    active: int | None = None
+    complete: bool | None = None
+    unprofiled_step_ns: int | None = None
+    profiled_step_ns: int | None = None
+    peak_memory_bytes: int | None = None
+    cpu_roofs: CpuRoofs | None = None
+    clocks: tuple[GpuClocks, ...] | None = None  # of the GPUs that the script could use
