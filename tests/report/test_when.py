@@ -14,7 +14,7 @@ from traceanalyzer.records import Band, Headroom
 from traceanalyzer.report import read_back, render
 from traceanalyzer.report.headroom import headroom_text, missing
 from traceanalyzer.report.sentence import headline
-from traceanalyzer.report.strips import HEIGHT, memory_strip, strip
+from traceanalyzer.report.strips import HEIGHT, memory_sentence, memory_strip, strip
 from traceanalyzer.report.terminal import summary
 
 
@@ -93,6 +93,15 @@ def test_the_strip_shows_the_step_that_is_shown():
         for width, height in re.findall(r"h(\d+)v(\d+)", part.path):
             area += int(width) * int(height)
     assert area == drawn.width * HEIGHT  # every bin is full
+
+
+def test_memory_without_what_was_there_before_is_no_share_of_a_device():
+    analysis = timed()
+    use = msgspec.structs.replace(analysis.memory, how="since_recording", before_step_bytes=0)
+    text = memory_sentence(msgspec.structs.replace(analysis, memory=use))
+    assert "beside what was there when the recording began" in text
+    assert "0 B before" not in text and "%" not in text
+    assert "before the" in memory_sentence(analysis) and "%" in memory_sentence(analysis)
 
 
 def test_the_memory_strip_has_the_peak_at_its_top():

@@ -96,6 +96,9 @@ def memory_sentence(analysis: Analysis) -> str:
     if use is None:
         return ""
     step = f"step {cut(visible(use.step), MAX_NAME)}" if use.step else "trace"
+    if use.how != "totals":  # its peak is no share of a device, for what was there before is not known
+        added = f"up to {si(use.peak_bytes, 'B')} beside what was there when the recording began"
+        return f"Memory: the {step} holds {added}, most {duration(use.peak_at_ns)} into it."
     text = (
         f"Memory: {si(use.before_step_bytes, 'B')} before the {step}, {si(use.peak_bytes, 'B')} at its peak"
     )
@@ -104,8 +107,6 @@ def memory_sentence(analysis: Analysis) -> str:
         text += f", {percent(use.peak_bytes / use.device_bytes)} of the device's {si(use.device_bytes, 'B')}"
     if use.reserved_bytes:
         text += f"; {si(use.reserved_bytes, 'B')} reserved"
-    if use.how != "totals":
-        text += "; without what was there when the recording began"
     return f"{text}."
 
 
