@@ -9,6 +9,8 @@ import pytest
 
 from tests.fusion.rules.waits import BUSY, launched
 from tests.fusion.scenes import found_by
+from tests.fusion.test_rules import judged
+from tests.trace.build import Rows
 from traceanalyzer.fusion.checks import NO_OPERATORS, unchecked
 from traceanalyzer.fusion.headroom import headroom
 from traceanalyzer.fusion.rules import RULES
@@ -63,6 +65,27 @@ def test_faster_kernels_do_not_shorten_a_step_that_waits_for_the_host():
     half = round(both.now_ns - WAITED / 2)
     assert ends(both.proved_ns) == pytest.approx([half] * 3, abs=1)
     assert ends(both.all_ns) == pytest.approx([half - 15_000, half - 10_000, half - 5_000], abs=1)
+
+
+def test_a_step_whose_host_waits_for_its_kernels_is_shorter_by_what_they_save():
+    """100 kernels a step, each of which the host waits for to its end but for the last one's."""
+    rows, now = Rows(), 10_000
+    for step in range(3):
+        begin = now
+        for number in range(100):
+            now += GAP
+            rows.op("aten::relu", now - 10, now)
+            rows.launch(2 * number + 200 * step + 1, now - 5, end=now)
+            rows.kernel("kernel", now, now + BUSY, 2 * number + 200 * step + 1)
+            if number < 99:
+                rows.launch(2 * number + 200 * step + 2, now, name="cudaStreamSynchronize", end=now + BUSY)
+            now += BUSY
+        rows.annotation(f"ProfilerStep#{step}", begin, now)
+    graph = judged(rows.trace())
+    few = room(saving("pointwise_chain", 10_000, 20_000, 30_000), graph=graph)
+    assert ends(few.proved_ns) == [few.now_ns - 30_000, few.now_ns - 20_000, few.now_ns - 10_000]
+    more = room(saving("pointwise_chain", 99.5 * BUSY, 99.5 * BUSY, 100 * BUSY), graph=graph)
+    assert ends(more.proved_ns) == pytest.approx([more.now_ns - 99 * BUSY] * 3, abs=1)
 
 
 def test_faster_kernels_shorten_a_step_that_does_not_wait():

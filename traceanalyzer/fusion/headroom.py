@@ -2,12 +2,17 @@
 
 No kernel and no idle nanosecond is promised by two suggestions, so that savings add up, with one exception:
 where the host sets the pace, faster kernels only make the device wait longer. There, savings of kernels count
-as far as other suggestions remove what they would wait for, and none of them is proved.
+as far as the host waited for them (taken to be spread as the kernels are), and beyond that as far as other
+suggestions remove what the device would wait for, which is never proved.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from traceanalyzer.fusion.idle_claims import IDLE_RULES
 from traceanalyzer.fusion.rules import Match
@@ -15,11 +20,34 @@ from traceanalyzer.fusion.step_graph import Node, StepGraph
 from traceanalyzer.records import Band, IdleCause, Suggestion
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.suggestion import Headroom
+from traceanalyzer.records.trace import distinct, passes
+from traceanalyzer.roofline.attribution import clip
+from traceanalyzer.roofline.intervals import disjoint, without
 
 _PACE: tuple[IdleCause, ...] = ("launch_gap", "data_loading", "host_work")
 _OF_PACE = ("launch_bound", "data_loading", "host_work")  # rules that shorten them
 _PACED_SHARE = 0.3  # of the window, that the device waits for a host that is busy: it sets the pace
+# cudaMemcpy and hipMemcpy to pageable memory return when the copy is done: CUDA Runtime API, "API
+# synchronization behavior".
+_WAITING = re.compile("Synchronize|Memcpy(?!Peer)")
 _NOTHING = Band(0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What the host lets faster kernels save."""
+
+    paced_ns: float  # per step, in which the device waits for a busy host that sets the pace; 0: it does not
+    awaited_ns: float  # per step, in which the host waits for the busy device
+    shortened: bool = True  # count what suggestions take off `paced_ns`
+
+    def saved(self, kernels_ns: float, of_pace_ns: float) -> float:
+        """Of what kernels save, what the step does."""
+        if not self.paced_ns:
+            return kernels_ns
+        at_once = min(kernels_ns, self.awaited_ns)
+        share = min(1.0, of_pace_ns / self.paced_ns) if self.shortened else 0.0
+        return at_once + share * (kernels_ns - at_once)
 
 
 def headroom(
@@ -35,8 +63,9 @@ def headroom(
     paced_ns = sum(judged.idle_ns(cause) for cause in _PACE) / judged.step_count
     if paced_ns < _PACED_SHARE * now_ns:
         paced_ns = 0.0
-    proved = _left(now_ns, [each for each in sure if not paced_ns or each.rule in IDLE_RULES], paced_ns)
-    everything = _left(now_ns, counted, paced_ns)
+    awaited_ns = _awaited_ns(judged) / judged.step_count
+    proved = _left(now_ns, sure, Pace(paced_ns, awaited_ns, shortened=False))
+    everything = _left(now_ns, counted, Pace(paced_ns, awaited_ns))
     everything = Band(
         min(everything.low, proved.low), min(everything.mid, proved.mid), min(everything.high, proved.high)
     )
@@ -52,7 +81,21 @@ def headroom(
     )
 
 
-def _left(now_ns: int, counted: Iterable[Suggestion], paced_ns: float) -> Band:
+def _awaited_ns(judged: Judged) -> int:
+    """In calls that return when the device has done its work, while it is at work."""
+    trace = judged.priced.trace
+    calls, used = trace.launches, trace.kernels.launch
+    threads = distinct(calls.thread[used[used >= 0]])
+    waits = passes(trace.names, calls.name, _WAITING.search) & np.isin(calls.thread, threads)
+    start, end = clip(
+        calls.start_ns[waits], calls.end_ns[waits], (judged.window.start_ns, judged.window.end_ns)
+    )
+    in_calls = disjoint(start, end, np.zeros(len(start), np.int32))
+    idle = disjoint(judged.idle.start_ns, judged.idle.end_ns, judged.idle.name)
+    return int(without(in_calls, idle).length_ns.sum())
+
+
+def _left(now_ns: int, counted: Iterable[Suggestion], host: Pace) -> Band:
     """What remains of the step; low is the shortest."""
     idle, pace, busy = _NOTHING, _NOTHING, _NOTHING
     for each in counted:
@@ -65,8 +108,7 @@ def _left(now_ns: int, counted: Iterable[Suggestion], paced_ns: float) -> Band:
             pace = _plus(pace, band)
 
     def left(waited: float, of_pace: float, kernels: float) -> float:
-        share = min(1.0, of_pace / paced_ns) if paced_ns else 1.0
-        return max(0.0, now_ns - waited - share * kernels)
+        return max(0.0, now_ns - waited - host.saved(kernels, of_pace))
 
     return Band(
         left(idle.high, pace.high, busy.high),
