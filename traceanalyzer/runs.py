@@ -121,6 +121,11 @@ def _of_several(path: str, reading: Reading, name: str, rank: int | None) -> Ite
     if len(runs) < 2 or not set(runs) <= set(files):
         yield job
         return
+    if shown is None and _simultaneous(job):
+        raise UsageError(
+            f"{path}: its traces are of ranks that communicate with each other, and name none",
+            fix="name the files rank0.json.gz and so on, so that the same rank is compared",
+        )
     given_runs(runs, name)
     of = "name no ranks" if shown is None else f"are all of rank {shown}"
     notice = Notice("runs_in_a_folder", f"{len(runs)} traces in {path} {of}: each is taken for a run of "
@@ -128,3 +133,15 @@ def _of_several(path: str, reading: Reading, name: str, rank: int | None) -> Ite
     for file in runs:
         analysis = reading.analysis(file, rank)
         yield Job.of(analysis, analysis.ranks, [notice], analysis.job)
+
+
+def _simultaneous(job: Job) -> bool:
+    """Whether collectives match across the files, by clocks that differ by less than the recordings last.
+
+    Runs of one program match as well, and are hours or seconds apart.
+    """
+    info = job.job
+    if info is None or not info.collectives:
+        return False
+    offsets = [rank.clock_offset_ns for rank in info.ranks]
+    return all(offset is not None and abs(offset) < job.window.window_ns for offset in offsets)

@@ -123,3 +123,20 @@ def test_every_run_of_a_side_tells_its_device() -> None:
     work = comparison_of([one], [one, other]).same_work
     assert not work.same and [reason.code for reason in work.reasons][:1] == ["device"]
     assert work.reasons[0].head == f"{one.device.name} and NVIDIA A100"
+
+
+@pytest.mark.parametrize(("apart_us", "ranks"), [(3, True), (60_000_000, False)])
+def test_ranks_that_communicate_and_name_none_are_no_runs(apart_us: int, ranks: bool, tmp_path: Path) -> None:
+    """Two recordings with the same all-reduces: at one time by two ranks, or by one program run again."""
+    name = "ncclDevKernel_AllReduce_Sum_f32_RING_LL(ncclDevComm*, unsigned long, ncclWork*)"
+    for number in range(2):
+        trace = Kineto()
+        for call in range(6):
+            at = 1000 * call + number * apart_us
+            trace.run("c10d::allreduce_", at, name, at + 50, 100 + call, ([4096], "float"))
+        trace.write(tmp_path / f"run_{'ab'[number]}.trace.json")
+    if ranks:
+        with pytest.raises(UsageError, match="ranks that communicate .* Fix: name the files rank0"):
+            traceanalyzer.compare(tmp_path, tmp_path)
+    else:
+        assert traceanalyzer.compare(tmp_path, tmp_path).base.runs == 2
