@@ -126,7 +126,7 @@ def _wait_line(analysis: Analysis, wait: Wait, idle: int) -> WaitLine:
     if wait.library_function:
         name += f" → {_name(wait.library_function)}"
     return WaitLine(
-        cause=CAUSE_LABELS[wait.cause], where=_at(wait), name=name, module=tail(visible(wait.module or "")),
+        cause=CAUSE_LABELS[wait.cause], where=_at(wait), name=name, module=tail(visible(wait.module or ""), 36),
         count=f"{wait.count:,}", time=duration(per_step(analysis, wait.time_ns)),
         longest=duration(wait.longest_ns), of_idle=percent(wait.time_ns / idle),
     )  # fmt: skip
@@ -154,7 +154,7 @@ def code_of(row: OpRow) -> str:
     return _at(row.places[0]) if row.places else ""
 
 
-def tail(module: str, width: int = 60) -> str:
+def tail(module: str, width: int) -> str:
     """The innermost modules of a long path: those round them are the same in many lines."""
     if len(module) <= width:
         return module

@@ -22,7 +22,7 @@ from traceanalyzer.report.shown import per_step
 
 _INPUTS = 140  # characters of an op's inputs in a table
 _MAX_NAME = 120
-_MAX_MODULE = 60
+_MAX_MODULE = 36
 _AS_PREDICTED = 0.15  # counters and formulas agree where they are no further apart: docs/hardware.md
 
 

@@ -99,8 +99,8 @@ def _cause(part: IdlePart) -> str:
 
 
 def _short(name: str) -> str:
-    """`Call CompiledFxGraph fem7v7…` of what the host did: nobody reads a hash."""
-    return cut(_HASH.sub(lambda match: f"{match[0][:6]}…", name.strip("# ")), MAX_NAME)
+    """`Call CompiledFxGraph` of what the host did: nobody reads a hash."""
+    return cut(" ".join(_HASH.sub("", name.strip("# ")).split()), MAX_NAME)
 
 
 def about_time(figures: Shown, steps: Sequence[StepTime]) -> list[str]:
