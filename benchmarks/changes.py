@@ -26,7 +26,7 @@ from traceanalyzer.records.units import duration
 
 STEP = Path(__file__).parent / "changes" / "step.py"
 CONVNET = Path(__file__).parents[1] / "examples" / "convnet.py"
-SMALL = ("--batch", "4", "--size", "64")
+IMAGES = ("--batch", "16")  # enough for the layout to show beside the noise of a small machine
 RUNS, STEPS, FURTHER = 3, 5, 10
 
 
@@ -45,8 +45,8 @@ CHANGES = (
     Changed("eager, then compiled", STEP, (), ("--compile",), "cpp_fused"),
     Changed("attention written out, then one call", STEP, (), ("--attention",), "scaled_dot_product"),
     Changed("AdamW, then fused", STEP, (), ("--adamw",), "_fused_adamw_"),
-    Changed("NCHW, then channels_last", CONVNET, SMALL, (*SMALL, "--channels-last"), "convolution"),
-    Changed("a read of every gradient's norm each step", STEP, ("--adamw",), ("--adamw", "--items"), "norm"),
+    Changed("NCHW, then channels_last", CONVNET, IMAGES, (*IMAGES, "--channels-last"), "convolution"),
+    Changed("norms of gradients' rows, read one by one", STEP, ("--adamw",), ("--adamw", "--items"), "norm"),
     Changed("copies too many", STEP, ("--adamw",), ("--adamw", "--copies"), "copy_"),
     Changed("fp32, then fp64", STEP, ("--adamw",), ("--adamw", "--fp64"), "mm"),
     Changed("nothing", STEP, ("--adamw",), ("--adamw",), ""),

@@ -54,10 +54,7 @@ def main() -> None:
         loss = forward(x).square().mean()
         loss.backward()
         if chosen.items:
-            sum(
-                parameter.grad.norm().item() + parameter.abs().max().item()
-                for parameter in model.parameters()
-            )
+            sum(row.norm().item() for parameter in model.parameters() for row in parameter.grad)
         if chosen.checkpoint:
             torch.save(model.state_dict(), "/dev/null")
         optimizer.step()

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from tests.comparison.sides import product, row, run, with_steps
 from traceanalyzer.comparison.assemble import comparison_of
-from traceanalyzer.records import Job
+from traceanalyzer.records import IDLE_CAUSES, IdlePart, Job
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.report.comparisons import render
 from traceanalyzer.report.diff_view import diff_view
@@ -210,3 +210,12 @@ def test_several_runs_name_what_they_do_not_differ_by_anyhow() -> None:
     assert "The largest single change beyond the noise of runs is aten::sort: +4.0 ms." in sentence
     same = comparison_of(base, [noisy(mul, 150, 350 - mul) for mul in (290, 310, 330)])
     assert "largest" not in same.sentence
+
+
+def test_idle_time_that_nothing_explains_is_named_with_what_comes_next() -> None:
+    base = [run(row("mm", 9_000_000, (8, 8), (8, 8)), idle_ns=0)]
+    head = [run(row("mm", 9_000_000, (8, 8), (8, 8)), row("norm", 1_500_000, (8, 8)), idle_ns=3_000_000)]
+    unknown = tuple(IdlePart(cause, 3_000_000 * (cause == "unknown")) for cause in IDLE_CAUSES)
+    head = [structs.replace(head[0], time=structs.replace(head[0].time, idle_by_cause=unknown))]
+    sentence = comparison_of(base, head).sentence
+    assert "idle time (cause unknown): +1.0 ms, then aten::norm: +500 µs." in sentence

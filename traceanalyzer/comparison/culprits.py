@@ -15,6 +15,7 @@ from traceanalyzer.comparison.matching import Matched
 from traceanalyzer.comparison.sides import Side
 from traceanalyzer.records.comparison import CauseChange, Culprit, StepChange
 
+_EXPLAINS_SHARE = 0.5  # of the change, by what a suggestion may save at most
 Among = Literal["all", "direction", "beyond_runs", "other"]
 
 
@@ -24,6 +25,8 @@ class Named:
 
     change: Culprit
     among: Among
+    then: Culprit | None = None  # the next, where `change` is idle time whose cause nobody knows
+    finding: str = ""  # title of what only one side is advised on, and explains a change of idle time
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +58,30 @@ def named(
     change = _largest([each.change for each in changes], direction)
     if change is None:
         return None
-    if several:
-        return Named(change, "beyond_runs")
-    if step.verdict == "no_change":
-        return Named(change, "other")
+    then = _largest([each.change for each in changes if each.change != change], direction or change.change_ns)
     overall = _largest([each.change for each in changes], 0)
-    return Named(change, "all" if change == overall else "direction")
+    among: Among = "beyond_runs" if several else "other" if step.verdict == "no_change" else (
+        "all" if change == overall else "direction")  # fmt: skip
+    return Named(
+        change, among, then=then if (change.kind, change.name) == ("idle", "unknown") else None,
+        finding=_finding(change, base, head) if change.kind == "idle" else "",
+    )  # fmt: skip
+
+
+def _finding(change: Culprit, base: Side, head: Side) -> str:
+    """Of what a wait that came or went is due to: `The host waits for the device inside the step`.
+
+    A wait shows where the device runs dry, which may be a while after what emptied it.
+    """
+    side, other = (head, base) if change.change_ns > 0 else (base, head)
+    elsewhere = {each.rule for run in other.runs for each in run.suggestions or ()}
+    fitting = [
+        (each.saving_per_step_ns.high, each.title) for each in side.runs[0].suggestions or ()
+        if each.rule not in elsewhere and each.bytes_saved_per_step is None and each.saving_per_step_ns
+        and each.saving_per_step_ns.high >= _EXPLAINS_SHARE * abs(change.change_ns)
+    ]  # fmt: skip
+    known = all(run.suggestions is not None for run in (*other.runs, side.runs[0]))
+    return max(fitting)[1] if fitting and known else ""
 
 
 def _direction(step: StepChange) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from traceanalyzer.comparison.culprits import Named
-from traceanalyzer.records.comparison import Change, StepChange
+from traceanalyzer.records.comparison import Change, Culprit, StepChange
 from traceanalyzer.records.units import duration, percent
 
 _NAME = 60  # characters
@@ -75,17 +75,30 @@ def signed(ns: float) -> str:
 def _where(named: Named | None, window: Change) -> str:
     if named is None or abs(named.change.change_ns) < _WORTH_NAMING * max(window.base, 1):
         return ""
-    culprit = named.change
-    name = culprit.name if len(culprit.name) <= _NAME else f"{culprit.name[: _NAME - 1]}…"
-    what = f"idle time ({cause_label(name)})" if culprit.kind == "idle" else name
-    direction = "increase" if culprit.change_ns > 0 else "decrease"
+    direction = "increase" if named.change.change_ns > 0 else "decrease"
     of = {
         "all": "The largest single change is",
         "direction": f"The largest single {direction} is",
         "beyond_runs": "The largest single change beyond the noise of runs is",
         "other": "Of what is new, gone or replaced the largest is",
     }[named.among]
-    return f" {of} {what}: {signed(culprit.change_ns)}."
+    then = f", then {_named(named.then)}" if named.then else ""
+    return f" {of} {_named(named.change)}{then}.{_finding(named)}"
+
+
+def _finding(named: Named) -> str:
+    """What the side with more idle time alone is advised on."""
+    if not named.finding:
+        return ""
+    where = "New in the head" if named.change.change_ns > 0 else "Only in the base"
+    return f" {where}: {named.finding[0].lower()}{named.finding[1:]}."
+
+
+def _named(culprit: Culprit) -> str:
+    """`aten::mm: +3.2 ms`."""
+    name = culprit.name if len(culprit.name) <= _NAME else f"{culprit.name[: _NAME - 1]}…"
+    what = f"idle time ({cause_label(name)})" if culprit.kind == "idle" else name
+    return f"{what}: {signed(culprit.change_ns)}"
 
 
 def cause_label(cause: str) -> str:

@@ -21,6 +21,7 @@ _SHARE = 0.005  # of busy time, or of idle time, from which on something is list
 _PASSED_ON = 0.01  # of a module's time at most its own, for it to be named with the only one inside it
 _LONGEST_NAME = 90
 _PLACES = 5
+_MODULE = 36  # characters of a module's path beside other columns
 NO_MODULE = "in no module"
 
 
@@ -126,7 +127,8 @@ def _wait_line(analysis: Analysis, wait: Wait, idle: int) -> WaitLine:
     if wait.library_function:
         name += f" → {_name(wait.library_function)}"
     return WaitLine(
-        cause=CAUSE_LABELS[wait.cause], where=_at(wait), name=name, module=tail(visible(wait.module or ""), 36),
+        cause=CAUSE_LABELS[wait.cause], where=_at(wait), name=name,
+        module=tail(visible(wait.module or ""), _MODULE),
         count=f"{wait.count:,}", time=duration(per_step(analysis, wait.time_ns)),
         longest=duration(wait.longest_ns), of_idle=percent(wait.time_ns / idle),
     )  # fmt: skip
