@@ -80,8 +80,8 @@ def _finding(change: Culprit, base: Side, head: Side) -> str:
         if each.rule not in elsewhere and each.bytes_saved_per_step is None and each.saving_per_step_ns
         and each.saving_per_step_ns.high >= _EXPLAINS_SHARE * abs(change.change_ns)
     ]  # fmt: skip
-    known = all(run.suggestions is not None for run in (*other.runs, side.runs[0]))
-    return max(fitting)[1] if fitting and known else ""
+    all_advised = all(run.suggestions is not None for run in (*other.runs, side.runs[0]))
+    return max(fitting)[1] if fitting and all_advised else ""
 
 
 def _direction(step: StepChange) -> int:
