@@ -23,6 +23,7 @@ _INTERVAL = 0.25  # of busy time not modelled: above it, a lower bound alone wou
 _REPORTED_SHARE = 0.01
 _AT_A_ROOF = 0.1  # of busy time: from it on, a roof limits some of what runs
 _BELOW = "a better kernel, layout or alignment could win that back, not only fewer bytes"
+_WITHOUT_HOST = ("no_correlation", "no_op")  # reasons that a recording without CPU activity has
 _NUMERALS = ("No", "One", "Two", "Three")
 
 # The sentence for a verdict other than memory-bound that takes the largest part.
@@ -101,9 +102,17 @@ def remedy(analysis: Analysis, reason: str) -> str:
         )
     if reason == "no_peak" and analysis.device.bandwidth_bytes_per_s is None:
         return "give --bandwidth BYTES (such as --bandwidth 3.35TB/s) or --device-file F.toml"
+    if reason in _WITHOUT_HOST and _host_recorded(analysis):
+        return ""
     if reason == "no_shapes" and analysis.recording is not None:
         return ""  # our own collector asks for shapes: these operators have none to record
     return next((text for other, text in REASON_REMEDY.items() if other == reason), "")
+
+
+def _host_recorded(analysis: Analysis) -> bool:
+    """Whether CPU activity is in the trace: to record it, too, would not help what is not linked."""
+    notices = analysis.source.warnings
+    return analysis.coverage.linked_share > 0 or any(w.code == "operators_unlinked" for w in notices)
 
 
 def kernel_time(analysis: Analysis) -> str:

@@ -62,6 +62,9 @@ def _unlinked(trace: Trace) -> list[Notice]:
         if total and time > _REPORTED_SHARE * total:
             text = f"{percent(time / total)} of GPU time: {_UNLINKED_TEXT[reason]}"
             notices.append(Notice(f"unlinked_{reason}", text, int(rows.sum())))
+    if total and len(trace.ops) and not (kernels.op >= 0).any():
+        text = "operators were recorded, and none of the GPU's records leads to one of them"
+        notices.append(Notice("operators_unlinked", text, len(kernels)))
     return notices
 
 

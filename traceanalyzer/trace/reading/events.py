@@ -77,6 +77,7 @@ class Event(msgspec.Struct, gc=False):
     ts: float = float("nan")  # microseconds
     dur: float = float("nan")
     args: Args | None = None
+    id: int | str | None = None  # of a flow
 
 
 NO_ARGS = Args()
@@ -168,6 +169,7 @@ def event_of(row: dict[str, Any]) -> tuple[Event, bool]:
     for key in _TEXT_KEYS:
         if isinstance(row.get(key), str):
             setattr(event, key, clean(row[key]))
+    event.id = _ident(row.get("id", ""))
     event.ts, event.dur = _number(row.get("ts")), _number(row.get("dur"))
     name, args = row.get("name"), row.get("args")
     event.name = clean(name) if isinstance(name, str) else None

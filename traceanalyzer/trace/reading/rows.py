@@ -18,6 +18,7 @@ from traceanalyzer.trace.reading.collectives import collective_key
 from traceanalyzer.trace.reading.column_builder import Array, Columns, Interned, rows_of, whole_numbers
 from traceanalyzer.trace.reading.cpp_kernels import annotated
 from traceanalyzer.trace.reading.events import MEMORY, NO_ARGS, Args, Event, Row, RowOf, adopt_bare
+from traceanalyzer.trace.reading.flows import ARROW, Flows
 from traceanalyzer.trace.reading.raw import NO_BYTES
 from traceanalyzer.trace.reading.read_stats import ReadStats
 
@@ -48,6 +49,7 @@ class Rows:
         self.ops, self.launches, self.kernels = Columns(stats), Columns(stats), Columns(stats)
         self.memory, self.spans, self.syncs = Columns(stats), Columns(stats), Columns(stats)
         self.frames = Columns(stats)
+        self.flows = Flows()
         self.bare = 0  # rows without a category that were adopted
         self._op_rows = self._gpu_rows = 0  # so far, dropped ones included
         self._stats = stats
@@ -65,6 +67,7 @@ class Rows:
         syncs: list[Event] = []
         frames: list[Event] = []
         places = self._places
+        arrows: list[Event] = []
         annotations: list[int] = []
 
         def annotate(event: Event) -> None:
@@ -96,6 +99,9 @@ class Rows:
                 takers[row_of[event.cat]](event)
             elif event.name == MEMORY:
                 memory.append(event)
+            elif event.cat == ARROW:
+                arrows.append(event)
+        self.flows.add(arrows)
         if ops:
             self._add_ops(ops, annotations)
         if launches:
@@ -110,6 +116,14 @@ class Rows:
             self._add_syncs(syncs)
         if frames:
             self._add_frames(frames)
+
+    def thread_of(self, event: Event) -> int:
+        """The number of its thread; -1 where no row was read of that."""
+        return self.threads.get(same_thread((event.pid, event.tid)), -1)
+
+    def pid_of(self, event: Event) -> int:
+        """The row of its pid among those of the device's rows; -1."""
+        return self.pids.get(_same_number(event.pid), -1)
 
     def _add_ops(self, events: list[Event], annotations: list[int]) -> None:
         events = [annotated(event) for event in events]
@@ -179,12 +193,14 @@ class Rows:
         common = self._common(events, args)
         del common["thread"]
         rows = [row_of[event.cat] for event in events]
+        correlation = _positive(whole_numbers([each.correlation for each in args]))
+        self.flows.seen(correlation)
         self.kernels.append(
             **common,
             kind=rows_of(_KINDS, rows, count).astype(np.int8),
             device=_devices(events, args),
             stream=_streams(events, args),
-            correlation=_positive(whole_numbers([each.correlation for each in args])),
+            correlation=correlation,
             blocks=whole_numbers([volumes[bytes(each.grid)] for each in args]),
             threads=_narrow([volumes[bytes(each.block)] for each in args]),
             geometry=whole_numbers([geometries[bytes(each.grid), bytes(each.block)] for each in args]),
