@@ -54,6 +54,8 @@ def headline(analysis: Analysis) -> Headline:
     notes, figures = _notes(analysis), shown(analysis)
     if _warned(analysis, "counters_without_times"):
         return _counted(analysis)
+    if any(reason.reason == "not_recorded" for reason in analysis.coverage.reasons):
+        return _without_device(analysis)
     if not figures.busy_ns:
         where = figures.name or ("the window" if figures.step_count else "the trace")
         nothing = _with_rank(analysis, f"The {_device(analysis)} did no work in {where}.")
@@ -69,6 +71,17 @@ def headline(analysis: Analysis) -> Headline:
     if _warned(analysis, "gpu_not_captured"):
         sentences.insert(0, "The trace lists a GPU but holds none of its work: this is the CPU side.")
     return Headline(_with_rank(analysis, sentences[0]), tuple(sentences[1:]), notes)
+
+
+def _without_device(analysis: Analysis) -> Headline:
+    """Of a recording without the activity of the device that worked: no share of the host's time either."""
+    lead = "A device worked and its activity is not in the trace: how long anything took there is not known."
+    told = [
+        w.message for w in analysis.source.warnings if w.code in ("gpu_not_captured", "device_rows_unread")
+    ]
+    causes = [f"{message[0].upper()}{message[1:]}." for message in told]
+    host = "What is listed is the time of the host, which prepared and launched the work."
+    return Headline(_with_rank(analysis, lead), (*causes, host), _notes(analysis))
 
 
 def _counted(analysis: Analysis) -> Headline:

@@ -100,6 +100,7 @@ class Row(IntEnum):
     RANGE = 9  # hardware counters of one kernel, instead of its time
     SYNC = 10  # a wait for the device, or for an event on it, as the device's tracing saw it
     OTHER = 11
+    MTIA = 12  # Meta's accelerator: work, copies and waits under one category
 
 
 _CATEGORIES = {
@@ -114,6 +115,7 @@ _CATEGORIES = {
     Row.FRAME: "python_function",
     Row.RANGE: "cuda_profiler_range",
     Row.SYNC: "cuda_sync",
+    Row.MTIA: "mtia_ccp_events",
 }  # fmt: skip
 _ROWS = {cat: row for row, cats in _CATEGORIES.items() for cat in cats.split()}
 
@@ -144,6 +146,27 @@ def adopt_bare(event: Event) -> int:
         event.cat, event.pid, event.tid = "kernel", event.tid, 0
         return Row.KERNEL
     return Row.OTHER
+
+
+# Categories that a device's activity has with some vendor, and that nothing above reads.
+_OF_A_DEVICE = re.compile(
+    r"(?:hpu|npu|mtia|xla|tpu|ipu|mlu|gcu|musa|neuron|xpu|privateuse\d?|vendor|gpu|device|accelerator|async_npu)"
+    r"(?:_|$)(?!user_annotation|\w*(?:runtime|driver|sync|annotation|instant))", re.IGNORECASE,
+)  # fmt: skip
+_MTIA_WAITS = ("event_wait", "event_record")
+_MTIA_COPY = "dma_request"
+
+
+def is_unread_device(cat: str) -> bool:
+    """Whether the category, which none of the above has, is that of some device's activity."""
+    return _OF_A_DEVICE.match(cat) is not None
+
+
+def adopt_mtia(event: Event) -> int:
+    """Row class of MTIA's activity by its name: an event's waits are no work, and DMA requests are copies."""
+    row = Row.SYNC if event.name in _MTIA_WAITS else Row.MEMCPY if event.name == _MTIA_COPY else Row.KERNEL
+    event.cat = {Row.SYNC: "cuda_sync", Row.MEMCPY: "gpu_memcpy"}.get(row, "kernel")
+    return row
 
 
 # Scopes that torch opens by itself; up to torch 1.10 they carry the category of an operator.

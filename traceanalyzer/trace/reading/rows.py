@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,17 @@ from traceanalyzer.trace.reading.calls import call_keys
 from traceanalyzer.trace.reading.collectives import collective_key
 from traceanalyzer.trace.reading.column_builder import Array, Columns, Interned, rows_of, whole_numbers
 from traceanalyzer.trace.reading.cpp_kernels import annotated
-from traceanalyzer.trace.reading.events import MEMORY, NO_ARGS, Args, Event, Row, RowOf, adopt_bare
+from traceanalyzer.trace.reading.events import (
+    MEMORY,
+    NO_ARGS,
+    Args,
+    Event,
+    Row,
+    RowOf,
+    adopt_bare,
+    adopt_mtia,
+    is_unread_device,
+)
 from traceanalyzer.trace.reading.flows import ARROW, Flows
 from traceanalyzer.trace.reading.raw import NO_BYTES
 from traceanalyzer.trace.reading.read_stats import ReadStats
@@ -50,6 +61,7 @@ class Rows:
         self.memory, self.spans, self.syncs = Columns(stats), Columns(stats), Columns(stats)
         self.frames = Columns(stats)
         self.flows = Flows()
+        self.unread: Counter[str] = Counter()  # rows of devices that are not read, by category
         self.bare = 0  # rows without a category that were adopted
         self._op_rows = self._gpu_rows = 0  # so far, dropped ones included
         self._stats = stats
@@ -92,7 +104,16 @@ class Rows:
             adopted[row](event)
 
         # `adopt` must not refer to itself: its events would stay until a collector ran, and it is off.
-        takers = (*adopted[: Row.BARE], adopt, *adopted[Row.BARE + 1 :])
+        def adopt_accelerator(event: Event) -> None:
+            adopted[adopt_mtia(event)](event)
+
+        takers = (
+            *adopted[: Row.BARE],
+            adopt,
+            *adopted[Row.BARE + 1 : Row.OTHER],
+            self._other,
+            adopt_accelerator,
+        )
         row_of = self.row_of
         for event in events:
             if event.ph == "X":
@@ -124,6 +145,11 @@ class Rows:
     def pid_of(self, event: Event) -> int:
         """The row of its pid among those of the device's rows; -1."""
         return self.pids.get(_same_number(event.pid), -1)
+
+    def _other(self, event: Event) -> None:
+        """Count what some device did that is not read."""
+        if is_unread_device(event.cat) and event.dur > 0:
+            self.unread[event.cat] += 1
 
     def _add_ops(self, events: list[Event], annotations: list[int]) -> None:
         events = [annotated(event) for event in events]
