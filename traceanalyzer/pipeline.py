@@ -76,12 +76,14 @@ class Setup:
         """Errors: DeviceError, UsageError for an option that can be of use to no trace."""
         from traceanalyzer.cost.user import user_formulas
         from traceanalyzer.device.resolve import check
+        from traceanalyzer.inference.kernel_dtypes import check_dtype
         from traceanalyzer.roofline.thresholds import from_settings
 
         if options.critical_path:
             from traceanalyzer.ranks.hta import require_hta
 
             require_hta()
+        check_dtype(options.assume_dtype)
         check(options.device, options.device_file, options.peaks, options.bandwidth)
         others = devices_named(options.what_if)
         own = user_formulas(options.cost_files)
@@ -195,11 +197,12 @@ def judge_file(file: str, setup: Setup) -> Iterator[Judged]:
 def _judged(whole: Trace, index: int, setup: Setup) -> Judged:
     from traceanalyzer.cost.price import price
     from traceanalyzer.device import resolve
+    from traceanalyzer.inference.kernel_dtypes import with_dtypes
     from traceanalyzer.roofline.judge import judge
     from traceanalyzer.trace import at_capture, of_device, select_window, shown_name
 
     options = setup.options
-    trace = of_device(whole, index)
+    trace = with_dtypes(of_device(whole, index), options.assume_dtype)
     captured = at_capture(trace)
     donors = [*setup.donors, *([captured] if captured else [])]
     priced = price(trace, setup.formulas, donors, options.capture and shown_name(options.capture))

@@ -85,7 +85,7 @@ REASON_REMEDY: Final[Mapping[Reason, str]] = {
     "no_peak": "give --bandwidth BYTES and --peak PREC=FLOPS, or --device-file F.toml",
     "no_formula": "its time counts, its work is unknown",
     "no_shapes": "record with record_shapes=True",
-    "no_dtype": "record with record_shapes=True and a newer PyTorch",
+    "no_dtype": "give the type with --assume-dtype fp32, or record with a newer PyTorch",
     "no_concrete_inputs": "record with record_shapes=True and a newer PyTorch",
     "not_recorded": "record the device's activity: its ProfilerActivity, and nothing else that profiles it",
     "no_launch": "record CPU activity too, from before the first step",
