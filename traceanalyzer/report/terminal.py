@@ -13,7 +13,7 @@ from traceanalyzer.report.jobs import extremes
 from traceanalyzer.report.labels import HOW
 from traceanalyzer.report.lines import OpLine
 from traceanalyzer.report.report_marker import mark
-from traceanalyzer.report.sanitize import cut, visible
+from traceanalyzer.report.sanitize import cut, cut_apart, visible
 from traceanalyzer.report.sentence import span, with_saving
 from traceanalyzer.report.shown import per_saving
 from traceanalyzer.report.view import View, view_of
@@ -126,11 +126,14 @@ def _operators(view: View, top: int, width: int) -> Table:
     table = grid(True, True, True, False, False)
     heads = ("of busy", view.rows_heading, "of roof", "verdict", "operator")
     table.add_row(*(Text(t, style="dim") for t in heads))
-    for line in [line for line in view.lines if not line.is_sum][:top]:
+    lines = [line for line in view.lines if not line.is_sum][:top]
+    room = width - _BEFORE_NAME - max(0, len(view.rows_heading) - _TIME)
+    names = cut_apart([_name(line, room) for line in lines], room)
+    for line, name in zip(lines, names, strict=True):
         table.add_row(
             Text(line.share.text), Text(line.time.text), Text(line.efficiency.text),
             Text(line.verdict_label, style=_COLORS[line.verdict]),
-            Text(_name(line, width - _BEFORE_NAME - max(0, len(view.rows_heading) - _TIME))),
+            Text(name),
         )  # fmt: skip
     return table
 
@@ -152,11 +155,11 @@ def _ranks(view: View) -> Table:
 
 
 def _name(line: OpLine, width: int) -> str:
-    """Where the module is known it says more than the inputs, which then take what is left."""
+    """In full, but where the module is known: it says more than the inputs, which then take what is left."""
     if line.code:
         return cut(f"{cut(line.name, 32)} {line.code}", width)
     if not line.module:
-        return cut(" ".join(filter(None, (cut(line.name, 48), line.inputs, line.phase))), width)
+        return " ".join(filter(None, (cut(line.name, 48), line.inputs, line.phase)))
     text = cut(" ".join(filter(None, (cut(line.name, 32), line.module, line.phase))), width)
     left = width - len(text) - 1
     return f"{text} {cut(line.inputs, left)}" if line.inputs and left >= _MIN_INPUTS else text
