@@ -35,7 +35,7 @@ def _at_difference(text: str, group: Sequence[str], limit: int) -> str:
     """The beginning, and what follows from the first place on at which the texts differ."""
     differs = len(os.path.commonprefix(list(group)))
     head = min(limit // _HEAD, differs)
-    begin = max(text.rfind("[", 0, differs + 1), text.rfind(" ", 0, differs), head)
+    begin = max(text.rfind("[", 0, differs + 1), head)  # the shape that differs, from its beginning
     if differs - begin > limit // _HEAD:
         begin = differs
     return f"{text[:head]}…{cut(text[begin:], limit - head - 1)}"
