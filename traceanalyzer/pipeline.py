@@ -135,8 +135,8 @@ def _result(judged: Judged, setup: Setup, leading: Leading) -> RankResult:
     communication_ns = judged.verdict_ns("communication") + judged.time.hidden_communication_ns
     leads = leading.leads(activity, judged.time.busy_ns, communication_ns)
     shown = of_shown_step(judged) if leads else judged
-    told = leads and not judged.priced.trace.device_lost  # a host's dispatch is no device's time
-    suggestions = suggest(shown, judged) if told else NOT_LOOKED_FOR
+    advises = leads and not judged.priced.trace.device_lost  # a host's dispatch is no device's time
+    suggestions = suggest(shown, judged) if advises else NOT_LOOKED_FOR
     path = _critical_path(shown) if leads and setup.options.critical_path else None
     analysis = assemble(judged, suggestions, setup.others,
                         keep_kernels=setup.options.kernels, critical_path=path)  # fmt: skip

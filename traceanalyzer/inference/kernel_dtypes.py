@@ -87,14 +87,14 @@ def _said(trace: Trace) -> dict[int, str]:
     linked = np.flatnonzero((kernels.op >= 0) & (kernels.unlinked < 0))
     pairs = np.unique(np.stack((kernels.op[linked], kernels.name[linked])), axis=1)
     types = {name: None if trace.on_cpu else dtype_said(trace.names[name]) for name in set(pairs[1].tolist())}
-    found: dict[int, str] = {}
+    by_row: dict[int, str] = {}
     several: set[int] = set()
     for op, name in pairs.T.tolist():
         dtype = types[name]
         for row in _upwards(op, parent, trace) if dtype else ():
-            if found.setdefault(row, dtype or "") != dtype:
+            if by_row.setdefault(row, dtype or "") != dtype:
                 several.add(row)
-    return {row: dtype for row, dtype in found.items() if row not in several}
+    return {row: dtype for row, dtype in by_row.items() if row not in several}
 
 
 def _upwards(op: int, parent: Ids, trace: Trace) -> list[int]:
@@ -109,7 +109,8 @@ def _with(call: OpCall, dtype: str) -> OpCall:
     """Every input that has dims with this type, but indices."""
     indices = _INDICES.get(call.name, ())
     dtypes = tuple(
-        None if not dims else "int64" if place in indices else dtype for place, dims in enumerate(call.shapes)
+        None if not dims else "int64" if position in indices else dtype
+        for position, dims in enumerate(call.shapes)
     )
     return replace(call, dtypes=dtypes)
 

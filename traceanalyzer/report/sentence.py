@@ -79,7 +79,7 @@ def _without_device(analysis: Analysis) -> Headline:
     told = [
         w.message for w in analysis.source.warnings if w.code in ("gpu_not_captured", "device_rows_unread")
     ]
-    causes = [f"{message[0].upper()}{message[1:]}." for message in told]
+    causes = [f"{message[0].upper()}{message[1:]}." for message in messages]
     host = "What is listed is the time of the host, which prepared and launched the work."
     return Headline(_with_rank(analysis, lead), (*causes, host), _notes(analysis))
 

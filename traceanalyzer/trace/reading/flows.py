@@ -75,11 +75,11 @@ class Flows:
 
 
 def _filled(
-    correlation: Ints, place: Sequence[int], start_ns: Ints, number_at: dict[tuple[int, int], int]
+    correlation: Ints, owner: Sequence[int], start_ns: Ints, number_at: dict[tuple[int, int], int]
 ) -> Ints:
     filled = correlation.copy()
     for row in np.flatnonzero(correlation < 0).tolist():
-        filled[row] = number_at.get((int(place[row]), int(start_ns[row])), -1)
+        filled[row] = number_at.get((int(owner[row]), int(start_ns[row])), -1)
     return filled
 
 

@@ -40,10 +40,10 @@ def refuse_foreign(head: bytes, path: str) -> None:
     for magic, what, fix in _MAGICS:
         if head.startswith(magic):
             raise TraceFormatError(f"{path}: {what} (byte 0)", fix=fix)
-    place, magic = _TAR
-    if head[place:].startswith(magic):
+    offset, magic = _TAR
+    if head[offset:].startswith(magic):
         raise TraceFormatError(
-            f"{path}: is a tar archive (byte {place})",
+            f"{path}: is a tar archive (byte {offset})",
             fix="let its name end in .tar, or give the trace inside",
         )
     if not _PAGE.match(head):

@@ -21,29 +21,29 @@ def readable(name: str) -> str:
     if not name.startswith(MANGLED):
         return name
     words: list[str] = []
-    depth, nested, place = 0, name.startswith("_ZN"), 3 if name.startswith("_ZN") else 2
+    depth, nested, position = 0, name.startswith("_ZN"), 3 if name.startswith("_ZN") else 2
     opened: list[bool] = [False] if nested else []  # of each `N` or `I` that is open: whether it is an `I`
     fresh = True  # no name since the latest bracket or comma
-    while place < len(name):
-        number = _NUMBER.match(name, place)
-        if number and not (place and name[place - 1] == "T"):
+    while position < len(name):
+        number = _NUMBER.match(name, position)
+        if number and not (position and name[position - 1] == "T"):
             end = number.end() + int(number[0][:9])
             if end > len(name):
                 return name
             words += ["" if fresh else "::", name[number.end() : end]]
-            place, fresh = end, False
+            position, fresh = end, False
             continue
-        place, fresh, depth = _step(name, place, words, opened, fresh, depth)
+        position, fresh, depth = _step(name, position, words, opened, fresh, depth)
         if not opened:
             break
     return "".join(words) or name
 
 
 def _step(
-    name: str, place: int, words: list[str], opened: list[bool], fresh: bool, depth: int
+    name: str, position: int, words: list[str], opened: list[bool], fresh: bool, depth: int
 ) -> tuple[int, bool, int]:
-    letter = name[place]
-    value = _VALUE.match(name, place)
+    letter = name[position]
+    value = _VALUE.match(name, position)
     if value and depth:
         words += ["" if words[-1] in "<, " else ", ", value[1]]
         return value.end(), False, depth
@@ -54,16 +54,16 @@ def _step(
         elif not fresh:
             words.append(", ")
         opened.append(letter == "I")
-        return place + 1, True, depth
+        return position + 1, True, depth
     if letter == "E" and opened:
         if opened.pop():
             words.append(">")
             depth -= 1
-        return place + 1, False, depth
+        return position + 1, False, depth
     if letter == "S":
-        end = name.find("_", place)
-        return (end + 1 if 0 <= end <= place + 3 else place + 2), fresh, depth
+        end = name.find("_", position)
+        return (end + 1 if 0 <= end <= position + 3 else position + 2), fresh, depth
     if letter in _TYPES and depth:
         words += ["" if words[-1] in "<, " else ", ", _TYPES[letter]]
-        return place + 1, False, depth
-    return place + 1, fresh, depth
+        return position + 1, False, depth
+    return position + 1, fresh, depth

@@ -130,14 +130,13 @@ class Rows:
             self._add_launches(launches)
         if kernels:
             self._add_kernels(kernels)
-        if memory:
-            self._add_memory(memory)
-        if spans:
-            self._add_spans(spans)
-        if syncs:
-            self._add_syncs(syncs)
-        if frames:
-            self._add_frames(frames)
+        more = (
+            (memory, self._add_memory), (spans, self._add_spans), (syncs, self._add_syncs),
+            (frames, self._add_frames),
+        )  # fmt: skip
+        for rows, add in more:
+            if rows:
+                add(rows)
 
     def thread_of(self, event: Event) -> int:
         """The number of its thread; -1 where no row was read of that."""

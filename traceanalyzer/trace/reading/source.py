@@ -16,7 +16,7 @@ from traceanalyzer.records.errors import TraceFormatError
 from traceanalyzer.trace.reading.foreign import refuse_foreign
 from traceanalyzer.trace.reading.names import shown_name
 from traceanalyzer.trace.reading.opening import opened
-from traceanalyzer.trace.reading.unpacking import decoder, packing, refuse_bomb
+from traceanalyzer.trace.reading.unpacking import decoder, packing, refuse_bomb, unpacking_errors
 
 BLOCK = 1 << 18  # bytes decoded at a time: text and objects then stay within the processor's caches
 _GZIP = b"\x1f\x8b"
@@ -94,9 +94,7 @@ class TraceSource:
             return text
         except EOFError:
             self.damage = "truncated"
-        except TraceFormatError:
-            raise
-        except Exception:  # each packing has errors of its own
+        except unpacking_errors():
             self.damage = "corrupt_gzip"
         self._stream = io.BytesIO()
         return b""

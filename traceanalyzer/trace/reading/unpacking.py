@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 from typing import Any, BinaryIO
@@ -130,3 +131,21 @@ def _zstd(file: Any, name: str) -> Any:
             fix=f"pip install zstandard, or decompress it first: `zstd -d {name}`",
         ) from None
     return ZstdDecompressor(max_window_size=1 << 27).stream_reader(file, read_across_frames=True)
+
+
+def unpacking_errors() -> tuple[type[Exception], ...]:
+    """What the decoders that this Python has raise for a damaged stream."""
+    errors: list[type[Exception]] = [OSError, ValueError]
+    with contextlib.suppress(ImportError):
+        from lzma import LZMAError
+
+        errors.append(LZMAError)
+    with contextlib.suppress(ImportError):
+        from compression.zstd import ZstdError
+
+        errors.append(ZstdError)
+    with contextlib.suppress(ImportError):
+        import zstandard
+
+        errors.append(zstandard.ZstdError)
+    return tuple(errors)
