@@ -15,7 +15,7 @@ def test_rows_that_differ_in_a_shape_read_differently() -> None:
     assert len(set(shown)) == 5 and all(len(text) <= 38 for text in shown)
     same_ends = [f"aten::addmm [512] × [{n}, 512] × [512, 512000] bf16" for n in (141, 151, 161)]
     shown = cut_apart(same_ends, 38)
-    assert all(f"[{n}, 512]" in text for text, n in zip(shown, (141, 151, 161), strict=True))
+    assert all(str(n) in text for text, n in zip(shown, (141, 151, 161), strict=True))
 
 
 def test_what_is_told_apart_is_cut_as_ever() -> None:

@@ -76,7 +76,7 @@ def headline(analysis: Analysis) -> Headline:
 def _without_device(analysis: Analysis) -> Headline:
     """Of a recording without the activity of the device that worked: no share of the host's time either."""
     lead = "A device worked and its activity is not in the trace: how long anything took there is not known."
-    told = [
+    messages = [
         w.message for w in analysis.source.warnings if w.code in ("gpu_not_captured", "device_rows_unread")
     ]
     causes = [f"{message[0].upper()}{message[1:]}." for message in messages]
