@@ -96,7 +96,7 @@ class Rows:
         gpu = kernels.append
         adopted: tuple[Callable[[Event], None], ...] = (
             ops.append, annotate, launches.append, gpu, gpu, gpu, _ignore, spans.append, frame,
-            gpu, syncs.append, _ignore,
+            gpu, syncs.append, self._other,
         )  # fmt: skip
 
         def adopt(event: Event) -> None:
@@ -104,17 +104,11 @@ class Rows:
             self.bare += row != Row.OTHER
             adopted[row](event)
 
-        # `adopt` must not refer to itself: its events would stay until a collector ran, and it is off.
         def adopt_accelerator(event: Event) -> None:
             adopted[adopt_mtia(event)](event)
 
-        takers = (
-            *adopted[: Row.BARE],
-            adopt,
-            *adopted[Row.BARE + 1 : Row.OTHER],
-            self._other,
-            adopt_accelerator,
-        )
+        # `adopt` must not refer to itself: its events would stay until a collector ran, and it is off.
+        takers = (*adopted[: Row.BARE], adopt, *adopted[Row.BARE + 1 :], adopt_accelerator)
         row_of = self.row_of
         for event in events:
             if event.ph == "X":

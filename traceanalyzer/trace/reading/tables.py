@@ -14,6 +14,7 @@ from traceanalyzer.trace.reading.calls import CallKey, Calls, compact, has_empty
 from traceanalyzer.trace.reading.collectives import args_of
 from traceanalyzer.trace.reading.column_builder import Array, Columns
 from traceanalyzer.trace.reading.events import ANNOTATION_NAMES, UNREADABLE_NAME
+from traceanalyzer.trace.reading.flows import by_external_id
 from traceanalyzer.trace.reading.raw import (
     RawFrames,
     RawKernels,
@@ -23,7 +24,6 @@ from traceanalyzer.trace.reading.raw import (
     RawSpans,
     RawSyncs,
 )
-from traceanalyzer.trace.reading.flows import by_external_id
 from traceanalyzer.trace.reading.read_stats import ReadStats
 from traceanalyzer.trace.reading.rows import Rows
 
