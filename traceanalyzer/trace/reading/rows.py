@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -30,6 +28,7 @@ from traceanalyzer.trace.reading.events import (
     is_unread_device,
 )
 from traceanalyzer.trace.reading.flows import ARROW, Flows
+from traceanalyzer.trace.reading.grids import Geometries, Volumes
 from traceanalyzer.trace.reading.mangled import MANGLED, readable
 from traceanalyzer.trace.reading.raw import NO_BYTES
 from traceanalyzer.trace.reading.read_stats import ReadStats
@@ -67,8 +66,8 @@ class Rows:
         self._op_rows = self._gpu_rows = 0  # so far, dropped ones included
         self._stats = stats
         self._places = _Places()
-        self._volumes = _Volumes()
-        self._geometries = _Geometries()
+        self._volumes = Volumes()
+        self._geometries = Geometries()
 
     def add(self, events: list[Event]) -> None:
         """Take a batch of decoded events apart."""
@@ -124,13 +123,20 @@ class Rows:
             self._add_launches(launches)
         if kernels:
             self._add_kernels(kernels)
-        more = (
-            (memory, self._add_memory), (spans, self._add_spans), (syncs, self._add_syncs),
-            (frames, self._add_frames),
-        )  # fmt: skip
-        for rows, add in more:
-            if rows:
-                add(rows)
+        self._add_others(memory, spans, syncs, frames)
+
+    def _add_others(
+        self, memory: list[Event], spans: list[Event], syncs: list[Event], frames: list[Event]
+    ) -> None:
+        """What is neither an operator nor launched nor work of a device."""
+        if memory:
+            self._add_memory(memory)
+        if spans:
+            self._add_spans(spans)
+        if syncs:
+            self._add_syncs(syncs)
+        if frames:
+            self._add_frames(frames)
 
     def thread_of(self, event: Event) -> int:
         """The number of its thread; -1 where no row was read of that."""
@@ -293,35 +299,6 @@ def _ignore(_: Event) -> None:
 
 def _text(value: str | int) -> str | None:
     return readable(value) if isinstance(value, str) and value else None
-
-
-class _Volumes(dict[bytes, int]):
-    """`[16,4,1]` as recorded -> 64; -1 where it is no list of whole numbers."""
-
-    def __missing__(self, text: bytes) -> int:
-        sizes = _sizes(text)
-        volume = math.prod(sizes) if sizes else -1
-        self[text] = volume if -1 <= volume < 2**63 else -1
-        return self[text]
-
-
-class _Geometries(dict[tuple[bytes, bytes], int]):
-    """(grid, block) as recorded -> a number equal for equal ones; -1 where either is not recorded."""
-
-    def __missing__(self, texts: tuple[bytes, bytes]) -> int:
-        grid, block = map(_sizes, texts)
-        # Python hashes tuples of integers alike in every process, into 61 bits and more.
-        self[texts] = hash((grid, block)) >> 1 & (2**62 - 1) if grid and block else -1
-        return self[texts]
-
-
-def _sizes(text: bytes) -> tuple[int, ...]:
-    """`[16,4,1]` -> (16, 4, 1); () where it is no list of whole numbers."""
-    try:
-        sizes = json.loads(text)
-        return tuple(sizes) if all(type(size) is int and 0 <= size < 2**31 for size in sizes) else ()
-    except (ValueError, TypeError, RecursionError):
-        return ()
 
 
 def _without_unfinished(events: list[Event], args: list[Args], annotations: list[int]) -> list[int]:
