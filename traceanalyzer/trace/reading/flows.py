@@ -6,12 +6,12 @@ to its kernel, which tools that rewrite traces keep.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
-from traceanalyzer.records.trace import Ints
+from traceanalyzer.records.trace import Ids, Ints
 from traceanalyzer.trace.reading.column_builder import Interned, nanoseconds
 from traceanalyzer.trace.reading.events import Event
 from traceanalyzer.trace.reading.raw import RawKernels, RawLaunches
@@ -74,9 +74,7 @@ class Flows:
         )
 
 
-def _filled(
-    correlation: Ints, owner: Sequence[int], start_ns: Ints, number_at: dict[tuple[int, int], int]
-) -> Ints:
+def _filled(correlation: Ints, owner: Ids, start_ns: Ints, number_at: dict[tuple[int, int], int]) -> Ints:
     filled = correlation.copy()
     for row in np.flatnonzero(correlation < 0).tolist():
         filled[row] = number_at.get((int(owner[row]), int(start_ns[row])), -1)

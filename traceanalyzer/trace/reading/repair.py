@@ -73,7 +73,8 @@ class _Looking:
     def __init__(self, text: bytes) -> None:
         self.text = text
         self.spent = 0
-        self._from, self._border = len(text) + 1, None
+        self._from = len(text) + 1
+        self._border: re.Match[bytes] | None = None
 
     def border(self, begin: int) -> re.Match[bytes] | None:
         """The first border from `begin` on."""
