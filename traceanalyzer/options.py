@@ -27,6 +27,7 @@ class AnalyzeOptions:
     gpu: int | None = None
     settings: tuple[str, ...] = ()  # "NAME=X": limits of the verdicts
     cost_files: tuple[str, ...] = ()  # Python files with formulas of the user's own; they are run
+    assume_dtype: str | None = None  # "fp32": of inputs recorded with dims and without a type
     what_if: tuple[str, ...] = ()  # other devices' names in the table, or files that describe them
     capture: str | None = None  # a second trace, which knows the shapes of a graph's kernels
     critical_path: bool = False  # of the shown step, by HolisticTraceAnalysis: the extra `hta`

@@ -77,12 +77,14 @@ class Setup:
         """Errors: DeviceError, UsageError for an option that can be of use to no trace."""
         from traceanalyzer.cost.user import user_formulas
         from traceanalyzer.device.resolve import check
+        from traceanalyzer.inference.kernel_dtypes import check_dtype
         from traceanalyzer.roofline.thresholds import from_settings
 
         if options.critical_path:
             from traceanalyzer.ranks.hta import require_hta
 
             require_hta()
+        check_dtype(options.assume_dtype)
         check(options.device, options.device_file, options.peaks, options.bandwidth)
         others = devices_named(options.what_if)
         own = user_formulas(options.cost_files)
@@ -134,7 +136,8 @@ def _result(judged: Judged, setup: Setup, leading: Leading) -> RankResult:
     communication_ns = judged.verdict_ns("communication") + judged.time.hidden_communication_ns
     leads = leading.leads(activity, judged.time.busy_ns, communication_ns)
     shown = of_shown_step(judged) if leads else judged
-    suggestions = suggest(shown, judged) if leads else NOT_LOOKED_FOR
+    advises = leads and not judged.priced.trace.device_lost  # a host's dispatch is no device's time
+    suggestions = suggest(shown, judged) if advises else NOT_LOOKED_FOR
     path = _critical_path(shown) if leads and setup.options.critical_path else None
     analysis = assemble(judged, suggestions, setup.others, memory=_memory(shown) if leads else None,
                         keep_kernels=setup.options.kernels, critical_path=path)  # fmt: skip
@@ -207,11 +210,12 @@ def judge_file(file: str, setup: Setup) -> Iterator[Judged]:
 def _judged(whole: Trace, index: int, setup: Setup) -> Judged:
     from traceanalyzer.cost.price import price
     from traceanalyzer.device import resolve
+    from traceanalyzer.inference.kernel_dtypes import with_dtypes
     from traceanalyzer.roofline.judge import judge
     from traceanalyzer.trace import at_capture, of_device, select_window, shown_name
 
     options = setup.options
-    trace = of_device(whole, index)
+    trace = with_dtypes(of_device(whole, index), options.assume_dtype)
     captured = at_capture(trace)
     donors = [*setup.donors, *([captured] if captured else [])]
     priced = price(trace, setup.formulas, donors, options.capture and shown_name(options.capture))

@@ -20,6 +20,7 @@ SAMPLE = Path(__file__).parents[2] / "sample_traces" / "gpt_eager_cpu.json.gz"
 CHANGING: dict[str, tuple[object, list[str]]] = {
     "steps": ("all", ["--steps", "all"]),
     "steps_by": ("tick", ["--steps-by", "tick"]),
+    "assume_dtype": ("fp32", ["--assume-dtype", "fp32"]),
     "device": ("b200", ["--device", "b200"]),
     "device_file": ("x.toml", ["--device-file", "x.toml"]),
     "peaks": (("bf16=1T",), ["--peak", "bf16=1T"]),

@@ -221,7 +221,7 @@ def test_linking_is_the_twins(host: list, launches: list, kernels: list) -> None
                 (j for j in range(len(ops)) if ops.kind[j] != OpKind.ANNOTATION and ops.thread[j] == thread
                  and ops.start_ns[j] <= moment <= ops.end_ns[j]), default=-1,
             )  # fmt: skip
-        if expected < 0 <= correlation != external and external in by_external:
+        if expected < 0 and correlation != external and external in by_external:
             named = [j for j in range(len(ops)) if trace.names[ops.name[j]] == by_external[external]]
             expected = named[0]
             while expected >= 0 and ops.kind[expected] == OpKind.ANNOTATION:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import math
 import pickle
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -249,7 +253,7 @@ FOREIGN: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "is empty"),
     "blank": (b" \n", "is empty"),
     "empty gzip": (gzip.compress(b""), "is empty"),
-    "broken gzip": (gzip.compress(b"x" * 99)[:9], "damaged gzip"),
+    "broken gzip": (gzip.compress(b"x" * 99)[:9], "damaged"),
     "text": (b"hello", "is not JSON (byte 0)"),
     "html": (b"<html>", "is a web page"),
     "number": (b" 42", "has no traceEvents"),
@@ -265,7 +269,63 @@ FOREIGN: dict[str, tuple[bytes, str]] = {
     "chrome": (b'{"traceEvents": [{"ph": "X", "cat": "v8", "name": "a", "ts": 1, "dur": 2}]}', "another"),
     "launches only": (json.dumps([row("cuda_runtime", "cudaFree", 1, 1)]).encode(), "no operators and no"),
     "annotations only": (json.dumps([row("user_annotation", "x", 1, 1)]).encode(), "no operators and no"),
-    "zstd": (b"\x28\xb5\x2f\xfd abc", "zstd"),
+    "broken zstd": (b"\x28\xb5\x2f\xfd abc", "damaged"),
+    "memory timeline": (json.dumps([[-1, 1, 512, 7], [9, 2, 512, 7]]).encode(), "export_memory_timeline"),
+    "memory timeline, times and sizes": (b"[[1, 2, 3], [[0, 5], [1, 5]]]", "export_memory_timeline"),
+    "page of a memory timeline": (
+        b"<html><head><title>GPU Memory Timeline HTML</title>",
+        "page that export_memory_timeline writes",
+    ),
+    "lists for events": (
+        json.dumps({"traceEvents": [[i, i] for i in range(9)]}).encode(),
+        "holds no events",
+    ),
+    "JSON lines": (b'{"step": 1, "loss": 2.5}\n{"step": 2, "loss": 2.25}\n', "JSON lines"),
+    "events as JSON lines": (b'{"ph": "X", "ts": 1}\n{"ph": "X", "ts": 2}\n', "JSON lines"),
+    "rocprofv3": (b'{"rocprofiler-sdk-tool": [{"metadata": {}}]}', "rocprofv3"),
+    "rocprof": (
+        json.dumps(
+            {
+                "traceEvents": [
+                    {},
+                    {
+                        "ph": "X",
+                        "name": "k",
+                        "pid": 1,
+                        "tid": 1,
+                        "ts": 1,
+                        "dur": 2,
+                        "args": {"BeginNs": "1000", "EndNs": "3000"},
+                    },
+                ]
+            }
+        ).encode(),
+        "rocprof",
+    ),
+    "TensorFlow": (
+        json.dumps(
+            {
+                "displayTimeUnit": "ns",
+                "metadata": {"highres-ticks": True},
+                "traceEvents": [
+                    {"ph": "M", "pid": 3, "name": "process_name", "args": {"name": "/host:CPU"}},
+                    {"ph": "X", "pid": 3, "tid": 1, "ts": 1, "dur": 2, "name": "MatMul"},
+                ],
+            }
+        ).encode(),
+        "TensorFlow",
+    ),
+    "Ascend": (
+        json.dumps(
+            [
+                {"ph": "X", "cat": "cpu_op", "name": "aten::mm", "pid": 3, "tid": 1, "ts": "1.5", "dur": 2},
+                {"ph": "M", "pid": 4, "name": "process_name", "args": {"name": "Ascend Hardware"}},
+            ]
+        ).encode(),
+        "Ascend",
+    ),
+    "Git LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 12\n", "Git LFS pointer"),
+    "tar": (b"a.json".ljust(257, b"\0") + b"ustar\0" + b"0" * 200, "tar archive"),
     "zip": (b"PK\x03\x04abc", "zip"),
     "pickle": (pickle.dumps({"segments": [], "device_traces": []}), "memory snapshot"),
     "gzipped pickle": (gzip.compress(pickle.dumps({"segments": []})), "memory snapshot"),
@@ -286,6 +346,24 @@ def test_refusals_name_file_fault_and_fix(case: str, tmp_path: Path) -> None:
     text = str(refusal.value)
     assert text.startswith(f"{file}: ") and what in text and ". Fix: " in text and "\n" not in text
     assert refusal.value.what.endswith(")")
+
+
+PACKINGS: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress, "xz": lzma.compress, "bz2": bz2.compress, "zst": zstandard.compress,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_a_trace_is_the_same_however_it_is_packed(packing: str, tmp_path: Path) -> None:
+    text = json.dumps({"traceEvents": [row("cpu_op", f"aten::op{i}", i, 1) for i in range(20_000)]}).encode()
+    packed = PACKINGS[packing](text)
+    whole, cut = tmp_path / "trace.bin", tmp_path / "cut.bin"
+    whole.write_bytes(packed)
+    cut.write_bytes(packed[: len(packed) * 3 // 4])
+    raw = read(str(whole))
+    assert len(raw.ops.name) == 20_000 and raw.salvaged is None and raw.bytes == len(text)
+    assert 0 < len(read(str(cut)).ops.name) < 20_000
+    assert read(str(cut)).salvaged is not None
 
 
 def test_paths_that_cannot_be_read(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def trace_stem(trace: str) -> str:
     if trace == "-":
         return "stdin"
     name = re.sub(r"[*?\[\]]", "", Path(shown_name(trace)).name) or "traces"
-    for suffix in (".gz", ".json", ".tmp"):
+    for suffix in (".gz", ".xz", ".bz2", ".zst", ".json", ".tmp"):
         name = name.removesuffix(suffix)
     return name or "trace"
 

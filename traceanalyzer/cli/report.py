@@ -61,6 +61,11 @@ class ReportRequest:
     metavar="PATTERN",
     help="Annotations that are the steps: a text in their names, or a regular expression.",
 )
+@click.option(
+    "--assume-dtype",
+    metavar="PREC",
+    help="Type of inputs that the trace records without one, as torch 1.8 did: fp32, bf16, ...",
+)
 @click.option("--device", metavar="NAME", help="Take this accelerator's roofs (see `traceanalyze devices`).")
 @click.option(
     "--device-file",
@@ -143,7 +148,8 @@ class ReportRequest:
 @click.option("-q", "--quiet", is_flag=True, help="No summary; only what is wrong with the input.")
 def command(
     traces: tuple[str, ...], outputs: tuple[str, ...], format_name: str | None, steps: str,
-    steps_by: str | None, device: str | None, device_file: str | None, peaks: tuple[str, ...],
+    steps_by: str | None, assume_dtype: str | None, device: str | None, device_file: str | None,
+    peaks: tuple[str, ...],
     bandwidth: str | None, link: str | None, rank: int | None, ranks: str | None, gpu: int | None,
     what_if: str | None, capture: str | None, cost_files: tuple[str, ...], settings: tuple[str, ...],
     critical_path: bool, jobs: int | None, scheduler: str | None, strict: bool, top: int | None,
@@ -159,7 +165,8 @@ def command(
         traces=traces, outputs=outputs, format=format_name, force=force, top=top, redact=redact,
         stack=stack, open=open_page, strict=strict, verbosity=int(verbose) - int(quiet),
         options=AnalyzeOptions(
-            steps=steps, steps_by=steps_by, device=device, device_file=device_file, peaks=peaks,
+            steps=steps, steps_by=steps_by, assume_dtype=assume_dtype, device=device,
+            device_file=device_file, peaks=peaks,
             bandwidth=bandwidth, link=link, rank=rank, ranks=ranks, gpu=gpu, settings=settings,
             capture=capture, cost_files=cost_files, critical_path=critical_path, jobs=jobs,
             scheduler=scheduler, kernels=False,

@@ -9,6 +9,8 @@ from pathlib import Path
 _BASE_BYTES = 150e6  # of a worker before it reads anything, and what a small trace of many shapes needs
 _BYTES_A_BYTE = 1.6  # of text: a CPU trace, in which each operator is a record; a GPU trace needs a fifth
 _PACKED = 12  # a gzip file's text is rarely more than so many times its size
+_PACKINGS = (".gz", ".xz", ".bz2", ".zst")
+_NAMED = (".json", *(f".json{ending}" for ending in _PACKINGS))  # as traces are
 _SHARE = 0.8  # of the free memory; the rest is for what others do meanwhile
 
 
@@ -41,7 +43,7 @@ def needed_bytes(file: str) -> float:
 def text_bytes(file: str) -> int:
     """About how much text a file holds; 0 where that cannot be told here."""
     size = file_bytes(file)
-    return size * _PACKED if file.endswith(".gz") else size
+    return size * _PACKED if file.endswith(_PACKINGS) else size
 
 
 def at_first_sight(paths: Sequence[str]) -> list[str]:
@@ -53,7 +55,7 @@ def at_first_sight(paths: Sequence[str]) -> list[str]:
         except OSError:
             names = []
         files += [path] if names is None else [
-            os.path.join(path, name) for name in names if name.endswith((".json", ".json.gz"))
+            os.path.join(path, name) for name in names if name.endswith(_NAMED)
         ]  # fmt: skip
     return files
 

@@ -14,7 +14,7 @@ CpuFunction = Literal["exp", "tanh", "erf", "log", "division", "normal", "unifor
 Reason = Literal[
     "no_device", "no_peak", "no_formula", "no_shapes", "no_dtype", "no_concrete_inputs",
     "data_dependent", "no_launch", "no_correlation", "no_op", "cuda_graph", "compiled_region",
-    "formula_failed",
+    "formula_failed", "not_recorded",
 ]  # fmt: skip
 
 

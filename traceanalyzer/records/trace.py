@@ -288,6 +288,7 @@ class Trace:
     devices: tuple[DeviceProperties, ...]
     rank: int | None
     on_cpu: bool  # kernels are HOST records
+    device_lost: bool = False  # a device worked, and nothing of its activity was recorded or read
     collectives: Sequence[CollectiveArgs] = ()
     distributed: Distributed = NOT_DISTRIBUTED
     base_ns: int = 0  # baseTimeNanoseconds, to compare ranks; times above do not include it

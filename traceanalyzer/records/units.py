@@ -16,14 +16,15 @@ _SPELLINGS = {
     "fp8_e5m2": "float8_e5m2 float8_e5m2fnuz fp8_e5m2 fp8e5 fp8e5b16",
     "fp8_e8m0": "float8_e8m0fnu fp8_e8m0",
     "fp4": "float4_e2m1fn_x2 fp4",
-    "int64": "long int|long|long long|long long int|int64|int64_t|i64",
-    "int32": "int int32 int32_t i32",
-    "int16": "short|short int|int16|int16_t|i16",
-    "int8": "signed char|char|int8|int8_t|qint8|i8",
-    "uint8": "unsigned char|uint8|uint8_t|byte|quint8|u8",
-    "uint16": "unsigned short|short unsigned int|uint16|uint16_t|u16",
-    "uint32": "unsigned int|unsigned|uint32|uint32_t|u32",
-    "uint64": "unsigned long|long unsigned int|unsigned long long|long long unsigned int|uint64|uint64_t|u64",
+    "int64": "long int|long|long long|long long int|int64|int64_t|__int64|i64",
+    "int32": "int int32 int32_t __int32 i32",
+    "int16": "short|short int|int16|int16_t|__int16|i16",
+    "int8": "signed char|char|int8|int8_t|__int8|qint8|i8",
+    "uint8": "unsigned char|uint8|uint8_t|unsigned __int8|byte|quint8|u8",
+    "uint16": "unsigned short|short unsigned int|uint16|uint16_t|unsigned __int16|u16",
+    "uint32": "unsigned int|unsigned|uint32|uint32_t|unsigned __int32|u32",
+    "uint64": "unsigned long|long unsigned int|unsigned long long|long long unsigned int|uint64|uint64_t|"
+    "unsigned __int64|u64",
     "bool": "bool i1",
     "complex32": "complex<half>|complexhalf|complex32",
     "complex64": "complex<float>|complexfloat|complex64",
@@ -54,9 +55,14 @@ SCALAR_TYPES: dict[str, str] = {
 }  # fmt: skip
 
 
+_COMPILERS = re.compile(r"\b(?:struct|class|enum)\s+")  # what Visual C++ writes before a type's name
+
+
 def canonical_dtype(spelling: str) -> str | None:
     """`c10::BFloat16` -> `bf16`; None where the text names no tensor dtype (`Scalar`, ``)."""
-    text = spelling.strip().lower().replace("c10::", "").replace("torch.", "").replace("at::", "")
+    text = _COMPILERS.sub("", spelling.strip().lower())
+    for prefix in ("c10::", "torch.", "at::"):
+        text = text.replace(prefix, "")
     return DTYPES.get(text)
 
 

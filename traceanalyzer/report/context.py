@@ -10,11 +10,11 @@ import msgspec
 
 from traceanalyzer.records import Analysis, Band, Projection, Suggestion
 from traceanalyzer.records.units import digits, duration, percent, si
+from traceanalyzer.report.change_words import by_certainty, span
 from traceanalyzer.report.code_view import place_texts
 from traceanalyzer.report.jobs import has_all_ranks
 from traceanalyzer.report.labels import HOW, TIER_MEANING
 from traceanalyzer.report.sanitize import ABSENT, TEXT, cut, visible
-from traceanalyzer.report.sentence import by_certainty, span
 from traceanalyzer.report.shown import per_saving, per_step, shown
 from traceanalyzer.report.summary import Fact
 

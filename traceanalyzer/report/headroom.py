@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from traceanalyzer.records import Analysis, Band
 from traceanalyzer.records.units import duration, percent, whole_percent
+from traceanalyzer.report.change_words import span
 from traceanalyzer.report.sanitize import visible
-from traceanalyzer.report.sentence import span
 from traceanalyzer.report.shown import shown
 
 _LITTLE, _MUCH = 0.1, 0.7  # of their roofs, that kernels reach

@@ -76,6 +76,7 @@ REASON_MEANING: Final[Mapping[Reason, str]] = {
     "cuda_graph": "replayed from a graph: the trace does not say by which operator",
     "compiled_region": "compiled kernel whose operators are not recorded",
     "formula_failed": "the formula could not be applied to these inputs",
+    "not_recorded": "the device worked and its activity is not in the trace",
 }
 
 # What a user can do about a reason. No entry: nothing on the command line helps.
@@ -84,8 +85,9 @@ REASON_REMEDY: Final[Mapping[Reason, str]] = {
     "no_peak": "give --bandwidth BYTES and --peak PREC=FLOPS, or --device-file F.toml",
     "no_formula": "its time counts, its work is unknown",
     "no_shapes": "record with record_shapes=True",
-    "no_dtype": "record with record_shapes=True and a newer PyTorch",
+    "no_dtype": "give the type with --assume-dtype fp32, or record with a newer PyTorch",
     "no_concrete_inputs": "record with record_shapes=True and a newer PyTorch",
+    "not_recorded": "record the device's activity: its ProfilerActivity, and nothing else that profiles it",
     "no_launch": "record CPU activity too, from before the first step",
     "no_correlation": "record CPU activity too",
     "no_op": "record CPU activity too",

@@ -55,6 +55,8 @@ def verdict_of_check(analysis: Analysis) -> str:
         return "No row could be compared with a roof."
     above = sum(entry.rows for entry in analysis.self_check)
     if not above:
+        if compared == 1:
+            return "The one row compared with a roof does not exceed it."
         return f"None of the {compared:,} rows compared with a roof exceeds it."
     share = sum(entry.share_of_busy for entry in analysis.self_check)
     exceed = "row exceeds its roof" if above == 1 else "rows exceed their roof"

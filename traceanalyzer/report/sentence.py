@@ -6,30 +6,25 @@ A lower bound is called one, an unknown share is not given, and where the GPU is
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from traceanalyzer.records import Analysis, Band, Suggestion, Verdict, ranks_of
+from traceanalyzer.records import Analysis, Verdict, ranks_of
 from traceanalyzer.records.units import duration, percent, si, whole_percent
 from traceanalyzer.records.vocabulary import LEAST_MODELLED
+from traceanalyzer.report.change_words import change_sentences
 from traceanalyzer.report.jobs import job_sentences, place_of
 from traceanalyzer.report.labels import REASON_MEANING, REASON_REMEDY, VERDICT_LABELS
 from traceanalyzer.report.largest import EXACT, largest_parts, largest_verdict, names_verdict
 from traceanalyzer.report.sanitize import visible
-from traceanalyzer.report.shown import Shown, per_saving, per_step, rows_heading, shown
-from traceanalyzer.report.waits import about_time, idle_and_busy, longest, share_of_window, waits_for_the_host
+from traceanalyzer.report.shown import Shown, per_step, rows_heading, shown
+from traceanalyzer.report.waits import about_time, idle_and_busy, longest, share_of_window
 
 _INTERVAL = 0.25  # of busy time not modelled: above it, a lower bound alone would mislead
 _REPORTED_SHARE = 0.01
 _AT_A_ROOF = 0.1  # of busy time: from it on, a roof limits some of what runs
 _TOO_MUCH_ABOVE = 0.1  # of busy time, above a roof
 _BELOW = "a better kernel, layout or alignment could win that back, not only fewer bytes"
-# Rules whose saving is of waiting, not of kernels.
-_OF_WAITS = (
-    "launch_bound", "host_work", "data_loading", "synchronisation", "memory_allocation", "recompilation",
-    "checkpoint_saving", "small_copies", "unpinned_memory", "exposed_communication",
-)  # fmt: skip
-_NUMERALS = ("No", "One", "Two", "Three")
+_WITHOUT_HOST = ("no_correlation", "no_op")  # reasons that a recording without CPU activity has
 
 # Verdicts that lead whatever is known of the rest.
 _LEADS: tuple[Verdict, ...] = ("latency_bound", "communication", "copy")
@@ -59,6 +54,8 @@ def headline(analysis: Analysis) -> Headline:
     notes, figures = _notes(analysis), shown(analysis)
     if _warned(analysis, "counters_without_times"):
         return _counted(analysis)
+    if any(reason.reason == "not_recorded" for reason in analysis.coverage.reasons):
+        return _without_device(analysis)
     if not figures.busy_ns:
         where = figures.name or ("the window" if figures.step_count else "the trace")
         nothing = _with_rank(analysis, f"The {_device(analysis)} did no work in {where}.")
@@ -74,8 +71,20 @@ def headline(analysis: Analysis) -> Headline:
     ]
     if _warned(analysis, "gpu_not_captured"):
         sentences.insert(0, "The trace lists a GPU but holds none of its work: this is the CPU side.")
-    changes = tuple(_changes(analysis))
+    # What slows everything down comes first.
+    changes = () if _limited_by_nothing(analysis, figures) else tuple(change_sentences(analysis))
     return Headline(_with_rank(analysis, sentences[0]), tuple(sentences[1:]), changes, notes)
+
+
+def _without_device(analysis: Analysis) -> Headline:
+    """Of a recording without the activity of the device that worked: no share of the host's time either."""
+    lead = "A device worked and its activity is not in the trace: how long anything took there is not known."
+    messages = [
+        w.message for w in analysis.source.warnings if w.code in ("gpu_not_captured", "device_rows_unread")
+    ]
+    causes = [f"{message[0].upper()}{message[1:]}." for message in messages]
+    host = "What is listed is the time of the host, which prepared and launched the work."
+    return Headline(_with_rank(analysis, lead), (*causes, host), (), _notes(analysis))
 
 
 def _counted(analysis: Analysis) -> Headline:
@@ -93,13 +102,6 @@ def _counted(analysis: Analysis) -> Headline:
     return Headline(_with_rank(analysis, lead), (bytes_moved,) if kernels else (), notes=_notes(analysis))
 
 
-def span(low_ns: float, high_ns: float) -> str:
-    """`14 to 21 ms`, `800 µs to 1.0 ms`."""
-    low, high = duration(low_ns, 2), duration(high_ns, 2)
-    same = not low_ns or low.split()[1] == high.split()[1]
-    return f"{low.split()[0] if same else low} to {high}"
-
-
 def remedy(analysis: Analysis, reason: str) -> str:
     """What a user can do about `reason`, or nothing."""
     if reason == "no_device" and analysis.device.kind == "cpu":
@@ -109,9 +111,17 @@ def remedy(analysis: Analysis, reason: str) -> str:
         )
     if reason == "no_peak" and analysis.device.bandwidth_bytes_per_s is None:
         return "give --bandwidth BYTES (such as --bandwidth 3.35TB/s) or --device-file F.toml"
+    if reason in _WITHOUT_HOST and _host_recorded(analysis):
+        return ""
     if reason == "no_shapes" and analysis.recording is not None:
         return ""  # our own collector asks for shapes: these operators have none to record
     return next((text for other, text in REASON_REMEDY.items() if other == reason), "")
+
+
+def _host_recorded(analysis: Analysis) -> bool:
+    """Whether CPU activity is in the trace: to record it, too, would not help what is not linked."""
+    notices = analysis.source.warnings
+    return analysis.coverage.linked_share > 0 or any(w.code == "operators_unlinked" for w in notices)
 
 
 def kernel_time(analysis: Analysis) -> str:
@@ -267,55 +277,6 @@ def _roofs_too_low(analysis: Analysis) -> list[str]:
     which = "measured here" if analysis.device.how == "calibrated" else "used"
     much = f"{whole_percent(share)} of {_busy_time(analysis)} exceeds its roof"
     return [f"{much}: the roofs {which} are too low, and the verdicts may change with better ones."]
-
-
-def _changes(analysis: Analysis) -> list[str]:
-    """What the best suggestions would save; what is of one step is not added to a mean of several."""
-    if _limited_by_nothing(analysis, shown(analysis)):  # what slows everything down comes first
-        return []
-    bands: dict[str, list[Band]] = {}
-    paced = waits_for_the_host(shown(analysis))
-    largest = with_saving(analysis)[:3]
-    for each in largest:
-        if each.saving_per_step_ns and (each.rule in _OF_WAITS or not paced):
-            bands.setdefault(per_saving(analysis, each), []).append(each.saving_per_step_ns)
-    said = [_saved(of, bands[of], " more" if number else "") for number, of in enumerate(bands)]
-    if hidden := len(largest) - sum(map(len, bands.values())):
-        more = " more" if said else ""
-        said.append(f"{_changes_of(hidden, more)} would shorten busy time, for which the step does not wait.")
-    return said
-
-
-def _saved(of: str, bands: Sequence[Band], more: str) -> str:
-    """One sentence of savings that add up; those that may be zero are stated apart."""
-    sure, likely = [b for b in bands if b.low], [b for b in bands if not b.low]
-    most = duration(sum(b.high for b in likely), 2)
-    if not sure:
-        return f"{_changes_of(len(likely), more)} could save up to {most} {of}, or nothing."
-    low, high = sum(b.low for b in sure), sum(b.high for b in sure)
-    rest = f"; {_NUMERALS[len(likely)].lower()} more could save up to {most}, or nothing" if likely else ""
-    return f"{_changes_of(len(sure), more)} would save {span(low, high)} {of}{rest}."
-
-
-def _changes_of(count: int, more: str) -> str:
-    """`One change`, `Two more changes`."""
-    return f"{_NUMERALS[count]}{more} change{'' if count == 1 else 's'}"
-
-
-def with_saving(analysis: Analysis) -> list[Suggestion]:
-    """Suggestions with a predicted time, the surest first."""
-    timed = [s for s in analysis.suggestions or () if s.saving_per_step_ns and s.saving_per_step_ns.high > 0]
-    return list(by_certainty(timed))
-
-
-def by_certainty(suggestions: Sequence[Suggestion]) -> tuple[Suggestion, ...]:
-    """By what is saved for certain, then by what is likely to be."""
-
-    def sure(each: Suggestion) -> tuple[float, float]:
-        band = each.saving_per_step_ns
-        return (-band.low, -band.mid) if band else (1.0, 0.0)
-
-    return tuple(sorted(suggestions, key=sure))
 
 
 def _with_rank(analysis: Analysis, sentence: str) -> str:

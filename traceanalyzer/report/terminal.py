@@ -15,7 +15,7 @@ from traceanalyzer.report.jobs import extremes
 from traceanalyzer.report.labels import HOW
 from traceanalyzer.report.lines import OpLine
 from traceanalyzer.report.report_marker import mark
-from traceanalyzer.report.sanitize import cut, visible
+from traceanalyzer.report.sanitize import cut, cut_apart, visible
 from traceanalyzer.report.view import View, view_of
 
 if TYPE_CHECKING:
@@ -161,17 +161,18 @@ def _names(lines: Sequence[OpLine], width: int) -> list[str]:
     """What fits of each line's name, place and inputs; inputs before the place where only they differ."""
     names = [_name(line, width) for line in lines]
     alike = {name for name, count in Counter(names).items() if count > 1}
-    return [
-        cut(f"{cut(line.name, 32)} {line.inputs}", width) if name in alike and line.inputs else name
+    told_apart = [
+        f"{cut(line.name, 32)} {line.inputs}" if name in alike and line.inputs else name
         for line, name in zip(lines, names, strict=True)
     ]
+    return cut_apart(told_apart, width)
 
 
 def _name(line: OpLine, width: int) -> str:
-    """Where the module is known it says more than the inputs, which then take what is left."""
+    """In full, but where the place is known: it says more than the inputs, which then take what is left."""
     where = line.code or tail(line.module, _MODULE)
     if not where:
-        return cut(" ".join(filter(None, (cut(line.name, 48), line.inputs, line.phase))), width)
+        return " ".join(filter(None, (cut(line.name, 48), line.inputs, line.phase)))
     text = cut(" ".join(filter(None, (cut(line.name, 32), where, line.phase))), width)
     left = width - len(text) - 1
     return f"{text} {cut(line.inputs, left)}" if line.inputs and left >= _MIN_INPUTS else text

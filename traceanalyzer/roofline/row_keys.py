@@ -47,6 +47,8 @@ def _head(priced: Priced, within: Ids, record: int, work: int, borrows: bool) ->
     trace = priced.trace
     ops, kernels = trace.ops, trace.kernels
     priced_op = int(priced.priced_op[record])
+    if trace.device_lost:
+        return _host_side(priced, record)
     op = priced_op if priced_op >= 0 else int(kernels.op[record])
     unlinked = int(kernels.unlinked[record])
     borrowed = int(priced.borrowed_call[record])
@@ -64,6 +66,17 @@ def _head(priced: Priced, within: Ids, record: int, work: int, borrows: bool) ->
     phase = cast(Phase, PHASES[ops.phase[op]]) if ops.phase[op] >= 0 else None
     module = module_named(trace, int(within[op]))
     return RowHead(priced_call.call.name, priced_call.call, phase, module, work, cost, borrowed=borrows)
+
+
+def _host_side(priced: Priced, record: int) -> RowHead:
+    """What a host does for a device whose own records are missing has no work of its own."""
+    ops, kernels = priced.trace.ops, priced.trace.kernels
+    op = int(kernels.op[record])
+    call = priced.prices[int(ops.call[op])].call if op >= 0 and ops.call[op] >= 0 else None
+    name = call.name if call else priced.trace.names[kernels.name[record]]
+    phase = cast(Phase, PHASES[ops.phase[op]]) if op >= 0 and ops.phase[op] >= 0 else None
+    module = priced.trace.names[ops.module[op]] if op >= 0 and ops.module[op] >= 0 else None
+    return RowHead(name, call, phase, module, COMPUTE, Unpriced("not_recorded"))
 
 
 def _without_a_price(priced_call: PricedCall, shaped: bool) -> Cost | Unpriced:

@@ -30,6 +30,7 @@ from traceanalyzer.trace.linking.link_warnings import link_warnings
 from traceanalyzer.trace.linking.phases import Host, forward_ops, phases
 from traceanalyzer.trace.linking.steps import step_warnings, steps_of
 from traceanalyzer.trace.linking.tree import nest, order
+from traceanalyzer.trace.linking.unrecorded import unrecorded
 from traceanalyzer.trace.reading.raw import Raw, RawOps, RawSpans, RawSyncs
 
 _RESOLUTION_NS = 1000  # of clocks that count whole microseconds, or doubles since 1970
@@ -74,7 +75,8 @@ def trace_of(raw: Raw, steps_by: str | None = None) -> Trace:
         distributed=raw.distributed, salvaged=raw.salvaged,
         warnings=raw.warnings,
     )  # fmt: skip
-    linked = link_warnings(trace, gpu_listed=raw.gpu_listed)
+    trace = replace(trace, device_lost=on_cpu and bool(unrecorded(trace, raw.unread)))
+    linked = link_warnings(trace, gpu_listed=raw.gpu_listed, unread=raw.unread)
     warnings = (*raw.warnings, *doubts, *linked, *step_warnings(steps))
     return without_late_launches(replace(trace, warnings=warnings))
 

@@ -51,7 +51,7 @@ def link(
     at_launch[launched] = ops_open_at(ops, launches.thread[rows], launches.start_ns[rows], tolerance_ns)
     op = at_launch[back]
     distinct_external = (kernels.external >= 0) & (kernels.external != kernels.correlation)
-    lost = np.flatnonzero((op < 0) & (kernels.correlation >= 0) & distinct_external)
+    lost = np.flatnonzero((op < 0) & distinct_external)
     op[lost] = _enclosing_operator(ops, rows_of(kernels.external[lost], external))
     graph = passes(names, np.append(launches.name, np.int32(-1))[launch], is_graph_launch)
     unlinked = np.full(len(op), -1, np.int8)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from traceanalyzer.records import Notice
-from traceanalyzer.records.trace import UNLINKED, Bools, Trace, passes
+from traceanalyzer.records.trace import UNLINKED, Trace, passes
 from traceanalyzer.records.units import duration, percent
 from traceanalyzer.trace.linking.kinds import is_graph_launch
 from traceanalyzer.trace.linking.steps import within
+from traceanalyzer.trace.linking.unrecorded import starts_kernels, unread_notice, unrecorded
 
 _REPORTED_SHARE = 0.05  # share of GPU time, or of launches
 _SLOWED = 1.3  # times the step without the profiler
@@ -24,10 +27,12 @@ _UNLINKED_TEXT = {
 }
 
 
-def link_warnings(trace: Trace, *, gpu_listed: bool) -> tuple[Notice, ...]:
+def link_warnings(trace: Trace, *, gpu_listed: bool, unread: Mapping[str, int]) -> tuple[Notice, ...]:
     """Warnings of one trace, in a fixed order."""
+    if trace.device_lost:
+        return (*unrecorded(trace, unread), *_slowed(trace))
     if trace.on_cpu:
-        if not gpu_listed and not _starts_kernels(trace).any():
+        if not gpu_listed:
             return _slowed(trace)
         cut_off = any(notice.code == "truncated" for notice in trace.warnings)  # GPU rows come last in a file
         why = "the file ends before its rows" if cut_off else "ProfilerActivity.CUDA or CUPTI was missing"
@@ -36,7 +41,14 @@ def link_warnings(trace: Trace, *, gpu_listed: bool) -> tuple[Notice, ...]:
             f"GPU's ({why})"
         )
         return (Notice("gpu_not_captured", text), *_slowed(trace))
-    return (*_unlinked(trace), *_lost(trace), *_early(trace), *_idle_steps(trace), *_slowed(trace))
+    return (
+        *unread_notice(unread),
+        *_unlinked(trace),
+        *_lost(trace),
+        *_early(trace),
+        *_idle_steps(trace),
+        *_slowed(trace),
+    )
 
 
 def _slowed(trace: Trace) -> tuple[Notice, ...]:
@@ -62,18 +74,16 @@ def _unlinked(trace: Trace) -> list[Notice]:
         if total and time > _REPORTED_SHARE * total:
             text = f"{percent(time / total)} of GPU time: {_UNLINKED_TEXT[reason]}"
             notices.append(Notice(f"unlinked_{reason}", text, int(rows.sum())))
+    if total and len(trace.ops) and not (kernels.op >= 0).any():
+        text = "operators were recorded, and none of the GPU's records leads to one of them"
+        notices.append(Notice("operators_unlinked", text, len(kernels)))
     return notices
-
-
-def _starts_kernels(trace: Trace) -> Bools:
-    """Launches of kernels and graphs, by the names of all vendors' calls."""
-    return passes(trace.names, trace.launches.name, lambda n: "Launch" in n and "HostFunc" not in n)
 
 
 def _lost(trace: Trace) -> list[Notice]:
     """Launches whose kernel is not in the trace: its head or tail was lost, or a buffer ran over."""
     launches = trace.launches
-    starts = _starts_kernels(trace) & (launches.correlation >= 0)
+    starts = starts_kernels(trace) & (launches.correlation >= 0)
     lost = starts.copy()
     lost[trace.kernels.launch[trace.kernels.launch >= 0]] = False
     graphs = starts & passes(trace.names, launches.name, is_graph_launch)

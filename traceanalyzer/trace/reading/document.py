@@ -13,15 +13,17 @@ from typing import Any
 
 from traceanalyzer.records.errors import TraceFormatError
 from traceanalyzer.trace.reading.blocks import Batch, event_batches
+from traceanalyzer.trace.reading.foreign import refuse_other_list, writer
 from traceanalyzer.trace.reading.metadata import EVENTS_KEY, EVIDENCE_KEY, KEPT_KEYS, loaded
 from traceanalyzer.trace.reading.read_stats import ReadStats
 from traceanalyzer.trace.reading.scan import BROKEN, value_end
-from traceanalyzer.trace.reading.source import TextWindow, TraceSource
+from traceanalyzer.trace.reading.source import BLOCK, TextWindow, TraceSource
 
 _BOM = b"\xef\xbb\xbf"
 _SPACE = re.compile(rb"\s*")
 _KEY = re.compile(rb'\s*,?\s*"([^"\\]*+(?:\\.[^"\\]*+)*+)"\s*:\s*(?=\S)', re.DOTALL)
 _DONE = re.compile(rb"\s*,?\s*\}")
+_NEXT_LINE = re.compile(rb"\s*\}\s*\{")
 _EVENTS = re.compile(rb'"' + EVENTS_KEY.encode() + rb'"\s*:\s*\[')
 _LONGEST_KEY = 1 << 16
 _LONGEST_VALUE = 1 << 24  # of members that are not wanted, too: what is longer is searched, not walked
@@ -39,23 +41,36 @@ class Document:
     evidence: str | None = None
     bare_list: bool = False
     has_events: bool = False
+    json_lines: bool = False  # further objects follow the first one
+    tool: str | None = None  # whose list of events it is, if another's
 
     def batches(self, window: TextWindow | None = None) -> Iterator[Batch]:
         """Decoded events in file order, a block at a time. Raises TraceFormatError on what is no JSON."""
         window = window or TextWindow(self.source)
         opening = self._opening(window)
+        if self.bare_list:
+            window.grow(BLOCK)
+            refuse_other_list(window.text[opening:], self.source.path)
         window.drop(opening + 1)
         if self.bare_list:
             self.has_events = True
-            yield from event_batches(window, self.stats)
+            yield from self._events(window)
             return
         while True:
             state = self._next_member(window)
             if state == "events":
                 self.has_events = True
-                yield from event_batches(window, self.stats)
+                yield from self._events(window)
             elif state == "done" or (state == "lost" and not self._resume(window)):
+                self.json_lines = state == "done" and _NEXT_LINE.match(window.text) is not None
                 return
+
+    def _events(self, window: TextWindow) -> Iterator[Batch]:
+        """The batches of the list of events; a tool that writes no rows of this profiler is noted."""
+        for number, batch in enumerate(event_batches(window, self.stats)):
+            if self.tool is None and (number == 0 or "wrong_types" in self.stats.counts):
+                self.tool = writer(window.text)
+            yield batch
 
     def _opening(self, window: TextWindow) -> int:
         while window.grow():
@@ -73,7 +88,7 @@ class Document:
         path = self.source.path
         if self.source.damage:
             return TraceFormatError(
-                f"{path}: is a damaged gzip file (nothing could be read from it)",
+                f"{path}: is a damaged compressed file (nothing could be read from it)",
                 fix="copy or record the trace again",
             )
         return TraceFormatError(f"{path}: is empty (0 bytes of text)", fix="record the trace again")

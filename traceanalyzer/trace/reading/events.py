@@ -81,6 +81,7 @@ class Event(msgspec.Struct, gc=False):
     ts: float = float("nan")  # microseconds
     dur: float = float("nan")
     args: Args | None = None
+    id: int | str | None = None  # of a flow
 
 
 NO_ARGS = Args()
@@ -103,6 +104,7 @@ class Row(IntEnum):
     RANGE = 9  # hardware counters of one kernel, instead of its time
     SYNC = 10  # a wait for the device, or for an event on it, as the device's tracing saw it
     OTHER = 11
+    MTIA = 12  # Meta's accelerator: work, copies and waits under one category
 
 
 _CATEGORIES = {
@@ -117,6 +119,7 @@ _CATEGORIES = {
     Row.FRAME: "python_function",
     Row.RANGE: "cuda_profiler_range",
     Row.SYNC: "cuda_sync",
+    Row.MTIA: "mtia_ccp_events",
 }  # fmt: skip
 _ROWS = {cat: row for row, cats in _CATEGORIES.items() for cat in cats.split()}
 
@@ -149,6 +152,27 @@ def adopt_bare(event: Event) -> int:
     return Row.OTHER
 
 
+# Categories that a device's activity has with some vendor, and that nothing above reads.
+_OF_A_DEVICE = re.compile(
+    r"(?:hpu|npu|mtia|xla|tpu|ipu|mlu|gcu|musa|neuron|xpu|privateuse\d?|vendor|gpu|device|accelerator|async_npu)"
+    r"(?:_|$)(?!user_annotation|\w*(?:runtime|driver|sync|annotation|instant))", re.IGNORECASE,
+)  # fmt: skip
+_MTIA_WAITS = ("event_wait", "event_record")
+_MTIA_COPY = "dma_request"
+
+
+def is_unread_device(cat: str) -> bool:
+    """Whether the category, which none of the above has, is that of some device's activity."""
+    return _OF_A_DEVICE.match(cat) is not None
+
+
+def adopt_mtia(event: Event) -> int:
+    """Row class of MTIA's activity by its name: an event's waits are no work, and DMA requests are copies."""
+    row = Row.SYNC if event.name in _MTIA_WAITS else Row.MEMCPY if event.name == _MTIA_COPY else Row.KERNEL
+    event.cat = {Row.SYNC: "cuda_sync", Row.MEMCPY: "gpu_memcpy"}.get(row, "kernel")
+    return row
+
+
 # Scopes that torch opens by itself; up to torch 1.10 they carry the category of an operator.
 ANNOTATION_NAMES = re.compile(r"ProfilerStep#\d+$|Optimizer\.(?:step|zero_grad)#|enumerate\(DataLoader\)#")
 UNREADABLE_NAME = "unknown"  # what Kineto writes for a name that is not ASCII
@@ -172,6 +196,7 @@ def event_of(row: dict[str, Any]) -> tuple[Event, bool]:
     for key in _TEXT_KEYS:
         if isinstance(row.get(key), str):
             setattr(event, key, clean(row[key]))
+    event.id = _ident(row.get("id", ""))
     event.ts, event.dur = _number(row.get("ts")), _number(row.get("dur"))
     name, args = row.get("name"), row.get("args")
     event.name = clean(name) if isinstance(name, str) else None

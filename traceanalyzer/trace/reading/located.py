@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from traceanalyzer.trace.reading.blocks import Batch
-from traceanalyzer.trace.reading.events import UNDECODABLE, Event, Row, RowOf, adopt_bare
+from traceanalyzer.trace.reading.events import UNDECODABLE, Event, Row, RowOf, adopt_bare, adopt_mtia
 
 GPU_ROWS = frozenset({Row.KERNEL, Row.MEMCPY, Row.MEMSET, Row.RANGE})  # that RawKernels.file_row counts
 OP_ROWS = frozenset({Row.OP, Row.ANNOTATION})  # that RawOps.file_row counts
@@ -43,6 +43,8 @@ def _is_of(event: Event, classes: frozenset[Row], row_of: RowOf) -> bool:
     row = row_of[event.cat]
     if row == Row.BARE:
         row = adopt_bare(msgspec.structs.replace(event))
+    elif row == Row.MTIA:
+        row = adopt_mtia(msgspec.structs.replace(event))
     return row in classes
 
 

@@ -23,6 +23,7 @@ KEPT_KEYS = frozenset({"deviceProperties", "distributedInfo", "baseTimeNanosecon
 # Top-level key -> what a file without `traceEvents` is then.
 FOREIGN_KEYS = {
     "nodes": "is a PyTorch ExecutionTrace, not a profiler trace",
+    "rocprofiler-sdk-tool": "is JSON of rocprofv3, not a PyTorch profiler trace",
     "profiles": "is a speedscope profile, not a PyTorch profiler trace",
     "device_traces": "is a PyTorch memory snapshot, not a profiler trace",
     "memory_bound": "is a saved report of traceanalyze, which is shown alone, not a trace",

@@ -6,11 +6,11 @@ import glob
 import re
 from collections.abc import Sequence
 
-ENDINGS = (".json", ".json.gz")  # of traces
+ENDINGS = (".json", ".json.gz", ".json.xz", ".json.bz2", ".json.zst")  # of traces
 _URL = re.compile(r"(?:[a-z][a-z0-9+-]*::)*([a-z][a-z0-9+-]*)://", re.IGNORECASE)
 _USER = re.compile(r"(?<=://)[^/?#]*@")  # `name:password@`
 _ARCHIVE = re.compile(
-    r"(?P<archive>.+?\.(?:tar(?:\.(?:gz|zst))?|tgz|zip)(?:\?[^:]*)?)(?::(?P<member>.+))?",
+    r"(?P<archive>.+?\.(?:tar(?:\.(?:gz|xz|bz2|zst))?|tgz|zip)(?:\?[^:]*)?)(?::(?P<member>.+))?",
     re.IGNORECASE | re.DOTALL,
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -157,6 +157,7 @@ class Raw:
     evidence: str | None = None
     salvaged: Salvaged | None = None
     warnings: tuple[Notice, ...] = field(default=())
+    unread: Mapping[str, int] = field(default_factory=dict)  # rows of devices that are not read, by category
     collectives: Sequence[CollectiveArgs] = ()  # distinct
     distributed: Distributed = NOT_DISTRIBUTED
     frames: RawFrames = field(default_factory=RawFrames.none)

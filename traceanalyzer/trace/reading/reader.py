@@ -71,6 +71,7 @@ def _raw(document: Document, rows: Rows) -> Raw:
         evidence=document.evidence,
         salvaged=stats.salvaged(),
         warnings=stats.warnings(),
+        unread=dict(rows.unread),
         collectives=tables.collectives,
         distributed=metadata.distributed(kept.get("distributedInfo")),
         pids=tables.pids,

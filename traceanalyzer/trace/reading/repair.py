@@ -19,6 +19,13 @@ _CLOSINGS_TRIED = 4
 _FEW_LOST = 16
 _DIGITS = 400  # of a number that is read
 _REACH, _SHORT_REACH = 1 << 22, 1 << 16  # bytes waited for before a row that does not end is given up
+_TIMES = 8  # as much text as was read may be looked at in vain, and as is there _FIRST times
+_FIRST, _FEWEST = 4, 1 << 20
+_LEAST_LOOK = 1 << 12  # bytes looked at of any row
+_BLANK = re.compile(rb"[,\s]*")
+_ITEM = re.compile(rb"[,\s]*[^,\s{\]}]")  # begins with what begins no object
+_BEHIND_BARE = re.compile(rb"\s*(?:,\s*|(?=\]))")
+_BARE_END = re.compile(rb'[,\s]*\](?=\s*,\s*"|\s*\}|\s*\Z)')
 
 
 class Piece(NamedTuple):
@@ -56,6 +63,31 @@ class _Place(NamedTuple):
 _Decode = Callable[[bytes, ReadStats], list[Event] | None]
 
 
+class _Looking:
+    """How far rows are looked at, so that the work grows as the text does and no faster.
+
+    Borders are searched for once each. What is read in vain is counted: a multiple of what was consumed,
+    and a little for every row, may be.
+    """
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+        self.spent = 0
+        self._from = len(text) + 1
+        self._border: re.Match[bytes] | None = None
+
+    def border(self, begin: int) -> re.Match[bytes] | None:
+        """The first border from `begin` on."""
+        if begin < self._from or (self._border is not None and begin > self._border.start()):
+            self._from, self._border = begin, BORDER.search(self.text, begin)
+        return self._border
+
+    def limit(self, begin: int) -> int:
+        """Where looking at the row at `begin` ends."""
+        allowed = max(_FIRST * len(self.text), _FEWEST) + _TIMES * begin - self.spent
+        return min(len(self.text), begin + max(allowed, _LEAST_LOOK))
+
+
 def decode_rows(text: bytes, *, whole: bool, at: int, stats: ReadStats) -> DecodedRows:
     """Events of `text`, which starts with a row at byte `at` of the file.
 
@@ -63,14 +95,19 @@ def decode_rows(text: bytes, *, whole: bool, at: int, stats: ReadStats) -> Decod
     """
     events: list[Event] = []
     pieces: list[Piece] = []
+    looking = _Looking(text)
     begin = 0
     while begin < len(text):
-        border = BORDER.search(text, begin)
+        passed = _past_items(text, begin, looking, stats)
+        if passed.closed:
+            return DecodedRows(events, passed.behind, True, pieces)
+        begin = passed.behind
+        border = looking.border(begin)
         if border is None and not whole:
             return DecodedRows(events, begin, False, pieces)
         piece_end = border.start() + 1 if border else len(text)
         patience = 0 if whole else _REACH if stats.dropped < _FEW_LOST else _SHORT_REACH
-        row = _row(text, begin, piece_end, patience=patience, stats=stats)
+        row = _row(looking, begin, piece_end, patience=patience, stats=stats)
         if row is None:
             return DecodedRows(events, begin, False, pieces)
         if row.events is None:
@@ -85,9 +122,29 @@ def decode_rows(text: bytes, *, whole: bool, at: int, stats: ReadStats) -> Decod
     return DecodedRows(events, begin, False, pieces)
 
 
+def _past_items(text: bytes, begin: int, looking: _Looking, stats: ReadStats) -> _Place:
+    """Over what is no object, and so no row; closed: the list ends there."""
+    while begin < len(text):
+        bare_end = _BARE_END.match(text, begin)
+        if bare_end:
+            return _Place(begin, bare_end.end(), True)
+        if not _ITEM.match(text, begin):
+            break
+        limit = looking.limit(begin)
+        end = value_end(text, _skip(text, begin), limit)
+        goes_on = _BEHIND_BARE.match(text, end) if end is not None and end != BROKEN else None
+        if end is None or goes_on is None:
+            looking.spent += limit - begin
+            break
+        stats.add("wrong_types")
+        begin = goes_on.end()
+    return _Place(begin, begin, False)
+
+
 def _skip(text: bytes, begin: int) -> int:
     """Over commas and white space: what is then left belongs to a row that breaks off."""
-    return len(text) - len(text[begin:].lstrip(b", \t\r\n"))
+    blank = _BLANK.match(text, begin)
+    return blank.end() if blank else begin
 
 
 def _lose(piece: bytes, at: int, *, cut_off: bool, stats: ReadStats) -> None:
@@ -98,37 +155,41 @@ def _lose(piece: bytes, at: int, *, cut_off: bool, stats: ReadStats) -> None:
         stats.add("unreadable_rows")
 
 
-def _row(text: bytes, begin: int, piece_end: int, *, patience: int, stats: ReadStats) -> _Row | None:
+def _row(looking: _Looking, begin: int, piece_end: int, *, patience: int, stats: ReadStats) -> _Row | None:
     """The row at `begin`, by the first reading that works, from the plainest to the boldest.
 
     What looks like a border may stand in a nested object or in a string: before a row is rewritten,
     its end is searched for. None: it may lie behind the text, of which less than `patience` is left.
     """
-    places = [_Place(piece_end, piece_end, False)]
-    for closing, _ in zip(CLOSING.finditer(text, begin, piece_end), range(_CLOSINGS_TRIED), strict=False):
+    text, limit = looking.text, looking.limit(begin)
+    places = [_Place(piece_end, piece_end, False)] if piece_end <= limit else []
+    closings = CLOSING.finditer(text, begin, min(piece_end, limit))
+    for closing, _ in zip(closings, range(_CLOSINGS_TRIED), strict=False):
         places.append(_Place(closing.start() + 1, closing.end(), True))
-    row = _first((_strict, _tolerant), text, begin, places, stats)
+    row = _first((_strict, _escaped, _tolerant), looking, begin, places, stats)
     if row:
         return row
-    end = value_end(text, max(text.find(b"{", begin), begin))
+    end = value_end(text, max(text.find(b"{", begin, limit), begin), limit)
+    looking.spent += (end if end is not None and end != BROKEN else limit) - begin
     scanned = _scanned(text, end, final=patience == 0)
-    if not scanned and end != BROKEN and len(text) - begin < patience:
+    if not scanned and end != BROKEN and limit == len(text) and len(text) - begin < patience:
         return None
     return (
-        _first((_strict, _tolerant), text, begin, scanned, stats)
-        or _first((_rewritten,), text, begin, places + scanned, stats)
+        _first((_strict, _tolerant), looking, begin, scanned, stats)
+        or _first((_rewritten,), looking, begin, places + scanned, stats)
         or _Row(None, piece_end, piece_end, False)
     )
 
 
 def _first(
-    ways: tuple[_Decode, ...], text: bytes, begin: int, places: list[_Place], stats: ReadStats
+    ways: tuple[_Decode, ...], looking: _Looking, begin: int, places: list[_Place], stats: ReadStats
 ) -> _Row | None:
     for decode in ways:
         for place in places:
-            events = decode(text[begin : place.end], stats)
+            events = decode(looking.text[begin : place.end], stats)
             if events is not None:
                 return _Row(events, place.end, place.behind, place.closed)
+            looking.spent += place.end - begin
     return None
 
 
@@ -148,6 +209,16 @@ def _strict(piece: bytes, _: ReadStats) -> list[Event] | None:
         return decode_batch(b"[" + piece + b"]")
     except UNDECODABLE:
         return None
+
+
+def _escaped(piece: bytes, stats: ReadStats) -> list[Event] | None:
+    """The text with its stray backslashes doubled, where it has some: all rows of a trace from Windows."""
+    if b"\\" not in piece:
+        return None
+    text = _ESCAPE_BYTES.sub(lambda match: match[0] if match[1] else rb"\\", piece)
+    events = _strict(text, stats) if len(text) > len(piece) else None
+    stats.add("repaired_escapes", events is not None)
+    return events
 
 
 def _tolerant(piece: bytes, stats: ReadStats) -> list[Event] | None:
@@ -201,6 +272,7 @@ def _events_of(rows: list[Any], stats: ReadStats) -> list[Event]:
 _STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _BAREWORD = re.compile(rf"({_STRING})|[-+]?\b(?:nan|inf|infinity)\b", re.IGNORECASE | re.DOTALL)
 _ESCAPE = re.compile(r'\\(["\\/bfnrt]|u[0-9a-fA-F]{4})|\\')
+_ESCAPE_BYTES = re.compile(_ESCAPE.pattern.encode())
 _FINAL_BACKSLASH = re.compile(r'(?<!\\)\\"(?=\s*(?:,\s*"[^"\\]+"\s*:|\}))')
 
 
@@ -234,6 +306,7 @@ def _whole_escape(match: re.Match[str]) -> str:
 
 
 _MARK = re.compile(r'[{}\[\]"]')
+_BLANKS = 64  # between a key and its value
 _QUOTE = re.compile(r'\\.|"', re.DOTALL)
 _BEHIND_KEY = re.compile(r"\s*:")
 _BEHIND_VALUE = re.compile(rf"\s*(?:\}}\s*(?:[,}}\]]|\Z)|,\s*{_STRING}\s*:)", re.DOTALL)
@@ -253,7 +326,7 @@ def escape_stray_quotes(text: str) -> str:
         elif mark[0] in "}]":
             del open_brackets[-1:]
         else:
-            is_value = text[: mark.start()].rstrip().endswith(":")
+            is_value = text[max(mark.start() - _BLANKS, 0) : mark.start()].rstrip().endswith(":")
             behind = _BEHIND_VALUE if is_value else _BEHIND_KEY
             behind = _BEHIND_ITEM if open_brackets[-1:] == ["["] else behind
             quotes = (quote for quote in _QUOTE.finditer(text, position) if quote[0] == '"')

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +16,20 @@ from traceanalyzer.trace.reading.calls import call_keys
 from traceanalyzer.trace.reading.collectives import collective_key
 from traceanalyzer.trace.reading.column_builder import Array, Columns, Interned, rows_of, whole_numbers
 from traceanalyzer.trace.reading.cpp_kernels import annotated
-from traceanalyzer.trace.reading.events import MEMORY, NO_ARGS, Args, Event, Row, RowOf, adopt_bare
+from traceanalyzer.trace.reading.events import (
+    MEMORY,
+    NO_ARGS,
+    Args,
+    Event,
+    Row,
+    RowOf,
+    adopt_bare,
+    adopt_mtia,
+    is_unread_device,
+)
+from traceanalyzer.trace.reading.flows import ARROW, Flows
+from traceanalyzer.trace.reading.grids import Geometries, Volumes
+from traceanalyzer.trace.reading.mangled import MANGLED, readable
 from traceanalyzer.trace.reading.raw import NO_BYTES
 from traceanalyzer.trace.reading.read_stats import ReadStats
 
@@ -49,12 +61,14 @@ class Rows:
         self.ops, self.launches, self.kernels = Columns(stats), Columns(stats), Columns(stats)
         self.memory, self.spans, self.syncs = Columns(stats), Columns(stats), Columns(stats)
         self.frames = Columns(stats)
+        self.flows = Flows()
+        self.unread: Counter[str] = Counter()  # rows of devices that are not read, by category
         self.bare = 0  # rows without a category that were adopted
         self._op_rows = self._gpu_rows = 0  # so far, dropped ones included
         self._stats = stats
         self._places = _Places()
-        self._volumes = _Volumes()
-        self._geometries = _Geometries()
+        self._volumes = Volumes()
+        self._geometries = Geometries()
 
     def add(self, events: list[Event]) -> None:
         """Take a batch of decoded events apart."""
@@ -66,6 +80,7 @@ class Rows:
         syncs: list[Event] = []
         frames: list[Event] = []
         places = self._places
+        arrows: list[Event] = []
         annotations: list[int] = []
 
         def annotate(event: Event) -> None:
@@ -81,7 +96,7 @@ class Rows:
         gpu = kernels.append
         adopted: tuple[Callable[[Event], None], ...] = (
             ops.append, annotate, launches.append, gpu, gpu, gpu, _ignore, spans.append, frame,
-            gpu, syncs.append, _ignore,
+            gpu, syncs.append, self._other,
         )  # fmt: skip
 
         def adopt(event: Event) -> None:
@@ -89,20 +104,32 @@ class Rows:
             self.bare += row != Row.OTHER
             adopted[row](event)
 
+        def adopt_accelerator(event: Event) -> None:
+            adopted[adopt_mtia(event)](event)
+
         # `adopt` must not refer to itself: its events would stay until a collector ran, and it is off.
-        takers = (*adopted[: Row.BARE], adopt, *adopted[Row.BARE + 1 :])
+        takers = (*adopted[: Row.BARE], adopt, *adopted[Row.BARE + 1 :], adopt_accelerator)
         row_of = self.row_of
         for event in events:
             if event.ph == "X":
                 takers[row_of[event.cat]](event)
             elif event.name == MEMORY:
                 memory.append(event)
+            elif event.cat == ARROW:
+                arrows.append(event)
+        self.flows.add(arrows)
         if ops:
             self._add_ops(ops, annotations)
         if launches:
             self._add_launches(launches)
         if kernels:
             self._add_kernels(kernels)
+        self._add_others(memory, spans, syncs, frames)
+
+    def _add_others(
+        self, memory: list[Event], spans: list[Event], syncs: list[Event], frames: list[Event]
+    ) -> None:
+        """What is neither an operator nor launched nor work of a device."""
         if memory:
             self._add_memory(memory)
         if spans:
@@ -111,6 +138,19 @@ class Rows:
             self._add_syncs(syncs)
         if frames:
             self._add_frames(frames)
+
+    def thread_of(self, event: Event) -> int:
+        """The number of its thread; -1 where no row was read of that."""
+        return self.threads.get(same_thread((event.pid, event.tid)), -1)
+
+    def pid_of(self, event: Event) -> int:
+        """The row of its pid among those of the device's rows; -1."""
+        return self.pids.get(_same_number(event.pid), -1)
+
+    def _other(self, event: Event) -> None:
+        """Count what some device did that is not read."""
+        if is_unread_device(event.cat) and event.dur > 0:
+            self.unread[event.cat] += 1
 
     def _add_ops(self, events: list[Event], annotations: list[int]) -> None:
         events = [annotated(event) for event in events]
@@ -175,17 +215,22 @@ class Rows:
 
     def _add_kernels(self, events: list[Event]) -> None:
         args = [event.args or NO_ARGS for event in events]
+        for event in events:
+            if event.name and event.name.startswith(MANGLED):
+                event.name = readable(event.name)
         row_of, volumes, geometries = self.row_of, self._volumes, self._geometries
         count = len(events)
         common = self._common(events, args)
         del common["thread"]
         rows = [row_of[event.cat] for event in events]
+        correlation = _positive(whole_numbers([each.correlation for each in args]))
+        self.flows.seen(correlation)
         self.kernels.append(
             **common,
             kind=rows_of(_KINDS, rows, count).astype(np.int8),
             device=_devices(events, args),
             stream=_streams(events, args),
-            correlation=_positive(whole_numbers([each.correlation for each in args])),
+            correlation=correlation,
             blocks=whole_numbers([volumes[bytes(each.grid)] for each in args]),
             threads=_narrow([volumes[bytes(each.block)] for each in args]),
             geometry=whole_numbers([geometries[bytes(each.grid), bytes(each.block)] for each in args]),
@@ -257,36 +302,7 @@ def _ignore(_: Event) -> None:
 
 
 def _text(value: str | int) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-class _Volumes(dict[bytes, int]):
-    """`[16,4,1]` as recorded -> 64; -1 where it is no list of whole numbers."""
-
-    def __missing__(self, text: bytes) -> int:
-        sizes = _sizes(text)
-        volume = math.prod(sizes) if sizes else -1
-        self[text] = volume if -1 <= volume < 2**63 else -1
-        return self[text]
-
-
-class _Geometries(dict[tuple[bytes, bytes], int]):
-    """(grid, block) as recorded -> a number equal for equal ones; -1 where either is not recorded."""
-
-    def __missing__(self, texts: tuple[bytes, bytes]) -> int:
-        grid, block = map(_sizes, texts)
-        # Python hashes tuples of integers alike in every process, into 61 bits and more.
-        self[texts] = hash((grid, block)) >> 1 & (2**62 - 1) if grid and block else -1
-        return self[texts]
-
-
-def _sizes(text: bytes) -> tuple[int, ...]:
-    """`[16,4,1]` -> (16, 4, 1); () where it is no list of whole numbers."""
-    try:
-        sizes = json.loads(text)
-        return tuple(sizes) if all(type(size) is int and 0 <= size < 2**31 for size in sizes) else ()
-    except (ValueError, TypeError, RecursionError):
-        return ()
+    return readable(value) if isinstance(value, str) and value else None
 
 
 def _without_unfinished(events: list[Event], args: list[Args], annotations: list[int]) -> list[int]:

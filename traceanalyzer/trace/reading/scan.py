@@ -19,24 +19,27 @@ BROKEN = -1
 _SCALAR = re.compile(rb"[^\s,\]}\"{\[]+")
 
 
-def value_end(text: bytes, begin: int) -> int | None:
+def value_end(text: bytes, begin: int, limit: int | None = None) -> int | None:
     """The index behind the value that starts at `begin`; None where it runs off the end of the text.
+
+    At `limit` the text counts as ended.
 
     Aware of strings, in which brackets mean nothing; BROKEN where a string is followed by what no string
     is followed by. A scalar that touches the end may go on there.
     """
+    stop = len(text) if limit is None else limit
     if text[begin : begin + 1] not in (b'"', b"{", b"["):
-        scalar = _SCALAR.match(text, begin)
-        return scalar.end() if scalar and scalar.end() < len(text) else None
+        scalar = _SCALAR.match(text, begin, stop)
+        return scalar.end() if scalar and scalar.end() < stop else None
     depth = 0
-    for token in _TOKEN.finditer(text, begin):
+    for token in _TOKEN.finditer(text, begin, stop):
         match token[0]:
             case b"{" | b"[":
                 depth += 1
             case b"}" | b"]":
                 depth -= 1
             case b'"':
-                return None if _OPEN_STRING.match(text, token.start()) else BROKEN
+                return None if _OPEN_STRING.match(text, token.start(), stop) else BROKEN
         if depth <= 0:
             return token.end()
     return None

@@ -1,4 +1,4 @@
-"""A trace as a stream of decompressed text: plain or gzip, recognized by content and not by name.
+"""A trace as a stream of decompressed text: plain or packed, recognized by content and not by name.
 
 A stream that breaks off keeps what came before; `Source.damage` then says how it ended.
 """
@@ -6,34 +6,20 @@ A stream that breaks off keeps what came before; `Source.damage` then says how i
 from __future__ import annotations
 
 import contextlib
-import re
+import io
 import sys
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 from traceanalyzer.records.errors import TraceFormatError
+from traceanalyzer.trace.reading.foreign import refuse_foreign
 from traceanalyzer.trace.reading.names import shown_name
 from traceanalyzer.trace.reading.opening import opened
-from traceanalyzer.trace.reading.unpacking import refuse_bomb
+from traceanalyzer.trace.reading.unpacking import decoder, packing, refuse_bomb, unpacking_errors
 
 BLOCK = 1 << 18  # bytes decoded at a time: text and objects then stay within the processor's caches
 _GZIP = b"\x1f\x8b"
-_PROFILE_FIX = "give the .json or .json.gz that torch.profiler's export_chrome_trace wrote"
-# Leading bytes -> what the file is, and what to do.
-_FOREIGN = (
-    (b"\x28\xb5\x2f\xfd", "is compressed with zstd", "decompress it first: `zstd -d FILE`"),
-    (b"BZh", "is compressed with bzip2", "decompress it first: `bunzip2 FILE`"),
-    (b"\xfd7zXZ", "is compressed with xz", "decompress it first: `unxz FILE`"),
-    (b"PK\x03\x04", "is a zip archive", "let its name end in .zip, or give the trace inside"),
-    (b"SQLite format 3", "is an SQLite database (Nsight Systems?), not a PyTorch trace", _PROFILE_FIX),
-    (b"\x80\x02", "is a Python pickle (a PyTorch memory snapshot?), not a trace", _PROFILE_FIX),
-    (b"\x80\x03", "is a Python pickle (a PyTorch memory snapshot?), not a trace", _PROFILE_FIX),
-    (b"\x80\x04", "is a Python pickle (a PyTorch memory snapshot?), not a trace", _PROFILE_FIX),
-    (b"\x80\x05", "is a Python pickle (a PyTorch memory snapshot?), not a trace", _PROFILE_FIX),
-    (b"\xff\xfe", "is UTF-16 text", "convert it: `iconv -f utf-16 -t utf-8`"),
-    (b"\xfe\xff", "is UTF-16 text", "convert it: `iconv -f utf-16 -t utf-8`"),
-)  # fmt: skip
-_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 
 
 class TraceSource:
@@ -47,6 +33,7 @@ class TraceSource:
         self._file = opened(path)
         self._raw = 0
         self._inflate: zlib._Decompress | None = None
+        self._stream: Any = None  # of what is packed otherwise than with gzip
         with contextlib.ExitStack() as unless_begun:
             unless_begun.callback(self.__exit__)
             self._begin()
@@ -63,18 +50,22 @@ class TraceSource:
         self._pending = self._fetch()
         if self._pending.startswith(_GZIP):
             self._inflate = zlib.decompressobj(31)
+            return
+        packed = packing(self._pending)
+        if packed is not None:
+            self._stream = decoder(packed, _Fetched(self._packed_bytes), self.path)
         else:
-            self._refuse_foreign(self._pending)
+            refuse_foreign(self._pending, self.path)
 
     def read(self) -> bytes:
         """The next bytes of text, at most BLOCK; b"" only at the end."""
-        if self._inflate is None:
-            text, self._pending = self._pending or self._fetch(), b""
+        if self._inflate is None and self._stream is None:
+            text = self._packed_bytes()
         else:
-            text = self._inflated()
+            text = self._inflated() if self._stream is None else self._streamed()
             refuse_bomb(self._raw, self.total + len(text), self.path)
             if self.total == 0:
-                self._refuse_foreign(text)
+                refuse_foreign(text, self.path)
         self.total += len(text)
         return text
 
@@ -90,6 +81,23 @@ class TraceSource:
         if self._progress is not None and data:
             self._progress(self._raw)
         return data
+
+    def _packed_bytes(self) -> bytes:
+        """The next bytes as stored."""
+        data, self._pending = self._pending or self._fetch(), b""
+        return data
+
+    def _streamed(self) -> bytes:
+        try:
+            text: bytes = self._stream.read1(BLOCK)
+            self.damage = "truncated" if not (text or self.total) else None  # zstd breaks off without a word
+            return text
+        except EOFError:
+            self.damage = "truncated"
+        except unpacking_errors():
+            self.damage = "corrupt_gzip"
+        self._stream = io.BytesIO()
+        return b""
 
     def _inflated(self) -> bytes:
         while self._inflate is not None:
@@ -120,15 +128,27 @@ class TraceSource:
         self._inflate, self._pending = zlib.decompressobj(31), rest
         return True
 
-    def _refuse_foreign(self, head: bytes) -> None:
-        for magic, what, fix in _FOREIGN:
-            if head.startswith(magic):
-                raise TraceFormatError(f"{self.path}: {what} (byte 0)", fix=fix.replace("FILE", self.path))
-        if _PAGE.match(head):
-            raise TraceFormatError(
-                f"{self.path}: is a web page, perhaps one to log in, not JSON (byte 0)",
-                fix="give the URL of the file itself, with what opens it, or download it in a browser",
-            )
+
+class _Fetched:
+    """What a decoder reads the stored bytes from: as many at once as come."""
+
+    def __init__(self, fetch: Callable[[], bytes]) -> None:
+        self._fetch = fetch
+        self._held = b""
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._held or self._fetch()
+        size = len(data) if size < 0 else size
+        self._held = data[size:]
+        return data[:size]
+
+    def seekable(self) -> bool:
+        return False
+
+    def readable(self) -> bool:
+        return True
+
+    closed = False
 
 
 def _until_damage(inflate: zlib._Decompress, data: bytes) -> bytes:

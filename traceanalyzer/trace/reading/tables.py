@@ -14,6 +14,7 @@ from traceanalyzer.trace.reading.calls import CallKey, Calls, compact, has_empty
 from traceanalyzer.trace.reading.collectives import args_of
 from traceanalyzer.trace.reading.column_builder import Array, Columns
 from traceanalyzer.trace.reading.events import ANNOTATION_NAMES, UNREADABLE_NAME
+from traceanalyzer.trace.reading.flows import by_external_id
 from traceanalyzer.trace.reading.raw import (
     RawFrames,
     RawKernels,
@@ -96,7 +97,8 @@ def finish(rows: Rows, stats: ReadStats, *, based: bool) -> Tables:
         _columns(rows.syncs, _SYNCS, dialect, stats),
         _columns(rows.frames, _FRAMES, dialect, stats),
     ], stats)  # fmt: skip
-    launches, kernels = RawLaunches(**tables[0]), RawKernels(**tables[1])
+    launches, kernels = by_external_id(RawLaunches(**tables[0]), RawKernels(**tables[1]))
+    launches, kernels = rows.flows.tied(launches, kernels, rows.thread_of, rows.pid_of)
     ops = _with_named_annotations(RawOps(**tables[2]), names)
     ops, keys = _distinct_calls(ops, rows.calls.values_seen, merge=stats.lenient > 0)
     integer_us = whole_us and not based

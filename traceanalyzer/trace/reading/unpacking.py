@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 from typing import Any, BinaryIO
@@ -12,7 +13,9 @@ _BLOCK = 1 << 18
 _LARGEST_READ = 1 << 22  # bytes at once: a header that claims more is none
 _FREE = 1 << 26  # bytes that may come out of anything
 _MOST_TIMES = 200  # what may come out of a byte beyond; JSON of a profiler is about 20
-_PACKINGS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_PACKINGS = {
+    b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ": "xz",
+}  # fmt: skip
 
 
 class Bomb(TraceFormatError):
@@ -38,7 +41,7 @@ class Unpacked:
         self._counted = _Counted(file)
         self._name = name
         self._plain = file if packed is None else None
-        self._stream: Any = file if packed is None else _decoder(packed, self._counted, name)
+        self._stream: Any = file if packed is None else decoder(packed, self._counted, name)
         self._at = 0
 
     def read(self, size: int = -1) -> bytes:
@@ -90,9 +93,25 @@ class _Counted:
         return self._file.closed
 
 
-def _decoder(packed: str, file: Any, name: str) -> Any:
+def decoder(packed: str, file: Any, name: str) -> Any:
+    """What reads a packed stream. Errors: UsageError where this Python cannot."""
     if packed == "gzip":
         return gzip.GzipFile(fileobj=file, mode="rb")
+    try:
+        if packed == "bzip2":
+            from bz2 import BZ2File
+
+            return BZ2File(file)
+        if packed == "xz":
+            from lzma import LZMAFile
+
+            return LZMAFile(file)
+    except ImportError:  # a Python that was built without these libraries
+        tool = {"bzip2": "bunzip2", "xz": "unxz"}[packed]
+        raise UsageError(
+            f"{name}: is compressed with {packed}, which this Python cannot read",
+            fix=f"decompress it first: `{tool} {name}`",
+        ) from None
     return _zstd(file, name)
 
 
@@ -112,3 +131,21 @@ def _zstd(file: Any, name: str) -> Any:
             fix=f"pip install zstandard, or decompress it first: `zstd -d {name}`",
         ) from None
     return ZstdDecompressor(max_window_size=1 << 27).stream_reader(file, read_across_frames=True)
+
+
+def unpacking_errors() -> tuple[type[Exception], ...]:
+    """What the decoders that this Python has raise for a damaged stream."""
+    errors: list[type[Exception]] = [OSError, ValueError]
+    with contextlib.suppress(ImportError):
+        from lzma import LZMAError
+
+        errors.append(LZMAError)
+    with contextlib.suppress(ImportError):
+        from compression.zstd import ZstdError
+
+        errors.append(ZstdError)
+    with contextlib.suppress(ImportError):
+        import zstandard
+
+        errors.append(zstandard.ZstdError)
+    return tuple(errors)

@@ -1,0 +1,78 @@
+"""Kernels without a correlation are linked by what the trace does say: ids on both rows, flows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import traceanalyzer
+from tests.files import loaded
+from traceanalyzer.options import AnalyzeOptions
+from traceanalyzer.records.trace import UNLINKED
+from traceanalyzer.report.sentence import verdict_sentence
+
+MM = {"Input Dims": [[256, 4096], [4096, 512]], "Input type": ["c10::BFloat16", "c10::BFloat16"]}
+
+
+def rows(*, ids: bool, flows: bool, op_ids: bool = False, count: int = 5) -> list[dict[str, Any]]:
+    """Products on a host, 100 µs apart, and two kernels of 20 and 5 µs for each of them."""
+    made: list[dict[str, Any]] = []
+    for i in range(count):
+        at = 1000 + 100 * i
+        made.append({"ph": "X", "cat": "cpu_op", "name": "aten::mm", "pid": 9, "tid": 9, "ts": at, "dur": 40,
+                     "args": {"External id": 900 + i, **MM}})  # fmt: skip
+        for place, name in ((10, "Cijk_main"), (50, "Cijk_post")):
+            number, start = 100 + 2 * i + (place == 50), at + place
+            launched = at + (5 if place == 10 else 15)
+            tie = {"External id": number if not op_ids else 900 + i} if ids or op_ids else {}
+            made += [
+                {"ph": "X", "cat": "cuda_runtime", "name": "hipExtModuleLaunchKernel", "pid": 9, "tid": 9,
+                 "ts": launched, "dur": 2, "args": {} if op_ids else tie},
+                {"ph": "X", "cat": "kernel", "name": name, "pid": 2, "tid": 0, "ts": start,
+                 "dur": 20 if place == 10 else 5, "args": tie},
+            ]  # fmt: skip
+            if flows:
+                made += [
+                    {"ph": "s", "cat": "ac2g", "id": number, "pid": 9, "tid": 9, "ts": launched},
+                    {"ph": "f", "cat": "ac2g", "id": number, "pid": 2, "tid": 0, "ts": start},
+                ]  # fmt: skip
+    return made
+
+
+def trace_file(folder: Path, made: list[dict[str, Any]]) -> str:
+    file = folder / "trace.json"
+    file.write_text(json.dumps({"traceEvents": made}))
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    "ties", [{"ids": True, "flows": True}, {"ids": True, "flows": False}, {"ids": False, "flows": True},
+             {"ids": False, "flows": False, "op_ids": True}],
+)  # fmt: skip
+def test_every_kernel_finds_its_product(ties: dict[str, bool], tmp_path: Path) -> None:
+    file = trace_file(tmp_path, rows(**ties))
+    trace = loaded(file)
+    assert len(trace.kernels) == 10 and (trace.kernels.unlinked < 0).all()
+    started = trace.ops.start_ns[trace.kernels.op]
+    assert (started // 100_000 == trace.kernels.start_ns // 100_000).all()
+    analysis = traceanalyzer.analyze(file, options=AnalyzeOptions(device="mi300x"))
+    assert [(row.name, row.calls, row.time_ns) for row in analysis.op_rows] == [("aten::mm", 5, 125_000)]
+    assert analysis.op_rows[0].flops == 5 * 2 * 256 * 4096 * 512
+
+
+def test_nothing_ties_and_to_record_the_cpu_would_not_help(tmp_path: Path) -> None:
+    file = trace_file(tmp_path, rows(ids=False, flows=False))
+    trace = loaded(file)
+    assert {UNLINKED[code] for code in trace.kernels.unlinked.tolist()} == {"no_correlation"}
+    analysis = traceanalyzer.analyze(file, options=AnalyzeOptions(device="mi300x"))
+    assert "operators_unlinked" in {notice.code for notice in analysis.source.warnings}
+    assert "ecord CPU activity" not in verdict_sentence(analysis)
+
+
+def test_without_operators_recording_the_cpu_is_the_advice(tmp_path: Path) -> None:
+    kernels = [row for row in rows(ids=False, flows=False) if row["cat"] == "kernel"]
+    analysis = traceanalyzer.analyze(trace_file(tmp_path, kernels), options=AnalyzeOptions(device="mi300x"))
+    assert "Record CPU activity too" in verdict_sentence(analysis)

@@ -1,0 +1,126 @@
+"""The types of inputs that were recorded with dims and without any: from the kernels' names, or as told.
+
+torch 1.8 writes no types. A GEMM's kernel says its own (`sgemm`, `s884`, `bf16`), a template's its argument.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from traceanalyzer.inference.complete import ExtendedCalls
+from traceanalyzer.records import Notice, OpCall
+from traceanalyzer.records.call_facts import call_facts
+from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.trace import Ids, OpKind, Trace
+from traceanalyzer.records.units import ITEMSIZE, canonical_dtype
+
+# What a kernel's name says of the numbers it reads; one that says several things proves nothing.
+_SAID = {
+    "fp32": re.compile(r"(?<![a-z])sgemm|(?<![A-Za-z])float(?![A-Za-z\d])|scudnn|(?<![a-z0-9])fp?32(?![0-9])|"
+                       r"s1688gemm(?!_fp16|_bf16)", re.IGNORECASE),
+    "fp64": re.compile(r"(?<![a-z])dgemm|(?<![A-Za-z])double(?![A-Za-z\d])|d884", re.IGNORECASE),
+    "bf16": re.compile(r"bf16|bfloat16", re.IGNORECASE),
+    "fp16": re.compile(r"(?<![a-z])hgemm|(?<![bn])(?:fp|f)16(?![0-9])|(?<![a-z])half(?![a-z])|hcudnn|"
+                       r"h(?:884|1688|16816)", re.IGNORECASE),
+}  # fmt: skip
+_HALF = ("fp16", "bf16")  # beside which fp32 is what sums are kept in
+_LEVELS = 8  # of operators above a kernel's
+# Inputs that are indices, whatever the type of the others.
+_INDICES = {"aten::embedding": (1,), "aten::index_select": (2,), "aten::gather": (2,), "aten::nll_loss": (1,),
+            "aten::nll_loss_forward": (1,), "aten::embedding_dense_backward": (1,)}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Typed:
+    """A call as recorded, and the type that its inputs are taken to have."""
+
+    call: int
+    dtype: str
+
+
+def check_dtype(assumed: str | None) -> None:
+    """UsageError for what is no type of a tensor."""
+    if assumed is not None and canonical_dtype(assumed) is None:
+        names = ", ".join(ITEMSIZE)
+        raise UsageError(f"--assume-dtype {assumed}: is no type that is known", fix=f"give one of {names}")
+
+
+def dtype_said(kernel: str) -> str | None:
+    """The one type that a kernel's name says its inputs have."""
+    said = [dtype for dtype, words in _SAID.items() if words.search(kernel)]
+    if len(said) == 2 and said[0] == "fp32" and said[1] in _HALF:
+        return said[1]
+    return said[0] if len(said) == 1 else None
+
+
+def with_dtypes(trace: Trace, assumed: str | None = None) -> Trace:
+    """Calls without any recorded type get that of their kernels' names, else `assumed`."""
+    facts = call_facts(trace.calls)
+    untyped = np.append(facts.dims & ~facts.typed, False)[trace.ops.call]
+    if not untyped.any():
+        return trace
+    said = _said(trace)
+    fallback = canonical_dtype(assumed) if assumed is not None else None
+    call = trace.ops.call.copy()
+    places: dict[_Typed, int] = {}
+    from_names = taken = 0
+    for row in np.flatnonzero(untyped).tolist():
+        dtype = said.get(row) or fallback
+        if dtype is None:
+            continue
+        from_names, taken = from_names + (row in said), taken + (row not in said)
+        key = _Typed(int(call[row]), dtype)
+        call[row] = len(trace.calls) + places.setdefault(key, len(places))
+    typed = [_with(trace.calls[key.call], key.dtype) for key in places]
+    return replace(
+        trace, ops=replace(trace.ops, call=call.astype(np.int32)), calls=ExtendedCalls(trace.calls, typed),
+        warnings=(*trace.warnings, *_notices(from_names, taken, fallback)),
+    )  # fmt: skip
+
+
+def _said(trace: Trace) -> dict[int, str]:
+    """Row in the ops -> the type that all kernels below it name; left out where they name several."""
+    kernels, parent = trace.kernels, trace.ops.parent
+    linked = np.flatnonzero((kernels.op >= 0) & (kernels.unlinked < 0))
+    pairs = np.unique(np.stack((kernels.op[linked], kernels.name[linked])), axis=1)
+    types = {name: None if trace.on_cpu else dtype_said(trace.names[name]) for name in set(pairs[1].tolist())}
+    by_row: dict[int, str] = {}
+    several: set[int] = set()
+    for op, name in pairs.T.tolist():
+        dtype = types[name]
+        for row in _upwards(op, parent, trace) if dtype else ():
+            if by_row.setdefault(row, dtype or "") != dtype:
+                several.add(row)
+    return {row: dtype for row, dtype in by_row.items() if row not in several}
+
+
+def _upwards(op: int, parent: Ids, trace: Trace) -> list[int]:
+    rows: list[int] = []
+    while op >= 0 and len(rows) < _LEVELS and trace.ops.kind[op] == OpKind.OP:
+        rows.append(op)
+        op = int(parent[op])
+    return rows
+
+
+def _with(call: OpCall, dtype: str) -> OpCall:
+    """Every input that has dims with this type, but indices."""
+    indices = _INDICES.get(call.name, ())
+    dtypes = tuple(
+        None if not dims else "int64" if position in indices else dtype
+        for position, dims in enumerate(call.shapes)
+    )
+    return replace(call, dtypes=dtypes)
+
+
+def _notices(from_names: int, taken: int, assumed: str | None) -> list[Notice]:
+    notices = []
+    if from_names:
+        text = "operators were recorded without types, which their kernels' names say instead"
+        notices.append(Notice("dtypes_of_kernels", text, from_names))
+    if taken:
+        text = f"operators were recorded without types, and are taken as {assumed} (--assume-dtype)"
+        notices.append(Notice("dtypes_assumed", text, taken))
+    return notices

@@ -1,0 +1,71 @@
+"""What the suggestions would save, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from traceanalyzer.records import Analysis, Band, Suggestion
+from traceanalyzer.records.units import duration
+from traceanalyzer.report.shown import per_saving, shown
+from traceanalyzer.report.waits import waits_for_the_host
+
+# Rules whose saving is of waiting, not of kernels.
+_OF_WAITS = (
+    "launch_bound", "host_work", "data_loading", "synchronisation", "memory_allocation", "recompilation",
+    "checkpoint_saving", "small_copies", "unpinned_memory", "exposed_communication",
+)  # fmt: skip
+_NUMERALS = ("No", "One", "Two", "Three")
+
+
+def change_sentences(analysis: Analysis) -> list[str]:
+    """What the best suggestions would save; what is of one step is not added to a mean of several."""
+    bands: dict[str, list[Band]] = {}
+    paced = waits_for_the_host(shown(analysis))
+    largest = with_saving(analysis)[:3]
+    for each in largest:
+        if each.saving_per_step_ns and (each.rule in _OF_WAITS or not paced):
+            bands.setdefault(per_saving(analysis, each), []).append(each.saving_per_step_ns)
+    said = [_saved(of, bands[of], " more" if number else "") for number, of in enumerate(bands)]
+    if hidden := len(largest) - sum(map(len, bands.values())):
+        more = " more" if said else ""
+        said.append(f"{_changes_of(hidden, more)} would shorten busy time, for which the step does not wait.")
+    return said
+
+
+def _saved(of: str, bands: Sequence[Band], more: str) -> str:
+    """One sentence of savings that add up; those that may be zero are stated apart."""
+    sure, likely = [b for b in bands if b.low], [b for b in bands if not b.low]
+    most = duration(sum(b.high for b in likely), 2)
+    if not sure:
+        return f"{_changes_of(len(likely), more)} could save up to {most} {of}, or nothing."
+    low, high = sum(b.low for b in sure), sum(b.high for b in sure)
+    rest = f"; {_NUMERALS[len(likely)].lower()} more could save up to {most}, or nothing" if likely else ""
+    return f"{_changes_of(len(sure), more)} would save {span(low, high)} {of}{rest}."
+
+
+def _changes_of(count: int, more: str) -> str:
+    """`One change`, `Two more changes`."""
+    return f"{_NUMERALS[count]}{more} change{'' if count == 1 else 's'}"
+
+
+def with_saving(analysis: Analysis) -> list[Suggestion]:
+    """Suggestions with a predicted time, the surest first."""
+    timed = [s for s in analysis.suggestions or () if s.saving_per_step_ns and s.saving_per_step_ns.high > 0]
+    return list(by_certainty(timed))
+
+
+def by_certainty(suggestions: Sequence[Suggestion]) -> tuple[Suggestion, ...]:
+    """By what is saved for certain, then by what is likely to be."""
+
+    def sure(each: Suggestion) -> tuple[float, float]:
+        band = each.saving_per_step_ns
+        return (-band.low, -band.mid) if band else (1.0, 0.0)
+
+    return tuple(sorted(suggestions, key=sure))
+
+
+def span(low_ns: float, high_ns: float) -> str:
+    """`14 to 21 ms`, `800 µs to 1.0 ms`."""
+    low, high = duration(low_ns, 2), duration(high_ns, 2)
+    same = not low_ns or low.split()[1] == high.split()[1]
+    return f"{low.split()[0] if same else low} to {high}"
