@@ -12,6 +12,7 @@ from tests.pipeline import real
 from tests.pipeline.laws import check_headroom, check_timeline
 from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.records import Analysis
+from traceanalyzer.records.errors import TraceFormatError
 
 
 def check(analysis: Analysis) -> None:
@@ -120,3 +121,18 @@ def test_every_real_trace_adds_up(real_traces: Path, steps: str, busy_of_all: di
         if steps == "all":
             assert analysis.time.outside_window_ns == 0
         assert busy_of_all.setdefault(file.name, whole) == whole, file.name
+
+
+def test_odd_inputs_add_up_too(real_traces: Path) -> None:
+    """Those beside the real traces, where there are any; what is no trace is refused."""
+    folder = real_traces.parent / "cases"
+    refused = 0
+    files = real.files(folder) if folder.is_dir() else []
+    for file in files:
+        try:
+            analysis = real.analyzed(file)
+        except TraceFormatError:
+            refused += 1
+            continue
+        check(analysis)
+    assert refused <= len(files) // 5
