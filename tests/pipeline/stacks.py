@@ -28,8 +28,10 @@ def thread(row: Row) -> Thread:
 
 
 def of_user(name: str) -> bool:
-    """By the words of the contract: outside PyTorch and the standard library."""
-    if name.startswith(("<", "nn.Module: ")) or "lib/python3" in name and "-packages/" not in name:
+    """By the words of the contract: outside PyTorch, its compiled code, the standard library."""
+    if name.startswith(("<", "nn.Module: ")) or "torchinductor" in name:
+        return False
+    if "lib/python3" in name and "-packages/" not in name:
         return False
     within = name.split("-packages/")[-1]
     top = re.split(r"[/.(]", within)[0]

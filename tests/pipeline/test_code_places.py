@@ -11,6 +11,7 @@ from tests.pipeline import real
 from tests.pipeline.stacks import drop_nothing, expected
 from traceanalyzer.records import Analysis
 from traceanalyzer.records.errors import TraceFormatError
+from traceanalyzer.report.sentence import verdict_sentence
 
 WITH_STACKS = (
     "infer_bert_small_h100", "infer_qwen_h100", "norm_layers_mi300x", "infer_moe_b200_rank0of8",
@@ -98,3 +99,13 @@ def test_owlv2_names_where_its_time_goes(real_traces: Path) -> None:
     assert all(121_000_000 < place.time_ns < 129_000_000 for place in wait.places)
     assert wait.library_function == "scipy/ndimage/_interpolation.py: zoom"
     assert 0.49 < wait.time_ns / analysis.window.window_ns < 0.53
+    headline = verdict_sentence(analysis)
+    assert (
+        "for data loading, most of it in resize (image_processing_owlv2.py:301); 519 ms is memory-bound, "
+        in headline
+    )
+    assert "aten::_softmax of Owlv2Attention" in headline
+    loader = next(each for each in analysis.suggestions or () if each.rule == "data_loading")
+    assert [(place.file, place.function) for place in loader.places] == [
+        ("image_processing_owlv2.py", "resize")
+    ]

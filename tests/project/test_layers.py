@@ -56,8 +56,8 @@ PACKAGES = {
     "late straggler job_info job hta_frame hta hta_graph longest_path critical_path exporter",
     "ci": "__init__ api threads sticky workflow comment job required __main__",
     "assembly": "__init__ totals self_check provenance roof_notices utilization layer_names module_times "
-    "function_times row_places wait_times what_if_rows what_if_notices what_if annotations activity "
-    "memory_use assemble",
+    "function_times row_places wait_places wait_times what_if_rows what_if_notices what_if annotations "
+    "activity memory_use assemble",
 }
 
 ONLY = {

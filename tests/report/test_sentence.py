@@ -34,7 +34,7 @@ def exactly(share: float, analysis: Analysis | None = None) -> Analysis:
 def test_the_plain_case_names_share_denominator_and_step() -> None:
     assert verdict_sentence(exactly(0.61)) == (
         "2.0 s of each 3.3 s step is memory-bound, all of it in aten::_fused_adamw_; 1.3 s is compute-bound, "
-        "all of it in aten::mm. "
+        "all of it in aten::mm of lm_head. "
         "61 % of the GPU's busy time is memory-bound, all of it at the memory roof: 2.0 s of each 3.3 s step."
     )
 
@@ -61,7 +61,7 @@ def test_the_sentence_says_how_much_runs_at_the_memory_roof(reached: float | Non
 def test_a_larger_other_part_is_named_too() -> None:
     told = headline(exactly(0.2))
     assert told.lead.startswith(
-        "2.7 s of each 3.3 s step is compute-bound, all of it in aten::mm; 667 ms is "
+        "2.7 s of each 3.3 s step is compute-bound, all of it in aten::mm of lm_head; 667 ms is "
     )
     assert told.more[0].startswith("20 % of the GPU's busy time is memory-bound")
 

@@ -15,6 +15,7 @@ from traceanalyzer.assembly.roof_notices import roof_notices
 from traceanalyzer.assembly.row_places import with_places
 from traceanalyzer.assembly.self_check import explained, formulas, self_check
 from traceanalyzer.assembly.utilization import compute
+from traceanalyzer.assembly.wait_places import with_wait_places
 from traceanalyzer.assembly.wait_times import wait_times
 from traceanalyzer.assembly.what_if import projections
 from traceanalyzer.assembly.what_if_notices import notices as what_if_notices
@@ -47,6 +48,7 @@ def assemble(
     steps = 0 if shown_step(judged.steps, judged.kinds) else len(judged.steps)
     of_roofs = roof_notices(rows, judged.device, time.busy_ns, judged.launch_floor_ns)
     without = [part for part in (critical_path, memory) if isinstance(part, Notice)]
+    waits = wait_times(judged)
     notices = (
         *without,
         *of_roofs,
@@ -71,12 +73,12 @@ def assemble(
         coverage=coverage(judged),
         operator_classes=totals.class_parts(rows, time.busy_ns),
         op_rows=rows,
-        suggestions=suggestions.found,
+        suggestions=with_wait_places(suggestions.found, waits),
         headroom=suggestions.headroom,
         checks=suggestions.checks,
         modules=module_times(judged, frame),
         functions=function_times(judged, frame),
-        waits=wait_times(judged),
+        waits=waits,
         what_if=projections(rows, judged.device, time, steps, others, judged.thresholds) if others else None,
         critical_path=critical_path if isinstance(critical_path, CriticalPath) else None,
         self_check=self_check(rows, judged.device, time.busy_ns, whole_microseconds=coarse),

@@ -19,17 +19,9 @@ from traceanalyzer.fusion.host_remedies import writes_a_file
 from traceanalyzer.fusion.step_graph import StepGraph
 from traceanalyzer.records import IDLE_CAUSES, IdleCause
 from traceanalyzer.records.trace import Bools, Ids, Ints, OpKind, RecordKind, passes
+from traceanalyzer.records.vocabulary import RULE_BY_CAUSE
 
-_BY_CAUSE: Mapping[IdleCause, str] = {
-    "launch_gap": "launch_bound",
-    "synchronisation": "synchronisation",
-    "host_to_device_copy": "unpinned_memory",
-    "data_loading": "data_loading",
-    "memory_allocation": "memory_allocation",
-    "compilation": "recompilation",
-    "host_work": "host_work",
-}
-IDLE_RULES = (*_BY_CAUSE.values(), "checkpoint_saving", "small_copies")
+IDLE_RULES = (*RULE_BY_CAUSE.values(), "checkpoint_saving", "small_copies")
 """Names of the rules that shorten idle time, and nothing else."""
 NOT_IN_EACH_STEP = ("checkpoint_saving", "host_work", "memory_allocation", "recompilation")
 """Of them those of what is done every so many steps: where steps differ, they look at all, and not at one."""
@@ -75,7 +67,7 @@ def promised(graph: StepGraph, rule: str) -> tuple[float, float]:
 def _claims(graph: StepGraph) -> IdleClaims:
     idle, count = graph.judged.idle, len(graph.judged.idle.start_ns)
     owner = np.full(count, -1, np.int64)
-    for cause, rule in _BY_CAUSE.items():
+    for cause, rule in RULE_BY_CAUSE.items():
         owner[_of(graph, cause)] = IDLE_RULES.index(rule)
     owner[_not_from_large_pageable(graph)] = -1
     owner[between_small_copies(graph)] = IDLE_RULES.index("small_copies")

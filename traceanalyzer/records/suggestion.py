@@ -41,7 +41,7 @@ class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
     caveats: tuple[str, ...]
     docs: str
     saving_of: SavingOf | None = None  # None: an older report does not say
-    places: tuple[CodePlace, ...] = ()  # of its operators, most time first; (): not known
+    places: tuple[CodePlace, ...] = ()  # of its operators, or of the waits; most time first; (): not known
 
 
 class Headroom(msgspec.Struct, frozen=True, kw_only=True):

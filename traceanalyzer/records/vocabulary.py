@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 Bound = Literal["compute", "memory"]
@@ -30,6 +31,17 @@ IDLE_CAUSES: tuple[IdleCause, ...] = (
     "launch_gap", "synchronisation", "host_to_device_copy", "data_loading", "memory_allocation",
     "compilation", "first_use", "profiler", "host_work", "unknown",
 )  # fmt: skip
+
+RULE_BY_CAUSE: Mapping[IdleCause, str] = {
+    "launch_gap": "launch_bound",
+    "synchronisation": "synchronisation",
+    "host_to_device_copy": "unpinned_memory",
+    "data_loading": "data_loading",
+    "memory_allocation": "memory_allocation",
+    "compilation": "recompilation",
+    "host_work": "host_work",
+}
+"""What shortens idle time of a cause."""
 
 LEAST_MODELLED = 0.05
 """Of kernel time modelled: below it there is nothing to say about how much is memory-bound."""

@@ -119,10 +119,12 @@ def wait_lines(analysis: Analysis) -> tuple[WaitLine, ...]:
     """Those with most time that a function is known of, or else their cause's."""
     idle = analysis.time.idle_ns or 1
     long = [wait for wait in analysis.waits if wait.time_ns >= _SHARE * idle]
-    return tuple(_wait_line(analysis, wait, idle) for wait in long[:_WAITS])
+    return tuple(wait_line(analysis, wait) for wait in long[:_WAITS])
 
 
-def _wait_line(analysis: Analysis, wait: Wait, idle: int) -> WaitLine:
+def wait_line(analysis: Analysis, wait: Wait) -> WaitLine:
+    """One wait of the analysis."""
+    idle = analysis.time.idle_ns or 1
     name = _name(wait.function)
     if wait.library_function:
         name += f" → {_name(wait.library_function)}"
@@ -180,7 +182,7 @@ def largest_wait(analysis: Analysis) -> str:
     named = [wait for wait in analysis.waits if wait.function is not None]
     if not named or named[0].time_ns < _SHARE * analysis.window.window_ns:
         return ""
-    line = _wait_line(analysis, named[0], analysis.time.idle_ns or 1)
+    line = wait_line(analysis, named[0])
     return (
         f"{line.time} of {line.cause} in {line.where} {line.name}, {line.count} times, longest {line.longest}"
     )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from traceanalyzer.records import VERDICTS, Analysis, Verdict
+from traceanalyzer.records import VERDICTS, Analysis, OpRow, Verdict
 from traceanalyzer.records.units import duration
+from traceanalyzer.report.code_view import wait_line
 from traceanalyzer.report.rows import is_sum
 from traceanalyzer.report.sanitize import cut, visible
 from traceanalyzer.report.shown import Shown
-from traceanalyzer.report.waits import aside, waiting
+from traceanalyzer.report.waits import aside, largest_cause, waiting
 
 EXACT = 0.005  # of busy time not modelled: below it, a whole percent is the same either way
 _SECOND_SHARE = 0.2  # of the window, from which on a second part is named
@@ -43,7 +44,7 @@ def largest_parts(analysis: Analysis, figures: Shown) -> str:
     """`The GPU waits 619 ms of the 1.2 s step for data loading; 519 ms is memory-bound.`"""
     largest = largest_verdict(figures)
     if figures.mostly_idle:
-        first = waiting(figures, analysis.device.kind)
+        first = waiting(figures, analysis.device.kind) + _waiting_function(analysis, figures)
         second = _verdict(analysis, figures, largest) if names_verdict(figures) else ""
     else:
         first = _verdict(analysis, figures, largest, whole=True)
@@ -81,17 +82,46 @@ def _short(name: str) -> str:
     return cut(f"{head}<…>" if bracket else head, _NAME)
 
 
+def _waiting_function(analysis: Analysis, figures: Shown) -> str:
+    """`, most of it in resize (image_processing_owlv2.py:301)`, where the largest wait is in one function."""
+    cause = largest_cause(figures)
+    if cause is None or figures.step:  # waits are of all steps
+        return ""
+    waits = [wait for wait in analysis.waits if wait.cause == cause and wait.function is not None]
+    if not waits or waits[0].time_ns < _MOST * sum(w.time_ns for w in analysis.waits if w.cause == cause):
+        return ""
+    name = cut(visible(waits[0].function or ""), _NAME)
+    return f", most of it in {name} ({wait_line(analysis, waits[0]).where})"
+
+
 def _operators(analysis: Analysis, verdict: Verdict) -> str:
-    """The one or two operators of most of a verdict's time, where there are more than those."""
-    times: Counter[str] = Counter()
-    for row in analysis.op_rows:
-        if row.verdict == verdict and not is_sum(row):
-            times[row.name] += row.attributed_ns
-    whole = sum(row.attributed_ns for row in analysis.op_rows if row.verdict == verdict)
-    named = [(_short(name), ns) for name, ns in times.most_common(2) if ns]
+    """The one or two operators of most of a verdict's time, and the module of most of that where known."""
+    rows = [row for row in analysis.op_rows if row.verdict == verdict]
+    whole = sum(row.attributed_ns for row in rows)
+    named = _most_time((row.name, row.attributed_ns) for row in rows if not is_sum(row))
+    modules = _most_time((_leaf(row), row.attributed_ns) for row in rows)
     for count in (1, 2):
         part = sum(ns for _, ns in named[:count])
         if len(named) >= count and part >= _MOST * whole:
-            every = "all" if part == whole else "most"
-            return f", {every} of it in {' and '.join(name for name, _ in named[:count])}"
-    return ""
+            names = {name for name, _ in named[:count]}
+            leaf, of_leaf = _most_time((_leaf(row), row.attributed_ns) for row in rows if row.name in names)[
+                0
+            ]
+            module = f" of {_short(leaf)}" if leaf and of_leaf >= _MOST * whole else ""
+            every = "all" if (of_leaf if module else part) == whole else "most"
+            return f", {every} of it in {' and '.join(_short(name) for name, _ in named[:count])}{module}"
+    return f", most of it in {_short(modules[0][0])}" if modules and modules[0][0] and (
+        modules[0][1] >= _MOST * whole) else ""  # fmt: skip
+
+
+def _most_time(times: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+    """The two names with most time, if they have any."""
+    total: Counter[str] = Counter()
+    for name, ns in times:
+        total[name] += ns
+    return [(name, ns) for name, ns in total.most_common(2) if ns]
+
+
+def _leaf(row: OpRow) -> str:
+    """`Owlv2Attention`: its innermost module; "" where none is known."""
+    return (row.module or "").rpartition(".")[2]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from traceanalyzer.records import IdlePart, StepTime
+from traceanalyzer.records import IdleCause, IdlePart, StepTime
 from traceanalyzer.records.times import steps_differ
 from traceanalyzer.records.units import duration, whole_percent
 from traceanalyzer.report.labels import VERDICT_NOUNS, WAITS_FOR
@@ -64,6 +64,12 @@ def waits_for_the_host(figures: Shown) -> bool:
     """Whether the host sets the pace: then faster kernels only wait longer."""
     largest = _largest(figures) if figures.mostly_idle else None
     return largest is not None and largest.cause in ("launch_gap", "host_work", "compilation")
+
+
+def largest_cause(figures: Shown) -> IdleCause | None:
+    """What most idle time goes to, but for the profiler's own work; None where there is none."""
+    largest = _largest(figures)
+    return largest.cause if largest is not None else None
 
 
 def _largest(figures: Shown) -> IdlePart | None:

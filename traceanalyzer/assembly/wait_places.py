@@ -1,0 +1,36 @@
+"""Where the host was in the waits that a suggestion would shorten."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import structs
+
+from traceanalyzer.records import Suggestion
+from traceanalyzer.records.code import CodePlace, Wait
+from traceanalyzer.records.vocabulary import RULE_BY_CAUSE
+
+_MOST = 0.5  # of a cause's time, that one function has: less names a place where little is won
+
+
+def with_wait_places(
+    suggestions: tuple[Suggestion, ...] | None, waits: Sequence[Wait]
+) -> tuple[Suggestion, ...] | None:
+    """The same, those of idle time with the function that most of their cause's waits are in."""
+    places = {rule: _most_of([w for w in waits if w.cause == cause]) for cause, rule in RULE_BY_CAUSE.items()}
+    return suggestions and tuple(
+        structs.replace(each, places=places[each.rule]) if places.get(each.rule) and not each.places else each
+        for each in suggestions
+    )
+
+
+def _most_of(waits: Sequence[Wait]) -> tuple[CodePlace, ...]:
+    """Of waits of one cause, the longest first."""
+    named = next((wait for wait in waits if wait.function is not None), None)
+    if named is None or named.time_ns < _MOST * sum(wait.time_ns for wait in waits):
+        return ()
+    there = CodePlace(
+        module=named.module, file=named.file, line=named.line, function=named.function, count=named.count,
+        time_ns=named.time_ns,
+    )  # fmt: skip
+    return (there,)
