@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
@@ -46,18 +46,21 @@ def command(trace: str, rule: str, steps: str, counters: bool) -> None:
         raise UsageError(f"{shown_name(trace)}: {rule} applies nowhere in it",
                          fix="take a rule that the report of this trace suggests")  # fmt: skip
     device, floor_ns = _this_machine()
-    by_names = {tuple(node.name for node in match.nodes): match for match in reversed(matches)}
-    for match in reversed(by_names.values()):  # of each sequence of operators the largest
+    refused: list[tuple[Match, UsageError]] = []
+    for match in distinct(matches):
         try:
             trial = trial_of(graph, wanted, match, device)
             result = verified(trial, device, floor_ns)
             break
         except UsageError as error:
-            refused = error
+            refused.append((match, error))
     else:
-        raise refused
+        raise refused[0][1]
     for line in _lines(result, device):
         click.echo(line)
+    for match, error in refused[:_REFUSED]:
+        names = _chain([node.name for node in match.nodes])
+        click.echo(shorten(f"  not tried   {names}: {error.what}", 80, placeholder=" …"))
     if counters:
         for line in _bytes(moved(trial)):
             click.echo(line)
@@ -81,6 +84,14 @@ def _largest_first(graph: StepGraph, wanted: Rule) -> list[Match]:
     return sorted(matches, key=lambda match: -sum(node.time_ns for node in match.nodes))
 
 
+def distinct(matches: Sequence[Match]) -> list[Match]:
+    """The first of each sequence of operators, in the order given."""
+    by_names: dict[tuple[str, ...], Match] = {}
+    for match in matches:
+        by_names.setdefault(tuple(node.name for node in match.nodes), match)
+    return list(by_names.values())
+
+
 def _this_machine() -> tuple[Device, float]:
     """This machine's roofs and launch floor."""
     from traceanalyzer.device import cpu
@@ -96,6 +107,8 @@ def _this_machine() -> tuple[Device, float]:
     return cpu(roofs), float(roofs.launch_floor_ns or Thresholds().floor_cpu_ns)
 
 
+_SHOWN = 6  # operators of a match
+_REFUSED = 3  # matches that are named although they were not tried
 _REPLACEMENTS = {
     "compiled": "torch.compile", "attention": "scaled_dot_product_attention", "optimizer": "fused=True",
 }  # fmt: skip
@@ -105,10 +118,7 @@ def _lines(result: Verified, device: Device) -> Iterator[str]:
     from traceanalyzer.records.units import duration
 
     timed, band = result.timed, result.band
-    names = " → ".join(result.names[:6]) + (
-        f" → {len(result.names) - 6} more" if len(result.names) > 6 else ""
-    )
-    yield shorten(f"{result.rule} on {device.name}: {names}", 80, placeholder=" …")
+    yield shorten(f"{result.rule} on {device.name}: {_chain(result.names)}", 80, placeholder=" …")
     yield f"  before      {duration(round(timed.eager_ns)):>10}   its largest match, op by op"
     yield f"  after       {duration(round(timed.replacement_ns)):>10}   {_REPLACEMENTS[result.replacement]}"
     sign = "-" if timed.saved_ns < 0 else ""
@@ -118,6 +128,11 @@ def _lines(result: Verified, device: Device) -> Iterator[str]:
         return
     low, mid, high = (duration(round(end)) for end in (band.low, band.mid, band.high))
     yield f"  predicted   {mid:>10}, from {low} to {high}: {'inside' if result.inside else 'outside'}"
+
+
+def _chain(names: Sequence[str]) -> str:
+    """`mul → add`, cut."""
+    return " → ".join(names[:_SHOWN]) + (f" → {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
 def _bytes(counted: Moved | NotCounted) -> Iterator[str]:
