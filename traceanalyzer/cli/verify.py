@@ -58,9 +58,9 @@ def command(trace: str, rule: str, steps: str, counters: bool) -> None:
         raise refused[0][1]
     for line in _lines(result, device):
         click.echo(line)
-    for match, error in refused[:_REFUSED]:
+    for match, refusal in refused[:_REFUSED]:
         names = _chain([node.name for node in match.nodes])
-        click.echo(shorten(f"  not tried   {names}: {error.what}", 80, placeholder=" …"))
+        click.echo(shorten(f"  not tried   {names}: {refusal.what}", 80, placeholder=" …"))
     if counters:
         for line in _bytes(moved(trial)):
             click.echo(line)
