@@ -39,8 +39,7 @@ CHANGED = {
     "device/calibrate": {"os"}, "fusion/module_compile": {"traffic"}, "fusion/regions": {"home"},
     "ranks/hta": {"analysis", "parsed"}, "ranks/hta_graph": {"step"},
     "trace/reading/blocks": {"stats"}, "trace/reading/events": {"event", "args"},
-    "trace/reading/repair": {"stats", "event", "looking"}, "trace/reading/rows": {"event"},
-    "verify/optimizers": {"parameter"},
+    "trace/reading/repair": {"stats", "event", "looking"}, "verify/optimizers": {"parameter"},
 }  # fmt: skip
 # Who sets attributes by name: of events as they are read, and of what a script imports.
 BY_NAME = ("collect/", "trace/reading/events")

@@ -22,9 +22,9 @@ _SAID = {
     "fp32": re.compile(r"(?<![a-z])sgemm|(?<![A-Za-z])float(?![A-Za-z\d])|scudnn|(?<![a-z0-9])fp?32(?![0-9])|"
                        r"s1688gemm(?!_fp16|_bf16)", re.IGNORECASE),
     "fp64": re.compile(r"(?<![a-z])dgemm|(?<![A-Za-z])double(?![A-Za-z\d])|d884", re.IGNORECASE),
-    "bf16": re.compile(r"bf16|bfloat16", re.IGNORECASE),
-    "fp16": re.compile(r"(?<![a-z])hgemm|(?<![bn])(?:fp|f)16(?![0-9])|(?<![a-z])half(?![a-z])|hcudnn|"
-                       r"h(?:884|1688|16816)", re.IGNORECASE),
+    "bf16": re.compile(r"bf16|bfloat16|DF16b", re.IGNORECASE),
+    "fp16": re.compile(r"(?<![a-z])hgemm|(?<![bn])(?:fp|f)16(?![0-9b])|c104Half|(?<![a-z])half(?![a-z])|"
+                       r"hcudnn|h(?:884|1688|16816)", re.IGNORECASE),
 }  # fmt: skip
 _HALF = ("fp16", "bf16")  # beside which fp32 is what sums are kept in
 _LEVELS = 8  # of operators above a kernel's

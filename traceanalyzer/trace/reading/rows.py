@@ -29,7 +29,6 @@ from traceanalyzer.trace.reading.events import (
 )
 from traceanalyzer.trace.reading.flows import ARROW, Flows
 from traceanalyzer.trace.reading.grids import Geometries, Volumes
-from traceanalyzer.trace.reading.mangled import MANGLED, readable
 from traceanalyzer.trace.reading.raw import NO_BYTES
 from traceanalyzer.trace.reading.read_stats import ReadStats
 
@@ -215,9 +214,6 @@ class Rows:
 
     def _add_kernels(self, events: list[Event]) -> None:
         args = [event.args or NO_ARGS for event in events]
-        for event in events:
-            if event.name and event.name.startswith(MANGLED):
-                event.name = readable(event.name)
         row_of, volumes, geometries = self.row_of, self._volumes, self._geometries
         count = len(events)
         common = self._common(events, args)
@@ -302,7 +298,7 @@ def _ignore(_: Event) -> None:
 
 
 def _text(value: str | int) -> str | None:
-    return readable(value) if isinstance(value, str) and value else None
+    return value if isinstance(value, str) and value else None
 
 
 def _without_unfinished(events: list[Event], args: list[Args], annotations: list[int]) -> list[int]:
