@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from run import SAMPLE, TRACEANALYZE, machine
+from run import ENVIRONMENT, SAMPLE, TRACEANALYZE, machine
 from tile import tile
 
 from traceanalyzer.records.units import parse_quantity
@@ -47,7 +47,7 @@ def report(folder: Path, jobs: int) -> Run:
     out = str(folder.parent / "report.json")
     command = [sys.executable, "-c", _MEASURED, *TRACEANALYZE, "report", "-q", str(folder), "-o", out,
                "--force", "--jobs", str(jobs)]  # fmt: skip
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    said = subprocess.run(command, check=True, capture_output=True, text=True, env=ENVIRONMENT).stdout
     wall, processor, peak = json.loads(said)
     return Run(wall, processor, peak * (1 if sys.platform == "darwin" else 1024))
 

@@ -36,6 +36,10 @@ HEADER = (
 )
 
 
+# As an installed package runs: with its bytecode kept, whatever this shell is set to.
+ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One process: processor and wall seconds, and the most memory it held, in bytes."""
@@ -49,7 +53,7 @@ def run(*command: str) -> Run:
     """Run it with what it prints thrown away, complaints apart; SystemExit if it fails."""
     start = time.perf_counter()
     silent = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
-    pid = os.posix_spawn(command[0], command, os.environ, file_actions=silent)
+    pid = os.posix_spawn(command[0], command, ENVIRONMENT, file_actions=silent)
     _, status, usage = os.wait4(pid, 0)
     if status:
         raise SystemExit(f"{' '.join(command)}: exit code {os.waitstatus_to_exitcode(status)}")

@@ -14,7 +14,7 @@ from traceanalyzer.inference.complete import ExtendedCalls
 from traceanalyzer.records import Notice, OpCall
 from traceanalyzer.records.call_facts import call_facts
 from traceanalyzer.records.errors import UsageError
-from traceanalyzer.records.trace import Ids, OpKind, Trace
+from traceanalyzer.records.trace import Bools, OpKind, Trace
 from traceanalyzer.records.units import ITEMSIZE, canonical_dtype
 
 # What a kernel's name says of the numbers it reads; one that says several things proves nothing.
@@ -62,7 +62,7 @@ def with_dtypes(trace: Trace, assumed: str | None = None) -> Trace:
     untyped = np.append(facts.dims & ~facts.typed, False)[trace.ops.call]
     if not untyped.any():
         return trace
-    said = _said(trace)
+    said = _said(trace, untyped)
     fallback = canonical_dtype(assumed) if assumed is not None else None
     call = trace.ops.call.copy()
     places: dict[_Typed, int] = {}
@@ -81,27 +81,39 @@ def with_dtypes(trace: Trace, assumed: str | None = None) -> Trace:
     )  # fmt: skip
 
 
-def _said(trace: Trace) -> dict[int, str]:
+def _said(trace: Trace, untyped: Bools) -> dict[int, str]:
     """Row in the ops -> the type that all kernels below it name; left out where they name several."""
-    kernels, parent = trace.kernels, trace.ops.parent
+    kernels = trace.kernels
     linked = np.flatnonzero((kernels.op >= 0) & (kernels.unlinked < 0))
+    linked = linked[_is_below(untyped, trace)[kernels.op[linked]]]
+    parent, is_op = trace.ops.parent.tolist(), (trace.ops.kind == OpKind.OP).tolist()
     pairs = np.unique(np.stack((kernels.op[linked], kernels.name[linked])), axis=1)
     types = {name: None if trace.on_cpu else dtype_said(trace.names[name]) for name in set(pairs[1].tolist())}
     by_row: dict[int, str] = {}
     several: set[int] = set()
     for op, name in pairs.T.tolist():
         dtype = types[name]
-        for row in _upwards(op, parent, trace) if dtype else ():
+        for row in _upwards(op, parent, is_op) if dtype else ():
             if by_row.setdefault(row, dtype or "") != dtype:
                 several.add(row)
     return {row: dtype for row, dtype in by_row.items() if row not in several}
 
 
-def _upwards(op: int, parent: Ids, trace: Trace) -> list[int]:
+def _is_below(rows: Bools, trace: Trace) -> Bools:
+    """Of each op, whether it is one of `rows`, or at most so many levels below one."""
+    below, parent = rows.copy(), np.append(trace.ops.parent, np.int32(-1))
+    ancestor = trace.ops.parent
+    for _ in range(_LEVELS - 1):
+        below |= np.append(rows, False)[ancestor] & (ancestor >= 0)
+        ancestor = parent[ancestor]
+    return below
+
+
+def _upwards(op: int, parent: list[int], is_op: list[bool]) -> list[int]:
     rows: list[int] = []
-    while op >= 0 and len(rows) < _LEVELS and trace.ops.kind[op] == OpKind.OP:
+    while op >= 0 and len(rows) < _LEVELS and is_op[op]:
         rows.append(op)
-        op = int(parent[op])
+        op = parent[op]
     return rows
 
 
