@@ -20,7 +20,8 @@ def notebook(analysis: Analysis, top: int = _ROWS) -> str:
 def lines(analysis: Analysis) -> str:
     """File, device and steps; the first sentence; the first change, or that there is none."""
     view = view_of(analysis, 0)
-    return f"<{type(analysis).__name__} {view.file} · {view.subject}\n {view.headline.lead}\n {_first_change(view)}>"
+    text = f"{view.file} · {view.subject}\n {view.headline.lead}\n {_first_change(view)}"
+    return f"<{type(analysis).__name__} {text}>"
 
 
 def _first_change(view: View) -> str:
