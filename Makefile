@@ -46,7 +46,7 @@ check: .venv/.dev  ## ruff, mypy --strict, layers and lengths
 bench: .venv/.dev  ## speed and memory, as ratios within one run
 	$(BIN)/python benchmarks/run.py
 
-screenshots: .venv/.dev  ## the page in Chromium: light, dark, narrow, scripts off, printed
+screenshots: .venv/.dev  ## the page in Chromium: light, dark, narrow, scripts off, printed; and the README's picture
 	$(BIN)/python tests/browser/screenshots.py screenshots
 
 docs: .venv/.dev  ## write docs/cost-model.md and docs/rules.md from the docstrings

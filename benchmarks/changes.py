@@ -63,7 +63,7 @@ def recorded(change: Changed, words: tuple[str, ...], path: Path) -> Analysis:
 
 
 def step_ns(analysis: Analysis) -> float:
-    return median(step.device_ns for step in analysis.steps or ())
+    return median(step.device_ns for step in analysis.step_rows or ())
 
 
 def pairs(change: Changed, folder: Path, count: int) -> Iterator[tuple[Analysis, Analysis]]:

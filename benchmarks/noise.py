@@ -33,7 +33,7 @@ def record() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(RECORDED):
             analysis = changes.recorded(same, same.base, Path(folder) / "run.json.gz")
-            runs.append([step.device_ns for step in analysis.steps or ()])
+            runs.append([step.device_ns for step in analysis.step_rows or ()])
     about = f"{processor()}, torch {torch.__version__}"
     TIMES.write_text(json.dumps({"about": about, "step_ns": runs}, indent=1) + "\n", encoding="utf-8")
 

@@ -1,7 +1,7 @@
 """Pictures of a report page: `python tests/browser/screenshots.py OUTDIR [report.html]`.
 
-Without a page the example of the tests is rendered. Writes light, dark, narrow, without scripts, with an
-opened row, and as a PDF.
+Without a page the example of the tests is rendered, and the README's picture is made anew. Writes light,
+dark, narrow, without scripts, with an opened row, and as a PDF.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
 
 from tests.browser.chromium import Browser, chromium, executable  # noqa: E402
 
+SAMPLE = "gpt_eager_cpu.json.gz"
 VIEWS = (
     ("light", 1280, False, True),
     ("dark", 1280, True, True),
@@ -37,6 +39,16 @@ def shoot(browser: Browser, page: Path, folder: Path) -> None:
             tab.pdf(folder / f"{stem}.pdf")
 
 
+def picture_of_the_readme(browser: Browser, folder: Path) -> None:
+    """The first screen of the page of a sample trace."""
+    import traceanalyzer
+
+    page = folder / "sample.html"
+    page.write_text(traceanalyzer.analyze(ROOT / "sample_traces" / SAMPLE).to_html(), encoding="utf-8")
+    tab = browser.open(page.resolve().as_uri(), width=1040, height=760)
+    tab.screenshot(ROOT / "docs" / "page.png", whole=False)
+
+
 def main(arguments: list[str]) -> int:
     if not arguments or executable() is None:
         print(__doc__ if not arguments else "Chromium is not installed", file=sys.stderr)
@@ -53,6 +65,8 @@ def main(arguments: list[str]) -> int:
     with chromium() as browser:
         for page in pages:
             shoot(browser, page, folder)
+        if not arguments[1:]:
+            picture_of_the_readme(browser, folder)
     return 0
 
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import get_args
 
 from click.testing import CliRunner
 
 from tests.project.tree import ROOT
+from tests.report import example
 from traceanalyzer.cli import main
+from traceanalyzer.records import Bound, Flag, IdleCause, Limiter, OperatorClass, Phase, Reason, Verdict
+from traceanalyzer.records.memory_use import HeldKind
+from traceanalyzer.records.suggestion import Tier
+from traceanalyzer.report.labels import CAUSE_LABELS, CLASS_LABELS, HOW, TIER_MEANING, VERDICT_LABELS
 from traceanalyzer.report.warning_texts import warning_line, warning_texts
+from traceanalyzer.report.word_texts import word_texts
 
 
 def test_explain_prints_formula_and_source() -> None:
@@ -97,3 +105,55 @@ def test_every_warning_of_the_docs_is_explained() -> None:
     assert set(codes) == set(warning_texts())
     assert explained("steps_differ").startswith("steps_differ: the longest step takes over 10 % longer")
     assert all(warning_line(code) and "`" not in warning_line(code) for code in codes)
+
+
+CLOSED = (Verdict, OperatorClass, Flag, IdleCause, Phase, Bound, Limiter, Reason, Tier, HeldKind)
+WORDS = [
+    *(word for closed in CLOSED for word in get_args(closed)),
+    *VERDICT_LABELS.values(), *CLASS_LABELS.values(), *CAUSE_LABELS.values(), *HOW, *TIER_MEANING,
+]  # fmt: skip
+
+
+def test_every_word_of_a_report_is_explained() -> None:
+    assert len(set(WORDS)) > 70
+    for word in dict.fromkeys(WORDS):
+        said = explained(word)
+        meanings = [part for part in said.split("\n\n") if part.startswith(f"{word} (")]
+        assert meanings and all(len(meaning) > len(word) + 25 for meaning in meanings), word
+        assert max(map(len, said.splitlines())) <= 80
+
+
+def test_a_word_with_several_meanings_has_all_of_them() -> None:
+    said = explained("data_loading")
+    assert "data_loading (cause of idle time): the host was fetching the next batch" in said
+    assert "data_loading: The device waits for the next batch" in said and "More: " in said
+    assert explained("copy").count("copy (") == 2
+    assert "What helps: give --device NAME" in explained("no_device").replace("\n", " ")
+
+
+def test_words_that_the_page_shows_are_all_there() -> None:
+    """Flags, reasons, verdicts and classes of rendered pages, of every case there is."""
+    shown = set()
+    for case in example.EVERY_CASE.values():
+        for row in case().op_rows:
+            shown |= {
+                row.verdict,
+                row.operator_class,
+                *row.flags,
+                row.reason,
+                row.bound,
+                row.limiter,
+                row.phase,
+            }
+    assert shown - {None} <= set(word_texts())
+
+
+def test_an_operator_of_the_user_s_own_goes_before_a_word(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import traceanalyzer\nfrom traceanalyzer.formulas import Cost\n\n\n"
+        '@traceanalyzer.op_cost("balanced")\ndef mine(call):\n    """y = f(x)\n\n    FLOPs = 3\n'
+        '    Bytes = 4 read, 5 written\n    Assumes nothing.\n    """\n    return Cost(3, 4, 5)\n'
+    )
+    assert "Assumes nothing." in explained("balanced", "--cost-file", str(file))
+    assert "(flag)" in explained("balanced")

@@ -55,10 +55,10 @@ def run(*rows: OpRow, steps: int | None = 3, idle_ns: int = 300_000, **more: Any
 
 def with_steps(run: Job, lengths: Sequence[int]) -> Job:
     """The same totals, over steps of these lengths, a tenth of each idle."""
-    assert run.steps is not None
+    assert run.step_rows is not None
     steps = tuple(
         structs.replace(
-            run.steps[0], name=f"ProfilerStep#{number}", device_ns=ns, extent_ns=ns,
+            run.step_rows[0], name=f"ProfilerStep#{number}", device_ns=ns, extent_ns=ns,
             verdicts=tuple(StepPart(v, (ns - ns // 10) * (v == "memory_bound"), 0) for v in VERDICTS),
             idle_by_cause=tuple(IdlePart(c, ns // 10 * (c == "unknown")) for c in IDLE_CAUSES),
         )

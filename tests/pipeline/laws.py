@@ -11,15 +11,15 @@ from traceanalyzer.records import Analysis, IdlePart, StepPart, StepTimeline, Ve
 
 def check_timeline(analysis: Analysis) -> None:
     """Bins add up to the step's verdicts and causes, and each but the last is full."""
-    if analysis.timeline is None:
+    if analysis.step_timelines is None:
         return
-    steps = analysis.steps or ()
+    steps = analysis.step_rows or ()
     if 0 < len(steps) <= 24:
-        assert [entry.step for entry in analysis.timeline] == [step.name for step in steps]
-        for entry, step in zip(analysis.timeline, steps, strict=True):
+        assert [entry.step for entry in analysis.step_timelines] == [step.name for step in steps]
+        for entry, step in zip(analysis.step_timelines, steps, strict=True):
             _check_entry(entry, step.device_ns, step.verdicts, step.idle_by_cause)
     else:
-        (entry,) = analysis.timeline
+        (entry,) = analysis.step_timelines
         assert entry.step is None
         _check_entry(entry, analysis.window.window_ns, analysis.verdicts, analysis.time.idle_by_cause)
 

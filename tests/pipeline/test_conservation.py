@@ -86,7 +86,7 @@ def check_limiters(analysis: Analysis) -> None:
 
 def check_steps(analysis: Analysis) -> None:
     """Steps add up to the window, verdict by verdict and cause by cause; each is full."""
-    steps = analysis.steps
+    steps = analysis.step_rows
     assert (steps is None) == (analysis.window.step_count is None)
     if steps is None:
         return

@@ -75,12 +75,12 @@ def test_bars_are_of_the_step_that_is_shown_and_totals_stay_in_the_json(tmp_path
     job = checkpointing(tmp_path)
     view = view_of(job, 5)
     assert (view.heading, view.rows_heading, view.of_whole) == ("ProfilerStep#6", "all 4 steps", "of step")
-    assert job.steps
-    shown = next(step for step in job.steps if step.name == "ProfilerStep#6")
+    assert job.step_rows
+    shown = next(step for step in job.step_rows if step.name == "ProfilerStep#6")
     assert sum(part.time_ns for part in view.parts) == view.window_ns == shown.device_ns
     assert sum(part.time_ns for part in view.idle) == view.parts[-1].time_ns
     assert sum(part.time_ns for part in job.verdicts) == job.time.busy_ns > 4 * 1_400_000
-    assert sum(step.device_ns for step in job.steps) == job.window.window_ns
+    assert sum(step.device_ns for step in job.step_rows) == job.window.window_ns
 
 
 @pytest.mark.parametrize("name", ["terminal", "md", "html", "txt"])
@@ -129,8 +129,8 @@ def test_a_pause_between_equal_steps_makes_them_no_kinds(tmp_path: Path, gpu: bo
             t.kernel("gemm", start + 10, 1190, t.launch(start + 5))
     job = analyze(t.write(tmp_path / "t.json"))
     assert job.window.kinds is None and "steps_differ" not in codes(job)
-    assert [step.extent_ns for step in job.steps or ()] == [1_200_000 if gpu else 1_000_000] * 3
-    assert sum(step.device_ns for step in job.steps or ()) == job.window.window_ns
+    assert [step.extent_ns for step in job.step_rows or ()] == [1_200_000 if gpu else 1_000_000] * 3
+    assert sum(step.device_ns for step in job.step_rows or ()) == job.window.window_ns
     (message,) = (each.message for each in job.source.warnings if each.code == "window_unlike_steps")
     assert "lie between one step's end and the next step" in message
 
@@ -213,8 +213,8 @@ def test_advice_is_of_the_step_that_is_shown(tmp_path: Path) -> None:
             *FORWARD, before=before, doing="enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__"
         )
     job = loop.told(tmp_path)
-    assert job.steps and job.suggestions
-    shown = next(step for step in job.steps if step.name == "ProfilerStep#7")
+    assert job.step_rows and job.suggestions
+    shown = next(step for step in job.step_rows if step.name == "ProfilerStep#7")
     loading = next(s for s in job.suggestions if s.rule == "data_loading")
     assert loading.saving_per_step_ns
     assert 200_000 < loading.saving_per_step_ns.high <= 310_000 < shown.device_ns

@@ -86,7 +86,7 @@ def test_the_readme_shows_commands_and_options_that_exist() -> None:
         command = main.get_command(click.Context(main), name)
         assert command is not None, f"README shows `traceanalyze {name}`"
         if name == "profile":  # what follows the script is the script's
-            rest = list(takewhile(lambda word: not re.fullmatch(r"\w+\.\w+", word), rest))
+            rest = list(takewhile(lambda word: not re.fullmatch(r"[\w/]+\.\w+", word), rest))
         known = {o for p in command.params for o in [*p.opts, *p.secondary_opts]} | {"--help", "-h", "-"}
         given = {word.partition("=")[0].strip("[]") for word in rest if word.startswith(("-", "[-"))}
         assert given <= known, f"README shows {sorted(given - known)} of `traceanalyze {name}`"

@@ -44,11 +44,11 @@ PACKAGES = {
     "cost": "registry tensors kernel_names classes cpu_work fusible formulas catalog __init__ user price",
     "device": "table typical stand_ins names architecture derive nearest toml match options resolve __init__ "
     "calibrate_cases calibrate_rates calibrate calibrate_gpu",
-    "roofline": "__init__ thresholds attribution intervals floor launching host_names host_work idle "
-    "step_times timeline step_kinds occupancy precision verdicts invocations call_kernels "
+    "roofline": "__init__ memory_levels thresholds attribution intervals floor launching host_names "
+    "host_work idle step_times timeline step_kinds occupancy precision verdicts invocations call_kernels "
     "measure row_keys traffic rows counts judge record_costs",
     "fusion": "__init__ step_ops stretch evidence step_graph code_places host_remedies idle_claims regions "
-    "savings rules module_compile checks headroom suggestions",
+    "savings rules module_compile checks headroom peak_memory suggestions",
     "comparison": "__init__ apportion names noise sides became matching same_work culprits sentence assemble "
     "expressions side_values requirements",
     "annotate": "__init__ counters texts splice copy",

@@ -88,7 +88,7 @@ def analysis_of(
             idle_by_cause=_idle(idle_ns),
         ),
         verdicts=tuple(_verdict(v, rows, busy, window) for v in VERDICTS),
-        steps=_steps(rows, idle_ns, steps),
+        step_rows=_steps(rows, idle_ns, steps),
         memory_bound=_memory_bound(rows, busy, window),
         compute=_compute(rows, window),
         coverage=_coverage(rows),
@@ -408,15 +408,15 @@ def critical_path() -> CriticalPath:
 def of_two_kinds() -> Job:
     """Three steps with suggestions, of which the last takes three times as long: it saves a checkpoint."""
     analysis = with_suggestions()
-    assert analysis.steps
-    last, more = analysis.steps[-1], 2 * analysis.steps[-1].device_ns
+    assert analysis.step_rows
+    last, more = analysis.step_rows[-1], 2 * analysis.step_rows[-1].device_ns
     saving = tuple(
         IdlePart("host_work", p.time_ns + more, (NamedTime("save_checkpoint", p.time_ns + more),))
         if p.cause == "host_work" else p
         for p in last.idle_by_cause
     )  # fmt: skip
     longer = msgspec.structs.replace(last, device_ns=last.device_ns + more, idle_by_cause=saving)
-    steps, window_ns = (*analysis.steps[:-1], longer), analysis.window.window_ns + more
+    steps, window_ns = (*analysis.step_rows[:-1], longer), analysis.window.window_ns + more
     names = analysis.window.steps
     kinds = (
         StepKind(names[:2], f"those like {names[0]}, the step that is shown"),
@@ -428,7 +428,7 @@ def of_two_kinds() -> Job:
         for p in analysis.time.idle_by_cause
     )
     return msgspec.structs.replace(
-        analysis, steps=steps, verdicts=tuple(parts),
+        analysis, step_rows=steps, verdicts=tuple(parts),
         window=msgspec.structs.replace(analysis.window, window_ns=window_ns, kinds=kinds),
         time=msgspec.structs.replace(
             analysis.time, idle_ns=analysis.time.idle_ns + more, idle_by_cause=total

@@ -13,13 +13,13 @@ from traceanalyzer.records.times import StepTime
 def timed(analysis: Job | None = None) -> Job:
     """Every step in four bins, of which the last holds what the others leave."""
     analysis = analysis or example.of_two_kinds()
-    assert analysis.steps
-    now = analysis.steps[0].device_ns
+    assert analysis.step_rows
+    now = analysis.step_rows[0].device_ns
     return msgspec.structs.replace(
         analysis,
-        timeline=tuple(map(_entry, analysis.steps)),
+        step_timelines=tuple(map(_entry, analysis.step_rows)),
         memory=MemoryUse(
-            step=analysis.steps[0].name, device_bytes=80 * 2**30, before_step_bytes=10 * 2**30,
+            step=analysis.step_rows[0].name, device_bytes=80 * 2**30, before_step_bytes=10 * 2**30,
             peak_bytes=40 * 2**30, peak_at_ns=now // 2, reserved_bytes=50 * 2**30, bin_ns=-(-now // 4),
             bins=(20 * 2**30, 35 * 2**30, 40 * 2**30, 15 * 2**30), how="totals",
             holders=(

@@ -300,8 +300,8 @@ def test_contrast_is_enough_in_every_theme() -> None:
 
 
 def test_the_image_has_the_pages_colors() -> None:
-    """roofline.css repeats them: an image cannot read the page's style."""
-    image = re.findall(r"\{([^{}]*--ink:[^{}]*)\}", asset("roofline.css"))
+    """picture.css repeats them: an image cannot read the page's style."""
+    image = re.findall(r"\{([^{}]*--ink:[^{}]*)\}", asset("picture.css"))
     for block, theme in zip(image, palettes()[:2], strict=True):
         for name, value in re.findall(r"--([\w]+):(#[0-9a-f]{6})", block):
             assert theme[name] == value, name

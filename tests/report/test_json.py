@@ -56,7 +56,7 @@ FIELDS = {
            "operator_class flags reason kernel_names note places",
     "ops.kernel_names": "name time_ns",
     "suggestions": "rule title tier action snippet where "
-        "count evidence bytes_saved_per_step saving_per_step_ns "
+        "count evidence bytes_saved_per_step saving_per_step_ns peak_bytes_saved "
                    "share_of_step caveats docs saving_of places",
     "suggestions.saving_per_step_ns": "low mid high",
     "ranks": "rank device_index device file window_ns "

@@ -85,9 +85,9 @@ def test_one_line_says_what_was_not_found():
 def test_the_strip_shows_the_step_that_is_shown():
     analysis = timed()
     drawn = strip(analysis)
-    assert drawn is not None and analysis.steps is not None
+    assert drawn is not None and analysis.step_rows is not None
     assert drawn.width == 4
-    assert analysis.steps[1].name in drawn.title or analysis.steps[0].name in drawn.title
+    assert analysis.step_rows[1].name in drawn.title or analysis.step_rows[0].name in drawn.title
     area = 0
     for part in drawn.parts:
         for width, height in re.findall(r"h(\d+)v(\d+)", part.path):
@@ -130,8 +130,8 @@ def test_the_terminal_has_a_line_of_each():
 
 def test_a_page_keeps_the_timeline_of_one_step():
     told = read_back(render(timed(), "html").encode())
-    assert told.timeline is not None
-    assert len(told.timeline) == 1
+    assert told.step_timelines is not None
+    assert len(told.step_timelines) == 1
     assert len(json.loads(render(timed(), "json"))["timeline"]) == 3
 
 

@@ -208,5 +208,5 @@ def test_steps_of_such_a_recording_have_no_times(analyzed: Callable[[list[Event]
         row("user_annotation", f"ProfilerStep#{number}", 1000 + 180 * number, 179) for number in range(2)
     ]
     analysis = analyzed([*recorded(), *steps])
-    assert analysis.steps is None and analysis.window.window_ns == 0
+    assert analysis.step_rows is None and analysis.window.window_ns == 0
     assert all(row.counter_bytes for row in analysis.op_rows)

@@ -173,7 +173,7 @@ def one_kernel() -> Kineto:
 
 
 def where(analysis: Analysis) -> list[tuple[str | None, int | None, int]]:
-    return [(each.function, each.line, each.time_ns) for each in analysis.functions or ()]
+    return [(each.function, each.line, each.time_ns) for each in analysis.function_rows or ()]
 
 
 def test_a_frame_that_the_recording_cut_off_is_open_to_its_end(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_a_stack_of_another_thread_is_not_the_kernel_s(tmp_path: Path) -> None:
     trace.python("train.py(3): main", 0, 1000, tid=9)
     analysis = analysis_of(trace, tmp_path)
     assert where(analysis) == [(None, None, 50_000)]
-    assert [(m.path, m.self_ns) for m in analysis.modules or ()] == []
+    assert [(m.path, m.self_ns) for m in analysis.module_rows or ()] == []
 
 
 def test_broken_frames_leave_the_report_whole(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_hostile_names_are_text_in_every_format(tmp_path: Path) -> None:
     trace.python(f"a{HOSTILE}.py(3): m{HOSTILE}", 0, 1000)
     trace.python(f"nn.Module: N{HOSTILE}_0", 50, 500)
     analysis = analysis_of(trace, tmp_path)
-    assert analysis.functions and analysis.functions[0].line == 3
+    assert analysis.function_rows and analysis.function_rows[0].line == 3
     for name in RENDERERS:
         text = render(analysis, name)
         if name in ("html", "svg"):

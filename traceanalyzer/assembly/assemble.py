@@ -64,8 +64,8 @@ def assemble(
         thresholds=judged.thresholds.as_dict() | floor,
         window=window_info(judged),
         time=time,
-        steps=judged.steps or None,
-        timeline=judged.timeline if suggestions.checks else None,  # of what may be on top
+        step_rows=judged.steps or None,
+        step_timelines=judged.timeline if suggestions.checks else None,  # of what may be on top
         verdicts=totals.verdict_parts(rows, time.busy_ns, window_ns),
         memory=memory if isinstance(memory, MemoryUse) else None,
         memory_bound=totals.memory_bound(rows, time.busy_ns, window_ns),
@@ -76,9 +76,9 @@ def assemble(
         suggestions=with_wait_places(suggestions.found, waits),
         headroom=suggestions.headroom,
         checks=suggestions.checks,
-        modules=module_times(judged, frame),
-        functions=function_times(judged, frame),
-        waits=waits,
+        module_rows=module_times(judged, frame),
+        function_rows=function_times(judged, frame),
+        wait_rows=waits,
         what_if=projections(rows, judged.device, time, steps, others, judged.thresholds) if others else None,
         critical_path=critical_path if isinstance(critical_path, CriticalPath) else None,
         self_check=self_check(rows, judged.device, time.busy_ns, whole_microseconds=coarse),

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from traceanalyzer.device.resolve import properties_of
+from traceanalyzer.records.code_places import module_named, modules_of_ops
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.memory_use import HeldKind, MemoryHolder, MemoryUse
 from traceanalyzer.records.timeline import MOST_BINS
 from traceanalyzer.records.times import typical_step
 from traceanalyzer.records.trace import (
     PHASES,
-    Bools,
     Ids,
     Ints,
-    Memory,
     OpKind,
     Ops,
     Step,
@@ -26,25 +24,15 @@ from traceanalyzer.records.trace import (
     phase_named,
 )
 from traceanalyzer.records.vocabulary import Phase
+from traceanalyzer.roofline.memory_levels import Levels, innermost_ops, levels_of, live_rows, peak_of
 
-_CPU = -1  # in Memory.device
 _MOST_HOLDERS = 100  # of more the smallest are added up without their module
-_NEVER = np.iinfo(np.int64).max
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Levels:
-    """Memory rows of one device, and how much is in use after each."""
-
-    rows: Memory
-    bytes: Ints
-    totals: bool  # as the allocator says
 
 
 def memory_use(shown: Judged) -> MemoryUse | None:
     """Of the step that is shown; None where no memory rows of the device were recorded in it."""
     trace = shown.priced.trace
-    levels = _levels(trace, shown.device_index)
+    levels = levels_of(trace, shown.device_index)
     if levels is None:
         return None
     step = _step(shown)
@@ -52,9 +40,7 @@ def memory_use(shown: Judged) -> MemoryUse | None:
     first, last = map(int, np.searchsorted(levels.rows.time_ns, (start_ns, end_ns)))
     if first == last:
         return None
-    before = _before(levels, first)
-    peak, at = max((before, -first), (int(levels.bytes[first:last].max()), -_highest(levels, first, last)))
-    row = -at if peak > before else first - 1
+    before, peak, row = peak_of(levels, first, last)
     width = max(1, -(-(end_ns - start_ns) // MOST_BINS))
     reserved = int(levels.rows.reserved[max(0, first - 1) : last].max())
     properties = None if trace.on_cpu else properties_of(trace.devices, shown.device_index)
@@ -72,20 +58,6 @@ def memory_use(shown: Judged) -> MemoryUse | None:
     )
 
 
-def _levels(trace: Trace, index: int) -> _Levels | None:
-    memory = trace.memory
-    if memory is None:
-        return None
-    mine = memory.device == (_CPU if trace.on_cpu else index)
-    if not mine.any():
-        return None
-    rows = Memory(*(getattr(memory, name)[mine] for name in Memory.__dataclass_fields__))
-    if (rows.allocated >= 0).all():
-        return _Levels(rows, rows.allocated, True)
-    added = np.cumsum(rows.bytes)
-    return _Levels(rows, added - min(0, int(added.min())), False)
-
-
 def _step(shown: Judged) -> Step | None:
     """On the host: the one of median length on the device; None for a trace without steps."""
     steps = shown.window.steps
@@ -94,23 +66,12 @@ def _step(shown: Judged) -> Step | None:
     return steps[shown.steps.index(typical_step(shown.steps))]
 
 
-def _whole(levels: _Levels) -> tuple[int, int]:
+def _whole(levels: Levels) -> tuple[int, int]:
     times = levels.rows.time_ns
     return int(times[0]), int(times[-1]) + 1
 
 
-def _before(levels: _Levels, first: int) -> int:
-    """In use before row `first`."""
-    if first:
-        return int(levels.bytes[first - 1])
-    return max(0, int(levels.bytes[0] - levels.rows.bytes[0]))
-
-
-def _highest(levels: _Levels, first: int, last: int) -> int:
-    return first + int(np.argmax(levels.bytes[first:last]))
-
-
-def _bins(levels: _Levels, rows: tuple[int, int], span: tuple[int, int, int], before: int) -> tuple[int, ...]:
+def _bins(levels: Levels, rows: tuple[int, int], span: tuple[int, int, int], before: int) -> tuple[int, ...]:
     """The most in use in each bin: what it begins with, or what is reached in it."""
     (first, last), (start_ns, end_ns, width) = rows, span
     times, used = levels.rows.time_ns[first:last], levels.bytes[first:last]
@@ -122,22 +83,22 @@ def _bins(levels: _Levels, rows: tuple[int, int], span: tuple[int, int, int], be
 
 
 def _holders(
-    trace: Trace, levels: _Levels, row: int, peak: int, step: tuple[int, int]
+    trace: Trace, levels: Levels, row: int, peak: int, step: tuple[int, int]
 ) -> Iterator[MemoryHolder]:
     """What was allocated up to `row` and is freed behind it; the rest was there before the recording."""
-    live, freed_ns = _live(levels.rows, row)
+    live, freed_ns = live_rows(levels.rows, row)
     size = levels.rows.bytes[live]
-    op = _innermost(trace.ops, levels.rows.thread[live], levels.rows.time_ns[live])
+    op = innermost_ops(trace.ops, levels.rows.thread[live], levels.rows.time_ns[live])
     has = op >= 0
     phase = np.where(has, trace.ops.phase[op], -1) if len(trace.ops) else np.full(len(op), -1)
-    module = np.where(has, trace.ops.module[op], -1) if len(trace.ops) else np.full(len(op), -1)
+    module = _modules(trace, op, levels.rows.thread[live], levels.rows.time_ns[live])
     held: Counter[tuple[str | None, Phase | None, HeldKind | None]] = Counter()
     backward = _backward(trace.ops, step)
     times = levels.rows.time_ns[live].tolist(), freed_ns.tolist()
     for code, at, begun, until, amount in zip(
         phase.tolist(), module.tolist(), *times, size.tolist(), strict=True
     ):
-        name = trace.names[at] if at >= 0 else None
+        name = module_named(trace, at)
         of = phase_named(code)
         held[name, of, _purpose(of, (begun, until), backward, step)] += amount
     rest = peak - int(size.sum())
@@ -150,32 +111,11 @@ def _holders(
     yield from (MemoryHolder(*key, amount) for key, amount in order)
 
 
-def _live(rows: Memory, row: int) -> tuple[Ids, Ints]:
-    """Rows of what is in use after `row`, and when each is freed; what has no address is not known."""
-    order = np.flatnonzero(rows.address >= 0)
-    order = order[np.argsort(rows.address[order], kind="stable")]
-    follower = np.append(order[1:], len(rows.time_ns))
-    same = np.append(rows.address[order[1:]] == rows.address[order[:-1]], False)
-    follower = np.where(same, follower, len(rows.time_ns))
-    chosen = (rows.bytes[order] > 0) & (order <= row) & (follower > row)
-    freed = np.append(rows.time_ns, _NEVER)[follower[chosen]]
-    return order[chosen].astype(np.int32), freed
-
-
-def _innermost(ops: Ops, thread: Ids, time_ns: Ints) -> Ids:
-    """The innermost operator that is open on the thread at the time; -1 where none is."""
-    op = np.full(len(thread), -1, np.int32)
-    for each in np.unique(thread).tolist():
-        low, high = np.searchsorted(ops.thread, (each, each + 1)).tolist()
-        mine = thread == each
-        last = low - 1 + np.searchsorted(ops.start_ns[low:high], time_ns[mine], side="right")
-        op[mine] = np.where(last >= low, last, -1)
-    while True:
-        left: Bools = op >= 0
-        left[left] = ops.end_ns[op[left]] < time_ns[left]
-        if not left.any():
-            return op
-        op[left] = ops.parent[op[left]]
+def _modules(trace: Trace, op: Ids, thread: Ids, time_ns: Ints) -> Ids:
+    """Of each allocation the number of its operator's module; without an operator, of what a stack shows."""
+    of_op = np.append(modules_of_ops(trace), np.int32(-1))[op]
+    path = trace.frames.paths_at(trace.frames.open_at(thread, time_ns))
+    return np.where((op < 0) & (path >= 0), path + np.int32(len(trace.names)), of_op)
 
 
 def _backward(ops: Ops, step: tuple[int, int]) -> tuple[int, int] | None:

@@ -41,7 +41,7 @@ def projected(saved: Job, others: Sequence[Device]) -> Job:
         return saved
     kept = [notice for notice in saved.source.warnings if notice.code not in CODES]
     warnings = (*kept, *notices(saved.op_rows, saved.device, others))
-    steps = 0 if shown_step(saved.steps, saved.window.kinds) else len(saved.window.steps)
+    steps = 0 if shown_step(saved.step_rows, saved.window.kinds) else len(saved.window.steps)
     limits = _limits(saved)
     return structs.replace(
         saved,

@@ -7,12 +7,15 @@ import platform
 import sys
 import traceback
 from collections.abc import Callable
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from traceanalyzer import __version__
 from traceanalyzer.records.errors import TraceAnalyzerError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 INTERRUPTED = 130  # exit code, as of a program that SIGINT ended
 
@@ -62,7 +65,7 @@ def _devices() -> click.Command:
 
 
 def _explain() -> click.Command:
-    """The formula behind an operator: FLOPs, bytes, assumptions, source."""
+    """What an operator's figures, a rule or a word of a report mean."""
     from traceanalyzer.cli.explain import command
 
     return command
@@ -109,6 +112,13 @@ class Commands(click.Group):
         """Every command with what it is for; none is imported."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, load.__doc__ or "") for name, load in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names of commands, none of which is imported, and the group's own options."""
+        from traceanalyzer.cli.completion import commands
+
+        named = commands(((name, load.__doc__ or "") for name, load in COMMANDS.items()), incomplete)
+        return [*named, *super(click.Group, self).shell_complete(ctx, incomplete)]
 
     def invoke(self, ctx: click.Context) -> object:
         try:

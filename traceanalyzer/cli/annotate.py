@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from traceanalyzer.cli import completion
 from traceanalyzer.cli.output import Target, refuse_overwrite
 from traceanalyzer.files import replacing
 from traceanalyzer.options import AnalyzeOptions
@@ -24,15 +25,25 @@ _ENDINGS = (".json", ".json.gz")
 
 
 @click.command()
-@click.argument("trace")
+@click.argument("trace", shell_complete=completion.files)
 @click.option(
-    "-o", "--output", required=True, metavar="OUT", help="The new trace: a name in .json or .json.gz."
+    "-o",
+    "--output",
+    required=True,
+    metavar="OUT",
+    help="The new trace: a name in .json or .json.gz.",
+    shell_complete=completion.files,
 )
 @click.option(
     "--steps", default="complete", show_default=True, metavar="complete|all|A-B", help="As for report."
 )
 @click.option("--steps-by", metavar="PATTERN", help="Annotations that are the steps, as for report.")
-@click.option("--device", metavar="NAME", help="Take this accelerator's roofs (see `traceanalyze devices`).")
+@click.option(
+    "--device",
+    metavar="NAME",
+    help="Take this accelerator's roofs (see `traceanalyze devices`).",
+    shell_complete=completion.devices,
+)
 @click.option("--device-file", type=click.Path(dir_okay=False), metavar="F.toml", help="Roofs from a file.")
 @click.option("--peak", "peaks", multiple=True, metavar="[ENGINE:]PREC=FLOPS", help="As for report. Repeats.")
 @click.option("--bandwidth", metavar="BYTES", help="Set the memory bandwidth, e.g. 3.35TB/s.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from traceanalyzer.cli import completion
 from traceanalyzer.cli.output import Target, refuse_overwrite, write
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _WIDTH = 80
     "--output",
     metavar="F.toml",
     help="Write here (- is stdout); by default <device>.device.toml in the current folder.",
+    shell_complete=completion.files,
 )
 @click.option("--cpu", is_flag=True, help="Measure the CPU, also where there is a GPU.")
 @click.option("--force", is_flag=True, help="Replace an existing file.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from traceanalyzer.cli import completion
 from traceanalyzer.cli.output import Target, refuse_overwrite, write
 from traceanalyzer.records.errors import UsageError
 
@@ -17,7 +18,7 @@ BROKEN = 3  # exit code
 
 
 @click.command()
-@click.argument("traces", metavar="TRACE ...", nargs=-1, required=True)
+@click.argument("traces", metavar="TRACE ...", nargs=-1, required=True, shell_complete=completion.files)
 @click.option(
     "--require",
     "require",
@@ -30,10 +31,15 @@ BROKEN = 3  # exit code
     multiple=True,
     metavar="FILE",
     help="A trace or report that '+5%' is relative to. Repeats: further runs of it.",
+    shell_complete=completion.files,
 )
 @click.option("--strict", is_flag=True, help="Fail also where noise or a missing value allows no verdict.")
-@click.option("-o", "--output", metavar="OUT.json", help="Write the result as JSON.")
-@click.option("--junit", metavar="OUT.xml", help="Write the result as JUnit XML.")
+@click.option(
+    "-o", "--output", metavar="OUT.json", help="Write the result as JSON.", shell_complete=completion.files
+)
+@click.option(
+    "--junit", metavar="OUT.xml", help="Write the result as JUnit XML.", shell_complete=completion.files
+)
 @click.option(
     "--steps", default="complete", show_default=True, metavar="complete|all|A-B", help="As for report."
 )

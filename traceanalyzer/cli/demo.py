@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from traceanalyzer.cli import completion
+
 SAMPLE = "gpt_eager_cpu.json.gz"
 PAGE = "demo.report.html"
 
@@ -16,6 +18,7 @@ PAGE = "demo.report.html"
     multiple=True,
     metavar="OUT",
     help=f"Write here instead of {PAGE}; the suffix is the format. Repeats.",
+    shell_complete=completion.files,
 )
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
 @click.option("--force", is_flag=True, help="Replace existing files.")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from traceanalyzer.cli import completion
+
 if TYPE_CHECKING:
     from traceanalyzer.device import DeviceSpec
     from traceanalyzer.records import Peak
@@ -27,7 +29,7 @@ _WIDTHS = (-22, 5, 6, 6, 6, 7, 6, 6, -6)  # negative: to the left
 
 
 @click.command("devices")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completion.devices)
 def command(name: str | None) -> None:
     """List the known accelerators: peaks, bandwidth, ridge, and the confidence of each.
 

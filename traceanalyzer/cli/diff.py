@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import click
 
+from traceanalyzer.cli import completion
 from traceanalyzer.cli.output import refuse_overwrite, targets, trace_stem, write
 from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.records import Comparison
@@ -17,13 +18,23 @@ FORMATS = ("html", "md", "json", "txt", "prom")
 
 
 @click.command()
-@click.argument("base")
-@click.argument("head")
+@click.argument("base", shell_complete=completion.files)
+@click.argument("head", shell_complete=completion.files)
 @click.option(
-    "--base", "more_base", multiple=True, metavar="MORE", help="A further run of the base. Repeats."
+    "--base",
+    "more_base",
+    multiple=True,
+    metavar="MORE",
+    help="A further run of the base. Repeats.",
+    shell_complete=completion.files,
 )
 @click.option(
-    "--head", "more_head", multiple=True, metavar="MORE", help="A further run of the head. Repeats."
+    "--head",
+    "more_head",
+    multiple=True,
+    metavar="MORE",
+    help="A further run of the head. Repeats.",
+    shell_complete=completion.files,
 )
 @click.option(
     "-o",
@@ -32,6 +43,7 @@ FORMATS = ("html", "md", "json", "txt", "prom")
     multiple=True,
     metavar="OUT",
     help=f"Write here (repeats); the suffix is the format: .{' .'.join(FORMATS)}; - is stdout.",
+    shell_complete=completion.files,
 )
 @click.option("--format", "format_name", type=click.Choice(FORMATS), help="Format where no suffix gives it.")
 @click.option(
@@ -39,7 +51,12 @@ FORMATS = ("html", "md", "json", "txt", "prom")
 )
 @click.option("--rank", type=int, metavar="R", help="Which rank of folders is compared.")
 @click.option("--ranks", metavar="R,A-B", help="Read the files of these ranks only, as for report.")
-@click.option("--device", metavar="NAME", help="Take this accelerator's roofs on both sides.")
+@click.option(
+    "--device",
+    metavar="NAME",
+    help="Take this accelerator's roofs on both sides.",
+    shell_complete=completion.devices,
+)
 @click.option(
     "--jobs",
     type=click.IntRange(1),

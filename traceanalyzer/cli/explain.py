@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 import inspect
 import textwrap
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
 
+from traceanalyzer.cli import completion
 from traceanalyzer.records.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.explained)
 @click.option(
     "--dims",
     multiple=True,
@@ -42,7 +44,12 @@ if TYPE_CHECKING:
     metavar="N=TEXT",
     help='Argument N (from 0) that is no tensor, such as "3=[1, 1]". Repeats.',
 )
-@click.option("--device", metavar="NAME", help="Compare with this accelerator's roofs.")
+@click.option(
+    "--device",
+    metavar="NAME",
+    help="Compare with this accelerator's roofs.",
+    shell_complete=completion.devices,
+)
 @click.option(
     "--cost-file",
     "cost_files",
@@ -57,27 +64,24 @@ def command(
 ) -> None:  # fmt: skip
     """NAME is an operator as a trace spells it, such as aten::mm; a bare `mm` is taken for aten::mm. Or it
     is a rule, as a suggestion names it: what it detects, suggests and saves, and when not to apply it. Or it
-    is the code of a warning, such as steps_differ.
+    is any word of a report: a verdict, flag, reason, tier or cause of idle time, or the code of a warning.
 
     \b
     traceanalyze explain aten::mm
     traceanalyze explain rms_norm
+    traceanalyze explain latency_bound
     traceanalyze explain mm --dims 512x1024,1024x512 --dtypes bf16 --device h100-sxm5
     """
     from traceanalyzer.cost.user import user_formulas
     from traceanalyzer.device.options import named
-    from traceanalyzer.report.warning_texts import warning_texts
 
-    meaning = None if dims else warning_texts().get(name)
-    if meaning is not None:
-        click.echo(textwrap.fill(f"{name}: {meaning}", 80, break_long_words=False, break_on_hyphens=False))
+    paragraphs = [] if dims else [*_meanings(name), *_rule_texts(name)]
+    formulas = None if paragraphs and not cost_files else user_formulas(cost_files).catalog()
+    if paragraphs and (formulas is None or formulas.of(name) is None):
+        click.echo("\n\n".join(map(_wrapped, paragraphs)))
         return
-    rule = None if dims else _rule(name)
-    if rule is not None:
-        click.echo(_paragraphs(rule))
-        return
+    assert formulas is not None
     target = named(device) if device else None
-    formulas = user_formulas(cost_files).catalog()
     operator, formula = _formula(name, formulas)
     click.echo(f"{operator}\n" if formula.name == operator else f"{operator}  (as every {formula.name})\n")
     click.echo(inspect.cleandoc(formula.doc))
@@ -88,9 +92,27 @@ def command(
         raise UsageError("there is nothing to work through without the inputs' sizes", fix="give --dims")
 
 
-def _paragraphs(rule: Rule) -> str:
-    parts = (f"{rule.name}: {rule.title}", *rule.doc.strip().split("\n\n"), f"More: {rule.docs}")
-    return "\n\n".join(textwrap.fill(" ".join(part.split()), 80, break_long_words=False) for part in parts)
+def _meanings(name: str) -> Iterator[str]:
+    """Of a word of a report and of a warning's code; a word may have several."""
+    from traceanalyzer.report.warning_texts import warning_texts
+    from traceanalyzer.report.word_texts import word_texts
+
+    for meaning in word_texts().get(name, ()):
+        remedy = f". What helps: {meaning.remedy}" if meaning.remedy else ""
+        yield f"{name} ({meaning.group}): {meaning.text}{remedy}"
+    if name in warning_texts():
+        yield f"{name}: {warning_texts()[name]}"
+
+
+def _rule_texts(name: str) -> Iterator[str]:
+    rule = _rule(name)
+    if rule is not None:
+        yield from (f"{rule.name}: {rule.title}", *rule.doc.strip().split("\n\n"), f"More: {rule.docs}")
+
+
+def _wrapped(paragraph: str) -> str:
+    """Commands and options stay whole."""
+    return textwrap.fill(" ".join(paragraph.split()), 80, break_long_words=False, break_on_hyphens=False)
 
 
 def _rule(name: str) -> Rule | None:
@@ -105,6 +127,7 @@ def _formula(name: str, formulas: Formulas) -> tuple[str, Formula]:
     from traceanalyzer.cost.formulas.foreign import DATA_DEPENDENT_OPERATORS
     from traceanalyzer.fusion.rules import RULES
     from traceanalyzer.report.warning_texts import warning_texts
+    from traceanalyzer.report.word_texts import word_texts
 
     for candidate in (name, f"aten::{name}"):
         if (formula := formulas.of(candidate)) is not None:
@@ -113,10 +136,10 @@ def _formula(name: str, formulas: Formulas) -> tuple[str, Formula]:
             raise UsageError(f"{candidate} has no formula: {DATA_DEPENDENT_OPERATORS[candidate]}",
                              fix="give one of your own with --cost-file: docs/cost-model.md")  # fmt: skip
     names = {*FORMULAS, *(key.removeprefix("aten::") for key in FORMULAS), *(r.name for r in RULES),
-             *warning_texts()}  # fmt: skip
+             *warning_texts(), *word_texts()}  # fmt: skip
     close = difflib.get_close_matches(name, sorted(names), n=4)
     like = f"; close are {', '.join(close)}" if close else ""
-    raise UsageError(f"{name}: there is no formula, no rule and no warning of this name{like}",
+    raise UsageError(f"{name}: there is no formula, no rule, no warning and no word of this name{like}",
                      fix="spell it as the report does, such as aten::mm or rms_norm (see docs/rules.md), "
                      "or give a formula of your own with --cost-file: docs/cost-model.md")  # fmt: skip
 

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import click
 
+from traceanalyzer.cli import completion
 from traceanalyzer.cli.captured import captured, shortfall
 from traceanalyzer.cli.trace_target import Processes, counters_path, page_path, short, trace_path
 from traceanalyzer.collect.roofs import measured
@@ -36,7 +37,14 @@ from traceanalyzer.records.errors import UsageError
 @click.command(
     context_settings={"allow_interspersed_args": False},
 )
-@click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[--] SCRIPT [ARGS]...")
+@click.argument(
+    "words",
+    nargs=-1,
+    required=True,
+    type=click.UNPROCESSED,
+    metavar="[--] SCRIPT [ARGS]...",
+    shell_complete=completion.files,
+)
 @click.option("-m", "module", is_flag=True, help="SCRIPT is the name of a module, as in python -m.")
 @click.option(
     "--wait",
@@ -63,6 +71,7 @@ from traceanalyzer.records.errors import UsageError
     metavar="TRACE",
     help="Where to write the trace; {script}, {pid} and {rank} are replaced.  [default: "
     "{script}.{pid}.trace.json.gz, under several ranks {script}.rank{rank}.trace.json.gz]",
+    shell_complete=completion.files,
 )
 @click.option("--no-report", is_flag=True, help="Only write the trace.")
 @click.option("--stack", is_flag=True, help="Record Python stacks too: larger files, slower steps.")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import click
 
+from traceanalyzer.cli import completion
 from traceanalyzer.cli.bar import reading
 from traceanalyzer.cli.output import FORMATS, SUFFIXES, Target, refuse_overwrite, targets, write
 from traceanalyzer.options import AnalyzeOptions
@@ -38,7 +39,9 @@ class ReportRequest:
 
 
 @click.command()
-@click.argument("traces", nargs=-1, required=True, metavar="TRACE|DIR|REPORT.json ...")
+@click.argument(
+    "traces", nargs=-1, required=True, metavar="TRACE|DIR|REPORT.json ...", shell_complete=completion.files
+)
 @click.option(
     "-o",
     "--output",
@@ -46,6 +49,7 @@ class ReportRequest:
     multiple=True,
     metavar="OUT",
     help=f"Write here (repeats); the suffix is the format: {SUFFIXES}; - is stdout.",
+    shell_complete=completion.files,
 )
 @click.option("--format", "format_name", type=click.Choice(FORMATS), help="Format where no suffix gives it.")
 @click.option(
@@ -66,7 +70,12 @@ class ReportRequest:
     metavar="PREC",
     help="Type of inputs that the trace records without one, as torch 1.8 did: fp32, bf16, ...",
 )
-@click.option("--device", metavar="NAME", help="Take this accelerator's roofs (see `traceanalyze devices`).")
+@click.option(
+    "--device",
+    metavar="NAME",
+    help="Take this accelerator's roofs (see `traceanalyze devices`).",
+    shell_complete=completion.devices,
+)
 @click.option(
     "--device-file",
     type=click.Path(dir_okay=False),
@@ -93,6 +102,7 @@ class ReportRequest:
     "what_if",
     metavar="NAMES",
     help="Project the step onto other devices, e.g. h200-sxm,b200; or device files.",
+    shell_complete=completion.devices,
 )
 @click.option(
     "--capture",
@@ -114,6 +124,7 @@ class ReportRequest:
     multiple=True,
     metavar="NAME=X",
     help="Set a limit behind the verdicts, e.g. efficiency=0.5. Repeats.",
+    shell_complete=completion.limits,
 )
 @click.option(
     "--critical-path",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from traceanalyzer.cli import completion
 from traceanalyzer.records.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("trace", type=click.Path())
-@click.argument("rule")
+@click.argument("rule", shell_complete=completion.rules)
 @click.option("--steps", default="complete", show_default=True, metavar="WHICH", help="As for report.")
 @click.option("--counters", is_flag=True, help="Count the bytes that memory moves, too (Linux, CPU).")
 def command(trace: str, rule: str, steps: str, counters: bool) -> None:

@@ -61,9 +61,9 @@ class Side:
     @cached_property
     def durations(self) -> tuple[tuple[int, ...], ...] | None:
         """Of each step as the device saw it, a list a run; None where a run does not hold them."""
-        if not all(run.steps for run in self.runs):
+        if not all(run.step_rows for run in self.runs):
             return None
-        return tuple(tuple(step.device_ns for step in run.steps or ()) for run in self.runs)
+        return tuple(tuple(step.device_ns for step in run.step_rows or ()) for run in self.runs)
 
     @cached_property
     def window_ns(self) -> int:

@@ -12,6 +12,7 @@ from traceanalyzer.fusion.code_places import code_places
 from traceanalyzer.fusion.headroom import headroom
 from traceanalyzer.fusion.idle_claims import IDLE_RULES, NOT_IN_EACH_STEP
 from traceanalyzer.fusion.module_compile import compiled_together
+from traceanalyzer.fusion.peak_memory import Held, held_at_peak, peak_bytes_saved
 from traceanalyzer.fusion.rules import RULES, Match, Rule
 from traceanalyzer.fusion.savings import added, at_most, possible, proved, saving, scaled
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph, step_graph
@@ -61,12 +62,15 @@ def suggestions(graph: StepGraph) -> Suggestions:
         matched = compiled_together(graph, matched)
     except Exception as error:
         notices.append(_failed("rule", "compiling modules as a whole", error))
+    held = _held(graph, notices)
     found: list[Suggestion] = []
     groups: list[list[Match]] = []
     for rule, matches in matched:
         try:
             seen = _seen_by(rule, graph)
-            pairs = [(made, group) for group in _alike(matches) if (made := _suggestion(seen, rule, group))]
+            pairs = [
+                (made, group) for group in _alike(matches) if (made := _suggestion(seen, rule, group, held))
+            ]
             found += [each for each, _ in pairs]
             groups += [group for _, group in pairs]
         except Exception as error:
@@ -171,7 +175,17 @@ def _holder(nodes: Sequence[Node]) -> str:
     return ".".join(common)
 
 
-def _suggestion(graph: StepGraph, rule: Rule, group: Sequence[Match]) -> Suggestion | None:
+def _held(graph: StepGraph, notices: list[Notice]) -> Held | None:
+    try:
+        return held_at_peak(graph)
+    except Exception as error:
+        notices.append(_failed("memory", "what is in use at the peak", error))
+        return None
+
+
+def _suggestion(
+    graph: StepGraph, rule: Rule, group: Sequence[Match], held: Held | None = None
+) -> Suggestion | None:
     """None where the saving, or the step, is next to nothing.
 
     Figures of a part of a trace are scaled to the whole.
@@ -200,6 +214,7 @@ def _suggestion(graph: StepGraph, rule: Rule, group: Sequence[Match]) -> Suggest
         count=round(len(group) * repeats),
         evidence=_as_of(graph, largest.evidence or _evidence(largest, group, time_ns)),
         bytes_saved_per_step=round(max(0, sum(saved)) * repeats) if saved else None,
+        peak_bytes_saved=peak_bytes_saved(graph, rule, group, held),
         saving_per_step_ns=scaled(band, repeats) if band is not None else None,
         share_of_step=band.mid / graph.step_ns if band is not None and not starved else None,
         caveats=tuple(

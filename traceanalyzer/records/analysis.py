@@ -7,6 +7,7 @@ once; a lower bound of the memory traffic.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +25,7 @@ from traceanalyzer.records.notice import Notice
 from traceanalyzer.records.presenter import presenter
 from traceanalyzer.records.recording import Recording
 from traceanalyzer.records.suggestion import Headroom, RuleCheck, Suggestion
+from traceanalyzer.records.svg import Svg
 from traceanalyzer.records.timeline import StepTimeline
 from traceanalyzer.records.times import NamedTime, StepTime, TimeInfo, WindowInfo
 from traceanalyzer.records.vocabulary import Bound, Flag, Limiter, OperatorClass, Phase, Verdict
@@ -221,12 +223,19 @@ class FormulaText(msgspec.Struct, frozen=True):
     source: str
 
 
-class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op_rows": "ops"}, eq=True):
+_IN_JSON = {
+    "op_rows": "ops", "step_rows": "steps", "module_rows": "modules", "function_rows": "functions",
+    "wait_rows": "waits", "step_timelines": "timeline",
+}  # fmt: skip
+
+
+class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename=_IN_JSON, eq=True):
     """One device of one process over its window: the object every report shows.
 
-    `ops` and `kernels` are pandas DataFrames (built on first access); everything else is the JSON report,
-    field by field: times in ns over the window, bytes, FLOPs, shares from 0 to 1. It is a value: it cannot be
-    changed, two of the same trace are equal, and it can be pickled.
+    `ops`, `steps`, `modules`, `functions`, `waits` and `kernels` are pandas DataFrames (built on first
+    access), `op_rows`, `step_rows` and so on the records that they are made of; everything else is the JSON
+    report, field by field: times in ns over the window, bytes, FLOPs, shares from 0 to 1. It is a value: it
+    cannot be changed, two of the same trace are equal, and it can be pickled.
     """
 
     schema_version: str
@@ -238,8 +247,8 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op
     window: WindowInfo
     time: TimeInfo
     verdicts: tuple[VerdictPart, ...]
-    steps: tuple[StepTime, ...] | None = None
-    timeline: tuple[StepTimeline, ...] | None = None  # None: an older report, or not shown
+    step_rows: tuple[StepTime, ...] | None = None
+    step_timelines: tuple[StepTimeline, ...] | None = None  # None: an older report, or not shown
     memory: MemoryUse | None = None  # None: no memory rows
     memory_bound: MemoryBound
     compute: Compute
@@ -251,9 +260,9 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op
     checks: tuple[RuleCheck, ...] = ()  # of every rule
     what_if: tuple[Projection, ...] | None
     critical_path: CriticalPath | None = None  # None: not asked for, or not found
-    modules: tuple[ModuleTime, ...] | None = None  # None: the trace names none, or an older report
-    functions: tuple[FunctionTime, ...] | None = None  # None: no stacks are recorded, or an older report
-    waits: tuple[Wait, ...] = ()
+    module_rows: tuple[ModuleTime, ...] | None = None  # None: the trace names none, or an older report
+    function_rows: tuple[FunctionTime, ...] | None = None  # None: no stacks are recorded, or an older report
+    wait_rows: tuple[Wait, ...] = ()
     self_check: tuple[AboveRoof, ...] = ()  # of all rows
     formulas: tuple[FormulaText, ...] = ()  # of the largest priced rows
 
@@ -266,12 +275,33 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op
 
         `attributed_ns` adds up to `time.busy_ns`; what is not known is None or NaN, with its `reason`.
         """
-        import pandas as pd
+        return _frame(OpRow, self.op_rows)
 
-        return pd.DataFrame(
-            [msgspec.structs.asdict(row) for row in self.op_rows],
-            columns=[f.name for f in msgspec.structs.fields(OpRow)],
-        )
+    @cached_property
+    def steps(self) -> pd.DataFrame:
+        """One line a step of the window; `device_ns` adds up to it. Empty where the trace has no steps."""
+        return _frame(StepTime, self.step_rows)
+
+    @cached_property
+    def modules(self) -> pd.DataFrame:
+        """One line a module, or a group of layers alike; `self_ns` adds up to busy time.
+
+        The line without a path is time in no known module. Empty where the trace names none.
+        """
+        return _frame(ModuleTime, self.module_rows)
+
+    @cached_property
+    def functions(self) -> pd.DataFrame:
+        """One line a Python function that launched work; `time_ns` adds up to busy time.
+
+        Empty where no stacks are recorded.
+        """
+        return _frame(FunctionTime, self.function_rows)
+
+    @cached_property
+    def waits(self) -> pd.DataFrame:
+        """One line a cause of idle time and function; `time_ns` adds up to idle time."""
+        return _frame(Wait, self.wait_rows)
 
     @cached_property
     def kernels(self) -> pd.DataFrame:
@@ -293,6 +323,17 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op
         """The report for a comment on a pull request."""
         return presenter().text(self, "md")
 
+    def roofline(self) -> Svg:
+        """The chart of the operators under the device's roofs, as `-o roofline.svg` writes it."""
+        return presenter().svg(self, "roofline")
+
+    def timeline(self) -> Svg:
+        """The step that the page shows, from left to right: verdicts, idle time and phases in up to 480 bins.
+
+        UsageError where the report has none.
+        """
+        return presenter().svg(self, "timeline")
+
     def save(self, path: str | PathLike[str], *, force: bool = False) -> None:
         """Write it where the suffix is a format: .html .md .json .csv .svg .txt .prom .parquet.
 
@@ -309,6 +350,18 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True, dict=True, rename={"op
         """
         return exporter().hta(self)
 
+    def __repr__(self) -> str:
+        """Three lines: file, device and steps; the first sentence; the first change."""
+        return presenter().lines(self)
+
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         return presenter().notebook(self)
+
+
+def _frame(record: type[msgspec.Struct], rows: Sequence[msgspec.Struct] | None) -> pd.DataFrame:
+    """A line a record, its columns those of the JSON and in their order, also where there is none."""
+    import pandas as pd
+
+    columns = [field.encode_name for field in msgspec.structs.fields(record)]
+    return pd.DataFrame([msgspec.structs.astuple(row) for row in rows or ()], columns=columns)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from os import PathLike
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from traceanalyzer.records.analysis import Analysis
+    from traceanalyzer.records.svg import Svg
+
+Picture = Literal["roofline", "timeline"]
 
 
 class Presenter(Protocol):
@@ -19,6 +22,14 @@ class Presenter(Protocol):
 
     def save(self, analysis: Analysis, path: str | PathLike[str], *, force: bool) -> None:
         """Write it to `path`, whose suffix is the format."""
+        ...
+
+    def svg(self, analysis: Analysis, picture: Picture) -> Svg:
+        """One picture of it, standing alone."""
+        ...
+
+    def lines(self, analysis: Analysis) -> str:
+        """What an interactive session shows of it: three lines."""
         ...
 
     def notebook(self, analysis: Analysis) -> str:

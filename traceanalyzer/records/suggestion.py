@@ -38,6 +38,7 @@ class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
     bytes_saved_per_step: int | None
     saving_per_step_ns: Band | None  # of what `saving_of` says
     share_of_step: float | None
+    peak_bytes_saved: int | None = None  # tensors in use at the peak of memory that are not written any more
     caveats: tuple[str, ...]
     docs: str
     saving_of: SavingOf | None = None  # None: an older report does not say

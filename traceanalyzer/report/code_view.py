@@ -63,7 +63,7 @@ class WaitLine:
 
 def module_lines(analysis: Analysis) -> tuple[ModuleLine, ...]:
     """The tree, the longest first; () where no modules are known."""
-    modules = analysis.modules or ()
+    modules = analysis.module_rows or ()
     if not any(module.path for module in modules):
         return ()
     inside: dict[tuple[str | None, str | None], list[ModuleTime]] = {}
@@ -106,7 +106,7 @@ def _own_name(module: ModuleTime) -> str:
 def function_lines(analysis: Analysis) -> tuple[FunctionLine, ...]:
     """Those with most time."""
     busy = analysis.time.busy_ns or 1
-    named = [function for function in analysis.functions or () if function.function is not None]
+    named = [function for function in analysis.function_rows or () if function.function is not None]
     return tuple(
         FunctionLine(
             where=_at(function), name=_name(function.function),
@@ -118,7 +118,7 @@ def function_lines(analysis: Analysis) -> tuple[FunctionLine, ...]:
 def wait_lines(analysis: Analysis) -> tuple[WaitLine, ...]:
     """Those with most time that a function is known of, or else their cause's."""
     idle = analysis.time.idle_ns or 1
-    long = [wait for wait in analysis.waits if wait.time_ns >= _SHARE * idle]
+    long = [wait for wait in analysis.wait_rows if wait.time_ns >= _SHARE * idle]
     return tuple(wait_line(analysis, wait) for wait in long[:_WAITS])
 
 
@@ -168,7 +168,7 @@ def tail(module: str, width: int) -> str:
 
 def largest_module(analysis: Analysis) -> str:
     """The module with most time of its own, in one sentence; "" where none is known."""
-    modules = [module for module in analysis.modules or () if module.path]
+    modules = [module for module in analysis.module_rows or () if module.path]
     if not modules or not analysis.time.busy_ns:
         return ""
     most = max(modules, key=lambda module: module.self_ns)
@@ -179,7 +179,7 @@ def largest_module(analysis: Analysis) -> str:
 
 def largest_wait(analysis: Analysis) -> str:
     """The longest wait in a function, in one sentence; "" where none takes a notable part of the window."""
-    named = [wait for wait in analysis.waits if wait.function is not None]
+    named = [wait for wait in analysis.wait_rows if wait.function is not None]
     if not named or named[0].time_ns < _SHARE * analysis.window.window_ns:
         return ""
     line = wait_line(analysis, named[0])

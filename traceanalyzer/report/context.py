@@ -53,6 +53,7 @@ class SuggestionText:
     where: str
     count: str
     bytes: str
+    peak: str  # "frees 1.2 GB at the peak"
     caveats: tuple[str, ...]
     docs: str
     has_saving: bool
@@ -163,6 +164,7 @@ def _suggestion_text(analysis: Analysis, s: Suggestion, of: str, whole: str) -> 
         snippet=cut("\n".join(map(visible, s.snippet.rstrip().splitlines())), 3 * TEXT), where=_text(s.where),
         count=f"{s.count:,}",
         bytes=f"{si(s.bytes_saved_per_step, 'B')} {of}" if s.bytes_saved_per_step else "",
+        peak=f"frees {si(s.peak_bytes_saved, 'B')} at the peak" if s.peak_bytes_saved else "",
         caveats=tuple(map(_text, s.caveats)), docs=_text(s.docs),
         has_saving=band is not None,
         least=min(band.low / step_ns, 1.0) if band else 0.0,

@@ -106,9 +106,9 @@ def _check(analysis: Analysis) -> None:
     time, window_ns = analysis.time, analysis.window.window_ns
     if time.busy_ns + time.idle_ns != window_ns or sum(p.time_ns for p in analysis.verdicts) != time.busy_ns:
         raise ValueError("its times do not add up to its window")
-    if any(not _adds_up(step) for step in analysis.steps or ()):
+    if any(not _adds_up(step) for step in analysis.step_rows or ()):
         raise ValueError("a step's times do not add up to it")
-    if analysis.steps and sum(step.device_ns for step in analysis.steps) != window_ns:
+    if analysis.step_rows and sum(step.device_ns for step in analysis.step_rows) != window_ns:
         raise ValueError("its steps do not add up to its window")
     if max(share for p in analysis.verdicts for share in (p.share_of_busy, p.share_of_window)) > 1 + 1e-9:
         raise ValueError("a verdict has more than all of its time")
@@ -116,7 +116,7 @@ def _check(analysis: Analysis) -> None:
         raise ValueError("a row takes more than its busy time")
     if analysis.critical_path is not None and not _path_adds_up(analysis.critical_path):
         raise ValueError("its critical path does not add up")
-    if any(not _is_whole(entry) for entry in analysis.timeline or ()):
+    if any(not _is_whole(entry) for entry in analysis.step_timelines or ()):
         raise ValueError("a timeline's parts do not have a time for each of its bins")
     room = analysis.headroom
     if room is not None and not room.at_roofs_ns <= room.all_ns.low <= room.proved_ns.low <= room.now_ns:

@@ -87,8 +87,8 @@ def _waiting_function(analysis: Analysis, figures: Shown) -> str:
     cause = largest_cause(figures)
     if cause is None or figures.step:  # waits are of all steps
         return ""
-    waits = [wait for wait in analysis.waits if wait.cause == cause and wait.function is not None]
-    if not waits or waits[0].time_ns < _MOST * sum(w.time_ns for w in analysis.waits if w.cause == cause):
+    waits = [wait for wait in analysis.wait_rows if wait.cause == cause and wait.function is not None]
+    if not waits or waits[0].time_ns < _MOST * sum(w.time_ns for w in analysis.wait_rows if w.cause == cause):
         return ""
     name = cut(visible(waits[0].function or ""), _NAME)
     return f", most of it in {name} ({wait_line(analysis, waits[0]).where})"

@@ -88,7 +88,7 @@ def _sum(values: Iterable[int | None]) -> int | None:
 
 def layers(analysis: Analysis) -> Iterable[LayerLine]:
     """By time, the largest first; nothing where no module has a name."""
-    if analysis.modules and not any(module.how == "annotation" for module in analysis.modules):
+    if analysis.module_rows and not any(module.how == "annotation" for module in analysis.module_rows):
         return  # by class, and the tree of modules shows them
     busy = analysis.time.busy_ns
     members: dict[str, list[OpRow]] = {}

@@ -147,8 +147,9 @@ def _suggestions(view: View) -> str:
         places = ", ".join(filter(None, (code(f.site) or f.where, at, _times(f.count))))
         where = f" in {places}" if places else ""
         action = "" if f.action.rstrip(".") == f.imperative else f"{prose(f.action)} "
+        saving = ", ".join(filter(None, (f.saving, f.peak)))
         text += (
-            f"{number}. **{prose(f.imperative)}**{where}: {f.saving}. {prose(f.title)}. "
+            f"{number}. **{prose(f.imperative)}**{where}: {saving}. {prose(f.title)}. "
             f"{action}({prose(f.rule)}, {f.tier}: {prose(f.evidence)})\n"
         )
     return text

@@ -6,6 +6,8 @@ from os import PathLike
 from pathlib import Path
 
 from traceanalyzer.records import Analysis
+from traceanalyzer.records.presenter import Picture
+from traceanalyzer.records.svg import Svg
 from traceanalyzer.report import content, render
 from traceanalyzer.report.target import (
     check_content,
@@ -31,6 +33,21 @@ def save(analysis: Analysis, path: str | PathLike[str], *, force: bool) -> None:
     check_writable(target, name)
     check_content(analysis, target, name)
     write_file(target, content(analysis, name))
+
+
+def svg(analysis: Analysis, picture: Picture) -> Svg:
+    """One picture of it, standing alone."""
+    from traceanalyzer.report.svg import render as roofline
+    from traceanalyzer.report.svg import timeline
+
+    return Svg(roofline(analysis) if picture == "roofline" else timeline(analysis))
+
+
+def lines(analysis: Analysis) -> str:
+    """What an interactive session shows of it: three lines."""
+    from traceanalyzer.report.notebook import lines as three
+
+    return three(analysis)
 
 
 def notebook(analysis: Analysis) -> str:

@@ -91,10 +91,10 @@ def shortened(analysis: Job, top: int) -> Job:
         source=source,
         window=msgspec.structs.replace(analysis.window, steps=steps[:_STEPS]),
         op_rows=tuple(_short(row) for row in rows),
-        timeline=shown_timeline(analysis),
-        modules=analysis.modules and analysis.modules[:_PLACES],
-        functions=analysis.functions and analysis.functions[:_PLACES],
-        waits=analysis.waits[:_PLACES],
+        step_timelines=shown_timeline(analysis),
+        module_rows=analysis.module_rows and analysis.module_rows[:_PLACES],
+        function_rows=analysis.function_rows and analysis.function_rows[:_PLACES],
+        wait_rows=analysis.wait_rows[:_PLACES],
         ranks=ranks,
         job=_short_job(analysis.job, kept),
         suggestions=None if suggestions is None else tuple(map(_brief, suggestions[:_SUGGESTIONS])),
@@ -103,10 +103,14 @@ def shortened(analysis: Job, top: int) -> Job:
 
 def shown_timeline(analysis: Analysis) -> tuple[StepTimeline, ...] | None:
     """The entry of the step that is shown, or of one that is like all others, or of the window."""
-    if not analysis.timeline or not analysis.steps or len(analysis.timeline) != len(analysis.steps):
-        return analysis.timeline
-    step = typical_step(analysis.steps)
-    return (analysis.timeline[analysis.steps.index(step)],)
+    if (
+        not analysis.step_timelines
+        or not analysis.step_rows
+        or len(analysis.step_timelines) != len(analysis.step_rows)
+    ):
+        return analysis.step_timelines
+    step = typical_step(analysis.step_rows)
+    return (analysis.step_timelines[analysis.step_rows.index(step)],)
 
 
 def is_sum(row: OpRow) -> bool:

@@ -63,7 +63,7 @@ def headline(analysis: Analysis) -> Headline:
     lead, *more = [*_leading(analysis, figures), *_far_below(analysis, figures), *_memory(analysis, figures)]
     sentences = [
         lead,
-        *about_time(figures, analysis.steps or ()),
+        *about_time(figures, analysis.step_rows or ()),
         *idle_and_busy(figures, analysis.device.kind),
         *more,
         *_other_facts(analysis, figures),

@@ -91,7 +91,7 @@ class Shown:
 
 def shown(analysis: Analysis) -> Shown:
     """The times of the step that is shown, or of all steps, which are alike, or of the trace."""
-    window, step = analysis.window, shown_step(analysis.steps, analysis.window.kinds)
+    window, step = analysis.window, shown_step(analysis.step_rows, analysis.window.kinds)
     if step is None:
         return Shown(
             None, None, window.step_count, window.window_ns, analysis.time.busy_ns, analysis.time.idle_ns,
@@ -100,7 +100,7 @@ def shown(analysis: Analysis) -> Shown:
         )  # fmt: skip
     busy = sum(part.time_ns for part in step.verdicts)
     return Shown(
-        step, max(analysis.steps or (step,), key=lambda s: s.device_ns), 1, step.device_ns, busy,
+        step, max(analysis.step_rows or (step,), key=lambda s: s.device_ns), 1, step.device_ns, busy,
         step.device_ns - busy, {part.verdict: part.time_ns for part in step.verdicts},
         {part.verdict: part.at_roof_ns for part in step.verdicts}, step.idle_by_cause,
     )  # fmt: skip
@@ -108,7 +108,11 @@ def shown(analysis: Analysis) -> Shown:
 
 def per_step(analysis: Analysis, ns: float) -> float:
     """`ns` of the window as rows of tables show it: per step where steps are alike, else all of it."""
-    return ns if shown_step(analysis.steps, analysis.window.kinds) else ns / (analysis.window.step_count or 1)
+    return (
+        ns
+        if shown_step(analysis.step_rows, analysis.window.kinds)
+        else ns / (analysis.window.step_count or 1)
+    )
 
 
 def counted(number: float) -> str:
@@ -120,7 +124,7 @@ def rows_heading(analysis: Analysis) -> str:
     """Over a column of such times: `per step`, `all 4 steps`, `time`."""
     if analysis.window.step_count is None:
         return "time"
-    alike = shown_step(analysis.steps, analysis.window.kinds) is None
+    alike = shown_step(analysis.step_rows, analysis.window.kinds) is None
     return "per step" if alike else f"all {analysis.window.step_count:,} steps"
 
 

@@ -42,6 +42,7 @@ class Strip:
 
     title: str
     width: int
+    length_ns: int
     parts: tuple[StripPart, ...]
     phases: tuple[PhaseSpan, ...]
 
@@ -71,7 +72,9 @@ def strip(analysis: Analysis) -> Strip | None:
             parts.append(StripPart(part.name, _LABELS[part.name], duration(sum(part.time_ns)), path))
         lower = upper
     name = f"step {cut(visible(entry.step), MAX_NAME)}" if entry.step else "window"
-    return Strip(f"The {name}, {count} bins of {duration(entry.bin_ns)}", count, tuple(parts), _phases(entry))
+    length_ns = sum(sum(part.time_ns) for part in entry.parts)
+    title = f"The {name}, {count} bins of {duration(entry.bin_ns)}"
+    return Strip(title, count, length_ns, tuple(parts), _phases(entry))
 
 
 def memory_strip(analysis: Analysis) -> MemoryStrip | None:

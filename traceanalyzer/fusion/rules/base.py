@@ -33,6 +33,7 @@ class Match:
     after: Work | None = None  # None: no time is predicted from what it would move
     saved: Band | None = None  # where it does not follow from `after`
     bytes_saved: int | None = None
+    unwritten: frozenset[int] = frozenset()  # places of nodes whose results the replacement has nowhere
     evidence: str = ""  # instead of the operators in their order
     where: str = ""  # instead of the module that holds them
     action: str = ""  # instead of the rule's, where the remedy depends on what was found

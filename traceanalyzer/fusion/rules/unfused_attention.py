@@ -149,7 +149,14 @@ def attention(graph: StepGraph, nodes: Sequence[Node], is_backward: bool) -> Mat
         outer, 2 if is_backward else 1, is_backward, ((precision, flops),), scores * SPECIAL_FLOPS["exp"],
         share=outer / before,
     )  # fmt: skip  # gradients need the exponentials again
-    return Match(tuple(nodes), surest(graph, nodes), after, bytes_saved=before - outer)
+    unwritten = frozenset(node.place for node in nodes if _makes_scores(node, scores))
+    return Match(tuple(nodes), surest(graph, nodes), after, bytes_saved=before - outer, unwritten=unwritten)
+
+
+def _makes_scores(node: Node, scores: int) -> bool:
+    """Whether its result has the scores' size: before, as or after softmax, or a gradient of these."""
+    sizes = _parts(node) if node.name in _MATMULS else [node.elements]
+    return sizes[-1] >= scores
 
 
 def _parts(node: Node) -> list[int]:

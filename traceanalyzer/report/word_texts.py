@@ -1,0 +1,119 @@
+"""What the words of a report mean: `traceanalyze explain` says it of each, and a report of some."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from traceanalyzer.records import Bound, Limiter, OperatorClass, Phase
+from traceanalyzer.records.memory_use import HeldKind
+from traceanalyzer.report.labels import (
+    CAUSE_LABELS,
+    CAUSE_MEANING,
+    CLASS_LABELS,
+    FLAG_MEANING,
+    HOW,
+    REASON_MEANING,
+    REASON_REMEDY,
+    TIER_MEANING,
+    VERDICT_LABELS,
+    VERDICT_MEANING,
+)
+
+BOUND_MEANING: Final[Mapping[Bound, str]] = {
+    "compute": "intensity at or above the ridge: at the roofs, arithmetic takes longer than memory traffic",
+    "memory": "intensity below the ridge, or no FLOPs: at the roofs, memory traffic takes longer",
+}
+
+LIMITER_MEANING: Final[Mapping[Limiter, str]] = {
+    "memory": "its traffic reaches 60 % of the bandwidth or more: only fewer bytes make it faster",
+    "compute": "it reaches 60 % of its peak or more: only fewer FLOPs, or another precision, make it faster",
+    "neither": "it stays below 60 % of both roofs: a better kernel, layout or alignment could make it faster",
+}
+
+CLASS_MEANING: Final[Mapping[OperatorClass, str]] = {
+    "tensor_contraction": "matmuls, convolutions and attention, whatever bounds them",
+    "statistical_normalization": "softmax, normalizations and other reductions",
+    "element_wise": "operators that compute each element by itself: activations, additions, dropout, masks",
+    "communication": "collectives of any library",
+    "copy": "memcpy and memset of the device",
+    "other": "what is none of these, or does not say what it is",
+}
+
+PHASE_MEANING: Final[Mapping[Phase, str]] = {
+    "forward": "outside of the backward pass and the optimizer",
+    "backward": "run by autograd",
+    "optimizer": "under the optimizer's annotation, in no forward or backward operator",
+    "recompute": "forward operators that run again under the backward pass: activation checkpointing",
+}
+
+HELD_MEANING: Final[Mapping[HeldKind, str]] = {
+    "activations": "allocated in the forward pass and in use when the backward pass begins",
+    "gradients": "allocated in the backward pass and in use when it ends",
+    "optimizer_state": "allocated by the optimizer and in use when the step ends",
+    "temporary": "freed before that",
+    "before_recording": "there before the recording began: parameters, and states that exist already",
+}
+
+TERM_MEANING: Final[Mapping[str, str]] = {
+    "busy": "time in which the device runs anything: kernels, communication or copies",
+    "idle": "time of the window in which the device runs nothing; each part of it has a cause",
+    "window": "what is analyzed: from the first selected step to the end of the last, as the device saw them",
+    "step": "one iteration, as an annotation such as ProfilerStep#N says; the window is cut into them",
+    "intensity": "FLOPs / bytes of a row",
+    "ridge": "peak / bandwidth of the device: the intensity at which both roofs take equally long",
+    "roof time": "the larger of FLOPs / peak and bytes / bandwidth: no kernel is faster",
+    "efficiency": "roof time / measured time",
+    "at roof": "time of rows that reach 60 % of a roof or more, by their traffic or their FLOPs",
+    "launch floor": "the time that the smallest kernels take, whatever they do",
+    "headroom": "how short the step could become: with the changes, and with all rows at their roofs",
+    "coverage": "the share of kernel time whose FLOPs, bytes and roofs are known",
+    "MFU": "model FLOPs utilization: FLOPs of contractions, none computed again, of the dense peak",
+}
+
+# Group, meanings, and how a page spells the words.
+_LABELED: Final[tuple[tuple[str, Mapping[Any, str], Mapping[Any, str]], ...]] = (
+    ("verdict", VERDICT_MEANING, VERDICT_LABELS),
+    ("operator class", CLASS_MEANING, CLASS_LABELS),
+    ("cause of idle time", CAUSE_MEANING, CAUSE_LABELS),
+)
+_PLAIN: Final[tuple[tuple[str, Mapping[Any, str]], ...]] = (
+    ("bound", BOUND_MEANING),
+    ("limiter", LIMITER_MEANING),
+    ("flag", FLAG_MEANING),
+    ("tier of evidence", TIER_MEANING),
+    ("phase", PHASE_MEANING),
+    ("memory at the peak", HELD_MEANING),
+    ("origin of the roofs", HOW),
+    ("term", TERM_MEANING),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """One meaning of a word."""
+
+    group: str  # "verdict", "reason"
+    text: str
+    remedy: str = ""  # what a user can do about it
+
+
+@lru_cache(maxsize=1)
+def word_texts() -> Mapping[str, tuple[Meaning, ...]]:
+    """Word -> its meanings, as the JSON spells it and as a page shows it."""
+    texts: dict[str, tuple[Meaning, ...]] = {}
+    for word, meaning in _meanings():
+        texts[word] = (*texts.get(word, ()), meaning)
+    return texts
+
+
+def _meanings() -> Iterator[tuple[str, Meaning]]:
+    for group, meaning_of, label_of in _LABELED:
+        for word, text in meaning_of.items():
+            yield from ((name, Meaning(group, text)) for name in dict.fromkeys((word, label_of[word])))
+    for reason, text in REASON_MEANING.items():
+        yield reason, Meaning("reason why a row is not modelled", text, REASON_REMEDY.get(reason, ""))
+    for group, meaning_of in _PLAIN:
+        yield from ((word, Meaning(group, text)) for word, text in meaning_of.items())
