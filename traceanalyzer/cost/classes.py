@@ -2,7 +2,8 @@
 
 Contractions are matmuls, convolutions, fused attention and recurrent networks; statistical normalization is
 anything with a reduction, forward or backward (bias-gradient sums belong here: only so do the published FLOP
-shares come out); transforms and decompositions are none of the three; the rest of ATen is element-wise.
+shares come out); transforms, decompositions and what touches no element (views, allocations, a number for the
+host) are none of the three; the rest of ATen is element-wise.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from traceanalyzer.cost.views import TO_HOST, VIEWS
 from traceanalyzer.records import OperatorClass
 
 
@@ -138,7 +140,10 @@ def operator_class(op_name: str | None, kernel_name: str | None) -> OperatorClas
 def _of_op(name: str) -> OperatorClass | None:
     """None where the op does not say: not ATen's, not Inductor's, no known library's."""
     if name.startswith("aten::"):
-        bare = name.removeprefix("aten::").removesuffix("_")
+        whole = name.removeprefix("aten::")
+        if whole in VIEWS or whole in TO_HOST:
+            return "other"
+        bare = whole.removesuffix("_")
         return next(
             (operator_class for pattern, operator_class in _BY_ATEN if pattern.fullmatch(bare)),
             "element_wise",
