@@ -38,7 +38,8 @@ _adaptive_avg_pool2d_backward _foreach_norm linalg_vector_norm
 ELEMENT_WISE = """
 add add_ mul maximum minimum normal normal_ allclose _foreach_maximum _foreach_maximum_ max_unpool2d copy_
 _to_copy
-clone view_copy contiguous where gelu silu_backward native_dropout embedding embedding_dense_backward index index_put_ gather
+view_copy contiguous
+clone where gelu silu_backward native_dropout embedding embedding_dense_backward index index_put_ gather
 scatter_add_ cat _fused_adam_ _fused_adamw_ _foreach_addcdiv_ _amp_foreach_non_finite_check_and_unscale_
 _thnn_fused_lstm_cell _thnn_fused_lstm_cell_backward _thnn_fused_gru_cell _cslt_compress fill_ zero_
 log_normal_

@@ -1,4 +1,4 @@
-"""ATen operators that touch no element: views, allocations, questions about metadata, numbers for the host."""
+"""ATen operators that touch no element: views, allocations, metadata, numbers for the host."""
 
 from __future__ import annotations
 

@@ -35,6 +35,7 @@ class OpCall:
     output: Shape | None = None  # an output's dims, proved by another op's recorded input
     output_from: str = ""  # what proves `output`: words for a row's note
     indices: tuple[Shape, ...] = ()  # dims of the index tensors of an indexing, proved likewise
+    repeated: tuple[int, ...] = ()  # inputs that are the tensor of input 0 once more: read once
 
     def dims(self, i: int) -> Dims:
         """Dims of input `i`, nested for a tensor list; () where it is a scalar, absent or not recorded."""
