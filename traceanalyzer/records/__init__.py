@@ -25,6 +25,7 @@ from traceanalyzer.records.analysis import (
     VerdictPart,
 )
 from traceanalyzer.records.calls import (
+    Bounded,
     Cost,
     CpuFunction,
     Dims,
@@ -96,6 +97,7 @@ __all__ = [
     "Band",
     "Baseline",
     "Bound",
+    "Bounded",
     "Check",
     "ClassPart",
     "CollectiveTotal",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Shape = tuple[int, ...]
@@ -112,3 +112,21 @@ class Unpriced:
     detail: str = ""
     read_bytes: int | None = None
     write_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bounded(Unpriced):
+    """What one invocation costs at least and at most, where data decides and the dims set limits."""
+
+    least: Cost = Cost(0, 0, 0)
+    most: Cost = Cost(0, 0, 0)
+    together: bool = False  # one unknown decides both: FLOPs and bytes lie on the line between the ends
+
+    @property
+    def corners(self) -> tuple[Cost, ...]:
+        """The least, the most, and where FLOPs and bytes vary by themselves each with the other's end."""
+        if self.together or self.least.flops == self.most.flops or self.least.bytes == self.most.bytes:
+            return self.least, self.most
+        few, many = self.least, self.most
+        crossed = replace(few, flops=many.flops, special_functions=many.special_functions)
+        return few, crossed, replace(many, flops=few.flops, special_functions=few.special_functions), many
