@@ -41,8 +41,8 @@ PACKAGES = {
     "trace": "reading linking __init__",
     "inference": "__init__ output_shapes index_sizes list_dtypes one_tensor complete kernel_dtypes "
     "kernel_sequences borrowed_shapes",
-    "cost": "registry tensors kernel_names views classes cpu_work fusible formulas catalog __init__ user "
-    "price",
+    "cost": "registry tensors masks kernel_names views classes cpu_work fusible formulas catalog __init__ "
+    "user price",
     "device": "table typical stand_ins names architecture derive nearest toml match options resolve __init__ "
     "calibrate_cases calibrate_rates calibrate calibrate_gpu",
     "roofline": "__init__ thresholds attribution intervals floor launching host_names host_work idle "
