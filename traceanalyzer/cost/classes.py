@@ -80,7 +80,9 @@ _LIBRARY_CONTRACTION = _any(
     r"bitsandbytes::(?:gem[mv]_4bit|int8_(?:linear_matmul|scaled_mm|mixed_scaled_mm)) _Linear(?:Backward)?",
     r"trtllm::\w*(?:gemm|_mm|moe|attention)\w*",
     r"_LayerNorm(?:Linear|MLP)(?:Backward)? _GroupedLinear(?:Backward)?",
-    r"aiter::\w*(?:gemm|mha|fmha|moe)\w* (?:sgl_kernel|fbgemm)::\w*(?:scaled_(?:\w+_)?mm|[if]8bf16)\w*",
+    r"primus_turbo(?:_cpp_extension)?::\w*gemm\w* tex_ts::te_gemm\w* FlashAttn\w*Func Evoformer\w*Attention",
+    r"vllm::gemm_\w+ DaoAILab::_causal_conv1d_\w+ aiter::\w*(?:gemm|mha|fmha|moe|flash_attn)\w*",
+    r"(?:sgl_kernel|fbgemm)::\w*(?:scaled_(?:\w+_)?mm|[if]8bf16)\w*",
 )
 _LIBRARY_NORMALIZATION = _any(
     r"(?:_C|sgl_kernel|flashinfer|aiter)::\w*rms_?norm\w* (?:_moe_C|sgl_kernel)::(?:topk_softmax|moe_sum)",
@@ -90,7 +92,7 @@ _LIBRARY_NORMALIZATION = _any(
 _LIBRARY_ELEMENTS = _any(
     r"(?:_C|sgl_kernel|flashinfer)::\w*(?:_and_mul|quant|rotary|rope|gelu_)\w* _C_cache_ops::\w+",
     r"bitsandbytes::\w*(?:quant|update)\w*",
-    r"Liger\w*(?:Mul|Rope)Function fbgemm::(?:permute|recat)_\w+",
+    r"FusedRoPEFunc Liger\w*(?:Mul|Rope)Function fbgemm::(?:permute|recat)_\w+",
 )
 _BY_LIBRARY: tuple[tuple[re.Pattern[str], OperatorClass], ...] = (
     (_LIBRARY_CONTRACTION, "tensor_contraction"),

@@ -11,6 +11,7 @@ from traceanalyzer.cost.formulas import (  # noqa: F401 - importing a family reg
     convolution,
     cpp,
     foreign,
+    grouped,
     indexing,
     linalg,
     lists,
@@ -26,5 +27,6 @@ from traceanalyzer.cost.formulas import (  # noqa: F401 - importing a family reg
     resample,
     serving,
     sparse,
+    state_space,
     triton,
 )

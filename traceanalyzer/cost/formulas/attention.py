@@ -14,6 +14,7 @@ from traceanalyzer.cost.tensors import (
     has,
     itemsize,
     matrix_precision,
+    numel,
     ranked,
     recorded,
     shape,
@@ -231,6 +232,24 @@ def attention_backward(call: OpCall) -> Cost:
     as in the forward pass.
     """
     return _cost(call, BACKWARD[call.name], backward=True)
+
+
+@op_cost("EvoformerFusedAttention", "EvoformerAttention",
+         source="microsoft/DeepSpeed: deepspeed/ops/deepspeed4science/evoformer_attn.py")  # fmt: skip
+def with_pair_bias(call: OpCall) -> Cost:
+    """O = softmax(Q K^T + biases) V, tensors (.., T, H, d): (Q, K, V, bias, bias)
+
+    FLOPs = 2 * B * H * T * Tk * (d + dv), B all dimensions before
+    Bytes = Q, K, V and biases read, O and the log-sum-exp written
+    Assumes every operand is read once.
+    """
+    q, k, v = (shape(call, i) for i in range(3))
+    tokens = numel(q[:-1])
+    worth = tokens * k[-3]
+    read = sum(bytes_read(call, i) for i in range(5) if has(call, i))
+    written = tokens * (v[-1] * itemsize(call, 0) + 4)
+    return Cost(2 * worth * (q[-1] + v[-1]), read, written, "matrix", matrix_precision(dtype(call, 0)),
+                special_functions=worth)  # fmt: skip
 
 
 @op_cost(
