@@ -39,7 +39,7 @@ FREE = {
 # Inside a package, from left to right: each part imports only those before it.
 PACKAGES = {
     "trace": "reading linking __init__",
-    "inference": "__init__ output_shapes index_sizes list_dtypes one_tensor complete kernel_dtypes "
+    "inference": "__init__ output_shapes index_sizes list_dtypes one_tensor batches complete kernel_dtypes "
     "kernel_sequences borrowed_shapes",
     "cost": "registry tensors masks kernel_names views classes cpu_work fusible formulas catalog __init__ "
     "user price",

@@ -34,6 +34,7 @@ from traceanalyzer.records.calls import (
     FurtherPass,
     OpCall,
     Reason,
+    Sequences,
     Shape,
     Unpriced,
 )
@@ -144,6 +145,7 @@ __all__ = [
     "RuleCheck",
     "Salvaged",
     "SavingOf",
+    "Sequences",
     "Shape",
     "SideInfo",
     "SideRow",

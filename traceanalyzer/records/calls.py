@@ -19,6 +19,22 @@ Reason = Literal[
 
 
 @dataclass(frozen=True, slots=True)
+class Sequences:
+    """Sums over the requests that a serving engine runs at once: q new tokens of k in all, each."""
+
+    requests: int
+    queries: int  # sum of q
+    keys: int  # of k
+    squares: int  # of q * q
+    products: int  # of q * k
+
+    @property
+    def causal_pairs(self) -> int:
+        """Pairs of a new token with all that came before it, and itself."""
+        return self.products - (self.squares - self.queries) // 2
+
+
+@dataclass(frozen=True, slots=True)
 class OpCall:
     """One distinct framework operator call, as the profiler recorded it."""
 
@@ -35,6 +51,7 @@ class OpCall:
     output: Shape | None = None  # an output's dims, proved by another op's recorded input
     output_from: str = ""  # what proves `output`: words for a row's note
     indices: tuple[Shape, ...] = ()  # dims of the index tensors of an indexing, proved likewise
+    batch: tuple[Sequences, Sequences] | None = None  # prompts, generations: what the step's name says
     repeated: tuple[int, ...] = ()  # inputs that are the tensor of input 0 once more: read once
 
     def dims(self, i: int) -> Dims:

@@ -255,17 +255,33 @@ def with_pair_bias(call: OpCall) -> Cost:
 @op_cost(
     "vllm::unified_attention",
     "vllm::unified_attention_with_output",
-    source="vllm-project/vllm: vllm/attention/layer.py",
+    source="vllm-project/vllm: vllm/attention/layer.py; sums of the step's name: inference/batches.py",
 )
 def served_attention(call: OpCall) -> Cost:
     """Attention of new tokens over a paged cache: (Q, K, V, output)
 
-    FLOPs = not known: how long the sequences are is data
-    Bytes = at least Q read and the output written
-    Assumes nothing.
+    FLOPs = 2 * Hq * P * (d + dv) where the step's name gives the requests: P at most all tokens up to each
+    new one, at least one for each, for a layer may have a window; else not known
+    Bytes = Q read and the output written; at most the keys and values of all requests read, at least one each
+    Assumes the cache is in 8 bits where Q is, else has K's type.
     """
-    raise Missing("data_dependent", "lengths of the sequences are data, not in the trace",
-                  bytes_read(call, 0), bytes_of(call, 3) or bytes_of(call, 0))  # fmt: skip
+    queries, written = bytes_read(call, 0), bytes_of(call, 3) or bytes_of(call, 0)
+    if call.batch is None:
+        raise Missing("data_dependent", _PACKED, queries, written)
+    prompts, generated = call.batch
+    (_, heads, dim), (_, kept, _), (_, _, wide) = (ranked(call, i, 3) for i in range(3))
+    each = kept * (dim + wide) * min(itemsize(call, 0), itemsize(call, 1))
+
+    def cost(pairs: int, keys: int) -> Cost:
+        flops, read = 2 * heads * pairs * (dim + wide), queries + keys * each
+        precision = matrix_precision(dtype(call, 0))
+        return Cost(flops, read, written, "matrix", precision, special_functions=heads * pairs)
+
+    new = prompts.queries + generated.queries
+    pairs = max(prompts.causal_pairs + generated.causal_pairs, new)
+    most = cost(pairs, max(prompts.keys + generated.keys, new))
+    one_each = not prompts.requests and generated.queries == generated.requests
+    return between(cost(new, new), most, "whether a layer has a window is not recorded", one_each)
 
 
 @op_cost(
