@@ -166,8 +166,8 @@ def _between(row: RowFacts, roofs: Roofs) -> Judgment:
     verdict: Verdict | None = common("verdict")
     if verdict is None or verdict == "unmodelled":
         reason = first.reason if verdict else row.unpriced or "data_dependent"
-        by_bytes = _by_bytes(row.corners[0], roofs, reason or "data_dependent", None)
-        return replace(by_bytes, flags=(*by_bytes.flags, "bounded"), intensity=None)
+        unknown = _unmodelled(row, reason or "data_dependent", None)
+        return replace(unknown, flags=(*unknown.flags, "bounded"))
     shared = tuple(flag for flag in first.flags if all(flag in end.flags for end in ends))
     figures = {name: common(name) for name in ("bound", "engine", "precision", "roof_ns", "efficiency",
                                                "limiter", "intensity", "reason")}  # fmt: skip

@@ -281,8 +281,12 @@ def of_groups(call: OpCall, cost: Cost, weights: int, rows: int) -> Cost:
     """`cost` with the weights (groups, n, k) of all groups; at least of one, at most of one a row."""
     groups, each = shape(call, weights)[0], bytes_read(call, weights) // max(shape(call, weights)[0], 1)
     fewest, most = min(1, groups, rows), min(groups, rows)
-    ends = (replace(cost, read_bytes=cost.read_bytes - (groups - used) * each) for used in (fewest, most))
-    return between(*ends, f"between {fewest} and {most} of {groups} groups have rows, which data decides")
+
+    def using(used: int) -> Cost:
+        return replace(cost, read_bytes=cost.read_bytes - (groups - used) * each)
+
+    why = f"between {fewest} and {most} of {groups} groups have rows, which data decides"
+    return between(using(fewest), using(most), why)
 
 
 @op_cost("aten::addbmm", "aten::addbmm_", source="torch.addbmm: sum of batched products")
