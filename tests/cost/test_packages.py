@@ -171,6 +171,9 @@ CASES: list[tuple[str, tuple[Any, ...], int, int, int]] = [
      2 * H * T * 16, 2 * (4 * H * T + 5 * H), 2 * 2 * H * T + 4 * 5 * H),
     ("DaoAILab::_causal_conv1d_update_cpp", (t(2, H), t(9, H, 4), t(H, 4), t(H), t(2, H), False, None, None),
      2 * H * 8, 2 * (2 * H + 5 * H + 2 * H * 4), 2 * (2 * H + 2 * H * 4)),
+    # 500 indices of 6 features and 10 samples, and their weights
+    *[(f"fbgemm::{name}", (t(6, dtype=INT32), t(6, 10, dtype=INT32), t(500, dtype=INT64), t(500, dtype=FP32)),
+       0, 24 + 240 + 6000, 240 + 6000) for name in ("permute_sparse_features", "permute_2D_sparse_data")],
     # an angle for each place in the sequence
     ("FusedRoPEFunc", (t(T, 2, 8, H), t(T, 1, 1, H, dtype=FP32)),
      3 * T * 16 * H + 2 * T * H, 2 * T * 16 * H + 4 * T * H, 2 * T * 16 * H),
@@ -200,6 +203,13 @@ RANGES: list[tuple[str, tuple[Any, ...], int, int, int]] = [
     # two rows are of two groups at most
     ("aten::_grouped_mm", (t(2, K), t(4, K, N), t(4, dtype=INT32)),
      2 * 2 * N * K, 2 * (2 * K + K * N + 2 * N) + 4 * 4, 2 * (2 * K + 2 * K * N + 2 * N) + 4 * 4),
+    # 100 indices into two tables of 300 elements together, 8 and 16 wide, for 10 samples; weights of indices
+    *[("fbgemm::split_embedding_codegen_lookup_sgd_function",
+       (t(0, dtype=FP32), t(300, dtype=FP32), t(0, dtype=FP32), t(0, 0, dtype=FP32), t(2, dtype=INT32),
+        t(2, dtype=INT64), t(3, dtype=INT32), 24, 16, t(3, dtype=INT64), 9, t(taken, dtype=INT64),
+        t(21, dtype=INT64), 0, t(taken, dtype=FP32)),
+       taken, bags + 4, bags + 4 * rows)
+      for taken, rows in ((100, 300), (2, 32)) for bags in (12 * taken + 12 + 8 * 21 + 4 * 240,)],
     ("primus_turbo::grouped_gemm_impl", (t(M, K), t(4, N, K), LENGTHS, LENGTHS, False, True, None, 0),
      2 * M * N * K, ONE_GROUP, ONE_GROUP + 2 * 3 * K * N),
     ("primus_turbo_cpp_extension::ck_grouped_gemm", (t(M, K), t(4, K, N), LENGTHS, LENGTHS, False, False),
@@ -218,7 +228,8 @@ def test_work_between_two_ends(
 ) -> None:
     cost = price_call(call_of(name, *arguments))
     assert isinstance(cost, Bounded) and cost.reason == "data_dependent" and cost.detail
-    assert (cost.least.flops, cost.most.flops) == (flops, flops)
+    widest = 16 if "lookup" in name else 1
+    assert (cost.least.flops, cost.most.flops) == (flops, flops * widest)
     assert (cost.least.bytes, cost.most.bytes) == (least, most)
 
 
@@ -239,13 +250,25 @@ def test_a_function_of_the_package_does_not_say_whether_it_is_causal() -> None:
     assert unknown.least.flops == 4 * 8 * H * M, "each query sees a key"
 
 
+def test_of_an_unknown_number_of_positions_none_or_all_are_written() -> None:
+    found = price_call(call_of("aten::nonzero", t(M, K, dtype=FP32)))
+    assert isinstance(found, Bounded) and found.least.bytes == 4 * M * K
+    assert found.most.bytes == 4 * M * K + 2 * 8 * M * K, "two coordinates each"
+
+
+def test_features_that_come_out_twice_or_not_at_all_are_data() -> None:
+    call = call_of("fbgemm::permute_sparse_features", t(7, dtype=INT32), t(6, 10, dtype=INT32), t(500), None)
+    cost = price_call(call)
+    assert isinstance(cost, Unpriced) and cost.reason == "data_dependent"
+
+
 def test_weights_that_are_neither_four_nor_eight_bits_are_refused() -> None:
     cost = price_call(call_of("_C::awq_gemm", t(M, K), t(K, N // 2, dtype=INT32), t(2, N), None, 8))
     assert isinstance(cost, Unpriced) and cost.reason == "no_formula"
 
 
 @pytest.mark.parametrize("name", ["vllm::moe_forward", "_C_cache_ops::copy_blocks", "aiter::paged_attention",
-                                  "fbgemm::split_embedding_codegen_lookup_adam_function"])  # fmt: skip
+                                  "fbgemm::split_embedding_backward_codegen_adam"])  # fmt: skip
 def test_what_data_decides_is_said(name: str) -> None:
     cost = price_call(call_of(name, X, X))
     assert isinstance(cost, Unpriced) and cost.reason == "data_dependent" and cost.detail

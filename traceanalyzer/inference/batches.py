@@ -28,8 +28,8 @@ def batches(names: Sequence[str], ops: Ops, calls: Sequence[OpCall]) -> dict[int
     if not len(wanted):
         return {}
     step = nearest(ops.parent, (ops.kind == OpKind.ANNOTATION) & passes(names, ops.name, _STEP.match))
-    found = ((row, _batch(names[ops.name[step[row]]])) for row in wanted.tolist() if step[row] >= 0)
-    return {row: batch for row, batch in found if batch is not None}
+    steps = ((row, _batch(names[ops.name[step[row]]])) for row in wanted.tolist() if step[row] >= 0)
+    return {row: batch for row, batch in steps if batch is not None}
 
 
 def _batch(name: str) -> Batch | None:

@@ -25,7 +25,7 @@ _SQUARED = {
 def given_twice(names: Sequence[str], ops: Ops, calls: Sequence[OpCall]) -> set[int]:
     """Rows in `ops` of operators whose first two inputs are one tensor."""
     ids = {name: at for at, name in enumerate(names)}
-    found: set[int] = set()
+    repeating: set[int] = set()
     for inner, callers in _SQUARED.items():
         above = [ids[name] for name in callers if name in ids]
         if inner not in ids or not above:
@@ -33,8 +33,8 @@ def given_twice(names: Sequence[str], ops: Ops, calls: Sequence[OpCall]) -> set[
         rows = np.flatnonzero((ops.name == ids[inner]) & (ops.parent >= 0) & (ops.call >= 0))
         parent = ops.parent[rows]
         rows = rows[np.isin(ops.name[parent], above) & (ops.kind[parent] == OpKind.OP)]
-        found |= {row for row in rows.tolist() if _alike(calls[ops.call[row]])}
-    return found
+        repeating |= {row for row in rows.tolist() if _alike(calls[ops.call[row]])}
+    return repeating
 
 
 def _alike(call: OpCall) -> bool:

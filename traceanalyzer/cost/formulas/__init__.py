@@ -13,6 +13,7 @@ from traceanalyzer.cost.formulas import (  # noqa: F401 - importing a family reg
     foreign,
     grouped,
     indexing,
+    jagged,
     linalg,
     lists,
     matmul,

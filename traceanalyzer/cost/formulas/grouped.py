@@ -49,9 +49,9 @@ _OF_WEIGHTS = {
 }
 
 
-def _result_size(call: OpCall, place: int) -> int:
+def _result_size(call: OpCall, argument: int) -> int:
     """Bytes an element of the result: of the type asked for, else of the operands in 16 bits, else 2."""
-    text = call.value(place) if place >= 0 else None
+    text = call.value(argument) if argument >= 0 else None
     asked = SCALAR_TYPES.get((text or "").strip())
     return ITEMSIZE[asked] if asked else max(itemsize(call, 0), 2)
 
@@ -122,6 +122,6 @@ def of_transformer_engine(call: OpCall) -> Cost:
     a, d = ranked(call, 0, 2), shape(call, result)
     k = a[1] if flag(call, second - 1) else a[0]
     read = sum(bytes_read(call, i) for i in (0, 1, second, second + 1, 15 if second == 5 else 10))
-    kind = dtype(call, 0)
-    precision = "fp8" if kind == "uint8" else matrix_precision(kind)
+    precision_of_a = dtype(call, 0)
+    precision = "fp8" if precision_of_a == "uint8" else matrix_precision(precision_of_a)
     return Cost(2 * numel(d) * k, read, bytes_of(call, result), "matrix", precision)

@@ -263,7 +263,7 @@ def fused_rotary(call: OpCall) -> Cost:
     Assumes all of x is rotated.
     """
     angles = [i for i in (1, 2) if has(call, i) and is_floating(dtype(call, i))]
-    made = 2 * numel(shape(call, 1)) if len(angles) == 1 else 0
+    computed = 2 * numel(shape(call, 1)) if len(angles) == 1 else 0
     read = bytes_read(call, 0) + sum(bytes_read(call, i) for i in angles)
-    return Cost(3 * numel(shape(call, 0)) + made, read, bytes_of(call, 0), "vector", "fp32",
-                special_functions=made)  # fmt: skip
+    return Cost(3 * numel(shape(call, 0)) + computed, read, bytes_of(call, 0), "vector", "fp32",
+                special_functions=computed)  # fmt: skip

@@ -10,8 +10,8 @@ _SOURCE = "Dao-AILab/causal-conv1d: causal_conv1d/cpp_functions.py"
 _SILU = 4
 
 
-def _activated(call: OpCall, place: int) -> bool:
-    return is_true(call.value(place) or "")
+def _activated(call: OpCall, argument: int) -> bool:
+    return is_true(call.value(argument) or "")
 
 
 @op_cost("DaoAILab::_causal_conv1d_fwd_cpp", source=_SOURCE)
