@@ -122,6 +122,6 @@ def of_transformer_engine(call: OpCall) -> Cost:
     a, d = ranked(call, 0, 2), shape(call, result)
     k = a[1] if flag(call, second - 1) else a[0]
     read = sum(bytes_read(call, i) for i in (0, 1, second, second + 1, 15 if second == 5 else 10))
-    precision_of_a = dtype(call, 0)
-    precision = "fp8" if precision_of_a == "uint8" else matrix_precision(precision_of_a)
+    type_of_a = dtype(call, 0)
+    precision = "fp8" if type_of_a == "uint8" else matrix_precision(type_of_a)
     return Cost(2 * numel(d) * k, read, bytes_of(call, result), "matrix", precision)
