@@ -48,7 +48,9 @@ nothing (T3). What shows it, and the tests in `tests/fusion/rules/test_RULE.py` 
 """
 _TITLES = {
     "attention": "Attention", "convolution": "Convolutions", "cpp": "Compiled loops on a CPU",
-    "foreign": "Decided by data, in other packages", "indexing": "Embedding, gathering, scattering",
+    "foreign": "Decided by data, in other packages", "grouped": "Matmuls of groups",
+    "jagged": "Decided by data, between two ends", "state_space": "State-space models",
+    "indexing": "Embedding, gathering, scattering",
     "lists": "Lists of tensors and optimizers", "matmul": "Matmuls",
     "moves": "Copies, filling, views",
     "norms": "Softmax and normalization", "packed": "Matmuls of other packages",

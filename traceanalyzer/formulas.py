@@ -15,10 +15,11 @@
 
 Arguments are counted from 0 as in the operator's schema. Each accessor raises Missing, with the reason,
 where the trace does not hold what it needs, and so does an index into the dims of a tensor of fewer; the
-operator is then unpriced, and the report says why.
+operator is then unpriced, and the report says why. `return between(least, most, "why")` where data decides
+between two Costs.
 """
 
-from traceanalyzer.cost.registry import Missing
+from traceanalyzer.cost.registry import Missing, between
 from traceanalyzer.cost.tensors import (
     argument,
     bytes_of,
@@ -45,6 +46,7 @@ __all__ = [
     "Missing",
     "OpCall",
     "argument",
+    "between",
     "bytes_of",
     "bytes_read",
     "dtype",

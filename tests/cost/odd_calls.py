@@ -14,9 +14,10 @@ from tests.cost.calls import call_of
 from tests.cost.test_batches import arguments
 from tests.cost.test_by_hand import CASES as BY_HAND
 from tests.cost.test_packages import CASES as OF_PACKAGES
+from tests.cost.test_packages import RANGES as BETWEEN
 from traceanalyzer.cost import FORMULAS, price_call
 from traceanalyzer.cost.registry import USER_TRITON
-from traceanalyzer.records import Cost, Dims, OpCall
+from traceanalyzer.records import Cost, Dims, OpCall, Sequences
 from traceanalyzer.records.units import ITEMSIZE
 
 INPUTS = 18  # more than any operator has
@@ -43,7 +44,9 @@ def names_of(pattern: str) -> list[str]:
 def by_function() -> dict[Callable[[OpCall], Cost], list[OpCall]]:
     """Calls with real arguments that the tests of the formulas work out, by the formula's function."""
     found: dict[Callable[[OpCall], Cost], list[OpCall]] = {}
-    cases = [(name, given) for name, given, *_ in (*BY_HAND, *OF_PACKAGES)] + list(arguments(3).items())
+    cases = [(name, given) for name, given, *_ in (*BY_HAND, *OF_PACKAGES, *BETWEEN)] + list(
+        arguments(3).items()
+    )
     for name, given in cases:
         formula = FORMULAS.get(name)
         if formula is not None:
@@ -83,6 +86,9 @@ FURTHER: dict[str, list[OpCall]] = {
     USER_TRITON: [replace(alike([(4, 4)] * 2), triton=True, stated_flops=32)],
     "aten::nonzero": [replace(alike([(4, 4)]), output=(3, 2))],
     "aten::index_put_": [call_of("", torch.zeros(8, 4), [ROWS], torch.zeros(4, 4), "True")],
+    "vllm::unified_attention": [
+        replace(alike([(4, 4, 4)] * 4), batch=(Sequences(1, 3, 9, 9, 27), Sequences(1, 1, 5, 1, 5)))
+    ],
     "aten::_chunk_cat": [call_of("", [torch.zeros(4, 4)], 0, 2)],
     "aten::_scaled_mm_v2": [
         call_of("", torch.zeros(4, 8), torch.zeros(8, 4), [ROWS], [0], [0], [ROWS], [0], [0], None, "")

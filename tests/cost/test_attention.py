@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 import torch
 
 from tests.cost.calls import call_of
 from traceanalyzer.cost import price_call
-from traceanalyzer.cost.formulas.attention import BACKWARD, FORWARD, pairs
-from traceanalyzer.records import Cost, OpCall, Unpriced
+from traceanalyzer.cost.formulas.attention import BACKWARD, FORWARD
+from traceanalyzer.cost.masks import Mask, Packing, pairs
+from traceanalyzer.records import Bounded, Cost, OpCall, Unpriced
 
 
 @pytest.mark.parametrize(("queries", "keys"), [(1, 1), (5, 5), (3, 7), (7, 3), (1, 4096)])
@@ -48,7 +51,11 @@ def test_arguments_stand_where_torch_puts_them(name: str) -> None:
         place = getattr(at, field)
         assert place < 0 or arguments[place] == word
     for place in at.lengths:
-        assert "cu" in arguments[place] and "seq" in arguments[place]
+        assert "seq" in arguments[place]
+    for place in at.packed:
+        assert "cu" in arguments[place]
+    for place in at.longest:
+        assert arguments[place].startswith("max_seqlen") or arguments[place].startswith("max_")
     for place in at.window:
         assert "window_size" in arguments[place]
     read = {arguments[i] for i in at.reads}
@@ -82,14 +89,35 @@ def test_a_decode_step_of_the_package_sees_all_keys() -> None:
     assert isinstance(cost, Cost) and cost.flops == 4 * 8 * 4096 * 128
 
 
-def test_of_packed_sequences_the_bytes_are_known_and_a_window_counts() -> None:
+@pytest.mark.parametrize("mask", [Mask(), Mask(right=0), Mask(2, 0, True), Mask(1, 2)])
+@pytest.mark.parametrize(("tokens", "sequences", "longest"), [(7, 3, 7), (8, 3, 4), (6, 6, 2), (5, 1, 5)])
+def test_packed_sequences_of_every_length_lie_between_the_ends(
+    mask: Mask, tokens: int, sequences: int, longest: int
+) -> None:
+    """All ways to cut so many tokens into so many sequences, the ends among them."""
+    cuts = product(range(min(longest, tokens) + 1), repeat=sequences)
+    sums = [sum(mask.pairs(n, n) for n in cut) for cut in cuts if sum(cut) == tokens]
+    assert Packing(tokens, tokens, sequences, longest, longest).pairs(mask) == (min(sums), max(sums))
+
+
+def test_queries_of_a_cache_see_at_least_one_key_and_at_most_the_longest() -> None:
+    decode = Packing(queries=4, keys=100, sequences=4, longest_query=1, longest_key=60)
+    assert decode.pairs(Mask()) == (4, 100), "each key is seen by the one query of its sequence"
+    assert decode.pairs(Mask(7, 0, True)) == (4, 4 * 8)
+    assert Packing(4, 100, 1, 4, 100).pairs(Mask()) == (400, 400), "of one sequence nothing is unknown"
+
+
+def test_of_packed_sequences_flops_have_two_ends_and_a_window_counts() -> None:
     q = torch.empty(512, 8, 64, dtype=torch.bfloat16)
     lengths = torch.empty(5, dtype=torch.int32)
-    packed = price_call(
-        call_of("aten::_flash_attention_forward", q, q, q, lengths, lengths, 128, 128, 0.0, True)
-    )
-    assert isinstance(packed, Unpriced) and packed.reason == "data_dependent"
-    assert packed.read_bytes == 3 * q.numel() * 2
+    arguments = (q, q, q, lengths, lengths, 256, 256, 0.0, True, False)
+    packed = price_call(call_of("aten::_flash_attention_forward", *arguments))
+    assert isinstance(packed, Bounded) and packed.reason == "data_dependent"
+    alike, longest = 4 * (128 * 129 // 2), 2 * (256 * 257 // 2)
+    assert (packed.least.flops, packed.most.flops) == (4 * 8 * 64 * alike, 4 * 8 * 64 * longest)
+    assert packed.least.read_bytes == packed.most.read_bytes == 3 * q.numel() * 2
+    with_cache = price_call(call_of("aten::_flash_attention_forward", *arguments, None, None, None, lengths))
+    assert isinstance(with_cache, Unpriced) and not isinstance(with_cache, Bounded)
     q4 = q.unsqueeze(0)
     window = price_call(call_of("flash_attn::_flash_attn_forward", q4, q4, q4, 0.0, 0.1, True, 128, 0))
     assert isinstance(window, Cost)

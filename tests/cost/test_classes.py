@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from traceanalyzer.cost.classes import operator_class
+from traceanalyzer.cost.views import TO_HOST, VIEWS
 
 LIST = Path(__file__).with_name("operator_classes.txt")
 
@@ -37,6 +38,7 @@ _adaptive_avg_pool2d_backward _foreach_norm linalg_vector_norm
 ELEMENT_WISE = """
 add add_ mul maximum minimum normal normal_ allclose _foreach_maximum _foreach_maximum_ max_unpool2d copy_
 _to_copy
+view_copy contiguous
 clone where gelu silu_backward native_dropout embedding embedding_dense_backward index index_put_ gather
 scatter_add_ cat _fused_adam_ _fused_adamw_ _foreach_addcdiv_ _amp_foreach_non_finite_check_and_unscale_
 _thnn_fused_lstm_cell _thnn_fused_lstm_cell_backward _thnn_fused_gru_cell _cslt_compress fill_ zero_
@@ -46,6 +48,10 @@ __and__ upsample_bilinear2d fft_fftshift
 OTHER = """
 fft_fft _fft_r2c stft linalg_solve _linalg_solve_ex linalg_svd linalg_qr linalg_inv inverse cholesky
 linalg_cholesky_ex linalg_eigh linalg_lu_factor lu_solve det
+"""
+NO_ELEMENTS = """
+view as_strided expand transpose t permute slice select squeeze detach_ alias split chunk empty empty_like
+empty_strided new_empty resize_ set_ lift_fresh item _local_scalar_dense is_nonzero record_stream
 """
 KERNELS = (
     ("ampere_sgemm_128x64_tn", "tensor_contraction"),
@@ -90,7 +96,7 @@ KERNELS = (
 
 @pytest.mark.parametrize(("names", "kind"), [
     (CONTRACTION, "tensor_contraction"), (NORMALIZATION, "statistical_normalization"),
-    (ELEMENT_WISE, "element_wise"), (OTHER, "other"),
+    (ELEMENT_WISE, "element_wise"), (OTHER, "other"), (NO_ELEMENTS, "other"),
 ])  # fmt: skip
 def test_ops_by_hand(names: str, kind: str) -> None:
     assert [n for n in names.split() if operator_class(f"aten::{n}", None) != kind] == []
@@ -118,6 +124,12 @@ def test_an_in_place_variant_is_of_the_class_of_its_op() -> None:
     pairs = [(n, f"{n}_") for n in listed if f"{n}_" in listed]
     assert len(pairs) > 100
     assert [p for p in pairs if listed[p[0]] != listed[p[1]]] == []
+
+
+def test_views_and_allocations_are_in_no_share_of_work() -> None:
+    """A row of such an operator is time on the host; no kernel of it maps elements to elements."""
+    kinds = {operator_class(f"aten::{name}", None) for name in VIEWS | TO_HOST}
+    assert kinds == {"other"}
 
 
 def write_list() -> None:

@@ -9,7 +9,7 @@ import torch
 
 from tests.cost.calls import call_of
 from traceanalyzer.cost import operator_class, price_call
-from traceanalyzer.records import Cost, Unpriced
+from traceanalyzer.records import Bounded, Cost, Unpriced
 
 BF16, FP8, FP32, INT8, INT32, INT64, UINT8 = (
     torch.bfloat16, torch.float8_e4m3fn, torch.float32, torch.int8, torch.int32, torch.int64, torch.uint8,
@@ -126,9 +126,57 @@ CASES: list[tuple[str, tuple[Any, ...], int, int, int]] = [
      2 * M * N * K, 2 * M * K + K * N // 2 + 2 * (K // 64) * N, 2 * M * N),
     ("_C::awq_gemm", (t(M, K), t(K, N // 8, dtype=INT32), t(K // 64, N), t(K // 64, N // 8, dtype=INT32), 8),
      2 * M * N * K, 2 * M * K + K * N // 2 + 2 * (K // 64) * N + 4 * (K // 64) * N // 8, 2 * M * N),
-    ("vllm::outplace_fused_experts",
-     (X, t(8, 2 * I, H), t(8, H, I), t(T, 2, dtype=FP32), t(T, 2, dtype=INT32)),
-     2 * T * 2 * 3 * I * H, 2 * T * H + 2 * 8 * 3 * I * H + 2 * 4 * 2 * T, 2 * T * H),
+    # aiter's wrappers of its kernels, causal; the second of a version with a smallest length and a cap
+    *[(f"aiter::{name}", (t(1, M, 8, H), t(1, M, 2, H), t(1, M, 2, H), 0.0, 0.1, True, -1, -1),
+       4 * 8 * H * (M * (M + 1) // 2), 2 * M * 12 * H, 2 * M * 8 * H + 4 * 8 * M)
+      for name in ("_flash_attn_forward", "wrapper_fmha_v3_fwd")],
+    *[("aiter::wrapper_fmha_v3_varlen_fwd",
+       (*[t(M, 8, H)] * 3, t(2, dtype=INT32), t(2, dtype=INT32), M, M, *older, False, True, -1, -1),
+       4 * 8 * H * (M * (M + 1) // 2), 2 * M * 24 * H, 2 * M * 8 * H + 4 * 8 * M)
+      for older in ((0.0, 0.1), (0, 0.0, 0.1, 0.0))],
+    ("aiter::_flash_attn_backward",
+     (*[t(1, M, 8, H)] * 5, t(1, 8, M, dtype=FP32), *[t(1, M, 8, H)] * 3, None, 0.0, 0.1, True, -1, -1),
+     2 * 8 * 5 * H * (M * (M + 1) // 2), 5 * 2 * M * 8 * H + 4 * 8 * M, 3 * 2 * M * 8 * H),
+    ("EvoformerFusedAttention", (*[t(1, 5, M, 4, H)] * 3, t(1, 5, 1, 1, M), t(1, 1, 4, M, M)),
+     4 * 5 * 4 * M * M * H, 2 * (3 * 5 * M * 4 * H + 5 * M + 4 * M * M), 5 * M * 4 * (2 * H + 4)),
+    # two 4-bit values a byte, a scale for 32 of them; what is given last is the result
+    ("aiter::gemm_a4w4", (t(M, K // 2, dtype=UINT8), t(N, K // 2, dtype=UINT8), t(M, K // 32, dtype=UINT8),
+                          t(N, K // 32, dtype=UINT8), t(M, N)),
+     2 * M * N * K, (M + N) * (K // 2 + K // 32), 2 * M * N),
+    ("vllm::gemm_with_dynamic_quant", (t(M, K), t(N, K // 2, dtype=UINT8), t(N, K // 32, dtype=UINT8), False),
+     2 * M * N * K, 2 * M * K + N * (K // 2 + K // 32), 2 * M * N),
+    ("primus_turbo::gemm_fp8_impl",
+     (t(M, K, dtype=FP8), t(1, dtype=FP32), False, t(N, K, dtype=FP8), t(1, dtype=FP32), True, "15", False),
+     2 * M * N * K, M * K + N * K + 8, 2 * M * N),
+    # gradients of the weights of four groups
+    ("primus_turbo::grouped_gemm_variable_k_impl",
+     (t(M, K), t(M, N), t(4, dtype=INT64), t(4, dtype=INT64), True, False, False, None, 0),
+     2 * M * N * K, 2 * M * (K + N) + 64, 2 * 4 * K * N),
+    ("primus_turbo::grouped_gemm_fp8_variable_k_impl",
+     (t(M, K, dtype=FP8), t(M, N, dtype=FP8), t(1, dtype=FP32), t(1, dtype=FP32), t(4, dtype=INT64),
+      t(4, dtype=INT64), True, False, False, "15", 1),
+     2 * M * N * K, M * (K + N) + 8 + 64, 2 * 4 * K * N),
+    # W [n, k] transposed times X [m, k]; before the numbers of tensors were arguments
+    ("tex_ts::te_gemm_ts", (t(N, K, dtype=UINT8), t(1, dtype=FP32), 0, 4, 1, t(M, K, dtype=UINT8),
+                            t(1, dtype=FP32), 0, 4, 0, t(M, N), None, 6, None, t(0), 6, t(0), 0),
+     2 * M * N * K, N * K + M * K + 8, 2 * M * N),
+    ("tex_ts::te_gemm_ts", (t(N, K), t(0), 6, 1, t(M, K), t(0), 6, 0, t(M, N), 6, t(N), t(0), 0),
+     2 * M * N * K, 2 * (N * K + M * K + N), 2 * M * N),
+    # four taps, with SiLU
+    ("DaoAILab::_causal_conv1d_fwd_cpp", (t(2, H, T), t(H, 4), t(H), None, None, t(2, H, T), None, True),
+     2 * H * T * 12, 2 * (2 * H * T + 5 * H), 2 * 2 * H * T),
+    ("DaoAILab::_causal_conv1d_bwd_cpp",
+     (t(2, H, T), t(H, 4), t(H), t(2, H, T), None, None, None, t(2, H, T), t(H, 4, dtype=FP32),
+      t(H, dtype=FP32), None, False),
+     2 * H * T * 16, 2 * (4 * H * T + 5 * H), 2 * 2 * H * T + 4 * 5 * H),
+    ("DaoAILab::_causal_conv1d_update_cpp", (t(2, H), t(9, H, 4), t(H, 4), t(H), t(2, H), False, None, None),
+     2 * H * 8, 2 * (2 * H + 5 * H + 2 * H * 4), 2 * (2 * H + 2 * H * 4)),
+    # 500 indices of 6 features and 10 samples, and their weights
+    *[(f"fbgemm::{name}", (t(6, dtype=INT32), t(6, 10, dtype=INT32), t(500, dtype=INT64), t(500, dtype=FP32)),
+       0, 24 + 240 + 6000, 240 + 6000) for name in ("permute_sparse_features", "permute_2D_sparse_data")],
+    # an angle for each place in the sequence
+    ("FusedRoPEFunc", (t(T, 2, 8, H), t(T, 1, 1, H, dtype=FP32)),
+     3 * T * 16 * H + 2 * T * H, 2 * T * 16 * H + 4 * T * H, 2 * T * 16 * H),
 ]  # fmt: skip
 
 
@@ -142,14 +190,76 @@ def test_work_by_the_signature(
     assert (cost.flops, cost.read_bytes, cost.write_bytes) == (flops, read, written)
 
 
-def test_a_few_tokens_leave_the_experts_to_the_data() -> None:
+# (op, arguments, FLOPs, bytes read and written at least, at most): how many groups have rows is data
+LENGTHS = t(4, dtype=INT64)
+ONE_GROUP = 2 * (M * K + K * N + M * N) + 2 * 8 * 4
+RANGES: list[tuple[str, tuple[Any, ...], int, int, int]] = [
+    # two experts at the least, of eight; each token to two of them
+    ("vllm::outplace_fused_experts",
+     (t(4, H), t(8, 2 * I, H), t(8, H, I), t(4, 2, dtype=FP32), t(4, 2, dtype=INT32)),
+     2 * 4 * 2 * 3 * I * H, 4 * 4 * H + 2 * 2 * 3 * I * H + 4 * 16, 4 * 4 * H + 8 * 2 * 3 * I * H + 4 * 16),
+    ("aten::_grouped_mm", (t(M, K), t(4, K, N), t(4, dtype=INT32)),
+     2 * M * N * K, 2 * (M * K + K * N + M * N) + 4 * 4, 2 * (M * K + 4 * K * N + M * N) + 4 * 4),
+    # two rows are of two groups at most
+    ("aten::_grouped_mm", (t(2, K), t(4, K, N), t(4, dtype=INT32)),
+     2 * 2 * N * K, 2 * (2 * K + K * N + 2 * N) + 4 * 4, 2 * (2 * K + 2 * K * N + 2 * N) + 4 * 4),
+    # 100 indices into two tables of 300 elements together, 8 and 16 wide, for 10 samples; weights of indices
+    *[("fbgemm::split_embedding_codegen_lookup_sgd_function",
+       (t(0, dtype=FP32), t(300, dtype=FP32), t(0, dtype=FP32), t(0, 0, dtype=FP32), t(2, dtype=INT32),
+        t(2, dtype=INT64), t(3, dtype=INT32), 24, 16, t(3, dtype=INT64), 9, t(taken, dtype=INT64),
+        t(21, dtype=INT64), 0, t(taken, dtype=FP32)),
+       taken, bags + 4, bags + 4 * rows)
+      for taken, rows in ((100, 300), (2, 32)) for bags in (12 * taken + 12 + 8 * 21 + 4 * 240,)],
+    ("primus_turbo::grouped_gemm_impl", (t(M, K), t(4, N, K), LENGTHS, LENGTHS, False, True, None, 0),
+     2 * M * N * K, ONE_GROUP, ONE_GROUP + 2 * 3 * K * N),
+    ("primus_turbo_cpp_extension::ck_grouped_gemm", (t(M, K), t(4, K, N), LENGTHS, LENGTHS, False, False),
+     2 * M * N * K, ONE_GROUP, ONE_GROUP + 2 * 3 * K * N),
+    ("primus_turbo::grouped_gemm_fp8_impl",
+     (t(M, K, dtype=FP8), t(4, K, N, dtype=FP8), t(1, dtype=FP32), t(1, dtype=FP32), LENGTHS, LENGTHS,
+      False, False, "15", 1),
+     2 * M * N * K, M * K + K * N + 2 * M * N + 8 + 64, M * K + 4 * K * N + 2 * M * N + 8 + 64),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "arguments", "flops", "least", "most"), RANGES,
+                         ids=[f"{i}-{case[0]}" for i, case in enumerate(RANGES)])  # fmt: skip
+def test_work_between_two_ends(
+    name: str, arguments: tuple[Any, ...], flops: int, least: int, most: int
+) -> None:
+    cost = price_call(call_of(name, *arguments))
+    assert isinstance(cost, Bounded) and cost.reason == "data_dependent" and cost.detail
+    widest = 16 if "lookup" in name else 1
+    assert (cost.least.flops, cost.most.flops) == (flops, flops * widest)
+    assert (cost.least.bytes, cost.most.bytes) == (least, most)
+
+
+def test_of_one_token_the_experts_are_as_many_as_it_has() -> None:
     some = (t(1, H), t(8, 2 * I, H), t(8, H, I), t(1, 2, dtype=FP32), t(1, 2, dtype=INT32))
     one = price_call(call_of("vllm::outplace_fused_experts", *some))
     assert isinstance(one, Cost) and one.read_bytes == 2 * H + 2 * 2 * 3 * I * H + 16
-    few = (t(4, H), t(8, 2 * I, H), t(8, H, I), t(4, 2, dtype=FP32), t(4, 2, dtype=INT32))
-    cost = price_call(call_of("vllm::outplace_fused_experts", *few))
+
+
+def test_a_function_of_the_package_does_not_say_whether_it_is_causal() -> None:
+    q = t(1, M, 8, H)
+    known = price_call(call_of("FlashAttnFunc", q, q, q, 0.0, None, True, (-1, -1)))
+    assert isinstance(known, Cost) and known.flops == 4 * 8 * H * (M * (M + 1) // 2)
+    window = price_call(call_of("FlashAttnFunc", q, q, q, 0.0, None, False, (0, 0)))
+    assert isinstance(window, Cost) and window.flops == 4 * 8 * H * M
+    unknown = price_call(call_of("FlashAttnFunc", q, q, q))
+    assert isinstance(unknown, Bounded) and unknown.most.flops == 4 * 8 * H * M * M
+    assert unknown.least.flops == 4 * 8 * H * M, "each query sees a key"
+
+
+def test_of_an_unknown_number_of_positions_none_or_all_are_written() -> None:
+    found = price_call(call_of("aten::nonzero", t(M, K, dtype=FP32)))
+    assert isinstance(found, Bounded) and found.least.bytes == 4 * M * K
+    assert found.most.bytes == 4 * M * K + 2 * 8 * M * K, "two coordinates each"
+
+
+def test_features_that_come_out_twice_or_not_at_all_are_data() -> None:
+    call = call_of("fbgemm::permute_sparse_features", t(7, dtype=INT32), t(6, 10, dtype=INT32), t(500), None)
+    cost = price_call(call)
     assert isinstance(cost, Unpriced) and cost.reason == "data_dependent"
-    assert cost.read_bytes == 2 * 4 * H + 2 * 2 * 3 * I * H + 4 * 16  # two experts at the least
 
 
 def test_weights_that_are_neither_four_nor_eight_bits_are_refused() -> None:
@@ -158,7 +268,7 @@ def test_weights_that_are_neither_four_nor_eight_bits_are_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["vllm::moe_forward", "_C_cache_ops::copy_blocks", "aiter::paged_attention",
-                                  "fbgemm::split_embedding_codegen_lookup_adam_function"])  # fmt: skip
+                                  "fbgemm::split_embedding_backward_codegen_adam"])  # fmt: skip
 def test_what_data_decides_is_said(name: str) -> None:
     cost = price_call(call_of(name, X, X))
     assert isinstance(cost, Unpriced) and cost.reason == "data_dependent" and cost.detail

@@ -44,7 +44,10 @@ def check(analysis: Analysis) -> None:
         assert sum(k.time_ns for k in row.kernel_names) == row.time_ns
         assert (row.verdict == "unmodelled") == (row.reason is not None), row
         if row.verdict in ("compute_bound", "memory_bound", "latency_bound"):
-            assert row.read_bytes is not None and row.bound is not None
+            assert row.read_bytes is not None or row.bytes_range is not None
+            assert row.bound is not None or (row.verdict == "latency_bound" and "bounded" in row.flags)
+        for total, ends in ((row.flops, row.flops_range), (row.read_bytes, row.bytes_range)):
+            assert ends is None or (total is None and 0 <= ends[0] < ends[1] and "bounded" in row.flags)
     cover = analysis.coverage
     total = sum(r.time_ns for r in rows if r.verdict not in ("communication", "copy"))
     if total:

@@ -39,9 +39,10 @@ FREE = {
 # Inside a package, from left to right: each part imports only those before it.
 PACKAGES = {
     "trace": "reading linking __init__",
-    "inference": "__init__ output_shapes index_sizes list_dtypes complete kernel_dtypes kernel_sequences "
-    "borrowed_shapes",
-    "cost": "registry tensors kernel_names classes cpu_work fusible formulas catalog __init__ user price",
+    "inference": "__init__ output_shapes index_sizes list_dtypes one_tensor batches complete kernel_dtypes "
+    "kernel_sequences borrowed_shapes",
+    "cost": "registry tensors masks kernel_names views classes cpu_work fusible formulas catalog __init__ "
+    "user price",
     "device": "table typical stand_ins names architecture derive nearest toml match options resolve __init__ "
     "calibrate_cases calibrate_rates calibrate calibrate_gpu",
     "roofline": "__init__ memory_levels thresholds attribution intervals floor launching host_names "

@@ -14,7 +14,7 @@ from tests.project.tree import over_all
 from traceanalyzer.cost import FORMULAS, price_call
 from traceanalyzer.cost.catalog import BUILT_IN
 from traceanalyzer.cost.fusible import elements, reduced
-from traceanalyzer.records import Cost, Dims, OpCall, Unpriced
+from traceanalyzer.records import Bounded, Cost, Dims, OpCall, Unpriced
 from traceanalyzer.records.units import ITEMSIZE
 
 NAMES = sorted(FORMULAS)
@@ -69,6 +69,11 @@ TRUE_REASONS = {"no_shapes", "no_dtype", "no_concrete_inputs", "no_formula", "da
 
 def holds(result: Cost | Unpriced) -> None:
     """What every answer must satisfy, whatever was asked."""
+    if isinstance(result, Bounded):
+        for end in result.corners:
+            holds(end)
+        assert result.least.flops <= result.most.flops and result.least.bytes <= result.most.bytes
+        assert result.least != result.most
     if isinstance(result, Unpriced):
         sizes = [result.read_bytes, result.write_bytes]
         assert result.reason in TRUE_REASONS, result
@@ -123,7 +128,7 @@ PRICED = sorted({f.price.__name__: name for name, f in FORMULAS.items()
 @over_all(PRICED)
 def test_what_is_changed_was_priced(name: str) -> None:
     alike = [other for other in NAMES if FORMULAS[other].price is FORMULAS[name].price]
-    assert any(isinstance(price_call(call), Cost) for other in alike for call in plausible(other))
+    assert any(isinstance(price_call(call), Cost | Bounded) for other in alike for call in plausible(other))
 
 
 # What a trace leaves of the inputs without record_shapes, and of nested tensors.

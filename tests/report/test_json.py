@@ -51,8 +51,8 @@ FIELDS = {
     "coverage.reasons": "reason time_ns share example",
     "operator_classes": "operator_class flops flops_share time_ns time_share",
     "ops": "name input_dims input_types input_strides concrete_inputs phase module calls kernels time_ns "
-           "attributed_ns flops recomputed_flops read_bytes write_bytes traffic_bytes counter_bytes "
-           "intensity engine precision roof_ns efficiency bound limiter verdict "
+           "attributed_ns flops flops_range recomputed_flops read_bytes write_bytes bytes_range "
+           "traffic_bytes counter_bytes intensity engine precision roof_ns efficiency bound limiter verdict "
            "operator_class flags reason kernel_names note places",
     "ops.kernel_names": "name time_ns",
     "suggestions": "rule title tier action snippet where "

@@ -65,7 +65,7 @@ def _unpriced(rows: Sequence[OpRow], others: Sequence[Device]) -> Iterator[Notic
         text = f"{share:.0%} of busy time has no price: it is taken to last as long on "
         text += f"{', '.join(device.name for device in others)}, or as much longer or shorter as the roofs "
         text += "are lower or higher there, which makes the band wide"
-        yield Notice("what_if_unpriced", text, sum(row.verdict == "unmodelled" for row in rows))
+        yield Notice("what_if_unpriced", text, sum(not row.is_priced for row in rows))
 
 
 def _stand_ins(rows: Sequence[OpRow], others: Sequence[Device]) -> Iterator[Notice]:
@@ -91,4 +91,4 @@ def _instead(rows: Sequence[OpRow], device: Device) -> str:
 
 
 def _unpriced_ns(rows: Sequence[OpRow]) -> int:
-    return sum(row.attributed_ns for row in rows if row.verdict == "unmodelled")
+    return sum(row.attributed_ns for row in rows if not row.is_priced)

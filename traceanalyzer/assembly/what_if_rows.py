@@ -89,7 +89,7 @@ def on(row: OpRow, here: Device, there: Device, limits: Thresholds) -> RowThere 
     if lacks_peak(row, there):
         return None
     error = _ERRORS[how_far][work_of(row)]
-    if row.verdict == "unmodelled":
+    if not row.is_priced:
         return _unpriced(row, here, there, error)
     here_sides, there_sides = _sides(row, here), _sides(row, there)
     if row.verdict == "communication" or (row.verdict == "copy" and not _within_memory(row)):

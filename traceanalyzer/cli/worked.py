@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import prod
 
 from traceanalyzer.cost.tensors import bytes_read, has, list_bytes_read
-from traceanalyzer.records import Cost, Device, Dims, OpCall, Shape, Unpriced
+from traceanalyzer.records import Bounded, Cost, Device, Dims, OpCall, Shape, Unpriced
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.records.units import ITEMSIZE, canonical_dtype, digits, duration, si
 
@@ -98,6 +98,11 @@ def worked(call: OpCall, cost: Cost | Unpriced, device: Device | None) -> Iterat
         if text:
             yield f"  {i}  = {text}"
     yield ""
+    if isinstance(cost, Bounded):
+        yield f"between two ends: {cost.detail}"
+        yield f"FLOPs      {cost.least.flops:,} to {cost.most.flops:,}"
+        yield f"bytes      {si(cost.least.bytes, 'B')} to {si(cost.most.bytes, 'B')}"
+        return
     if isinstance(cost, Unpriced):
         yield f"not priced: {cost.reason}" + (f": {cost.detail}" if cost.detail else "")
         if cost.read_bytes is not None and cost.write_bytes is not None:

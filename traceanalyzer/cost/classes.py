@@ -2,7 +2,8 @@
 
 Contractions are matmuls, convolutions, fused attention and recurrent networks; statistical normalization is
 anything with a reduction, forward or backward (bias-gradient sums belong here: only so do the published FLOP
-shares come out); transforms and decompositions are none of the three; the rest of ATen is element-wise.
+shares come out); transforms, decompositions and what touches no element (views, allocations, a number for the
+host) are none of the three; the rest of ATen is element-wise.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from traceanalyzer.cost.views import TO_HOST, VIEWS
 from traceanalyzer.records import OperatorClass
 
 
@@ -78,7 +80,9 @@ _LIBRARY_CONTRACTION = _any(
     r"bitsandbytes::(?:gem[mv]_4bit|int8_(?:linear_matmul|scaled_mm|mixed_scaled_mm)) _Linear(?:Backward)?",
     r"trtllm::\w*(?:gemm|_mm|moe|attention)\w*",
     r"_LayerNorm(?:Linear|MLP)(?:Backward)? _GroupedLinear(?:Backward)?",
-    r"aiter::\w*(?:gemm|mha|fmha|moe)\w* (?:sgl_kernel|fbgemm)::\w*(?:scaled_(?:\w+_)?mm|[if]8bf16)\w*",
+    r"primus_turbo(?:_cpp_extension)?::\w*gemm\w* tex_ts::te_gemm\w* FlashAttn\w*Func Evoformer\w*Attention",
+    r"vllm::gemm_\w+ DaoAILab::_causal_conv1d_\w+ aiter::\w*(?:gemm|mha|fmha|moe|flash_attn)\w*",
+    r"(?:sgl_kernel|fbgemm)::\w*(?:scaled_(?:\w+_)?mm|[if]8bf16)\w*",
 )
 _LIBRARY_NORMALIZATION = _any(
     r"(?:_C|sgl_kernel|flashinfer|aiter)::\w*rms_?norm\w* (?:_moe_C|sgl_kernel)::(?:topk_softmax|moe_sum)",
@@ -88,7 +92,7 @@ _LIBRARY_NORMALIZATION = _any(
 _LIBRARY_ELEMENTS = _any(
     r"(?:_C|sgl_kernel|flashinfer)::\w*(?:_and_mul|quant|rotary|rope|gelu_)\w* _C_cache_ops::\w+",
     r"bitsandbytes::\w*(?:quant|update)\w*",
-    r"Liger\w*(?:Mul|Rope)Function fbgemm::(?:permute|recat)_\w+",
+    r"FusedRoPEFunc Liger\w*(?:Mul|Rope)Function fbgemm::(?:permute|recat)_\w+",
 )
 _BY_LIBRARY: tuple[tuple[re.Pattern[str], OperatorClass], ...] = (
     (_LIBRARY_CONTRACTION, "tensor_contraction"),
@@ -138,7 +142,10 @@ def operator_class(op_name: str | None, kernel_name: str | None) -> OperatorClas
 def _of_op(name: str) -> OperatorClass | None:
     """None where the op does not say: not ATen's, not Inductor's, no known library's."""
     if name.startswith("aten::"):
-        bare = name.removeprefix("aten::").removesuffix("_")
+        whole = name.removeprefix("aten::")
+        if whole in VIEWS or whole in TO_HOST:
+            return "other"
+        bare = whole.removesuffix("_")
         return next(
             (operator_class for pattern, operator_class in _BY_ATEN if pattern.fullmatch(bare)),
             "element_wise",

@@ -11,7 +11,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import get_args
 
-from traceanalyzer.records import Cost, Engine, OpCall, Reason, Unpriced
+from traceanalyzer.records import Bounded, Cost, Engine, OpCall, Reason, Unpriced
 from traceanalyzer.records.priced import Formula, Fusible, Role
 
 Function = Callable[[OpCall], Cost]
@@ -26,6 +26,27 @@ class Missing(Exception):
     ) -> None:
         super().__init__(detail)
         self.unpriced = Unpriced(reason, detail, read_bytes, write_bytes)
+
+
+class _Between(Missing):
+    """Only what it costs at least and at most is known."""
+
+    def __init__(self, bounds: Bounded) -> None:
+        super().__init__(bounds.reason, bounds.detail)
+        self.unpriced = bounds
+
+
+_ALIKE = 1.15  # a range of bytes no wider than this is as good as a figure
+
+
+def between(least: Cost, most: Cost, why: str, together: bool = False) -> Cost:
+    """What data decides between two ends: the larger where they are alike, else Missing with both.
+
+    `together`: one unknown decides FLOPs and bytes alike, as the length of a sequence does.
+    """
+    if least.flops == most.flops and most.bytes <= _ALIKE * least.bytes:
+        return most if most.bytes == least.bytes else replace(most, note=why)
+    raise _Between(Bounded("data_dependent", why, least=least, most=most, together=together))
 
 
 FORMULAS: dict[str, Formula] = {}
@@ -132,6 +153,8 @@ def _wrong(cost: object) -> str:
 
 def _checked_unpriced(unpriced: Unpriced) -> Unpriced:
     """What a formula that raises Missing says; bytes that cannot be are no better known than the rest."""
+    if isinstance(unpriced, Bounded):
+        return _checked_bounds(unpriced)
     sizes = [size for size in (unpriced.read_bytes, unpriced.write_bytes) if size is not None]
     if unpriced.reason not in get_args(Reason):
         return Unpriced(
@@ -142,6 +165,19 @@ def _checked_unpriced(unpriced: Unpriced) -> Unpriced:
     if sum(sizes) > INT64_MAX:
         return Unpriced("no_shapes", unpriced.detail)
     return unpriced
+
+
+def _checked_bounds(bounds: Bounded) -> Unpriced:
+    """An interval whose ends are costs, the least first; INT64_MAX holds for both."""
+    few, many = bounds.least, bounds.most
+    wrong = _wrong(few) or _wrong(many)
+    if not wrong and (few.flops > many.flops or few.bytes > many.bytes):
+        wrong = "the formula's least cost is more than its most"
+    if wrong:
+        return Unpriced("formula_failed", wrong)
+    if max(*_counts(many), many.bytes) > INT64_MAX:
+        return Unpriced("no_shapes", bounds.detail)
+    return bounds
 
 
 def _listed(literal: object) -> str:

@@ -9,12 +9,18 @@ from typing import overload
 
 import numpy as np
 
+from traceanalyzer.inference.batches import Batch, batches
 from traceanalyzer.inference.index_sizes import index_proofs
 from traceanalyzer.inference.list_dtypes import list_dtypes
+from traceanalyzer.inference.one_tensor import given_twice
 from traceanalyzer.inference.output_shapes import Proof, output_proofs
 from traceanalyzer.records import OpCall
 from traceanalyzer.records.call_facts import CallFacts, call_facts, joined
 from traceanalyzer.records.trace import Trace
+
+# Of one invocation: its output, (dtype, source) of its lists of tensors, whether two inputs are one tensor,
+# the requests it works on.
+_Proved = tuple[Proof | None, tuple[str, str | None] | None, bool, Batch | None]
 
 
 class ExtendedCalls(Sequence[OpCall]):
@@ -54,19 +60,27 @@ def complete(trace: Trace) -> Trace:
     names, ops, calls = trace.names, trace.ops, trace.calls
     outputs = output_proofs(ops, calls) | index_proofs(names, ops, calls)
     dtypes = list_dtypes(names, ops, trace.kernels, calls)
-    if not outputs and not dtypes:
+    twice, steps = given_twice(names, ops, calls), batches(names, ops, calls)
+    proved_of = outputs.keys() | dtypes.keys() | twice | steps.keys()
+    if not proved_of:
         return trace
-    places: dict[tuple[int, Proof | None, tuple[str, str | None] | None], int] = {}
+    places: dict[tuple[int, _Proved], int] = {}
     call = ops.call.copy()
-    for row in sorted(outputs.keys() | dtypes.keys()):
-        key = (int(ops.call[row]), outputs.get(row), dtypes.get(row))
+    for row in sorted(proved_of):
+        key = int(ops.call[row]), (outputs.get(row), dtypes.get(row), row in twice, steps.get(row))
         call[row] = len(calls) + places.setdefault(key, len(places))
-    proved = [_with(calls[base], proof, items) for base, proof, items in places]
+    proved = [_with(calls[base], *what) for base, what in places]
     completed = replace(ops, call=call.astype(np.int32))
     return replace(trace, ops=completed, calls=ExtendedCalls(calls, proved))
 
 
-def _with(call: OpCall, proof: Proof | None, items: tuple[str, str | None] | None) -> OpCall:
+def _with(
+    call: OpCall, proof: Proof | None, items: tuple[str, str | None] | None, twice: bool, batch: Batch | None
+) -> OpCall:
+    if batch is not None:
+        call = replace(call, batch=batch)
+    if twice:
+        call = replace(call, repeated=(1,))
     if proof is not None:
         call = replace(call, output=proof.shape, output_from=proof.by, indices=proof.indices)
     return replace(call, list_dtype=items[0], list_source=items[1]) if items else call

@@ -25,6 +25,7 @@ from traceanalyzer.records.analysis import (
     VerdictPart,
 )
 from traceanalyzer.records.calls import (
+    Bounded,
     Cost,
     CpuFunction,
     Dims,
@@ -33,6 +34,7 @@ from traceanalyzer.records.calls import (
     FurtherPass,
     OpCall,
     Reason,
+    Sequences,
     Shape,
     Unpriced,
 )
@@ -96,6 +98,7 @@ __all__ = [
     "Band",
     "Baseline",
     "Bound",
+    "Bounded",
     "Check",
     "ClassPart",
     "CollectiveTotal",
@@ -142,6 +145,7 @@ __all__ = [
     "RuleCheck",
     "Salvaged",
     "SavingOf",
+    "Sequences",
     "Shape",
     "SideInfo",
     "SideRow",

@@ -161,9 +161,11 @@ class OpRow(msgspec.Struct, frozen=True, kw_only=True):
     time_ns: int  # sum of its kernels' durations
     attributed_ns: int  # its share of busy time
     flops: int | None
+    flops_range: tuple[int, int] | None = None  # least and most, where only these are known
     recomputed_flops: int | None = None  # among them; None: FLOPs are not known, or an older report
     read_bytes: int | None
     write_bytes: int | None
+    bytes_range: tuple[int, int] | None = None  # read and written, least and most, likewise
     traffic_bytes: int | None = None  # that the kernels are known to move; None: no more than these is proved
     counter_bytes: int | None = None  # that hardware counters saw; None: not measured
     intensity: float | None  # FLOP per byte
@@ -182,6 +184,11 @@ class OpRow(msgspec.Struct, frozen=True, kw_only=True):
     places: tuple[CodePlace, ...] = ()  # the functions of most of it; (): no stacks are recorded
 
     @property
+    def is_priced(self) -> bool:
+        """Whether what it costs is known, and not only that it is unknown or lies between two figures."""
+        return self.verdict != "unmodelled" and self.flops_range is None and self.bytes_range is None
+
+    @property
     def runs_at_a_roof(self) -> bool:
         """Whether it really reaches one. A memory-bound row can only reach that of the memory."""
         return self.limiter in ("memory", "compute")
@@ -189,7 +196,7 @@ class OpRow(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def roof_is_open(self) -> bool:
         """Whether it was measured, and what is known does not tell if it runs at a roof."""
-        return self.limiter is None and self.efficiency is not None
+        return self.limiter is None and (self.efficiency is not None or "bounded" in self.flags)
 
 
 class Projection(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Shape = tuple[int, ...]
@@ -16,6 +16,22 @@ Reason = Literal[
     "data_dependent", "no_launch", "no_correlation", "no_op", "cuda_graph", "compiled_region",
     "formula_failed", "not_recorded",
 ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Sequences:
+    """Sums over the requests that a serving engine runs at once: q new tokens of k in all, each."""
+
+    requests: int
+    queries: int  # sum of q
+    keys: int  # of k
+    squares: int  # of q * q
+    products: int  # of q * k
+
+    @property
+    def causal_pairs(self) -> int:
+        """Pairs of a new token with all that came before it, and itself."""
+        return self.products - (self.squares - self.queries) // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +51,8 @@ class OpCall:
     output: Shape | None = None  # an output's dims, proved by another op's recorded input
     output_from: str = ""  # what proves `output`: words for a row's note
     indices: tuple[Shape, ...] = ()  # dims of the index tensors of an indexing, proved likewise
+    batch: tuple[Sequences, Sequences] | None = None  # prompts, generations: what the step's name says
+    repeated: tuple[int, ...] = ()  # inputs that are the tensor of input 0 once more: read once
 
     def dims(self, i: int) -> Dims:
         """Dims of input `i`, nested for a tensor list; () where it is a scalar, absent or not recorded."""
@@ -111,3 +129,21 @@ class Unpriced:
     detail: str = ""
     read_bytes: int | None = None
     write_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bounded(Unpriced):
+    """What one invocation costs at least and at most, where data decides and the dims set limits."""
+
+    least: Cost = Cost(0, 0, 0)
+    most: Cost = Cost(0, 0, 0)
+    together: bool = False  # one unknown decides both: FLOPs and bytes lie on the line between the ends
+
+    @property
+    def corners(self) -> tuple[Cost, ...]:
+        """The least, the most, and where FLOPs and bytes vary by themselves each with the other's end."""
+        if self.together or self.least.flops == self.most.flops or self.least.bytes == self.most.bytes:
+            return self.least, self.most
+        few, many = self.least, self.most
+        crossed = replace(few, flops=many.flops, special_functions=many.special_functions)
+        return few, crossed, replace(many, flops=few.flops, special_functions=few.special_functions), many

@@ -13,7 +13,7 @@ OperatorClass = Literal[
 ]
 Flag = Literal[
     "inefficient", "balanced", "cache_resident", "over_roof", "bytes_only", "tf32_assumed",
-    "special_function_heavy", "borrowed_shapes", "zero_duration",
+    "special_function_heavy", "borrowed_shapes", "bounded", "zero_duration",
 ]  # fmt: skip
 IdleCause = Literal[
     "launch_gap", "synchronisation", "host_to_device_copy", "data_loading", "memory_allocation",

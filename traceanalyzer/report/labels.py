@@ -58,6 +58,7 @@ FLAG_MEANING: Final[Mapping[Flag, str]] = {
     "bytes_only": "the FLOPs or their peak are unknown, but the bytes alone explain the time",
     "tf32_assumed": "faster than the vector peak, so the matrix engine at TF32 is assumed",
     "special_function_heavy": "exp, tanh and the like explain the time; no roof includes their issue rate",
+    "bounded": "data decides how much work it is: only what it is at least and at most is known",
     "borrowed_shapes": "shapes are taken from an identical kernel whose launch was recorded",
     "zero_duration": "the profiler's clock gives it no duration",
 }

@@ -163,6 +163,9 @@ def computed(row: OpRow, analysis: Analysis) -> list[str]:
     moved = bytes_of(row)
     if row.flops is not None:
         lines.append(f"FLOPs: {si(row.flops, 'FLOP')}{_per_call(row, row.flops, 'FLOP')}")
+    for what, ends, unit in (("FLOPs", row.flops_range, "FLOP"), ("Bytes", row.bytes_range, "B")):
+        if ends:
+            lines.append(f"{what}: between {si(ends[0], unit)} and {si(ends[1], unit)}, which data decides")
     if moved is not None and row.read_bytes is not None and row.write_bytes is not None:
         lines.append(f"Bytes: {si(row.read_bytes, 'B')} read + {si(row.write_bytes, 'B')} written = "
                     f"{si(moved, 'B')}{_per_call(row, moved, 'B')}")  # fmt: skip

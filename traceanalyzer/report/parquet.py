@@ -114,7 +114,7 @@ def _stored(pa: Any, annotation: inspect.Type) -> tuple[pa.DataType, Callable[[A
             return pa.list_(struct), lambda items: [msgspec.structs.asdict(item) for item in items], False
         case inspect.VarTupleType(inspect.AnyType()):
             return pa.string(), _json, False  # dims: numbers, lists of numbers, or lists of these
-        case inspect.VarTupleType(item):
+        case inspect.VarTupleType(item) | inspect.TupleType(item_types=(item, *_)):
             return pa.list_(_stored(pa, item)[0]), list, False
     raise TypeError(f"no column type for {annotation}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from math import isnan
 from typing import Literal
@@ -13,7 +13,7 @@ import numpy as np
 
 from traceanalyzer.cost import operator_class
 from traceanalyzer.cost.cpu_work import functions_of
-from traceanalyzer.records import Cost, FunctionCount, NamedTime, OperatorClass, OpRow, Unpriced
+from traceanalyzer.records import Bounded, Cost, FunctionCount, NamedTime, OperatorClass, OpRow, Unpriced
 from traceanalyzer.records.trace import Ids, Ints, Trace
 from traceanalyzer.records.units import duration, si
 from traceanalyzer.roofline.invocations import COMMUNICATION, COMPUTE, COPY
@@ -62,6 +62,7 @@ def _facts(
     calls = int(m.complete_priced_calls[row] if complete else m.priced_calls[row])
     flops, read, written = _totals(head, calls)
     cost = head.price
+    corners = cost.corners if isinstance(cost, Bounded) and head.work == COMPUTE else ()
     work = cost if isinstance(cost, Cost) else _NO_WORK
     return RowFacts(
         work=_WORK[head.work],
@@ -71,7 +72,7 @@ def _facts(
         waves=None if isnan(waves) else waves,
         kernels=names,
         borrowed_shapes=head.borrowed,
-        flops=flops if isinstance(cost, Cost) else None,
+        flops=flops if not isinstance(cost, Unpriced) else None,
         read_bytes=read,
         write_bytes=written,
         engine=work.engine,
@@ -81,6 +82,9 @@ def _facts(
         possible_bytes=moved.bytes * calls if moved else None,
         functions=_functions(head, calls),
         unpriced=cost.reason if isinstance(cost, Unpriced) else None,
+        corners=tuple(
+            _facts(replace(head, price=corner), row, m, blocks, waves, names, moved) for corner in corners
+        ),
     )
 
 
@@ -164,8 +168,9 @@ def _op_row(
         phase=head.phase, module=head.module,
         calls=calls, kernels=int(m.kernels[row]),
         time_ns=int(m.time_ns[row]), attributed_ns=int(m.attributed_ns[row]),
-        flops=flops, recomputed_flops=_recomputed(head, flops, priced),
-        read_bytes=read, write_bytes=written,
+        flops=flops, flops_range=_range(head, priced, "flops"),
+        recomputed_flops=_recomputed(head, flops, priced),
+        read_bytes=read, write_bytes=written, bytes_range=_range(head, priced, "bytes"),
         traffic_bytes=moved.bytes * priced if moved else None,
         counter_bytes=int(m.counted_bytes[row]) if m.counted_bytes[row] >= 0 else None,
         intensity=v.intensity, engine=v.engine, precision=v.precision,
@@ -201,9 +206,23 @@ def _totals(head: RowHead, calls: int) -> tuple[int | None, int | None, int | No
     cost = head.price
     if isinstance(cost, Cost):
         return cost.flops * calls, cost.read_bytes * calls, cost.write_bytes * calls
+    if isinstance(cost, Bounded):
+        few, many = cost.least, cost.most
+        flops = few.flops * calls if few.flops == many.flops else None
+        if (few.read_bytes, few.write_bytes) != (many.read_bytes, many.write_bytes):
+            return flops, None, None
+        return flops, few.read_bytes * calls, few.write_bytes * calls
     if cost.read_bytes is None or cost.write_bytes is None:
         return None, None, None
     return None, cost.read_bytes * calls, cost.write_bytes * calls
+
+
+def _range(head: RowHead, calls: int, what: Literal["flops", "bytes"]) -> tuple[int, int] | None:
+    """Least and most of so many calls, where only these are known."""
+    if head.work != COMPUTE or not isinstance(head.price, Bounded):
+        return None
+    few, many = (getattr(end, what) * calls for end in (head.price.least, head.price.most))
+    return (few, many) if few != many else None
 
 
 def _recomputed(head: RowHead, flops: int | None, calls: int) -> int | None:

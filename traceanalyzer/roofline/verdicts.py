@@ -9,8 +9,8 @@ a row without bytes, FLOPs, bandwidth or peak is `unmodelled`, with the reason.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from traceanalyzer.device.table import by_id
 from traceanalyzer.records import (
@@ -94,6 +94,7 @@ class RowFacts:
     possible_bytes: int | None = None  # where more may be moved, proved or not
     functions: tuple[FunctionCount, ...] = ()  # that a CPU evaluates, of all these calls
     unpriced: Reason | None = None  # why there is no cost
+    corners: tuple[RowFacts, ...] = ()  # where only a range is known: the same row at its ends, least first
     median_call_ns: int = 0  # of complete calls
     blocks: int = -1  # of that call's longest kernel; 0 or less: not recorded
     waves: float | None = None  # of that kernel
@@ -129,6 +130,8 @@ def judge_row(row: RowFacts, roofs: Roofs) -> Judgment:
     """The verdict of one row; a pure function of its facts and the roofs."""
     if row.work != "compute":
         return Judgment(row.work, flags=_recorded_flags(row))
+    if row.corners:
+        return _between(row, roofs)
     if row.flops is None or row.bytes is None:
         return _by_bytes(row, roofs, row.unpriced or "no_formula", None)
     rate = row.flops * 1e9 / row.time_ns if row.time_ns else None
@@ -147,6 +150,28 @@ def judge_row(row: RowFacts, roofs: Roofs) -> Judgment:
     if row.flops == 0:
         return _modelled(row, roofs, choice, functions_ns, memory_ns)
     return _by_bytes(row, roofs, "no_peak", choice)
+
+
+def _between(row: RowFacts, roofs: Roofs) -> Judgment:
+    """The verdict that a row has wherever its work lies in the range; of its figures those that agree there.
+
+    A side of the ridge, and an efficiency below a limit, hold between two ends where they hold at both.
+    """
+    ends = [judge_row(corner, roofs) for corner in row.corners]
+    first = ends[0]
+
+    def common(name: str) -> Any:
+        return getattr(first, name) if len({getattr(end, name) for end in ends}) == 1 else None
+
+    verdict: Verdict | None = common("verdict")
+    if verdict is None or verdict == "unmodelled":
+        reason = first.reason if verdict else row.unpriced or "data_dependent"
+        unknown = _unmodelled(row, reason or "data_dependent", None)
+        return replace(unknown, flags=(*unknown.flags, "bounded"))
+    shared = tuple(flag for flag in first.flags if all(flag in end.flags for end in ends))
+    figures = {name: common(name) for name in ("bound", "engine", "precision", "roof_ns", "efficiency",
+                                               "limiter", "intensity", "reason")}  # fmt: skip
+    return Judgment(verdict, flags=(*shared, "bounded"), **figures)
 
 
 def _without_work(row: RowFacts, roofs: Roofs, choice: Choice) -> Judgment:

@@ -11,7 +11,9 @@ from traceanalyzer.cost.formulas import (  # noqa: F401 - importing a family reg
     convolution,
     cpp,
     foreign,
+    grouped,
     indexing,
+    jagged,
     linalg,
     lists,
     matmul,
@@ -26,5 +28,6 @@ from traceanalyzer.cost.formulas import (  # noqa: F401 - importing a family reg
     resample,
     serving,
     sparse,
+    state_space,
     triton,
 )

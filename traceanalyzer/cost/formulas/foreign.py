@@ -11,7 +11,6 @@ DATA_DEPENDENT = {
     "torch::autograd::CppNode<*Lookup*": "rows touched are index data; the tables are not among the dims",
     "fbgemm::*lookup*": "rows touched are index data",
     "fbgemm::*jagged*": "lengths are data",
-    "fbgemm::permute_*sparse*": "lengths are data",
     "vllm::fused_moe*": "routing is data; the weights are not among the dims",
     "vllm::moe_forward*": "routing is data; the weights are not among the dims",
     "_moe_C::moe_align_block_size": "how many tokens each expert has is data",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from traceanalyzer.cost.registry import Missing, op_cost
+from dataclasses import replace
+
+from traceanalyzer.cost.registry import Missing, between, op_cost
 from traceanalyzer.cost.tensors import (
     Sizes,
     agree,
@@ -252,8 +254,9 @@ def grouped_product(call: OpCall) -> Cost:
     """Products of groups whose sizes are data: 2-D x 3-D tokens, 2-D x 2-D weight gradient, 3-D x 3-D batch
 
     FLOPs = 2*m*n*k over all rows
-    Bytes = both operands, offsets, scales and bias read, the product written
-    Assumes every row belongs to a group; group sizes are not in the trace, so this is an upper bound.
+    Bytes = both operands, offsets, scales and bias read, the product written; of 3-D weights those of one
+    group at least, of as many groups as there are rows at most
+    Assumes every row belongs to a group; which group is data.
     """
     recorded(call, *range(4 if "scaled" in call.name else 2))
     a, b = shape(call, 0), shape(call, 1)
@@ -269,8 +272,21 @@ def grouped_product(call: OpCall) -> Cost:
     scaled = call.name == "aten::_scaled_grouped_mm"  # scales before the offsets, bf16 where no type is asked
     size = _asked_size(call, 7 if scaled else 4) or (2 if scaled else itemsize(call, 0))
     read = sum(bytes_read(call, i) for i in range(6 if scaled else 4))
-    precision = matrix_precision(dtype(call, 0))
-    return Cost(2 * terms, read, out * size, "matrix", precision, note="an upper bound: group sizes are data")
+    cost = Cost(2 * terms, read, out * size, "matrix", matrix_precision(dtype(call, 0)))
+    weights = {(2, 3): (1, a[0]), (3, 2): (0, b[-1])}.get((len(a), len(b)))  # place, rows of the other
+    return of_groups(call, cost, *weights) if weights else cost
+
+
+def of_groups(call: OpCall, cost: Cost, weights: int, rows: int) -> Cost:
+    """`cost` with the weights (groups, n, k) of all groups; at least of one, at most of one a row."""
+    groups, each = shape(call, weights)[0], bytes_read(call, weights) // max(shape(call, weights)[0], 1)
+    fewest, most = min(1, groups, rows), min(groups, rows)
+
+    def using(used: int) -> Cost:
+        return replace(cost, read_bytes=cost.read_bytes - (groups - used) * each)
+
+    why = f"between {fewest} and {most} of {groups} groups have rows, which data decides"
+    return between(using(fewest), using(most), why)
 
 
 @op_cost("aten::addbmm", "aten::addbmm_", source="torch.addbmm: sum of batched products")

@@ -23,30 +23,19 @@ from traceanalyzer.cost.tensors import (
     shape,
     sizes,
 )
+from traceanalyzer.cost.views import VIEWS
 from traceanalyzer.records import Cost, FurtherPass, OpCall
 from traceanalyzer.records.units import ITEMSIZE, SCALAR_TYPES
 
 _SOURCE = "definition of the operator (torch.Tensor, torch.cat, torch.nn.functional.pad)"
 
-_FREE = """
-view reshape _reshape_alias _unsafe_view view_as as_strided as_strided_ expand expand_as transpose transpose_
-t t_ permute slice select narrow squeeze squeeze_ unsqueeze unsqueeze_ detach detach_ alias split
-split_with_sizes chunk unbind unfold diagonal movedim moveaxis swapaxes swapdims flatten unflatten empty
-empty_like empty_strided new_empty new_empty_strided empty_permuted resize_ resize_as_ set_ resolve_conj
-resolve_neg conj _conj view_as_real view_as_complex real_view lift lift_fresh is_same_size size numel dim
-stride is_floating_point is_complex is_nonzero_ result_type can_cast broadcast_tensors broadcast_to meshgrid
-tensor_split hsplit vsplit dsplit requires_grad_ set_data _version output_nr retain_grad rename align_to names
-_has_compatible_shallow_copy_type is_pinned _nested_view_from_buffer _local_scalar_dense_view mT mH adjoint
-numpy_T _to_cpu_view swapaxes_ record_stream _foreach_view atleast_1d atleast_2d atleast_3d ravel unsafe_chunk
-unsafe_split unsafe_split_with_sizes
-"""
 _COPIED_VIEWS = """
 view t transpose permute squeeze unsqueeze alias detach _reshape_alias _conj _neg_view
 """
 _NOTHING = "views and allocations launch nothing"
 
 
-@op_cost(*(f"aten::{name}" for name in _FREE.split()), source=_NOTHING, role="free")
+@op_cost(*(f"aten::{name}" for name in sorted(VIEWS)), source=_NOTHING, role="free")
 def free(call: OpCall) -> Cost:
     """A view, an allocation or a question about metadata
 

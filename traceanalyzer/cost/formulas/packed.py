@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from traceanalyzer.cost.registry import Missing, op_cost
+from dataclasses import replace
+
+from traceanalyzer.cost.registry import Missing, between, op_cost
 from traceanalyzer.cost.tensors import (
     agree,
     bytes_of,
@@ -24,10 +26,9 @@ from traceanalyzer.records.units import ITEMSIZE, SCALAR_TYPES
 _VLLM = "vllm-project/vllm: csrc/torch_bindings.cpp, vllm/model_executor/layers/fused_moe"
 _SGLANG = "sgl-project/sglang: sgl-kernel/csrc/common_extension.cc"
 _FBGEMM = "pytorch/FBGEMM: fbgemm_gpu/experimental/gen_ai/src/quantize/quantize.cpp"
-_AITER = "ROCm/aiter: aiter/ops/gemm_op_a8w8.py, gemm_op_a16w16.py"
+_AITER = "ROCm/aiter: aiter/ops/gemm_op_a8w8.py, gemm_op_a16w16.py, gemm_op_a4w4.py"
 _TRTLLM = "NVIDIA/TensorRT-LLM: cpp/tensorrt_llm/thop"
 _BITS = (4, 8)
-_ALIKE = 1.15  # a range of bytes no wider than this is as good as a figure
 
 
 @op_cost("_C::cutlass_scaled_mm", source=_VLLM)
@@ -105,6 +106,32 @@ def of_aiter(call: OpCall) -> Cost:
     Assumes that an argument of Y's size is Y.
     """
     return _linear(call, 2)
+
+
+@op_cost("aiter::gemm_a4w4*", source=_AITER)
+def of_aiter_in_four_bits(call: OpCall) -> Cost:
+    """Y[m,n] = X[m,k] @ W[n,k]^T in 4 bits, two values a byte, with a scale for 32 of them: (X, W, scales...)
+
+    FLOPs = 2*m*n*k, against the fp4 peak
+    Bytes = X, W, scales and bias read, Y in 16 bits written
+    Assumes that an argument of Y's size is Y.
+    """
+    cost = _linear(call, 2)
+    return replace(cost, flops=2 * cost.flops, precision="fp4")
+
+
+@op_cost("vllm::gemm_with_dynamic_quant", role="composite", source=f"{_VLLM}; quark_ocp_mx.py")
+def quantized_first(call: OpCall) -> Cost:
+    """Y[m,n] = X[m,k] @ W[n,k]^T, X made 4-bit first, W two values a byte: (X, W, scales of W, ...)
+
+    FLOPs = 2*m*n*k, against the fp4 peak
+    Bytes = X, W and scales read, Y in 16 bits written
+    Assumes that X in 4 bits, and its scales, do not go by way of the memory.
+    """
+    x, (n, half) = shape(call, 0), ranked(call, 1, 2)
+    rows = numel(x[:-1])
+    read = sum(bytes_read(call, i) for i in tensors(call))
+    return Cost(2 * rows * n * 2 * half, read, 2 * rows * n, "matrix", "fp4")
 
 
 @op_cost(
@@ -196,8 +223,7 @@ def experts(call: OpCall) -> Cost:
 
     FLOPs = 2*m*t*(2*i*h + i*h), whichever experts the tokens go to
     Bytes = X and the weights of the experts in use read, the result written
-    Assumes that all experts are in use; where a handful of tokens leaves that to the data, the bytes are
-    those of the fewest possible.
+    Assumes nothing: routing decides which experts are in use, from as many as a token has to all.
     """
     (m, hidden), (count, double, inner) = ranked(call, 0, 2), ranked(call, 1, 3)
     agree(call, hidden, inner)
@@ -209,8 +235,8 @@ def experts(call: OpCall) -> Cost:
     rest = sum(bytes_read(call, i) for i in tensors(call) if i not in (1, 2))
     fewest, most = min(chosen, count), min(m * chosen, count)
     written = bytes_of(call, 0)
-    if rest + most * each + written > _ALIKE * (rest + fewest * each + written) and m * chosen < 8 * count:
-        raise Missing("data_dependent", f"between {fewest} and {most} of {count} experts are in use",
-                      rest + fewest * each, written)  # fmt: skip
-    return Cost(flops, rest + most * each, written, "matrix", matrix_precision(dtype(call, 0)),
-                note="all experts taken to be in use: which are is data")  # fmt: skip
+
+    def cost(used: int) -> Cost:
+        return Cost(flops, rest + used * each, written, "matrix", matrix_precision(dtype(call, 0)))
+
+    return between(cost(fewest), cost(most), f"between {fewest} and {most} of {count} experts are in use")

@@ -113,6 +113,7 @@ _WHOLE = re.compile(r"-?\d+")
 _AS_THEIR_INPUT = ("hardtanh", "relu6", "threshold", "nan_to_num", "polygamma")
 _TABLE = {name: (flops, special) for flops, special, names in _COUNTS for name in names.split()}
 _SOURCE = "aten/src/ATen/native/TensorIterator.cpp: shapes and types; FLOPs by this project's convention"
+_ONE_TENSOR = "both inputs are one tensor, read once"
 _NOT_HERE = {"clone", "where", "masked_fill", "dropout_mask", "glu", "glu_backward", "relu_", "equal_"}
 _NAMES = [name for name in _TABLE if name not in _NOT_HERE]
 
@@ -142,7 +143,8 @@ def pointwise(call: OpCall) -> Cost:
 
     FLOPs = nominal operations of f * elements of out
     Bytes = every tensor input read, out written; in place: the first input is read and written
-    Assumes each argument is a tensor of its own; scalars and 0-dim tensors cost nothing.
+    Assumes each argument is a tensor of its own, unless the operator that calls it proves them one (isnan);
+    scalars and 0-dim tensors cost nothing.
     """
     flops, special = _TABLE[base_name(call.name)]
     return elementwise(call, flops, special)
@@ -166,10 +168,10 @@ def elementwise(call: OpCall, flops: int, special: int) -> Cost:
     if name in ("div", "divide") and len(call.concrete) > 2 and not has(call, 2):
         result = dtype(call, 0) if in_place else common
     size = numel(dims)
-    read = sum(bytes_read(call, i) for i in inputs)
+    read = sum(bytes_read(call, i) for i in inputs if i not in call.repeated)
     return Cost(
         flops * size, read, size * ITEMSIZE[result], "vector", vector_precision(common),
-        special_functions=special * size,
+        special_functions=special * size, note=_ONE_TENSOR if call.repeated else "",
     )  # fmt: skip
 
 

@@ -365,20 +365,6 @@ def margin_loss(call: OpCall) -> Cost:
     return Cost(3 * numel(dims), read, (losses + marks) * itemsize(call, 0))
 
 
-@op_cost("aten::nonzero", source=_SOURCE)
-def nonzero(call: OpCall) -> Cost:
-    """Positions of the elements that are not zero
-
-    FLOPs = 1 an input element
-    Bytes = input read, an int64 a position and dimension written
-    Assumes one pass; how many there are is known only where the trace shows the size of the result.
-    """
-    if call.output is None:
-        raise Missing("data_dependent", "the size of the result is data")
-    note = f"how many there are is proved by {call.output_from}"
-    return Cost(numel(shape(call, 0)), bytes_read(call, 0), 8 * numel(call.output), note=note)
-
-
 @op_cost(
     "aten::bincount",
     "aten::unique",

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from traceanalyzer.cost.registry import op_cost
-from traceanalyzer.cost.tensors import bytes_of, bytes_read, count, has, itemsize, numel, shape
+from traceanalyzer.cost.tensors import (
+    bytes_of,
+    bytes_read,
+    count,
+    dtype,
+    has,
+    is_floating,
+    itemsize,
+    numel,
+    shape,
+)
 from traceanalyzer.records import Cost, OpCall
 
 _VLLM = "vllm-project/vllm: csrc/torch_bindings.cpp, csrc/moe/torch_bindings.cpp"
@@ -242,3 +252,18 @@ def into_cache(call: OpCall) -> Cost:
     read = sum(bytes_read(call, i) for i in (0, 1, 4))
     return Cost(size * (each != itemsize(call, 0)), read, size * each, "vector", "fp32",
                 note="tokens without a slot are skipped, which ones is data")  # fmt: skip
+
+
+@op_cost("FusedRoPEFunc", source="NVIDIA/TransformerEngine: pytorch/attention/rope.py; apex/transformer")
+def fused_rotary(call: OpCall) -> Cost:
+    """x rotated by the cosines and sines of angles, or by given ones: (x, angles) or (x, cosines, sines)
+
+    FLOPs = 3 an element, and a cosine and a sine an angle
+    Bytes = x and angles read, the result written
+    Assumes all of x is rotated.
+    """
+    angles = [i for i in (1, 2) if has(call, i) and is_floating(dtype(call, i))]
+    computed = 2 * numel(shape(call, 1)) if len(angles) == 1 else 0
+    read = bytes_read(call, 0) + sum(bytes_read(call, i) for i in angles)
+    return Cost(3 * numel(shape(call, 0)) + computed, read, bytes_of(call, 0), "vector", "fp32",
+                special_functions=computed)  # fmt: skip
