@@ -28,7 +28,7 @@ def counted(name: str, section: Section) -> dict[str, Any]:
         return {"failed": done.stderr[-400:]}
     recorded = trace.with_name(f"{name}.counters.trace.json.gz")
     if not recorded.exists():
-        said = [line for line in done.stderr.splitlines() if "counters" in line]
+        said = [line for line in done.stderr.splitlines() if "hardware counters" in line]
         return {"failed": " ".join(said)[-400:] or "no counters were recorded"}
     return {"rows": rows(recorded, section)}
 

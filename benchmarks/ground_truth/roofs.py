@@ -5,11 +5,11 @@ Beside the calibrated ones stand those that the table has for the device.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from functools import partial
 from statistics import median
 from typing import Any
 
+import msgspec
 import torch
 from common import Section, saved
 
@@ -52,7 +52,7 @@ def calibrated(dry: bool) -> tuple[dict[str, Any], str]:
     from traceanalyzer.device.calibrate_gpu import measure_gpu
 
     measured = measure_cpu() if dry else measure_gpu()
-    return asdict(measured.spec), toml_block(measured.spec)
+    return msgspec.to_builtins(measured.spec), toml_block(measured.spec)
 
 
 def tabled(device_id: str) -> dict[str, Any] | None:
@@ -60,7 +60,7 @@ def tabled(device_id: str) -> dict[str, Any] | None:
     from traceanalyzer.device.table import by_id
 
     spec = by_id().get(device_id)
-    return asdict(spec) if spec else None
+    return msgspec.to_builtins(spec) if spec else None
 
 
 def main(section: Section) -> None:
