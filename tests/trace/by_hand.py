@@ -99,6 +99,15 @@ def work(begin: float, first: int) -> Rows:
     return rows
 
 
+def extra(host: float, at: float, dur: float, correlation: int, **changed: Any) -> Rows:
+    """One more addition, from the host's time `host`, on the device from `at`."""
+    external = 9000 + correlation
+    return [
+        op("aten::add", host, 20, external, **ADDED), launch(host + 5, correlation),
+        kernel(ADD_KERNEL, at, dur, correlation, **changed),
+    ]  # fmt: skip
+
+
 def scene() -> Rows:
     return [step(0, 1000), *work(1000, 101), step(1, 2000), *work(2000, 201)]
 
