@@ -1,4 +1,4 @@
-"""Which operator a kernel is given to, and so its verdict, however the trace says it; by_hand.py has the scene."""
+"""Which operator a kernel is given to, and so its verdict, and what a CPU's rows add up to."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def from_a_region(begin: float, first: int) -> Rows:
 
 
 def from_triton(begin: float, first: int) -> Rows:
-    """Two tensors of 2^24 fp32 elements read and one written, by a row that lists all three: 201 MB in 100 us."""
+    """Two tensors of 2^24 fp32 elements read and one written, all listed: 201 MB in 100 us."""
     args = {"Input Dims": [[ELEMENTS]] * 3 + [[]], "Input type": ["float"] * 3 + ["Scalar"],
             "Concrete Inputs": ["", "", "", str(ELEMENTS)], "kernel_backend": "triton", "stream": 7,
             "kernel_kwargs": "XBLOCK=1024", "grid": "grid(16384,)"}  # fmt: skip
@@ -75,8 +75,9 @@ def from_triton(begin: float, first: int) -> Rows:
 def in_backward(begin: float, first: int) -> Rows:
     """A matmul of 200 us on the engine's thread."""
     names = ("autograd::engine::evaluate_function: MmBackward0", "MmBackward0")
-    wrappers = [op(name, begin + 610 + place, 60 - 2 * place, 60 + 2 * first + place,
-                   **{"Sequence number": 5, "Fwd thread id": 1}) for place, name in enumerate(names)]  # fmt: skip
+    args = {"Sequence number": 5, "Fwd thread id": 1}
+    wrappers = [op(name, begin + 610 + place, 60 - 2 * place, 60 + 2 * first + place, **args)
+                for place, name in enumerate(names)]  # fmt: skip
     rows = [*wrappers, op("aten::mm", begin + 620, 20, 80 + first, **MULTIPLIED), launch(begin + 625, first)]
     return [*(each | {"tid": 99} for each in rows), kernel(MM_KERNEL, begin + 650, 200, first)]
 
@@ -96,7 +97,7 @@ def crossing(begin: float, first: int) -> Rows:
 
 
 def twice_launched() -> Rows:
-    """Two launches with the first matmul's correlation: the later one before the kernel counts, the addition's."""
+    """Of two launches with the first matmul's correlation the later one counts, an addition's."""
     return [*scene(), launch(1290, 102), op("aten::add", 1285, 20, 5, **ADDED)]
 
 
@@ -156,7 +157,7 @@ LINKS = (
     Input("a child that crosses its parent's end", in_both_steps(crossing),
           but("unlinked_no_op", busy=820, verdicts=verdicts(unmodelled=160), reasons=frozenset({"no_op"}))),
     Input("two launches of one number", twice_launched(),
-          but("steps_differ", verdicts=verdicts(memory_bound=360, compute_bound=200))),
+          but(verdicts=verdicts(memory_bound=360, compute_bound=200))),
     Input("correlations of 0", correlations(lambda number: 0), AS_THE_SCENE),
     Input("correlations below 0", correlations(lambda number: -1), AS_THE_SCENE),
     Input("correlations beyond 64 bits", correlations(lambda number: 2**70 + number), AS_THE_SCENE),
@@ -168,7 +169,8 @@ LINKS = (
           AS_THE_SCENE),
     Input("a number as name", [*scene(), kernel("lost", 1700, 50, 99) | {"name": 5}], but("wrong_types")),
     Input("dims that are text",
-          with_args(scene(), lambda args: args | {"Input Dims": "[[1, 2]]"}, lambda e: "Input Dims" in e["args"]),
+          with_args(scene(), lambda args: args | {"Input Dims": "[[1, 2]]"},
+                    lambda each: "Input Dims" in each["args"]),
           unmodelled(reasons=frozenset({"no_shapes"}))),
 )  # fmt: skip
 
@@ -205,8 +207,8 @@ def host(busy: float, **time: float) -> Expected:
 
 HOSTS = (
     # The outer operator's own 20 us and the inner one's 80.
-    Input("an operator inside another", on_cpu(op("aten::linear", 1100, 100, 1), op("aten::addmm", 1110, 80, 2)),
-          host(100), devices=()),
+    Input("an operator inside another",
+          on_cpu(op("aten::linear", 1100, 100, 1), op("aten::addmm", 1110, 80, 2)), host(100), devices=()),
     # 1,100 to 1,200 and 1,150 to 1,300.
     Input("two threads", on_cpu(op("aten::mm", 1100, 100, 1), op("aten::mm", 1150, 150, 2) | {"tid": 78}),
           host(200), devices=()),
@@ -219,7 +221,8 @@ HOSTS = (
     # The copy is no GPU's: its price is not known, as the others' is not.
     Input("a copy on a CPU", on_cpu(op("aten::copy_", 1100, 100, 1)), host(100), devices=()),
     Input("an annotation is no work",
-          on_cpu(row("user_annotation", "validate", 1100, 300), op("aten::mm", 1150, 50, 2)), host(50), devices=()),
+          on_cpu(row("user_annotation", "validate", 1100, 300), op("aten::mm", 1150, 50, 2)), host(50),
+          devices=()),
 )  # fmt: skip
 INPUTS = LINKS + PLACES + TEXTS + HOSTS
 
