@@ -182,8 +182,9 @@ PLACES = (
     Input("a part of a device", scene(), but("device_slice"), devices=(PARTITION,)),
     Input("steps by a name", renamed_steps("epoch"), AS_THE_SCENE, options=AnalyzeOptions(steps_by="epoch")),
     # What another vendor's plug-in calls its launches.
-    Input("a plug-in device", [each | {"cat": "privateuse1_runtime"} if each["cat"] == "cuda_runtime" else each
-                               for each in scene()], unmodelled(warnings=frozenset({"no_device"})), devices=()),
+    Input("a plug-in device",
+          [each | {"cat": "privateuse1_runtime"} if each["cat"] == "cuda_runtime" else each
+           for each in scene()], unmodelled(warnings=frozenset({"no_device"})), devices=()),
 )  # fmt: skip
 
 TEXTS = (
