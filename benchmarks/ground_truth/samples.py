@@ -63,7 +63,7 @@ def record(name: str, section: Section, probe: Mapping[str, Any]) -> dict[str, A
     command += ["--active", "2", *OPTIONS.get(name, ()), *(["--no-roofs"] if section.dry else [])]
     command += [str(script), *arguments(script, words, section.dry)]
     environment = os.environ | {"TORCHINDUCTOR_COMPILE_THREADS": "8"}
-    done = captured(command, section.left_s(90), cwd=ROOT, env=environment)
+    done = captured(command, section.left_s(150), cwd=ROOT, env=environment)
     if done.returncode:
         return {"failed": done.stderr[-400:]}
     kept = small_copy(trace, section.folder / "sample_traces", command, ROOT, probe) if name in KEPT else None

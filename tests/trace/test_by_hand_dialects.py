@@ -29,7 +29,6 @@ from tests.trace.by_hand import (
     scene,
     step,
     unmodelled,
-    unstepped,
     with_args,
     without,
     zipped,
@@ -71,6 +70,10 @@ def capitalized(rows: Rows) -> Rows:
 
 def id_is_correlation(args: Row) -> Row:
     return args | ({"External id": args["correlation"]} if "correlation" in args else {})
+
+
+def no_launches() -> Rows:
+    return [each for each in scene() if each["cat"] != "cuda_runtime"]
 
 
 def silent(rows: Rows) -> Rows:
@@ -241,10 +244,9 @@ INPUTS = (
     Input("ROCm", hip(scene()), AS_THE_SCENE, devices=(MI300X,)),
     Input("ROCm by ids that are no operator's", early_rocm(scene()), AS_THE_SCENE, devices=(MI300X,)),
     Input("flows only", flows_only(scene()), AS_THE_SCENE),
-    # No launch is known, so the window would be that of the device: steps are left out of this one.
-    Input("external ids only",
-          with_args([each for each in unstepped() if each["cat"] != "cuda_runtime"], without("correlation")),
-          AS_THE_SCENE.but(window=1400, steps=None)),
+    # No launch is known, but the operators that launched are, and so are their steps.
+    Input("external ids only", with_args(no_launches(), without("correlation")), AS_THE_SCENE),
+    Input("external ids and correlations of launches that are not there", no_launches(), AS_THE_SCENE),
     # 61 of 80 us at 3.277 TB/s, 164 of 200 us at 839 TFLOP/s.
     Input("XPU", xpu(scene()), AS_THE_SCENE, devices=(PVC,)),
     Input("MTIA", mtia(scene()), unmodelled(warnings=frozenset({"no_device"})), devices=()),
