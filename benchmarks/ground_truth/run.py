@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -104,9 +105,11 @@ def run_section(name: str, seconds: float, folder: Path, dry: bool, home: Path =
     """How it ended, and how long it took."""
     command = [sys.executable, str(home / f"{name}.py"), "--folder", str(folder / name)]
     command += ["--results", str(folder / "results.json"), "--seconds", str(SOFT * seconds)]
+    # A compiler that is stopped can leave a broken file, which no later section is to find.
+    environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(folder.parent / "compiled" / name)}
     started = time.monotonic()
     try:
-        code: int | str = run([*command, *["--dry-run"] * dry], seconds).returncode
+        code: int | str = run([*command, *["--dry-run"] * dry], seconds, env=environment).returncode
     except subprocess.TimeoutExpired:
         code = "stopped"
     taken = time.monotonic() - started

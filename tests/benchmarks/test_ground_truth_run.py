@@ -68,6 +68,19 @@ def test_a_section_at_its_limit_is_stopped_with_all_that_it_started(tmp_path: Pa
     assert not child.exists() or ") Z " in (child / "stat").read_text()
 
 
+def test_no_section_compiles_into_the_cache_of_another(tmp_path: Path) -> None:
+    text = "import os, pathlib, sys; folder = pathlib.Path(sys.argv[sys.argv.index('--folder') + 1])\n"
+    text += "folder.mkdir(); (folder / 'cache').write_text(os.environ['TORCHINDUCTOR_CACHE_DIR'])"
+    work, caches = tmp_path / "work", set()
+    work.mkdir()
+    for name in ("samples", "predictions"):
+        (tmp_path / f"{name}.py").write_text(text)
+        assert run.run_section(name, 60, work, True, tmp_path)["code"] == 0
+        caches.add((work / name / "cache").read_text())
+    assert len(caches) == 2
+    assert not any(Path(cache).is_relative_to(work) for cache in caches)  # what is compiled is not packed
+
+
 def test_results_are_packed_first_and_what_does_not_fit_is_left_out(tmp_path: Path) -> None:
     work = tmp_path / "work"
     for name, size in (("a/large.json", 900), ("a/small.json", 10), ("results.json", 500),
