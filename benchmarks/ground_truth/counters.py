@@ -1,4 +1,4 @@
-"""Bytes, FLOPs and bounds of every case: ours beside the hardware counters'.
+"""Bytes, FLOPs, bounds and limiters of every case: ours beside the hardware counters'.
 
 Ours come from a trace of the cases as `traceanalyze report` prices it. The counters come from Nsight Compute,
 which replays each kernel with the caches emptied; clocks are left as they are. Without a GPU, or without
@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from cases import GPU, REHEARSAL, Case, Scale, cases
-from common import Section, saved
+from common import Section, run, saved
 from counted import MARK
 
 HERE = Path(__file__).parent
@@ -35,6 +35,10 @@ METRICS = (
     "smsp__sass_thread_inst_executed_op_ffma_pred_on.sum",
     "smsp__sass_thread_inst_executed_op_fadd_pred_on.sum",
     "smsp__sass_thread_inst_executed_op_fmul_pred_on.sum",
+)  # fmt: skip
+# Families that are counted in one process, the most valuable first; the rest come together at the end.
+GROUPS = (
+    ("pointwise", "moves"), ("reductions", "norms"), ("products", "convolutions", "attention"), ("compiled",),
 )  # fmt: skip
 # What the tensor cores did is told by names that differ from one generation to the next.
 PRODUCTS = ("products", "convolutions", "attention")
@@ -54,7 +58,10 @@ class Ours:
     flops: int | None
     time_ns: float
     kernels: int
+    traffic_bytes: float | None  # what they are known to move, where more than that is proved
     bound: str | None
+    limiter: str | None
+    efficiency: float | None
     verdict: str | None
     notes: tuple[str, ...]
 
@@ -94,34 +101,37 @@ def ours(path: Path, known: Sequence[Case]) -> list[Ours]:
 
     graph = step_graph_of(path, AnalyzeOptions(steps="all"))
     assert graph is not None
-    rows = {(row.name, row.input_dims, row.phase): row for row in graph.rows}
+    rows = {(row.name, row.input_dims, row.input_types, row.phase): row for row in graph.rows}
     nodes: dict[int, list[Any]] = {}
     for node in graph.nodes:
         scope = next((name for name in graph.scopes(node) if name.startswith("case:")), None)
         if scope is not None:
             nodes.setdefault(int(scope.split(":")[1]), []).append(node)
-    found = []
-    for number, case in enumerate(known):
-        mine = nodes.get(number, [])
-        priced = [node for node in mine if node.cost is not None]
-        whole = len(priced) == len(mine) and mine
-        judged = max(
-            (rows[key] for node in mine if (key := (node.call.name, node.call.shapes, node.phase)) in rows),
-            key=lambda row: row.time_ns, default=None,
-        )  # fmt: skip
-        found.append(Ours(
-            case.family, case.name, case.practical, tuple(dict.fromkeys(node.name for node in mine)),
-            sum(node.cost.read_bytes for node in priced) // REPEATS if whole else None,
-            sum(node.cost.write_bytes for node in priced) // REPEATS if whole else None,
-            sum(node.cost.flops for node in priced) // REPEATS if whole else None,
-            sum(node.time_ns for node in mine) / REPEATS, sum(node.records for node in mine) // REPEATS,
-            judged.bound if judged else None, judged.verdict if judged else None,
-            tuple(dict.fromkeys(node.cost.note for node in priced if node.cost.note)),
-        ))  # fmt: skip
-    return found
+    return [of_case(case, nodes.get(number, []), rows) for number, case in enumerate(known)]
 
 
-def counted(families: Sequence[str], metrics: Sequence[str], out: Path, limit_s: int) -> str:
+def of_case(case: Case, mine: Sequence[Any], rows: Mapping[Any, Any]) -> Ours:
+    priced = [node for node in mine if node.cost is not None]
+    whole = len(priced) == len(mine) and bool(mine)
+    keys = [(node.call.name, node.call.shapes, node.call.types, node.phase) for node in mine]
+    found = [(node, rows[key]) for node, key in zip(mine, keys, strict=True) if key in rows]
+    judged = max((row for _, row in found), key=lambda row: row.time_ns, default=None)
+    moved = [row.traffic_bytes / row.calls if row.traffic_bytes else node.bytes for node, row in found]
+    more = any(row.traffic_bytes for _, row in found)
+    return Ours(
+        case.family, case.name, case.practical, tuple(dict.fromkeys(node.name for node in mine)),
+        sum(node.cost.read_bytes for node in priced) // REPEATS if whole else None,
+        sum(node.cost.write_bytes for node in priced) // REPEATS if whole else None,
+        sum(node.cost.flops for node in priced) // REPEATS if whole else None,
+        sum(node.time_ns for node in mine) / REPEATS, sum(node.records for node in mine) // REPEATS,
+        sum(moved) / REPEATS if whole and more else None,
+        judged.bound if judged else None, judged.limiter if judged else None,
+        judged.efficiency if judged else None, judged.verdict if judged else None,
+        tuple(dict.fromkeys(node.cost.note for node in priced if node.cost.note)),
+    )  # fmt: skip
+
+
+def counted(families: Sequence[str], metrics: Sequence[str], out: Path, limit_s: float) -> str:
     """Nsight Compute's table as CSV text; "" where it cannot be had."""
     tool = shutil.which("ncu")
     if tool is None:
@@ -132,9 +142,9 @@ def counted(families: Sequence[str], metrics: Sequence[str], out: Path, limit_s:
         sys.executable, str(HERE / "counted.py"), *families,
     ]  # fmt: skip
     try:
-        subprocess.run(command, timeout=limit_s, check=False, cwd=HERE)
+        run(command, limit_s, cwd=HERE)
     except subprocess.TimeoutExpired:
-        print(f"ncu {' '.join(families)}: stopped after {limit_s} s", file=sys.stderr)
+        print(f"ncu {' '.join(families)}: stopped after {limit_s:.0f} s", file=sys.stderr)
     return out.read_text(errors="replace") if out.exists() else ""
 
 
@@ -165,21 +175,26 @@ def main(section: Section) -> None:
     trace = section.folder / "cases.json"
     known = recorded(scale, trace)
     saved(section, "ours", [asdict(one) for one in ours(trace, known)])
-    families = list(dict.fromkeys(case.family for case in cases()))
     found: dict[str, list[Mapping[str, float]]] = {}
-    for number, family in enumerate([] if section.dry else families):
-        kinds: list[tuple[tuple[str, ...], str]] = [(METRICS, "")]
-        if family in PRODUCTS:
-            kinds.append((TENSOR_METRICS, ":tensor"))
-        for metrics, suffix in kinds:
-            table = section.folder / f"ncu{number}{suffix.replace(':', '_')}.csv"
-            text = counted([family], metrics, table, section.left_s(120))
-            mine = [case for case in cases() if case.family == family]
-            for case, kernels in by_case(text, mine):
-                found[f"{case.family}:{case.name}{suffix}"] = kernels
-            saved(section, "counters", found)
-    if section.dry:
+    saved(section, "counters", found)
+    parts = [] if section.dry else runs(cases())
+    for number, (families, metrics, suffix) in enumerate(parts):
+        if section.over:
+            break
+        limit_s = section.left_s(1.5 * section.left_s(600) / (len(parts) - number))
+        text = counted(families, metrics, section.folder / f"ncu{number}.csv", limit_s)
+        mine = [case for case in cases() if case.family in families]
+        for case, kernels in by_case(text, mine):
+            found[f"{case.family}:{case.name}{suffix}"] = kernels
         saved(section, "counters", found)
+
+
+def runs(every: Sequence[Case]) -> list[tuple[tuple[str, ...], Sequence[str], str]]:
+    """Families, metrics, and what is put behind a case's name; each is one run of Nsight Compute."""
+    grouped = {family for group in GROUPS for family in group}
+    rest = tuple(dict.fromkeys(case.family for case in every if case.family not in grouped))
+    all_families = [*GROUPS[:-1], rest, GROUPS[-1]]
+    return [*((group, METRICS, "") for group in all_families), (PRODUCTS, TENSOR_METRICS, ":tensor")]
 
 
 if __name__ == "__main__":

@@ -63,18 +63,20 @@ def main(section: Section) -> None:
 
     device = "cpu" if section.dry else "cuda"
     path = section.folder / "model.json.gz"
+    if not section.dry:
+        plain = section.folder / "queued.json"
+        saved(section, "queued", {str(wait): without_launch(wait, plain) for wait in (False, True)})
     found: dict[str, Any] = {}
     with torch.device(device):
         for name in models.MODELS:
             for kind, make in (("training", models.trained), ("inference", models.inferred)):
+                if section.over:
+                    return
                 try:
                     found[f"{name}, {kind}"] = tiers(make(name), path)
                 except (RuntimeError, AssertionError) as error:
                     found[f"{name}, {kind}"] = {"failed": str(error)[:300]}
                 saved(section, "tiers", found)
-    if not section.dry:
-        plain = section.folder / "queued.json"
-        saved(section, "queued", {str(wait): without_launch(wait, plain) for wait in (False, True)})
 
 
 if __name__ == "__main__":

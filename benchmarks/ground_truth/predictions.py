@@ -37,8 +37,9 @@ REGIONS = (
     listed.attention, listed.adamw, listed.gelu_by_hand, listed.swish_backward, listed.cross_entropy,
     listed.modulated_norm, listed.norm_backward,
 )  # fmt: skip
-SIZES = {"16 MiB": 1 << 22, "64 MiB": 1 << 24, "256 MiB": 1 << 26, "1 GiB": 1 << 28}  # fp32 elements
+SIZES = {"256 MiB": 1 << 26, "64 MiB": 1 << 24, "1 GiB": 1 << 28, "16 MiB": 1 << 22}  # fp32 elements
 REHEARSED = {"256 KiB": 1 << 16}
+REGIONS_SHARE = 0.4  # of the time, that whole steps leave
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,31 +196,43 @@ def of_region(
     }  # fmt: skip
 
 
-def main(section: Section) -> None:
-    device = "cpu" if section.dry else "cuda"
-    path = section.folder / "step.json.gz"
-    whole: list[dict[str, Any]] = []
-    for one in WHOLE:
-        for size in (1,) if section.dry else (1, 2, 4, 8):
+def whole_steps(section: Section, device: str, path: Path) -> None:
+    """Each once before any of them in a second size."""
+    found: list[dict[str, Any]] = []
+    for size in (1,) if section.dry else (2, 8, 1, 4):
+        for one in WHOLE:
+            if section.left_s(600) < REGIONS_SHARE * section.granted_s:
+                return
             try:
-                whole.append(of_whole(one, size, device, path))
+                found.append(of_whole(one, size, device, path))
             except (RuntimeError, TraceAnalyzerError) as error:
-                whole.append({"name": one.name, "size": size, "failed": str(error)[:300]})
-            saved(section, "whole", whole)
+                found.append({"name": one.name, "size": size, "failed": str(error)[:300]})
+            saved(section, "whole", found)
+
+
+def regions(section: Section, path: Path) -> None:
+    """The same; the small ones last, for they fit into the cache."""
     from traceanalyzer.cli.verify import _this_machine
 
     here, floor_ns = _this_machine()
-    torch.set_default_device(device)
     found: list[dict[str, Any]] = []
-    for pattern in REGIONS[:2] if section.dry else REGIONS:
-        for name, count in (REHEARSED if section.dry else SIZES).items():
-            if section.left_s(600) <= 5:
+    for name, count in REHEARSED.items() if section.dry else SIZES.items():
+        for pattern in REGIONS[:2] if section.dry else REGIONS:
+            if section.over:
                 return
             try:
                 found.append(of_region(pattern, name, count, here, floor_ns, path))
             except (RuntimeError, TraceAnalyzerError) as error:
                 found.append({"name": pattern.__name__, "size": name, "failed": str(error)[:300]})
             saved(section, "regions", found)
+
+
+def main(section: Section) -> None:
+    device = "cpu" if section.dry else "cuda"
+    path = section.folder / "step.json.gz"
+    whole_steps(section, device, path)
+    torch.set_default_device(device)
+    regions(section, path)
 
 
 if __name__ == "__main__":

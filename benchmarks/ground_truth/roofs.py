@@ -1,14 +1,15 @@
-"""Roofs of the device at hand: bandwidth and product rates, the launch floor, where the cache ends."""
+"""Roofs of the device at hand: bandwidth, product and function rates, the launch floor, where the cache ends.
+
+Beside the calibrated ones stand those that the table has for the device.
+"""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from dataclasses import asdict
 from functools import partial
 from statistics import median
 from typing import Any
 
+import msgspec
 import torch
 from common import Section, saved
 
@@ -44,17 +45,30 @@ def seconds(device: str, run: Any, repeats: int = 20) -> float:
     return (time.perf_counter() - begin) / repeats
 
 
+def calibrated(dry: bool) -> tuple[dict[str, Any], str]:
+    """What `traceanalyze calibrate` measures, and its file."""
+    from traceanalyzer.device import toml_block
+    from traceanalyzer.device.calibrate import measure_cpu
+    from traceanalyzer.device.calibrate_gpu import measure_gpu
+
+    measured = measure_cpu() if dry else measure_gpu()
+    return msgspec.to_builtins(measured.spec), toml_block(measured.spec)
+
+
+def tabled(device_id: str) -> dict[str, Any] | None:
+    """The table's roofs of the device; None where it is not there."""
+    from traceanalyzer.device.table import by_id
+
+    spec = by_id().get(device_id)
+    return msgspec.to_builtins(spec) if spec else None
+
+
 def main(section: Section) -> None:
+    roofs, text = calibrated(section.dry)
+    (section.folder / "here.toml").write_text(text)
+    saved(section, "roofs", {"calibrated": roofs, "table": tabled(roofs["id"])})
     device = "cpu" if section.dry else "cuda"
     saved(section, "copies", copies(device, SIZES[:2] if section.dry else SIZES))
-    target = section.folder / "here.toml"
-    command = [sys.executable, "-m", "traceanalyzer", "calibrate", "-o", str(target), "--force"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=section.left_s(120), check=False)
-    saved(section, "calibrated", {"said": done.stderr, "file": target.read_text() if target.exists() else ""})
-    if not section.dry:
-        from traceanalyzer.device.calibrate_gpu import measure_gpu
-
-        saved(section, "roofs", asdict(measure_gpu().spec))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """docs/ground-truth.md from the results of a run: `python benchmarks/ground_truth/tables.py RESULTS.json`.
 
 Takes the file that run.py writes (results.json, or the ground_truth.tar.gz that holds it) and needs no GPU.
+What a run did not come to has an empty table.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from cells import header, one_line
+from counter_tables import bytes_table, own_table
+from sample_tables import headroom_table, kept_table, paper_table, places_table, samples_table, steps_table
+
 PAGE = Path(__file__).parents[2] / "docs" / "ground-truth.md"
-CLOSE = 0.15  # of the counters' bytes, that ours may be off
-_SLOW = 60.0  # percent of a peak: below, neither roof explains a kernel
-CLASSES_2021 = {"tensor_contraction": 0.61, "statistical_normalization": 0.255, "element_wise": 0.135}
-_SOURCE_2021 = "Ivanov et al., Data Movement Is All You Need, MLSys 2021, arXiv 2007.00072"
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -29,78 +30,14 @@ def read(path: Path) -> dict[str, Any]:
         return dict(json.loads(member.read()))
 
 
-def total(kernels: Sequence[Mapping[str, float]], metric: str) -> float:
-    return sum(kernel.get(metric, 0.0) for kernel in kernels)
-
-
-def weighed(kernels: Sequence[Mapping[str, float]], *metrics: str) -> float:
-    """The largest of these percentages, by each kernel's time."""
-    time = total(kernels, "gpu__time_duration.sum")
-    parts = (
-        kernel.get("gpu__time_duration.sum", 0.0) * max(kernel.get(metric, 0.0) for metric in metrics)
-        for kernel in kernels
-    )
-    return sum(parts) / time if time else 0.0
-
-
-def counted_bound(kernels: Sequence[Mapping[str, float]]) -> tuple[str, float, float]:
-    """What the counters say limits it, and percent of the memory's and of the busiest pipe's peak."""
-    memory = weighed(kernels, "dram__throughput.avg.pct_of_peak_sustained_elapsed")
-    pipes = weighed(
-        kernels, "sm__pipe_tensor_cycles_active.avg.pct_of_peak_sustained_elapsed",
-        "sm__inst_executed_pipe_tensor.avg.pct_of_peak_sustained_elapsed",
-        "sm__pipe_fma_cycles_active.avg.pct_of_peak_sustained_elapsed",
-        "sm__pipe_fp64_cycles_active.avg.pct_of_peak_sustained_elapsed",
-    )  # fmt: skip
-    return ("memory" if memory >= pipes else "compute"), memory, pipes
-
-
-def bytes_table(results: Mapping[str, Any]) -> Iterator[str]:
-    counters, l2 = results.get("counters", {}), results["probe"].get("l2_bytes") or 0
-    yield "| family | operator | our bytes | counted | ratio | bound | counted | memory | pipes | verdict |"
-    yield "|---|---|---:|---:|---:|---|---|---:|---:|---|"
-    agree = time_agree = time_all = close = large = 0.0
-    known = 0
-    for one in results.get("ours", []):
-        kernels = counters.get(f"{one['family']}:{one['name']}", [])
-        start = f"| {one['family']} | {one['name']} "
-        if one["read_bytes"] is None or not kernels:
-            reason = "not priced" if one["read_bytes"] is None else "not counted"
-            yield start + f"| {reason} | | | {one['bound'] or ''} | | | | {one['verdict'] or ''} |"
-            continue
-        ours = one["read_bytes"] + one["write_bytes"]
-        counted = total(kernels, "dram__bytes_read.sum") + total(kernels, "dram__bytes_write.sum")
-        bound, memory, pipes = counted_bound(kernels)
-        ratio = ours / counted if counted else float("inf")
-        same = bound == one["bound"] or (one["verdict"] == "latency_bound" and max(memory, pipes) < _SLOW)
-        known += 1
-        agree += same
-        time_all += one["time_ns"]
-        time_agree += one["time_ns"] * same
-        if ours > l2:
-            large += 1
-            close += abs(1 / ratio - 1) <= CLOSE if ratio else 0
-        yield start + (
-            f"| {ours / 1e6:,.0f} MB | {counted / 1e6:,.0f} MB | {ratio:.2f} | {one['bound']} | {bound} "
-            f"| {memory:.0f} % | {pipes:.0f} % | {one['verdict']} |"
-        )
-    if known:
-        yield ""
-        yield (
-            f"The bound is the counters' in {agree:.0f} of {known} cases, with {time_agree / time_all:.1%} "
-            f"of their time; bytes are within {CLOSE:.0%} in {close:.0f} of {large:.0f} larger than the "
-            "cache."
-        )
-
-
 def savings_table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    yield "| what | size | before, ms | after, ms | saved, ms | promised, ms | error | inside |"
-    yield "|---|---|---:|---:|---:|---:|---:|---|"
+    yield from header("what; size; >before, ms; >after, ms; >saved, ms; >promised, ms; >error; inside")
     errors, inside = [], 0
     for row in rows:
         start = f"| {row['name']} | {row['size']} "
         if "failed" in row or row.get("before_ms") is None:
-            yield start + f"| {str(row.get('failed', 'no rule applies'))[:80]} | | | | | |"
+            said = one_line(row.get("failed", "no rule applies"))
+            yield start + f"| {said} | | | | | |"
             continue
         saved = row["before_ms"] - row["after_ms"]
         start += f"| {row['before_ms']:.3f} | {row['after_ms']:.3f} | {saved:.3f} "
@@ -109,10 +46,10 @@ def savings_table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield start + "| nothing promised | | |"
             continue
         hit = band["low"] <= saved <= band["high"]
-        error = (band["mid"] - saved) / saved
-        errors.append(abs(error))
         inside += hit
         told = f"{band['low']:.3f} / {band['mid']:.3f} / {band['high']:.3f}"
+        error = (band["mid"] - saved) / abs(saved) if saved else float("inf")
+        errors.append(abs(error))
         yield start + f"| {told} | {error:+.0%} | {'yes' if hit else 'no'} |"
     if errors:
         yield ""
@@ -122,84 +59,89 @@ def savings_table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         )
 
 
-def paper_table(samples: Mapping[str, Any]) -> Iterator[str]:
-    yield "| class | runtime 2021 (V100) | FLOPs, eager | runtime, eager | runtime, compiled |"
-    yield "|---|---:|---:|---:|---:|"
-    parts = {
-        name: {part["operator_class"]: part for part in samples.get(name, {}).get("operator_classes") or []}
-        for name in ("bert_layer_eager", "bert_layer_compiled")
-    }
-    for known, share in CLASSES_2021.items():
-        eager, compiled = (parts[name].get(known) for name in parts)
-        yield (
-            f"| {known.replace('_', ' ')} | {share:.1%} | {_share(eager, 'flops_share')} "
-            f"| {_share(eager, 'time_share')} | {_share(compiled, 'time_share')} |"
-        )
-    yield f"\n2021: {_SOURCE_2021}."
-
-
-def _share(part: Mapping[str, Any] | None, key: str) -> str:
-    return f"{part[key]:.2%}" if part and part.get(key) is not None else "not recorded"
-
-
-def samples_table(samples: Mapping[str, Any]) -> Iterator[str]:
-    yield "| trace | memory-bound of busy | outside contractions | modelled | first suggestion |"
-    yield "|---|---:|---:|---:|---|"
-    for name, found in samples.items():
-        if "failed" in found:
-            yield f"| {name} | not recorded: {found['failed'][-100:]} | | | |"
-            continue
-        memory, told = found["memory_bound"], found["suggestions"] or []
-        yield (
-            f"| {name} | {memory['share_of_busy']:.1%} | {memory['non_contraction_share_of_busy']:.1%} "
-            f"| {found['coverage']['modelled_share']:.1%} | {told[0]['rule'] if told else ''} |"
-        )
-
-
 def tiers_table(tiers: Mapping[str, Any]) -> Iterator[str]:
-    yield "| model | edges | T2 said | true | T3 said | true |"
-    yield "|---|---:|---:|---:|---:|---:|"
+    yield from header("model; >edges; >T2 said; >true; >T3 said; >true")
     for name, found in tiers.items():
         if "failed" in found:
-            yield f"| {name} | not recorded: {found['failed'][:80]} | | | | |"
+            yield f"| {name} | not recorded: {one_line(found['failed'])} | | | | |"
             continue
         second, third = found["T2"], found["T3"]
         yield (f"| {name} | {found['edges']} | {second['said']} | {second['true']} | {third['said']} "
                f"| {third['true']} |")  # fmt: skip
 
 
+def roofs_table(roofs: Mapping[str, Any]) -> Iterator[str]:
+    """Calibrated beside the table's, and what a CPU does of functions in a second."""
+    yield from header("roof; >calibrated; >table; >ratio")
+    measured, known = roofs.get("calibrated") or {}, roofs.get("table") or {}
+    if bandwidth := measured.get("bandwidth_bytes_per_s"):
+        yield _roof("bandwidth, TB/s", bandwidth, known.get("bandwidth_bytes_per_s"))
+    tabled = {(peak["engine"], peak["precision"]): peak["flop_per_s"] for peak in known.get("peaks", ())}
+    for peak in measured.get("peaks", ()):
+        key = (peak["engine"], peak["precision"])
+        yield _roof(f"{' '.join(key)}, TFLOP/s", peak["flop_per_s"], tabled.get(key))
+    if floor := measured.get("launch_floor_ns"):
+        yield f"| launch floor, ns | {floor} | {known.get('launch_floor_ns') or ''} | |"
+    for rate in measured.get("rates") or ():
+        yield f"| {rate['function']} {rate['precision']}, G/s | {rate['per_s'] / 1e9:.2f} | | |"
+
+
+def _roof(name: str, measured: float, tabled: float | None) -> str:
+    if not tabled:
+        return f"| {name} | {measured / 1e12:.3g} | | |"
+    return f"| {name} | {measured / 1e12:.3g} | {tabled / 1e12:.3g} | {measured / tabled:.2f} |"
+
+
+def copies_table(results: Mapping[str, Any]) -> Iterator[str]:
+    yield from header(">read and written, MB; >copied at")
+    for one in results.get("copies", []):
+        yield f"| {one['bytes'] / 1e6:,.1f} | {one['bytes_per_s'] / 1e12:.2f} TB/s |"
+    for wait, found in results.get("queued", {}).items():
+        how = "after" if wait == "True" else "without"
+        yield f"\nRecorded {how} a wait for the device: {found['without a launch']} of {found['kernels']} "
+        yield "kernels have no launch."
+
+
+def sections_table(sections: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """How each section ended: what is missing above was not reached, or failed."""
+    yield from header("section; ended; >seconds; >of")
+    for name, ended in sections.items():
+        how = {0: "done", "stopped": "stopped at its limit"}.get(ended["code"], f"exit code {ended['code']}")
+        yield f"| {name} | {how} | {ended['seconds']} | {ended.get('granted', '')} |"
+
+
 def page(results: Mapping[str, Any]) -> str:
     probe = results["probe"]
-    where = probe.get("name", "a CPU, in a rehearsal: these figures say nothing")
-    head = f"On {where}, driver {probe.get('driver', 'none')}, "
-    head += f"CUDA {probe.get('cuda')}, torch {probe['torch']}."
+    rehearsed = "a CPU, in a rehearsal: these figures say nothing"
+    where = rehearsed if probe.get("dry_run") else probe.get("name", rehearsed)
+    head = f"On {where}, driver {probe.get('driver') or 'none'}, CUDA {probe.get('cuda')}, "
+    head += f"torch {probe['torch']}, {probe.get('date', 'on an unknown day')}."
     samples = results.get("samples", {})
+    tables = {
+        "Bytes, bounds and limiters against hardware counters": bytes_table(results),
+        "Whole models, by `profile --counters`": own_table(results.get("own_counters", {})),
+        "Savings, whole steps": savings_table(results.get("whole", [])),
+        "Savings, regions": savings_table(results.get("regions", [])),
+        "The published layer": paper_table(samples),
+        "Traces": samples_table(samples),
+        "Steps as the device saw them": steps_table(samples),
+        "Headroom against the changed step": headroom_table(samples),
+        "Modules, functions and waits": places_table(samples),
+        "What memory proves": tiers_table(results.get("tiers", {})),
+        "Roofs": roofs_table(results.get("roofs", {})),
+        "Copies, by size": copies_table(results),
+        "Traces to keep": kept_table(samples),
+        "How the run went": sections_table(results.get("sections", {})),
+    }
     parts = [
         "# Ground truth: our figures held against a GPU's own\n",
         "`benchmarks/ground_truth/run.py` measures, `tables.py` writes this page; its "
         "[README](../benchmarks/ground_truth/README.md) says how.\n",
-        head + "\n",
-        "## Bytes and verdicts against hardware counters\n", *bytes_table(results),
-        "\n## Savings, whole steps\n", *savings_table(results.get("whole", [])),
-        "\n## Savings, regions\n", *savings_table(results.get("regions", [])),
-        "\n## The published layer\n", *paper_table(samples),
-        "\n## Traces\n", *samples_table(samples),
-        "\n## What memory proves\n", *tiers_table(results.get("tiers", {})),
-        "\n## Roofs\n", *roofs(results),
-    ]  # fmt: skip
+        head,
+    ]
+    for title, lines in tables.items():
+        parts += [f"\n## {title}\n", *lines]
     return "\n".join(parts) + "\n"
-
-
-def roofs(results: Mapping[str, Any]) -> Iterator[str]:
-    yield "| read and written, MB | copied at |"
-    yield "|---:|---:|"
-    for one in results.get("copies", []):
-        yield f"| {one['bytes'] / 1e6:,.1f} | {one['bytes_per_s'] / 1e12:.2f} TB/s |"
-    queued = results.get("queued", {})
-    for wait, found in queued.items():
-        how = "after" if wait == "True" else "without"
-        yield f"\nRecorded {how} a wait for the device: {found['without a launch']} of {found['kernels']} "
-        yield "kernels have no launch."
 
 
 def main() -> None:

@@ -22,11 +22,11 @@ ON_A_CPU = {"concatenate", "adamw fused", "adamw foreach", "sgd with momentum fu
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("ground_truth")
-    command = [sys.executable, str(HERE / "run.py"), "--out", str(out), "--dry-run", "--minutes", "20"]
+    command = [sys.executable, str(HERE / "run.py"), "--out", str(out), "--dry-run", "--minutes", "40"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     codes = [line for line in done.stdout.splitlines() if "'code'" in line]
-    assert len(codes) == 5 and all("'code': 0" in line for line in codes), codes
+    assert len(codes) == 6 and all("'code': 0" in line for line in codes), codes
     return out
 
 
@@ -48,8 +48,24 @@ def test_every_case_is_recorded_and_priced(folder: Path) -> None:
 
 def test_every_sample_is_recorded(folder: Path) -> None:
     samples = results(folder)["samples"]
-    assert isinstance(samples, dict) and len(samples) == 13
+    assert isinstance(samples, dict) and len(samples) == 14
     assert not {name: found["failed"] for name, found in samples.items() if "failed" in found}
+    assert all(found["steps"] and found["headroom"] for found in samples.values())
+    assert samples["gpt_stacks"]["in_functions_ns"] > 0 and samples["gpt_eager"]["in_modules_ns"] > 0
+
+
+def test_small_copies_say_how_they_were_made(folder: Path) -> None:
+    kept = json.loads((folder / "work" / "samples" / "sample_traces" / "samples.json").read_text())
+    assert 3 <= len(kept) <= 5
+    assert all(one["bytes"] < 300_000 and one["torch"] and one["command"] for one in kept)
+
+
+def test_roofs_are_calibrated_and_missing_counters_say_why(folder: Path) -> None:
+    found = results(folder)
+    roofs, counted = found["roofs"], found["own_counters"]
+    assert isinstance(roofs, dict) and isinstance(counted, dict)
+    assert roofs["calibrated"]["bandwidth_bytes_per_s"] > 0 and roofs["calibrated"]["rates"]
+    assert all("hardware counters" in one["failed"] for one in counted.values())
 
 
 def test_predictions_and_tiers_are_there(folder: Path) -> None:
@@ -66,4 +82,4 @@ def test_the_page_says_that_it_is_a_rehearsal(folder: Path) -> None:
     subprocess.run(command, check=True)
     text = page.read_text(encoding="utf-8")
     assert "in a rehearsal: these figures say nothing" in text
-    assert text.count("\n## ") == 7 and "| attention | fused |" in text
+    assert text.count("\n## ") == 14 and "| attention | fused |" in text

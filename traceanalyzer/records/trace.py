@@ -138,7 +138,7 @@ class Kernels:
     stream: Ints  # stream, or host thread number on a CPU trace
     correlation: Ints  # -1: absent
     launch: Ids  # row in Launches
-    launch_ns: Ints  # its start; on a CPU trace the op's own start; -1: not recorded
+    launch_ns: Ints  # its start; the op's own on a CPU trace, and where only the op is known; -1: neither
     op: Ids  # link op: row in Ops (also set where `unlinked` is cuda_graph, for the name)
     unlinked: Codes  # row in UNLINKED: why there is no link op
     blocks: Ints  # product of the grid; -1: not recorded

@@ -61,7 +61,7 @@ def trace_of(raw: Raw, steps_by: str | None = None) -> Trace:
     else:
         records, counted = placed(raw.names, raw.kernels, launches)
         links = link(raw.names, ops, raw.ops.external, launches, records, tolerance_ns)
-        kernels = linked_kernels(raw.names, records, launches, links)
+        kernels = linked_kernels(raw.names, records, ops, launches, links)
         kernels, doubts = believed(raw.names, kernels)
         doubts += counted
         steps = () if any(notice.code == "counters_without_times" for notice in counted) else steps

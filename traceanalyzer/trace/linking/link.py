@@ -169,12 +169,19 @@ def sorted_launches(raw: RawLaunches) -> Launches:
     )
 
 
-def linked_kernels(names: Sequence[str], raw: RawKernels, launches: Launches, links: Links) -> Kernels:
-    """The records in the order of `Kernels`, with their links."""
+def linked_kernels(
+    names: Sequence[str], raw: RawKernels, ops: Ops, launches: Launches, links: Links
+) -> Kernels:
+    """The records in the order of `Kernels`, with their links.
+
+    Where no launch was recorded, but an id names an operator that began before, it was launched in that.
+    """
     rows = np.lexsort(
         (text_rank(names, raw.name), raw.correlation, raw.stream, raw.device, raw.end_ns, raw.start_ns)
     )
     launch_ns = np.append(launches.start_ns, -1)[links.launch]  # -1 reads the last entry
+    begun_ns = np.append(ops.start_ns, -1)[links.op]
+    launch_ns = np.where((links.launch < 0) & (begun_ns <= raw.start_ns), begun_ns, launch_ns)
     return Kernels(
         start_ns=raw.start_ns[rows], end_ns=raw.end_ns[rows], name=raw.name[rows], kind=raw.kind[rows],
         device=raw.device[rows], stream=raw.stream[rows], correlation=raw.correlation[rows],

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from traceanalyzer.records import Notice
-from traceanalyzer.records.trace import UNLINKED, Trace, passes
+from traceanalyzer.records.trace import UNLINKED, OpKind, Trace, passes
 from traceanalyzer.records.units import duration, percent
 from traceanalyzer.trace.linking.kinds import is_graph_launch
 from traceanalyzer.trace.linking.steps import within
@@ -74,7 +74,7 @@ def _unlinked(trace: Trace) -> list[Notice]:
         if total and time > _REPORTED_SHARE * total:
             text = f"{percent(time / total)} of GPU time: {_UNLINKED_TEXT[reason]}"
             notices.append(Notice(f"unlinked_{reason}", text, int(rows.sum())))
-    if total and len(trace.ops) and not (kernels.op >= 0).any():
+    if total and (trace.ops.kind == OpKind.OP).any() and not (kernels.op >= 0).any():
         text = "operators were recorded, and none of the GPU's records leads to one of them"
         notices.append(Notice("operators_unlinked", text, len(kernels)))
     return notices

@@ -27,7 +27,7 @@ class _Activity:
     @classmethod
     def of(cls, kernels: Kernels, mine: Bools) -> _Activity:
         stream = np.unique(kernels.stream[mine], return_inverse=True)[1].ravel()
-        launch_ns = np.where(kernels.launch >= 0, kernels.launch_ns, _NEVER)[mine]
+        launch_ns = np.where(kernels.launch_ns >= 0, kernels.launch_ns, _NEVER)[mine]
         kernel = kernels.kind[mine] == RecordKind.KERNEL
         return cls(launch_ns, kernels.start_ns[mine], kernels.end_ns[mine], stream, kernel)
 
