@@ -95,3 +95,12 @@ def test_an_assumed_type_is_said_and_used_only_where_nothing_is_known(tmp_path: 
 def test_a_type_that_is_none_is_refused() -> None:
     with pytest.raises(UsageError, match="--assume-dtype fp31"):
         traceanalyzer.analyze("x.json", options=AnalyzeOptions(assume_dtype="fp31"))
+
+
+def test_a_list_of_tensors_lacks_no_type(tmp_path: Path) -> None:
+    """No version records types inside a list: those of `aten::cat` are found elsewhere."""
+    trace = json.loads(Path(untyped(tmp_path, "volta_sgemm_128x64_nn")).read_text())
+    trace["traceEvents"][0]["args"]["Input dims"] = [[[512, 1024], [1024, 256]], []]
+    (file := tmp_path / "lists.json").write_text(json.dumps(trace))
+    analysis = traceanalyzer.analyze(file, device="v100-sxm2")
+    assert "dtypes_of_kernels" not in {notice.code for notice in analysis.source.warnings}

@@ -59,7 +59,10 @@ def dtype_said(kernel: str) -> str | None:
 def with_dtypes(trace: Trace, assumed: str | None = None) -> Trace:
     """Calls without any recorded type get that of their kernels' names, else `assumed`."""
     facts = call_facts(trace.calls)
-    untyped = np.append(facts.dims & ~facts.typed, False)[trace.ops.call]
+    lacking = facts.dims & ~facts.typed
+    for number in np.flatnonzero(lacking).tolist():
+        lacking[number] = _takes_a_tensor(trace.calls[number])
+    untyped = np.append(lacking, False)[trace.ops.call]
     if not untyped.any():
         return trace
     said = _said(trace, untyped)
@@ -79,6 +82,11 @@ def with_dtypes(trace: Trace, assumed: str | None = None) -> Trace:
         trace, ops=replace(trace.ops, call=call.astype(np.int32)), calls=ExtendedCalls(trace.calls, typed),
         warnings=(*trace.warnings, *_notices(from_names, taken, fallback)),
     )  # fmt: skip
+
+
+def _takes_a_tensor(call: OpCall) -> bool:
+    """Not only lists of them, whose types no version records."""
+    return any(dims and isinstance(dims[0], int) for dims in call.shapes)
 
 
 def _said(trace: Trace, untyped: Bools) -> dict[int, str]:
