@@ -17,7 +17,7 @@ from tests.cost.test_packages import CASES as OF_PACKAGES
 from tests.cost.test_packages import RANGES as BETWEEN
 from traceanalyzer.cost import FORMULAS, price_call
 from traceanalyzer.cost.registry import USER_TRITON
-from traceanalyzer.records import Cost, Dims, OpCall, Sequences
+from traceanalyzer.records import Bounded, Cost, Dims, OpCall, Sequences
 from traceanalyzer.records.units import ITEMSIZE
 
 INPUTS = 18  # more than any operator has
@@ -44,9 +44,8 @@ def names_of(pattern: str) -> list[str]:
 def by_function() -> dict[Callable[[OpCall], Cost], list[OpCall]]:
     """Calls with real arguments that the tests of the formulas work out, by the formula's function."""
     found: dict[Callable[[OpCall], Cost], list[OpCall]] = {}
-    cases = [(name, given) for name, given, *_ in (*BY_HAND, *OF_PACKAGES, *BETWEEN)] + list(
-        arguments(3).items()
-    )
+    worked_out = (*BY_HAND, *OF_PACKAGES, *BETWEEN)
+    cases = [(name, given) for name, given, *_ in worked_out] + list(arguments(3).items())
     for name, given in cases:
         formula = FORMULAS.get(name)
         if formula is not None:
@@ -192,5 +191,5 @@ def odd_calls(pattern: str, count: int) -> Iterator[OpCall]:
     own = len(calls) // len(names_of(pattern)) - len(ALIKE)  # of arguments that the formula was written for
     for _ in range(count):
         chosen = random.choices(calls[:own] if own and random.random() < 0.5 else calls, k=TRIES)
-        base = next((call for call in chosen if isinstance(price_call(call), Cost)), chosen[0])
+        base = next((call for call in chosen if isinstance(price_call(call), Cost | Bounded)), chosen[0])
         yield changed(random, base)
