@@ -204,7 +204,7 @@ def check(analysis: Analysis, expected: Expected) -> None:
     assert sum(verdicts.values()) == analysis.time.busy_ns
     assert analysis.time.busy_ns + analysis.time.idle_ns == analysis.window.window_ns
     if expected.step_us is not None:
-        assert [step.device_ns for step in analysis.steps or ()] == [ns(us) for us in expected.step_us]
+        assert [step.device_ns for step in analysis.step_rows or ()] == [ns(us) for us in expected.step_us]
     if expected.reasons is not None:
         assert {part.reason for part in analysis.coverage.reasons} == set(expected.reasons)
 
