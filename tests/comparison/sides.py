@@ -69,4 +69,4 @@ def with_steps(run: Job, lengths: Sequence[int]) -> Job:
         run.window, step_count=len(steps), steps=tuple(step.name for step in steps),
         step_ns=Spread(middle, min(lengths), max(lengths)),
     )  # fmt: skip
-    return structs.replace(run, steps=steps, window=window)
+    return structs.replace(run, step_rows=steps, window=window)

@@ -149,7 +149,7 @@ def test_a_step_and_a_trace_without_steps_are_not_held_against_each_other() -> N
 
 
 def test_a_report_that_does_not_hold_its_steps_still_has_steps() -> None:
-    older = structs.replace(run(row("mul", 9 * MS, N)), steps=None)
+    older = structs.replace(run(row("mul", 9 * MS, N)), step_rows=None)
     comparison = comparison_of([older], [run(row("mul", 9 * MS, N))])
     assert comparison.base.step_count == 3 and comparison.window_ns.change == 0
     assert comparison.sentence.startswith("The step takes 3.10 ms, now 3.10 ms; whether that is noise cannot")
