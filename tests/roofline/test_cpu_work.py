@@ -234,7 +234,7 @@ def test_the_size_of_the_caches_decides_and_without_it_nothing_is_said(cache, tr
     part = next(p for p in found.verdicts if p.verdict == "memory_bound")
     assert part.time_ns == 6 * 1_100_000
     assert part.at_roof_ns == (None if at_roof is None else at_roof * part.time_ns)
-    assert {p.at_roof_ns for s in found.steps for p in s.verdicts if p.verdict == "memory_bound"} == {
+    assert {p.at_roof_ns for s in found.step_rows for p in s.verdicts if p.verdict == "memory_bound"} == {
         None if at_roof is None else at_roof * 2 * 1_100_000
     }
     sentence = verdict_sentence(found)

@@ -46,9 +46,13 @@ def lookup(call: OpCall) -> Cost:
     at least, a row an index, and no more than there are, at most
     Assumes fp32 sums; rows in the cache of a table on the host count as that table's.
     """
-    total, widest = count(call, 7), count(call, 8)
-    if call.value(13) is None or count(call, 13) == _NO_POOLING:
+    if call.value(13) is None:
+        raise Missing(
+            "data_dependent", "which rows are touched is data; their widths are not recorded"
+        )
+    if count(call, 13) == _NO_POOLING:
         raise Missing("data_dependent", "rows that are not added up are as many as the indices of each table")
+    total, widest = count(call, 7), count(call, 8)
     tables = max(shape(call, 6)[0] - 1, 1)
     samples = quotient(max(shape(call, 12)[0] - 1, 0), tables)
     indices = numel(shape(call, 11))
