@@ -47,9 +47,7 @@ def lookup(call: OpCall) -> Cost:
     Assumes fp32 sums; rows in the cache of a table on the host count as that table's.
     """
     if call.value(13) is None:
-        raise Missing(
-            "data_dependent", "which rows are touched is data; their widths are not recorded"
-        )
+        raise Missing("data_dependent", "which rows are touched is data; their widths are not recorded")
     if count(call, 13) == _NO_POOLING:
         raise Missing("data_dependent", "rows that are not added up are as many as the indices of each table")
     total, widest = count(call, 7), count(call, 8)
