@@ -15,6 +15,8 @@ LAUNCHED_SHARE = 0.1  # of the kernels: what launches more is the step's own wor
 _EVALUATED_SHARE = 0.5  # likewise of an evaluation, which launches kernels of its own
 _FRAME = re.compile(r"(?P<file>.+\.pyx?)\(\d+\): (?P<function>.+)")
 _OPERATOR = re.compile(r"\w+::\w")
+# Operators that work on no values: what they take long for is not where their tensors are.
+_WITHOUT_VALUES = re.compile(r"aten::(?:_?empty|new_empty|resize_|set_|detach|alias|view|expand|as_strided)")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _COLLECTION = re.compile(r"<built-in (?:function|method) collect\b.*>|gc\.collect")
 _LOCK = re.compile(r"<built-in method acquire of _thread\.\w*lock\b.*>")
@@ -147,7 +149,7 @@ def _logs(name: Name) -> bool:
 
 
 def _is_operator(name: Name) -> bool:
-    return name.text.startswith("aten::")
+    return name.text.startswith("aten::") and not _WITHOUT_VALUES.match(name.text)
 
 
 def _is_of_autograd(name: Name) -> bool:

@@ -145,7 +145,7 @@ def _idle(mine: Analysis, others: Sequence[Analysis]) -> list[Cause]:
             for other in others
         )
         if part.time_ns > usual:
-            named = f" ({part.names[0].name})" if part.names else ""
+            named = f" ({part.main_name})" if part.main_name else ""
             causes.append(Cause(part.time_ns - usual, f"{_CAUSES[part.cause]}{named}"))
     return causes
 

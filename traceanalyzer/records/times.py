@@ -50,6 +50,12 @@ class IdlePart(msgspec.Struct, frozen=True):
     time_ns: int
     names: tuple[NamedTime, ...] = ()  # what the host did in most of it, where the trace says so
 
+    @property
+    def main_name(self) -> str | None:
+        """What the host did in most of it; None where no single name has as much."""
+        largest = max(self.names, key=lambda each: each.time_ns, default=None)
+        return largest.name if largest and 2 * largest.time_ns >= self.time_ns else None
+
 
 class TimeInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Times over the window, in ns: busy + idle = window; busy is the union of the device's activity."""

@@ -174,7 +174,7 @@ def largest_module(analysis: Analysis) -> str:
     most = max(modules, key=lambda module: module.self_ns)
     count = f" ({most.repeat:,} of them)" if most.repeat > 1 else ""
     share = percent(most.self_ns / analysis.time.busy_ns)
-    return f"{share} of busy time in {tail(visible(most.path or ''), 44)}{count}"
+    return f"{share} of busy time is {tail(visible(most.path or ''), 44)}'s own{count}"
 
 
 def largest_wait(analysis: Analysis) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from traceanalyzer.records import Analysis, Verdict
+from traceanalyzer.records import Analysis, IdlePart, Verdict
 from traceanalyzer.records.units import duration, percent, si
 from traceanalyzer.report.labels import (
     CAUSE_LABELS,
@@ -141,7 +141,7 @@ def times(analysis: Analysis) -> Iterable[Fact]:
     named = (
         ("Busy", t.busy_ns, "union of activity in the window"),
         ("Idle", t.idle_ns, "window less busy"),
-        ("Sum of durations", t.kernel_sum_ns, "more than busy where streams overlap"),
+        ("Sum of durations", t.kernel_sum_ns, "exceeds busy where streams overlap"),
         ("Outside the window", t.outside_window_ns, "not counted anywhere"),
         ("Hidden communication", t.hidden_communication_ns, "overlapped by compute"),
         ("Hidden copies", t.hidden_copy_ns, "overlapped by compute or communication"),
@@ -185,6 +185,14 @@ def _at_roof(figures: Shown, verdict: Verdict) -> str:
     return percent(reached / whole)
 
 
+def _names(part: IdlePart, figures: Shown) -> str:
+    """What the host did in most of it; where no name has most, the largest with its time."""
+    if part.main_name:
+        return cut(visible(part.main_name), MAX_NAME)
+    largest = part.names[0]
+    return f"{cut(visible(largest.name), MAX_NAME)} {duration(figures.each(largest.time_ns))}, and others"
+
+
 def idle(analysis: Analysis) -> Iterable[TimePart]:
     """Idle time by cause, the longest first, with what the host did in most of it."""
     figures = shown(analysis)
@@ -192,7 +200,7 @@ def idle(analysis: Analysis) -> Iterable[TimePart]:
         share = figures.of_window(part.time_ns)
         if not part.time_ns:
             continue
-        most = f": {cut(visible(part.names[0].name), MAX_NAME)}" if part.names else ""
+        most = f": {_names(part, figures)}" if part.names else ""
         yield TimePart(
             part.cause, CAUSE_LABELS[part.cause], CAUSE_MEANING[part.cause] + most,
             duration(figures.each(part.time_ns)), part.time_ns, ABSENT, percent(share), share, "", ABSENT,

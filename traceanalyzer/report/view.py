@@ -161,7 +161,7 @@ def _subject(analysis: Analysis) -> str:
 def _steps(analysis: Analysis) -> str:
     window = analysis.window
     if window.step_count is None:
-        return f"no steps recorded, {duration(window.window_ns)} in all"
+        return f"not split into steps, {duration(window.window_ns)} in all"
     if window.step_count == 1:
         return f"1 step of {duration(window.window_ns)}"
     median = window.step_ns.median if window.step_ns else window.window_ns / (window.step_count or 1)

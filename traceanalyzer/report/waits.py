@@ -99,9 +99,9 @@ def _unknown(figures: Shown) -> str:
 
 
 def _cause(part: IdlePart) -> str:
-    """`host work: Optimizer.step#DeepSpeedCPUAdam.step`."""
-    named = f": {_short(part.names[0].name)}" if part.names and part.cause not in _PLAIN else ""
-    return f"{WAITS_FOR[part.cause]}{named}"
+    """`host work: Optimizer.step#DeepSpeedCPUAdam.step`; unnamed where no name has most of it."""
+    name = part.main_name
+    return f"{WAITS_FOR[part.cause]}{f': {_short(name)}' if name and part.cause not in _PLAIN else ''}"
 
 
 def _short(name: str) -> str:

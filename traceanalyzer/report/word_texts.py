@@ -70,6 +70,18 @@ TERM_MEANING: Final[Mapping[str, str]] = {
     "launch floor": "the time that the smallest kernels take, whatever they do",
     "headroom": "how short the step could become: with the changes, and with all rows at their roofs",
     "coverage": "the share of kernel time whose FLOPs, bytes and roofs are known",
+    "proved": "the recording shows what is needed for the saving: it is not zero",
+    "at most": "an upper limit: the saving may be zero",
+    "likely": "the middle of a band of savings",
+    "evidence": "what in the recording shows a suggestion to be right; its tier says how surely",
+    "of roof": "efficiency: roof time / measured time",
+    "of busy": "share of the time in which the device runs anything",
+    "of window": "share of the analyzed time, idle included",
+    "at the roof": "time of rows that reach 60 % of a roof or more, by their traffic or their FLOPs",
+    "hidden": "communication while the device computes: it costs no time of the step",
+    "exposed": "communication while the device computes nothing: the step waits for it",
+    "wait": "idle time of one cause, by the function that the host was in for most of it",
+    "waited for": "time for which other ranks waited in a collective that this one entered last",
     "MFU": "model FLOPs utilization: FLOPs of contractions, none computed again, of the dense peak",
 }
 

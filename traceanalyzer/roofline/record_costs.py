@@ -19,6 +19,8 @@ from traceanalyzer.roofline.row_keys import RowHead, moved_by_copy, row_heads
 def record_costs(judged: Judged) -> Costs:
     """Of every record, also of those outside the window, whose rows are judged by the calls inside.
 
+    What runs outside alone is not judged: no call inside says what its verdict is.
+
     A call's cost is its longest record's; of a call whose work is priced in the ops it calls, none's.
     """
     priced, kernels = judged.priced, judged.priced.trace.kernels
@@ -38,7 +40,14 @@ def record_costs(judged: Judged) -> Costs:
     call = _copies(calls, heads, groups, kernels.copied_bytes)
     time_ns = call_times(priced.trace, groups, runs)
     outer = _outer(judged, np.array([each.verdict == "unmodelled" for each in calls], bool)[call])
+    outer |= _unjudged(judged, groups, heads)[groups.row]
     return Costs(calls, call, carries, groups.invocation, time_ns[groups.invocation], outer)
+
+
+def _unjudged(judged: Judged, groups: Groups, heads: Sequence[RowHead]) -> Bools:
+    """Rows of kernels none of which lies in the window."""
+    inside = np.bincount(groups.row[judged.times.inside], minlength=len(heads))
+    return (inside == 0) & np.array([head.work == COMPUTE for head in heads], bool)
 
 
 def _outer(judged: Judged, unmodelled: Bools) -> Bools:

@@ -31,6 +31,11 @@ _BUSY_SHARE = 0.3  # of busy time: below, converting a model is not worth the tr
 _ALIGNED = 16  # torch/aten/src/ATen/native/cuda/ScaledBlas.cpp: trailing dims of what _scaled_mm takes
 _CAST_BYTES = 5  # an element: read for its scale, read again, written in FP8
 _NAMES = ("mm", "addmm", "_grouped_mm")
+_INFERENCE = "Try FP8 for the large linear layers, with torchao's quantization."
+_QUANTIZED = (
+    "from torchao.quantization import Float8DynamicActivationFloat8WeightConfig, quantize_\n"
+    "quantize_(model, Float8DynamicActivationFloat8WeightConfig())"
+)
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
@@ -44,7 +49,9 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     ]  # fmt: skip
     if large and share_of_busy(graph, time_ns(large)) >= _BUSY_SHARE:
         evidence = f"compute-bound matmuls in half precision take {time_and_share(graph, large)}"
-        yield Match(tuple(large), "T0", evidence=evidence, where="the whole model", claims=False)
+        action, snippet = ("", "") if trained else (_INFERENCE, _QUANTIZED)
+        yield Match(tuple(large), "T0", evidence=evidence, where="the whole model", claims=False,
+                    action=action, snippet=snippet)  # fmt: skip
 
 
 def _aligned(node: Node, trained: bool) -> bool:
@@ -74,7 +81,8 @@ RULE = Rule(
     title="Matmuls in half precision could be FP8",
     action="Try FP8 for the large linear layers, with torchao's float8 training or TransformerEngine.",
     snippet="from torchao.float8 import convert_to_float8_training\nconvert_to_float8_training(model)",
-    caveats=("convergence must be checked", "no time is predicted: casts and scales take a part of the gain"),
+    caveats=("accuracy must be checked, in training convergence",
+             "no time is predicted: casts and scales take a part of the gain"),
     needs=("gpu", "shapes"),
     docs="https://docs.pytorch.org/ao/stable/",
     concerns_compiled=True,

@@ -5,14 +5,16 @@ kernels; a larger batch.
 
 Saves: the gaps between kernels. Faster kernels would only make them longer.
 
-When not: the profiler itself slows the host, so that a run without it has shorter gaps.
+When not: the profiler itself slows the host, so that a run without it has shorter gaps; most of all where it
+takes Python's stacks.
 
 Left out: steps whose kernels CUDA graphs launch already; waits for a host that did something else than
 launching; what another rule has a remedy for; steps at whose start the host is further ahead of the
 device than the gaps are long; traces without steps that show a start-up. A graph cannot be captured over a
 wait for the device, and holds for one set of shapes: where the host waits between the first and the last
 launch of a step, or shapes change from step to step, the action begins with that, and nothing is proved. Nor
-is it where the host is ahead of the device when a step begins, or steps without the profiler were faster.
+is it of one step alone, where the host is ahead of the device when a step begins, where stacks were recorded
+and no time without the profiler, or where steps without the profiler were faster.
 """
 
 from __future__ import annotations
@@ -64,6 +66,9 @@ def _doubts(graph: StepGraph, launching: float) -> list[str]:
     doubts, lead, recording = [], _host_lead_ns(graph), graph.recording
     if lead > _LEAD_SHARE * launching:
         doubts.append(f"the host is {duration(lead)} ahead of the device when a step begins")
+    without_profiler = recording.unprofiled_step_ns if recording else None
+    if len(graph.trace.frames.start_ns) and not without_profiler:
+        doubts.append("taking Python's stacks slowed the host while this was recorded")
     if recording and recording.unprofiled_step_ns and recording.profiled_step_ns:
         without, within = recording.unprofiled_step_ns, recording.profiled_step_ns
         if without < (1 - _FASTER_SHARE) * within:
@@ -80,6 +85,9 @@ def _match(graph: StepGraph, saved: Band | None, evidence: str, *, sure: bool) -
     if callers:
         evidence += f"; the host waits inside the step, which no graph can capture: {callers}"
         first.append(f"keep results on the device, without {_COUNTS.sub('', callers)}")
+    if len(graph.judged.window.steps) == 1:
+        evidence += "; one step does not say whether the next has the same shapes"
+        sure = False
     if _shapes_change(graph):
         evidence += "; shapes change from step to step"
         first.append("give every step the same shapes")

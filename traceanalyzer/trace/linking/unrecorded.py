@@ -40,15 +40,22 @@ def unrecorded(trace: Trace, unread: Mapping[str, int]) -> tuple[Notice, ...]:
     if not seen:
         return ()
     shown = ", ".join(seen[:_LISTED]) + (", ..." if len(seen) > _LISTED else "")
-    text = f"operators ran that only a GPU runs ({shown}), and no activity of a GPU was recorded: {_RECORD}"
+    why = f"no activity of a GPU was recorded: {_RECORD}"
+    why = "the file ends before the activity of the GPU" if _is_cut_off(trace) else why
+    text = f"operators ran that only a GPU runs ({shown}), and {why}"
     return (Notice("gpu_not_captured", text),)
 
 
 def _lost(trace: Trace, launched: int) -> Notice:
     what = f"{launched} launch{'es' if launched > 1 else ''} of kernels recorded and none of the kernels"
-    if any(notice.code == "truncated" for notice in trace.warnings):  # GPU rows come last in a file
+    if _is_cut_off(trace):
         return Notice("gpu_not_captured", f"{what}: the file ends before its rows", launched)
     return Notice("gpu_not_captured", f"{what}: {_TRACED}; {_RETRY}", launched)
+
+
+def _is_cut_off(trace: Trace) -> bool:
+    """Rows of a GPU come last in a file."""
+    return any(notice.code == "truncated" for notice in trace.warnings)
 
 
 def _gpu_operators(trace: Trace) -> list[str]:
