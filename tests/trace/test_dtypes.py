@@ -104,3 +104,30 @@ def test_a_list_of_tensors_lacks_no_type(tmp_path: Path) -> None:
     (file := tmp_path / "lists.json").write_text(json.dumps(trace))
     analysis = traceanalyzer.analyze(file, device="v100-sxm2")
     assert "dtypes_of_kernels" not in {notice.code for notice in analysis.source.warnings}
+
+
+@pytest.mark.parametrize(("name", "dims", "typed"), [
+    ("aten::mul", [[64, 64], [64, 64]], True),
+    ("aten::copy_", [[64, 64], [64, 64]], False),  # may cast
+    ("aten::masked_fill_", [[64, 64], [64, 64]], False),  # the mask has a type of its own
+    ("aten::eq", [[64, 64], [64, 64]], False),
+])  # fmt: skip
+def test_a_kernels_type_is_that_of_inputs_that_are_alike(
+    name: str, dims: list[list[int]], typed: bool, tmp_path: Path
+) -> None:
+    trace = json.loads(Path(untyped(tmp_path, "void kernel<float>(int)")).read_text())
+    trace["traceEvents"][0] |= {"name": name, "args": {"Input dims": dims, "external id": 1}}
+    (file := tmp_path / "other.json").write_text(json.dumps(trace))
+    analysis = traceanalyzer.analyze(file, device="v100-sxm2")
+    assert ("dtypes_of_kernels" in {notice.code for notice in analysis.source.warnings}) is typed
+
+
+def test_a_mask_is_of_one_byte_an_element_whatever_is_assumed(tmp_path: Path) -> None:
+    trace = json.loads(Path(untyped(tmp_path, "some_kernel")).read_text())
+    args = {"Input dims": [[1024, 1024], [1024, 1024], []], "external id": 1}
+    trace["traceEvents"][0] |= {"name": "aten::masked_fill_", "args": args}
+    (file := tmp_path / "masked.json").write_text(json.dumps(trace))
+    (row,) = traceanalyzer.analyze(
+        file, options=AnalyzeOptions(device="v100-sxm2", assume_dtype="fp32")
+    ).op_rows
+    assert (row.read_bytes, row.write_bytes) == (5 << 20, 4 << 20)

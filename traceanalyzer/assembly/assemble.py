@@ -73,7 +73,7 @@ def assemble(
         coverage=coverage(judged),
         operator_classes=totals.class_parts(rows, time.busy_ns),
         op_rows=rows,
-        suggestions=with_wait_places(suggestions.found, waits),
+        suggestions=with_wait_places(suggestions.found, waits, len(judged.steps)),
         headroom=suggestions.headroom,
         checks=suggestions.checks,
         module_rows=module_times(judged, frame),

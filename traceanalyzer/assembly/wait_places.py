@@ -14,23 +14,30 @@ _MOST = 0.5  # of a cause's time, that one function has: less names a place wher
 
 
 def with_wait_places(
-    suggestions: tuple[Suggestion, ...] | None, waits: Sequence[Wait]
+    suggestions: tuple[Suggestion, ...] | None, waits: Sequence[Wait], steps: int
 ) -> tuple[Suggestion, ...] | None:
-    """The same, those of idle time with the function that most of their cause's waits are in."""
-    places = {rule: _most_of([w for w in waits if w.cause == cause]) for cause, rule in RULE_BY_CAUSE.items()}
+    """The same, those of idle time with the function that most of their cause's waits are in, per step.
+
+    Waits are of all `steps`: what is suggested of one of them alone gets no place.
+    """
+    places = {
+        rule: _most_of([w for w in waits if w.cause == cause], max(steps, 1))
+        for cause, rule in RULE_BY_CAUSE.items()
+    }
     return suggestions and tuple(
-        structs.replace(each, places=places[each.rule]) if places.get(each.rule) and not each.places else each
+        structs.replace(each, places=places[each.rule])
+        if places.get(each.rule) and not each.places and each.saving_of != "shown_step" else each
         for each in suggestions
-    )
+    )  # fmt: skip
 
 
-def _most_of(waits: Sequence[Wait]) -> tuple[CodePlace, ...]:
+def _most_of(waits: Sequence[Wait], steps: int) -> tuple[CodePlace, ...]:
     """Of waits of one cause, the longest first."""
     named = next((wait for wait in waits if wait.function is not None), None)
     if named is None or named.time_ns < _MOST * sum(wait.time_ns for wait in waits):
         return ()
     there = CodePlace(
         module=named.module, file=named.file, line=named.line, function=named.function, count=named.count,
-        time_ns=named.time_ns,
+        time_ns=named.time_ns // steps,
     )  # fmt: skip
     return (there,)

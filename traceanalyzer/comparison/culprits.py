@@ -14,6 +14,7 @@ from typing import Literal
 from traceanalyzer.comparison.matching import Matched
 from traceanalyzer.comparison.sides import Side
 from traceanalyzer.records.comparison import CauseChange, Culprit, StepChange
+from traceanalyzer.records.vocabulary import IDLE_RULES
 
 _EXPLAINS_SHARE = 0.5  # of the change, by what a suggestion may save at most
 Among = Literal["all", "direction", "beyond_runs", "other"]
@@ -77,7 +78,7 @@ def _finding(change: Culprit, base: Side, head: Side) -> str:
     elsewhere = {each.rule for run in other.runs for each in run.suggestions or ()}
     fitting = [
         (each.saving_per_step_ns.high, each.title) for each in side.runs[0].suggestions or ()
-        if each.rule not in elsewhere and each.bytes_saved_per_step is None and each.saving_per_step_ns
+        if each.rule in IDLE_RULES and each.rule not in elsewhere and each.saving_per_step_ns
         and each.saving_per_step_ns.high >= _EXPLAINS_SHARE * abs(change.change_ns)
     ]  # fmt: skip
     all_advised = all(run.suggestions is not None for run in (*other.runs, side.runs[0]))

@@ -90,7 +90,7 @@ def _finding(named: Named) -> str:
     """What the side with more idle time alone is advised on."""
     if not named.finding:
         return ""
-    where = "New in the head" if named.change.change_ns > 0 else "Only in the base"
+    where = "Advised only in the head" if named.change.change_ns > 0 else "Advised only in the base"
     return f" {where}: {named.finding[0].lower()}{named.finding[1:]}."
 
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from traceanalyzer.fusion.idle_claims import IDLE_RULES
 from traceanalyzer.fusion.rules import Match
 from traceanalyzer.fusion.step_graph import Node, StepGraph
 from traceanalyzer.records import Band, IdleCause, Suggestion
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.suggestion import Headroom
 from traceanalyzer.records.trace import distinct, passes
+from traceanalyzer.records.vocabulary import IDLE_RULES
 from traceanalyzer.roofline.attribution import clip
 from traceanalyzer.roofline.intervals import disjoint, without
 

@@ -19,12 +19,10 @@ from traceanalyzer.fusion.host_remedies import writes_a_file
 from traceanalyzer.fusion.step_graph import StepGraph
 from traceanalyzer.records import IDLE_CAUSES, IdleCause
 from traceanalyzer.records.trace import Bools, Ids, Ints, OpKind, RecordKind, passes
-from traceanalyzer.records.vocabulary import RULE_BY_CAUSE
+from traceanalyzer.records.vocabulary import IDLE_RULES, RULE_BY_CAUSE
 
-IDLE_RULES = (*RULE_BY_CAUSE.values(), "checkpoint_saving", "small_copies")
-"""Names of the rules that shorten idle time, and nothing else."""
 NOT_IN_EACH_STEP = ("checkpoint_saving", "host_work", "memory_allocation", "recompilation")
-"""Of them those of what is done every so many steps: where steps differ, they look at all, and not at one."""
+"""Of IDLE_RULES those of what is done every so many steps: of steps that differ, they look at all."""
 BUFFERED_BYTES = 65536  # CUDA Runtime API, "API synchronization behavior": the call returns once buffered
 _SAVED_BYTES = 10_000_000  # that a step copies to the host, if it saves a model
 _LONGER = 2.0  # times the other steps' time, that such a step takes

@@ -10,7 +10,7 @@ from msgspec import structs
 from traceanalyzer.fusion.checks import NO_OPERATORS, NOT_RECORDED, UNREAD, checks, unchecked
 from traceanalyzer.fusion.code_places import code_places
 from traceanalyzer.fusion.headroom import headroom
-from traceanalyzer.fusion.idle_claims import IDLE_RULES, NOT_IN_EACH_STEP
+from traceanalyzer.fusion.idle_claims import NOT_IN_EACH_STEP
 from traceanalyzer.fusion.module_compile import compiled_together
 from traceanalyzer.fusion.peak_memory import Held, held_at_peak, peak_bytes_saved
 from traceanalyzer.fusion.rules import RULES, Match, Rule
@@ -20,6 +20,7 @@ from traceanalyzer.records import Band, Notice, Suggestion, Tier
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.suggestion import Suggestions
 from traceanalyzer.records.units import duration, percent, si
+from traceanalyzer.records.vocabulary import IDLE_RULES
 
 _MIN_SAVED_SHARE = 0.002  # of the step: what saves less, by its middle, is not worth a reader's minute
 _MIN_UNTIMED_SHARE = 0.02  # where no time can be predicted, or the device waits for the host anyway

@@ -28,9 +28,26 @@ _SAID = {
 }  # fmt: skip
 _HALF = ("fp16", "bf16")  # beside which fp32 is what sums are kept in
 _LEVELS = 8  # of operators above a kernel's
-# Inputs that are indices, whatever the type of the others.
-_INDICES = {"aten::embedding": (1,), "aten::index_select": (2,), "aten::gather": (2,), "aten::nll_loss": (1,),
-            "aten::nll_loss_forward": (1,), "aten::embedding_dense_backward": (1,)}  # fmt: skip
+# Inputs that are indices or masks, whatever the type of the others.
+_INDICES = {
+    "aten::embedding": (1,), "aten::index_select": (2,), "aten::gather": (2,), "aten::nll_loss": (1,),
+    "aten::nll_loss_forward": (1,), "aten::nll_loss_backward": (2,), "aten::embedding_dense_backward": (1,),
+    "aten::scatter": (2,), "aten::scatter_": (2,), "aten::scatter_add_": (2,), "aten::index_add_": (2,),
+    "aten::index_copy_": (2,), "aten::max_pool2d_with_indices_backward": (7,),
+}  # fmt: skip
+_MASKS = {
+    "aten::masked_fill": (1,), "aten::masked_fill_": (1,), "aten::masked_select": (1,), "aten::where": (0,),
+    "aten::_masked_scale": (1,), "aten::native_dropout_backward": (1,),
+}  # fmt: skip
+# Operators whose tensors all have one type, so that a kernel's name says that of each. What casts, compares,
+# selects or keeps statistics in another type is none of them.
+_ALIKE = re.compile(
+    r"aten::(?:mm|addmm|bmm|baddbmm|matmul|linear|addmv|mv|dot|ger|_?convolution\w*|conv[123]d|"
+    r"(?:cudnn|miopen|mkldnn|thnn)_conv\w*|add|sub|mul|div|addcmul|addcdiv|lerp|relu|leaky_relu|elu|gelu|silu|tanh|"
+    r"sigmoid|exp|log|sqrt|rsqrt|neg|pow|abs|clamp|threshold_backward|(?:gelu|tanh|sigmoid|silu|elu)_backward|"
+    r"_?softmax|_?log_softmax|_softmax_backward_data|_log_softmax_backward_data|sum|mean|"
+    r"(?:adaptive_)?avg_pool[123]d|upsample_\w+|embedding|embedding_dense_backward)_?$"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +88,11 @@ def with_dtypes(trace: Trace, assumed: str | None = None) -> Trace:
     places: dict[_Typed, int] = {}
     from_names = taken = 0
     for row in np.flatnonzero(untyped).tolist():
-        dtype = said.get(row) or fallback
+        named = said.get(row) if _ALIKE.match(trace.calls[int(call[row])].name) else None
+        dtype = named or fallback
         if dtype is None:
             continue
-        from_names, taken = from_names + (row in said), taken + (row not in said)
+        from_names, taken = from_names + (named is not None), taken + (named is None)
         key = _Typed(int(call[row]), dtype)
         call[row] = len(trace.calls) + places.setdefault(key, len(places))
     typed = [_with(trace.calls[key.call], key.dtype) for key in places]
@@ -126,10 +144,10 @@ def _upwards(op: int, parent: list[int], is_op: list[bool]) -> list[int]:
 
 
 def _with(call: OpCall, dtype: str) -> OpCall:
-    """Every input that has dims with this type, but indices."""
-    indices = _INDICES.get(call.name, ())
+    """Every input that has dims with this type, but indices and masks."""
+    indices, masks = _INDICES.get(call.name, ()), _MASKS.get(call.name, ())
     dtypes = tuple(
-        None if not dims else "int64" if position in indices else dtype
+        None if not dims else "int64" if position in indices else "bool" if position in masks else dtype
         for position, dims in enumerate(call.shapes)
     )
     return replace(call, dtypes=dtypes)

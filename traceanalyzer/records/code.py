@@ -75,11 +75,11 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CodePlace(msgspec.Struct, frozen=True, kw_only=True):
-    """Operators of one function in one module."""
+    """Operators, or waits, of one function in one module."""
 
     module: str | None
     file: str | None
     line: int | None
     function: str | None
-    count: int  # of operators
+    count: int  # of operators, or of waits
     time_ns: int

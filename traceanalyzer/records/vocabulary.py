@@ -42,6 +42,8 @@ RULE_BY_CAUSE: Mapping[IdleCause, str] = {
     "host_work": "host_work",
 }
 """What shortens idle time of a cause."""
+IDLE_RULES = (*RULE_BY_CAUSE.values(), "checkpoint_saving", "small_copies")
+"""Names of the rules that shorten idle time, and nothing else."""
 
 LEAST_MODELLED = 0.05
 """Of kernel time modelled: below it there is nothing to say about how much is memory-bound."""

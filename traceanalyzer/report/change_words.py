@@ -6,14 +6,11 @@ from collections.abc import Sequence
 
 from traceanalyzer.records import Analysis, Band, Suggestion
 from traceanalyzer.records.units import duration
+from traceanalyzer.records.vocabulary import IDLE_RULES
 from traceanalyzer.report.shown import per_saving, shown
 from traceanalyzer.report.waits import waits_for_the_host
 
-# Rules whose saving is of waiting, not of kernels.
-_OF_WAITS = (
-    "launch_bound", "host_work", "data_loading", "synchronisation", "memory_allocation", "recompilation",
-    "checkpoint_saving", "small_copies", "unpinned_memory", "exposed_communication",
-)  # fmt: skip
+_OF_WAITS = (*IDLE_RULES, "exposed_communication")  # rules whose saving is of waiting, not of kernels
 _NUMERALS = ("No", "One", "Two", "Three")
 
 

@@ -85,7 +85,8 @@ def _short(name: str) -> str:
 def _waiting_function(analysis: Analysis, figures: Shown) -> str:
     """`, most of it in resize (image_processing_owlv2.py:301)`, where the largest wait is in one function."""
     cause = largest_cause(figures)
-    if cause is None or figures.step:  # waits are of all steps
+    # Waits are of all steps; and where no cause is named, the line is about all idle time.
+    if cause in (None, "unknown") or figures.step or analysis.device.kind == "cpu":
         return ""
     waits = [wait for wait in analysis.wait_rows if wait.cause == cause and wait.function is not None]
     if not waits or waits[0].time_ns < _MOST * sum(w.time_ns for w in analysis.wait_rows if w.cause == cause):

@@ -20,7 +20,10 @@ def notebook(analysis: Analysis, top: int = _ROWS) -> str:
 def lines(analysis: Analysis) -> str:
     """File, device and steps; the first sentence; the first change, or that there is none."""
     view = view_of(analysis, 0)
-    text = f"{view.file} · {view.subject}\n {view.headline.lead}\n {_first_change(view)}"
+    lead = view.headline.lead
+    if "memory-bound" in lead:  # never without how much of it runs at the memory roof
+        lead += "".join(f" {each}" for each in view.headline.more if "memory-bound" in each)
+    text = f"{view.file} · {view.subject}\n {lead}\n {_first_change(view)}"
     return f"<{type(analysis).__name__} {text}>"
 
 

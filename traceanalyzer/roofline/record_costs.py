@@ -47,7 +47,8 @@ def record_costs(judged: Judged) -> Costs:
 def _unjudged(judged: Judged, groups: Groups, heads: Sequence[RowHead]) -> Bools:
     """Rows of kernels none of which lies in the window."""
     inside = np.bincount(groups.row[judged.times.inside], minlength=len(heads))
-    return (inside == 0) & np.array([head.work == COMPUTE for head in heads], bool)
+    unjudged: Bools = (inside == 0) & np.array([head.work == COMPUTE for head in heads], bool)
+    return unjudged
 
 
 def _outer(judged: Judged, unmodelled: Bools) -> Bools:
