@@ -151,7 +151,7 @@ class ReportRequest:
     help="Exit 2 where one of several files failed; the report of the others is written.",
 )
 @click.option("--top", type=click.IntRange(1), metavar="N", help="Rows in the tables.")
-@click.option("--stack", is_flag=True, help="Name the functions in rows and suggestions: file and line.")
+@click.option("--stack", is_flag=True, help="Name the functions in rows, too: file and line.")
 @click.option("--redact", is_flag=True, help="Leave out absolute paths, host and user names.")
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
 @click.option("--force", is_flag=True, help="Replace existing files.")

@@ -189,10 +189,6 @@ def largest_wait(analysis: Analysis) -> str:
 
 
 def without_code_places(analysis: Job) -> Job:
-    """The same, to be shown shorter: rows and suggestions do not name their functions."""
-    listed = analysis.suggestions
-    return msgspec.structs.replace(
-        analysis,
-        op_rows=tuple(msgspec.structs.replace(row, places=()) for row in analysis.op_rows),
-        suggestions=listed and tuple(msgspec.structs.replace(each, places=()) for each in listed),
-    )
+    """The same, to be shown shorter: rows do not name their functions. A suggestion says where, always."""
+    rows = tuple(msgspec.structs.replace(row, places=()) for row in analysis.op_rows)
+    return msgspec.structs.replace(analysis, op_rows=rows)
