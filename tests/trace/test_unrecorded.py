@@ -23,6 +23,7 @@ LAUNCHES = [row("cuda_runtime", "cudaLaunchKernel", 1010 + 50 * i, 5, correlatio
 ON_A_GPU = {
     "launches": (LAUNCHES, "200 launches"),
     "cudnn": ([row("cpu_op", "aten::cudnn_convolution", 20_000, 9)], "aten::cudnn_convolution"),
+    "cudnn's RNN": ([row("cpu_op", "aten::_cudnn_rnn", 20_000, 9)], "aten::_cudnn_rnn"),
     "miopen": ([row("cpu_op", "aten::miopen_batch_norm", 20_000, 9)], "aten::miopen_batch_norm"),
     "NCCL": ([row("user_annotation", "nccl:all_reduce", 20_000, 9)], "nccl:all_reduce"),
     "HPU": ([row("hpu_op", "fused_kernel", 20_000 + i, 1) for i in range(30)], "30 of category hpu_op"),
@@ -58,6 +59,16 @@ def test_a_cpu_is_judged_as_before(tmp_path: Path) -> None:
     analysis = analysis_of(OPS + gloo, tmp_path)
     assert "not_recorded" not in {each.reason for each in analysis.op_rows}
     assert analysis.suggestions is not None
+
+
+@pytest.mark.parametrize(
+    "name", ["aten::cudnn_is_acceptable", "aten::_use_cudnn_ctc_loss", "aten::_use_miopen_ctc_loss",
+             "aten::_use_cudnn_rnn_flatten_weight", "aten::_scaled_dot_product_flash_attention_for_cpu"],
+)  # fmt: skip
+def test_to_ask_for_a_library_of_gpus_is_not_to_run_on_one(name: str, tmp_path: Path) -> None:
+    analysis = analysis_of([*OPS, row("cpu_op", name, 20_000, 9)], tmp_path)
+    assert analysis.device.kind == "cpu" and analysis.suggestions is not None
+    assert "gpu_not_captured" not in {notice.code for notice in analysis.source.warnings}
 
 
 def test_mtia_is_a_device_whose_waits_are_not_work(tmp_path: Path) -> None:
