@@ -122,14 +122,23 @@ def _filled(correlation: Ints, position: tuple[Ints | Ids, ...], led: _Led) -> I
 
 
 def by_external_id(launches: RawLaunches, kernels: RawKernels) -> tuple[RawLaunches, RawKernels]:
-    """With the External id for a correlation, where launches and rows of the device have that alone."""
+    """With the External id for a correlation, where launches and rows of the device have that alone.
+
+    The ids are then the tracer's own numbers of its calls: those of kernels without a correlation name no
+    operator and are left out, whether or not a launch has them.
+    """
     calls = (launches.correlation < 0) & (launches.external >= 0)
-    work = (kernels.correlation < 0) & (kernels.external >= 0)
-    work &= np.isin(kernels.external, launches.external[calls])
+    untied = kernels.correlation < 0
+    work = untied & (kernels.external >= 0) & np.isin(kernels.external, launches.external[calls])
     if not work.any():
         return launches, kernels
-    apart = 0 if calls.all() else _APART
+    alone = untied.all() and (launches.correlation < 0).all()
+    apart = 0 if alone else _APART  # a recorded correlation may be the same number, of something else
     return (
         replace(launches, correlation=np.where(calls, launches.external + apart, launches.correlation)),
-        replace(kernels, correlation=np.where(work, kernels.external + apart, kernels.correlation)),
+        replace(
+            kernels,
+            correlation=np.where(work, kernels.external + apart, kernels.correlation),
+            external=np.where(untied, -1, kernels.external),
+        ),
     )
