@@ -27,8 +27,16 @@ ON_A_GPU = {
     "miopen": ([row("cpu_op", "aten::miopen_batch_norm", 20_000, 9)], "aten::miopen_batch_norm"),
     "NCCL": ([row("user_annotation", "nccl:all_reduce", 20_000, 9)], "nccl:all_reduce"),
     "HPU": ([row("hpu_op", "fused_kernel", 20_000 + i, 1) for i in range(30)], "30 of category hpu_op"),
+    "Ascend": ([row("async_npu", "MatMul", 20_000, 1)], "1 of category async_npu"),
+    "placed": ([row("vendor_x", "gemm", 20_000, 1, device=0, stream=3)], "1 of category vendor_x"),
+    "placed by text": ([row("gpu_work", "gemm", 20_000, 1, device=1, stream="0")], "1 of category gpu_work"),
     "NPU": ([row("npu_task", "MatMul", 20_000 + i, 1) for i in range(30)], "30 of category npu_task"),
 }
+
+HOST_ROWS = (
+    "device_prefetch", "gpu", "vendor_x", "accelerator_api", "hpu_api", "xla_compile", "npuzzle", "gpu_queue",
+    "xpu_runtime_x", "dataloader",
+)  # fmt: skip
 
 
 def analysis_of(rows: list[dict[str, Any]], folder: Path) -> traceanalyzer.Analysis:
@@ -69,6 +77,14 @@ def test_to_ask_for_a_library_of_gpus_is_not_to_run_on_one(name: str, tmp_path: 
     analysis = analysis_of([*OPS, row("cpu_op", name, 20_000, 9)], tmp_path)
     assert analysis.device.kind == "cpu" and analysis.suggestions is not None
     assert "gpu_not_captured" not in {notice.code for notice in analysis.source.warnings}
+
+
+@pytest.mark.parametrize("category", HOST_ROWS)
+def test_a_row_of_the_host_is_no_device(category: str, tmp_path: Path) -> None:
+    """Its category alone, unless it is known to be a device's, proves nothing."""
+    analysis = analysis_of([*OPS, row(category, "next batch", 20_000, 9)], tmp_path)
+    assert analysis.device.kind == "cpu" and analysis.suggestions is not None
+    assert "not_recorded" not in {each.reason for each in analysis.op_rows}
 
 
 def test_mtia_is_a_device_whose_waits_are_not_work(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ class Rows:
 
     def _other(self, event: Event) -> None:
         """Count what some device did that is not read."""
-        if is_unread_device(event.cat) and event.dur > 0:
+        if event.dur > 0 and is_unread_device(event):
             self.unread[event.cat] += 1
 
     def _add_ops(self, events: list[Event], annotations: list[int]) -> None:
