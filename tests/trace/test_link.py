@@ -211,9 +211,8 @@ def test_linking_is_the_twins(host: list, launches: list, kernels: list) -> None
         alike = [row for row in launches if row[0] == correlation]
         before = [row for row in alike if row[1] <= start]
         moment = max(b[1] for b in before) if before else min((a[1] for a in alike), default=None)
-        if moment is None:  # in the operator that an id names, if it began before
-            begun = int(ops.start_ns[found.op[k]]) if found.op[k] >= 0 else -1
-            assert found.launch_ns[k] == (begun if begun <= start else -1)
+        if moment is None:  # in the operator that an id names, which began before
+            assert found.launch_ns[k] <= start and (found.launch_ns[k] < 0) == (found.op[k] < 0)
         else:
             assert found.launch_ns[k] == moment
         expected = -1
@@ -227,7 +226,8 @@ def test_linking_is_the_twins(host: list, launches: list, kernels: list) -> None
             )  # fmt: skip
         if expected < 0 and correlation != external and external in by_external:
             named = [j for j in range(len(ops)) if trace.names[ops.name[j]] == by_external[external]]
-            expected = named[0]
+            begun_by = start if moment is None else moment
+            expected = named[0] if ops.start_ns[named[0]] <= begun_by else -1
             while expected >= 0 and ops.kind[expected] == OpKind.ANNOTATION:
                 expected = int(ops.parent[expected])
         assert found.op[k] == expected

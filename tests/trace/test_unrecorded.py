@@ -23,11 +23,20 @@ LAUNCHES = [row("cuda_runtime", "cudaLaunchKernel", 1010 + 50 * i, 5, correlatio
 ON_A_GPU = {
     "launches": (LAUNCHES, "200 launches"),
     "cudnn": ([row("cpu_op", "aten::cudnn_convolution", 20_000, 9)], "aten::cudnn_convolution"),
+    "cudnn's RNN": ([row("cpu_op", "aten::_cudnn_rnn", 20_000, 9)], "aten::_cudnn_rnn"),
     "miopen": ([row("cpu_op", "aten::miopen_batch_norm", 20_000, 9)], "aten::miopen_batch_norm"),
     "NCCL": ([row("user_annotation", "nccl:all_reduce", 20_000, 9)], "nccl:all_reduce"),
     "HPU": ([row("hpu_op", "fused_kernel", 20_000 + i, 1) for i in range(30)], "30 of category hpu_op"),
+    "Ascend": ([row("async_npu", "MatMul", 20_000, 1)], "1 of category async_npu"),
+    "placed": ([row("vendor_x", "gemm", 20_000, 1, device=0, stream=3)], "1 of category vendor_x"),
+    "placed by text": ([row("gpu_work", "gemm", 20_000, 1, device=1, stream="0")], "1 of category gpu_work"),
     "NPU": ([row("npu_task", "MatMul", 20_000 + i, 1) for i in range(30)], "30 of category npu_task"),
 }
+
+HOST_ROWS = (
+    "device_prefetch", "gpu", "vendor_x", "accelerator_api", "hpu_api", "xla_compile", "npuzzle", "gpu_queue",
+    "xpu_runtime_x", "dataloader",
+)  # fmt: skip
 
 
 def analysis_of(rows: list[dict[str, Any]], folder: Path) -> traceanalyzer.Analysis:
@@ -58,6 +67,24 @@ def test_a_cpu_is_judged_as_before(tmp_path: Path) -> None:
     analysis = analysis_of(OPS + gloo, tmp_path)
     assert "not_recorded" not in {each.reason for each in analysis.op_rows}
     assert analysis.suggestions is not None
+
+
+@pytest.mark.parametrize(
+    "name", ["aten::cudnn_is_acceptable", "aten::_use_cudnn_ctc_loss", "aten::_use_miopen_ctc_loss",
+             "aten::_use_cudnn_rnn_flatten_weight", "aten::_scaled_dot_product_flash_attention_for_cpu"],
+)  # fmt: skip
+def test_to_ask_for_a_library_of_gpus_is_not_to_run_on_one(name: str, tmp_path: Path) -> None:
+    analysis = analysis_of([*OPS, row("cpu_op", name, 20_000, 9)], tmp_path)
+    assert analysis.device.kind == "cpu" and analysis.suggestions is not None
+    assert "gpu_not_captured" not in {notice.code for notice in analysis.source.warnings}
+
+
+@pytest.mark.parametrize("category", HOST_ROWS)
+def test_a_row_of_the_host_is_no_device(category: str, tmp_path: Path) -> None:
+    """Its category alone, unless it is known to be a device's, proves nothing."""
+    analysis = analysis_of([*OPS, row(category, "next batch", 20_000, 9)], tmp_path)
+    assert analysis.device.kind == "cpu" and analysis.suggestions is not None
+    assert "not_recorded" not in {each.reason for each in analysis.op_rows}
 
 
 def test_mtia_is_a_device_whose_waits_are_not_work(tmp_path: Path) -> None:

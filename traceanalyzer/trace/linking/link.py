@@ -2,7 +2,8 @@
 
 The launch of a record is the runtime or driver call with its correlation; its link op is the innermost
 operator open on the launching thread at that moment. The External id is used last: up to torch 2.3 it
-repeats the correlation (kineto/libkineto/src/CuptiActivity.cpp), which as an op's id names a wrong op.
+repeats the correlation (kineto/libkineto/src/CuptiActivity.cpp), which as an op's id names a wrong op, and
+early ROCm tracers count their calls in it. No operator launched what began before it did.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ def link(
     op = at_launch[back]
     distinct_external = (kernels.external >= 0) & (kernels.external != kernels.correlation)
     lost = np.flatnonzero((op < 0) & distinct_external)
-    op[lost] = _enclosing_operator(ops, rows_of(kernels.external[lost], external))
+    moment_ns = np.where(launch < 0, kernels.start_ns, np.append(launches.start_ns, -1)[launch])
+    begun = latest_before(external, ops.start_ns, kernels.external[lost], moment_ns[lost])
+    op[lost] = _enclosing_operator(ops, begun)
     graph = passes(names, np.append(launches.name, np.int32(-1))[launch], is_graph_launch)
     unlinked = np.full(len(op), -1, np.int8)
     nothing = op < 0
@@ -174,14 +177,14 @@ def linked_kernels(
 ) -> Kernels:
     """The records in the order of `Kernels`, with their links.
 
-    Where no launch was recorded, but an id names an operator that began before, it was launched in that.
+    Where no launch was recorded, but an id names an operator, it was launched in that.
     """
     rows = np.lexsort(
         (text_rank(names, raw.name), raw.correlation, raw.stream, raw.device, raw.end_ns, raw.start_ns)
     )
     launch_ns = np.append(launches.start_ns, -1)[links.launch]  # -1 reads the last entry
     begun_ns = np.append(ops.start_ns, -1)[links.op]
-    launch_ns = np.where((links.launch < 0) & (begun_ns <= raw.start_ns), begun_ns, launch_ns)
+    launch_ns = np.where(links.launch < 0, begun_ns, launch_ns)
     return Kernels(
         start_ns=raw.start_ns[rows], end_ns=raw.end_ns[rows], name=raw.name[rows], kind=raw.kind[rows],
         device=raw.device[rows], stream=raw.stream[rows], correlation=raw.correlation[rows],

@@ -10,9 +10,12 @@ import numpy as np
 from traceanalyzer.records import Notice
 from traceanalyzer.records.trace import Bools, Trace, passes
 
-# Operators that only a GPU runs. Collectives alone may be Gloo's, of CPUs.
+# Operators that only a GPU runs. Collectives alone may be Gloo's, of CPUs, and whether cuDNN could be used
+# is asked on CPUs too (`aten::cudnn_is_acceptable`, of each LSTM and GRU).
 _ON_A_GPU = re.compile(
-    r"aten::_?(?:cudnn|miopen)_|nccl:|aten::_thnn_fused_|aten::_scaled_dot_product_(?:cudnn|efficient)_attention|"
+    r"aten::_?cudnn_(?:convolution|batch_norm|rnn|ctc_loss|grid_sampler|affine_grid_generator|attention)|"
+    r"aten::miopen_(?:(?:depthwise_)?convolution|batch_norm|rnn|ctc_loss)|"
+    r"nccl:|aten::_thnn_fused_|aten::_scaled_dot_product_(?:cudnn|efficient)_attention|"
     r"aten::_(?:flash|efficient)_attention_(?:forward|backward)$"
 )
 _LISTED = 3  # names in a notice

@@ -152,18 +152,29 @@ def adopt_bare(event: Event) -> int:
     return Row.OTHER
 
 
-# Categories that a device's activity has with some vendor, and that nothing above reads.
+# Categories that a device's activity has with some vendor, and that nothing above reads. Words such as
+# `device` and `gpu` are in names of what the host does (`device_prefetch`): there the arguments decide.
 _OF_A_DEVICE = re.compile(
-    r"(?:hpu|npu|mtia|xla|tpu|ipu|mlu|gcu|musa|neuron|xpu|privateuse\d?|vendor|gpu|device|accelerator|async_npu)"
-    r"(?:_|$)(?!user_annotation|\w*(?:runtime|driver|sync|annotation|instant))", re.IGNORECASE,
-)  # fmt: skip
+    r"(?:async_)?(?:hpu|npu|mtia|xla|tpu|ipu|mlu|gcu|musa|neuron|xpu|privateuse\d?)(?:_|$)", re.IGNORECASE
+)
+_NO_WORK = re.compile(
+    r"(?:^|_)(?:runtime|driver|sync|event|annotation|instant|api|host|cpu|compile|prefetch)(?:_|$)",
+    re.IGNORECASE,
+)
 _MTIA_WAITS = ("event_wait", "event_record")
 _MTIA_COPY = "dma_request"
 
 
-def is_unread_device(cat: str) -> bool:
-    """Whether the category, which none of the above has, is that of some device's activity."""
-    return _OF_A_DEVICE.match(cat) is not None
+def is_unread_device(event: Event) -> bool:
+    """Whether a row, whose category none of the above is, is some device's activity.
+
+    Either its category is known to be, or it says on which device and stream it ran.
+    """
+    if _NO_WORK.search(event.cat):
+        return False
+    args = event.args or NO_ARGS
+    placed = args.device >= 0 and args.stream not in (-1, "")
+    return placed or _OF_A_DEVICE.match(event.cat) is not None
 
 
 def adopt_mtia(event: Event) -> int:

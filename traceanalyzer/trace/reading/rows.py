@@ -142,13 +142,13 @@ class Rows:
         """The number of its thread; -1 where no row was read of that."""
         return self.threads.get(same_thread((event.pid, event.tid)), -1)
 
-    def pid_of(self, event: Event) -> int:
-        """The row of its pid among those of the device's rows; -1."""
-        return self.pids.get(_same_number(event.pid), -1)
+    def stream_of(self, event: Event) -> tuple[int, int]:
+        """The row of its pid among those of the device's rows (-1), and the stream that its tid names."""
+        return self.pids.get(_same_number(event.pid), -1), _number_in(event.tid, 0)
 
     def _other(self, event: Event) -> None:
         """Count what some device did that is not read."""
-        if is_unread_device(event.cat) and event.dur > 0:
+        if event.dur > 0 and is_unread_device(event):
             self.unread[event.cat] += 1
 
     def _add_ops(self, events: list[Event], annotations: list[int]) -> None:

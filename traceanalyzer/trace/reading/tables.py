@@ -98,7 +98,7 @@ def finish(rows: Rows, stats: ReadStats, *, based: bool) -> Tables:
         _columns(rows.frames, _FRAMES, dialect, stats),
     ], stats)  # fmt: skip
     launches, kernels = by_external_id(RawLaunches(**tables[0]), RawKernels(**tables[1]))
-    launches, kernels = rows.flows.tied(launches, kernels, rows.thread_of, rows.pid_of)
+    launches, kernels = rows.flows.tied(launches, kernels, rows.thread_of, rows.stream_of)
     ops = _with_named_annotations(RawOps(**tables[2]), names)
     ops, keys = _distinct_calls(ops, rows.calls.values_seen, merge=stats.lenient > 0)
     integer_us = whole_us and not based
