@@ -100,11 +100,60 @@ def test_packed_sequences_of_every_length_lie_between_the_ends(
     assert Packing(tokens, tokens, sequences, longest, longest).pairs(mask) == (min(sums), max(sums))
 
 
-def test_queries_of_a_cache_see_at_least_one_key_and_at_most_the_longest() -> None:
+def test_queries_of_a_cache_see_what_their_sequences_have() -> None:
     decode = Packing(queries=4, keys=100, sequences=4, longest_query=1, longest_key=60)
-    assert decode.pairs(Mask()) == (4, 100), "each key is seen by the one query of its sequence"
-    assert decode.pairs(Mask(7, 0, True)) == (4, 4 * 8)
+    assert decode.pairs(Mask()) == (100, 100), "each key is seen by the one query of its sequence"
+    assert decode.pairs(Mask(right=0, bottom_right=True)) == (100, 100)
+    least, most = decode.pairs(Mask(7, 0, True))
+    assert least <= 2 * 8 and most == 4 * 8, "of keys in two sequences two queries see a window"
     assert Packing(4, 100, 1, 4, 100).pairs(Mask()) == (400, 400), "of one sequence nothing is unknown"
+
+
+def test_queries_without_keys_see_nothing() -> None:
+    """100 queries with 10 keys: 99 with one key and one with 9 are 1 + 9 pairs."""
+    mask = Mask(right=0, bottom_right=True)
+    lengths = ((99, 1), (1, 9))
+    pairs = sum(mask.pairs(q, k) for q, k in lengths)
+    least, most = Packing(100, 10, 2, 99, 10).pairs(mask)
+    assert pairs == 10 and least <= pairs <= most == 55, "all keys with queries enough: 1 + 2 + .. + 10"
+
+
+def test_equal_totals_are_not_self_attention_where_the_longest_differ() -> None:
+    """Lengths of 6 and 6 queries, 11 keys and 1, causal from the top left: 21 and 6 pairs."""
+    mask = Mask(right=0)
+    least, most = Packing(12, 12, 2, 6, 11).pairs(mask)
+    assert least <= mask.pairs(6, 11) + mask.pairs(6, 1) == 27 <= most
+    from_below = Mask(right=0, bottom_right=True)
+    least, most = Packing(12, 12, 2, 6, 11).pairs(from_below)
+    assert least <= from_below.pairs(6, 11) + from_below.pairs(6, 1) == 52 <= most
+
+
+def cuts(tokens: int, sequences: int, longest: int) -> list[tuple[int, ...]]:
+    every = product(range(min(longest, tokens) + 1), repeat=sequences)
+    return [lengths for lengths in every if sum(lengths) == tokens]
+
+
+@pytest.mark.parametrize("bottom_right", [False, True])
+@pytest.mark.parametrize(
+    ("left", "right"), [(None, None), (None, 0), (None, 2), (0, None), (1, None), (0, 0), (1, 0), (2, 1)]
+)
+def test_queries_and_keys_of_every_length_lie_between_the_ends(
+    left: int | None, right: int | None, bottom_right: bool
+) -> None:
+    """All lengths of both sides; the ends are reached wherever one side of a query is open."""
+    mask = Mask(left, right, bottom_right)
+    for sequences, longest_query, longest_key in product((2, 3), (2, 3, 6), (2, 4, 7)):
+        for queries, keys in product(range(1, 7), range(1, 8)):
+            if queries == keys and longest_query == longest_key:
+                continue
+            laid = product(cuts(queries, sequences, longest_query), cuts(keys, sequences, longest_key))
+            sums = [sum(map(mask.pairs, *lengths)) for lengths in laid]
+            if not sums:
+                continue  # they do not fit
+            least, most = Packing(queries, keys, sequences, longest_query, longest_key).pairs(mask)
+            assert least <= min(sums) and max(sums) <= most
+            if left is None or right is None:
+                assert (least, most) == (min(sums), max(sums))
 
 
 def test_of_packed_sequences_flops_have_two_ends_and_a_window_counts() -> None:

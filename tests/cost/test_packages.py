@@ -160,6 +160,10 @@ CASES: list[tuple[str, tuple[Any, ...], int, int, int]] = [
     ("tex_ts::te_gemm_ts", (t(N, K, dtype=UINT8), t(1, dtype=FP32), 0, 4, 1, t(M, K, dtype=UINT8),
                             t(1, dtype=FP32), 0, 4, 0, t(M, N), None, 6, None, t(0), 6, t(0), 0),
      2 * M * N * K, N * K + M * K + 8, 2 * M * N),
+    ("tex_ts::te_gemm_ts", (t(N, K, dtype=UINT8), t(1, dtype=FP32), 0, 4, 1, t(M, K, dtype=UINT8),
+                            t(1, dtype=FP32), 0, 4, 0, t(M, N), t(1, dtype=FP32), 6, t(1, dtype=FP32), t(N),
+                            6, t(0), 0),
+     2 * M * N * K, N * K + M * K + 8 + 2 * N, 2 * M * N),
     ("tex_ts::te_gemm_ts", (t(N, K), t(0), 6, 1, t(M, K), t(0), 6, 0, t(M, N), 6, t(N), t(0), 0),
      2 * M * N * K, 2 * (N * K + M * K + N), 2 * M * N),
     # four taps, with SiLU
@@ -203,13 +207,6 @@ RANGES: list[tuple[str, tuple[Any, ...], int, int, int]] = [
     # two rows are of two groups at most
     ("aten::_grouped_mm", (t(2, K), t(4, K, N), t(4, dtype=INT32)),
      2 * 2 * N * K, 2 * (2 * K + K * N + 2 * N) + 4 * 4, 2 * (2 * K + 2 * K * N + 2 * N) + 4 * 4),
-    # 100 indices into two tables of 300 elements together, 8 and 16 wide, for 10 samples; weights of indices
-    *[("fbgemm::split_embedding_codegen_lookup_sgd_function",
-       (t(0, dtype=FP32), t(300, dtype=FP32), t(0, dtype=FP32), t(0, 0, dtype=FP32), t(2, dtype=INT32),
-        t(2, dtype=INT64), t(3, dtype=INT32), 24, 16, t(3, dtype=INT64), 9, t(taken, dtype=INT64),
-        t(21, dtype=INT64), 0, t(taken, dtype=FP32)),
-       taken, bags + 4, bags + 4 * rows)
-      for taken, rows in ((100, 300), (2, 32)) for bags in (12 * taken + 12 + 8 * 21 + 4 * 240,)],
     ("primus_turbo::grouped_gemm_impl", (t(M, K), t(4, N, K), LENGTHS, LENGTHS, False, True, None, 0),
      2 * M * N * K, ONE_GROUP, ONE_GROUP + 2 * 3 * K * N),
     ("primus_turbo_cpp_extension::ck_grouped_gemm", (t(M, K), t(4, K, N), LENGTHS, LENGTHS, False, False),
@@ -228,9 +225,36 @@ def test_work_between_two_ends(
 ) -> None:
     cost = price_call(call_of(name, *arguments))
     assert isinstance(cost, Bounded) and cost.reason == "data_dependent" and cost.detail
-    widest = 16 if "lookup" in name else 1
-    assert (cost.least.flops, cost.most.flops) == (flops, flops * widest)
+    assert cost.least.flops == cost.most.flops == flops
     assert (cost.least.bytes, cost.most.bytes) == (least, most)
+
+
+@pytest.mark.parametrize(("optimizer", "type_of_sums", "narrow", "wide"), [
+    ("sgd", "0", 4, 4), ("sgd", "1", 2, 2), ("approx_sgd", "5", 2, 2), ("sgd", None, 2, 4),
+    ("rowwise_adagrad", "0", 2, 4),
+])  # fmt: skip
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("taken", "rows"), [(100, 300), (2, 32)])
+def test_sums_of_rows_of_tables(
+    taken: int, rows: int, weighted: bool, optimizer: str, type_of_sums: str | None, narrow: int, wide: int
+) -> None:
+    """Indices into two tables of 300 elements together, 8 and 16 wide, for 10 samples of 24 sums each.
+
+    Behind them gradient clipping, its limit, rounding and the learning rate, then the type of the sums.
+    """
+    weights = t(taken, dtype=FP32) if weighted else None
+    arguments: tuple[Any, ...] = (
+        t(0, dtype=FP32), t(300, dtype=FP32), t(0, dtype=FP32), t(0, 0, dtype=FP32), t(2, dtype=INT32),
+        t(2, dtype=INT64), t(3, dtype=INT32), 24, 16, t(3, dtype=INT64), 9, t(taken, dtype=INT64),
+        t(21, dtype=INT64), 0, weights, None, t(0, dtype=INT32), False, 1.0, True, 0.1, type_of_sums,
+    )  # fmt: skip
+    cost = price_call(call_of(f"fbgemm::split_embedding_codegen_lookup_{optimizer}_function", *arguments))
+    assert isinstance(cost, Bounded) and cost.reason == "data_dependent"
+    an_element = 2 if weighted else 1  # a multiplication and an addition
+    assert (cost.least.flops, cost.most.flops) == (an_element * taken, an_element * taken * 16)
+    read = 8 * taken + 4 * 3 + 8 * 21 + (4 * taken if weighted else 0)
+    assert (cost.least.read_bytes, cost.most.read_bytes) == (read + 4, read + 4 * rows)
+    assert (cost.least.write_bytes, cost.most.write_bytes) == (narrow * 240, wide * 240)
 
 
 def test_of_one_token_the_experts_are_as_many_as_it_has() -> None:

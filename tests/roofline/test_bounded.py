@@ -18,6 +18,7 @@ from traceanalyzer.roofline.verdicts import RowFacts, judge_row
 
 FLOPS = st.integers(10**6, 10**11)
 BYTES = st.integers(10**3, 10**8)
+BYTES_A_NS = 1  # of ROOFS; and 1,000 FLOPs
 
 
 def row(flops: int, moved: int, time_ns: int, blocks: int) -> RowFacts:
@@ -43,11 +44,19 @@ def test_a_verdict_holds_at_every_point_of_the_interval(
     ]
     judged = [judge_row(row(flops, moved, time_ns, blocks), ROOFS) for flops, moved in inside]
     assert "bounded" in found.flags
+    moving_ns = low / BYTES_A_NS
+    explained = moving_ns >= 0.6 * time_ns and judged[0].bound == "memory"
     if found.verdict == "unmodelled":
         assert len({each.verdict for each in judged}) > 1 and found.reason == "data_dependent"
+        assert not explained
+    elif "bytes_only" in found.flags:
+        assert len({each.verdict for each in judged}) > 1 and explained
+        assert (found.verdict, found.bound, found.limiter) == ("memory_bound", "memory", "memory")
+        assert found.roof_ns == (moving_ns if low == high else None)
+        assert all(each.roof_ns is not None and each.roof_ns >= moving_ns for each in judged)
     else:
         assert {each.verdict for each in judged} == {found.verdict}
-    for name in ("bound", "limiter", "roof_ns", "efficiency"):
+    for name in () if "bytes_only" in found.flags else ("bound", "limiter", "roof_ns", "efficiency"):
         values = {getattr(each, name) for each in judged}
         agreed = getattr(found, name)
         assert agreed is None or values == {agreed}
@@ -63,7 +72,38 @@ def test_where_one_unknown_decides_both_the_line_counts(
     line = [(few + (many - few) * i // 16, low + (high - low) * i // 16) for i in range(17)]
     verdicts = {judge_row(row(flops, moved, time_ns, 10_000), ROOFS).verdict for flops, moved in line}
     if found.verdict != "unmodelled":
-        assert verdicts == {found.verdict}
+        assert verdicts == {found.verdict} or ("bytes_only" in found.flags and low >= 0.6 * time_ns)
+
+
+def test_bytes_alone_explain_a_time_whatever_the_flops_are() -> None:
+    """80 kB in 100 us are 80 us; of FLOPs there is 1 ns, or 120 us, which no device did in that time."""
+    bounds = Bounded("data_dependent", least=Cost(10**3, 80_000, 0), most=Cost(12 * 10**7, 80_000, 0))
+    found = judge_row(between(bounds, 100_000, 10_000), ROOFS)
+    assert (found.verdict, found.bound, found.limiter) == ("memory_bound", "memory", "memory")
+    assert set(found.flags) == {"bytes_only", "bounded"} and found.reason is None
+    assert (found.roof_ns, found.efficiency, found.intensity) == (80_000, 0.8, None)
+
+
+def test_of_unknown_bytes_the_least_count() -> None:
+    """61 us at least explain it, and how many more is not known; 59 us do not."""
+    for low, verdict in ((61_000, "memory_bound"), (59_000, "unmodelled")):
+        bounds = Bounded("data_dependent", least=Cost(10**3, low, 0), most=Cost(9 * 10**7, 85_000, 0))
+        found = judge_row(between(bounds, 100_000, 10_000), ROOFS)
+        assert (found.verdict, found.roof_ns, found.efficiency) == (verdict, None, None)
+
+
+def test_bytes_explain_nothing_that_flops_explain_better() -> None:
+    """90 us of FLOPs are known; 65 to 95 us of bytes: the least of these decide nothing."""
+    bounds = Bounded("data_dependent", least=Cost(9 * 10**7, 65_000, 0), most=Cost(9 * 10**7, 95_000, 0))
+    found = judge_row(between(bounds, 100_000, 10_000), ROOFS)
+    assert (found.verdict, found.reason) == ("unmodelled", "data_dependent")
+
+
+def test_an_end_that_takes_longer_than_was_measured_proves_no_side() -> None:
+    """10 us of bytes; of FLOPs 1 ns or 120 us: 99 us are as possible, and then they are what it waits for."""
+    bounds = Bounded("data_dependent", least=Cost(10**3, 10_000, 0), most=Cost(12 * 10**7, 10_000, 0))
+    found = judge_row(between(bounds, 100_000, 10_000), ROOFS)
+    assert (found.verdict, set(found.flags)) == ("unmodelled", {"bounded"})
 
 
 A = ([4096, 4096], "c10::BFloat16")

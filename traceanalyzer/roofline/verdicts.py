@@ -155,7 +155,9 @@ def judge_row(row: RowFacts, roofs: Roofs) -> Judgment:
 def _between(row: RowFacts, roofs: Roofs) -> Judgment:
     """The verdict that a row has wherever its work lies in the range; of its figures those that agree there.
 
-    A side of the ridge, and an efficiency below a limit, hold between two ends where they hold at both.
+    A side of the ridge, and an efficiency below a limit, hold between two ends where they hold at both. Where
+    they do not, the bytes that are moved at least may explain the time alone. An end that takes longer
+    than was measured is not left out: work right below the roof lies on its side of the ridge as well.
     """
     ends = [judge_row(corner, roofs) for corner in row.corners]
     first = ends[0]
@@ -165,13 +167,28 @@ def _between(row: RowFacts, roofs: Roofs) -> Judgment:
 
     verdict: Verdict | None = common("verdict")
     if verdict is None or verdict == "unmodelled":
-        reason = first.reason if verdict else row.unpriced or "data_dependent"
-        unknown = _unmodelled(row, reason or "data_dependent", None)
-        return replace(unknown, flags=(*unknown.flags, "bounded"))
+        reason = (first.reason if verdict else row.unpriced) or "data_dependent"
+        found = _unmodelled(row, reason, None) if verdict else _by_least_bytes(row, first, roofs, reason)
+        return replace(found, flags=(*found.flags, "bounded"))
     shared = tuple(flag for flag in first.flags if all(flag in end.flags for end in ends))
     figures = {name: common(name) for name in ("bound", "engine", "precision", "roof_ns", "efficiency",
                                                "limiter", "intensity", "reason")}  # fmt: skip
     return Judgment(verdict, flags=(*shared, "bounded"), **figures)
+
+
+def _by_least_bytes(row: RowFacts, least: Judgment, roofs: Roofs, reason: Reason) -> Judgment:
+    """Of a row whose ends disagree: memory-bound where the least bytes alone explain the time.
+
+    They do not where the least FLOPs explain more of it. Roof time and efficiency are left empty unless the
+    bytes are known, which then are at least these.
+    """
+    few = row.corners[0]
+    found = _by_bytes(replace(few, flops=None), roofs, reason, None)
+    if found.verdict == "unmodelled" or least.bound != "memory":
+        return _unmodelled(row, reason, None)
+    if any(end.bytes != few.bytes for end in row.corners):
+        return replace(found, roof_ns=None, efficiency=None)
+    return found
 
 
 def _without_work(row: RowFacts, roofs: Roofs, choice: Choice) -> Judgment:

@@ -62,6 +62,28 @@ def test_both_passes_are_found_and_claimed_once() -> None:
     assert first.after.matrix == (("bf16", 2 * 2 * HEADS * TOKENS * TOKENS * CHANNELS),)
 
 
+@pytest.mark.parametrize(("tokens", "channels"), [(50, 64), (1024, 64)])
+def test_what_attention_returns_is_written_however_many_channels_a_head_has(
+    tokens: int, channels: int
+) -> None:
+    """Of three results the scores and their softmax; backward the gradients of both, not those of q, k, v."""
+    queries, keys, scores = (96, tokens, channels), (96, channels, tokens), (96, tokens, tokens)
+    softmax = op("_softmax", scores, (), (), concrete=("", "-1", "False"))
+    inner = op("_softmax_backward_data", scores, scores, (), (), concrete=("", "", "-1", "6"))
+    value_gradient, weight_gradient = op("bmm", scores, queries), op("bmm", queries, keys)
+    graph = scene(
+        forward(op("bmm", queries, keys), SOFTMAX - 1), forward(softmax, SOFTMAX),
+        forward(op("bmm", scores, queries), SOFTMAX + 1),
+        backward("BmmBackward0", value_gradient, weight_gradient, sequence=SOFTMAX + 1),
+        backward("SoftmaxBackward0", inner, sequence=SOFTMAX),
+        backward("BmmBackward0", op("bmm", keys, scores), op("bmm", scores, queries), sequence=SOFTMAX - 1),
+        on_cpu=True,
+    )  # fmt: skip
+    first, second = found_by(graph, "unfused_attention")
+    for match, order in ((first, (0, 1)), (second, (1, 2))):
+        assert match.unwritten == {match.nodes[i].place for i in order}
+
+
 @pytest.mark.left_out
 def test_the_librarys_own_fallback_is_not_written_out() -> None:
     """Neither is its backward pass, which holds no trace of the function but its forward operator."""

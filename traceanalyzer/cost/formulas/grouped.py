@@ -121,7 +121,7 @@ def of_transformer_engine(call: OpCall) -> Cost:
     result = 2 * second if second == 5 else 8
     a, d = ranked(call, 0, 2), shape(call, result)
     k = a[1] if flag(call, second - 1) else a[0]
-    read = sum(bytes_read(call, i) for i in (0, 1, second, second + 1, 15 if second == 5 else 10))
+    read = sum(bytes_read(call, i) for i in (0, 1, second, second + 1, 14 if second == 5 else 10))
     type_of_a = dtype(call, 0)
     precision = "fp8" if type_of_a == "uint8" else matrix_precision(type_of_a)
     return Cost(2 * numel(d) * k, read, bytes_of(call, result), "matrix", precision)

@@ -19,6 +19,12 @@ from traceanalyzer.records import Cost, OpCall
 
 _FBGEMM = "pytorch/FBGEMM: fbgemm_gpu/codegen, embedding_forward_split_host.cpp; src/sparse_ops"
 _NO_POOLING = 2  # PoolingMode.NONE
+_SUM_SIZES = {"0": 4, "1": 2, "5": 2}  # bytes an element, by SparseType: FP32, FP16, BF16
+# Where output_dtype stands: behind the optimizer's arguments, of which stochastic gradient descent has one in
+# every version. Others gained some, so there its place is not known.
+_OUTPUT_TYPE = dict.fromkeys(
+    (f"fbgemm::split_embedding_codegen_lookup_{name}_function" for name in ("sgd", "approx_sgd")), 21
+)
 
 
 @op_cost("aten::nonzero", source="torch.nonzero: sizes of the result")
@@ -41,10 +47,12 @@ def nonzero(call: OpCall) -> Cost:
 def lookup(call: OpCall) -> Cost:
     """Sums of rows of many tables, a bag of them a table and sample: (.., tables, .., widths, indices, bags)
 
-    FLOPs = 1 an element added: an index adds one at least, as many as the widest table has at most
+    FLOPs = 1 an element added, 2 where it is weighted: an index adds one at least, as many as the widest
+    table has at most
     Bytes = indices, bags and weights of indices read, the sums written; of the tables nothing but one element
     at least, a row an index, and no more than there are, at most
-    Assumes fp32 sums; rows in the cache of a table on the host count as that table's.
+    Assumes sums in 2 bytes at least and 4 at most where their type is not recorded; rows in the cache of a
+    table on the host count as that table's.
     """
     if call.value(13) is None:
         raise Missing("data_dependent", "which rows are touched is data; their widths are not recorded")
@@ -56,13 +64,21 @@ def lookup(call: OpCall) -> Cost:
     indices = numel(shape(call, 11))
     fixed = sum(bytes_read(call, i) for i in (6, 11, 12, 14) if has(call, i))
     held = sum(bytes_of(call, i) for i in (1, 2) if has(call, i))
-    size, written = itemsize(call, 1), 4 * samples * total
+    size, flops = itemsize(call, 1), 2 * indices if has(call, 14) else indices
     some = min(indices, 1) * size
+    narrow, wide = (samples * total * each for each in _sum_sizes(call))
     return between(
-        Cost(indices, fixed + some, written),
-        Cost(indices * widest, fixed + max(min(held, indices * widest * size), some), written),
+        Cost(flops, fixed + some, narrow),
+        Cost(flops * widest, fixed + max(min(held, indices * widest * size), some), wide),
         "which rows are touched is data",
     )
+
+
+def _sum_sizes(call: OpCall) -> tuple[int, int]:
+    """Bytes of an element that a bag is summed up to: least and most."""
+    at = _OUTPUT_TYPE.get(call.name)
+    known = _SUM_SIZES.get((call.value(at) or "").strip()) if at is not None else None
+    return (known, known) if known else (2, 4)
 
 
 @op_cost(

@@ -154,9 +154,11 @@ def attention(graph: StepGraph, nodes: Sequence[Node], is_backward: bool) -> Mat
 
 
 def _makes_scores(node: Node, scores: int) -> bool:
-    """Whether its result has the scores' size: before, as or after softmax, or a gradient of these."""
-    sizes = _parts(node) if node.name in _MATMULS else [node.elements]
-    return sizes[-1] >= scores
+    """Whether its result has the scores' size: before, as or after softmax, or a gradient of these.
+
+    With more channels than tokens what attention returns is larger than the scores, and has to be written.
+    """
+    return _parts(node)[-1] == scores if node.name in _MATMULS else node.elements >= scores
 
 
 def _parts(node: Node) -> list[int]:
