@@ -175,10 +175,12 @@ def _pairs_between(
         return (mask.pairs(queries, keys),) * 2
     if not at.packed or any(has(call, i) for i in at.lengths if i not in at.packed) or not call.concrete:
         raise Missing("data_dependent", _PACKED, reads, written)
-    sequences = max((shape(call, i)[0] - 1 for i in at.packed if has(call, i)), default=0)
+    sequences = max(
+        (shape(call, i)[0] - 1 for i in at.packed if has(call, i)), default=0
+    )  # offsets: one more
     longest = (min(whole(_text(call, i)) or total, total)
                for i, total in zip(at.longest, (queries, keys), strict=True))  # fmt: skip
-    return Packing(queries, keys, sequences, *longest).pairs(mask)
+    return Packing(queries, keys, max(sequences, 0), *longest).pairs(mask)
 
 
 def _window(call: OpCall, at: Layout, shift: int) -> tuple[int | None, int | None]:
