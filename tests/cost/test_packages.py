@@ -229,14 +229,17 @@ def test_work_between_two_ends(
     assert (cost.least.bytes, cost.most.bytes) == (least, most)
 
 
-@pytest.mark.parametrize(("optimizer", "type_of_sums", "narrow", "wide"), [
-    ("sgd", "0", 4, 4), ("sgd", "1", 2, 2), ("approx_sgd", "5", 2, 2), ("sgd", None, 2, 4),
-    ("rowwise_adagrad", "0", 2, 4),
+@pytest.mark.parametrize(("name", "type_of_sums", "narrow", "wide"), [
+    ("fbgemm::split_embedding_codegen_lookup_sgd_function", "0", 4, 4),
+    ("fbgemm::split_embedding_codegen_lookup_sgd_function", "1", 2, 2),
+    ("fbgemm::split_embedding_codegen_lookup_approx_sgd_function", "5", 2, 2),
+    ("fbgemm::split_embedding_codegen_lookup_sgd_function", None, 2, 4),
+    ("fbgemm::split_embedding_codegen_lookup_rowwise_adagrad_function", "0", 2, 4),
 ])  # fmt: skip
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(("taken", "rows"), [(100, 300), (2, 32)])
 def test_sums_of_rows_of_tables(
-    taken: int, rows: int, weighted: bool, optimizer: str, type_of_sums: str | None, narrow: int, wide: int
+    taken: int, rows: int, weighted: bool, name: str, type_of_sums: str | None, narrow: int, wide: int
 ) -> None:
     """Indices into two tables of 300 elements together, 8 and 16 wide, for 10 samples of 24 sums each.
 
@@ -248,7 +251,7 @@ def test_sums_of_rows_of_tables(
         t(2, dtype=INT64), t(3, dtype=INT32), 24, 16, t(3, dtype=INT64), 9, t(taken, dtype=INT64),
         t(21, dtype=INT64), 0, weights, None, t(0, dtype=INT32), False, 1.0, True, 0.1, type_of_sums,
     )  # fmt: skip
-    cost = price_call(call_of(f"fbgemm::split_embedding_codegen_lookup_{optimizer}_function", *arguments))
+    cost = price_call(call_of(name, *arguments))
     assert isinstance(cost, Bounded) and cost.reason == "data_dependent"
     an_element = 2 if weighted else 1  # a multiplication and an addition
     assert (cost.least.flops, cost.most.flops) == (an_element * taken, an_element * taken * 16)

@@ -49,6 +49,7 @@ class Tokens:
     longest: int  # at most, of one sequence
 
     def at_least(self, longest: int) -> Tokens:
+        """The same with a longest length of no more than there are, and no less than `longest`."""
         return Tokens(self.count, max(min(self.longest, self.count), longest))
 
 

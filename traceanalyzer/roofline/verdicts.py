@@ -168,8 +168,8 @@ def _between(row: RowFacts, roofs: Roofs) -> Judgment:
     verdict: Verdict | None = common("verdict")
     if verdict is None or verdict == "unmodelled":
         reason = (first.reason if verdict else row.unpriced) or "data_dependent"
-        found = _unmodelled(row, reason, None) if verdict else _by_least_bytes(row, first, roofs, reason)
-        return replace(found, flags=(*found.flags, "bounded"))
+        judgment = _unmodelled(row, reason, None) if verdict else _by_least_bytes(row, first, roofs, reason)
+        return replace(judgment, flags=(*judgment.flags, "bounded"))
     shared = tuple(flag for flag in first.flags if all(flag in end.flags for end in ends))
     figures = {name: common(name) for name in ("bound", "engine", "precision", "roof_ns", "efficiency",
                                                "limiter", "intensity", "reason")}  # fmt: skip
@@ -183,12 +183,12 @@ def _by_least_bytes(row: RowFacts, least: Judgment, roofs: Roofs, reason: Reason
     bytes are known, which then are at least these.
     """
     few = row.corners[0]
-    found = _by_bytes(replace(few, flops=None), roofs, reason, None)
-    if found.verdict == "unmodelled" or least.bound != "memory":
+    judgment = _by_bytes(replace(few, flops=None), roofs, reason, None)
+    if judgment.verdict == "unmodelled" or least.bound != "memory":
         return _unmodelled(row, reason, None)
     if any(end.bytes != few.bytes for end in row.corners):
-        return replace(found, roof_ns=None, efficiency=None)
-    return found
+        return replace(judgment, roof_ns=None, efficiency=None)
+    return judgment
 
 
 def _without_work(row: RowFacts, roofs: Roofs, choice: Choice) -> Judgment:

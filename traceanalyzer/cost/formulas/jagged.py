@@ -77,8 +77,8 @@ def lookup(call: OpCall) -> Cost:
 def _sum_sizes(call: OpCall) -> tuple[int, int]:
     """Bytes of an element that a bag is summed up to: least and most."""
     at = _OUTPUT_TYPE.get(call.name)
-    known = _SUM_SIZES.get((call.value(at) or "").strip()) if at is not None else None
-    return (known, known) if known else (2, 4)
+    size = _SUM_SIZES.get((call.value(at) or "").strip()) if at is not None else None
+    return (size, size) if size else (2, 4)
 
 
 @op_cost(
