@@ -61,7 +61,7 @@ def command(trace: str, rule: str, steps: str, counters: bool) -> None:
         click.echo(line)
     for match, refusal in refused[:_REFUSED]:
         names = _chain([node.name for node in match.nodes])
-        click.echo(shorten(f"  not tried   {names}: {refusal.what}", 80, placeholder=" …"))
+        click.echo(f"  not tried   {shorten(f'{names}: {refusal.what}', 66, placeholder=' …')}")
     if counters:
         for line in _bytes(moved(trial)):
             click.echo(line)
