@@ -102,7 +102,7 @@ def _unlike(window: Window) -> tuple[Notice, ...]:
 def _recorded(
     trace: Trace, mine: Bools, steps: tuple[Step, ...]
 ) -> tuple[tuple[Step, ...], tuple[Notice, ...]]:
-    """Without first steps of which no activity was recorded: a session may drop what it is not ready for."""
+    """Without steps whose activity is missing: of first ones in a session, of last ones in a cut file."""
     if trace.on_cpu:
         return steps, ()
     kernels = trace.kernels
@@ -110,10 +110,22 @@ def _recorded(
     opens = np.searchsorted(moments, [step.start_ns for step in steps])
     there = np.searchsorted(moments, [step.end_ns for step in steps], side="right") > opens
     first = int(np.argmax(there)) if there.any() else 0
-    if not first:
-        return steps, ()
-    text = f"no activity of the GPU was recorded in {listed(steps[:first])}: those steps are left out"
-    return steps[first:], (Notice("steps_not_recorded", text, first),)
+    kept, notices = steps[first:], []
+    if first:
+        text = f"no activity of the GPU was recorded in {listed(steps[:first])}: those steps are left out"
+        notices.append(Notice("steps_not_recorded", text, first))
+    whole = tuple(step for step in kept if len(moments) and step.end_ns <= moments[-1])
+    if whole and len(whole) < len(kept) and _is_cut_off(trace):
+        lost = listed(kept[len(whole) :])
+        text = f"the file ends before the GPU's activity in {lost} does: those steps are left out"
+        notices.append(Notice("steps_not_recorded", text, len(kept) - len(whole)))
+        kept = whole
+    return kept, tuple(notices)
+
+
+def _is_cut_off(trace: Trace) -> bool:
+    """Whether the file ends early: rows of a GPU come last in it, and idle time may be rows that are lost."""
+    return any(notice.code in ("truncated", "corrupt_gzip") for notice in trace.warnings)
 
 
 def _complete(trace: Trace, steps: tuple[Step, ...]) -> tuple[tuple[Step, ...], tuple[Notice, ...]]:
