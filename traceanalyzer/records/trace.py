@@ -301,3 +301,8 @@ class Trace:
     evidence: str | None = None  # JSON of collect/evidence.py: producer-consumer edges of one more step
     salvaged: Salvaged | None = None
     warnings: tuple[Notice, ...] = field(default=())
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the file ends early. Rows of a GPU come last in it: idle time may be rows that are lost."""
+        return any(notice.code in ("truncated", "corrupt_gzip") for notice in self.warnings)

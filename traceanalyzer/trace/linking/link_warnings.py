@@ -34,8 +34,11 @@ def link_warnings(trace: Trace, *, gpu_listed: bool, unread: Mapping[str, int]) 
     if trace.on_cpu:
         if not gpu_listed:
             return _slowed(trace)
-        cut_off = any(notice.code == "truncated" for notice in trace.warnings)  # GPU rows come last in a file
-        why = "the file ends before its rows" if cut_off else "ProfilerActivity.CUDA or CUPTI was missing"
+        why = (
+            "the file ends before its rows"
+            if trace.is_cut_off
+            else "ProfilerActivity.CUDA or CUPTI was missing"
+        )
         text = (
             "the trace names a GPU but holds none of its activity: this is the time of the CPU side, not the "
             f"GPU's ({why})"

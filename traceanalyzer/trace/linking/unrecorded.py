@@ -44,21 +44,16 @@ def unrecorded(trace: Trace, unread: Mapping[str, int]) -> tuple[Notice, ...]:
         return ()
     shown = ", ".join(seen[:_LISTED]) + (", ..." if len(seen) > _LISTED else "")
     why = f"no activity of a GPU was recorded: {_RECORD}"
-    why = "the file ends before the activity of the GPU" if _is_cut_off(trace) else why
+    why = "the file ends before the activity of the GPU" if trace.is_cut_off else why
     text = f"operators ran that only a GPU runs ({shown}), and {why}"
     return (Notice("gpu_not_captured", text),)
 
 
 def _lost(trace: Trace, launched: int) -> Notice:
     what = f"{launched} launch{'es' if launched > 1 else ''} of kernels recorded and none of the kernels"
-    if _is_cut_off(trace):
+    if trace.is_cut_off:
         return Notice("gpu_not_captured", f"{what}: the file ends before its rows", launched)
     return Notice("gpu_not_captured", f"{what}: {_TRACED}; {_RETRY}", launched)
-
-
-def _is_cut_off(trace: Trace) -> bool:
-    """Rows of a GPU come last in a file."""
-    return any(notice.code == "truncated" for notice in trace.warnings)
 
 
 def _gpu_operators(trace: Trace) -> list[str]:

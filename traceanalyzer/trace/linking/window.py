@@ -115,17 +115,12 @@ def _recorded(
         text = f"no activity of the GPU was recorded in {listed(steps[:first])}: those steps are left out"
         notices.append(Notice("steps_not_recorded", text, first))
     whole = tuple(step for step in kept if len(moments) and step.end_ns <= moments[-1])
-    if whole and len(whole) < len(kept) and _is_cut_off(trace):
+    if whole and len(whole) < len(kept) and trace.is_cut_off:
         lost = listed(kept[len(whole) :])
         text = f"the file ends before the GPU's activity in {lost} does: those steps are left out"
         notices.append(Notice("steps_not_recorded", text, len(kept) - len(whole)))
         kept = whole
     return kept, tuple(notices)
-
-
-def _is_cut_off(trace: Trace) -> bool:
-    """Whether the file ends early: rows of a GPU come last in it, and idle time may be rows that are lost."""
-    return any(notice.code in ("truncated", "corrupt_gzip") for notice in trace.warnings)
 
 
 def _complete(trace: Trace, steps: tuple[Step, ...]) -> tuple[tuple[Step, ...], tuple[Notice, ...]]:
