@@ -44,7 +44,8 @@ def writes_a_checkpoint(host: Host, number: int, mended: bool) -> None:
     [
         (
             reads_a_value,
-            "idle time (launch gap): +1.6 ms. Advised only in the head: the host waits for ",
+            "Advised only in the head: the host waits for the device inside the step. "
+            "The largest single change is idle time (launch gap): +1.6 ms.",
         ),
         (copies_a_batch, "Memcpy HtoD (Pageable -> Device): +1.6 ms."),
         (writes_a_checkpoint, "idle time (host work): +6.0 ms."),

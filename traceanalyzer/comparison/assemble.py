@@ -41,7 +41,7 @@ def comparison_of(
     )  # fmt: skip
     why = next((reason.message for reason in work.reasons if reason.code in OTHER_WORK), "")
     sentence = sentence_of(
-        step, window, culprits.named(ops, idle, step, base, head), why="" if work.same else why,
+        step, window, culprits.named(ops, idle, step, window, base, head), why="" if work.same else why,
         have_steps=(base.has_steps, head.has_steps), shared=shared,
     )  # fmt: skip
     return Comparison(
@@ -55,7 +55,7 @@ def comparison_of(
         busy_ns=Change.of(base.busy_ns, head.busy_ns), idle_ns=Change.of(base.idle_ns, head.idle_ns),
         idle_by_cause=idle, verdicts=_verdicts(base, head), memory_bound=_memory_bound(base, head),
         unprofiled_step_ns=_unprofiled(base, head), memory=_memory(base, head),
-        culprit=culprits.largest(ops, idle, step), ops=tuple(each.shown for each in ops),
+        culprit=culprits.largest(ops, idle, step, window), ops=tuple(each.shown for each in ops),
     )  # fmt: skip
 
 

@@ -2,7 +2,8 @@
 
 With several runs a side a change stands out that is larger than what its runs differ by on both sides
 together. Single runs do not tell; there, of a step that did not change, only what is new, gone or has become
-something else is sure to be a change.
+something else is sure to be a change. Idle time whose cause is unknown names nothing: what has a name and is
+worth naming goes before it.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from typing import Literal
 
 from traceanalyzer.comparison.matching import Matched
 from traceanalyzer.comparison.sides import Side
-from traceanalyzer.records.comparison import CauseChange, Culprit, StepChange
+from traceanalyzer.records.comparison import CauseChange, Change, Culprit, StepChange
 from traceanalyzer.records.vocabulary import IDLE_RULES
 
 _EXPLAINS_SHARE = 0.5  # of the change, by what a suggestion may save at most
+WORTH_NAMING = 0.01  # of the step
 Among = Literal["all", "direction", "beyond_runs", "other"]
 
 
@@ -26,7 +28,7 @@ class Named:
 
     change: Culprit
     among: Among
-    then: Culprit | None = None  # the next, where `change` is idle time whose cause nobody knows
+    unknown: Culprit | None = None  # a larger change of idle time, whose cause nobody knows
     finding: str = ""  # title of what only one side is advised on, and explains a change of idle time
 
 
@@ -41,30 +43,33 @@ class _Candidate:
         return abs(self.change.change_ns) > self.ranges_ns
 
 
-def largest(ops: Sequence[Matched], idle: Sequence[CauseChange], step: StepChange) -> Culprit | None:
+def largest(
+    ops: Sequence[Matched], idle: Sequence[CauseChange], step: StepChange, window: Change
+) -> Culprit | None:
     """The largest single change; of a step that is surely slower or faster, the largest in its direction."""
-    return _largest([each.change for each in _candidates(ops, idle, None)], _direction(step))
+    return _named_first([each.change for each in _candidates(ops, idle, None)], _direction(step), window)
 
 
 def named(
-    ops: Sequence[Matched], idle: Sequence[CauseChange], step: StepChange, base: Side, head: Side
-) -> Named | None:
+    ops: Sequence[Matched], idle: Sequence[CauseChange], step: StepChange, window: Change,
+    base: Side, head: Side,
+) -> Named | None:  # fmt: skip
     """What the sentence names: nothing that could be noise where that is known."""
-    changes = list(_candidates(ops, idle, (base, head)))
+    candidates = list(_candidates(ops, idle, (base, head)))
     direction, several = _direction(step), min(len(base.runs), len(head.runs)) > 1
     if several:
-        changes = [each for each in changes if each.beyond_runs]
+        candidates = [each for each in candidates if each.beyond_runs]
     elif step.verdict == "no_change":
-        changes = [each for each in changes if each.is_other]
-    change = _largest([each.change for each in changes], direction)
-    if change is None:
+        candidates = [each for each in candidates if each.is_other]
+    changes = [each.change for each in candidates]
+    change = _named_first(changes, direction, window)
+    if change is None or abs(change.change_ns) < WORTH_NAMING * max(window.base, 1):
         return None
-    then = _largest([each.change for each in changes if each.change != change], direction or change.change_ns)
-    overall = _largest([each.change for each in changes], 0)
+    unknown = _largest(changes, direction or change.change_ns)
     among: Among = "beyond_runs" if several else "other" if step.verdict == "no_change" else (
-        "all" if change == overall else "direction")  # fmt: skip
+        "all" if change == _named_first(changes, 0, window) else "direction")  # fmt: skip
     return Named(
-        change, among, then=then if (change.kind, change.name) == ("idle", "unknown") else None,
+        change, among, unknown=unknown if unknown != change and unknown and _is_unknown(unknown) else None,
         finding=_finding(change, base, head) if change.kind == "idle" else "",
     )  # fmt: skip
 
@@ -99,6 +104,17 @@ def _candidates(
     for part in idle:
         ranges = sum(side.range_of_idle(part.cause) for side in sides or ())
         yield _Candidate(Culprit("idle", part.cause, part.change), False, ranges)
+
+
+def _named_first(changes: Sequence[Culprit], direction: int, window: Change) -> Culprit | None:
+    """The largest that is no idle time of unknown cause, where that is worth naming."""
+    known = _largest([each for each in changes if not _is_unknown(each)], direction)
+    worth = known is not None and abs(known.change_ns) >= WORTH_NAMING * max(window.base, 1)
+    return known if worth else _largest(changes, direction)
+
+
+def _is_unknown(change: Culprit) -> bool:
+    return (change.kind, change.name) == ("idle", "unknown")
 
 
 def _largest(changes: Sequence[Culprit], direction: int) -> Culprit | None:

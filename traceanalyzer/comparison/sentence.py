@@ -7,7 +7,6 @@ from traceanalyzer.records.comparison import Change, Culprit, StepChange
 from traceanalyzer.records.units import duration, percent
 
 _NAME = 60  # characters
-_WORTH_NAMING = 0.01  # of the step
 
 
 def sentence_of(
@@ -20,7 +19,7 @@ def sentence_of(
     """
     line = _told(step, window, have_steps)
     if have_steps[0] == have_steps[1]:
-        line += _where(named, window)
+        line += _where(named)
     if shared:
         line = f"Base and head are the same file. {line}"
     return f"Not the same work ({why}): {line[0].lower()}{line[1:]}" if why else line
@@ -72,18 +71,19 @@ def signed(ns: float) -> str:
     return f"{'-' if ns < 0 else '+'}{duration(abs(ns), 2)}"
 
 
-def _where(named: Named | None, window: Change) -> str:
-    if named is None or abs(named.change.change_ns) < _WORTH_NAMING * max(window.base, 1):
+def _where(named: Named | None) -> str:
+    if named is None:
         return ""
     direction = "increase" if named.change.change_ns > 0 else "decrease"
+    known = " with a name" if named.unknown else ""
     of = {
-        "all": "The largest single change is",
-        "direction": f"The largest single {direction} is",
-        "beyond_runs": "The largest single change beyond the noise of runs is",
+        "all": f"The largest single change{known} is",
+        "direction": f"The largest single {direction}{known} is",
+        "beyond_runs": f"The largest single change{known} beyond the noise of runs is",
         "other": "Of what is new, gone or replaced the largest is",
     }[named.among]
-    then = f", then {_named(named.then)}" if named.then else ""
-    return f" {of} {_named(named.change)}{then}.{_finding(named)}"
+    unknown = f", beside {_named(named.unknown)}" if named.unknown else ""
+    return f"{_finding(named)} {of} {_named(named.change)}{unknown}."
 
 
 def _finding(named: Named) -> str:
