@@ -108,9 +108,9 @@ def _candidates(
 
 def _named_first(changes: Sequence[Culprit], direction: int, window: Change) -> Culprit | None:
     """The largest that is no idle time of unknown cause, where that is worth naming."""
-    known = _largest([each for each in changes if not _is_unknown(each)], direction)
-    worth = known is not None and abs(known.change_ns) >= WORTH_NAMING * max(window.base, 1)
-    return known if worth else _largest(changes, direction)
+    with_name = _largest([each for each in changes if not _is_unknown(each)], direction)
+    worth = with_name is not None and abs(with_name.change_ns) >= WORTH_NAMING * max(window.base, 1)
+    return with_name if worth else _largest(changes, direction)
 
 
 def _is_unknown(change: Culprit) -> bool:

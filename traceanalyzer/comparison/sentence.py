@@ -75,11 +75,11 @@ def _where(named: Named | None) -> str:
     if named is None:
         return ""
     direction = "increase" if named.change.change_ns > 0 else "decrease"
-    known = " with a name" if named.unknown else ""
+    with_name = " with a name" if named.unknown else ""
     of = {
-        "all": f"The largest single change{known} is",
-        "direction": f"The largest single {direction}{known} is",
-        "beyond_runs": f"The largest single change{known} beyond the noise of runs is",
+        "all": f"The largest single change{with_name} is",
+        "direction": f"The largest single {direction}{with_name} is",
+        "beyond_runs": f"The largest single change{with_name} beyond the noise of runs is",
         "other": "Of what is new, gone or replaced the largest is",
     }[named.among]
     unknown = f", beside {_named(named.unknown)}" if named.unknown else ""

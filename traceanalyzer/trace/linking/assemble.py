@@ -24,6 +24,7 @@ from traceanalyzer.trace.linking.counted import placed
 from traceanalyzer.trace.linking.cpu_records import host_records
 from traceanalyzer.trace.linking.doubtful_times import believed, without_late_launches
 from traceanalyzer.trace.linking.frames import at_ops, frames_of
+from traceanalyzer.trace.linking.inclusive_ranges import without_inner
 from traceanalyzer.trace.linking.kinds import kinds
 from traceanalyzer.trace.linking.link import launches_of, link, linked_kernels, sorted_launches
 from traceanalyzer.trace.linking.link_warnings import link_warnings
@@ -62,7 +63,10 @@ def trace_of(raw: Raw, steps_by: str | None = None) -> Trace:
         records, counted = placed(raw.names, raw.kernels, launches)
         links = link(raw.names, ops, raw.ops.external, launches, records, tolerance_ns)
         kernels = linked_kernels(raw.names, records, ops, launches, links)
-        kernels, doubts = believed(raw.names, kernels)
+        if raw.inclusive:
+            kernels, pieces = without_inner(raw.names, kernels, tolerance_ns)
+        else:
+            kernels, doubts = believed(raw.names, kernels)
         doubts += counted
         steps = () if any(notice.code == "counters_without_times" for notice in counted) else steps
     trace = Trace(

@@ -6,18 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from traceanalyzer.records.trace import Ints, Kernels, Trace
+from traceanalyzer.records.trace import Bools, Ints, Kernels, Pieces, Trace
 
 
 def devices_with_work(trace: Trace) -> dict[int, int]:
     """Device index -> ns in which at least one of its records runs. A CPU trace has device 0."""
     kernels, pieces = trace.kernels, trace.pieces
+    start_ns, end_ns, device = kernels.start_ns, kernels.end_ns, kernels.device
     if pieces is not None:
-        return {0: _union_ns(pieces.start_ns, pieces.end_ns)}
+        start_ns, end_ns, device = pieces.start_ns, pieces.end_ns, device[pieces.record]
     busy_ns = {}
-    for index in np.unique(kernels.device).tolist():
-        mine = kernels.device == index
-        busy_ns[index] = _union_ns(kernels.start_ns[mine], kernels.end_ns[mine])
+    for index in np.unique(device).tolist():
+        mine = device == index
+        busy_ns[index] = _union_ns(start_ns[mine], end_ns[mine])
     return busy_ns
 
 
@@ -27,7 +28,13 @@ def of_device(trace: Trace, index: int) -> Trace:
     if mine.all():
         return trace
     kernels = Kernels(*(getattr(trace.kernels, name)[mine] for name in Kernels.__dataclass_fields__))
-    return replace(trace, kernels=kernels)
+    return replace(trace, kernels=kernels, pieces=trace.pieces and _of_records(trace.pieces, mine))
+
+
+def _of_records(pieces: Pieces, chosen: Bools) -> Pieces:
+    number = (np.cumsum(chosen) - 1).astype(np.int32)
+    mine = chosen[pieces.record]
+    return Pieces(pieces.start_ns[mine], pieces.end_ns[mine], number[pieces.record[mine]])
 
 
 def _union_ns(start_ns: Ints, end_ns: Ints) -> int:

@@ -152,6 +152,7 @@ class Raw:
     rank: int | None
     base_ns: int = 0
     amd: bool = False
+    inclusive: bool = False  # device rows are ranges round operators, of the profiler before Kineto
     gpu_listed: bool = False  # deviceProperties names a device, whether or not it worked
     recording: Recording | None = None
     evidence: str | None = None

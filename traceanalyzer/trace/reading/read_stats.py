@@ -28,7 +28,8 @@ MESSAGES = {
     "unfinished_rows": "operators that had not ended when the recording did were left out",
     "unnamed_ops": "operators or annotations are called 'unknown': the profiler drops non-ASCII names",
     "quantised_time": "GPU records last 0 whole microseconds: this trace's clock does not resolve them",
-    "uncategorised_rows": "rows come from the profiler before Kineto: no shapes, no links to operators",
+    "uncategorised_rows": "rows come from the profiler before Kineto: no shapes, no links to operators; a "
+    "range of the device counts without those inside it",
 }
 
 ROW_LOSSES = frozenset(

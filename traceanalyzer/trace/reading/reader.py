@@ -66,6 +66,7 @@ def _raw(document: Document, rows: Rows) -> Raw:
         rank=metadata.rank(kept.get("distributedInfo"), path),
         base_ns=base or 0,
         amd=tables.hip or metadata.is_amd(frozenset(document.keys), listed),
+        inclusive=rows.bare_ranges > 0,
         gpu_listed=bool(listed),
         recording=recording,
         evidence=document.evidence,

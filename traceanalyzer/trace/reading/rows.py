@@ -63,6 +63,7 @@ class Rows:
         self.flows = Flows()
         self.unread: Counter[str] = Counter()  # rows of devices that are not read, by category
         self.bare = 0  # rows without a category that were adopted
+        self.bare_ranges = 0  # of those, of a device
         self._op_rows = self._gpu_rows = 0  # so far, dropped ones included
         self._stats = stats
         self._places = _Places()
@@ -101,6 +102,7 @@ class Rows:
         def adopt(event: Event) -> None:
             row = adopt_bare(event)
             self.bare += row != Row.OTHER
+            self.bare_ranges += row == Row.KERNEL
             adopted[row](event)
 
         def adopt_accelerator(event: Event) -> None:
