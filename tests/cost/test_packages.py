@@ -23,6 +23,7 @@ def t(*dims: int, dtype: torch.dtype = BF16) -> torch.Tensor:
 
 X, W = t(T, H), t(H)
 POSITIONS = t(T, dtype=INT64)
+SMALL = tuple(t(4, dtype=FP32) for _ in range(3))  # dt_bias, A and D of four heads
 ROPE = 3 * (T * 512 + T * 64)
 
 # (op, arguments, FLOPs, bytes read, bytes written)
@@ -175,6 +176,22 @@ CASES: list[tuple[str, tuple[Any, ...], int, int, int]] = [
      2 * H * T * 16, 2 * (4 * H * T + 5 * H), 2 * 2 * H * T + 4 * 5 * H),
     ("DaoAILab::_causal_conv1d_update_cpp", (t(2, H), t(9, H, 4), t(H, 4), t(H), t(2, H), False, None, None),
      2 * H * 8, 2 * (2 * H + 5 * H + 2 * H * 4), 2 * (2 * H + 2 * H * 4)),
+    # Scans of 100 steps in chunks of 64 and 36, 2 sequences: 2 * (2080 + 666) = 5,492 pairs; 4 heads of 32,
+    # 16 states. With a gate and a norm, out projection and convolution beside; without; and one step a time.
+    ("MambaSplitConv1dScanCombinedFn",
+     (t(2, T, 292), t(160, 4), t(160), *SMALL, 64, None, None, False, None, t(128), 1e-6, t(64, 128), None,
+      32, 1, False),
+     2 * 5492 * (16 + 128) + 4 * 25_600 * 16 + 2 * 4 * 128 * 16 + 25_600 * 11,
+     2 * (200 * 292 + 128) + 3 * 16, 2 * 200 * 256),
+    ("MambaChunkScanCombinedFn",
+     (t(2, T, 4, 32), t(2, T, 4), t(4), t(2, T, 1, 16), t(2, T, 1, 16), 64, t(4), t(2, T, 4, 32), t(4), None,
+      None, True, False),
+     2 * 5492 * (16 + 128) + 4 * 25_600 * 16 + 2 * 4 * 128 * 16 + 25_600 * 7,
+     2 * (2 * 25_600 + 800 + 2 * 3200 + 12), 2 * 2 * 25_600),
+    ("SelectiveScanFn",
+     (t(2, H, T), t(2, H, T), t(H, 16, dtype=FP32), t(2, 16, T), t(2, 16, T), t(H, dtype=FP32), t(2, H, T),
+      t(H, dtype=FP32), True, False),
+     12_800 * (6 * 16 + 7), 2 * (3 * 12_800 + 2 * 3200) + 4 * (16 * H + 2 * H), 2 * 2 * 12_800),
     # 500 indices of 6 features and 10 samples, and their weights
     *[(f"fbgemm::{name}", (t(6, dtype=INT32), t(6, 10, dtype=INT32), t(500, dtype=INT64), t(500, dtype=FP32)),
        0, 24 + 240 + 6000, 240 + 6000) for name in ("permute_sparse_features", "permute_2D_sparse_data")],

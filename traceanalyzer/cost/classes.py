@@ -81,6 +81,7 @@ _LIBRARY_CONTRACTION = _any(
     r"trtllm::\w*(?:gemm|_mm|moe|attention)\w*",
     r"_LayerNorm(?:Linear|MLP)(?:Backward)? _GroupedLinear(?:Backward)?",
     r"primus_turbo(?:_cpp_extension)?::\w*gemm\w* tex_ts::te_gemm\w* FlashAttn\w*Func Evoformer\w*Attention",
+    r"Mamba\w*ScanCombinedFn SelectiveScanFn",
     r"vllm::gemm_\w+ DaoAILab::_causal_conv1d_\w+ aiter::\w*(?:gemm|mha|fmha|moe|flash_attn)\w*",
     r"(?:sgl_kernel|fbgemm)::\w*(?:scaled_(?:\w+_)?mm|[if]8bf16)\w*",
 )

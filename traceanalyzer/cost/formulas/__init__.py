@@ -29,5 +29,6 @@ from traceanalyzer.cost.formulas import (  # noqa: F401 - importing a family reg
     serving,
     sparse,
     state_space,
+    state_space_scan,
     triton,
 )
