@@ -222,6 +222,23 @@ def test_suggestions_and_projections_are_shown_with_evidence() -> None:
     assert changes[0].all("h3")[0].text() == "Compile the block, or call the fused kernel"
 
 
+def test_a_change_that_can_be_tried_by_itself_has_its_command() -> None:
+    """The file of the command is one word of a shell; what concerns no operators has none."""
+    analysis = example.with_suggestions()
+    assert analysis.suggestions is not None
+    (source, *_), first = analysis.source.files, analysis.suggestions[0]
+    files = (msgspec.structs.replace(source, path="my run/$(id).json"),)
+    changes = [msgspec.structs.replace(first, rule=rule) for rule in ("pointwise_chain", "synchronisation")]
+    analysis = msgspec.structs.replace(
+        analysis, suggestions=tuple(changes), source=msgspec.structs.replace(analysis.source, files=files)
+    )
+    codes = parse(render(analysis, "html")).one("ol").all("code")
+    assert {code.text() for code in codes if code.text().startswith("traceanalyze ")} == {
+        "traceanalyze explain pointwise_chain", "traceanalyze explain synchronisation",
+        "traceanalyze verify 'my run/$(id).json' pointwise_chain",
+    }  # fmt: skip
+
+
 def test_a_saving_is_drawn_on_the_scale_of_the_step() -> None:
     analysis = example.with_suggestions()
     change = parse(render(analysis, "html")).one("ol").all("li")[0]

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from traceanalyzer.cli.verify import distinct
+from traceanalyzer.fusion.rules import RULES
+from traceanalyzer.records.vocabulary import RULES_TO_VERIFY
 
 
 def match(name: str, ns: int) -> Any:
@@ -17,3 +19,7 @@ def test_the_largest_of_each_sequence_in_the_order_of_their_time() -> None:
     assert [(m.nodes[0].name, m.nodes[0].time_ns) for m in distinct(matches)] == [
         ("a", 100), ("b", 50), ("c", 20)
     ]  # fmt: skip
+
+
+def test_a_report_names_the_command_for_every_rule_that_can_be_tried() -> None:
+    assert set(RULES_TO_VERIFY) == {rule.name for rule in RULES if rule.replacement != "nothing"}

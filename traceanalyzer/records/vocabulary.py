@@ -45,5 +45,12 @@ RULE_BY_CAUSE: Mapping[IdleCause, str] = {
 IDLE_RULES = (*RULE_BY_CAUSE.values(), "checkpoint_saving", "small_copies")
 """Names of the rules that shorten idle time, and nothing else."""
 
+RULES_TO_VERIFY = (
+    "attention_fallback", "unfused_attention", "fused_optimizer", "cross_entropy", "rms_norm",
+    "rotary_embedding", "dropout_chain", "residual_norm", "gated_activation", "batch_norm_activation",
+    "pointwise_chain",
+)  # fmt: skip
+"""Names of the rules whose largest match `verify` rebuilds and times."""
+
 LEAST_MODELLED = 0.05
 """Of kernel time modelled: below it there is nothing to say about how much is memory-bound."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import msgspec
 
 from traceanalyzer.records import Analysis, Band, Projection, Suggestion
 from traceanalyzer.records.units import digits, duration, percent, si
+from traceanalyzer.records.vocabulary import RULES_TO_VERIFY
 from traceanalyzer.report.change_words import by_certainty, span
 from traceanalyzer.report.code_view import place_texts
 from traceanalyzer.report.jobs import has_all_ranks
@@ -55,6 +57,7 @@ class SuggestionText:
     bytes: str
     peak: str  # "frees 1.2 GB at the peak"
     caveats: tuple[str, ...]
+    commands: tuple[str, ...]  # that tell more of it, or try it
     docs: str
     has_saving: bool
     least: float  # of the step, 0 to 1, that it saves for certain
@@ -165,12 +168,21 @@ def _suggestion_text(analysis: Analysis, s: Suggestion, of: str, whole: str) -> 
         count=f"{s.count:,}",
         bytes=f"{si(s.bytes_saved_per_step, 'B')} {of}" if s.bytes_saved_per_step else "",
         peak=f"frees {si(s.peak_bytes_saved, 'B')} at the peak" if s.peak_bytes_saved else "",
-        caveats=tuple(map(_text, s.caveats)), docs=_text(s.docs),
+        caveats=tuple(map(_text, s.caveats)), commands=tuple(_commands(analysis, s)), docs=_text(s.docs),
         has_saving=band is not None,
         least=min(band.low / step_ns, 1.0) if band else 0.0,
         most=min(band.high / step_ns, 1.0) if band else 0.0,
         places=place_texts(s.places),
     )  # fmt: skip
+
+
+def _commands(analysis: Analysis, s: Suggestion) -> Iterable[str]:
+    """`traceanalyze explain RULE`; where it can be tried by itself, `traceanalyze verify FILE RULE`."""
+    rule = visible(s.rule)
+    yield f"traceanalyze explain {rule}"
+    file = visible(analysis.source.files[0].path)
+    if s.rule in RULES_TO_VERIFY and file != "-":
+        yield f"traceanalyze verify {shlex.quote(file)} {rule}"
 
 
 def _text(value: str) -> str:
