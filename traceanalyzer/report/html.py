@@ -16,6 +16,7 @@ from traceanalyzer.report.chart import OUTLINE_OF, Chart, chart, outline
 from traceanalyzer.report.critical_path import MEANING
 from traceanalyzer.report.jobs import extremes
 from traceanalyzer.report.labels import METHOD, TIER_MEANING, VERDICT_LABELS
+from traceanalyzer.report.lanes import LANES, rank_lanes
 from traceanalyzer.report.layers import merged
 from traceanalyzer.report.notebook import notebook
 from traceanalyzer.report.published import TRANSFORMER_2021, PublishedTable
@@ -61,7 +62,8 @@ def _page(analysis: Job, lines: int, kept: int) -> str:
         style=Markup(style), style_hash=_hash(style), script=Markup(script), script_hash=_hash(script),
         data=Markup(_embedded(small)),
         **_headings(analysis, view), **_published(view, TRANSFORMER_2021),
-        ranks=extremes(view.ranks, RANKS), has_link=any(c.of_link != ABSENT for c in view.collectives),
+        ranks=extremes(view.ranks, RANKS), rank_lanes=rank_lanes(extremes(view.ranks, LANES)),
+        has_link=any(c.of_link != ABSENT for c in view.collectives),
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 
@@ -63,18 +64,27 @@ def strip(analysis: Analysis) -> Strip | None:
     if not entries or not entries[0].phase:
         return None
     entry = entries[0]
-    count, lower = len(entry.phase), [0] * len(entry.phase)
-    parts = []
-    for part in entry.parts:
-        upper = [below + ns for below, ns in zip(lower, part.time_ns, strict=True)]
-        path = _bars(lower, upper, _lengths(entry))
-        if path:
-            parts.append(StripPart(part.name, _LABELS[part.name], duration(sum(part.time_ns)), path))
-        lower = upper
+    count, parts = len(entry.phase), tuple(strip_parts(entry, 1))
     name = f"step {cut(visible(entry.step), MAX_NAME)}" if entry.step else "window"
     length_ns = sum(sum(part.time_ns) for part in entry.parts)
     title = f"The {name}, {count} bins of {duration(entry.bin_ns)}"
-    return Strip(title, count, length_ns, tuple(parts), _phases(entry))
+    return Strip(title, count, length_ns, parts, _phases(entry))
+
+
+def strip_parts(entry: StepTimeline, coarser: int) -> Iterator[StripPart]:
+    """Each verdict and cause over the bins, `coarser` of which are drawn as one."""
+    times = {part.name: _sums(part.time_ns, coarser) for part in entry.parts}
+    lengths = [max(1, sum(each)) for each in zip(*times.values(), strict=True)]
+    lower = [0] * len(lengths)
+    for name, time_ns in times.items():
+        upper = [below + ns for below, ns in zip(lower, time_ns, strict=True)]
+        if path := _bars(lower, upper, lengths):
+            yield StripPart(name, _LABELS[name], duration(sum(time_ns)), path)
+        lower = upper
+
+
+def _sums(time_ns: Sequence[int], count: int) -> list[int]:
+    return [sum(time_ns[at : at + count]) for at in range(0, len(time_ns), count)]
 
 
 def memory_strip(analysis: Analysis) -> MemoryStrip | None:
@@ -111,11 +121,6 @@ def memory_sentence(analysis: Analysis) -> str:
     if use.reserved_bytes:
         text += f"; {si(use.reserved_bytes, 'B')} reserved"
     return f"{text}."
-
-
-def _lengths(entry: StepTimeline) -> list[int]:
-    """Of each bin: the last one is shorter."""
-    return [max(1, sum(times)) for times in zip(*(part.time_ns for part in entry.parts), strict=True)]
 
 
 def _bars(lower: list[int], upper: list[int], lengths: list[int]) -> str:

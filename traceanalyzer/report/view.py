@@ -12,6 +12,7 @@ from traceanalyzer.report.context import PeakLine, SuggestionText
 from traceanalyzer.report.critical_path import PathText, path_text
 from traceanalyzer.report.headroom import HeadroomText, headroom_text, missing
 from traceanalyzer.report.jobs import CollectiveLine, RankLine, collective_lines, job_sentences, rank_lines
+from traceanalyzer.report.lanes import Lane, step_lanes
 from traceanalyzer.report.layers import LayerLine, layers, merged
 from traceanalyzer.report.lines import OpLine, op_line
 from traceanalyzer.report.rows import count_of, top_rows
@@ -71,6 +72,7 @@ class View:
     headroom: HeadroomText | None
     missing: str  # which rules found nothing, or could not be looked for
     strip: Strip | None
+    lanes: tuple[Lane, ...]  # steps that differ
     memory: MemoryStrip | None
     recording: tuple[Fact, ...]
     thresholds: tuple[Fact, ...]
@@ -124,6 +126,7 @@ def view_of(analysis: Analysis, top: int) -> View:
         headroom=headroom_text(analysis),
         missing=missing(analysis),
         strip=strip(analysis),
+        lanes=step_lanes(analysis),
         memory=memory_strip(analysis),
         recording=tuple(context.recording(analysis)),
         thresholds=tuple(Fact(visible(k), f"{v:,g}") for k, v in analysis.thresholds.items()),
