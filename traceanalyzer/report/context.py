@@ -115,8 +115,8 @@ def suggestions_of(analysis: Analysis) -> tuple[Suggestion, ...]:
 
 def _with_ranks(suggestion: Suggestion) -> Suggestion:
     action = (
-        "Find out what makes the rank late that the others wait for (see the ranks); then overlap "
-        "collectives with compute, or make them fewer and smaller."
+        "Overlap collectives with compute, or make them fewer and smaller; where the others wait for one "
+        "rank (see the ranks), find out first what makes it late."
     )
     return msgspec.structs.replace(suggestion, action=action, snippet="", caveats=())
 

@@ -37,8 +37,8 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
 RULE = Rule(
     "exposed_communication", __doc__ or "", find,
     title="Communication is not hidden behind compute",
-    action="Report on all ranks at once to see which one the others wait for; then overlap collectives with "
-    "compute, or make them fewer and smaller.",
+    action="Overlap collectives with compute, or make them fewer and smaller; a report on all ranks at once "
+    "tells first whether one of them is waited for.",
     snippet="traceanalyze report FOLDER_WITH_ONE_TRACE_A_RANK",
     caveats=("one rank's trace does not distinguish waiting for a slower rank from moving bytes",),
     needs=(),
