@@ -53,6 +53,21 @@ def test_a_value_is_held_against_a_limit(requirement: str, expected: str) -> Non
     assert outcome(requirement).outcome == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("mfu", "compute.mfu_share"), ("idle", "time.idle_ns"), ("busy", "time.busy_ns"),
+        ("step_ns", "window.step_ns.min"), ("idle.share", "time.idle_ns"),
+        ("memory_bound.share", "memory_bound.share_of_busy"), ("windw.step_cuont", "window.step_count"),
+        ("covrage.modeled", "coverage.modelled_share"),
+    ],
+)  # fmt: skip
+def test_of_a_name_that_is_none_the_nearest_is_named_first(name: str, near: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        outcome(f"{name}<=1")
+    assert caught.value.fix.startswith(f"take {near}")
+
+
 def test_what_is_null_cannot_be_told() -> None:
     without = run(row("mul", 9 * MS, N), steps=None)
     assert outcome("compute.mfu_share>=0.4", without).outcome in ("inconclusive", "broken")

@@ -7,8 +7,10 @@ memory-bound for all that is known is counted either way before anything is said
 from __future__ import annotations
 
 import operator
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from typing import Any
 
 from msgspec import structs
@@ -25,6 +27,7 @@ from traceanalyzer.records.vocabulary import LEAST_MODELLED
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le, ">=": operator.ge, "==": operator.eq, "<": operator.lt, ">": operator.gt,
 }  # fmt: skip
+_WORDS = re.compile("[a-z0-9]+")
 _STEPS = "window.step_ns."
 _TOTALS = ("_ns", ".flops")
 _OF_THE_STEP = ("step_ns.change", "step_ns.change_share", "step_ns.head")  # of a comparison
@@ -152,8 +155,21 @@ def _value(wanted: Expression, side: SideValues) -> Value:
         above = above.rpartition(".")[0]
         if above in values and values[above] is None:
             return None
-    near = get_close_matches(wanted.name, values, 3, 0.5) or sorted(values)[:3]
+    near = _nearest(wanted.name, list(values))
     raise UsageError(f"{wanted.name}: there is no such value", fix=f"take {', '.join(near)}")
+
+
+def _nearest(name: str, names: Sequence[str]) -> list[str]:
+    """Names that share words with `name`, rare ones before frequent ones; else those spelled alike."""
+    words = {each: set(_WORDS.findall(each.lower())) for each in (name, *names)}
+    frequency = Counter(word for each in names for word in words[each])
+
+    def likeness(each: str) -> tuple[float, float]:
+        shared = sum(1 / frequency[word] for word in words[name] & words[each])
+        return shared, SequenceMatcher(None, name, each).ratio()
+
+    near = sorted((each for each in names if likeness(each)[0]), key=likeness, reverse=True)[:3]
+    return near or get_close_matches(name, names, 3, 0.5) or sorted(names)[:3]
 
 
 def _other_steps(name: str, head: SideValues, base: SideValues) -> str | None:

@@ -96,6 +96,7 @@ def _unlike(window: Window) -> tuple[Notice, ...]:
     )
     if between > _UNLIKE * host:
         text += f"; {duration(round(between))} of it lie between one step's end and the next step"
+    text += ". Times per step here are those of the window; `--steps A-B` chooses its steps"
     return (Notice("window_unlike_steps", text),)
 
 
