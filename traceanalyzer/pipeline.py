@@ -5,13 +5,16 @@ Composition only; the stages are imported when called.
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike, fspath
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.records import Device, Notice
@@ -60,8 +63,7 @@ def devices_named(names: Sequence[str]) -> list[Device]:
     return [from_file(name) if name.endswith(".toml") else named(name) for name in names]
 
 
-@dataclass(frozen=True, slots=True)
-class Setup:
+class Setup(msgspec.Struct, frozen=True):
     """What the files of one analysis have in common: its options as the stages take them, read once."""
 
     options: AnalyzeOptions
@@ -94,8 +96,7 @@ class Setup:
         )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class FileRecipe:
+class FileRecipe(msgspec.Struct, frozen=True):
     """What another process needs to analyze files of this analysis; it is sent there, and called once."""
 
     options: AnalyzeOptions
@@ -104,7 +105,7 @@ class FileRecipe:
     def __call__(self) -> Callable[[str, Leading, Progress | None], FileResult]:
         if self.donors is None:
             return partial(analyzed_file, Setup.of(self.options))
-        setup = Setup.of(replace(self.options, capture=None))
+        setup = Setup.of(dataclasses.replace(self.options, capture=None))
         return partial(analyzed_file, replace(setup, options=self.options, donors=self.donors))
 
 

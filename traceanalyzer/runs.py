@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import filecmp
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from traceanalyzer.analyzing import analyze
 from traceanalyzer.options import AnalyzeOptions
@@ -57,8 +59,7 @@ def _twice(run: Run, other: Run, name: str) -> UsageError:
     return UsageError(f"{what} as a run of the {name}", fix=fix)
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """How runs are read: as `analyze` takes it."""
 
     options: AnalyzeOptions

@@ -8,12 +8,12 @@ before it and without.
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from common import Section, saved
+from msgspec.structs import replace
 
 import traceanalyzer
 from traceanalyzer.cost.price import price

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import cache
 from random import Random
 from typing import Any, cast
 
 import torch
+from msgspec.structs import replace
 
 from tests.cost.calls import call_of
 from tests.cost.test_batches import arguments

@@ -7,11 +7,12 @@ not at all), every output element once; exceptions are written out in the table.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
+from msgspec.structs import replace
 
 from tests.files import loaded
 from traceanalyzer.cost import price_call

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from msgspec.structs import replace
 
 from tests.cost.odd_calls import ALIKE, by_function
 from traceanalyzer.cost import FORMULAS, price_call

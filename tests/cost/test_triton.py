@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import prod
 
 import pytest
+from msgspec.structs import replace
 
 from traceanalyzer.cost import price_call
 from traceanalyzer.cost.formulas.triton import nominal_flops

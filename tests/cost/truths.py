@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import prod
 from typing import cast
 
 import torch
+from msgspec.structs import replace
 
 from tests.cost.live import Pair, Seen
 from traceanalyzer.cost import formula_of, price_call

@@ -1,9 +1,9 @@
 """What the user says goes before what the trace records, and contradictions are said or refused."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace
 from msgspec.structs import replace as replace_fields
 
 from traceanalyzer.device import resolve

@@ -14,8 +14,10 @@ Operators run one after another; each takes as long on the host as its kernels t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from tests.trace.build import Rows
 from traceanalyzer.cost import price_call
@@ -43,8 +45,7 @@ CPU = Device(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(msgspec.Struct, frozen=True, dict=True):
     """One host interval, and what it launches itself."""
 
     name: str
@@ -170,18 +171,17 @@ def _nested(dims: Dims) -> bool:
     return bool(dims) and isinstance(dims[0], tuple)
 
 
-@dataclass
-class _Layout:
+class _Layout(msgspec.Struct, dict=True):
     """Rows at increasing times."""
 
     on_cpu: bool
     freed: bool
-    rows: Rows = field(default_factory=Rows)
+    rows: Rows = msgspec.field(default_factory=Rows)
     now: int = 1_000
     device_free: int = 0  # ns at which the last kernel ends
     launched: int = 0
     allocated: int = 0
-    alive: list[tuple[int, int]] = field(default_factory=list)  # (address, bytes) of the last worker
+    alive: list[tuple[int, int]] = msgspec.field(default_factory=list)  # (address, bytes) of the last worker
 
     def put(self, item: Item, thread: int | None) -> None:
         """The item and all inside it; the autograd engine has a thread of its own where a GPU works."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 import pytest
+from msgspec.structs import asdict
 
 from traceanalyzer.collect.evidence import Operators
 from traceanalyzer.fusion.evidence.execution_trace import Executed, Flow, executed, flows

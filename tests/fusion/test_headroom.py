@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from tests.fusion.rules.waits import BUSY, launched
 from tests.fusion.scenes import found_by

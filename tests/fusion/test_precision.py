@@ -6,11 +6,12 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import sqrt
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.files import loaded
 from tests.fusion.models import MODELS

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import msgspec
 import pytest
 import torch
+from msgspec.structs import replace
 
 from tests.fusion.live import recorded
 from traceanalyzer.fusion.step_graph import StepGraph

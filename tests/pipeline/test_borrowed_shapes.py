@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from tests.pipeline.kineto import Kineto, Tensor
 from tests.pipeline.test_verdicts_end_to_end import analyze, row

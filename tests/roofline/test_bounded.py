@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from itertools import product
 from pathlib import Path
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,13 +22,13 @@ BYTES_A_NS = 1  # of ROOFS; and 1,000 FLOPs
 
 
 def row(flops: int, moved: int, time_ns: int, blocks: int) -> RowFacts:
-    return dataclasses.replace(COMPUTE, flops=flops, read_bytes=moved, write_bytes=0, time_ns=time_ns,
+    return msgspec.structs.replace(COMPUTE, flops=flops, read_bytes=moved, write_bytes=0, time_ns=time_ns,
                                median_call_ns=time_ns, blocks=blocks)  # fmt: skip
 
 
 def between(bounds: Bounded, time_ns: int, blocks: int) -> RowFacts:
     corners = tuple(row(each.flops, each.bytes, time_ns, blocks) for each in bounds.corners)
-    return dataclasses.replace(corners[0], flops=None, read_bytes=None, write_bytes=None, corners=corners,
+    return msgspec.structs.replace(corners[0], flops=None, read_bytes=None, write_bytes=None, corners=corners,
                                unpriced="data_dependent")  # fmt: skip
 
 

@@ -1,12 +1,12 @@
 """On a CPU: functions at their measured rates, and lines that are read before they are overwritten."""
 
-import dataclasses
 import json
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 import traceanalyzer
 from tests.cost.calls import call_of
@@ -94,7 +94,7 @@ ROW = RowFacts(
 def test_the_generator_takes_the_time_and_not_the_memory():
     """A million random numbers take 100 ms, their 4 MB only 4."""
     drawn = (FunctionCount("bernoulli", "fp32", 1_000_000),)
-    row = dataclasses.replace(ROW, flops=0, time_ns=110_000_000, median_call_ns=110_000_000, functions=drawn)
+    row = replace(ROW, flops=0, time_ns=110_000_000, median_call_ns=110_000_000, functions=drawn)
     found = judge_row(row, ROOFS)
     assert (found.verdict, found.bound, found.limiter) == ("compute_bound", "compute", "compute")
     assert found.efficiency == pytest.approx(100 / 110)
@@ -105,23 +105,23 @@ def test_the_generator_takes_the_time_and_not_the_memory():
 
 def test_an_exponential_as_long_as_its_bytes_is_compute():
     """A million in 4 ms, 4 MB in 4 ms: at the ridge."""
-    row = dataclasses.replace(ROW, time_ns=5_000_000, functions=(FunctionCount("exp", "fp32", 1_000_000),))
+    row = replace(ROW, time_ns=5_000_000, functions=(FunctionCount("exp", "fp32", 1_000_000),))
     assert judge_row(row, ROOFS).bound == "compute"
-    fewer = dataclasses.replace(row, functions=(FunctionCount("exp", "fp32", 999_999),))
+    fewer = replace(row, functions=(FunctionCount("exp", "fp32", 999_999),))
     assert judge_row(fewer, ROOFS).bound == "memory"
 
 
 def test_of_a_type_that_was_not_measured_flops_decide():
-    row = dataclasses.replace(ROW, functions=(FunctionCount("exp", "bf16", 10**9),))
+    row = replace(ROW, functions=(FunctionCount("exp", "bf16", 10**9),))
     assert judge_row(row, ROOFS) == judge_row(ROW, ROOFS)
 
 
 def test_a_rate_that_the_row_itself_disproves_is_left_out():
     """Measured while others kept the machine busy: the row is ten times as fast as its rate."""
     drawn = (FunctionCount("bernoulli", "fp32", 1_000_000),)
-    row = dataclasses.replace(ROW, time_ns=10_000_000, functions=drawn)
+    row = replace(ROW, time_ns=10_000_000, functions=drawn)
     found = judge_row(row, ROOFS)
-    assert found == judge_row(dataclasses.replace(row, functions=()), ROOFS)
+    assert found == judge_row(replace(row, functions=()), ROOFS)
     assert "over_roof" not in found.flags
 
 
@@ -135,7 +135,7 @@ def test_a_rate_that_the_row_itself_disproves_is_left_out():
 )
 def test_where_bytes_explain_the_time_a_rate_that_it_beats_is_left_out(moved, proved, verdict, limiter):
     """Two million exponentials at the measured rate take 8 ms; the row takes 6."""
-    row = dataclasses.replace(
+    row = replace(
         ROW, time_ns=6_000_000, write_bytes=moved, traffic_bytes=proved,
         functions=(FunctionCount("exp", "fp32", 2_000_000),), median_call_ns=6_000_000,
     )  # fmt: skip
@@ -145,7 +145,7 @@ def test_where_bytes_explain_the_time_a_rate_that_it_beats_is_left_out(moved, pr
 
 def test_a_rate_that_the_row_does_not_beat_stays():
     """8 ms of exponentials in 8 ms, with 6 ms of bytes beside them."""
-    row = dataclasses.replace(ROW, time_ns=8_000_000, write_bytes=6_000_000, median_call_ns=8_000_000,
+    row = replace(ROW, time_ns=8_000_000, write_bytes=6_000_000, median_call_ns=8_000_000,
                               functions=(FunctionCount("exp", "fp32", 2_000_000),))  # fmt: skip
     assert judge_row(row, ROOFS).limiter == "compute"
 
@@ -174,7 +174,7 @@ def test_lines_are_read_from_memory_where_no_cache_holds_what_a_call_touches(cac
 )
 def test_bytes_that_are_not_proved_leave_open_what_they_would_decide(time_ms, limiter):
     """6 ms by the compulsory bytes, 8 by all: both or neither of them 60 % of the time, or one only."""
-    row = dataclasses.replace(ROW, time_ns=time_ms * 10**6, write_bytes=6_000_000, possible_bytes=8_000_000)
+    row = replace(ROW, time_ns=time_ms * 10**6, write_bytes=6_000_000, possible_bytes=8_000_000)
     assert judge_row(row, ROOFS).limiter == limiter
 
 
@@ -243,8 +243,8 @@ def test_the_size_of_the_caches_decides_and_without_it_nothing_is_said(cache, tr
 
 @given(st.integers(1, 10**9), st.integers(0, 10**7), st.integers(0, 10**7), st.integers(0, 10**6))
 def test_functions_only_ever_raise_the_compute_roof(time, flops, moved, count):
-    row = dataclasses.replace(ROW, time_ns=time, flops=flops, write_bytes=moved)
-    with_them = dataclasses.replace(row, functions=(FunctionCount("exp", "fp32", count),))
+    row = replace(ROW, time_ns=time, flops=flops, write_bytes=moved)
+    with_them = replace(row, functions=(FunctionCount("exp", "fp32", count),))
     plain, found = judge_row(row, ROOFS), judge_row(with_them, ROOFS)
     if plain.roof_ns is not None and found.roof_ns is not None:
         assert found.roof_ns >= plain.roof_ns

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -107,7 +107,7 @@ _DTYPES = {
 
 
 def _table(kind: Any, rows: list[tuple[Any, ...]]) -> Any:
-    names = [one.name for one in fields(kind)]
+    names = list(kind.__struct_fields__)
     columns = list(zip(*rows, strict=True)) if rows else [() for _ in names]
     return kind(*(np.array(c, _DTYPES.get(n, np.int64)) for n, c in zip(names, columns, strict=True)))
 

@@ -15,9 +15,11 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from traceanalyzer import Analysis, AnalyzeOptions, analyze
 
@@ -129,13 +131,12 @@ def without(*keys: str) -> Callable[[Row], Row]:
     return lambda args: {key: value for key, value in args.items() if key not in keys}
 
 
-@dataclass(frozen=True)
-class Expected:
+class Expected(msgspec.Struct, frozen=True, dict=True):
     """Times in us. Verdicts that are not named have no time; what is None is not looked at."""
 
     window: float = 2000
     busy: float = 660
-    verdicts: Mapping[str, float] = field(
+    verdicts: Mapping[str, float] = msgspec.field(
         default_factory=lambda: {"memory_bound": 160, "compute_bound": 400, "copy": 100}
     )
     kind: str = "gpu"
@@ -157,14 +158,13 @@ def unmodelled(copies: float = 100, **changed: Any) -> Expected:
     return expected.but(**changed)
 
 
-@dataclass(frozen=True)
-class Input:
+class Input(msgspec.Struct, frozen=True, dict=True):
     """One trace, written as some recorder writes it, and what its analysis has to say."""
 
     name: str
     rows: Rows
     expected: Expected
-    head: Mapping[str, Any] = field(default_factory=dict)  # of the document, beside or instead of the usual
+    head: Mapping[str, Any] = msgspec.field(default_factory=dict)  # of the document, beside the usual
     devices: Sequence[Mapping[str, Any]] = (H100,)
     packed: Callable[[bytes], bytes] = bytes
     suffix: str = ".json"

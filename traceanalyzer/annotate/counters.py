@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -14,8 +14,7 @@ from traceanalyzer.records.trace import Ids, Ints, Pieces
 _TOTAL = 2**62  # that sums of rates stay below
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Track:
+class Track(msgspec.Struct, frozen=True, eq=False):
     """Where a rate changes, by the record that changes it, and its new value per second.
 
     `first[r]` to `first[r + 1]` are the changes of record `r`.

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 _DEEPEST = 64  # parts of a name that is looked into
 
 
-@dataclass(slots=True, eq=False)
-class _Part:
+class _Part(msgspec.Struct, eq=False):
     """One part of dotted names, and what follows it."""
 
     label: str
     is_module: bool = False
     runs: frozenset[int] = frozenset()
-    inside: dict[str, _Part] = field(default_factory=dict)
+    inside: dict[str, _Part] = msgspec.field(default_factory=dict)
 
 
 def joint_names(operators: Mapping[str, frozenset[int]]) -> dict[str, str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Literal
 
+import msgspec
 import numpy as np
 
 from traceanalyzer.assembly.layer_names import joint_names
@@ -19,8 +19,7 @@ _BACKWARD = 1  # in Ops.phase
 How = Literal["annotation", "stack"]
 
 
-@dataclass(slots=True, eq=False)
-class _Module:
+class _Module(msgspec.Struct, eq=False):
     """One entry as it is added up."""
 
     path: str
@@ -30,7 +29,7 @@ class _Module:
     depth: int
     instances: int = 0
     calls: int = 0
-    self_ns: Ints = field(default_factory=lambda: np.zeros(len(VERDICTS), np.int64))  # by verdict
+    self_ns: Ints = msgspec.field(default_factory=lambda: np.zeros(len(VERDICTS), np.int64))  # by verdict
     inclusive_ns: int = 0
 
     def around(self) -> Iterator[_Module]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from traceanalyzer.records import IDLE_CAUSES
@@ -23,8 +23,7 @@ _LONGEST_NAME = 200
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Stretches:
+class _Stretches(msgspec.Struct, frozen=True, eq=False):
     """Idle stretches of one cause each, by start, and where the host was meanwhile."""
 
     start_ns: Ints

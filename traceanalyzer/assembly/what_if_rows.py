@@ -7,8 +7,9 @@ row whose work is priced and for which the device has no peak has no time there.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from traceanalyzer.device.stand_ins import peak_there
 from traceanalyzer.device.typical import Kind, carried, generation, usual, vendor
@@ -21,8 +22,7 @@ _LEAST_OF_ROOF, _MOST_OF_ROOF = 0.01, 0.95  # of it that a call is taken to reac
 _LIMITED = ("compute_bound", "memory_bound")
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
+class Spread(msgspec.Struct, frozen=True):
     """Times beside the projected one between which the truth is expected."""
 
     low: float
@@ -55,8 +55,7 @@ _ANY_PRODUCT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RowThere:
+class RowThere(msgspec.Struct, frozen=True):
     """One row on the other device."""
 
     time_ns: float

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
+
+import msgspec
 
 from traceanalyzer.analyzing import analyze
 from traceanalyzer.ci.api import Refusal
@@ -38,8 +39,7 @@ Environment = Mapping[str, str]
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Inputs:
+class Inputs(msgspec.Struct, frozen=True):
     """The inputs of the action."""
 
     traces: tuple[str, ...]  # runs of one program
@@ -79,8 +79,7 @@ def _files(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(files))
 
 
-@dataclass(frozen=True, slots=True)
-class Results:
+class Results(msgspec.Struct, frozen=True):
     """What the step `report` made of the traces."""
 
     analysis: Analysis  # of the first

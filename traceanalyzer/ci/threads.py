@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+import msgspec
 
 from traceanalyzer.ci.api import Api, Refusal
 from traceanalyzer.records.errors import UsageError
@@ -15,8 +16,7 @@ from traceanalyzer.records.errors import UsageError
 Environment = Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Thread:
+class Thread(msgspec.Struct, frozen=True):
     """The comments of one request: where they are listed and written, and where one is changed."""
 
     api: Api
@@ -27,8 +27,7 @@ class Thread:
     name: str  # its login there
 
 
-@dataclass(frozen=True, slots=True)
-class NoThread:
+class NoThread(msgspec.Struct, frozen=True):
     """Why there is nothing to comment on."""
 
     why: str

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
+import msgspec
 
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.report import RENDERERS, TABLES
@@ -24,8 +24,7 @@ FORMATS = (*RENDERERS, *TABLES)
 SUFFIXES = f".{' .'.join(RENDERERS)} .parquet (the ops; the kernels where it ends in kernels.parquet)"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """One result to write; `path` None is stdout."""
 
     path: Path | None

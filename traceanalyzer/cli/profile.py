@@ -9,11 +9,11 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from msgspec.structs import replace
 
 from traceanalyzer.cli import completion
 from traceanalyzer.cli.captured import captured, shortfall

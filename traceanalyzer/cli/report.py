@@ -6,9 +6,10 @@ import os
 import sys
 import webbrowser
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import click
+import msgspec
 
 from traceanalyzer.cli import completion
 from traceanalyzer.cli.bar import reading
@@ -20,8 +21,7 @@ from traceanalyzer.records.notice import DAMAGE
 FAILED = 2  # exit code of --strict where a file failed
 
 
-@dataclass(frozen=True, slots=True)
-class ReportRequest:
+class ReportRequest(msgspec.Struct, frozen=True):
     """The options of one `report` command, parsed."""
 
     traces: tuple[str, ...]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from traceanalyzer.collect.script import Script
 from traceanalyzer.records.errors import UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class Processes:
+class Processes(msgspec.Struct, frozen=True):
     """This process among those that a launcher such as torchrun has started."""
 
     rank: int

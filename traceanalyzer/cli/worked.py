@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from math import prod
+
+import msgspec
 
 from traceanalyzer.cost.tensors import bytes_read, has, list_bytes_read
 from traceanalyzer.records import Bounded, Cost, Device, Dims, OpCall, Shape, Unpriced
@@ -17,8 +18,7 @@ _SIZES = re.compile(r"\d{1,18}(?:x\d{1,18})*", re.ASCII)
 _NUMBER = re.compile(r"\s*(\d{1,2})\s*", re.ASCII)  # of an argument
 
 
-@dataclass(frozen=True, slots=True)
-class Inputs:
+class Inputs(msgspec.Struct, frozen=True):
     """The texts of `--dims`, `--dtypes`, `--strides` and `--value`."""
 
     dims: str

@@ -7,10 +7,11 @@ step is begun at the end, so that there is no stub.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+import msgspec
 
 from traceanalyzer.collect.accelerator import activities, synchronize
 from traceanalyzer.collect.disable_user_profiler import real_profilers
@@ -19,15 +20,14 @@ from traceanalyzer.collect.schedule import Schedule
 from traceanalyzer.collect.stderr_filter import stderr_filtered
 
 
-@dataclass(slots=True)
-class CaptureResult:
+class CaptureResult(msgspec.Struct):
     """What has been captured so far; times in ns."""
 
     raw: Path  # the trace, as the profiler wrote it
-    steps: list[str] = field(default_factory=list)  # whole steps in it
+    steps: list[str] = msgspec.field(default_factory=list)  # whole steps in it
     unfinished: str | None = None  # the annotation of a step that the end cut off
-    step_ns: list[int] = field(default_factory=list)
-    unprofiled_ns: list[int] = field(default_factory=list)
+    step_ns: list[int] = msgspec.field(default_factory=list)
+    unprofiled_ns: list[int] = msgspec.field(default_factory=list)
     structure: tuple[Path, Path] | None = None  # trace and execution trace of the evidence step
     counters: Path | None = None  # trace of the step whose bytes were counted
     autocast: str | None = None

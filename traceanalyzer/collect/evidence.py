@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 VERSION = 2
 
@@ -21,19 +22,18 @@ TensorUse = tuple[int, int, int, int, int]
 """Argument (or output) number, storage number, offset and count in elements, bytes an element."""
 
 
-@dataclass(slots=True)
-class Operators:
+class Operators(msgspec.Struct):
     """Columns of one step's operators, by their start; `name` indexes `names`, `parent` these columns."""
 
-    names: list[str] = field(default_factory=list)
-    name: list[int] = field(default_factory=list)
-    thread: list[int] = field(default_factory=list)
-    parent: list[int] = field(default_factory=list)  # -1: none
-    ended: list[int] = field(default_factory=list)  # how many had started when it ended
-    dims: list[Any] = field(default_factory=list)  # of each input, as in the profiler's trace
-    inputs: list[list[TensorUse]] = field(default_factory=list)
-    outputs: list[list[TensorUse]] = field(default_factory=list)
-    mutated: list[list[int]] = field(default_factory=list)  # numbers of the inputs it writes to
+    names: list[str] = msgspec.field(default_factory=list)
+    name: list[int] = msgspec.field(default_factory=list)
+    thread: list[int] = msgspec.field(default_factory=list)
+    parent: list[int] = msgspec.field(default_factory=list)  # -1: none
+    ended: list[int] = msgspec.field(default_factory=list)  # how many had started when it ended
+    dims: list[Any] = msgspec.field(default_factory=list)  # of each input, as in the profiler's trace
+    inputs: list[list[TensorUse]] = msgspec.field(default_factory=list)
+    outputs: list[list[TensorUse]] = msgspec.field(default_factory=list)
+    mutated: list[list[int]] = msgspec.field(default_factory=list)  # numbers of the inputs it writes to
     version: int = VERSION
 
 
@@ -41,7 +41,7 @@ def evidence(trace: Path, execution: Path) -> str:
     """JSON of `Operators`; ValueError or OSError where the two files cannot be read or do not match."""
     started = _started(json.loads(trace.read_bytes()))
     nodes = {node["id"]: node for node in json.loads(execution.read_bytes())["nodes"]}
-    return json.dumps(asdict(_columns(nodes, started)), separators=(",", ":"))
+    return json.dumps(msgspec.structs.asdict(_columns(nodes, started)), separators=(",", ":"))
 
 
 def _started(document: Mapping[str, Any]) -> dict[int, tuple[float, float]]:

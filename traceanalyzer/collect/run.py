@@ -11,10 +11,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import msgspec
 
 from traceanalyzer.collect import inductor
 from traceanalyzer.collect.accelerator import in_use
@@ -36,8 +37,7 @@ OLDEST_TORCH = (2, 1)
 _SCRATCH = "traceanalyze-"
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileRequest:
+class ProfileRequest(msgspec.Struct, frozen=True):
     """One call of `profile`, checked: the output can be written, torch is there."""
 
     script: Script
@@ -48,8 +48,7 @@ class ProfileRequest:
     counters: Path | None = None  # where the step with hardware counters goes, absolute
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """How the run of a script under the profiler ended."""
 
     code: Code  # what the script passed to sys.exit

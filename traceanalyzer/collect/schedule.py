@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 LONGEST_WAIT = 20  # further steps while code is still being compiled
 LONGEST_CAPTURE_NS = 120 * 10**9  # steps in progress are finished; more events would not fit into memory
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(msgspec.Struct, frozen=True):
     """`wait` steps run as they are, `warmup` steps with the profiler warming up, `active` are recorded."""
 
     wait: int = 3

@@ -11,10 +11,11 @@ import runpy
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
+
+import msgspec
 
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.startup import LOADED
@@ -23,8 +24,7 @@ _OURS = str(Path(__file__).resolve().parent)
 INTERRUPTED = 130
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
+class Script(msgspec.Struct, frozen=True):
     """What to run."""
 
     target: str  # path of a script, or name of a module

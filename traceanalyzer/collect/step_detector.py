@@ -7,9 +7,10 @@ count. A forward counts only in a script without optimizers, or whose optimizer 
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Literal
+
+import msgspec
 
 AnchorKind = Literal["optimizer", "forward"]
 
@@ -25,8 +26,7 @@ class Tick(Enum):
     RESTART = auto()  # as STEP, but of a new anchor: earlier steps do not count
 
 
-@dataclass(slots=True)
-class StepDetector:
+class StepDetector(msgspec.Struct):
     """Which returns end a step; fed with every outermost return of an optimizer or a module.
 
     The anchor is held weakly: when it is gone, the next to return takes over.
@@ -35,7 +35,8 @@ class StepDetector:
     optimizer_exists: bool = False
     kind: AnchorKind | None = None  # of the anchor
     _anchor: weakref.ref[object] | None = None
-    _since: dict[int, int] = field(default_factory=dict)  # other owner -> returns since the anchor's last
+    # other owner -> returns since the anchor's last
+    _since: dict[int, int] = msgspec.field(default_factory=dict)
     _waited: int = 0  # forwards while the optimizer was silent
 
     def optimizer(self, owner: object) -> Tick:

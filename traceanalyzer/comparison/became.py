@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Any
+
+import msgspec
 
 from traceanalyzer.comparison.names import generated, holds, plain
 from traceanalyzer.comparison.sides import Row
 from traceanalyzer.records.comparison import How
 
 
-@dataclass(frozen=True, slots=True)
-class Became:
+class Became(msgspec.Struct, frozen=True):
     """Many rows of one side that are one or few of the other, and what shows it."""
 
     base: tuple[Row, ...]

@@ -9,8 +9,9 @@ worth naming goes before it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from traceanalyzer.comparison.matching import Matched
 from traceanalyzer.comparison.sides import Side
@@ -22,8 +23,7 @@ WORTH_NAMING = 0.01  # of the step
 Among = Literal["all", "direction", "beyond_runs", "other"]
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(msgspec.Struct, frozen=True):
     """The change that the sentence names, and what it is the largest of."""
 
     change: Culprit
@@ -32,8 +32,7 @@ class Named:
     finding: str = ""  # title of what only one side is advised on, and explains a change of idle time
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
+class _Candidate(msgspec.Struct, frozen=True):
     change: Culprit
     is_other: bool
     ranges_ns: float

@@ -7,8 +7,9 @@ limit without a sign may have the unit of what it is a limit of: 45% of a share,
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from math import isfinite
+
+import msgspec
 
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.records.units import unit_of
@@ -24,8 +25,7 @@ _UNITS = {
 _EXAMPLE = "write NAME<=LIMIT, such as memory_bound.share_of_busy<=0.45 or window.step_ns.median<=+5%"
 
 
-@dataclass(frozen=True, slots=True)
-class Expression:
+class Expression(msgspec.Struct, frozen=True):
     """`name OP limit`, read."""
 
     text: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from traceanalyzer.comparison import became
 from traceanalyzer.comparison.names import family, generated, plain, unnumbered
@@ -15,8 +16,7 @@ from traceanalyzer.records.comparison import How, MatchKind, OpChange
 Key = Callable[[Row], Hashable]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """Rows that are one thing on both sides."""
 
     match: MatchKind
@@ -26,8 +26,7 @@ class Entry:
     evidence: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Matched:
+class Matched(msgspec.Struct, frozen=True):
     """A change as it is shown, and by how much the runs of both sides differ in it anyhow."""
 
     shown: OpChange

@@ -11,9 +11,9 @@ often these intervals are wrong is measured by benchmarks/noise.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import sqrt
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -31,8 +31,7 @@ Floats = npt.NDArray[np.float64]
 Runs = Sequence[Sequence[int]]
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(msgspec.Struct, frozen=True):
     """Of the change of the median, in ns."""
 
     low: float

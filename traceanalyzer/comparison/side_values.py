@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
@@ -17,12 +16,11 @@ MEDIAN_STEP = "window.step_ns.median"  # whose changes have an interval
 _BY_CLASS = "memory_bound.non_contraction_share_of_busy"  # of classes, which need no roofs
 
 
-@dataclass(frozen=True, slots=True)
-class SideValues:
+class SideValues(msgspec.Struct, frozen=True):
     """Each single value of the JSON, by its dotted path; of several runs numbers are their median."""
 
     values: Mapping[str, Value]
-    open: Mapping[str, float] = field(default_factory=dict)  # by how much more a value may be
+    open: Mapping[str, float] = msgspec.field(default_factory=dict)  # by how much more a value may be
     unjudged_share: float = 0.0  # of busy time
     runs: int = 1
 

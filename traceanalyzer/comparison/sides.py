@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+import msgspec
 
 from traceanalyzer.comparison.apportion import apportioned, per_step
 from traceanalyzer.records import IDLE_CAUSES, VERDICTS, Analysis, IdleCause, OpRow, Verdict
@@ -18,8 +19,7 @@ RowKey = tuple[Any, ...]
 """Name, dims, types, strides, concrete inputs, phase, module: what tells rows of a side apart."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """Rows of one key, of all runs together; times are totals over all steps."""
 
     key: RowKey
@@ -30,8 +30,7 @@ class Row:
     kernel_names: tuple[str, ...]  # longest first
 
 
-@dataclass(frozen=True)
-class Side:
+class Side(msgspec.Struct, frozen=True, dict=True):
     """One or more runs of the same program."""
 
     runs: tuple[Analysis, ...]

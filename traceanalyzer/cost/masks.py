@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 
 def pairs(
@@ -28,8 +30,7 @@ def _keys_up_to(queries: int, keys: int, last: int) -> int:
     return ramp + (queries - full) * keys
 
 
-@dataclass(frozen=True, slots=True)
-class Mask:
+class Mask(msgspec.Struct, frozen=True):
     """How far each query sees to its left and right; None: to the end."""
 
     left: int | None = None
@@ -41,8 +42,7 @@ class Mask:
         return pairs(queries, keys, self.left, self.right, self.bottom_right)
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(msgspec.Struct, frozen=True):
     """Queries, or keys, of all sequences."""
 
     count: int
@@ -53,8 +53,7 @@ class Tokens:
         return Tokens(self.count, max(min(self.longest, self.count), longest))
 
 
-@dataclass(frozen=True, slots=True)
-class Packing:
+class Packing(msgspec.Struct, frozen=True):
     """Sequences laid end to end; how long each of them is, is data."""
 
     queries: int  # of all

@@ -9,8 +9,8 @@ way of the op they serve.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from traceanalyzer.cost.catalog import BUILT_IN, Formulas
@@ -51,8 +51,7 @@ def price(
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PriceLinks:
+class PriceLinks(msgspec.Struct, frozen=True, eq=False):
     """Which op prices each record of Trace.kernels; columns as in `Priced`."""
 
     priced_op: Ids

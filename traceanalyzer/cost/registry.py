@@ -7,9 +7,10 @@ says where that can be checked. One fused multiply-add is 2 FLOPs; bytes are com
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import get_args
+
+from msgspec.structs import replace
 
 from traceanalyzer.records import Bounded, Cost, Engine, OpCall, Reason, Unpriced
 from traceanalyzer.records.priced import Formula, Fusible, Role

@@ -10,12 +10,13 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import get_args
+
+import msgspec
 
 from traceanalyzer.cost.catalog import Formulas
 from traceanalyzer.cost.registry import Function, matching
@@ -33,8 +34,7 @@ _of_packages: dict[str, tuple[Formula, ...]] = {}  # by entry point: Python runs
 _LOADING = threading.RLock()
 
 
-@dataclass(frozen=True, slots=True)
-class UserFormulas:
+class UserFormulas(msgspec.Struct, frozen=True):
     """Formulas of the user's own for one analysis, and what went wrong in finding them."""
 
     formulas: tuple[Formula, ...] = ()

@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -42,8 +41,7 @@ _QUIET_LOAD = 0.5  # others per processor that do not distort the measurement
 _LOOKS, _BETWEEN_LOOKS_S = 5, 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
+class Calibration(msgspec.Struct, frozen=True):
     """Everything measured of one device; `spec` is what a device file says of it."""
 
     spec: DeviceSpec

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 Once = Callable[[Callable[[], object]], float]  # runs a function; the seconds it took
 
@@ -12,8 +13,7 @@ _TURN_S = 0.02  # short cases run more than once a turn: they fit between distur
 DTYPES = {"fp32": "float32", "tf32": "float32", "fp64": "float64", "bf16": "bfloat16", "fp16": "float16"}
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(msgspec.Struct, frozen=True):
     """A function to time, and the bytes or FLOPs of one call."""
 
     what: str
@@ -21,8 +21,7 @@ class Case:
     run: Callable[[], object]
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(msgspec.Struct, frozen=True):
     """The best rate of a case, in bytes or FLOPs per second."""
 
     what: str

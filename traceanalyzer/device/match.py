@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import msgspec
+from msgspec.structs import replace
 
 from traceanalyzer.device.derive import bandwidth, derived
 from traceanalyzer.device.names import (
@@ -42,8 +42,7 @@ _OPTIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceMatch:
+class DeviceMatch(msgspec.Struct, frozen=True):
     """The device of an analysis, and the notices about how it was found."""
 
     device: Device

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from traceanalyzer.device.match import DeviceMatch, find
 from traceanalyzer.device.options import cpu, described, named, override, spec_from_file

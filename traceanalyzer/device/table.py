@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from typing import Any, Literal, TypeGuard, get_args
+
+import msgspec
 
 from traceanalyzer.records import CpuFunction, Device, Engine, FunctionRate, Peak
 from traceanalyzer.records.errors import DeviceError
@@ -23,8 +24,7 @@ _FIX = "see `traceanalyze devices NAME` for a block with every key"
 How = Literal["trace", "inferred", "derived", "flag", "file", "calibrated", "unknown"]
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceSpec:
+class DeviceSpec(msgspec.Struct, frozen=True):
     """One block of our files or of a device file: dense peaks in FLOP/s, bandwidth in byte/s."""
 
     id: str

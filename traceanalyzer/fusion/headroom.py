@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from traceanalyzer.fusion.rules import Match
@@ -33,8 +33,7 @@ _WAITING = re.compile("Synchronize|Memcpy(?!Peer)")
 _NOTHING = Band(0.0, 0.0, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(msgspec.Struct, frozen=True):
     """What the host lets faster kernels save."""
 
     paced_ns: float  # per step, in which the device waits for a busy host that sets the pace; 0: it does not

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 LAUNCHED_SHARE = 0.1  # of the kernels: what launches more is the step's own work
 _EVALUATED_SHARE = 0.5  # likewise of an evaluation, which launches kernels of its own
@@ -41,8 +42,7 @@ _OF_THE_ENGINE = frozenset({"grad", "gradient", "autograd", "backward", "future"
 _NO_WORK_SCHEDULE = frozenset({"lr", "rate", "learning", "noise", "beta", "betas", "sigmas", "timesteps"})
 
 
-@dataclass(frozen=True, slots=True)
-class Remedy:
+class Remedy(msgspec.Struct, frozen=True):
     """What to do about work of such a name."""
 
     fits: Callable[[Name], bool]
@@ -52,8 +52,7 @@ class Remedy:
     of_lock: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(msgspec.Struct, frozen=True):
     """The parts of a name."""
 
     text: str

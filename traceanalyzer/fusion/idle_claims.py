@@ -11,8 +11,8 @@ By cause, with three exceptions, in which what stands next to a stretch says mor
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from traceanalyzer.fusion.host_remedies import writes_a_file
@@ -32,8 +32,7 @@ _AROUND_COPIES: tuple[IdleCause, ...] = ("launch_gap", "synchronisation", "host_
 _OF_A_CHECKPOINT: tuple[IdleCause, ...] = ("unknown", "host_work", "synchronisation")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class IdleClaims:
+class IdleClaims(msgspec.Struct, frozen=True, eq=False):
     """Of every idle stretch, in the order of Judged.idle, how many ns each rule may promise."""
 
     ns: Mapping[str, Ints]  # by rule; together no more than the stretch

@@ -8,7 +8,9 @@ cuts where fewest bytes cross (torch/_functorch/partitioners.py, min_cut_remater
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from traceanalyzer.fusion.regions import RANDOM, Region, region, regions, weight
 from traceanalyzer.fusion.rules import Match, Rule
@@ -19,23 +21,21 @@ Applied = tuple[Rule, list[Match]]
 Source = tuple[str, int]  # one tensor: ("made", place of who makes it) or ("before", its origin)
 
 
-@dataclass(slots=True)
-class _Traffic:
+class _Traffic(msgspec.Struct):
     """Bytes that nodes move when all are compiled, and what backward ones compute again; all by place.
 
     It is filled kernel by kernel.
     """
 
-    read: dict[int, int] = field(default_factory=dict)
-    written: dict[int, int] = field(default_factory=dict)
-    again: dict[int, tuple[Node, ...]] = field(default_factory=dict)
+    read: dict[int, int] = msgspec.field(default_factory=dict)
+    written: dict[int, int] = msgspec.field(default_factory=dict)
+    again: dict[int, tuple[Node, ...]] = msgspec.field(default_factory=dict)
 
     def of(self, node: Node) -> tuple[int, int]:
         return self.read.get(node.place, 0), self.written.get(node.place, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Cut:
+class _Cut(msgspec.Struct, frozen=True):
     """What one backward kernel would compute again, instead of reading what a forward one kept for it."""
 
     first: dict[int, tuple[int, int]]  # of each tensor kept, by its maker: its first reader there, and bytes

@@ -9,8 +9,8 @@ any case: the fused kernel has them nowhere, neither for its forward nor for its
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from traceanalyzer.fusion.evidence.execution_trace import UNREAD
@@ -23,8 +23,7 @@ from traceanalyzer.roofline.memory_levels import innermost_ops, levels_of, live_
 _REPLACING = ("compiled", "attention", "optimizer")  # whose kernels keep what lies between to themselves
 
 
-@dataclass(frozen=True, slots=True)
-class HeldTensor:
+class HeldTensor(msgspec.Struct, frozen=True):
     """One allocation that is in use at the peak."""
 
     bytes: int

@@ -9,7 +9,8 @@ member reads need not be read again, and one that nobody else reads need not be 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from traceanalyzer.fusion.evidence.dataflow import Edge, Tier
 from traceanalyzer.fusion.evidence.execution_trace import UNREAD
@@ -20,8 +21,7 @@ _MAPPED = 1 << 25  # glibc's malloc maps larger blocks anew: M_MMAP_THRESHOLD_MA
 _MAX_OPERATORS = 64  # operators in one region: torch/_inductor/config.py, max_fusion_size
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
+class Region(msgspec.Struct, frozen=True):
     """Nodes in their order, at least two, and the edges between them."""
 
     nodes: tuple[Node, ...]

@@ -11,7 +11,9 @@ regions chose them while the other half was held back.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from traceanalyzer.records import Band, Device
 
@@ -29,8 +31,7 @@ SPECIAL_FLOPS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Fractions:
+class Fractions(msgspec.Struct, frozen=True):
     """Of something, at worst, as a rule and at best."""
 
     low: float
@@ -41,8 +42,7 @@ class Fractions:
         return iter((self.low, self.mid, self.high))
 
 
-@dataclass(frozen=True, slots=True)
-class KernelTimes:
+class KernelTimes(msgspec.Struct, frozen=True):
     """How a kernel's time on a GPU follows from its launches and its bytes: at worst, as a rule, at best."""
 
     bandwidth: Fractions  # that its traffic reaches, the launch apart
@@ -90,8 +90,7 @@ _TRAFFIC = Fractions(2.0, 1.06, 0.43)  # on a CPU: time of the remaining traffic
 _CALL_NS = Fractions(65e3, 50e3, 15e3)  # and to enter a compiled region or a fused optimizer
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(msgspec.Struct, frozen=True):
     """What the replacement of a region still has to do."""
 
     bytes: int

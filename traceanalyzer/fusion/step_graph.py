@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar, cast
 
+import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from traceanalyzer.cost.fusible import elements, reduced
 from traceanalyzer.fusion.evidence.dataflow import Edge, ExternalRead, Tensor, dataflow
@@ -24,8 +25,7 @@ Fact = TypeVar("Fact")
 _LEAST_LEFT = 0.3  # of a record's time, whatever is taken off
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(msgspec.Struct, frozen=True):
     """One invocation of an operator that did work."""
 
     place: int  # in StepGraph.nodes, by the operator's start
@@ -47,8 +47,7 @@ class Node:
         return self.cost.bytes if self.cost else 0
 
 
-@dataclass(frozen=True, slots=True)
-class Free:
+class Free(msgspec.Struct, frozen=True):
     """Whether no rule before has claimed a node."""
 
     taken: frozenset[int] = frozenset()  # places of nodes that are not free
@@ -61,8 +60,7 @@ class Free:
         return Free(self.taken | places) if places else self
 
 
-@dataclass(frozen=True, eq=False)
-class StepGraph:
+class StepGraph(msgspec.Struct, frozen=True, eq=False, dict=True):
     """One step of a trace, and what the analysis found out about the whole."""
 
     judged: Judged
@@ -71,9 +69,8 @@ class StepGraph:
     edges: tuple[Edge, ...]
     executed: bool  # every edge between nodes is known
     external_reads: tuple[ExternalRead, ...] = ()
-    argument_tensors: Mapping[tuple[int, int], Tensor] = field(
-        default_factory=dict
-    )  # of (place, argument), if proved
+    # of (place, argument), if proved
+    argument_tensors: Mapping[tuple[int, int], Tensor] = msgspec.field(default_factory=dict)
     freed_in_step: frozenset[int] = frozenset()  # places of nodes whose results are gone before the step ends
     notices: tuple[Notice, ...] = ()
     all_steps: Judged | None = None  # where `judged` is one step of several that differ
@@ -327,8 +324,7 @@ def _nodes(priced: Priced, working: StepOps) -> Iterator[Node]:
         )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class _CallFacts:
+class _CallFacts(msgspec.Struct, frozen=True):
     """What holds for every invocation of one call."""
 
     call: OpCall

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 import numpy as np
 
 from traceanalyzer.records.priced import Priced
 from traceanalyzer.records.trace import Bools, Ids, Ints, OpKind, RecordKind, Step, distinct
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class StepOps:
+class StepOps(msgspec.Struct, frozen=True, eq=False):
     """One entry an invocation of a priced operator, or of one that launched work and has no price."""
 
     op: Ids  # row in Trace.ops, ascending by the operator's start

@@ -7,8 +7,8 @@ does not grow with the trace.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from traceanalyzer.fusion.step_ops import StepOps, step_ops
@@ -24,8 +24,7 @@ _MAX_CALLS = 256  # that such a call may be made in one period
 _REGULAR_SHARE = 0.9  # share of its places that are as far apart as the others
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(msgspec.Struct, frozen=True):
     """One part of the trace, as a step."""
 
     step: Step

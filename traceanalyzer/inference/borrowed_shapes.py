@@ -9,8 +9,8 @@ invocation is missing, or where the kernel took another time than its offers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from traceanalyzer.inference.kernel_sequences import Sequences, Signs, sequences, windows
@@ -26,16 +26,14 @@ _TIMES = 2  # how far a kernel's time may be from its offers' median, either way
 _SLACK_NS = 2000  # and by how much besides, for kernels of a few ticks of the clock
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Donor:
+class Donor(msgspec.Struct, frozen=True, eq=False):
     """A trace, and of each of its records the op whose work it is: row in Trace.ops, -1 where unknown."""
 
     trace: Trace
     op: Ids
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Borrowed:
+class Borrowed(msgspec.Struct, frozen=True, eq=False):
     """Of each record the call that it borrows; `calls` are the trace's and, behind them, the donors'."""
 
     calls: Sequence[OpCall]
@@ -44,8 +42,7 @@ class Borrowed:
     notices: tuple[Notice, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Offers:
+class _Offers(msgspec.Struct, frozen=True, eq=False):
     """Kernels whose call is known, with what each offers: the k-th kernel of a call's invocation."""
 
     kernels: Sequences

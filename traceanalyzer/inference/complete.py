@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import overload
 
 import numpy as np
+from msgspec.structs import replace
 
 from traceanalyzer.inference.batches import Batch, batches
 from traceanalyzer.inference.index_sizes import index_proofs

@@ -6,9 +6,10 @@ torch 1.8 writes no types. A GEMM's kernel says its own (`sgemm`, `s884`, `bf16`
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from traceanalyzer.inference.complete import ExtendedCalls
 from traceanalyzer.records import Notice, OpCall
@@ -50,8 +51,7 @@ _ALIKE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Typed:
+class _Typed(msgspec.Struct, frozen=True):
     """A call as recorded, and the type that its inputs are taken to have."""
 
     call: int

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -13,8 +12,7 @@ Signs = npt.NDArray[np.uint64]
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd: a unit modulo 2**64
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sequences:
+class Sequences(msgspec.Struct, frozen=True, eq=False):
     """Some kernels of a trace by (stream, start); one entry a kernel."""
 
     record: Ids  # row in Trace.kernels

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from traceanalyzer.records import OpCall
@@ -31,8 +31,7 @@ _NEIGHBORS = 8  # ops on either side
 _REACH = 64  # rows looked through for them
 
 
-@dataclass(frozen=True, slots=True)
-class ItemType:
+class ItemType(msgspec.Struct, frozen=True):
     """What a kernel's name says of the items it moves; `dtype` None: only their size."""
 
     size: int

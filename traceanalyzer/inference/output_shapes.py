@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from traceanalyzer.records import OpCall, Shape
@@ -39,8 +39,7 @@ _STRIDES = range(1, 9)
 _LOOK_AHEAD = 4  # operators passed on the way to a batch norm: its counter is increased before it
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(msgspec.Struct, frozen=True):
     """A shape and what proves it; for indexing the dims of the index tensors as well."""
 
     shape: Shape

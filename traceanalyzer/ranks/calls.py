@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from traceanalyzer.records.collectives import CollectiveForm, Collectives
 from traceanalyzer.records.rank_result import RankActivity
@@ -13,8 +14,7 @@ TRANSFERS = ("send", "recv")
 GroupKey = tuple[object, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One collective kernel of one device; ns with the trace's base added."""
 
     device: int  # its number among the job's results
@@ -26,8 +26,7 @@ class Call:
     in_window: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(msgspec.Struct, frozen=True):
     """Calls that belong to the same ranks, by device, each in the order of their start."""
 
     label: str
@@ -37,8 +36,7 @@ class Group:
     transfers: bool = False  # one end sends, the other receives
 
 
-@dataclass(frozen=True, slots=True)
-class Groups:
+class Groups(msgspec.Struct, frozen=True):
     """The groups of two devices and more."""
 
     groups: tuple[Group, ...]

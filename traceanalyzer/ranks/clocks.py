@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from traceanalyzer.ranks.matching import ENDS_TOGETHER, Match
@@ -19,8 +19,7 @@ _WANDERING_NS = 500_000  # ends that scatter more tie no clock
 _LEAST_FOR_DRIFT = 12  # collectives
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
+class Clock(msgspec.Struct, frozen=True):
     """What is added to a device's times: `offset_ns` at `at_ns`, and `drift` for each ns since."""
 
     offset_ns: int = 0
@@ -50,8 +49,7 @@ def clocks(matches: Iterable[Match], devices: int) -> tuple[Clock | None, ...]:
     return _spread(ties, weak, devices)
 
 
-@dataclass(frozen=True, slots=True)
-class _Tie:
+class _Tie(msgspec.Struct, frozen=True):
     """The second device's clock by the first one's."""
 
     clock: Clock

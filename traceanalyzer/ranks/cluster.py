@@ -13,8 +13,9 @@ import socket
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from traceanalyzer.ranks.leading import Leading
 from traceanalyzer.ranks.progress import Total
@@ -35,8 +36,7 @@ class ClusterError(TraceAnalyzerError):
     """A worker of the cluster cannot analyze a file, or none was left to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(msgspec.Struct, frozen=True):
     """One file's task. Unpickling it, which a worker does, is what runs it."""
 
     recipe: Recipe

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from traceanalyzer.ranks.hta_frame import Labels
@@ -26,8 +26,7 @@ from traceanalyzer.records.trace import Trace
 _GAINS = 20  # rows of which is asked what the path would be without them
 
 
-@dataclass(frozen=True, slots=True)
-class _Owner:
+class _Owner(msgspec.Struct, frozen=True):
     """Whose time an edge is: a row of kernels, or operators of one name in one module on the host."""
 
     row: int  # in Judged.table; -1
@@ -35,8 +34,7 @@ class _Owner:
     module: int = -1
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
+class _Piece(msgspec.Struct, frozen=True):
     """Time of the path that belongs to one edge."""
 
     edge: int

@@ -7,9 +7,9 @@ Rows are labelled from 1, since HTA takes a partner with label 0 for a missing o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from traceanalyzer.records.trace import Ids, Ints, OpKind, RecordKind, Step, Trace
@@ -24,8 +24,7 @@ HOST_PID = -1  # of host rows: kernels have their device's number there
 NS_PER_US = 1000.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Labels:
+class Labels(msgspec.Struct, frozen=True, eq=False):
     """The label of the first row of each table; they follow one another."""
 
     ops: int
@@ -43,8 +42,7 @@ class Labels:
         return cls(1, launches, kernels, syncs, syncs + len(trace.syncs))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Links:
+class _Links(msgspec.Struct, frozen=True, eq=False):
     """Which rows are partners: the label of each one's, and the correlation that it keeps."""
 
     partner: Ints

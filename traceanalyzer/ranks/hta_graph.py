@@ -11,9 +11,9 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from traceanalyzer.ranks.hta import hta_trace
@@ -23,8 +23,7 @@ from traceanalyzer.records.trace import Bools, Ids, Ints, OpKind, Trace
 _RANK = 0  # the only one of this graph
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(msgspec.Struct, frozen=True):
     """One step: when the host ran it, and when the device did."""
 
     host_start_ns: int
@@ -33,8 +32,7 @@ class Span:
     end_ns: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class WaitGraph:
+class WaitGraph(msgspec.Struct, frozen=True, eq=False):
     """Edges between starts and ends of rows."""
 
     nodes: int

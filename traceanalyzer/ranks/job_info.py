@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from traceanalyzer.ranks.calls import groups_of
 from traceanalyzer.ranks.clocks import Clock, clocks
@@ -16,8 +17,7 @@ from traceanalyzer.records.job import CollectiveTotal, JobInfo, LastCount, RankW
 from traceanalyzer.records.rank_result import RankResult
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
+class Compared(msgspec.Struct, frozen=True):
     """The devices of a job beside one another."""
 
     info: JobInfo

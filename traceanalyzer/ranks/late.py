@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from statistics import median
+
+import msgspec
 
 from traceanalyzer.records import Analysis, OpRow
 from traceanalyzer.records.units import digits, duration
@@ -24,8 +25,7 @@ _CAUSES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(msgspec.Struct, frozen=True):
     """One thing that a rank spends more on than the others; ns over its window."""
 
     extra_ns: float

@@ -7,16 +7,17 @@ collectives, as the one that others wait for does. A device on top that never le
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 if TYPE_CHECKING:  # workers are started before slow imports
     from traceanalyzer.records.analysis import Analysis
     from traceanalyzer.records.rank_result import RankActivity, RankResult
 
 
-@dataclass(frozen=True, slots=True)
-class Leading:
+class Leading(msgspec.Struct, frozen=True):
     """The best so far of those that were asked for."""
 
     rank: int | None = None  # only this one can be on top

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -31,8 +31,7 @@ _ONE_CLOCK_NS = 1_000_000  # clocks that are no further apart are tried as one
 Ints = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(msgspec.Struct, frozen=True):
     """One collective on two devices and more."""
 
     name: str
@@ -46,8 +45,7 @@ class Match:
         return size is None or len(self.calls) >= size
 
 
-@dataclass(frozen=True, slots=True)
-class Matches:
+class Matches(msgspec.Struct, frozen=True):
     """All collectives of a job, and the calls that belong to none."""
 
     matches: tuple[Match, ...]
@@ -147,8 +145,7 @@ def _by_order(
     return [places[at] if 0 <= at < len(places) else ("alone", calls[0].device, at) for at in wanted]
 
 
-@dataclass(frozen=True, slots=True)
-class _Shift:
+class _Shift(msgspec.Struct, frozen=True):
     shift: int
     overlap: int
     mismatches: float  # share of the overlap
@@ -185,8 +182,7 @@ def _shifts(count: int, other: int, least: int) -> Iterable[int]:
     return sorted(at for at in ends if low <= at <= high)
 
 
-@dataclass(frozen=True, slots=True)
-class _Coded:
+class _Coded(msgspec.Struct, frozen=True):
     """Two lists of calls as numbers that are compared at once."""
 
     name: tuple[Ints, Ints]  # 0: does not say

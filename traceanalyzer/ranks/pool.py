@@ -15,7 +15,8 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+
+import msgspec
 
 from traceanalyzer.ranks.leading import Leading
 from traceanalyzer.ranks.progress import Total
@@ -51,8 +52,7 @@ def in_turn(files: Sequence[str], analyzer: Analyzer, leading: Leading, total: T
     return results
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What a worker says of one file: bytes read so far, or all that there is to say."""
 
     index: int
@@ -100,19 +100,18 @@ def started_early(paths: Sequence[str], asked: int | None) -> Iterator[list[subp
             _end(worker)
 
 
-@dataclass(slots=True)
-class Pool:
+class Pool(msgspec.Struct):
     """Workers that are started when they are needed, each by a thread that talks with it."""
 
     files: Sequence[str]
     recipe: bytes
     leading: Leading
-    spare: list[subprocess.Popen[bytes]] = field(default_factory=list)  # started, and not yet used
-    waiting: queue.SimpleQueue[int] = field(default_factory=queue.SimpleQueue)
-    answers: queue.SimpleQueue[Answer | None] = field(default_factory=queue.SimpleQueue)
-    results: dict[int, FileResult] = field(default_factory=dict)
-    workers: set[subprocess.Popen[bytes]] = field(default_factory=set)
-    changing: threading.Lock = field(default_factory=threading.Lock)  # of `workers`
+    spare: list[subprocess.Popen[bytes]] = msgspec.field(default_factory=list)  # started, and not yet used
+    waiting: queue.SimpleQueue[int] = msgspec.field(default_factory=queue.SimpleQueue)
+    answers: queue.SimpleQueue[Answer | None] = msgspec.field(default_factory=queue.SimpleQueue)
+    results: dict[int, FileResult] = msgspec.field(default_factory=dict)
+    workers: set[subprocess.Popen[bytes]] = msgspec.field(default_factory=set)
+    changing: threading.Lock = msgspec.field(default_factory=threading.Lock)  # of `workers`
     closed: bool = False
 
     def __post_init__(self) -> None:

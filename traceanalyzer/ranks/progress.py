@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from traceanalyzer.ranks.resources import file_bytes
 
 
-@dataclass(slots=True)
-class Total:
+class Total(msgspec.Struct):
     """Tells `progress` how many bytes of all files are read so far; never fewer than before."""
 
     progress: Callable[[int], None] | None = None
-    read: dict[str, int] = field(default_factory=dict)  # of each file, as far as that is known
+    read: dict[str, int] = msgspec.field(default_factory=dict)  # of each file, as far as that is known
 
     def of(self, file: str) -> Callable[[int], None]:
         """What to call with the bytes of this file that are read so far."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from traceanalyzer.ranks.matching import Match
 from traceanalyzer.records import Analysis
 
 
-@dataclass(frozen=True, slots=True)
-class Stages:
+class Stages(msgspec.Struct, frozen=True):
     """Which devices are stages of one pipeline."""
 
     pipeline: dict[int, int]  # device -> its pipeline

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import median
+
+import msgspec
 
 from traceanalyzer.ranks.late import cause_of
 from traceanalyzer.ranks.stages import Stages
@@ -17,16 +18,14 @@ _MORE_WORK = 0.1  # of the others' compute, by which a stage of a pipeline is th
 _NEXT = 0.5  # of the median wait, up to which a second rank is named beside the first
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """The device that the others wait for, and why; or why there is none."""
 
     device: int | None
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True):
     """What the ranks of a job are compared by."""
 
     analyses: Sequence[Analysis]

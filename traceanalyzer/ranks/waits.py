@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from traceanalyzer.ranks.clocks import Clock
 from traceanalyzer.ranks.matching import Match
@@ -14,8 +15,7 @@ _TWICE = {"all_reduce"}  # what is reduced is sent back as well
 _ONCE = {"all_gather", "reduce_scatter", "all_to_all"}
 
 
-@dataclass(frozen=True, slots=True)
-class Arrivals:
+class Arrivals(msgspec.Struct, frozen=True):
     """One collective on the clock of all ranks."""
 
     match: Match
@@ -62,8 +62,7 @@ def arrivals_of(
     return tuple(arrivals)
 
 
-@dataclass(frozen=True, slots=True)
-class Waits:
+class Waits(msgspec.Struct, frozen=True):
     """Of each device that took part in a matched collective, over its window."""
 
     waited_ns: dict[int, int]
@@ -80,8 +79,7 @@ class Waits:
         return cls(dict(waited), {device: waited_for[device] for device in waited})
 
 
-@dataclass(frozen=True, slots=True)
-class Total:
+class Total(msgspec.Struct, frozen=True):
     """All calls of one collective in one group."""
 
     name: str

@@ -14,8 +14,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import BinaryIO
+
+import msgspec
+from msgspec.structs import replace
 
 from traceanalyzer.ranks.leading import Leading
 from traceanalyzer.records.file_result import Failure, FileResult
@@ -27,8 +29,7 @@ Analyzer = Callable[[str, Leading, Callable[[int], None] | None], FileResult]
 Recipe = Callable[[], Analyzer]  # what a worker is sent: makes what files have in common, once
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(msgspec.Struct, frozen=True):
     """One file, and what is known of the others."""
 
     file: str

@@ -1,6 +1,6 @@
 """The records that pass between the stages: Trace, Priced, Judged, Suggestions, Analysis, Job.
 
-Frozen dataclasses with numpy columns inside; msgspec structs for what is in the JSON. Times are integer
+Frozen msgspec structs: with numpy columns for what stays inside, plain ones for the JSON. Times are integer
 nanoseconds, units are in the names.
 """
 

@@ -6,8 +6,8 @@ One `Annotations` a device of a process; columns have one entry a record.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from traceanalyzer.records.notice import Notice
@@ -16,8 +16,7 @@ from traceanalyzer.records.trace import Bools, Ids, Ints, Pieces
 from traceanalyzer.records.vocabulary import Limiter, Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class CallCost:
+class CallCost(msgspec.Struct, frozen=True):
     """One call of an op row; None where it is not known."""
 
     verdict: Verdict
@@ -28,8 +27,7 @@ class CallCost:
     roof_ns: float | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Costs:
+class Costs(msgspec.Struct, frozen=True, eq=False):
     """The costs of one device's records."""
 
     calls: Sequence[CallCost]  # one an op row; copies one for each direction and size
@@ -40,16 +38,14 @@ class Costs:
     outer: Bools  # of a CPU's frames: those whose work is that of the operators which they call
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(msgspec.Struct, frozen=True):
     """A suggestion, and the record that it begins with."""
 
     record: int
     suggestion: Suggestion
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Annotations:
+class Annotations(msgspec.Struct, frozen=True, eq=False):
     """One device of one process; `label` tells it from the others of the file."""
 
     label: str

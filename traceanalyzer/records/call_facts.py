@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
 from typing import Protocol, runtime_checkable
 
+import msgspec
 import numpy as np
 
 from traceanalyzer.records.calls import Dims, OpCall
 from traceanalyzer.records.trace import Bools
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CallFacts:
+class CallFacts(msgspec.Struct, frozen=True, eq=False):
     """One entry a distinct call."""
 
     name: Sequence[str]  # of the operator
@@ -59,8 +58,8 @@ def call_facts(calls: Sequence[OpCall]) -> CallFacts:
 def joined(first: CallFacts, second: CallFacts) -> CallFacts:
     """Those of calls that follow one another."""
     flags = [
-        np.concatenate((getattr(first, field.name), getattr(second, field.name)))
-        for field in fields(CallFacts)[1:]
+        np.concatenate((getattr(first, name), getattr(second, name)))
+        for name in CallFacts.__struct_fields__[1:]
     ]
     return CallFacts([*first.name, *second.name], *flags)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
 
 Shape = tuple[int, ...]
 Dims = Shape | tuple[Shape, ...]  # one input: a tensor's dims, or those of a list of tensors
@@ -18,8 +20,7 @@ Reason = Literal[
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Sequences:
+class Sequences(msgspec.Struct, frozen=True):
     """Sums over the requests that a serving engine runs at once: q new tokens of k in all, each."""
 
     requests: int
@@ -34,8 +35,7 @@ class Sequences:
         return self.products - (self.squares - self.queries) // 2
 
 
-@dataclass(frozen=True, slots=True)
-class OpCall:
+class OpCall(msgspec.Struct, frozen=True):
     """One distinct framework operator call, as the profiler recorded it."""
 
     name: str  # "aten::mm"
@@ -77,8 +77,7 @@ class OpCall:
                 yield i, dims, self.dtype(i), self.strides(i)
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionCount:
+class FunctionCount(msgspec.Struct, frozen=True):
     """How often one invocation evaluates a function on elements of a type."""
 
     function: CpuFunction
@@ -86,8 +85,7 @@ class FunctionCount:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class FurtherPass:
+class FurtherPass(msgspec.Struct, frozen=True):
     """Bytes that a kernel moves once more, unless they are still in the cache from the time before.
 
     The reuse distance is what is moved between the two times: `between`, or where each resident thread
@@ -101,8 +99,7 @@ class FurtherPass:
     why: str = ""  # "its statistics take a pass over X of their own"
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(msgspec.Struct, frozen=True):
     """The cost of one invocation: FLOPs, compulsory bytes. `note`: an assumption that a reader must know."""
 
     flops: int
@@ -121,8 +118,7 @@ class Cost:
         return self.read_bytes + self.write_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Unpriced:
+class Unpriced(msgspec.Struct, frozen=True):
     """Why a call has no cost; its bytes where only these are known."""
 
     reason: Reason
@@ -131,8 +127,7 @@ class Unpriced:
     write_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Bounded(Unpriced):
+class Bounded(Unpriced, frozen=True):
     """What one invocation costs at least and at most, where data decides and the dims set limits."""
 
     least: Cost = Cost(0, 0, 0)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 
-@dataclass(frozen=True, slots=True)
-class CollectiveArgs:
+class CollectiveArgs(msgspec.Struct, frozen=True):
     """The arguments of a collective as recorded with its kernel; None and "" where they are absent."""
 
     name: str  # "allreduce", "_allgather_base", "send"
@@ -25,19 +24,17 @@ class CollectiveArgs:
     destination: int | None = None  # of a send
 
 
-@dataclass(frozen=True, slots=True)
-class Distributed:
+class Distributed(msgspec.Struct, frozen=True):
     """What a trace says of the whole job: its size, and the members of each process group by its name."""
 
     world_size: int | None = None
-    groups: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    groups: Mapping[str, tuple[int, ...]] = msgspec.field(default_factory=dict)
 
 
 NOT_DISTRIBUTED = Distributed()
 
 
-@dataclass(frozen=True, slots=True)
-class CollectiveForm:
+class CollectiveForm(msgspec.Struct, frozen=True):
     """What calls of a collective have in common, however they were recorded."""
 
     name: str  # "all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "send", "recv", ...
@@ -50,8 +47,7 @@ class CollectiveForm:
     destination: int | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Collectives:
+class Collectives(msgspec.Struct, frozen=True, eq=False):
     """The collectives that ran on one device in all of its recording, by start; ns of the trace's clock.
 
     All of it, not the window alone: recordings start and stop at different times, and which calls belong

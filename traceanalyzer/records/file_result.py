@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,8 +20,7 @@ class FailedFile(msgspec.Struct, frozen=True):
     message: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Failure:
+class Failure(msgspec.Struct, frozen=True, eq=False):
     """What failed, a file or a part of it, and with what error."""
 
     label: str  # the file, with the process or device where a part of it failed
@@ -50,8 +48,7 @@ class Failure:
         return f"{label}: internal error: {type(error).__name__}: {error}. Fix: report it with this line"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FileResult:
+class FileResult(msgspec.Struct, frozen=True, eq=False):
     """One result for each device of each process of a file that worked, and what of it failed."""
 
     results: tuple[RankResult, ...]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
+
+import msgspec
 
 _FUNCTION = re.compile(r"(?P<file>.+?)(?:\((?P<line>\d{1,9})\))?: (?P<name>.+)", re.DOTALL)
 _SOURCE = re.compile(r"\.(?:py|pyx|pyi|ipynb)$|^<(?:ipython-input|stdin|cell)|/ipykernel_")
@@ -34,8 +35,7 @@ _TOOLS = frozenset({
 })  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class FrameName:
+class FrameName(msgspec.Struct, frozen=True):
     """A function by its file, the line where it is defined, and its own name."""
 
     file: str

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 if TYPE_CHECKING:
     from traceanalyzer.records.trace import Ids, Ints
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(msgspec.Struct, frozen=True):
     """A Python function outside PyTorch and the standard library."""
 
     file: str  # its last parts, as many as tell it from other files of the trace
@@ -22,8 +21,7 @@ class Function:
     of_a_tool: bool  # of a library for arrays, images, tables, text or files
 
 
-@dataclass(frozen=True, slots=True)
-class ClassPath:
+class ClassPath(msgspec.Struct, frozen=True):
     """Modules by the classes of those that call them: `Model.Encoder.Block.Linear`."""
 
     path: str
@@ -31,8 +29,7 @@ class ClassPath:
     parent: int  # row in Frames.paths; -1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Frames:
+class Frames(msgspec.Struct, frozen=True, eq=False):
     """Functions of the user and calls of modules, sorted by (thread, start, -duration).
 
     Those of a thread nest: one that outlives what it was called by ends with it.

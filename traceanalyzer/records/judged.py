@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+
+import msgspec
 
 from traceanalyzer.records.analysis import OpRow
 from traceanalyzer.records.device import Device
@@ -16,8 +17,7 @@ from traceanalyzer.records.trace import Bools, Codes, Ids, Ints, Window
 from traceanalyzer.records.vocabulary import IdleCause, Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Thresholds:
+class Thresholds(msgspec.Struct, frozen=True):
     """The limits behind the verdicts. The defaults are the method; the report shows every one."""
 
     efficiency: float = 0.6  # below it a row is inefficient, or latency-bound
@@ -37,11 +37,10 @@ class Thresholds:
 
     def as_dict(self) -> dict[str, float]:
         """Name -> value, in this order."""
-        return asdict(self)
+        return msgspec.structs.asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class CpuFigures:
+class CpuFigures(msgspec.Struct, frozen=True):
     """What was measured of a CPU beside its roofs; of a GPU nothing."""
 
     rates: tuple[FunctionRate, ...] = ()
@@ -49,8 +48,7 @@ class CpuFigures:
     cache_bytes: int | None = None  # all of its last-level caches together
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RecordTimes:
+class RecordTimes(msgspec.Struct, frozen=True, eq=False):
     """Each record of the trace against the window; one entry a record."""
 
     row: Ids  # index in Judged.table
@@ -59,8 +57,7 @@ class RecordTimes:
     attributed_ns: Ints  # its share of busy time; adds up to it exactly
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class IdleTimes:
+class IdleTimes(msgspec.Struct, frozen=True, eq=False):
     """Every idle stretch of the window by start; together they are its idle time."""
 
     start_ns: Ints
@@ -69,8 +66,7 @@ class IdleTimes:
     name: Ids  # row in Trace.names: what the host did; -1: not known
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Judged:
+class Judged(msgspec.Struct, frozen=True, eq=False):
     """One device's records over the window, compared with the device's roofs."""
 
     priced: Priced

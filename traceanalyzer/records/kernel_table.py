@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     Column = npt.NDArray[np.integer[Any]]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class KernelTable:
+class KernelTable(msgspec.Struct, frozen=True, eq=False):
     """Columns of the kernel records inside the window, in their order.
 
     `row` is an index of `rows`, which are the report's.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from traceanalyzer.records.analysis import FormulaText
 from traceanalyzer.records.calls import Cost, OpCall, Unpriced
@@ -24,8 +25,7 @@ Fusible = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Formula:
+class Formula(msgspec.Struct, frozen=True):
     """One registered cost formula; `name` is an op's, or a pattern with `*`."""
 
     name: str
@@ -40,8 +40,7 @@ class Formula:
         return self.price.__doc__ or ""
 
 
-@dataclass(frozen=True, slots=True)
-class PricedCall:
+class PricedCall(msgspec.Struct, frozen=True):
     """One distinct call, its cost per invocation or the reason why it has none, and its formula."""
 
     call: OpCall
@@ -64,8 +63,7 @@ class PricedCall:
         return self.formula.fusible if self.formula and not self.call.triton else "opaque"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Priced:
+class Priced(msgspec.Struct, frozen=True, eq=False):
     """A completed trace and its prices; columns have one entry a record of Trace.kernels."""
 
     trace: Trace

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from traceanalyzer.records.analysis import Analysis
 from traceanalyzer.records.collectives import NO_COLLECTIVES, Collectives
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RankActivity:
+class RankActivity(msgspec.Struct, frozen=True, eq=False):
     """What ranks are compared by beside their Analyses; small, and passed between processes.
 
     Times are ns of the trace's own clock; `base_ns` is added to compare ranks.
@@ -25,8 +24,7 @@ class RankActivity:
     collectives: Collectives = NO_COLLECTIVES
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RankResult:
+class RankResult(msgspec.Struct, frozen=True, eq=False):
     """One device of one process, analyzed; its columns are let go of."""
 
     analysis: Analysis

@@ -7,10 +7,10 @@ A row index into another table is named after it (`op`, `launch`, `parent`, `cal
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TypeVar
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -91,8 +91,7 @@ class RecordKind(IntEnum):
 UNLINKED = ("no_correlation", "no_launch", "no_op", "cuda_graph", "compiled_region")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Ops:
+class Ops(msgspec.Struct, frozen=True, eq=False):
     """Host-side intervals (ops and annotations), sorted by (thread, start, -duration, file order)."""
 
     start_ns: Ints
@@ -111,8 +110,7 @@ class Ops:
         return len(self.start_ns)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Launches:
+class Launches(msgspec.Struct, frozen=True, eq=False):
     """Runtime and driver API calls on the host (launches, copies, synchronizations)."""
 
     start_ns: Ints
@@ -126,8 +124,7 @@ class Launches:
         return len(self.start_ns)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Kernels:
+class Kernels(msgspec.Struct, frozen=True, eq=False):
     """Records that take device time, sorted by (start, end, device, stream, correlation, name text)."""
 
     start_ns: Ints
@@ -156,8 +153,7 @@ class Kernels:
         return len(self.start_ns)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Memory:
+class Memory(msgspec.Struct, frozen=True, eq=False):
     """Allocations and frees of tensors, where the profiler recorded them, by time."""
 
     time_ns: Ints
@@ -169,8 +165,7 @@ class Memory:
     reserved: Ints  # by the allocator from the driver, likewise
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Spans:
+class Spans(msgspec.Struct, frozen=True, eq=False):
     """What else the host did: the profiler's own work, and Python functions of 0.3 ms and more.
 
     Sorted by (thread, start, -duration).
@@ -190,8 +185,7 @@ NO_SPANS = Spans(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.in
                  np.zeros(0, bool))  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Syncs:
+class Syncs(msgspec.Struct, frozen=True, eq=False):
     """Synchronizations as the device's tracing saw them, where it was asked to. They take no device time."""
 
     start_ns: Ints
@@ -216,8 +210,7 @@ def _no_syncs() -> Syncs:
 NO_SYNCS = _no_syncs()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Pieces:
+class Pieces(msgspec.Struct, frozen=True, eq=False):
     """The intervals in which records run; a HOST record is cut by its children into several."""
 
     start_ns: Ints
@@ -225,8 +218,7 @@ class Pieces:
     record: Ids  # row in Kernels
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceProperties:
+class DeviceProperties(msgspec.Struct, frozen=True):
     """One entry of `deviceProperties`, as recorded; None where the key is absent."""
 
     index: int
@@ -240,8 +232,7 @@ class DeviceProperties:
     shared_bytes_per_multiprocessor: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """One ProfilerStep annotation, or another that is a step; times in ns, as on the host."""
 
     name: str  # "ProfilerStep#7"; another annotation's text, with its number where that repeats
@@ -250,8 +241,7 @@ class Step:
     end_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(msgspec.Struct, frozen=True):
     """The analyzed window, and where its steps cut it, as the device saw them (ns)."""
 
     cuts: tuple[int, ...]  # where each step begins, ascending, and where the last one ends
@@ -270,8 +260,7 @@ class Window:
         return self.cuts[-1]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Trace:
+class Trace(msgspec.Struct, frozen=True, eq=False):
     """One file, read and linked; `inference` completes its calls, `cost` prices them."""
 
     path: str  # as the user gave it; "-" for stdin
@@ -300,7 +289,7 @@ class Trace:
     frames: Frames = NO_FRAMES
     evidence: str | None = None  # JSON of collect/evidence.py: producer-consumer edges of one more step
     salvaged: Salvaged | None = None
-    warnings: tuple[Notice, ...] = field(default=())
+    warnings: tuple[Notice, ...] = msgspec.field(default=())
 
     @property
     def is_cut_off(self) -> bool:

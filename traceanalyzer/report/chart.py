@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from traceanalyzer.records import Analysis, Device, OpRow, Verdict
 from traceanalyzer.records.units import digits, si
@@ -30,16 +31,14 @@ OUTLINE_OF: dict[Verdict, str] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(msgspec.Struct, frozen=True):
     """A labeled grid line, `at` in SVG units."""
 
     at: float
     label: str
 
 
-@dataclass(frozen=True, slots=True)
-class Roof:
+class Roof(msgspec.Struct, frozen=True):
     """A horizontal roof from its ridge to the right edge."""
 
     y: float
@@ -49,8 +48,7 @@ class Roof:
     ridge_label: str  # empty where the bandwidth is not known
 
 
-@dataclass(frozen=True, slots=True)
-class Slope:
+class Slope(msgspec.Struct, frozen=True):
     """The memory roof: across the strip, then rising to the highest ridge."""
 
     start_y: float
@@ -69,8 +67,7 @@ class Slope:
                 for at in steps]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(msgspec.Struct, frozen=True):
     """One operator on the chart."""
 
     number: int  # of the line in the ops table
@@ -84,16 +81,14 @@ class Point:
     at_roof: bool  # filled; what stays below is hollow
 
 
-@dataclass(frozen=True, slots=True)
-class Above:
+class Above(msgspec.Struct, frozen=True):
     """Where a point stands above its roof."""
 
     x: float
     y: float
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
+class Chart(msgspec.Struct, frozen=True):
     """All that is drawn, in SVG units."""
 
     x_ticks: tuple[Tick, ...]
@@ -108,8 +103,7 @@ class Chart:
     names: tuple[Name, ...]  # beside the largest points
 
 
-@dataclass(frozen=True, slots=True)
-class _Scale:
+class _Scale(msgspec.Struct, frozen=True):
     """Base-10 logarithms at the ends of both axes."""
 
     x: tuple[float, float]
@@ -122,8 +116,7 @@ class _Scale:
         return _BOTTOM - (math.log10(value) - self.y[0]) / (self.y[1] - self.y[0]) * (_BOTTOM - _TOP)
 
 
-@dataclass(frozen=True, slots=True)
-class _Mark:
+class _Mark(msgspec.Struct, frozen=True):
     """A row with a place: its FLOP/s, or its B/s where it has no FLOPs."""
 
     row: OpRow

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from traceanalyzer.report.sanitize import cut
 
@@ -15,8 +16,7 @@ _GAP = 4.0
 _NEAR = 60.0  # from the edge of a mark
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(msgspec.Struct, frozen=True):
     """A rectangle, edges in SVG units."""
 
     left: float
@@ -39,8 +39,7 @@ class Box:
         return beside and self.top >= other.top and self.bottom <= other.bottom
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
+class Spot(msgspec.Struct, frozen=True):
     """A mark that should be named."""
 
     name: str
@@ -50,8 +49,7 @@ class Spot:
     radius: float
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(msgspec.Struct, frozen=True):
     """The name of a mark, from its left end on the baseline."""
 
     text: str

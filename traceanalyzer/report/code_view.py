@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -25,8 +24,7 @@ _MODULE = 36  # characters of a module's path beside other columns
 NO_MODULE = "in no module"
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleLine:
+class ModuleLine(msgspec.Struct, frozen=True):
     """One module, or a chain of modules that each hold but the next one."""
 
     label: str
@@ -37,8 +35,7 @@ class ModuleLine:
     inside: tuple[ModuleLine, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionLine:
+class FunctionLine(msgspec.Struct, frozen=True):
     """One function that launched work."""
 
     where: str  # "modeling_owlv2.py:410"
@@ -47,8 +44,7 @@ class FunctionLine:
     of_busy: str
 
 
-@dataclass(frozen=True, slots=True)
-class WaitLine:
+class WaitLine(msgspec.Struct, frozen=True):
     """Idle stretches of one cause in one function."""
 
     cause: str

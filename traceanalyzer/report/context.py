@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import msgspec
 
@@ -27,8 +26,7 @@ _CLAUSE = re.compile(r"[;:.](?:\s|$)| \(")
 _SHAPE = re.compile(r"\s*\[[\d, ×…]*\]")
 
 
-@dataclass(frozen=True, slots=True)
-class PeakLine:
+class PeakLine(msgspec.Struct, frozen=True):
     """One roof of the device."""
 
     engine: str
@@ -37,8 +35,7 @@ class PeakLine:
     ridge: str
 
 
-@dataclass(frozen=True, slots=True)
-class SuggestionText:
+class SuggestionText(msgspec.Struct, frozen=True):
     """One suggestion."""
 
     rule: str

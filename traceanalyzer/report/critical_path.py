@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from traceanalyzer.records import Analysis
 from traceanalyzer.records.critical_path import CriticalPath, PathOp
@@ -21,8 +22,7 @@ MEANING = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PathText:
+class PathText(msgspec.Struct, frozen=True):
     """The path of the step that is shown."""
 
     lead: str  # "critical path of ProfilerStep#6: 33.7 ms of 35.2 ms"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import PurePath
+
+import msgspec
 
 from traceanalyzer.records import Comparison, IdleCause, OpChange, SideInfo, SideRow
 from traceanalyzer.records.units import canonical_dtype, duration, percent, si
@@ -22,8 +23,7 @@ _LARGEST = re.compile(
 _MATCHES = {"matched": "", "appeared": "new", "vanished": "gone"}
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeLine:
+class ChangeLine(msgspec.Struct, frozen=True):
     """One quantity on both sides."""
 
     key: str
@@ -36,8 +36,7 @@ class ChangeLine:
     head_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class OpChangeLine:
+class OpChangeLine(msgspec.Struct, frozen=True):
     """One entry of the comparison's operators."""
 
     name: str
@@ -52,8 +51,7 @@ class OpChangeLine:
     parts: tuple[tuple[str, str, str, str], ...]  # (side, operator, inputs, time) of each row
 
 
-@dataclass(frozen=True, slots=True)
-class DiffView:
+class DiffView(msgspec.Struct, frozen=True):
     """Every text of a comparison."""
 
     sentence: str  # `lead` and `more`

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from traceanalyzer.records import Analysis, Band
 from traceanalyzer.records.units import duration, percent, whole_percent
@@ -17,8 +18,7 @@ _OPEN = 0.01  # of the step, whose roof is not known, to be named
 _NAMED = 6  # rules
 
 
-@dataclass(frozen=True, slots=True)
-class HeadroomBar:
+class HeadroomBar(msgspec.Struct, frozen=True):
     """One length of the step; `low_share`, `mid_share`: of what it takes now."""
 
     label: str
@@ -27,8 +27,7 @@ class HeadroomBar:
     mid_share: float
 
 
-@dataclass(frozen=True, slots=True)
-class HeadroomText:
+class HeadroomText(msgspec.Struct, frozen=True):
     """What the step could come to."""
 
     sentence: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -102,8 +101,7 @@ def _time(heading: str) -> str:
     return "Time" if heading == "time" else f"Time {heading}"
 
 
-@dataclass(frozen=True, slots=True)
-class Rest:
+class Rest(msgspec.Struct, frozen=True):
     """All rows that have no line, added up."""
 
     count: str

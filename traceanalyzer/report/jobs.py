@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from traceanalyzer.records import (
     Analysis,
@@ -22,8 +23,7 @@ _COLLECTIVES = 20  # lines
 _LAST = 3  # ranks that a collective's line names
 
 
-@dataclass(frozen=True, slots=True)
-class RankLine:
+class RankLine(msgspec.Struct, frozen=True):
     """One device of one process; times over its window."""
 
     rank: str
@@ -45,8 +45,7 @@ class RankLine:
         return self.rank if self.entry.rank is not None else self.file
 
 
-@dataclass(frozen=True, slots=True)
-class CollectiveLine:
+class CollectiveLine(msgspec.Struct, frozen=True):
     """One collective in one group."""
 
     name: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+
+import msgspec
 
 from traceanalyzer.records import Analysis, RankEntry
 from traceanalyzer.records.times import shown_step
@@ -20,8 +21,7 @@ _COARSER = 4  # bins of a step that are drawn as one
 _UNITS = 1000  # of the longest rank
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
+class Lane(msgspec.Struct, frozen=True):
     """One step or rank."""
 
     name: str

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -23,8 +22,7 @@ _LAYERS = 40  # kinds of layers in a table
 _NUMBER = re.compile(r"(?:(?<=\.)|^)\d+(?=\.|$)")
 
 
-@dataclass(frozen=True, slots=True)
-class LayerLine:
+class LayerLine(msgspec.Struct, frozen=True):
     """One kind of layer."""
 
     label: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from traceanalyzer.records import Analysis, Device, OpRow, Verdict
 from traceanalyzer.records.units import canonical_dtype, digits, duration, percent, si
@@ -26,16 +27,14 @@ _MAX_MODULE = 36
 _AS_PREDICTED = 0.15  # counters and formulas agree where they are no further apart: docs/hardware.md
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(msgspec.Struct, frozen=True):
     """A number as text, and the number to sort by; None where it is not known."""
 
     text: str
     value: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class OpLine:
+class OpLine(msgspec.Struct, frozen=True):
     """One line of the ops table."""
 
     number: int  # 1 for the largest; the anchor of the line

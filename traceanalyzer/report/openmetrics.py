@@ -6,8 +6,9 @@ Times are per step, or of the trace where there are no steps.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
 
 from traceanalyzer.records import Analysis
 from traceanalyzer.report.report_marker import mark
@@ -19,16 +20,14 @@ _LABEL = 120  # characters of a label's value
 _NS = 1e9
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(msgspec.Struct, frozen=True):
     """A value and what tells it from others of its family; None: not known, and left out."""
 
     value: float | None
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(msgspec.Struct, frozen=True):
     """Samples of one name, which ends in its unit."""
 
     name: str

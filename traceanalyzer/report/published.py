@@ -7,13 +7,12 @@ transformer's runtime is memory-bound"; they are class shares, not roofline verd
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from traceanalyzer.records import OperatorClass
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedClass:
+class PublishedClass(msgspec.Struct, frozen=True):
     """One line of the table; shares are 0 to 1, as printed."""
 
     operator_class: OperatorClass
@@ -21,8 +20,7 @@ class PublishedClass:
     time_share: float
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedTable:
+class PublishedTable(msgspec.Struct, frozen=True):
     """A class table with what one must know before comparing."""
 
     title: str

@@ -6,7 +6,6 @@ of values, and what this program writes alone, is left as it is.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -62,15 +61,15 @@ class _Redactor:
             shown = [self.of(item) for item in value]
             changed = any(new is not old for new, old in zip(shown, value, strict=True))
             return type(value)(shown) if changed else value
+        if isinstance(value, KernelTable):
+            return msgspec.structs.replace(
+                value, names=self.of(list(value.names)), rows=self.of(list(value.rows))
+            )
         if isinstance(value, msgspec.Struct):
             before = {name: getattr(value, name) for name in _texts_of(type(value))}
             after = {name: self.of(part) for name, part in before.items()}
             changes = {name: part for name, part in after.items() if part is not before[name]}
             return msgspec.structs.replace(value, **changes) if changes else value
-        if isinstance(value, KernelTable):
-            return dataclasses.replace(
-                value, names=self.of(list(value.names)), rows=self.of(list(value.rows))
-            )
         return value
 
     def _text(self, text: str) -> str:
@@ -113,11 +112,11 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, tuple | list):
         for item in value:
             yield from _texts(item)
+    elif isinstance(value, KernelTable):
+        yield from value.names
     elif isinstance(value, msgspec.Struct):
         for name in _texts_of(type(value)):
             yield from _texts(getattr(value, name))
-    elif isinstance(value, KernelTable):
-        yield from value.names
 
 
 def _paths(analysis: Analysis) -> set[str]:

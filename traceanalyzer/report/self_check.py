@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from traceanalyzer.records import Analysis
 from traceanalyzer.records.units import duration, percent
@@ -13,8 +13,7 @@ from traceanalyzer.report.shown import per_step
 _ROOFS = {"bandwidth": "memory bandwidth", "compute": "compute peak"}
 
 
-@dataclass(frozen=True, slots=True)
-class RoofLine:
+class RoofLine(msgspec.Struct, frozen=True):
     """Rows above one roof for one reason."""
 
     roof: str
@@ -26,8 +25,7 @@ class RoofLine:
     example: str
 
 
-@dataclass(frozen=True, slots=True)
-class FormulaLine:
+class FormulaLine(msgspec.Struct, frozen=True):
     """A formula in words; `lines` as it is written."""
 
     number: int  # its anchor

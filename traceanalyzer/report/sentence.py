@@ -6,7 +6,8 @@ A lower bound is called one, an unknown share is not given, and where the GPU is
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+import msgspec
 
 from traceanalyzer.records import Analysis, Verdict, ranks_of
 from traceanalyzer.records.units import duration, percent, si, whole_percent
@@ -30,8 +31,7 @@ _WITHOUT_HOST = ("no_correlation", "no_op")  # reasons that a recording without 
 _LEADS: tuple[Verdict, ...] = ("latency_bound", "communication", "copy")
 
 
-@dataclass(frozen=True, slots=True)
-class Headline:
+class Headline(msgspec.Struct, frozen=True):
     """`lead`: the largest parts of the step; `more`: what is known of them; `changes`: what would save time.
 
     `notes`: further facts.

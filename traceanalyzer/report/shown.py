@@ -7,7 +7,8 @@ the lower median. What the profiler itself did is time that the step does not ta
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from traceanalyzer.records import Analysis, IdlePart, SavingOf, StepTime, Suggestion, Verdict
 from traceanalyzer.records.times import shown_step
@@ -24,8 +25,7 @@ MAX_NAME = 60  # characters of a step's name, or of what the host did
 _PROFILER_SHARE = 0.01  # of the window: less of the profiler's own work is not taken off
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(msgspec.Struct, frozen=True):
     """Times in ns, busy + idle = window; divided by `count` they are those of a step, or of the trace."""
 
     step: StepTime | None  # the one that they are of, where steps differ

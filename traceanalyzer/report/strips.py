@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import accumulate, groupby
+
+import msgspec
 
 from traceanalyzer.records import Analysis, StepTimeline
 from traceanalyzer.records.units import duration, percent, si
@@ -18,8 +19,7 @@ _HOLDERS = 8
 _LABELS = {name: label for labels in (VERDICT_LABELS, CAUSE_LABELS) for name, label in labels.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class StripPart:
+class StripPart(msgspec.Struct, frozen=True):
     """All bins of one verdict, or one cause of idleness."""
 
     key: str  # its class
@@ -28,8 +28,7 @@ class StripPart:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseSpan:
+class PhaseSpan(msgspec.Struct, frozen=True):
     """Bins one behind the other of one phase."""
 
     label: str
@@ -37,8 +36,7 @@ class PhaseSpan:
     width: int
 
 
-@dataclass(frozen=True, slots=True)
-class Strip:
+class Strip(msgspec.Struct, frozen=True):
     """One step from left to right; each bin is as high as it is long."""
 
     title: str
@@ -48,8 +46,7 @@ class Strip:
     phases: tuple[PhaseSpan, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryStrip:
+class MemoryStrip(msgspec.Struct, frozen=True):
     """Memory in use over the step, of its highest."""
 
     sentence: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from traceanalyzer.records import Analysis, IdlePart, Verdict
 from traceanalyzer.records.units import duration, percent, si
@@ -22,8 +23,7 @@ from traceanalyzer.report.shown import MAX_NAME, Shown, counted, per, per_step, 
 _PHASES = ("forward", "backward", "recompute", "optimizer", None)
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(msgspec.Struct, frozen=True):
     """A figure with its name and what it is a figure of."""
 
     name: str
@@ -31,8 +31,7 @@ class Fact:
     about: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TimePart:
+class TimePart(msgspec.Struct, frozen=True):
     """One part of the window or of its idle time."""
 
     key: str
@@ -47,8 +46,7 @@ class TimePart:
     at_roof: str  # of its time: runs at its roof
 
 
-@dataclass(frozen=True, slots=True)
-class ClassLine:
+class ClassLine(msgspec.Struct, frozen=True):
     """One operator class, with its FLOPs."""
 
     key: str
@@ -59,8 +57,7 @@ class ClassLine:
     time_share: str
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseLine:
+class PhaseLine(msgspec.Struct, frozen=True):
     """One phase of the step."""
 
     label: str
@@ -71,8 +68,7 @@ class PhaseLine:
     flops: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReasonLine:
+class ReasonLine(msgspec.Struct, frozen=True):
     """Why kernel time could not be modelled."""
 
     reason: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from traceanalyzer.records import Analysis
 from traceanalyzer.records.errors import UsageError
@@ -20,8 +20,7 @@ _QUARTERS = 4
 _COLUMNS, _LEGEND_TOP, _LEGEND_LINE = 4, 166, 20
 
 
-@dataclass(frozen=True, slots=True)
-class LegendEntry:
+class LegendEntry(msgspec.Struct, frozen=True):
     """One color of the timeline, and what it stands for."""
 
     key: str  # its class

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from traceanalyzer.records import Analysis, OpRow
 from traceanalyzer.records.units import duration
@@ -35,8 +35,7 @@ _SAID_BESIDE = ("outside_window",)  # warnings that a note beside the headline r
 __all__ = ["View", "file_name", "verdict_sentence", "view_of"]
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(msgspec.Struct, frozen=True):
     """Every text and number of a report, in the order of their importance."""
 
     file: str

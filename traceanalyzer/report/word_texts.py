@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
+
+import msgspec
 
 from traceanalyzer.records import Bound, Limiter, OperatorClass, Phase
 from traceanalyzer.records.memory_use import HeldKind
@@ -103,8 +104,7 @@ _PLAIN: Final[tuple[tuple[str, Mapping[Any, str]], ...]] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Meaning:
+class Meaning(msgspec.Struct, frozen=True):
     """One meaning of a word."""
 
     group: str  # "verdict", "reason"

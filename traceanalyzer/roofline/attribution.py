@@ -8,8 +8,8 @@ in the order (start, end, device, stream, correlation, name).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from traceanalyzer.records.errors import TraceFormatError
@@ -18,8 +18,7 @@ from traceanalyzer.records.trace import Bools, Codes, Ids, Ints, distinct
 _PAIRS_AT_ONCE = 4_000_000  # (segment, owner) pairs held in memory at a time
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Extent:
+class Extent(msgspec.Struct, frozen=True, eq=False):
     """Each record against the window; all arrays have one entry a record."""
 
     duration_ns: Ints  # of its part inside
@@ -80,8 +79,7 @@ def end_to_end(group: Ids, start: Ints, end: Ints) -> tuple[Ints, Ints]:
     return opens, np.cumsum(reach) - reach - start[opens]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Attributed:
+class Attributed(msgspec.Struct, frozen=True, eq=False):
     """Busy time of each record in each step of the window; one entry where it has some."""
 
     record: Ids

@@ -6,8 +6,8 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -20,8 +20,7 @@ COVERS_NEARLY_ALL_SHARE = 0.9
 Rows = npt.NDArray[np.intp]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Table:
+class _Table(msgspec.Struct, frozen=True, eq=False):
     """Intervals of the host, sorted by (thread, start, -duration)."""
 
     start_ns: Ints
@@ -71,8 +70,7 @@ class _Table:
         return _Cover(int(self.name[row]), int(self.start_ns[row]), int(self.end_ns[row]))
 
 
-@dataclass(frozen=True, slots=True)
-class _Cover:
+class _Cover(msgspec.Struct, frozen=True):
     """One interval of the host."""
 
     name: int
@@ -88,8 +86,7 @@ class _Cover:
         return self.name, max(self.start, start), min(self.end, end)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _StepWork:
+class _StepWork(msgspec.Struct, frozen=True, eq=False):
     """The steps on the host, and when work of the device is launched."""
 
     start_ns: Ints

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 import numpy as np
 
 from traceanalyzer.records.trace import Ids, Ints, Trace
@@ -24,8 +23,7 @@ from traceanalyzer.roofline.launching import (
 LATENCY_NS = 20_000
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Waits:
+class Waits(msgspec.Struct, frozen=True, eq=False):
     """Idle stretches by what held the device up; together they are what was asked about."""
 
     launching: Intervals

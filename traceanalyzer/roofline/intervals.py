@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -14,8 +14,7 @@ from traceanalyzer.roofline.attribution import clip, union
 _EVER = np.iinfo(np.int64)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Intervals:
+class Intervals(msgspec.Struct, frozen=True, eq=False):
     """Disjoint intervals by start, and a row of some table that each stands for; -1: of none."""
 
     start_ns: Ints

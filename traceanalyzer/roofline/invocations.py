@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 import numpy as np
 
 from traceanalyzer.records.code_places import modules_of_ops
@@ -14,8 +13,7 @@ from traceanalyzer.roofline.attribution import end_to_end
 COMPUTE, COMMUNICATION, COPY = range(3)  # work_class of a record: who owns an instant shared by several
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Groups:
+class Groups(msgspec.Struct, frozen=True, eq=False):
     """Row and invocation of every record."""
 
     row: Ids  # of each record: dense row number

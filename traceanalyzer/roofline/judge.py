@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 
+import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from traceanalyzer.cost.kernel_names import is_communication, is_communication_op
 from traceanalyzer.device.match import DeviceMatch
@@ -48,8 +49,7 @@ from traceanalyzer.roofline.verdicts import Roofs, judge_row
 DEFAULTS = Thresholds()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Timing:
+class _Timing(msgspec.Struct, frozen=True, eq=False):
     """Every record against the window."""
 
     pieces: Pieces
@@ -163,8 +163,7 @@ def _floor_ns(
     return gpu_floor_ns(trace.kernels.duration_ns[kernels], of_record[kernels], limits)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Occupancy:
+class _Occupancy(msgspec.Struct, frozen=True, eq=False):
     """Of each row's longest kernel."""
 
     waves: Floats  # nan: not known

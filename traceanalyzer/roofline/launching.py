@@ -3,8 +3,7 @@ than launching takes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 import numpy as np
 
 from traceanalyzer.records.trace import Bools, Ids, Ints, OpKind, Trace
@@ -19,8 +18,7 @@ FAR_FROM_USUAL = 10.0  # times the median pause
 COVERS_MOST_SHARE = 0.5
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Calls:
+class Calls(msgspec.Struct, frozen=True, eq=False):
     """The calls that launch work of a device, by start."""
 
     start_ns: Ints

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 import numpy as np
 
 from traceanalyzer.records.trace import Bools, Ids, Ints, Trace
@@ -16,8 +15,7 @@ from traceanalyzer.roofline.invocations import (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Measured:
+class Measured(msgspec.Struct, frozen=True, eq=False):
     """One entry a row; `complete` calls lie wholly inside the window."""
 
     calls: Ints

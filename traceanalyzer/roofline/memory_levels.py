@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 import numpy as np
 
 from traceanalyzer.records.trace import Bools, Ids, Ints, Memory, Ops, Trace
@@ -12,8 +11,7 @@ _CPU = -1  # in Memory.device
 NEVER = np.iinfo(np.int64).max  # when a tensor is freed whose free is not recorded
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Levels:
+class Levels(msgspec.Struct, frozen=True, eq=False):
     """Memory rows of one device, and how much is in use after each."""
 
     rows: Memory
@@ -29,7 +27,7 @@ def levels_of(trace: Trace, index: int) -> Levels | None:
     mine = memory.device == (_CPU if trace.on_cpu else index)
     if not mine.any():
         return None
-    rows = Memory(*(getattr(memory, name)[mine] for name in Memory.__dataclass_fields__))
+    rows = Memory(*(getattr(memory, name)[mine] for name in Memory.__struct_fields__))
     if (rows.allocated >= 0).all():
         return Levels(rows, rows.allocated, True)
     added = np.cumsum(rows.bytes)

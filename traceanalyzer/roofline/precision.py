@@ -7,16 +7,16 @@ recording; else a rate above the vector peak proves it, and the row says that th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+
+import msgspec
 
 from traceanalyzer.cost.kernel_names import engine_of, is_winograd_or_fft, tf32_of
 from traceanalyzer.device.table import by_id
 from traceanalyzer.records import Device, Engine
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True):
     """The peak a row is compared with; `peak` None: the device has none that applies."""
 
     engine: Engine
@@ -25,8 +25,7 @@ class Choice:
     tf32_assumed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Words:
+class _Words(msgspec.Struct, frozen=True):
     engine: Engine | None
     tf32: bool | None
     winograd: bool

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import cast
 
+import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from traceanalyzer.records import Cost, OpCall, Phase, Reason, Unpriced
 from traceanalyzer.records.code_places import module_named, modules_of_ops
@@ -17,8 +18,7 @@ from traceanalyzer.roofline.invocations import COMPUTE, COPY, Groups
 _NODE = "what an autograd node computes is not recorded"
 
 
-@dataclass(frozen=True, slots=True)
-class RowHead:
+class RowHead(msgspec.Struct, frozen=True):
     """What identifies a row, and the cost of one of its calls."""
 
     name: str

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from itertools import groupby
 from math import isnan
 from typing import Literal
 
+import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from traceanalyzer.cost import operator_class
 from traceanalyzer.cost.cpu_work import functions_of
@@ -31,8 +32,7 @@ _NO_WORK = Cost(0, 0, 0)
 _OVERHEAD = "its work is priced in the ops it calls; this is its dispatch time"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Shown:
+class Shown(msgspec.Struct, frozen=True, eq=False):
     """Whether a row has to show its strides and its concrete inputs to be distinguished from others."""
 
     strides: bool

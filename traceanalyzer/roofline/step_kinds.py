@@ -7,8 +7,8 @@ one that saves a checkpoint: a figure averaged over them is of no step that was 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from traceanalyzer.records import OpRow, StepKind, StepTime
@@ -24,8 +24,7 @@ _NAMED = 2  # operators that tell kinds apart
 _SHOWN = 60  # characters of one
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Column:
+class _Column(msgspec.Struct, frozen=True, eq=False):
     """What every kind of work is known by; in a step, anything known by the same is run."""
 
     key: Ints  # of each kind of work
@@ -36,8 +35,7 @@ class _Column:
         return cls(np.unique(np.array(texts, object), return_inverse=True)[1].ravel(), shows)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Work:
+class _Work(msgspec.Struct, frozen=True, eq=False):
     """What steps run, and how two of them are compared: work of which a column agrees is run by both."""
 
     names: Sequence[str]  # of each kind of work

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.records.judged import Thresholds

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from traceanalyzer.records import IDLE_CAUSES, VERDICTS, OpRow
 from traceanalyzer.records.judged import IdleTimes
@@ -14,8 +15,7 @@ from traceanalyzer.records.trace import PHASES, Codes, Ids, Ints, Window, distin
 from traceanalyzer.roofline.attribution import Attributed, by_step
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Bins:
+class Bins(msgspec.Struct, frozen=True, eq=False):
     """The window, cut where a bin or a step begins; `bin`, `step`: one entry a stretch between cuts."""
 
     cuts: Ints

@@ -8,7 +8,8 @@ A CPU's lines that are read before they are overwritten come from memory where n
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from traceanalyzer.cost.cpu_work import lines_read_first
 from traceanalyzer.device.table import by_id
@@ -22,8 +23,7 @@ CallsWith = Callable[[str], tuple[int, int]]
 """Pattern of a kernel's name -> (calls of a row with such a kernel, calls of the row)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cache:
+class Cache(msgspec.Struct, frozen=True):
     """The device's last-level cache, and the threads that share it."""
 
     bytes: int
@@ -43,8 +43,7 @@ class Cache:
         return (min(again.between, resident) if again.per_thread else again.between) > self.bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
+class Traffic(msgspec.Struct, frozen=True):
     """What one call of a row moves, more than its compulsory bytes, and why; a mean where calls differ."""
 
     bytes: int

@@ -9,8 +9,10 @@ a row without bytes, FLOPs, bandwidth or peak is `unmodelled`, with the reason.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from traceanalyzer.device.table import by_id
 from traceanalyzer.records import (
@@ -45,8 +47,7 @@ Rates = Mapping[tuple[str, str], float]  # (function, precision): elements a sec
 _DISPROVED = 1.5  # a row that takes so much less than at a measured rate: others kept the machine busy then
 
 
-@dataclass(frozen=True, slots=True)
-class Roofs:
+class Roofs(msgspec.Struct, frozen=True):
     """The roofs and limits that every row of one analysis is compared with."""
 
     device: Device
@@ -54,7 +55,7 @@ class Roofs:
     limits: Thresholds
     tf32: bool | None = None  # Recording.tf32
     special_per_s: float | None = None  # special functions the device can issue
-    rates: Rates = field(default_factory=dict)
+    rates: Rates = msgspec.field(default_factory=dict)
 
     @classmethod
     def of(
@@ -74,8 +75,7 @@ class Roofs:
         return sum(count / rate * 1e9 for count, rate in rated if rate)
 
 
-@dataclass(frozen=True, slots=True)
-class RowFacts:
+class RowFacts(msgspec.Struct, frozen=True):
     """What is known of a row. Totals are over its complete calls, those that lie inside the window.
 
     Without a complete call `time_ns` is None and the totals are over all calls: they still give the
@@ -109,8 +109,7 @@ class RowFacts:
         return self.read_bytes + self.write_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Judgment:
+class Judgment(msgspec.Struct, frozen=True):
     """The verdict columns of a row."""
 
     verdict: Verdict

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from traceanalyzer.records.trace import Trace
 from traceanalyzer.trace.linking.assemble import trace_of
@@ -30,8 +31,7 @@ __all__ = [
 ]
 
 
-@dataclass(slots=True)
-class UnlinkedProcess:
+class UnlinkedProcess(msgspec.Struct):
     """One process of a file that is read, to be linked once."""
 
     _raw: list[Raw]

@@ -15,9 +15,10 @@ import struct
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+
+import msgspec
 
 from traceanalyzer.verify.replay import Replay
 
@@ -37,8 +38,7 @@ _TURNS = 7
 Opened = Callable[["Event"], int]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """One counter."""
 
     type: int
@@ -48,8 +48,7 @@ class Event:
     thread: int  # that it follows; -1: all
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryCounter:
+class MemoryCounter(msgspec.Struct, frozen=True):
     """Counters that together count what memory moves, and how much they see of it."""
 
     events: tuple[Event, ...]

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from statistics import median
 from typing import Any
+
+import msgspec
 
 from traceanalyzer.verify.replay import Replay
 
 _MIN_SPAN_S = 0.002  # of one measurement: shorter ones are run several times in a row
 
 
-@dataclass(frozen=True, slots=True)
-class Timed:
+class Timed(msgspec.Struct, frozen=True):
     """Medians over turns, in ns per run."""
 
     eager_ns: float

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from traceanalyzer.cost.cpu_work import lines_read_first
 from traceanalyzer.verify.counters import (
@@ -16,8 +17,7 @@ from traceanalyzer.verify.counters import (
 from traceanalyzer.verify.verify import Trial
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(msgspec.Struct, frozen=True):
     """Bytes per run on a CPU."""
 
     before: float
@@ -28,8 +28,7 @@ class Moved:
     counter: MemoryCounter
 
 
-@dataclass(frozen=True, slots=True)
-class NotCounted:
+class NotCounted(msgspec.Struct, frozen=True):
     """Why nothing was counted."""
 
     reason: str

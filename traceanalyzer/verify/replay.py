@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from traceanalyzer.records import OpCall
 from traceanalyzer.records.errors import UsageError
@@ -20,8 +21,7 @@ _TYPES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Replay:
+class Replay(msgspec.Struct, frozen=True):
     """`run(*inputs)` does what the region did."""
 
     run: Callable[..., Any]
@@ -97,8 +97,7 @@ def _first(results: Any) -> Any:
     return results[0]
 
 
-@dataclass(frozen=True, slots=True)
-class _Tensor:
+class _Tensor(msgspec.Struct, frozen=True):
     dims: tuple[int, ...]
     dtype_name: str
     strides: tuple[int, ...] | None
@@ -127,8 +126,7 @@ class _Tensor:
         return torch.rand(span, device=device).add_(0.1).to(dtype).as_strided(self.dims, self.strides)
 
 
-@dataclass(frozen=True, slots=True)
-class _Tensors:
+class _Tensors(msgspec.Struct, frozen=True):
     items: tuple[_Tensor, ...]
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from traceanalyzer.fusion.regions import region
 from traceanalyzer.fusion.rules import Match, Rule
@@ -19,8 +20,7 @@ from traceanalyzer.verify.replay import Replay, replay
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}  # attention that is tried
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(msgspec.Struct, frozen=True):
     """One match as a program, and what the rule replaces it by."""
 
     rule: Rule
@@ -29,8 +29,7 @@ class Trial:
     replacement: Replay
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(msgspec.Struct, frozen=True):
     """One match: measured times (ns per run) and the predicted saving (ns per run)."""
 
     rule: str

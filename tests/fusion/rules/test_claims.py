@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from tests.fusion.rules import test_channels_last as layout
 from tests.fusion.rules import test_cross_entropy as loss

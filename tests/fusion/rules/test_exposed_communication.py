@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from tests.fusion.scenes import op, scene
 from traceanalyzer.fusion.rules import rule_named

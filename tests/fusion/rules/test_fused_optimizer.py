@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from tests.fusion.scenes import Item, annotation, claims, found_by, op, scene
 from traceanalyzer.fusion.rules import Match

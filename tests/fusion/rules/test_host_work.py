@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from tests.fusion.rules.waits import Deed, doing
 from tests.fusion.scenes import claims, found_by

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from tests.fusion.scenes import annotation, backward, forward, handed, inside, op, scene
 from traceanalyzer.cost.price import price

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from tests.fusion.scenes import found_by, handed, op, scene
 from traceanalyzer.fusion.evidence.dataflow import Tensor

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from tests.fusion.scenes import Item, annotation, backward, claims, forward, found_by, op, scene
 from traceanalyzer.fusion.savings import NOTHING

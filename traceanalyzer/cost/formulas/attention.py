@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from traceanalyzer.cost.masks import Mask, Packing
 from traceanalyzer.cost.registry import Missing, between, op_cost
@@ -27,8 +27,7 @@ _SOURCE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(msgspec.Struct, frozen=True):
     """Where an op's arguments stand, by torch/aten/src/ATen/native/native_functions.yaml; -1: not there."""
 
     reads: tuple[int, ...]  # bias and others besides q, k, v, and in backward dO, O, LSE

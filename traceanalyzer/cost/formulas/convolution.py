@@ -6,7 +6,7 @@ shape may be proved by another op's recorded input (OpCall.output), or the op st
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from traceanalyzer.cost.formulas.pooling import windows
 from traceanalyzer.cost.registry import Missing, op_cost
@@ -35,8 +35,7 @@ _SOURCE = "torch/utils/flop_counter.py: conv_flop_count; torch.nn.Conv2d, ConvTr
 _DEPTHWISE_DW = "conv_depthwise2d_grad_weight|wgrad2d_(?:c1_k1|grouped_direct)"  # ATen's and cuDNN's
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(msgspec.Struct, frozen=True):
     """Where an op's arguments stand; -1: it has none."""
 
     weight: int = 1

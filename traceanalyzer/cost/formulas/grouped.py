@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from traceanalyzer.cost.formulas.matmul import of_groups
 from traceanalyzer.cost.registry import op_cost
@@ -26,8 +26,7 @@ from traceanalyzer.records.units import ITEMSIZE, SCALAR_TYPES
 _PRIMUS = "AMD-AGI/Primus-Turbo: primus_turbo/pytorch/kernels/grouped_gemm, gemm/gemm_fp8_impl.py"
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(msgspec.Struct, frozen=True):
     """Where the arguments of a product of groups stand behind both operands."""
 
     groups: int  # lengths of the groups

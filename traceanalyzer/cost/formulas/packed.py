@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from traceanalyzer.cost.registry import Missing, between, op_cost
 from traceanalyzer.cost.tensors import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from traceanalyzer.cost.registry import op_cost
 from traceanalyzer.cost.tensors import (
@@ -25,8 +25,7 @@ _LIGER = "linkedin/Liger-Kernel: src/liger_kernel/ops"
 _FBGEMM = "pytorch/FBGEMM: fbgemm_gpu/src, permute_pooled_embedding_ops, sparse_ops"
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(msgspec.Struct, frozen=True):
     """Which arguments an op reads and writes, and its nominal FLOPs an element of argument `of`."""
 
     reads: tuple[int, ...]

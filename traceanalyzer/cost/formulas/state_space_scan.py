@@ -5,7 +5,7 @@ Their backward nodes are recorded with the gradient alone and have no price.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from traceanalyzer.cost.registry import Missing, op_cost
 from traceanalyzer.cost.tensors import (
@@ -28,8 +28,7 @@ _SOURCE = "state-spaces/mamba: mamba_ssm/ops/triton/ssd_combined.py"
 _SILU, _NORM, _SKIP = 5, 4, 2  # FLOPs an element: a gate with its product, a norm, D * x
 
 
-@dataclass(frozen=True, slots=True)
-class _Scan:
+class _Scan(msgspec.Struct, frozen=True):
     """Sizes of a scan in chunks."""
 
     sequences: int

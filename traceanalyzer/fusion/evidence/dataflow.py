@@ -9,9 +9,9 @@ possibility follows from it. Less is silent.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
+import msgspec
 import numpy as np
 
 from traceanalyzer.fusion.evidence.align_steps import matched
@@ -34,8 +34,7 @@ Found = TypeVar("Found")
 _MATCHED = 0.5  # an executed step of which less is found again in the timed one is another kind of step
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(msgspec.Struct, frozen=True):
     """One operator reads what another made; both as places in `Dataflow.step_ops`."""
 
     producer: int
@@ -45,8 +44,7 @@ class Edge:
     last: bool  # nobody else reads it, then or later
 
 
-@dataclass(frozen=True, slots=True)
-class ExternalRead:
+class ExternalRead(msgspec.Struct, frozen=True):
     """One operator reads what was there before the step; `origin` is equal for one tensor."""
 
     origin: int
@@ -57,17 +55,15 @@ class ExternalRead:
 Tensor = tuple[int, Range]  # who wrote it last (below 0: before the step) and where it lies; equal for one
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Dataflow:
+class Dataflow(msgspec.Struct, frozen=True, eq=False):
     """One step's operators and the edges between them, by consumer; none twice."""
 
     step_ops: StepOps
     edges: tuple[Edge, ...]
     executed: bool  # every edge between operators is known, not only those of neighbors
     external_reads: tuple[ExternalRead, ...] = ()
-    argument_tensors: Mapping[tuple[int, int], Tensor] = field(
-        default_factory=dict
-    )  # of (place, argument), if proved
+    # of (place, argument), if proved
+    argument_tensors: Mapping[tuple[int, int], Tensor] = msgspec.field(default_factory=dict)
     freed_in_step: frozenset[int] = frozenset()  # places whose results are gone before the step ends
     notices: tuple[Notice, ...] = ()  # which evidence could not be used
 
@@ -170,8 +166,7 @@ class _Costs:
         return self._cost[self._call[place]].read_bytes or 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(msgspec.Struct, frozen=True):
     """What an executed step proves of the operators of the timed one."""
 
     bytes: dict[tuple[int, int], int]  # that each consumer reads of each producer's

@@ -8,7 +8,6 @@ only operators that do work count as writers and readers, since those round them
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -42,8 +41,7 @@ class Executed(msgspec.Struct, frozen=True):
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(msgspec.Struct, frozen=True):
     """One operator reads what another wrote; rows of the executed step."""
 
     producer: int  # below 0: nobody wrote it before; equal for one tensor

@@ -8,9 +8,9 @@ the second was the one to read it, and neither the write nor the read is needed 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 
+import msgspec
 import numpy as np
 
 from traceanalyzer.fusion.evidence.execution_trace import UNREAD
@@ -23,8 +23,7 @@ from traceanalyzer.records.units import ITEMSIZE
 ROUNDING = 512  # bytes to which CUDA's allocator rounds up: c10/cuda/CUDACachingAllocator.cpp
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Lifetimes:
+class Lifetimes(msgspec.Struct, frozen=True, eq=False):
     """When each tensor was allocated and freed, ascending by its allocation."""
 
     allocated_ns: Ints

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from traceanalyzer.fusion.evidence.execution_trace import UNREAD
@@ -30,8 +30,7 @@ _UNKNOWN = -1
 _OPTIMIZER = PHASES.index("optimizer")
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(msgspec.Struct, frozen=True):
     """The operator at `place` is given something of `size`, and one block alone can hold that."""
 
     place: int

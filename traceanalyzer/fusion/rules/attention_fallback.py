@@ -17,7 +17,8 @@ GPU's cache holds, for then there is little to save.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from traceanalyzer.fusion.rules.base import Match, Rule, runs
 from traceanalyzer.fusion.rules.unfused_attention import attention, backward_of

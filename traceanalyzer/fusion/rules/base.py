@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Literal
+
+import msgspec
 
 from traceanalyzer.fusion.evidence.dataflow import Tier as EdgeTier
 from traceanalyzer.fusion.regions import Region, region, regions
@@ -24,8 +25,7 @@ _OF_A_LIBRARY = re.compile(
 COMPILE_DOCS = "https://docs.pytorch.org/docs/stable/generated/torch.compile.html"
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(msgspec.Struct, frozen=True):
     """One place where a rule applies."""
 
     nodes: tuple[Node, ...]  # whose time the replacement takes the place of; no other rule's, if claimed
@@ -52,8 +52,7 @@ training, which arguments are the same tensor, and sizes of operators' inputs.""
 Find = Callable[[StepGraph, Free], Iterator[Match]]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True):
     """`doc` has five paragraphs: Seen, Instead, Saves, When not, Left out.
 
     When not: what no trace shows, so that a reader has to judge. Left out: what a trace shows, so that `find`
@@ -67,7 +66,7 @@ class Rule:
     action: str
     docs: str
     snippet: str = ""  # {module}: the name of the module that holds it
-    caveats: tuple[str, ...] = field(default=())
+    caveats: tuple[str, ...] = msgspec.field(default=())
     replacement: Replacement = "nothing"
     fixed_by_compiling_module: bool = False  # compiling the module that holds it is all of its remedy
     needs: tuple[Need, ...] = ("shapes",)  # without which it is found nowhere

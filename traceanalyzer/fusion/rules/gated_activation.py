@@ -17,7 +17,8 @@ matmul for both is not suggested where weights are quantized.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from traceanalyzer.fusion.evidence.dataflow import Tier
 from traceanalyzer.fusion.regions import Region, region

@@ -15,8 +15,9 @@ traces without steps, in which no operand is known to be a weight; a small model
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from math import prod
+
+from msgspec.structs import replace
 
 from traceanalyzer.fusion.rules.base import Match, Rule
 from traceanalyzer.fusion.rules.matmuls import (

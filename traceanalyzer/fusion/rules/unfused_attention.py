@@ -18,8 +18,9 @@ backward pass whose forward pass is unknown.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from math import prod
+
+from msgspec.structs import replace
 
 from traceanalyzer.fusion.regions import RANDOM
 from traceanalyzer.fusion.rules.base import Match, Rule, runs, surest

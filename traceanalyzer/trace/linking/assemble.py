@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
+from msgspec.structs import replace
 
 from traceanalyzer.records import Notice
 from traceanalyzer.records.errors import TraceFormatError
@@ -98,12 +97,12 @@ def _memory(raw: Raw) -> Memory | None:
 
 def _spans(raw: RawSpans) -> Spans:
     rows = order(raw.thread, raw.start_ns, raw.end_ns)
-    return Spans(*(getattr(raw, name)[rows] for name in Spans.__dataclass_fields__))
+    return Spans(*(getattr(raw, name)[rows] for name in Spans.__struct_fields__))
 
 
 def _syncs(raw: RawSyncs, launches: Launches) -> Syncs:
     rows = np.argsort(raw.start_ns, kind="stable")
-    columns = {name: getattr(raw, name)[rows] for name in RawSyncs.__dataclass_fields__}
+    columns = {name: getattr(raw, name)[rows] for name in RawSyncs.__struct_fields__}
     return Syncs(**columns, launch=launches_of(launches, columns["correlation"], columns["start_ns"]))
 
 
@@ -119,7 +118,7 @@ def _in_order(raw: Raw) -> Raw:
     number[np.argsort(first, kind="stable")] = np.arange(len(first), dtype=np.int32)
     ops = replace(raw.ops, thread=number[raw.ops.thread])
     rows = order(ops.thread, ops.start_ns, ops.end_ns)
-    ops = RawOps(*(getattr(ops, name)[rows] for name in RawOps.__dataclass_fields__))
+    ops = RawOps(*(getattr(ops, name)[rows] for name in RawOps.__struct_fields__))
     return replace(
         raw, ops=ops, launches=replace(raw.launches, thread=number[raw.launches.thread]),
         memory=replace(raw.memory, thread=number[raw.memory.thread]),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
+from msgspec.structs import replace
 
 from traceanalyzer.records.trace import UNLINKED, Kernels, RecordKind, Trace
 from traceanalyzer.trace.linking.link import ops_open_at

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
+from msgspec.structs import replace
 
 from traceanalyzer.records import Notice
 from traceanalyzer.records.trace import Bools, Launches, RecordKind, passes
@@ -48,7 +48,7 @@ def placed(
 
 
 def _only(kernels: RawKernels, chosen: Bools) -> RawKernels:
-    return RawKernels(**{name: getattr(kernels, name)[chosen] for name in RawKernels.__dataclass_fields__})
+    return RawKernels(**{name: getattr(kernels, name)[chosen] for name in RawKernels.__struct_fields__})
 
 
 def _left_out(ranges: int, kernels: int) -> Notice:

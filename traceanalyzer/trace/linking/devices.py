@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
+from msgspec.structs import replace
 
 from traceanalyzer.records.trace import Bools, Ints, Kernels, Pieces, Trace
 
@@ -27,7 +26,7 @@ def of_device(trace: Trace, index: int) -> Trace:
     mine = trace.kernels.device == index
     if mine.all():
         return trace
-    kernels = Kernels(*(getattr(trace.kernels, name)[mine] for name in Kernels.__dataclass_fields__))
+    kernels = Kernels(*(getattr(trace.kernels, name)[mine] for name in Kernels.__struct_fields__))
     return replace(trace, kernels=kernels, pieces=trace.pieces and _of_records(trace.pieces, mine))
 
 

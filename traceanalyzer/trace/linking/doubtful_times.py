@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
+from msgspec.structs import replace
 
 from traceanalyzer.records import Notice
 from traceanalyzer.records.trace import UNLINKED, Ids, Ints, Kernels, Trace
@@ -121,7 +121,7 @@ def _in_order(names: Sequence[str], kernels: Kernels) -> Kernels:
         text_rank(names, kernels.name), kernels.correlation, kernels.stream, kernels.device,
         kernels.end_ns, kernels.start_ns,
     ))  # fmt: skip
-    return Kernels(*(getattr(kernels, name)[rows] for name in Kernels.__dataclass_fields__))
+    return Kernels(*(getattr(kernels, name)[rows] for name in Kernels.__struct_fields__))
 
 
 def without_late_launches(trace: Trace) -> Trace:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from traceanalyzer.records.frame_names import class_of, is_a_tool, is_module_call, parsed, short_files
 from traceanalyzer.records.frames import NO_FRAMES, ClassPath, Frames, Function
@@ -63,16 +64,17 @@ def _functions(names: Sequence[str], used: Ids) -> tuple[tuple[Function, ...], I
     ), of_name
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(msgspec.Struct):
     """The frames open at one moment of the sweep, outermost first; the entry at the bottom is none."""
 
     thread: int = -1
-    rows: list[int] = field(default_factory=lambda: [-1])
-    ends: list[int] = field(default_factory=lambda: [2**63 - 1])
-    functions: list[int] = field(default_factory=lambda: [-1])  # of each: its innermost function's row
-    calls: list[int] = field(default_factory=lambda: [-1])  # and its innermost module's
-    paths: list[int] = field(default_factory=lambda: [-1])
+    rows: list[int] = msgspec.field(default_factory=lambda: [-1])
+    ends: list[int] = msgspec.field(default_factory=lambda: [2**63 - 1])
+    functions: list[int] = msgspec.field(
+        default_factory=lambda: [-1]
+    )  # of each: its innermost function's row
+    calls: list[int] = msgspec.field(default_factory=lambda: [-1])  # and its innermost module's
+    paths: list[int] = msgspec.field(default_factory=lambda: [-1])
 
 
 class _Sweep:

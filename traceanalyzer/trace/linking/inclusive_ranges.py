@@ -25,6 +25,6 @@ def without_inner(names: Sequence[str], kernels: Kernels, tolerance_ns: int) -> 
     nesting = nest(device, start_ns, kernels.end_ns[rows], np.zeros(len(rows), bool), tolerance_ns)
     ranges = own_times(start_ns, nesting.end_ns, nesting.parent, device, text_rank(names, name))
     of_range = rows[ranges.interval]
-    columns = {each: getattr(kernels, each)[of_range] for each in Kernels.__dataclass_fields__}
+    columns = {each: getattr(kernels, each)[of_range] for each in Kernels.__struct_fields__}
     columns |= {"start_ns": ranges.start_ns, "end_ns": ranges.end_ns, "duration_ns": ranges.duration_ns}
     return Kernels(**columns), ranges.pieces

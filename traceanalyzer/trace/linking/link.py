@@ -9,8 +9,8 @@ early ROCm tracers count their calls in it. No operator launched what began befo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from traceanalyzer.records.trace import (
@@ -31,8 +31,7 @@ from traceanalyzer.trace.reading.raw import RawKernels, RawLaunches
 _NO_CORRELATION, _NO_LAUNCH, _NO_OP, _CUDA_GRAPH, _COMPILED_REGION = range(len(UNLINKED))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Links:
+class Links(msgspec.Struct, frozen=True, eq=False):
     """Of each record: rows in the launches and in the ops (-1: none), and why it has no link op."""
 
     launch: Ids

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 import numpy as np
 
 from traceanalyzer.records.trace import Ids, Ints, Pieces
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class OwnTimes:
+class OwnTimes(msgspec.Struct, frozen=True, eq=False):
     """In the order of `Kernels`: of each interval its number, its pieces' first start, last end and sum.
 
     A piece is a stretch that no interval inside covers. What is covered wholly has one piece of length 0 at

@@ -17,8 +17,8 @@ gradients on; autograd nodes repeat the number of the forward op they differenti
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from traceanalyzer.records.trace import PHASES, Bools, Codes, Ids, Ints, OpKind, above, nearest, passes
@@ -30,8 +30,7 @@ _FORWARD, _BACKWARD, _OPTIMIZER, _RECOMPUTE = (PHASES.index(phase) for phase in
 _CHECKPOINT = "Checkpoint"  # torch.utils.checkpoint.CheckpointFunction and its kin in other libraries
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Host:
+class Host(msgspec.Struct, frozen=True, eq=False):
     """Sorted, nested host intervals, as far as phases need them."""
 
     names: Sequence[str]

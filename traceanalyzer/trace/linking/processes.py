@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import fields, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
+import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from traceanalyzer.records import Notice
 from traceanalyzer.records.trace import Bools, Ids, Ints
@@ -25,7 +26,7 @@ _RANK = re.compile(r"(?:rank|tp|dp|pp|ep|cp|worker|gpu|process)[ _#:=-]?(\d{1,6}
 _PROCESS = re.compile(r" \(process ([^()]+)\)$")
 _SHOWN = 40  # characters of its name
 _LISTED = 4  # processes that the notice names
-_Table = TypeVar("_Table")
+_Table = TypeVar("_Table", bound=msgspec.Struct)
 
 
 def by_process(raw: Raw) -> tuple[Raw, ...]:
@@ -139,8 +140,6 @@ def _part(
 
 
 def _chosen(table: _Table, rows: Bools) -> _Table:
-    columns: dict[str, Any] = {
-        each.name: getattr(table, each.name)[rows]
-        for each in fields(table)  # type: ignore[arg-type]
-    }
-    return type(table)(**columns)
+    columns = {name: column[rows] for name, column in msgspec.structs.asdict(table).items()}
+    chosen: _Table = type(table)(**columns)
+    return chosen

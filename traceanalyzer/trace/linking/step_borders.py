@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from traceanalyzer.records import Notice
@@ -14,8 +14,7 @@ from traceanalyzer.trace.linking.steps import listed
 _NEVER = np.iinfo(np.int64).max
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Activity:
+class _Activity(msgspec.Struct, frozen=True, eq=False):
     """Records of one device, in an order of their own."""
 
     launch_ns: Ints  # `_NEVER` where the launch was not recorded
@@ -54,8 +53,7 @@ class _Activity:
         return -_NEVER
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Reach:
+class _Reach(msgspec.Struct, frozen=True, eq=False):
     """How far activity reaches that began before a moment."""
 
     moment_ns: Ints  # ascending
@@ -71,8 +69,7 @@ class _Reach:
         return int(self.reach_ns[count - 1]) if count else -_NEVER
 
 
-@dataclass(frozen=True, slots=True)
-class _StepWork:
+class _StepWork(msgspec.Struct, frozen=True):
     """What one step launched."""
 
     first_ns: int  # its first start on any stream

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 import numpy as np
 
 from traceanalyzer.records.trace import Bools, Ids, Ints
@@ -12,8 +11,7 @@ _AT_ONCE = 1 << 16  # rows turned into Python integers at a time
 _NEVER = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Nesting:
+class Nesting(msgspec.Struct, frozen=True, eq=False):
     """Of each interval: its innermost encloser on the same thread (-1: none), and its end within that."""
 
     parent: Ids

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from traceanalyzer.records.errors import TraceFormatError
 from traceanalyzer.trace.reading.blocks import Batch, event_batches
@@ -30,14 +31,13 @@ _LONGEST_VALUE = 1 << 24  # of members that are not wanted, too: what is longer 
 _RESCUED = 1 << 22  # bytes of unreadable text in which wanted members are searched for
 
 
-@dataclass(slots=True)
-class Document:
+class Document(msgspec.Struct):
     """What the walk has met so far; complete once `batches` is exhausted."""
 
     source: TraceSource
     stats: ReadStats
-    kept: dict[str, Any] = field(default_factory=dict)
-    keys: set[str] = field(default_factory=set)
+    kept: dict[str, Any] = msgspec.field(default_factory=dict)
+    keys: set[str] = msgspec.field(default_factory=set)
     evidence: str | None = None
     bare_list: bool = False
     has_events: bool = False

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
+from msgspec.structs import replace
 
 from traceanalyzer.records.trace import Ids, Ints
 from traceanalyzer.trace.reading.column_builder import nanoseconds

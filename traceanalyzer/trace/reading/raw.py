@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 
 from traceanalyzer.records import Notice, OpCall, Recording, Salvaged
@@ -14,8 +14,7 @@ from traceanalyzer.records.trace import Bools, Codes, DeviceProperties, Ids, Int
 NO_BYTES = -2  # RawKernels.counted_bytes of a record that counted something else
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RawOps:
+class RawOps(msgspec.Struct, frozen=True, eq=False):
     """Ops and annotations in file order."""
 
     start_ns: Ints
@@ -31,8 +30,7 @@ class RawOps:
     file_row: Ids  # its number among the file's rows of operators and annotations, dropped ones included
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RawLaunches:
+class RawLaunches(msgspec.Struct, frozen=True, eq=False):
     """Runtime and driver calls in file order."""
 
     start_ns: Ints
@@ -44,8 +42,7 @@ class RawLaunches:
     kernel: Ids  # row in Raw.names; -1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RawMemory:
+class RawMemory(msgspec.Struct, frozen=True, eq=False):
     """Allocations and frees in file order."""
 
     start_ns: Ints
@@ -57,8 +54,7 @@ class RawMemory:
     reserved: Ints
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RawSpans:
+class RawSpans(msgspec.Struct, frozen=True, eq=False):
     """What else the host did, in file order: the profiler's work, and Python functions of 0.3 ms and more."""
 
     start_ns: Ints
@@ -68,8 +64,7 @@ class RawSpans:
     profiler: Bools
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RawFrames:
+class RawFrames(msgspec.Struct, frozen=True, eq=False):
     """Python functions of the user and calls of modules, of any length, in file order."""
 
     start_ns: Ints
@@ -84,8 +79,7 @@ class RawFrames:
         return cls(never, never, none, none)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RawSyncs:
+class RawSyncs(msgspec.Struct, frozen=True, eq=False):
     """Synchronizations in file order."""
 
     start_ns: Ints
@@ -106,8 +100,7 @@ def _no_syncs() -> RawSyncs:
 NO_RAW_SYNCS = _no_syncs()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RawKernels:
+class RawKernels(msgspec.Struct, frozen=True, eq=False):
     """GPU activity in file order; gpu_user_annotation rows are not among them."""
 
     start_ns: Ints
@@ -132,8 +125,7 @@ class RawKernels:
     file_row: Ids  # its number among the file's rows of GPU activity, dropped ones included
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Raw:
+class Raw(msgspec.Struct, frozen=True, eq=False):
     """One file, decoded: what reading/ produces and linking/ links."""
 
     path: str
@@ -157,11 +149,12 @@ class Raw:
     recording: Recording | None = None
     evidence: str | None = None
     salvaged: Salvaged | None = None
-    warnings: tuple[Notice, ...] = field(default=())
-    unread: Mapping[str, int] = field(default_factory=dict)  # rows of devices that are not read, by category
+    warnings: tuple[Notice, ...] = msgspec.field(default=())
+    # rows of devices that are not read, by category
+    unread: Mapping[str, int] = msgspec.field(default_factory=dict)
     collectives: Sequence[CollectiveArgs] = ()  # distinct
     distributed: Distributed = NOT_DISTRIBUTED
-    frames: RawFrames = field(default_factory=RawFrames.none)
+    frames: RawFrames = msgspec.field(default_factory=RawFrames.none)
     pids: Sequence[int | str] = ()  # distinct, of host and device rows
     syncs: RawSyncs = NO_RAW_SYNCS
-    thread_pid: Ids = field(default_factory=lambda: np.zeros(0, np.int32))  # thread -> row in pids
+    thread_pid: Ids = msgspec.field(default_factory=lambda: np.zeros(0, np.int32))  # thread -> row in pids

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+import msgspec
 import numpy as np
 
 from traceanalyzer.records import Notice, Salvaged
@@ -37,11 +36,10 @@ ROW_LOSSES = frozenset(
 )
 
 
-@dataclass(slots=True)
-class ReadStats:
+class ReadStats(msgspec.Struct):
     """Counts by notice code, and rows read and lost; filled while one file is read."""
 
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, int] = msgspec.field(default_factory=dict)
     events: int = 0  # rows decoded
     dropped: int = 0  # rows that could not be decoded
     lenient: int = 0  # rows rewritten on the way, repaired or not

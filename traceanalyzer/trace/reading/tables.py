@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from traceanalyzer.records.collectives import CollectiveArgs
 from traceanalyzer.records.trace import Ids
@@ -61,8 +62,7 @@ _KERNELS: dict[str, type] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Tables:
+class Tables(msgspec.Struct, frozen=True, eq=False):
     """What `Raw` takes from the rows."""
 
     dialect: str
