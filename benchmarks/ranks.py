@@ -1,9 +1,10 @@
 """What several files cost with one worker and with more, and how memory grows with their number.
 
-`python benchmarks/ranks.py [--size 20MB] [--jobs 1,2] [--files 8] [--memory-files 64] [SOURCE]` tiles a
-source (by default a sample trace) and makes the rank of each copy its own. Wall seconds are the best of
-several runs; they say something only on a machine with as many idle cores as jobs. Memory is the most that
-any one process held: the one that was started, or a worker.
+`python benchmarks/ranks.py [--size 20MB] [--jobs 1,2] [--files 8] [--memory-files 64] [--cluster-files 64]
+[SOURCE]` tiles a source (by default a sample trace) and makes the rank of each copy its own. Wall seconds are
+the best of several runs; they say something only on a machine with as many idle cores as jobs. Memory is the
+most that any one process held: the one that was started, or a worker. The cluster is a `LocalCluster` of
+processes with a thread each, which have read one file before.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from run import ENVIRONMENT, SAMPLE, TRACEANALYZE, machine
 from tile import tile
 
+import traceanalyzer
 from traceanalyzer.records.units import parse_quantity
 
 _TIMES = 3
@@ -72,6 +74,22 @@ def ranks(tiled: Path, folder: Path, count: int) -> Path:
     return folder
 
 
+def cluster_s(folder: Path, workers: int) -> float:
+    """Wall seconds of a job on a cluster of so many workers, whose modules are loaded."""
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        client.wait_for_workers(workers)
+        paths = sorted(folder.iterdir())
+        traceanalyzer.analyze([str(path) for path in paths[: 2 * workers]], client=client)
+        begun = time.perf_counter()
+        traceanalyzer.analyze(str(folder), client=client)
+        return time.perf_counter() - begun
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("source", nargs="?", type=Path, default=SAMPLE)
@@ -79,6 +97,7 @@ def main() -> None:
     options.add_argument("--jobs", default="1,2")
     options.add_argument("--files", type=int, default=8)
     options.add_argument("--memory-files", type=int, default=64)
+    options.add_argument("--cluster-files", type=int, default=64)
     chosen = options.parse_args()
     jobs = [int(each) for each in chosen.jobs.split(",")]
     print(f"On {machine()}, load {os.getloadavg()[0]:.1f}, {time.strftime('%Y-%m-%d')}.\n")
@@ -94,6 +113,15 @@ def main() -> None:
                 ratio = runs[each_jobs[0]].wall_s / run.wall_s
                 print(f"| {count} | {n} | {run.wall_s:.2f} s | {ratio:.2f} | {run.processor_s:.2f} s "
                       f"| {run.peak_bytes / 2**20:,.0f} MiB |", flush=True)  # fmt: skip
+        if chosen.cluster_files:
+            on_clusters(ranks(tiled, Path(name, "cluster"), chosen.cluster_files), jobs)
+
+
+def on_clusters(folder: Path, workers: list[int]) -> None:
+    print("\n| files | workers of a cluster | wall | against the first |\n|---:|---:|---:|---:|")
+    walls = {n: min(cluster_s(folder, n) for _ in range(2)) for n in workers}
+    for n, wall in walls.items():
+        print(f"| {len(list(folder.iterdir()))} | {n} | {wall:.2f} s | {walls[workers[0]] / wall:.2f} |")
 
 
 if __name__ == "__main__":

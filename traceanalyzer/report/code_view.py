@@ -179,9 +179,8 @@ def largest_wait(analysis: Analysis) -> str:
     if not named or named[0].time_ns < _SHARE * analysis.window.window_ns:
         return ""
     line = wait_line(analysis, named[0])
-    return (
-        f"{line.time} of {line.cause} in {line.where} {line.name}, {line.count} times, longest {line.longest}"
-    )
+    cause = "idle time of unknown cause" if named[0].cause == "unknown" else line.cause
+    return f"{line.time} of {cause} in {line.where} {line.name}, {line.count} times, longest {line.longest}"
 
 
 def without_code_places(analysis: Job) -> Job:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from io import StringIO
-from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from traceanalyzer.records import Comparison
 from traceanalyzer.report.diff_view import DiffView, diff_view
 from traceanalyzer.report.sanitize import cut
 from traceanalyzer.report.terminal import grid
+from traceanalyzer.report.wrapping import wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,16 +31,16 @@ def summary(comparison: Comparison, *, width: int = 80, color: bool = False, top
         legacy_windows=False,
     )  # fmt: skip
     view = diff_view(comparison, top)
-    console.print(Text(view.sentence, style="bold"))
+    console.print(Text("\n".join(wrapped(view.sentence, console.width)), style="bold"))
     for line in (*view.reasons, *view.notes):
-        console.print(Text(line))
+        console.print(Text("\n".join(wrapped(line, console.width))))
     console.print()
     _both(console, view)
     console.print()
     _changes(console, view)
     console.print()
     for name, text in view.sides:
-        for number, part in enumerate(wrap(text, console.width - 6, break_on_hyphens=False)):
+        for number, part in enumerate(wrapped(text, console.width - 6)):
             console.print(Text(f"{name if number == 0 else '':6}{part}"))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 

@@ -44,7 +44,7 @@ def largest_parts(analysis: Analysis, figures: Shown) -> str:
     """`The GPU waits 619 ms of the 1.2 s step for data loading; 519 ms is memory-bound.`"""
     largest = largest_verdict(figures)
     if figures.mostly_idle:
-        first = waiting(figures, analysis.device.kind) + _waiting_function(analysis, figures)
+        first = waiting(figures, analysis.device.kind, _waiting_function(analysis, figures))
         second = _verdict(analysis, figures, largest) if names_verdict(figures) else ""
     else:
         first = _verdict(analysis, figures, largest, whole=True)
@@ -85,14 +85,16 @@ def _short(name: str) -> str:
 def _waiting_function(analysis: Analysis, figures: Shown) -> str:
     """`, most of it in resize (image_processing_owlv2.py:301)`, where the largest wait is in one function."""
     cause = largest_cause(figures)
-    # Waits are of all steps; and where no cause is named, the line is about all idle time.
-    if cause in (None, "unknown") or figures.step or analysis.device.kind == "cpu":
+    if cause is None or figures.step or analysis.device.kind == "cpu":  # waits are of all steps
         return ""
+    # Where no cause is named, the line is about all idle time.
+    whole = sum(w.time_ns for w in analysis.wait_rows if cause in (w.cause, "unknown"))
     waits = [wait for wait in analysis.wait_rows if wait.cause == cause and wait.function is not None]
-    if not waits or waits[0].time_ns < _MOST * sum(w.time_ns for w in analysis.wait_rows if w.cause == cause):
+    if not waits or waits[0].time_ns < _MOST * whole:
         return ""
     name = cut(visible(waits[0].function or ""), _NAME)
-    return f", most of it in {name} ({wait_line(analysis, waits[0]).where})"
+    during = "while the host is in" if cause == "unknown" else "in"
+    return f", most of it {during} {name} ({wait_line(analysis, waits[0]).where})"
 
 
 def _operators(analysis: Analysis, verdict: Verdict) -> str:

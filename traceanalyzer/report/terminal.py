@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from io import StringIO
-from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from traceanalyzer.records import Analysis
@@ -17,6 +16,7 @@ from traceanalyzer.report.lines import OpLine
 from traceanalyzer.report.report_marker import mark
 from traceanalyzer.report.sanitize import cut, cut_apart, visible
 from traceanalyzer.report.view import View, view_of
+from traceanalyzer.report.wrapping import wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,10 +81,10 @@ def render(analysis: Analysis, top: int | None = None) -> str:
 def _sentences(console: Console, view: View) -> None:
     from rich.text import Text
 
-    console.print(Text(view.headline.lead, style="bold"))
+    console.print(Text("\n".join(wrapped(view.headline.lead, console.width)), style="bold"))
     for sentences in ((*view.headline.more, *view.headline.changes), view.headline.notes):
         if sentences:
-            console.print(Text(" ".join(sentences)))
+            console.print(Text("\n".join(wrapped(" ".join(sentences), console.width))))
     console.print()
 
 
@@ -190,7 +190,7 @@ def _line(console: Console, label: str, text: str) -> None:
     from rich.text import Text
 
     width = console.width - _LABEL
-    for number, part in enumerate(wrap(text, width, break_on_hyphens=False) or [""]):
+    for number, part in enumerate(wrapped(text, width)):
         console.print(Text(f"{label if number == 0 else '':{_LABEL}}{part}"))
 
 
@@ -216,7 +216,8 @@ def _critical_path(console: Console, view: View) -> None:
         return
     largest = ", ".join(f"{fact.name} {fact.text}" for fact in path.parts[:3])
     saving = ", ".join(f"{cut(name, _WHERE)} {gain}" for name, _, _, _, gain in path.ops[:2])
-    _line(console, "path", f"{path.lead}: {largest}; shorter by at most: {saving}" if saving else path.lead)
+    lead = path.lead.removeprefix("critical ")
+    _line(console, "critical", f"{lead}: {largest}; shorter by at most: {saving}" if saving else lead)
 
 
 def _over(view: View) -> str:

@@ -22,16 +22,17 @@ _HASH = re.compile(r"\b(?=[a-z]*\d)[a-z0-9]{24,}\b")
 _SCHEDULE = "record with a schedule, with wait and warmup steps"
 
 
-def waiting(figures: Shown, device: Literal["gpu", "cpu"]) -> str:
-    """How long the device waits for what most of its idle time goes to, by name."""
+def waiting(figures: Shown, device: Literal["gpu", "cpu"], where: str = "") -> str:
+    """How long the device waits for what most of its idle time goes to, by name; `where`: in the code."""
     idle_ns = figures.waiting_ns
     share = share_of_window(figures, idle_ns)
     if device == "cpu":
         return f"The CPU runs no operator for {share}: {figures.amount(idle_ns)}"
     largest = _largest(figures)
     if largest is None or largest.cause == "unknown":
-        return f"The GPU is idle {share}: {figures.amount(idle_ns)}, {_unknown(figures)}"
-    return f"The GPU waits {figures.amount(largest.time_ns)} for {_cause(largest)}"
+        amount = f"{figures.amount(idle_ns)}{f'{where};' if where else ','}"
+        return f"The GPU is idle {share}: {amount} {_unknown(figures)}"
+    return f"The GPU waits {figures.amount(largest.time_ns)} for {_cause(largest)}{where}"
 
 
 def aside(figures: Shown, device: Literal["gpu", "cpu"]) -> str:

@@ -1,0 +1,15 @@
+"""Lines of text for a terminal."""
+
+from __future__ import annotations
+
+import re
+from textwrap import wrap
+
+_BEFORE_A_UNIT = re.compile(r"(?<=\d) (?=(?:%|[nµm]?s|[kMGTP]?(?:B|FLOPs?|B/s|FLOP/s))(?![^\W_]))")
+_KEPT = "\N{NO-BREAK SPACE}"
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Lines of at most `width` characters; a number stays beside its unit."""
+    kept = _BEFORE_A_UNIT.sub(_KEPT, text.replace(_KEPT, " "))
+    return [line.replace(_KEPT, " ") for line in wrap(kept, width, break_on_hyphens=False)] or [""]
