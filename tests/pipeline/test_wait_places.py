@@ -65,3 +65,18 @@ def test_the_first_line_names_the_function_of_the_cause_that_it_names(kind: str,
     waits = (wait("resize", idle // MS, cause="launch_gap"),)
     analysis = structs.replace(analysis, wait_rows=waits, device=structs.replace(analysis.device, kind=kind))
     assert ("most of it in resize (data.py:7)" in largest_parts(analysis, shown(analysis))) is named
+
+
+def test_where_no_cause_is_known_the_function_is_named_beside_that() -> None:
+    analysis = example.mostly_idle()
+    time = analysis.time
+    idle = tuple(
+        structs.replace(part, time_ns=time.idle_ns if part.cause == "unknown" else 0)
+        for part in time.idle_by_cause
+    )
+    waits = (wait("load", time.idle_ns // MS, cause="unknown"), wait("other", 1, cause="unknown"))
+    analysis = structs.replace(
+        analysis, wait_rows=waits, time=structs.replace(time, idle_by_cause=idle), step_rows=None
+    )
+    said = largest_parts(analysis, shown(analysis))
+    assert "most of it while the host is in load (data.py:7); the trace does not show why" in said
