@@ -92,6 +92,11 @@ def by_id() -> Mapping[str, DeviceSpec]:
     return {spec.id: spec for spec in device_specs()}
 
 
+def part_of(device: Device) -> DeviceSpec | None:
+    """The shipped part that a device is; None of a CPU, for which no file need be read, and of others."""
+    return by_id().get(device.id) if device.kind == "gpu" else None
+
+
 def parse(text: str, file: str) -> tuple[DeviceSpec, ...]:
     """The blocks of a device file; DeviceError names the file, the place and the fix."""
     try:

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from traceanalyzer.device.table import by_id
+from traceanalyzer.device.table import part_of
 from traceanalyzer.records import Device
 
 Kind = Literal["products", "streaming", "reductions"]
@@ -66,11 +66,11 @@ def _reached(fractions: Fractions, roof_ns: float) -> float:
 
 def generation(device: Device) -> str:
     """`Hopper`; empty for a device that is not in the table."""
-    part = by_id().get(device.id)
+    part = part_of(device)
     return part.generation if part else ""
 
 
 def vendor(device: Device) -> str:
     """`NVIDIA`; empty for a device that is not in the table."""
-    part = by_id().get(device.id)
+    part = part_of(device)
     return part.vendor if part else ""

@@ -12,7 +12,7 @@ from functools import lru_cache
 import msgspec
 
 from traceanalyzer.cost.kernel_names import engine_of, is_winograd_or_fft, tf32_of
-from traceanalyzer.device.table import by_id
+from traceanalyzer.device.table import part_of
 from traceanalyzer.records import Device, Engine
 
 
@@ -105,4 +105,4 @@ def _upgraded(choice: Choice, device: Device, flop_per_s: float | None) -> Choic
 
 def _is_known(device: Device) -> bool:
     """What a part of the table lacks does not exist; what a user left out is only not known."""
-    return device.how in ("trace", "inferred", "derived") or device.id in by_id()
+    return device.how in ("trace", "inferred", "derived") or part_of(device) is not None

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import msgspec
 
 from traceanalyzer.cost.cpu_work import lines_read_first
-from traceanalyzer.device.table import by_id
+from traceanalyzer.device.table import part_of
 from traceanalyzer.records import Cost, Device, FurtherPass, OpCall, Unpriced
 
 _VENDOR = "NVIDIA"  # whose parts the counters are of
@@ -32,7 +32,7 @@ class Cache(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, device: Device) -> Cache | None:
         """None where its size is not known, or no counters were seen of the vendor's parts."""
-        part = by_id().get(device.id)
+        part = part_of(device)
         if part is None or part.vendor != _VENDOR or not device.l2_bytes or not device.multiprocessors:
             return None
         return cls(device.l2_bytes, device.multiprocessors)

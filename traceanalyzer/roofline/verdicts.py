@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec.structs import replace
 
-from traceanalyzer.device.table import by_id
+from traceanalyzer.device.table import part_of
 from traceanalyzer.records import (
     Bound,
     Device,
@@ -63,7 +63,7 @@ class Roofs(msgspec.Struct, frozen=True):
         rates: Iterable[FunctionRate] = (),
     ) -> Roofs:  # fmt: skip
         """With the issue rate of special functions, where the architecture's is known; `rates`: a CPU's."""
-        part, peak = by_id().get(device.id), device.peak("vector", "fp32")
+        part, peak = part_of(device), device.peak("vector", "fp32")
         ratio = _FLOPS_PER_SPECIAL.get(part.compute_capability or "") if part else None
         rate = peak / ratio if peak and ratio else None
         measured: Rates = {(each.function, each.precision): each.per_s for each in rates}
