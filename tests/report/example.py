@@ -239,7 +239,7 @@ def without_steps() -> Job:
     return analysis_of(training_rows(), steps=None, recording=None)
 
 
-def _unjudged(row: OpRow, reason: str) -> OpRow:
+def unjudged(row: OpRow, reason: str) -> OpRow:
     if row.verdict in ("communication", "copy"):
         return row
     return msgspec.structs.replace(
@@ -251,19 +251,19 @@ def _unjudged(row: OpRow, reason: str) -> OpRow:
 def unknown_device(name: str = "NVIDIA Drawing Board 9000") -> Job:
     """A GPU that no table knows."""
     device = Device(id="unknown", name=name, kind="gpu", how="unknown", confidence="unknown")
-    return analysis_of([_unjudged(r, "no_device") for r in training_rows()], device=device)
+    return analysis_of([unjudged(r, "no_device") for r in training_rows()], device=device)
 
 
 def without_bandwidth() -> Job:
     """A GPU whose peaks are known but not its bandwidth."""
     device = msgspec.structs.replace(H100, id="h100", bandwidth_bytes_per_s=None, how="inferred")
-    return analysis_of([_unjudged(r, "no_peak") for r in training_rows()], device=device)
+    return analysis_of([unjudged(r, "no_peak") for r in training_rows()], device=device)
 
 
 def without_shapes() -> Job:
     """Known device, recorded without record_shapes."""
     rows = [
-        msgspec.structs.replace(_unjudged(r, "no_shapes"), input_dims=None, input_types=None, flops=None,
+        msgspec.structs.replace(unjudged(r, "no_shapes"), input_dims=None, input_types=None, flops=None,
                                 recomputed_flops=None, read_bytes=None, write_bytes=None, intensity=None)
         for r in training_rows()
     ]  # fmt: skip
@@ -274,7 +274,7 @@ def on_cpu(*, gpu_lost: bool = False) -> Job:
     """Operators alone; `gpu_lost`: the trace lists a GPU all the same."""
     device = Device(id="cpu", name="CPU", kind="cpu", how="unknown", confidence="unknown")
     rows = [r for r in training_rows() if r.verdict not in ("communication", "copy")]
-    analysis = analysis_of([_unjudged(r, "no_device") for r in rows], device=device)
+    analysis = analysis_of([unjudged(r, "no_device") for r in rows], device=device)
     if not gpu_lost:
         return analysis
     warning = Notice("gpu_not_captured", "the trace lists a GPU but holds no GPU activity")
@@ -311,7 +311,7 @@ def communication_dominated() -> Job:
 
 def little_coverage() -> Job:
     """Two in three rows have no formula."""
-    rows = [_unjudged(r, "no_formula") if i % 3 else r for i, r in enumerate(training_rows())]
+    rows = [unjudged(r, "no_formula") if i % 3 else r for i, r in enumerate(training_rows())]
     return analysis_of(rows)
 
 

@@ -11,6 +11,7 @@ from tests.report import example
 from traceanalyzer.records import AboveRoof, Analysis, SavingOf
 from traceanalyzer.report.sentence import headline, whole_percent
 from traceanalyzer.report.shown import shown
+from traceanalyzer.report.summary import facts, parts
 from traceanalyzer.report.view import verdict_sentence
 
 
@@ -242,3 +243,17 @@ def test_every_case_has_a_sentence(name: str) -> None:
 )
 def test_neither_nothing_nor_everything_by_rounding(share: float, text: str) -> None:
     assert whole_percent(share) == text
+
+
+def test_where_next_to_nothing_is_modelled_none_of_it_is_called_zero() -> None:
+    """2 % of kernel time has a price, and it is latency-bound: that nothing is memory-bound is not known."""
+    rows = [
+        row if row.verdict == "latency_bound" else example.unjudged(row, "cuda_graph")
+        for row in example.training_rows()
+    ]
+    analysis = example.analysis_of(rows)
+    assert 0 < analysis.coverage.modelled_share < 0.05
+    shown_times = {part.key: part.time for part in parts(analysis)}
+    assert shown_times["memory_bound"] == shown_times["compute_bound"] == "–"
+    assert shown_times["latency_bound"] != "–"
+    assert all(fact.text == "unknown" for fact in facts(analysis) if fact.name == "Memory-bound")

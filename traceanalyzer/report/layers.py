@@ -15,7 +15,7 @@ from traceanalyzer.records import Analysis, NamedTime, OpRow
 from traceanalyzer.records.units import duration, percent
 from traceanalyzer.report.rows import is_sum, joint_efficiency, joint_limiter
 from traceanalyzer.report.sanitize import ABSENT, visible
-from traceanalyzer.report.sentence import has_verdicts
+from traceanalyzer.report.sentence import is_judged
 from traceanalyzer.report.shown import per_step
 
 _LAYERS = 40  # kinds of layers in a table
@@ -93,7 +93,7 @@ def layers(analysis: Analysis) -> Iterable[LayerLine]:
     for row in analysis.op_rows:
         if row.module is not None:
             members.setdefault(layer_of(row.module), []).append(row)
-    judged = has_verdicts(analysis)
+    judged = is_judged(analysis)
     by_time = sorted(members.items(), key=lambda item: -sum(r.attributed_ns for r in item[1]))
     for label, rows in by_time[:_LAYERS] if busy else ():
         time = sum(r.attributed_ns for r in rows)

@@ -137,11 +137,6 @@ def _busy_time(analysis: Analysis) -> str:
     return "the GPU's busy time" if analysis.device.kind == "gpu" else "the CPU's time in operators"
 
 
-def has_verdicts(analysis: Analysis) -> bool:
-    """Whether a share of 0 means none, and not that nothing could be judged."""
-    return analysis.coverage.modelled_share > 0 or not shown(analysis).verdict_ns.get("unmodelled")
-
-
 def is_lower_bound(analysis: Analysis) -> bool:
     """Whether more may be memory-bound than is known to be."""
     return shown(analysis).share("unmodelled") >= EXACT

@@ -17,7 +17,7 @@ from traceanalyzer.report.labels import (
     VERDICT_MEANING,
 )
 from traceanalyzer.report.sanitize import ABSENT, cut, visible
-from traceanalyzer.report.sentence import has_verdicts, is_lower_bound, kernel_time, remedy
+from traceanalyzer.report.sentence import is_judged, is_lower_bound, kernel_time, remedy
 from traceanalyzer.report.shown import MAX_NAME, Shown, counted, per, per_step, shown
 
 _PHASES = ("forward", "backward", "recompute", "optimizer", None)
@@ -83,7 +83,7 @@ def facts(analysis: Analysis) -> Iterable[Fact]:
     """The shares, each under its own name with its denominator; the first six are the headline's."""
     bound, window, figures = analysis.memory_bound, analysis.window, shown(analysis)
     busy = "of busy time" if analysis.device.kind == "gpu" else "of the CPU's time in operators"
-    judged = has_verdicts(analysis)
+    judged = is_judged(analysis)
     least = "≥ " if is_lower_bound(analysis) else ""
     memory_ns = figures.verdict_ns.get("memory_bound", 0)
     of_step = f" of {figures.name}" if figures.name else ""
@@ -149,7 +149,7 @@ def times(analysis: Analysis) -> Iterable[Fact]:
 
 def parts(analysis: Analysis) -> Iterable[TimePart]:
     """The six verdicts and idle: they add up to the window, or to the one step that is shown."""
-    judged, figures = has_verdicts(analysis), shown(analysis)
+    judged, figures = is_judged(analysis), shown(analysis)
     for p in analysis.verdicts:
         ns = figures.verdict_ns.get(p.verdict, 0)
         visible_part = judged or ns > 0 or p.verdict in ("communication", "copy")
@@ -238,7 +238,7 @@ def phases(analysis: Analysis) -> Iterable[PhaseLine]:
     busy = analysis.time.busy_ns
     if not busy or all(row.phase is None for row in analysis.op_rows):
         return
-    judged = has_verdicts(analysis)
+    judged = is_judged(analysis)
     for phase in _PHASES:
         members = [r for r in analysis.op_rows if r.phase == phase]
         time = sum(r.attributed_ns for r in members)
