@@ -14,6 +14,7 @@ from traceanalyzer.analyzing import analyze
 from traceanalyzer.comparing import compare
 from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.records import Analysis, Comparison, Device, Job
+from traceanalyzer.records.analyzer import join_analyzer
 from traceanalyzer.records.errors import DeviceError, TraceAnalyzerError, TraceFormatError, UsageError
 from traceanalyzer.records.exporter import join_exporter
 from traceanalyzer.records.presenter import join
@@ -42,6 +43,9 @@ __all__ = [
     "op_cost",
     "profile",
 ]
+
+
+join_analyzer(analyze)
 
 
 def _presenter() -> Presenter:

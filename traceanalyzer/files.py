@@ -1,4 +1,4 @@
-"""Writing a file atomically: an existing file stays until the new one is complete."""
+"""Files: their names for people, and writing one atomically, so that an existing one stays until the end."""
 
 from __future__ import annotations
 
@@ -22,6 +22,14 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     finally:
         if os.path.exists(temporary):
             os.unlink(temporary)
+
+
+def short(path: Path) -> str:
+    """Relative to the current folder where it lies below it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)
 
 
 def _umask() -> int:

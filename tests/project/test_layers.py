@@ -28,7 +28,7 @@ ALLOWED = {  # not listed: those of FREE, which may import everything
     "comparison": "records",
     "annotate": "records trace",
     "verify": "records cost fusion",
-    "collect": "records files startup",
+    "collect": "records files startup device",
     "ranks": "records trace",
 }
 FREE = {

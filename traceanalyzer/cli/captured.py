@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from traceanalyzer.collect.capture import CaptureResult
+from traceanalyzer.collect.capture import STEP_PREFIX, CaptureResult
 from traceanalyzer.collect.run import Outcome
 from traceanalyzer.collect.schedule import Schedule
 from traceanalyzer.collect.script import exit_status
 
-_STEP = "ProfilerStep#"
 
-
-def captured(result: CaptureResult, trace: str) -> str:
-    """Printed as soon as the trace is saved: the script may run for hours."""
-    return f"captured {_steps(result.steps)} (counted from 0), wrote {trace}; the script continues"
+def captured(result: CaptureResult, trace: str, *, ends: bool = False) -> str:
+    """Printed as soon as the trace is saved: the script may run for hours, but where it `ends` now."""
+    line = f"captured {result.named_steps} (counted from 0), wrote {trace}"
+    return line if ends else f"{line}; the script continues"
 
 
 def shortfall(outcome: Outcome, schedule: Schedule) -> str | None:
@@ -24,16 +21,9 @@ def shortfall(outcome: Outcome, schedule: Schedule) -> str | None:
         return f"nothing was captured: {_why(outcome, schedule)}"
     if result.unfinished is None:
         return None
-    within = result.unfinished.removeprefix(_STEP)
+    within = result.unfinished.removeprefix(STEP_PREFIX)
     count = f"{len(result.steps)} of {schedule.active}"
-    return f"captured {_steps(result.steps)} ({count}); the script ended within step {within}"
-
-
-def _steps(names: Sequence[str]) -> str:
-    numbers = [name.removeprefix(_STEP) for name in names]
-    if not numbers:
-        return "no whole step"
-    return f"step {numbers[0]}" if len(numbers) == 1 else f"steps {numbers[0]} to {numbers[-1]}"
+    return f"captured {result.named_steps} ({count}); the script ended within step {within}"
 
 
 def _why(outcome: Outcome, schedule: Schedule) -> str:

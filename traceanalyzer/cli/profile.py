@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import multiprocessing
 import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
-from msgspec.structs import replace
 
 from traceanalyzer.cli import completion
 from traceanalyzer.cli.captured import captured, shortfall
-from traceanalyzer.cli.trace_target import Processes, counters_path, page_path, short, trace_path
-from traceanalyzer.collect.roofs import measured
+from traceanalyzer.cli.trace_target import Processes, counters_path, page_path, trace_path
+from traceanalyzer.collect.following import follow
+from traceanalyzer.collect.roofs import RoofSource
 from traceanalyzer.collect.run import ProfileRequest, require_torch, run
 from traceanalyzer.collect.schedule import Schedule
 from traceanalyzer.collect.script import (
@@ -31,7 +33,11 @@ from traceanalyzer.collect.script import (
     refuse_missing,
     wait_for_threads,
 )
+from traceanalyzer.collect.stopping import Ranks, Stopper
+from traceanalyzer.files import short
 from traceanalyzer.records.errors import UsageError
+
+_PATIENCE_S = 5  # with threads and processes of a script that was stopped
 
 
 @click.command(
@@ -86,7 +92,15 @@ from traceanalyzer.records.errors import UsageError
     is_flag=True,
     help="Count the bytes that each kernel moves in one more step (NVIDIA, CUDA 12.6 and before).",
 )
-@click.option("--no-roofs", is_flag=True, help="On a CPU: do not measure its bandwidth and peaks at the end.")
+@click.option(
+    "--roofs",
+    metavar="FILE|fresh",
+    help="On a CPU: take its bandwidth and peaks from a file of `calibrate`, or measure them again instead "
+    "of those kept from an earlier run.",
+    shell_complete=completion.files,
+)
+@click.option("--no-roofs", is_flag=True, help="On a CPU: record none, and measure nothing at the end.")
+@click.option("--stop", is_flag=True, help="End the script after the capture, with exit code 0.")
 @click.option(
     "--ranks",
     type=click.Choice(["0", "all"]),
@@ -101,14 +115,14 @@ from traceanalyzer.records.errors import UsageError
 @click.option("-q", "--quiet", is_flag=True, help="Print only what went wrong.")
 def command(
     words: tuple[str, ...], module: bool, wait: int, warmup: int, active: int, output: str | None,
-    no_report: bool, stack: bool, no_memory: bool, no_evidence: bool, counters: bool, no_roofs: bool,
-    ranks: str, force: bool, verbose: bool, quiet: bool,
+    no_report: bool, stack: bool, no_memory: bool, no_evidence: bool, counters: bool,
+    roofs: str | None, no_roofs: bool, stop: bool, ranks: str, force: bool, verbose: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Run SCRIPT as `python SCRIPT ARGS` would, and report where the time of its steps goes.
 
     Steps are detected: an optimizer's step returns, or in an inference script the model does. By
     default 3 steps are waited for, 2 warm the profiler up and 3 are captured; then the script
-    continues. Its output, exit code and files are unchanged; messages go to stderr.
+    continues, or ends with --stop. Its output, exit code and files are unchanged; messages go to stderr.
 
     \b
     traceanalyze profile train.py --lr 3e-4
@@ -120,18 +134,23 @@ def command(
         raise UsageError(f"{words[0]} starts processes; profile those instead", fix=line)
     refuse_missing(script)
     require_torch()
+    if roofs is not None and no_roofs:
+        raise UsageError("--roofs and --no-roofs contradict each other", fix="give one of them")
     processes = Processes.here()
+    say = _messages()
+    schedule = Schedule(wait, warmup, active, stack, not no_memory, not no_evidence, counters)
+    stopper = _stopper(processes, ranks, schedule, say) if stop else None
     if ranks == "0" and processes.rank != 0:
-        sys.exit(execute(script))
+        _ended(execute(script) if stopper is None else follow(script, stopper), stopper, say)
     trace = trace_path(script, output, processes, force=force)
     page = None if no_report or processes.rank != 0 else page_path(trace, force=force)
     counted = counters_path(trace, force=force) if counters else None
-    schedule = Schedule(wait, warmup, active, stack, not no_memory, not no_evidence, counters)
-    say = _messages()
-    request = _request(script, trace, schedule, say, roofs=not no_roofs, quiet=quiet)
-    request = replace(request, counters=counted)
+    inform: Callable[[str], None] = (lambda text: None) if quiet else say
+    source = None if no_roofs else RoofSource.of(roofs, dict(os.environ), say, inform)
+    line = shlex.join(["traceanalyze", *sys.argv[1:]])
+    request = ProfileRequest(script, trace, schedule, line, source, counted)
     try:
-        outcome = run(request, say, lambda result: None if quiet else say(captured(result, short(trace))))
+        outcome = run(request, say, lambda result: inform(captured(result, short(trace), ends=stop)), stopper)
     except KeyboardInterrupt:  # once more, while what was captured was being completed
         sys.exit(INTERRUPTED)
     with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -144,11 +163,51 @@ def command(
         say(missing)
     if verbose and outcome.capture_ns:
         say(f"the capture took {outcome.capture_ns / 1e9:.3f} s, from arming the profiler to the last step")
+    if outcome.stopped is not None:
+        inform(f"stopped after the capture; {outcome.stopped} steps ran")
     if outcome.saved:
         _next(trace, page, say, quiet=quiet, verbose=verbose)
     if outcome.stuck:
         _leave(outcome.code)
-    sys.exit(1 if isinstance(outcome.code, str) else outcome.code)
+    _ended(1 if isinstance(outcome.code, str) else outcome.code, stopper, say)
+
+
+def _stopper(processes: Processes, ranks: str, schedule: Schedule, say: Callable[[str], None]) -> Stopper:
+    if processes.count == 1:
+        return Stopper(say)
+    capturing = range(processes.count) if ranks == "all" else [0]
+    return Stopper(say, Ranks(processes.rank, processes.count, capturing, schedule.steps, say))
+
+
+def _ended(code: Code, stopper: Stopper | None, say: Callable[[str], None]) -> NoReturn:
+    """End this process; where the script was stopped, without its threads and processes that go on."""
+    if stopper is not None and stopper.stopped:
+        waited = threading.Event()
+        threading.Thread(target=_without_threads, args=(waited, code, say), daemon=True).start()
+        wait_for_threads()
+        waited.set()
+        _end_children(say)
+    sys.exit(code)
+
+
+def _without_threads(waited: threading.Event, code: Code, say: Callable[[str], None]) -> None:
+    if waited.wait(_PATIENCE_S):
+        return
+    say("threads of the script go on after --stop, and are not waited for")
+    _end_children(say)
+    _close(code)
+
+
+def _end_children(say: Callable[[str], None]) -> None:
+    """Of multiprocessing, which would wait for them: those that are no daemons get a moment, then SIGTERM."""
+    children = [child for child in multiprocessing.active_children() if not child.daemon]
+    for child in children:
+        child.join(_PATIENCE_S / len(children))
+    left = [child for child in children if child.is_alive()]
+    if left:
+        say(f"{len(left)} child processes of the script went on after --stop, and are ended")
+    for child in left:
+        child.terminate()
 
 
 def _leave(code: Code) -> NoReturn:
@@ -158,6 +217,10 @@ def _leave(code: Code) -> NoReturn:
     for it for ever, or crash.
     """
     wait_for_threads()
+    _close(code)
+
+
+def _close(code: Code) -> NoReturn:
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -179,23 +242,6 @@ def _messages() -> Callable[[str], None]:
             os.write(stderr, f"traceanalyze: {text}\n".encode(errors="replace"))
 
     return say
-
-
-def _request(
-    script: Script, trace: Path, schedule: Schedule, say: Callable[[str], None], *, roofs: bool, quiet: bool
-) -> ProfileRequest:
-    environment = dict(os.environ)  # as it is before the script changes it
-
-    def measure(threads: int) -> Mapping[str, Any] | None:
-        if not quiet:
-            say("measuring this CPU's roofs for some seconds")
-        roofs = measured(threads, environment)
-        if roofs is None:
-            say("that failed, so the trace holds no roofs. Fix: see the error of traceanalyze calibrate")
-        return roofs
-
-    command = shlex.join(["traceanalyze", *sys.argv[1:]])
-    return ProfileRequest(script, trace, schedule, command=command, roofs=measure if roofs else None)
 
 
 def _next(trace: Path, page: Path | None, say: Callable[[str], None], *, quiet: bool, verbose: bool) -> None:

@@ -86,11 +86,3 @@ def page_path(trace: Path, *, force: bool) -> Path:
     page = trace.with_name(f"{trace_stem(trace.name)}.report.html")
     refuse_overwrite([Target(page, "html", chosen=False)], [str(trace)], force=force)
     return page
-
-
-def short(path: Path) -> str:
-    """Relative to the current folder where it lies below it."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except (ValueError, OSError):
-        return str(path)

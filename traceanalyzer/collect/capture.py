@@ -19,6 +19,8 @@ from traceanalyzer.collect.memory import trim_heap
 from traceanalyzer.collect.schedule import Schedule
 from traceanalyzer.collect.stderr_filter import stderr_filtered
 
+STEP_PREFIX = "ProfilerStep#"
+
 
 class CaptureResult(msgspec.Struct):
     """What has been captured so far; times in ns."""
@@ -32,6 +34,14 @@ class CaptureResult(msgspec.Struct):
     counters: Path | None = None  # trace of the step whose bytes were counted
     autocast: str | None = None
     peak_memory_bytes: int | None = None  # before the profiler used any
+
+    @property
+    def named_steps(self) -> str:
+        """The whole steps for people: "steps 5 to 7"."""
+        numbers = [name.removeprefix(STEP_PREFIX) for name in self.steps]
+        if not numbers:
+            return "no whole step"
+        return f"step {numbers[0]}" if len(numbers) == 1 else f"steps {numbers[0]} to {numbers[-1]}"
 
 
 class Capture:
@@ -110,7 +120,7 @@ class Capture:
     def _begin(self, step: int) -> None:
         import torch
 
-        self.step_name = f"ProfilerStep#{step}"
+        self.step_name = f"{STEP_PREFIX}{step}"
         self._step = torch.autograd.profiler.record_function(self.step_name)
         self._step.__enter__()
 

@@ -1,4 +1,4 @@
-"""SIGTERM: save the trace first, then end as the script would have."""
+"""Signals that end a run. SIGTERM: save the trace first, then end as the script would have. SIGINT: seen."""
 
 from __future__ import annotations
 
@@ -7,8 +7,54 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
+
+_MANY = 1 << 16
+
+
+class SeenInterrupt:
+    """Whether Ctrl-C was pressed since it was entered, whatever the script made of it.
+
+    Python writes the number of each signal into a pipe (signal.set_wakeup_fd), so that no handler of the
+    script's is replaced. An event loop with handlers of its own takes the pipe over: then nothing is seen.
+    """
+
+    def __init__(self) -> None:
+        self._pipe: tuple[int, int] | None = None
+        self._before = -1
+
+    def __enter__(self) -> SeenInterrupt:
+        read, write = os.pipe()
+        try:
+            for end in (read, write):
+                os.set_blocking(end, False)
+            self._before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+            self._pipe = read, write
+        except (ValueError, OSError):  # not in the main thread; Windows takes sockets only
+            os.close(read)
+            os.close(write)
+        return self
+
+    def __bool__(self) -> bool:
+        if self._pipe is None:
+            return False
+        try:
+            return signal.SIGINT in os.read(self._pipe[0], _MANY)
+        except OSError:  # nothing in it
+            return False
+
+    def __exit__(
+        self, raised: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pipe is None:
+            return
+        current = signal.set_wakeup_fd(self._before)
+        if current != self._pipe[1]:  # somebody else's by now
+            signal.set_wakeup_fd(current)
+        for end in self._pipe:
+            os.close(end)
+        self._pipe = None
 
 
 @contextmanager

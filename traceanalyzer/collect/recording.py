@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import platform
-from collections.abc import Mapping
 from statistics import median
 from typing import Any
+
+import msgspec
 
 from traceanalyzer.collect.accelerator import in_use
 from traceanalyzer.collect.capture import CaptureResult
 from traceanalyzer.collect.clocks import gpu_clocks
 from traceanalyzer.collect.schedule import Schedule
+from traceanalyzer.records import CpuRoofs
 
 
 def recording_fields(
@@ -20,7 +22,7 @@ def recording_fields(
     *,
     command: str,
     script: str,
-    cpu_roofs: Mapping[str, Any] | None,
+    cpu_roofs: CpuRoofs | None,
 ) -> dict[str, Any]:
     """The fields of records.Recording, and `autocast`, as JSON; null where unknown."""
     import torch
@@ -41,7 +43,7 @@ def recording_fields(
         "unprofiled_step_ns": round(median(result.unprofiled_ns)) if result.unprofiled_ns else None,
         "profiled_step_ns": round(median(result.step_ns)) if result.step_ns else None,
         "peak_memory_bytes": result.peak_memory_bytes,
-        "cpu_roofs": cpu_roofs,
+        "cpu_roofs": msgspec.to_builtins(cpu_roofs),
         "clocks": gpu_clocks(),
     }
 

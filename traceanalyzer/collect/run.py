@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.metadata
 import importlib.util
 import json
@@ -9,11 +10,10 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import msgspec
 
@@ -24,13 +24,16 @@ from traceanalyzer.collect.counters import refused
 from traceanalyzer.collect.disable_user_profiler import disable_user_profilers
 from traceanalyzer.collect.evidence import evidence
 from traceanalyzer.collect.imports import AfterImport
-from traceanalyzer.collect.interrupts import saving_on_sigterm
+from traceanalyzer.collect.interrupts import SeenInterrupt, saving_on_sigterm
 from traceanalyzer.collect.modules import exclude_from_dynamo
 from traceanalyzer.collect.recording import recording_fields
+from traceanalyzer.collect.roofs import RoofSource
 from traceanalyzer.collect.schedule import Schedule
 from traceanalyzer.collect.script import Code, Script, exit_code, perform
 from traceanalyzer.collect.session import Say, Session
+from traceanalyzer.collect.stopping import Stopper
 from traceanalyzer.collect.trace_writer import write
+from traceanalyzer.records import CpuRoofs
 from traceanalyzer.records.errors import UsageError
 
 OLDEST_TORCH = (2, 1)
@@ -44,7 +47,7 @@ class ProfileRequest(msgspec.Struct, frozen=True):
     target: Path  # absolute: the script may change the folder
     schedule: Schedule
     command: str
-    roofs: Callable[[int], Mapping[str, Any] | None] | None  # threads -> the CPU's roofs; None: not wanted
+    roofs: RoofSource | None  # of the CPU; None: not wanted
     counters: Path | None = None  # where the step with hardware counters goes, absolute
 
 
@@ -60,6 +63,7 @@ class Outcome(msgspec.Struct, frozen=True):
     torch_imported: bool
     stuck: bool = False  # the training thread continues, perhaps with a recording
     child: bool = False  # this process is one that the script forked
+    stopped: int | None = None  # after so many steps, once all was captured; None: the script ended by itself
 
     @classmethod
     def of_child(cls, code: Code) -> Outcome:
@@ -80,14 +84,16 @@ def require_torch() -> None:
         raise UsageError(f"torch {version} is too old", fix="use torch 2.1 or later")
 
 
-def run(request: ProfileRequest, say: Say, saved: Callable[[CaptureResult], None]) -> Outcome:
-    """Run the script to its end and save what was captured.
+def run(
+    request: ProfileRequest, say: Say, saved: Callable[[CaptureResult], None], stopper: Stopper | None = None
+) -> Outcome:
+    """Run the script to its end, or to where `stopper` ends it, and save what was captured.
 
     `say` takes a line about anything unexpected; `saved` is called when a complete capture has been saved.
     """
     owner, folder = os.getpid(), scratch_folder()
     saver = TraceSaver(request, say, saved)
-    session = Session(request.schedule, folder, saver.keep, say)
+    session = Session(request.schedule, folder, saver.keep, say, stopper)
 
     def terminated() -> None:
         session.finish()
@@ -96,21 +102,26 @@ def run(request: ProfileRequest, say: Say, saved: Callable[[CaptureResult], None
             say(f"ended by SIGTERM, the trace is saved. Next: traceanalyze report {request.target}")
 
     try:
-        with _watching(session, say), saving_on_sigterm(terminated):
+        with SeenInterrupt() as interrupted, _watching(session, say), saving_on_sigterm(terminated):
             ended = perform(request.script)
+            hurry = bool(interrupted)
         if os.getpid() != owner:  # a child that the script forked, and that has come to its own end
             return Outcome.of_child(exit_code(ended))
         session.finish()
+        if stopper is not None:
+            ended = stopper.ended(ended)
+            gc.collect()  # loaders of the script's frames end their workers
+        stopped = stopper.steps if stopper is not None and stopper.stopped and ended is None else None
         code = exit_code(ended)
         if session.result is not None:
-            saver.complete(session.result)
+            saver.complete(session.result, hurry=hurry and stopped is None)
     finally:
         if os.getpid() == owner:
             shutil.rmtree(folder, ignore_errors=True)
     return Outcome(
         code=code, saved=saver.saved, result=session.result, steps=session.steps,
         anchor=session.detector.kind, capture_ns=session.capture_ns,
-        torch_imported="torch" in sys.modules, stuck=session.stuck,
+        torch_imported="torch" in sys.modules, stuck=session.stuck, stopped=stopped,
     )  # fmt: skip
 
 
@@ -175,13 +186,19 @@ class TraceSaver:
         if self.saved and not before and result.unfinished is None:
             self._first(result)
 
-    def complete(self, result: CaptureResult) -> None:
-        """Save it again with the CPU's roofs and the evidence. A failure leaves what was saved before."""
+    def complete(self, result: CaptureResult, *, hurry: bool = False) -> None:
+        """Save it again with the CPU's roofs and the evidence. A failure leaves what was saved before.
+
+        `hurry`: nothing is measured, since the user waits for the end.
+        """
         import torch
 
         try:
-            measured = self._request.roofs if in_use() is None else None
-            roofs = measured(torch.get_num_threads()) if measured else None
+            source, roofs = self._request.roofs, None
+            if source is not None and in_use() is not None:
+                source.unused()
+            elif source is not None:
+                roofs = source.roofs(torch.get_num_threads(), str(torch.__version__), hurry=hurry)
             self._write(result, roofs, _evidence(result, self._say))
         except Exception as error:
             self._say(f"roofs and evidence are not added to the trace: {type(error).__name__}: {error}")
@@ -203,7 +220,7 @@ class TraceSaver:
         else:
             self._say(f"hardware counters are not recorded: {why}")
 
-    def _write(self, result: CaptureResult, roofs: Mapping[str, Any] | None, evidence: str | None) -> None:
+    def _write(self, result: CaptureResult, roofs: CpuRoofs | None, evidence: str | None) -> None:
         request = self._request
         record = recording_fields(
             request.schedule, result,
@@ -221,7 +238,7 @@ class TraceSaver:
         except OSError as error:
             self._rescue(result, sections, error)
 
-    def _rescue(self, result: CaptureResult, sections: Mapping[str, str], error: OSError) -> None:
+    def _rescue(self, result: CaptureResult, sections: dict[str, str], error: OSError) -> None:
         """Beside the temporary folder, which goes; said once, and only where no trace is there yet."""
         if self.saved:
             return

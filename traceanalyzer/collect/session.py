@@ -25,6 +25,8 @@ from traceanalyzer.collect.optimizers import OptimizerSteps
 from traceanalyzer.collect.schedule import LONGEST_CAPTURE_NS, LONGEST_WAIT, Schedule
 from traceanalyzer.collect.step_detector import StepDetector, Tick
 from traceanalyzer.collect.step_timer import StepTimer
+from traceanalyzer.collect.stopping import Stopper
+from traceanalyzer.collect.thread_end import AtThreadEnd
 
 Say = Callable[[str], None]
 
@@ -44,25 +46,19 @@ class CapturePhase(Enum):
     DONE = auto()
 
 
-class _AtThreadEnd:
-    """Kept as a thread's own: calls `act` in that thread when it ends."""
-
-    def __init__(self, act: Callable[[], None]) -> None:
-        self._act = act
-
-    def __del__(self) -> None:
-        self._act()
-
-
 class Session:
     """Counts the steps of a script and captures some of them."""
 
     current: ClassVar[Session | None] = None  # the one that watches this process
 
     def __init__(
-        self, schedule: Schedule, folder: Path, keep: Callable[[CaptureResult], None], say: Say
-    ) -> None:
-        """`keep` is called with the result as soon as there is one; `say` with a line for the user."""
+        self, schedule: Schedule, folder: Path, keep: Callable[[CaptureResult], None], say: Say,
+        stopper: Stopper | None = None,
+    ) -> None:  # fmt: skip
+        """`keep` is called with the result as soon as there is one; `say` with a line for the user.
+
+        `stopper` is told of each step, and ends the script at one when all is captured.
+        """
         self.schedule = schedule
         self.phase = CapturePhase.WAIT
         self.steps = 0  # whole steps since the detector found its anchor
@@ -72,6 +68,8 @@ class Session:
         self._folder = folder
         self._keep = keep
         self._say = say
+        self._stopper = stopper
+        self._over = False  # all is captured that was asked for
         self._pid = os.getpid()
         self.stuck = False  # the training thread continues, perhaps with a recording
         self._thread: threading.Thread | None = None  # whose steps count; only it can stop a recording
@@ -172,13 +170,16 @@ class Session:
             self._ticked(self.detector.forward(owner))
 
     def _ticked(self, tick: Tick) -> None:
-        if tick is Tick.NOTHING or self.phase is CapturePhase.DONE and tick is Tick.STEP:
+        watched = self._stopper is not None or self.phase is not CapturePhase.DONE
+        if tick is Tick.NOTHING or not watched and tick is Tick.STEP:
             return
         if os.getpid() != self._pid:  # a forked worker
             return
         if tick is Tick.RESTART:
             self._guarded(self._restart)
         self._guarded(self._boundary)
+        if self._stopper is not None and self._thread is threading.current_thread():
+            self._stopper.step(over=self._over)
 
     def _guarded(self, act: Callable[[], None]) -> None:
         """Run `act`; a failure in here ends the capture, never the script."""
@@ -200,7 +201,7 @@ class Session:
         if self._capture is not None:
             self._capture.abandon(started=self.phase in (CapturePhase.ACTIVE, CapturePhase.FURTHER))
             self._capture = None
-        self._modules.recording = False
+        self._modules.recording = self._over = False
         self.phase, self.steps, self._last_ns, self._thread = CapturePhase.WAIT, 0, None, None
         self._timer = StepTimer()
         self._modules.install()
@@ -245,7 +246,7 @@ class Session:
         if self._thread is None:
             self._thread = thread
             if thread is not threading.main_thread():
-                self._of_thread.end = _AtThreadEnd(functools.partial(self._thread_ended, thread))
+                self._of_thread.end = AtThreadEnd(functools.partial(self._thread_ended, thread))
         return self._thread is thread
 
     def _waited(self, took: int | None) -> None:
@@ -356,8 +357,13 @@ class Session:
             self._finished()
 
     def _finished(self) -> None:
-        """All is captured: unwrap the modules, and the optimizers once a few more steps are timed."""
-        self._modules.uninstall()
+        """All is captured: unwrap the modules, and the optimizers once a few more steps are timed.
+
+        An evaluation is not all where there is an optimizer: it may be about to step.
+        """
+        self._over = self.detector.kind == "optimizer" or not self.detector.optimizer_exists
+        if self._stopper is None:
+            self._modules.uninstall()
         self._left = 0
         self.phase = CapturePhase.AFTER if self.detector.kind != "forward" else CapturePhase.DONE
 
@@ -368,7 +374,7 @@ class Session:
         if self._left >= _TIMED_AFTER:
             self._timer.end()
             self.phase = CapturePhase.DONE
-            self._optimizers.over = True
+            self._optimizers.over = self._stopper is None
 
     def _keep_timings(self) -> None:
         """A capture of all steps is never replaced by one of fewer."""

@@ -27,6 +27,7 @@ from traceanalyzer.device.table import DeviceSpec
 from traceanalyzer.records import CpuRoofs, Peak
 from traceanalyzer.records.errors import UsageError
 
+METHOD = 1  # to be raised with every change of what is measured: what was measured before is not used then
 _CACHES = Path("/sys/devices/system/cpu")
 _DEFAULT_CACHE_BYTES = 32 * 2**20  # where the size of the last-level cache is unknown
 _MIN_ARRAY_BYTES, _MAX_POOL_BYTES = 64 * 2**20, 2**30

@@ -154,7 +154,6 @@ def cpu(roofs: CpuRoofs | None, name: str | None = None) -> Device:
             "what was measured there, as --bandwidth 50GB/s --peak fp32=2T, or as the --device-file that "
             "`traceanalyze calibrate` writes there",
         )
-    threads = f" with {roofs.threads} threads" if roofs.threads else ""
     return Device(
         id="cpu",
         name=roofs.name or name or "CPU",
@@ -163,5 +162,14 @@ def cpu(roofs: CpuRoofs | None, name: str | None = None) -> Device:
         confidence="measured",
         bandwidth_bytes_per_s=roofs.bandwidth_bytes_per_s,
         peaks=roofs.peaks,
-        provenance=f"Measured on the recording machine{threads} by memory streams and matmuls.",
+        provenance=_measured(roofs),
     )
+
+
+def _measured(roofs: CpuRoofs) -> str:
+    """When and with how many threads, in one sentence."""
+    threads = f" with {roofs.threads} threads" if roofs.threads else ""
+    if roofs.file is not None:
+        return f"Measured{threads} by memory streams and matmuls, and given to the recording in {roofs.file}."
+    when = f"on {roofs.kept_from}, and kept" if roofs.kept_from else "right after the run"
+    return f"Measured on the recording machine{threads} by memory streams and matmuls, {when}."

@@ -28,6 +28,8 @@ class CpuRoofs(msgspec.Struct, frozen=True, kw_only=True):
     write_allocate: bool | None = None  # lines are read before they are overwritten; None: not measured
     cache_bytes: int | None = None  # all last-level caches together; None: not known
     load: float | None = None  # others that ran when they were measured, where they were many
+    kept_from: str | None = None  # the day of an earlier measurement; None: measured right after the run
+    file: str | None = None  # name of the device file that they were taken from, as the user gave it
 
 
 class GpuClocks(msgspec.Struct, frozen=True, kw_only=True):
