@@ -31,7 +31,7 @@ class SeenInterrupt:
                 os.set_blocking(end, False)
             self._before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
             self._pipe = read, write
-        except (ValueError, OSError):  # not in the main thread; Windows takes sockets only
+        except (ValueError, OSError, AttributeError):  # not in the main thread; Windows takes sockets only
             os.close(read)
             os.close(write)
         return self

@@ -52,7 +52,8 @@ class Stopper:
         if not self.stopped:
             self._say("the script catches SystemExit and goes on, so --stop does not end it")
             return
-        self._interrupt_main_thread()
+        if self._attempts == 1:
+            self._interrupt_main_thread()
         raise StopRun(0)
 
     def ended(self, error: BaseException | None) -> BaseException | None:
