@@ -158,4 +158,5 @@ def job_store() -> Any:
         return None
     from torch.distributed import distributed_c10d
 
-    return dist.PrefixStore("traceanalyze", distributed_c10d._get_default_store())
+    c10d: Any = distributed_c10d  # which does not declare what it takes from C++
+    return c10d.PrefixStore("traceanalyze", c10d._get_default_store())
