@@ -12,6 +12,7 @@ from tests.project.tree import MODULES, PACKAGE, name_of, over_all, syntax
 
 ALLOWED = {  # not listed: those of FREE, which may import everything
     "files": "",
+    "machine": "",
     "options": "records",
     "costs": "formulas",
     "startup": "",
@@ -20,7 +21,7 @@ ALLOWED = {  # not listed: those of FREE, which may import everything
     "inference": "records trace",
     "cost": "records inference",
     "formulas": "records cost",
-    "device": "records",
+    "device": "records machine",
     "roofline": "records cost device",
     "fusion": "records cost roofline",
     "assembly": "records cost device roofline",
@@ -28,7 +29,7 @@ ALLOWED = {  # not listed: those of FREE, which may import everything
     "comparison": "records",
     "annotate": "records trace",
     "verify": "records cost fusion",
-    "collect": "records files startup device",
+    "collect": "records files startup machine device",
     "ranks": "records trace",
 }
 FREE = {

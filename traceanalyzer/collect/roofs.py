@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from traceanalyzer.collect.kept_roofs import Setting, cache_folder, keep, kept
-from traceanalyzer.device.calibrate import processor
-from traceanalyzer.device.options import spec_from_file
+from traceanalyzer.machine import processor
 from traceanalyzer.records import CpuRoofs
 from traceanalyzer.records.errors import UsageError
 
@@ -98,6 +97,8 @@ def measured(threads: int, environment: Mapping[str, str]) -> CpuRoofs | None:
 
 def from_device_file(path: str) -> CpuRoofs:
     """Of a file that `calibrate` wrote of a CPU; UsageError of another device file, DeviceError of none."""
+    from traceanalyzer.device.options import spec_from_file  # which takes numpy with it
+
     spec = spec_from_file(path)
     if spec.kind != "cpu":
         raise UsageError(f"{path}: --roofs takes a CPU's roofs, and {spec.id} is a GPU",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import re
 import sys
 import time
@@ -24,11 +23,11 @@ import msgspec
 from traceanalyzer.device.calibrate_cases import DTYPES, Case, Once, Rate, on_cpu, rates, turn
 from traceanalyzer.device.calibrate_rates import function_rates, write_allocate
 from traceanalyzer.device.table import DeviceSpec
+from traceanalyzer.machine import cache_bytes as cache_bytes
+from traceanalyzer.machine import processor as processor
 from traceanalyzer.records import CpuRoofs, Peak
 from traceanalyzer.records.errors import UsageError
 
-METHOD = 1  # to be raised with every change of what is measured: what was measured before is not used then
-_CACHES = Path("/sys/devices/system/cpu")
 _DEFAULT_CACHE_BYTES = 32 * 2**20  # where the size of the last-level cache is unknown
 _MIN_ARRAY_BYTES, _MAX_POOL_BYTES = 64 * 2**20, 2**30
 _ARRAYS = 3  # of the triad, the kernel with the most
@@ -107,33 +106,10 @@ def imported_torch() -> Any:
     return torch
 
 
-def processor() -> str:
-    """The CPU's name, from the system."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.exists() else []
-    names = (line.partition(": ")[2].strip() for line in lines if line.startswith("model name"))
-    return next(filter(None, names), "") or platform.processor() or platform.machine() or "CPU"
-
-
 def slug(name: str) -> str:
     """A device's name as an id and a file name: `AMD EPYC 9554 64-Core` -> `amd-epyc-9554-64-core`."""
     text = name.lower().replace("(r)", "").replace("(tm)", "")
     return re.sub(r"[^a-z0-9]+", "-", text).strip("-") or "device"
-
-
-def cache_bytes(root: Path = _CACHES) -> int | None:
-    """All of the last-level caches together; None where unknown."""
-    levels: dict[int, dict[str, int]] = {}
-    for folder in root.glob("cpu[0-9]*/cache/index[0-9]*"):
-        try:
-            level, size, sharers = ((folder / key).read_text().strip() for key in _CACHE_KEYS)
-            levels.setdefault(int(level), {})[sharers] = int(size.removesuffix("K")) * 1024
-        except (OSError, ValueError):
-            continue
-    return sum(levels[max(levels)].values()) or None if levels else None
-
-
-_CACHE_KEYS = ("level", "size", "shared_cpu_list")
 
 
 def _pool_bytes() -> int:
