@@ -30,6 +30,16 @@ def real_traces() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def kept_apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is kept for a user between runs is neither read nor written; packages that pip has stay at hand."""
+    packages = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pip"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PIP_CACHE_DIR", os.environ.get("PIP_CACHE_DIR", str(packages)))
+        patched.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 def allowed_skips() -> list[tuple[str, str]]:
     """(pattern of test ids, reason) of each line."""
     lines = ALLOWED_SKIPS.read_text(encoding="utf-8").splitlines()
