@@ -32,7 +32,7 @@ def real_traces() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def kept_apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What is kept for a user between runs is neither read nor written; packages that pip has stay at hand."""
+    """What is kept for a user between runs is neither read nor written; what pip keeps stays at hand."""
     packages = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pip"
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("PIP_CACHE_DIR", os.environ.get("PIP_CACHE_DIR", str(packages)))
