@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import structs
@@ -156,12 +157,16 @@ def _by_saving(suggestion: Suggestion) -> tuple[float, str, str]:
 
 
 def _alike(matches: Sequence[Match]) -> list[list[Match]]:
-    """Matches in the same module of another layer, or all where no module is known; timed ones apart."""
+    """Matches in the same module of another layer, or all where no module is known.
+
+    Timed ones apart, and those of another title.
+    """
     groups: dict[tuple[object, ...], list[Match]] = {}
     for match in matches:
         place = match.where or _holder(match.nodes)
         timed = match.saved is not None or match.after is not None
-        groups.setdefault((re.sub(r"\d+", "*", place), match.tier == "T3", timed), []).append(match)
+        key = re.sub(r"\d+", "*", place), match.tier == "T3", timed, match.title
+        groups.setdefault(key, []).append(match)
     return list(groups.values())
 
 
@@ -207,10 +212,10 @@ def _suggestion(
     saved = [match.bytes_saved for match in group if match.bytes_saved is not None]
     return Suggestion(
         rule=rule.name,
-        title=rule.title,
+        title=_as_of(graph, largest.title or rule.title),
         tier=tier,
         action=largest.action or rule.action,
-        snippet=largest.snippet or _snippet(rule, group, where),
+        snippet=_snippet(largest.snippet or rule.snippet, group, where),
         where=_where(group, where),
         count=round(len(group) * repeats),
         evidence=_as_of(graph, largest.evidence or _evidence(largest, group, time_ns)),
@@ -314,17 +319,19 @@ def _where(group: Sequence[Match], place: str) -> str:
     return place if len(places) == 1 else pattern
 
 
-def _snippet(rule: Rule, group: Sequence[Match], place: str) -> str:
-    """With the module's own name; where there are several of a kind, for all of them."""
+def _snippet(template: str, group: Sequence[Match], place: str) -> str:
+    """With the module's own name; where there are several of a kind, for all of them. A comment stays."""
     pattern = _where(group, place)
-    if "{module}" not in rule.snippet:
-        return rule.snippet
+    comment, line_end, code = template.rpartition("\n")
+    if "{module}" not in code:
+        return template
     if any(match.compiled_with_neighbors for match in group) or not place:
-        return _COMPILED
+        return f"{comment}{line_end}{_COMPILED}"
     if "*" not in pattern:
-        return rule.snippet.format(module=_attribute(place))
+        return f"{comment}{line_end}{code.format(module=_attribute(place))}"
     named = re.escape(pattern).replace(r"\*", r"\d+")
-    return f'for name, module in model.named_modules():\n    if re.fullmatch(r"{named}", name):\n{_EACH}'
+    loop = f'for name, module in model.named_modules():\n    if re.fullmatch(r"{named}", name):\n{_EACH}'
+    return f"{comment}{line_end}{loop}"
 
 
 def _attribute(place: str) -> str:
@@ -350,7 +357,15 @@ def _evidence(match: Match, group: Sequence[Match], time_ns: int) -> str:
     places = f"{len(group)} such matches take" if len(group) > 1 else "this takes"
     if kinds > 1:
         places = f"{len(group)} matches of {kinds} kinds, of which this takes most, take"
-    return f"{text}; {places} {duration(time_ns)} per step"
+    return f"{text}; {places} {duration(time_ns)} per step{_held_by(group)}"
+
+
+def _held_by(group: Sequence[Match]) -> str:
+    """`, 12 of them with a layer norm`: what is named among the operators of the group, most frequent first."""
+    named = Counter(match.holds for match in group if match.holds).most_common()
+    if len(named) == 1 and named[0][1] == len(group):
+        return f", with {named[0][0]}" if len(group) == 1 else f", each with {named[0][0]}"
+    return "".join(f", {count} of them with {name}" for name, count in named)
 
 
 def _size(node: Node) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.fusion.scenes import Item, backward, claims, forward, found_by, handed, op, scene
+from traceanalyzer.fusion.suggestions import suggestions
 
 SHAPE = (4096, 4096)
 
@@ -40,3 +41,14 @@ def test_what_stands_elsewhere_is_none() -> None:
 def test_the_compiler_generates_no_matmul_for_a_small_gpu() -> None:
     graph = scene(*items(), device="t4")
     assert "activation_epilogue" not in claims(handed(graph, (0, 1)))
+
+
+@pytest.mark.left_out
+@pytest.mark.parametrize("trained", [True, False])
+def test_a_cpu_is_never_told_to_search_for_its_matmuls(trained: bool) -> None:
+    grad = backward("GeluBackward0", op("gelu_backward", SHAPE, SHAPE, dtypes="bf16"), sequence=2)
+    graph = handed(scene(*items(), *[grad] * trained, on_cpu=True), (0, 1))
+    assert "activation_epilogue" not in claims(graph)
+    assert not [
+        told for told in suggestions(graph).found or () if "max-autotune" in told.snippet + told.action
+    ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fusion.scenes import Item, claims, found_by, handed, op, scene
+from tests.fusion.scenes import Item, backward, claims, forward, found_by, handed, inside, op, scene
+from traceanalyzer.fusion.suggestions import suggestions
 
 X = (4096, 4096)
 N = 4096 * 4096
@@ -41,3 +42,43 @@ def test_random_numbers_are_a_dropout_where_something_is_multiplied_by_them() ->
 @pytest.mark.left_out
 def test_a_dropout_alone_is_no_chain() -> None:
     assert "dropout_chain" not in claims(scene(dropout("0.1", "True"), op("mm", X, X)))
+
+
+def title(edge: tuple[int, int], *items: Item, steps: int = 1) -> str:
+    graph = handed(scene(*items, steps=steps), edge)
+    (told,) = [each for each in suggestions(graph).found or () if each.rule == "dropout_chain"]
+    return told.title
+
+
+BESIDE = op("mm", X, X, ns=700_000)
+
+
+def test_what_dropout_costs_is_said_forward_and_backward() -> None:
+    drops = op("native_dropout", X, (), (), concrete=("", "0.1", "True"), ns=200_000)
+    grad = op(
+        "native_dropout_backward",
+        X,
+        X,
+        (),
+        concrete=("", "", "1.1"),
+        dtypes=("fp32", "bool", None),
+        ns=100_000,
+    )
+    items = forward(drops, 1), GELU, BESIDE, backward("NativeDropoutBackward0", grad, sequence=1)
+    assert title((0, 1), *items, steps=2).endswith("; dropout costs 300 µs per step")
+    assert title((0, 1), *items, steps=0).endswith("; dropout costs 300 µs in the whole trace")
+
+
+def test_a_dropout_by_numbers_costs_all_that_its_call_does() -> None:
+    """150 µs to draw, 50 to scale, 100 to multiply; the gradient multiplies again, in 100."""
+    call = forward(inside("dropout", op("bernoulli_", X, ns=150_000), op("div_", X, (), ns=50_000),
+                          op("mul", X, X, ns=100_000)), 7)  # fmt: skip
+    grad = backward("MulBackward0", op("mul", X, X, ns=100_000), sequence=7)
+    told = title((2, 3), call, GELU, BESIDE, grad, op("mul", X, X, ns=90_000), steps=2)
+    assert told.endswith("; dropout costs 400 µs per step"), "what multiplies elsewhere is no dropout"
+
+
+@pytest.mark.left_out
+def test_a_small_cost_is_not_said() -> None:
+    told = title((0, 1), dropout("0.1", "True"), GELU, op("mm", X, X, ns=3_000_000))
+    assert "costs" not in told

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fusion.scenes import Item, backward, claims, forward, found_by, handed, op, scene
+from tests.fusion.scenes import Item, backward, claims, forward, found_by, handed, op, scene, within
 from traceanalyzer.fusion.evidence.dataflow import Tensor
 from traceanalyzer.fusion.rules.gated_activation import find
 from traceanalyzer.fusion.step_graph import Free
+from traceanalyzer.fusion.suggestions import suggestions
 
 X = (2048, 4096)
 BYTES = 4 * 2048 * 4096
@@ -66,3 +67,34 @@ def test_a_sigmoid_is_a_gate_where_it_multiplies_another_tensor(factor: Tensor |
     graph = handed(scene(op("sigmoid", X), MUL), (0, 1), tensors=tensors)
     assert ("gated_activation" in claims(graph)) is gated
     assert ("pointwise_chain" in claims(graph)) is not gated
+
+
+@pytest.mark.parametrize("activation, gate, others", [
+    ("silu", "SwiGLU", ("GeGLU", "ReGLU")), ("gelu", "GeGLU", ("SwiGLU", "ReGLU")),
+    ("relu", "ReGLU", ("SwiGLU", "GeGLU")), ("sigmoid", "GLU", ("SwiGLU", "GeGLU", "ReGLU")),
+])  # fmt: skip
+def test_a_gate_is_called_by_its_own_activation(
+    activation: str, gate: str, others: tuple[str, ...]
+) -> None:  # fmt: skip
+    layer = within("blocks.3.mlp", op(activation, X), MM, MUL)
+    told = next(s for s in suggestions(scene(*layer)).found or () if s.rule == "gated_activation")
+    assert f"({gate})" in told.title and f"# {gate}: " in told.snippet
+    assert f"{activation}(gate)" in told.snippet
+    assert told.snippet.endswith("\nmodel.blocks[3].mlp = torch.compile(model.blocks[3].mlp)")
+    words = f"{told.title} {told.action} {told.snippet}"
+    assert not [other for other in others if other in words]
+
+
+def test_gates_of_two_kinds_are_told_apart() -> None:
+    graph = handed(scene(SILU, MM, MUL, MM, op("gelu", X), MM, MUL), (0, 2), (4, 6))
+    told = [each for each in suggestions(graph).found or () if each.rule == "gated_activation"]
+    assert {each.title for each in told} == {
+        f"A gated activation ({gate}) runs as separate kernels" for gate in ("SwiGLU", "GeGLU")
+    }
+    assert [each.count for each in told] == [1, 1]
+
+
+def test_the_gradient_of_a_gate_bears_its_name() -> None:
+    grads = backward("MulBackward0", MUL, op("gelu_backward", X, X), sequence=2)
+    graph = handed(scene(forward(op("gelu", X), 1), forward(MUL, 2), grads), (0, 1))
+    assert all("GeGLU" in match.title for match in found_by(graph, "gated_activation"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.fusion.scenes import Item, annotation, backward, claims, forward, found_by, inside, op, scene
+from traceanalyzer.fusion.suggestions import suggestions
 
 X = (4096, 4096)
 BYTES = 4 * 4096 * 4096
@@ -49,3 +50,24 @@ def test_a_model_that_runs_without_gradients_beside_another_is_one() -> None:
 
 def test_an_operator_of_pytorch_itself_hides_nothing() -> None:
     assert "pointwise_chain" in claims(scene(inside("softplus_of_two", EXP, LOG, MUL), MM, freed=True))
+
+
+NORM = op("native_layer_norm", X, (), (4096,), (4096,), (), concrete=("", "[4096]", "", "", "1e-05"))
+RMS = inside("rms_norm", op("mul", X, X), op("rsqrt", X), op("mul", X, X))
+
+
+@pytest.mark.parametrize("items, held", [
+    ((EXP, NORM, MUL), "a layer norm"), ((EXP, RMS, MUL), "an RMS norm"), ((EXP, op("rsqrt", X), MUL), ""),
+], ids=["layer norm", "rms norm", "a root alone"])  # fmt: skip
+def test_a_norm_in_the_chain_is_named(items: tuple[Item, ...], held: str) -> None:
+    graph = scene(*items, MM, freed=True)
+    (match,) = found_by(graph, "pointwise_chain")
+    assert match.holds == held
+    (told,) = [each for each in suggestions(graph).found or () if each.rule == "pointwise_chain"]
+    assert told.evidence.endswith(f"per step, with {held}" if held else "per step")
+
+
+def test_of_several_chains_it_is_said_how_many_hold_a_norm() -> None:
+    graph = scene(EXP, NORM, MUL, MM, EXP, LOG, MUL, MM, EXP, NORM, MUL, MM, freed=True)
+    (told,) = [each for each in suggestions(graph).found or () if each.rule == "pointwise_chain"]
+    assert told.count == 3 and told.evidence.endswith(", 2 of them with a layer norm")

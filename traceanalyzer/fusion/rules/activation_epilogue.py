@@ -9,7 +9,8 @@ backward. A generated matmul may be slower than the library's: the saving can be
 When not: the library's matmul is much faster than a generated one, as for large ones on recent devices.
 
 Left out: code that is compiled already; an activation that no matmul is known or likely to feed; an NVIDIA
-GPU of fewer than 68 multiprocessors, for which the compiler generates no matmuls.
+GPU of fewer than 68 multiprocessors, for which the compiler generates no matmuls; a CPU, where it generates
+none for training or for weights that may change, and steps become slower.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _MATMULS = ("addmm", "mm", "bmm", "baddbmm")
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """Each activation that is known to read a matmul's result, or likely to."""
-    if _is_small(graph):
+    if not graph.on_gpu or _is_small(graph):
         return
     mid, high = (0.3, 0.5) if is_trained(graph) else (0.6, 0.8)
     for node in graph.nodes:
@@ -41,7 +42,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
 def _is_small(graph: StepGraph) -> bool:
     """Whether the compiler refuses to generate matmuls for it: torch/_inductor/utils.py, is_big_gpu."""
     count = graph.device.multiprocessors
-    return graph.on_gpu and not graph.trace.amd and count is not None and count < _MULTIPROCESSORS
+    return not graph.trace.amd and count is not None and count < _MULTIPROCESSORS
 
 
 RULE = Rule(

@@ -34,10 +34,12 @@ class Match(msgspec.Struct, frozen=True):
     saved: Band | None = None  # where it does not follow from `after`
     bytes_saved: int | None = None
     unwritten: frozenset[int] = frozenset()  # places of nodes whose results the replacement has nowhere
+    title: str = ""  # instead of the rule's, where that depends on what was found
     evidence: str = ""  # instead of the operators in their order
+    holds: str = ""  # behind the operators: what is worth a name among them, as "a layer norm"
     where: str = ""  # instead of the module that holds them
     action: str = ""  # instead of the rule's, where the remedy depends on what was found
-    snippet: str = ""  # likewise
+    snippet: str = ""  # likewise; {module} as in Rule.snippet
     claims: bool = True  # False: later rules may claim the same nodes; only where no time is predicted
     compiled_with_neighbors: bool = False  # `after` counts that its neighbors are compiled with it
 

@@ -1,7 +1,8 @@
-"""Seen: a gated feed-forward layer (SwiGLU, GeGLU): the activation of one matmul's result, multiplied by the
-result of another matmul.
+"""Seen: a gated feed-forward layer: the activation of one matmul's result, multiplied by the result of another
+matmul. SiLU makes it SwiGLU, GELU GeGLU, ReLU ReGLU, a sigmoid GLU.
 
-Instead: `torch.compile`, or Liger's SwiGLU; and one matmul for gate and input together.
+Instead: `torch.compile`, or one kernel of a library (Liger's SwiGLU and GeGLU, `F.glu`); and one matmul for gate
+and input together.
 
 Saves: forward two of five passes over the wide activation, backward four of nine. Beside the matmuls this is
 one or two percent of the layer: it saves memory more than time.
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 from msgspec.structs import replace
 
 from traceanalyzer.fusion.evidence.dataflow import Tier
@@ -26,19 +28,47 @@ from traceanalyzer.fusion.rules.base import COMPILE_DOCS, Match, Rule, chains, c
 from traceanalyzer.fusion.rules.matmuls import has_narrow_weights
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
-_ACTIVATIONS = ("silu", "gelu", "sigmoid", "relu")
+
+class _Gate(msgspec.Struct, frozen=True):
+    """What a gate with this activation is called, and what computes it in one kernel."""
+
+    name: str
+    written: str  # in Python
+    fused: str  # "": nothing that is in common use
+
+
+_GATES = {
+    "silu": _Gate("SwiGLU", "F.silu(gate) * x", "a fused SwiGLU"),
+    "gelu": _Gate("GeGLU", "F.gelu(gate) * x", "a fused GeGLU"),
+    "relu": _Gate("ReGLU", "F.relu(gate) * x", ""),
+    "sigmoid": _Gate("GLU", "torch.sigmoid(gate) * x", "F.glu"),
+}
+_ACTIVATIONS = tuple(_GATES)
 _LAYERS = ("mm", "addmm")
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """An activation and a multiplication of its result, and nothing else; a layer may lie in between."""
-    action = _ALONE if has_narrow_weights(graph) else ""
+    separate = has_narrow_weights(graph)
     claimed: set[int] = set()
     for match in _matches(graph, free):
         places = {node.place for node in match.nodes}
         if claimed.isdisjoint(places):  # of two products of one gate the first has it
             claimed |= places
-            yield replace(match, action=action)
+            yield _named(match, separate)
+
+
+def _named(match: Match, separate: bool) -> Match:
+    """The match in the words of its own gate; `separate`: gate and input keep a matmul each."""
+    names = (node.name.removesuffix("_backward") for node in match.nodes)
+    gate = next(_GATES[name] for name in names if name in _GATES)
+    instead = f", or use {gate.fused}" if gate.fused else ""
+    return replace(
+        match,
+        title=f"A gated activation ({gate.name}) runs as separate kernels",
+        action=f"Compile the feed-forward module{instead}{'' if separate else _TOGETHER}.",
+        snippet=f"# {gate.name}: {gate.written} in one kernel\n{_SNIPPET}",
+    )
 
 
 def _matches(graph: StepGraph, free: Free) -> Iterator[Match]:
@@ -114,14 +144,14 @@ def _apart(graph: StepGraph, gate: Node, product: Node, tier: Tier) -> Match:
     return Match(nodes, tier, after, bytes_saved=sum(node.bytes for node in nodes) - moved)
 
 
-_ALONE = "Compile the feed-forward module, or use a fused SwiGLU."
+_TOGETHER = "; one matmul for gate and input together saves a pass over their input too"
+_SNIPPET = "{module} = torch.compile({module})"
 
 RULE = Rule(
     "gated_activation", __doc__ or "", find,
     title="A gated activation runs as separate kernels",
-    action="Compile the feed-forward module, or use a fused SwiGLU; one matmul for gate and input together "
-    "saves a pass over their input too.",
-    snippet="{module} = torch.compile({module})",
+    action=f"Compile the feed-forward module{_TOGETHER}.",
+    snippet=_SNIPPET,
     caveats=("a small part of a layer's time: it saves memory as much as time",),
     docs=COMPILE_DOCS,
     replacement="compiled",

@@ -15,22 +15,42 @@ step waits for the host rather than for kernels, the report says so and states n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+from msgspec.structs import replace
 
 from traceanalyzer.fusion.regions import Region
 from traceanalyzer.fusion.rules.base import COMPILE_DOCS, Match, Rule, chains
-from traceanalyzer.fusion.step_graph import Free, StepGraph
+from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """Every region that no other rule describes better."""
-    yield from chains(graph, free, _two_read)
+    for match in chains(graph, free, _two_read):
+        yield replace(match, holds=_norm(graph, match.nodes))
 
 
 def _two_read(region: Region) -> bool:
     """At least two that read something: zeros that an operator fills its result with are its own."""
     return sum(node.cost is not None and node.cost.read_bytes > 0 for node in region.nodes) > 1
 
+
+def _norm(graph: StepGraph, nodes: Sequence[Node]) -> str:
+    """`a layer norm`: what is normalized in the chain, by one operator or by several; "" where nothing is."""
+    for node in nodes:
+        name = _NORMS.get(node.name.removesuffix("_backward"))
+        if name is not None:
+            return name
+        if node.name == "rsqrt" and "aten::rms_norm" in graph.scopes(node):
+            return "an RMS norm"
+    root = any(node.name == "rsqrt" for node in nodes)
+    return "a norm that is written out" if root and any(node.reduced for node in nodes) else ""
+
+
+_NORMS = {
+    "native_layer_norm": "a layer norm", "_fused_rms_norm": "an RMS norm", "native_group_norm": "a group norm",
+    "native_batch_norm": "a batch norm",
+}  # fmt: skip
 
 RULE = Rule(
     "pointwise_chain", __doc__ or "", find,
