@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
-from traceanalyzer.records.trace import UNLINKED, Ids, Ints, Kernels, OpKind, Ops, Pieces, RecordKind, above
+from traceanalyzer.records.trace import (
+    UNLINKED,
+    Ids,
+    Ints,
+    Kernels,
+    OpKind,
+    Ops,
+    Pieces,
+    RecordKind,
+    above,
+    passes,
+)
 from traceanalyzer.trace.linking.link import text_rank
 from traceanalyzer.trace.linking.own_time import own_times
 
+_COLLECTIVE = re.compile(r"(?:gloo|mpi|ucc):\w")  # torch/csrc/distributed/c10d: ProfilingTitle
+
 
 def host_records(names: Sequence[str], ops: Ops, file_row: Ids) -> tuple[Kernels, Pieces]:
-    """One HOST record for each operator invocation (annotations are none), and the pieces it is cut into.
+    """One HOST record for each operator invocation, and the pieces it is cut into.
 
-    Operators inside it on its thread are cut out: `duration_ns` is its own time, while `start_ns` and
+    Annotations are none, but for those of collectives: a backend writes one on the thread that does the work,
+    while the operator that asked for it has returned. Operators inside a record on its thread are cut out: `duration_ns` is its own time, while `start_ns` and
     `end_ns` are the first start and the last end. `file_row`: of each row of `ops`. O(n log n).
     """
-    rows = np.flatnonzero(ops.kind != OpKind.ANNOTATION).astype(np.int32)
+    works = (ops.kind != OpKind.ANNOTATION) | passes(names, ops.name, _COLLECTIVE.match)
+    rows = np.flatnonzero(works).astype(np.int32)
     position = np.full(len(ops) + 1, -1, np.int32)
     position[rows] = np.arange(len(rows), dtype=np.int32)
-    parent = position[above(ops.parent, ops.kind != OpKind.ANNOTATION)[rows]]
+    parent = position[above(ops.parent, works)[rows]]
     times = own_times(
         ops.start_ns[rows], ops.end_ns[rows], parent, ops.thread[rows], text_rank(names, ops.name[rows])
     )
