@@ -95,3 +95,50 @@ def test_a_table_that_the_output_layer_shares_is_touched_in_full() -> None:
     apart = handed(graph, tensors={(0, 0): table, (1, 1): other})
     assert "embedding_backward" in claims(apart)
     assert "embedding_backward" not in claims(handed(graph, tensors={(0, 0): table, (1, 1): table}))
+
+
+def bags(sparse: str = "False", mode: str = "0", by_frequency: str = "False") -> list[Item]:
+    """64 bags of 256 indices in all; PyTorch calls the dense gradient from the general one."""
+    tokens = (256,)
+    dense = op(
+        "_embedding_bag_dense_backward", (64, WIDTH), tokens, tokens, (64,), (64,), (), (), (), (), (),
+        dtypes=("fp32", *["int64"] * 4, *[None] * 5),
+        concrete=("", "", "", "", "", str(ROWS), by_frequency, mode, "", "-1"), ns=138_000,
+    )  # fmt: skip
+    general = op(
+        "_embedding_bag_backward", (64, WIDTH), tokens, (64,), tokens, (64,), (64,), (), (), (), (), (), (),
+        dtypes=("fp32", *["int64"] * 5, *[None] * 6),
+        concrete=("", "", "", "", "", "", str(ROWS), by_frequency, mode, sparse, "", "-1"),
+        kernels=(), inner=(dense,),
+    )  # fmt: skip
+    return [
+        forward(op("_embedding_bag", (ROWS, WIDTH), tokens, (64,), dtypes=("fp32", "int64", "int64")), 1),
+        backward("EmbeddingBagBackward0", general, sequence=1),
+    ]
+
+
+@pytest.mark.parametrize("on_cpu", [True, False])
+def test_bags_write_their_tables_gradient_in_full_too(on_cpu: bool) -> None:
+    graph = scene(*bags(), optimizer("SGD"), steps=2, on_cpu=on_cpu)
+    (match,) = found_by(graph, "embedding_backward")
+    assert match.tier == "T0" and "torch.nn.EmbeddingBag(rows, width, sparse=True)" in match.snippet
+    assert "torch.optim.SGD(" in match.snippet
+    assert "50,000 rows, of which a step touches 256 at most; 138 µs per step" in match.evidence
+    assert match.evidence.endswith("and 120 µs per step for the optimizer, which updates all rows")
+
+
+@pytest.mark.left_out
+@pytest.mark.parametrize("items", [
+    bags(sparse="True"), bags(mode="2"), bags(by_frequency="True"),
+], ids=["sparse already", "largest", "by frequency"])  # fmt: skip
+def test_bags_whose_gradient_is_sparse_or_cannot_be(items: list[Item]) -> None:
+    assert "embedding_backward" not in claims(scene(*items))
+
+
+def test_of_an_update_of_a_list_a_table_has_its_elements() -> None:
+    """Two tables of 50,000 x 256 and as many elements in another tensor: a third of 120 µs each."""
+    listed = op("_foreach_add_", ((ROWS, WIDTH), (ROWS, WIDTH), (ROWS * WIDTH,)), ())
+    graph = scene(*bags(), *bags(), annotation("Optimizer.step#SGD.step", listed), steps=2)
+    assert [match.evidence.partition(", and ")[2][:6] for match in found_by(graph, "embedding_backward")] == [
+        "40.0 µ", "40.0 µ"
+    ]  # fmt: skip

@@ -1,8 +1,9 @@
 """The rules, one file each, in the order in which they claim operators: the special before the general.
 
-First what replaces several operators at once (attention, optimizers, losses, norms); then what changes how
-single ones run (TF32, types of weights); then chains that a compiler makes one kernel of, from what is left;
-recomputation, which counts what none of these speeds up; and last what may save nothing (layouts, epilogues).
+First types that nobody meant, which hide other gains; then what replaces several operators at once (attention,
+optimizers, losses, norms); then what changes how single ones run (TF32, types of weights); then chains that a
+compiler makes one kernel of, from what is left; recomputation, which counts what none of these speeds up; and
+last what may save nothing (layouts, epilogues).
 A rule that never predicts a time claims nothing: what it names is left to the others.
 
 A new rule is a new file with a RULE in it, imported and listed here.
@@ -11,6 +12,7 @@ A new rule is a new file with a RULE in it, imported and listed here.
 from __future__ import annotations
 
 from traceanalyzer.fusion.rules import (
+    accidental_fp64,
     activation_epilogue,
     attention_fallback,
     batch_norm_activation,
@@ -19,6 +21,7 @@ from traceanalyzer.fusion.rules import (
     checkpoint_saving,
     cross_entropy,
     data_loading,
+    data_parallel,
     dropout_chain,
     embedding_backward,
     exposed_communication,
@@ -55,6 +58,7 @@ from traceanalyzer.fusion.rules.base import Match, Rule
 __all__ = ["ALIASES", "RULES", "Match", "Rule", "rule_named"]
 
 RULES: tuple[Rule, ...] = (
+    accidental_fp64.RULE,
     attention_fallback.RULE,
     unfused_attention.RULE,
     fused_optimizer.RULE,
@@ -86,6 +90,7 @@ RULES: tuple[Rule, ...] = (
     launch_bound.RULE,
     synchronisation.RULE,
     exposed_communication.RULE,
+    data_parallel.RULE,
     unpinned_memory.RULE,
     data_loading.RULE,
     small_copies.RULE,

@@ -1,15 +1,16 @@
 """Seen: the gradient of an embedding table, filled and accumulated in full, of which a step touches few rows.
 
-Instead: `nn.Embedding(..., sparse=True)` with an optimizer that takes sparse gradients (SparseAdam, SGD,
-Adagrad). Beside Adam the table needs one of its own.
+Instead: `nn.Embedding(..., sparse=True)` or `nn.EmbeddingBag(..., sparse=True)` with an optimizer that takes
+sparse gradients (SparseAdam, SGD, Adagrad). Beside Adam the table needs one of its own.
 
-Saves: writing the whole table's gradient, and reading it in the optimizer. No time is predicted.
+Saves: writing the whole table's gradient, and reading it in the optimizer, which updates every row. No time is
+predicted; the evidence says what both take today.
 
 When not: the optimizer decays weights, or adds momentum to rows that a step does not touch; the table is
 shared with the output layer, which a trace does not always show.
 
 Left out: a table of which a step may touch a quarter of the rows; one that a matmul is known to read;
-gradients that are sparse already, or scaled by frequency; steps whose gradients are clipped or measured by
+gradients that are sparse already, or scaled by frequency; bags of which the largest element is taken; steps whose gradients are clipped or measured by
 their norms, and optimizers without a sparse form (AdamW, for one). Where the optimizer is Adam, is fused, is
 one of several, or is unknown, nothing is proved.
 """
@@ -26,13 +27,17 @@ from traceanalyzer.fusion.rules.gradient_clipping import NORMS, outside_of_passe
 from traceanalyzer.fusion.rules.matmuls import OPERANDS, shape_of
 from traceanalyzer.fusion.rules.optimizers import optimizer_classes
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
-from traceanalyzer.records import Tier
+from traceanalyzer.records import Dims, Tier
 from traceanalyzer.records.units import duration
 
 _SPARSE = 4  # rows of the table for each that a step can touch
 _STEP_SHARE = 0.02  # of the step
-# Arguments of aten::embedding_backward and of this gradient; the latter has no sparse form.
-_SPARSE_ARGUMENT, _BY_FREQUENCY = 5, 4
+# Of the gradient: which arguments are the rows of the table, and whether it is scaled by frequency.
+_ROWS = {"embedding_dense_backward": 2, "_embedding_bag_dense_backward": 5}
+_BY_FREQUENCY = {"embedding_dense_backward": 4, "_embedding_bag_dense_backward": 6}
+_MODE, _LARGEST = 7, "2"  # of a bag; the gradient of its largest element has no sparse form
+# And of what calls it: whether it is asked to be sparse.
+_SPARSE_ARGUMENT = {"aten::embedding_backward": 5, "aten::_embedding_bag_backward": 9}
 _TAKE_SPARSE = frozenset(("SGD", "Adagrad", "SparseAdam"))  # torch/optim
 _ELSEWHERE = frozenset(("Adam",))  # its form for sparse gradients is a class of its own, SparseAdam
 _OWN = "Make its gradient sparse, and give the table an optimizer of its own that takes it: SparseAdam."
@@ -44,17 +49,46 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     if tier is None or _has_norms(graph):
         return
     action = _OWN if _ELSEWHERE & optimizer_classes(graph) else ""
+    takes = min(_TAKE_SPARSE & optimizer_classes(graph), default="SparseAdam")
     for node in graph.nodes:
-        if (
-            free(node)
-            and node.name == "embedding_dense_backward"
-            and node.time_ns >= _STEP_SHARE * graph.step_ns
-        ):
-            rows, touched = _rows(node), _touched(node)
-            if touched and rows > _SPARSE * touched and not _is_settled(graph, node):
-                evidence = f"a table of {rows:,} rows, of which a step touches {touched:,} at most; "
-                evidence += f"{duration(node.time_ns)} per step"
-                yield Match((node,), tier, evidence=evidence, action=action, claims=False)
+        if free(node) and node.name in _ROWS:
+            rows, touched, updated_ns = _rows(node), _touched(node), _update_ns(graph, node)
+            large = node.time_ns + updated_ns >= _STEP_SHARE * graph.step_ns
+            if large and touched and rows > _SPARSE * touched and not _is_settled(graph, node):
+                bag = node.name == "_embedding_bag_dense_backward"
+                yield Match(
+                    (node,), tier, evidence=_evidence(node, updated_ns), action=action,
+                    snippet=_SNIPPET.format("EmbeddingBag" if bag else "Embedding", takes), claims=False,
+                )  # fmt: skip
+
+
+def _evidence(node: Node, updated_ns: float) -> str:
+    text = f"a table of {_rows(node):,} rows, of which a step touches {_touched(node):,} at most; "
+    text += f"{duration(node.time_ns)} per step"
+    if updated_ns:
+        text += f", and {duration(updated_ns)} per step for the optimizer, which updates all rows"
+    return text
+
+
+def _update_ns(graph: StepGraph, node: Node) -> float:
+    """What the optimizer takes to update this table: by elements, and of several tables alike one's part."""
+    dims = _dims(node)
+    alike = sum(other.name in _ROWS and _dims(other) == dims for other in graph.nodes)
+    updates = (each for each in graph.nodes if each.phase == "optimizer")
+    return sum(each.time_ns * _share_of(dims, each.call.dims(0)) for each in updates) / alike
+
+
+def _dims(node: Node) -> Dims:
+    """Of the table."""
+    return (_rows(node), *shape_of(node, 0)[-1:])
+
+
+def _share_of(table: Dims, updated: Dims) -> float:
+    """Of the elements of a tensor, or of a list of them, those of tables with these dims."""
+    tensors = [each for each in updated if isinstance(each, tuple)] or [updated]
+    sizes = [prod(size for size in each if isinstance(size, int)) for each in tensors]
+    mine = sum(size for each, size in zip(tensors, sizes, strict=True) if each == table)
+    return mine / sum(sizes) if sum(sizes) else 0.0
 
 
 def _tier(graph: StepGraph) -> Tier | None:
@@ -76,10 +110,12 @@ def _is_settled(graph: StepGraph, node: Node) -> bool:
     ops, calls = graph.trace.ops, graph.trace.calls
     around = [calls[ops.call[row]] for row in graph.above(node) if ops.call[row] >= 0]
     asked = any(
-        call.name == "aten::embedding_backward" and is_true(call.value(_SPARSE_ARGUMENT) or "")
+        call.name in _SPARSE_ARGUMENT and is_true(call.value(_SPARSE_ARGUMENT[call.name]) or "")
         for call in around
     )
-    return asked or is_true(node.call.value(_BY_FREQUENCY) or "") or _is_shared(graph, node)
+    largest = node.name == "_embedding_bag_dense_backward" and node.call.value(_MODE) == _LARGEST
+    by_frequency = is_true(node.call.value(_BY_FREQUENCY[node.name]) or "")
+    return asked or largest or by_frequency or _is_shared(graph, node)
 
 
 def _is_shared(graph: StepGraph, node: Node) -> bool:
@@ -96,7 +132,7 @@ def _is_shared(graph: StepGraph, node: Node) -> bool:
 
 
 def _rows(node: Node) -> int:
-    text = (node.call.value(2) or "").strip()
+    text = (node.call.value(_ROWS[node.name]) or "").strip()
     return int(text) if text.isdecimal() else 0
 
 
@@ -105,11 +141,15 @@ def _touched(node: Node) -> int:
     return prod(shape_of(node, 1) or (0,))
 
 
+_SNIPPET = """\
+table = torch.nn.{}(rows, width, sparse=True)
+optimizer = torch.optim.{}(table.parameters(), lr=lr)  # SparseAdam, SGD and Adagrad take sparse gradients"""
+
 RULE = Rule(
     "embedding_backward", __doc__ or "", find,
     title="The gradient of a large embedding table is written in full",
     action="Make the gradient sparse, with an optimizer that takes it.",
-    snippet="embedding = torch.nn.Embedding(rows, width, sparse=True)",
+    snippet=_SNIPPET.format("Embedding", "SparseAdam"),
     caveats=("not for a table that the output layer shares",
              "clip_grad_norm_ and weight decay take no sparse gradients"),
     needs=("backward", "shapes"),

@@ -1,0 +1,106 @@
+"""Seen: operators in fp64 in a step whose parameters, or most of whose work, are in a smaller type: a NumPy array
+or a tensor of Python floats has promoted what it met.
+
+Instead: the type of what promotes: `torch.from_numpy(x).float()`, `torch.tensor(x, dtype=torch.float32)`,
+`x.astype(np.float32)`.
+
+Saves: half of the bytes; where arithmetic sets the pace, what the peak of fp32 is above that of fp64.
+
+When not: double precision is wanted there, as in a metric, a solver or a sum over many steps.
+
+Left out: a model that is in fp64 as a whole; numbers in tensors of one element; what takes less than a fiftieth
+of the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import prod
+
+from traceanalyzer.fusion.rules.base import Match, Rule
+from traceanalyzer.fusion.rules.matmuls import time_ns
+from traceanalyzer.fusion.savings import Work, added, proved, saving
+from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
+from traceanalyzer.records import Band, Dims
+from traceanalyzer.records.units import duration, percent
+
+_STEP_SHARE = 0.02  # of the step
+_MOST = 0.5  # of the time of work on floats, from which on the model is in fp64
+_SMALLER = ("fp32", "bf16", "fp16")
+
+
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
+    """One match for all such operators."""
+    doubles = [node for node in graph.nodes if _works_on(node, ("fp64",))]
+    found = [node for node in doubles if free(node)]
+    if time_ns(found) < _STEP_SHARE * graph.step_ns or _is_meant(graph, doubles):
+        return
+    bands = [_saving(graph, node) for node in found]
+    known = [band for band in bands if band is not None]
+    band = added(known) if len(known) == len(bands) else None
+    sure = band is not None and proved(band, time_ns(found)) is not None
+    evidence = _evidence(graph, found)
+    yield Match(tuple(found), "T0" if sure else "T3", saved=band, evidence=evidence, claims=band is not None)
+
+
+def _works_on(node: Node, types: Sequence[str]) -> bool:
+    """Whether it reads or writes a tensor of one of these types that is more than a number."""
+    return any(kind in types and _elements(dims) > 1 for _, dims, kind, _ in node.call.tensors())
+
+
+def _elements(dims: Dims) -> int:
+    return prod(size for size in dims if isinstance(size, int))
+
+
+def _is_meant(graph: StepGraph, doubles: Sequence[Node]) -> bool:
+    """Whether the model is in fp64 as a whole: its parameters, or most of its work without known ones."""
+    updated = [node for node in graph.nodes if node.phase == "optimizer"]
+    if any(_is_double(node) for node in updated):
+        return True
+    floats = [node for node in graph.nodes if _works_on(node, _SMALLER) and not _works_on(node, ("fp64",))]
+    parameters = any(_works_on(node, _SMALLER) or node.call.list_dtype in _SMALLER for node in updated)
+    return not parameters and time_ns(doubles) >= _MOST * time_ns([*doubles, *floats])
+
+
+def _is_double(node: Node) -> bool:
+    return _works_on(node, ("fp64",)) or node.call.list_dtype == "fp64"
+
+
+def _saving(graph: StepGraph, node: Node) -> Band | None:
+    """Of the same operator in fp32: its fp64 tensors have half of their bytes."""
+    if node.cost is None or not node.bytes:
+        return None
+    sizes = [(_elements(dims), kind) for _, dims, kind, _ in node.call.tensors()]
+    halved = any(kind in _SMALLER for _, kind in sizes)  # of a promotion only a part is fp64 today
+    part = (
+        1 - 0.5 * sum(n for n, kind in sizes if kind == "fp64") / sum(n for n, _ in sizes) if halved else 0.5
+    )
+    row = graph.row_of(node)
+    computes = row is not None and row.verdict == "compute_bound"
+    products = (("fp32", node.cost.flops),) if node.cost.engine == "matrix" else ()
+    after = Work(round(node.bytes * part), matrix=products, share=0.0 if computes else part)
+    return saving(node.time_ns, after, graph.device, graph.floor_ns)
+
+
+def _evidence(graph: StepGraph, nodes: Sequence[Node]) -> str:
+    largest = max(nodes, key=lambda node: node.time_ns)
+    shapes = " × ".join(f"{kind or 'number'} {list(dims)}" for _, dims, kind, _ in largest.call.tensors())
+    share = percent(time_ns(nodes) / graph.step_ns)
+    first = min(nodes, key=lambda node: node.place)
+    many = f"{len(nodes)} operators in fp64 take" if len(nodes) > 1 else "one operator in fp64 takes"
+    return (
+        f"{many} {duration(time_ns(nodes))} per step, {share} of it; the first is "
+        f"{first.call.name}, the largest {largest.call.name} {shapes}"
+    )
+
+
+RULE = Rule(
+    "accidental_fp64", __doc__ or "", find,
+    title="Operators run in fp64 beside a model in a smaller type",
+    action="Give what promotes them the model's type where it is made: NumPy arrays and lists of Python floats "
+    "may be fp64.",
+    snippet="x = torch.from_numpy(array).to(torch.float32)",
+    caveats=("not where double precision is wanted, as in a metric or a solver",),
+    docs="https://docs.pytorch.org/docs/stable/tensor_attributes.html#torch.dtype",
+    concerns_compiled=True,
+)  # fmt: skip
