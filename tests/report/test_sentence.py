@@ -122,11 +122,28 @@ def test_what_is_not_modelled_makes_it_a_lower_bound() -> None:
     assert "could not be judged" in sentence
 
 
+def test_a_lower_bound_is_not_rounded_up() -> None:
+    """519.6 ms are `520 ms`, and at least 519 ms."""
+    figures = msgspec.structs.replace(shown(example.example_analysis()), step_count=1, step=None)
+    for ns, told, least in ((519_600_000, "520 ms", "519 ms"), (1_290_000_000, "1.3 s", "1.2 s"),
+                            (12_000_000, "12 ms", "12 ms"), (1_999, "2.0 µs", "1.9 µs")):  # fmt: skip
+        assert figures.amount(ns).startswith(f"{told} of")
+        assert figures.amount(ns, at_least=True).startswith(f"{least} of")
+
+
+def test_where_much_exceeds_its_roof_a_lower_bound_is_one_by_these_roofs_alone() -> None:
+    analysis = example.example_analysis()
+    above = msgspec.structs.replace(analysis.self_check[0], share_of_busy=0.11)
+    doubtful = verdict_sentence(msgspec.structs.replace(analysis, self_check=(above,)))
+    assert "By these roofs at least" in doubtful and "At least" not in doubtful
+    assert "by these roofs" not in verdict_sentence(analysis).lower()
+
+
 def test_where_much_is_not_modelled_both_ends_are_given() -> None:
     analysis = example.little_coverage()
     sentence = verdict_sentence(analysis)
     figures = shown(analysis)
-    assert f"at least {figures.amount(figures.verdict_ns['memory_bound'])}" in sentence
+    assert f"at least {figures.amount(figures.verdict_ns['memory_bound'], at_least=True)}" in sentence
     low, high = map(int, re.search(r"Between (\d+) % and (\d+) %", sentence).groups())  # type: ignore[union-attr]
     open_ = next(p.share_of_busy for p in analysis.verdicts if p.verdict == "unmodelled")
     assert low <= 100 * analysis.memory_bound.share_of_busy <= low + 1

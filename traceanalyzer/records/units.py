@@ -91,12 +91,24 @@ def si(value: float, unit: str, significant: int = 3) -> str:
     return f"{digits(value, significant)} {unit}"
 
 
+_TIME_UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"))
+
+
 def duration(ns: float, significant: int = 3) -> str:
     """Nanoseconds as people read them: `850 ns`, `12.3 µs`, `97.0 ms`, `1.20 s`."""
-    for factor, unit in ((1e9, "s"), (1e6, "ms"), (1e3, "µs")):
+    for factor, unit in _TIME_UNITS:
         if abs(ns) >= factor:
             return f"{digits(ns / factor, significant)} {unit}"
     return f"{digits(ns, significant)} ns"
+
+
+def no_less_than(ns: float, significant: int = 3) -> str:
+    """As `duration`, rounded down: what is shown is a lower bound of the time, too."""
+    factor, unit = next((each for each in _TIME_UNITS if ns >= each[0]), (1.0, "ns"))
+    decimals = max(significant - len(str(int(ns / factor))), 0)
+    tenths = 10**decimals
+    # Rounded first: 4.35 * 100 is 434.99999999999994.
+    return f"{digits(math.floor(round(ns / factor * tenths, 6)) / tenths, significant)} {unit}"
 
 
 def percent(share: float, denominator_digits: int = 1) -> str:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from traceanalyzer.records import VERDICTS, Analysis, OpRow, Verdict
-from traceanalyzer.records.units import duration
+from traceanalyzer.records.units import duration, no_less_than
 from traceanalyzer.report.code_view import wait_line
 from traceanalyzer.report.rows import is_sum
 from traceanalyzer.report.sanitize import cut, visible
@@ -15,6 +15,7 @@ from traceanalyzer.report.shown import Shown
 from traceanalyzer.report.waits import aside, largest_cause, waiting
 
 EXACT = 0.005  # of busy time not modelled: below it, a whole percent is the same either way
+TOO_MUCH_ABOVE = 0.1  # of busy time, above a roof
 _SECOND_SHARE = 0.2  # of the window, from which on a second part is named
 _MOST = 0.5  # of a verdict's time, from which on operators are named
 _NAME = 48
@@ -69,11 +70,24 @@ def _verdict(analysis: Analysis, figures: Shown, verdict: Verdict, *, whole: boo
     """`519 ms is memory-bound, most of it in aten::_softmax`; `whole` says of what as well."""
     ns = figures.verdict_ns.get(verdict, 0)
     open_ended = verdict in _OPEN_ENDED and figures.share("unmodelled") >= EXACT
-    least = ("At least " if whole else "at least ") if open_ended else ""
-    amount = figures.amount(ns) if whole else duration(figures.each(ns), 2)
+    least = f"{lower_bound(analysis, whole=whole)} " if open_ended else ""
+    part = no_less_than if open_ended else duration
+    amount = figures.amount(ns, at_least=open_ended) if whole else part(figures.each(ns), 2)
     # Rows are of all steps: of one that is not like the others they say nothing.
     most = "" if figures.step else _operators(analysis, verdict)
     return f"{least}{amount} {_SAID[verdict]}{most}"
+
+
+def lower_bound(analysis: Analysis, *, whole: bool) -> str:
+    """`At least`, or `at least` inside a sentence; where much exceeds its roof it depends on these roofs."""
+    if above_roofs_share(analysis) > TOO_MUCH_ABOVE:
+        return "By these roofs at least" if whole else "by these roofs at least"
+    return "At least" if whole else "at least"
+
+
+def above_roofs_share(analysis: Analysis) -> float:
+    """Of busy time, what takes less than its roof time: with a higher roof its verdict may be another."""
+    return sum(entry.share_of_busy for entry in analysis.self_check)
 
 
 def _short(name: str) -> str:

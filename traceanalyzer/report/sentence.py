@@ -15,7 +15,15 @@ from traceanalyzer.records.vocabulary import LEAST_MODELLED
 from traceanalyzer.report.change_words import change_sentences
 from traceanalyzer.report.jobs import job_sentences, place_of
 from traceanalyzer.report.labels import REASON_MEANING, REASON_REMEDY, VERDICT_LABELS
-from traceanalyzer.report.largest import EXACT, largest_parts, largest_verdict, names_verdict
+from traceanalyzer.report.largest import (
+    EXACT,
+    TOO_MUCH_ABOVE,
+    above_roofs_share,
+    largest_parts,
+    largest_verdict,
+    lower_bound,
+    names_verdict,
+)
 from traceanalyzer.report.sanitize import visible
 from traceanalyzer.report.shown import Shown, per_step, rows_heading, shown
 from traceanalyzer.report.waits import about_time, idle_and_busy, longest, share_of_window
@@ -23,7 +31,6 @@ from traceanalyzer.report.waits import about_time, idle_and_busy, longest, share
 _INTERVAL = 0.25  # of busy time not modelled: above it, a lower bound alone would mislead
 _REPORTED_SHARE = 0.01
 _AT_A_ROOF = 0.1  # of busy time: from it on, a roof limits some of what runs
-_TOO_MUCH_ABOVE = 0.1  # of busy time, above a roof
 _BELOW = "a better kernel, layout or alignment could win that back, not only fewer bytes"
 _WITHOUT_HOST = ("no_correlation", "no_op")  # reasons that a recording without CPU activity has
 
@@ -183,12 +190,14 @@ def _memory(analysis: Analysis, figures: Shown) -> list[str]:
         if not memory_share:
             return [f"None {spent}."]
         return [_with_parts(f"{whole_percent(memory_share)} {spent}", amount, figures)]
+    amount = figures.amount(figures.verdict_ns.get("memory_bound", 0), at_least=True)
     # Rounded first: 100 * 0.29 is 28.999999999999996.
     least = f"{math.floor(round(100 * memory_share, 9))} %"
     most = f"{math.ceil(round(100 * min(memory_share + open_, 1.0), 9))} %"
     why = f"{whole_percent(open_)} of that time could not be judged ({_main_reason(analysis)})"
     if open_ < _INTERVAL and memory_share >= _REPORTED_SHARE:
-        return [_with_parts(f"At least {least} {spent}", amount, figures), f"A further {why}."]
+        begin = lower_bound(analysis, whole=True)
+        return [_with_parts(f"{begin} {least} {spent}", amount, figures), f"A further {why}."]
     help_ = remedy(analysis, analysis.coverage.reasons[0].reason) if analysis.coverage.reasons else ""
     between = f"Between {least} and {most}" if memory_share >= _REPORTED_SHARE else f"At most {most}"
     at_least = f"at least {amount}" if memory_share >= _REPORTED_SHARE else ""
@@ -266,8 +275,8 @@ def _other_facts(analysis: Analysis, figures: Shown) -> list[str]:
 
 def _roofs_too_low(analysis: Analysis) -> list[str]:
     """That too much exceeds its roof for the verdicts to be trusted."""
-    share = sum(entry.share_of_busy for entry in analysis.self_check)
-    if share <= _TOO_MUCH_ABOVE:
+    share = above_roofs_share(analysis)
+    if share <= TOO_MUCH_ABOVE:
         return []
     which = "measured here" if analysis.device.how == "calibrated" else "used"
     much = f"{whole_percent(share)} of {_busy_time(analysis)} exceeds its roof"

@@ -12,7 +12,7 @@ import msgspec
 
 from traceanalyzer.records import Analysis, IdlePart, SavingOf, StepTime, Suggestion, Verdict
 from traceanalyzer.records.times import shown_step
-from traceanalyzer.records.units import duration
+from traceanalyzer.records.units import duration, no_less_than
 from traceanalyzer.report.sanitize import cut, visible
 
 _PER: Mapping[SavingOf, str] = {
@@ -76,12 +76,12 @@ class Shown(msgspec.Struct, frozen=True):
         """Over a column of such times: `per step`, `ProfilerStep#7`, `time`."""
         return self.name or ("time" if self.step_count is None else "per step")
 
-    def amount(self, ns: float) -> str:
+    def amount(self, ns: float, *, at_least: bool = False) -> str:
         """`38 ms of each 97 ms step`, `5 ms of the 74 ms step ProfilerStep#6`, `38 ms of the trace's 97 ms`.
 
-        The whole is without the profiler's own work.
+        The whole is without the profiler's own work. `at_least`: the part is a lower bound, and stays one.
         """
-        part = duration(self.each(ns), 2)
+        part = (no_less_than if at_least else duration)(self.each(ns), 2)
         whole = duration(self.each(self.window_ns - self.profiler_ns), 2)
         if self.step_count is None:
             return f"{part} of the trace's {whole}"
