@@ -361,7 +361,7 @@ def _evidence(match: Match, group: Sequence[Match], time_ns: int) -> str:
 
 
 def _held_by(group: Sequence[Match]) -> str:
-    """`, 12 of them with a layer norm`: what is named among the operators of the group, most frequent first."""
+    """`, 12 of them with a layer norm`: what is named among the group's operators, most frequent first."""
     named = Counter(match.holds for match in group if match.holds).most_common()
     if len(named) == 1 and named[0][1] == len(group):
         return f", with {named[0][0]}" if len(group) == 1 else f", each with {named[0][0]}"

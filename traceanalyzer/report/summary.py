@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import msgspec
 
 from traceanalyzer.records import Analysis, IdlePart, Verdict
-from traceanalyzer.records.units import duration, percent, si
+from traceanalyzer.records.units import duration, no_less_than, percent, si
 from traceanalyzer.report.labels import (
     CAUSE_LABELS,
     CAUSE_MEANING,
@@ -89,12 +90,13 @@ def facts(analysis: Analysis) -> Iterable[Fact]:
     of_step = f" of {figures.name}" if figures.name else ""
 
     def bound_share(share: float) -> str:
-        return least + percent(share) if judged else "unknown"
+        known = math.floor(round(1000 * share, 6)) / 1000 if least else share  # not rounded up
+        return least + percent(known) if judged else "unknown"
 
     yield Fact("Memory-bound", bound_share(figures.share("memory_bound")), busy + of_step)
     whole = of_step or " of the window"
     yield Fact("Memory-bound", bound_share(figures.of_window(memory_ns)), f"{whole.strip()}, idle included")
-    time = least + duration(figures.each(memory_ns))
+    time = least + (no_less_than if least else duration)(figures.each(memory_ns))
     yield Fact("Memory-bound", time if judged else "unknown", of_step.strip() or per(analysis))
     of_all = f"{busy}, all steps" if figures.step else busy
     yield Fact(

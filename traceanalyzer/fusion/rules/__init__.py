@@ -1,9 +1,9 @@
 """The rules, one file each, in the order in which they claim operators: the special before the general.
 
-First types that nobody meant, which hide other gains; then what replaces several operators at once (attention,
-optimizers, losses, norms); then what changes how single ones run (TF32, types of weights); then chains that a
-compiler makes one kernel of, from what is left; recomputation, which counts what none of these speeds up; and
-last what may save nothing (layouts, epilogues).
+First types that nobody meant, which hide other gains; then what replaces several operators at once
+(attention, optimizers, losses, norms); then what changes how single ones run (TF32, types of weights); then
+chains that a compiler makes one kernel of, from what is left; recomputation, which counts what none of these
+speeds up; and last what may save nothing (layouts, epilogues).
 A rule that never predicts a time claims nothing: what it names is left to the others.
 
 A new rule is a new file with a RULE in it, imported and listed here.

@@ -1,15 +1,15 @@
-"""Seen: operators in fp64 in a step whose parameters, or most of whose work, are in a smaller type: a NumPy array
-or a tensor of Python floats has promoted what it met.
+"""Seen: operators in fp64 in a step whose parameters, or most of whose work, are in a smaller type: a NumPy
+array, which is fp64 unless told otherwise, has promoted what it met.
 
-Instead: the type of what promotes: `torch.from_numpy(x).float()`, `torch.tensor(x, dtype=torch.float32)`,
-`x.astype(np.float32)`.
+Instead: the model's type where the tensor is made: `torch.from_numpy(x).float()`, `x.astype(np.float32)`,
+`torch.tensor(x, dtype=torch.float32)`.
 
 Saves: half of the bytes; where arithmetic sets the pace, what the peak of fp32 is above that of fp64.
 
 When not: double precision is wanted there, as in a metric, a solver or a sum over many steps.
 
-Left out: a model that is in fp64 as a whole; numbers in tensors of one element; what takes less than a fiftieth
-of the step.
+Left out: a model that is in fp64 as a whole; numbers in tensors of one element; what takes less than a
+fiftieth of the step.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def _evidence(graph: StepGraph, nodes: Sequence[Node]) -> str:
 RULE = Rule(
     "accidental_fp64", __doc__ or "", find,
     title="Operators run in fp64 beside a model in a smaller type",
-    action="Give what promotes them the model's type where it is made: NumPy arrays and lists of Python floats "
-    "may be fp64.",
+    action="Make the tensors that promote them in the model's type: NumPy arrays are fp64 unless told "
+    "otherwise.",
     snippet="x = torch.from_numpy(array).to(torch.float32)",
     caveats=("not where double precision is wanted, as in a metric or a solver",),
     docs="https://docs.pytorch.org/docs/stable/tensor_attributes.html#torch.dtype",

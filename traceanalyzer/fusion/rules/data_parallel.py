@@ -1,10 +1,11 @@
-"""Seen: `nn.DataParallel`: one process copies the model to several GPUs in every step, and gathers the results.
+"""Seen: `nn.DataParallel`: one process copies the model to several GPUs in every step, and gathers results.
 
-Instead: `DistributedDataParallel` with one process a GPU, started by `torchrun`: parameters stay where they are,
-and gradients are averaged while backward still runs.
+Instead: `DistributedDataParallel` with one process a GPU, started by `torchrun`: parameters stay where they
+are, and gradients are averaged while backward still runs.
 
-Saves: copying all parameters forward and adding up all gradients on one GPU backward; and one Python interpreter
-that launches for all GPUs. No time is predicted: one process's trace does not show how others would overlap.
+Saves: copying all parameters forward and adding up all gradients on one GPU backward; and one Python
+interpreter that launches for all GPUs. No time is predicted: the trace of one process does not show how
+several would overlap.
 
 When not: the machine cannot run several processes, or data cannot be split into one part a process.
 

@@ -3,16 +3,16 @@
 Instead: `nn.Embedding(..., sparse=True)` or `nn.EmbeddingBag(..., sparse=True)` with an optimizer that takes
 sparse gradients (SparseAdam, SGD, Adagrad). Beside Adam the table needs one of its own.
 
-Saves: writing the whole table's gradient, and reading it in the optimizer, which updates every row. No time is
-predicted; the evidence says what both take today.
+Saves: writing the whole table's gradient, and reading it in the optimizer, which updates every row. No time
+is predicted; the evidence says what both take today.
 
 When not: the optimizer decays weights, or adds momentum to rows that a step does not touch; the table is
 shared with the output layer, which a trace does not always show.
 
 Left out: a table of which a step may touch a quarter of the rows; one that a matmul is known to read;
-gradients that are sparse already, or scaled by frequency; bags of which the largest element is taken; steps whose gradients are clipped or measured by
-their norms, and optimizers without a sparse form (AdamW, for one). Where the optimizer is Adam, is fused, is
-one of several, or is unknown, nothing is proved.
+gradients that are sparse already, or scaled by frequency; bags of which the largest element is taken; steps
+whose gradients are clipped or measured by their norms, and optimizers without a sparse form (AdamW, for one).
+Where the optimizer is Adam, is fused, is one of several, or is unknown, nothing is proved.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Seen: a gated feed-forward layer: the activation of one matmul's result, multiplied by the result of another
-matmul. SiLU makes it SwiGLU, GELU GeGLU, ReLU ReGLU, a sigmoid GLU.
+"""Seen: a gated feed-forward layer: the activation of one matmul's result, multiplied by the result of
+another matmul. SiLU makes it SwiGLU, GELU GeGLU, ReLU ReGLU, a sigmoid GLU.
 
-Instead: `torch.compile`, or one kernel of a library (Liger's SwiGLU and GeGLU, `F.glu`); and one matmul for gate
-and input together.
+Instead: `torch.compile`, or one kernel of a library (Liger's SwiGLU and GeGLU, `F.glu`); and one matmul for
+gate and input together.
 
 Saves: forward two of five passes over the wide activation, backward four of nine. Beside the matmuls this is
 one or two percent of the layer: it saves memory more than time.

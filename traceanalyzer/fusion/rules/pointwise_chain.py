@@ -48,8 +48,8 @@ def _norm(graph: StepGraph, nodes: Sequence[Node]) -> str:
 
 
 _NORMS = {
-    "native_layer_norm": "a layer norm", "_fused_rms_norm": "an RMS norm", "native_group_norm": "a group norm",
-    "native_batch_norm": "a batch norm",
+    "native_layer_norm": "a layer norm", "_fused_rms_norm": "an RMS norm",
+    "native_group_norm": "a group norm", "native_batch_norm": "a batch norm",
 }  # fmt: skip
 
 RULE = Rule(

@@ -29,8 +29,9 @@ def host_records(names: Sequence[str], ops: Ops, file_row: Ids) -> tuple[Kernels
     """One HOST record for each operator invocation, and the pieces it is cut into.
 
     Annotations are none, but for those of collectives: a backend writes one on the thread that does the work,
-    while the operator that asked for it has returned. Operators inside a record on its thread are cut out: `duration_ns` is its own time, while `start_ns` and
-    `end_ns` are the first start and the last end. `file_row`: of each row of `ops`. O(n log n).
+    while the operator that asked for it has returned. Operators inside a record on its thread are cut out:
+    `duration_ns` is its own time, while `start_ns` and `end_ns` are the first start and the last end.
+    `file_row`: of each row of `ops`. O(n log n).
     """
     works = (ops.kind != OpKind.ANNOTATION) | passes(names, ops.name, _COLLECTIVE.match)
     rows = np.flatnonzero(works).astype(np.int32)
