@@ -90,8 +90,8 @@ def facts(analysis: Analysis) -> Iterable[Fact]:
     of_step = f" of {figures.name}" if figures.name else ""
 
     def bound_share(share: float) -> str:
-        known = math.floor(round(1000 * share, 6)) / 1000 if least else share  # not rounded up
-        return least + percent(known) if judged else "unknown"
+        rounded = math.floor(round(1000 * share, 6)) / 1000 if least else share  # not rounded up
+        return least + percent(rounded) if judged else "unknown"
 
     yield Fact("Memory-bound", bound_share(figures.share("memory_bound")), busy + of_step)
     whole = of_step or " of the window"

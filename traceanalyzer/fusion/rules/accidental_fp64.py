@@ -32,20 +32,22 @@ _SMALLER = ("fp32", "bf16", "fp16")
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match for all such operators."""
     doubles = [node for node in graph.nodes if _works_on(node, ("fp64",))]
-    found = [node for node in doubles if free(node)]
-    if time_ns(found) < _STEP_SHARE * graph.step_ns or _is_meant(graph, doubles):
+    reached = [node for node in doubles if free(node)]
+    if time_ns(reached) < _STEP_SHARE * graph.step_ns or _is_meant(graph, doubles):
         return
-    bands = [_saving(graph, node) for node in found]
-    known = [band for band in bands if band is not None]
-    band = added(known) if len(known) == len(bands) else None
-    sure = band is not None and proved(band, time_ns(found)) is not None
-    evidence = _evidence(graph, found)
-    yield Match(tuple(found), "T0" if sure else "T3", saved=band, evidence=evidence, claims=band is not None)
+    bands = [_saving(graph, node) for node in reached]
+    priced = [band for band in bands if band is not None]
+    band = added(priced) if len(priced) == len(bands) else None
+    sure = band is not None and proved(band, time_ns(reached)) is not None
+    evidence = _evidence(graph, reached)
+    yield Match(
+        tuple(reached), "T0" if sure else "T3", saved=band, evidence=evidence, claims=band is not None
+    )
 
 
 def _works_on(node: Node, types: Sequence[str]) -> bool:
     """Whether it reads or writes a tensor of one of these types that is more than a number."""
-    return any(kind in types and _elements(dims) > 1 for _, dims, kind, _ in node.call.tensors())
+    return any(dtype in types and _elements(dims) > 1 for _, dims, dtype, _ in node.call.tensors())
 
 
 def _elements(dims: Dims) -> int:
@@ -70,10 +72,12 @@ def _saving(graph: StepGraph, node: Node) -> Band | None:
     """Of the same operator in fp32: its fp64 tensors have half of their bytes."""
     if node.cost is None or not node.bytes:
         return None
-    sizes = [(_elements(dims), kind) for _, dims, kind, _ in node.call.tensors()]
-    halved = any(kind in _SMALLER for _, kind in sizes)  # of a promotion only a part is fp64 today
+    sizes = [(_elements(dims), dtype) for _, dims, dtype, _ in node.call.tensors()]
+    halved = any(dtype in _SMALLER for _, dtype in sizes)  # of a promotion only a part is fp64 today
     part = (
-        1 - 0.5 * sum(n for n, kind in sizes if kind == "fp64") / sum(n for n, _ in sizes) if halved else 0.5
+        1 - 0.5 * sum(n for n, dtype in sizes if dtype == "fp64") / sum(n for n, _ in sizes)
+        if halved
+        else 0.5
     )
     row = graph.row_of(node)
     computes = row is not None and row.verdict == "compute_bound"
@@ -84,7 +88,7 @@ def _saving(graph: StepGraph, node: Node) -> Band | None:
 
 def _evidence(graph: StepGraph, nodes: Sequence[Node]) -> str:
     largest = max(nodes, key=lambda node: node.time_ns)
-    shapes = " × ".join(f"{kind or 'number'} {list(dims)}" for _, dims, kind, _ in largest.call.tensors())
+    shapes = " × ".join(f"{dtype or 'number'} {list(dims)}" for _, dims, dtype, _ in largest.call.tensors())
     share = percent(time_ns(nodes) / graph.step_ns)
     first = min(nodes, key=lambda node: node.place)
     many = f"{len(nodes)} operators in fp64 take" if len(nodes) > 1 else "one operator in fp64 takes"

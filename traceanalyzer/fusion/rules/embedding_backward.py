@@ -85,7 +85,7 @@ def _dims(node: Node) -> Dims:
 
 def _share_of(table: Dims, updated: Dims) -> float:
     """Of the elements of a tensor, or of a list of them, those of tables with these dims."""
-    tensors = [each for each in updated if isinstance(each, tuple)] or [updated]
+    tensors: list[Dims] = [dims for dims in updated if isinstance(dims, tuple)] or [updated]
     sizes = [prod(size for size in each if isinstance(size, int)) for each in tensors]
     mine = sum(size for each, size in zip(tensors, sizes, strict=True) if each == table)
     return mine / sum(sizes) if sum(sizes) else 0.0
