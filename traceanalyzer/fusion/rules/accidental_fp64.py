@@ -33,7 +33,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match for all such operators."""
     doubles = [node for node in graph.nodes if _works_on(node, ("fp64",))]
     reached = [node for node in doubles if free(node)]
-    if time_ns(reached) < _STEP_SHARE * graph.step_ns or _is_meant(graph, doubles):
+    if not time_ns(reached) or time_ns(reached) < _STEP_SHARE * graph.step_ns or _is_meant(graph, doubles):
         return
     bands = [_saving(graph, node) for node in reached]
     priced = [band for band in bands if band is not None]
@@ -89,7 +89,7 @@ def _saving(graph: StepGraph, node: Node) -> Band | None:
 def _evidence(graph: StepGraph, nodes: Sequence[Node]) -> str:
     largest = max(nodes, key=lambda node: node.time_ns)
     shapes = " × ".join(f"{dtype or 'number'} {list(dims)}" for _, dims, dtype, _ in largest.call.tensors())
-    share = percent(time_ns(nodes) / graph.step_ns)
+    share = percent(time_ns(nodes) / graph.step_ns if graph.step_ns else 1.0)
     first = min(nodes, key=lambda node: node.place)
     many = f"{len(nodes)} operators in fp64 take" if len(nodes) > 1 else "one operator in fp64 takes"
     return (

@@ -45,7 +45,7 @@ def _calls(graph: StepGraph, name: str) -> int:
 
 RULE = Rule(
     "data_parallel", __doc__ or "", find,
-    title="nn.DataParallel copies the model in every step",
+    title="DataParallel copies the model in every step",
     action="Use DistributedDataParallel with one process a GPU.",
     snippet="model = torch.nn.parallel.DistributedDataParallel(model, device_ids=[local_rank])\n"
     "# torchrun --nproc-per-node=gpu train.py",
