@@ -16,6 +16,7 @@ import msgspec
 from traceanalyzer.collect.accelerator import activities, synchronize
 from traceanalyzer.collect.disable_user_profiler import real_profilers
 from traceanalyzer.collect.memory import trim_heap
+from traceanalyzer.collect.process_use import ProcessUse
 from traceanalyzer.collect.schedule import Schedule
 from traceanalyzer.collect.stderr_filter import stderr_filtered
 
@@ -29,7 +30,9 @@ class CaptureResult(msgspec.Struct):
     steps: list[str] = msgspec.field(default_factory=list)  # whole steps in it
     unfinished: str | None = None  # the annotation of a step that the end cut off
     step_ns: list[int] = msgspec.field(default_factory=list)
+    used: list[ProcessUse] = msgspec.field(default_factory=list)  # in the same steps as step_ns
     unprofiled_ns: list[int] = msgspec.field(default_factory=list)
+    unprofiled_used: list[ProcessUse] = msgspec.field(default_factory=list)
     structure: tuple[Path, Path] | None = None  # trace and execution trace of the evidence step
     counters: Path | None = None  # trace of the step whose bytes were counted
     autocast: str | None = None

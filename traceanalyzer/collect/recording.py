@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import platform
+from collections.abc import Iterable
 from statistics import median
 from typing import Any
 
 import msgspec
 
 from traceanalyzer.collect.accelerator import in_use
+from traceanalyzer.collect.allocator import allocator
 from traceanalyzer.collect.capture import CaptureResult
 from traceanalyzer.collect.clocks import gpu_clocks
+from traceanalyzer.collect.process_use import page_bytes
 from traceanalyzer.collect.schedule import Schedule
 from traceanalyzer.records import CpuRoofs
 
@@ -40,12 +43,24 @@ def recording_fields(
         "warmup": schedule.warmup,
         "active": schedule.active,
         "complete": len(result.steps) == schedule.active,
-        "unprofiled_step_ns": round(median(result.unprofiled_ns)) if result.unprofiled_ns else None,
-        "profiled_step_ns": round(median(result.step_ns)) if result.step_ns else None,
+        "unprofiled_step_ns": _typical(result.unprofiled_ns),
+        "profiled_step_ns": _typical(result.step_ns),
+        "unprofiled_page_faults": _typical(each.page_faults for each in result.unprofiled_used),
+        "unprofiled_system_ns": _typical(each.system_ns for each in result.unprofiled_used),
+        "profiled_page_faults": _typical(each.page_faults for each in result.used),
+        "profiled_system_ns": _typical(each.system_ns for each in result.used),
+        "page_bytes": page_bytes(),
+        "allocator": allocator(),
         "peak_memory_bytes": result.peak_memory_bytes,
         "cpu_roofs": msgspec.to_builtins(cpu_roofs),
         "clocks": gpu_clocks(),
     }
+
+
+def _typical(steps: Iterable[int | None]) -> int | None:
+    """The median step's; None where none was measured."""
+    known = [step for step in steps if step is not None]
+    return round(median(known)) if known else None
 
 
 def _tf32() -> bool | None:

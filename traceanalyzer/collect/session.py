@@ -22,6 +22,7 @@ from traceanalyzer.collect.further import FurtherRecordings
 from traceanalyzer.collect.memory import fills_memory, peak_memory_bytes, resident_bytes
 from traceanalyzer.collect.modules import ModuleCalls
 from traceanalyzer.collect.optimizers import OptimizerSteps
+from traceanalyzer.collect.process_use import ProcessUse
 from traceanalyzer.collect.schedule import LONGEST_CAPTURE_NS, LONGEST_WAIT, Schedule
 from traceanalyzer.collect.step_detector import StepDetector, Tick
 from traceanalyzer.collect.step_timer import StepTimer
@@ -83,7 +84,7 @@ class Session:
         self._modules = ModuleCalls(self._forward_returned)
         self._optimizers = OptimizerSteps(self._optimizer_made, self._optimizer_returned)
         self._timer = StepTimer()
-        self._last_ns: int | None = None
+        self._last: ProcessUse | None = None  # at the last boundary
         self._armed_ns = 0
         self._compiled = 0
         self._anchored: str | None = None  # the detector's anchor in the last capture
@@ -104,7 +105,7 @@ class Session:
         self._thread = threading.current_thread()
         if not self.schedule.wait:
             self._guarded(self._arm)
-        self._last_ns = perf_counter_ns()
+        self._last = ProcessUse.now()
 
     @property
     def busy(self) -> bool:
@@ -157,7 +158,7 @@ class Session:
             self.phase = CapturePhase.DONE
         self._ended.set()
         if self.phase is CapturePhase.WAIT:
-            self._thread, self.steps, self._last_ns = None, 0, None
+            self._thread, self.steps, self._last = None, 0, None
 
     def _optimizer_made(self) -> None:
         self.detector.optimizer_exists = True
@@ -202,7 +203,7 @@ class Session:
             self._capture.abandon(started=self.phase in (CapturePhase.ACTIVE, CapturePhase.FURTHER))
             self._capture = None
         self._modules.recording = self._over = False
-        self.phase, self.steps, self._last_ns, self._thread = CapturePhase.WAIT, 0, None, None
+        self.phase, self.steps, self._last, self._thread = CapturePhase.WAIT, 0, None, None
         self._timer = StepTimer()
         self._modules.install()
         if not self._notified:
@@ -210,7 +211,7 @@ class Session:
             self._say("another optimizer or module ends the steps from here on; counting restarts")
 
     def _boundary(self) -> None:
-        now = perf_counter_ns()
+        now = ProcessUse.now()
         if not self._is_ours():
             return
         if self._asked:
@@ -219,7 +220,7 @@ class Session:
             self._ended.set()
             return
         self.steps += 1
-        took = None if self._last_ns is None else now - self._last_ns
+        took = None if self._last is None else now.since(self._last)
         match self.phase:
             case CapturePhase.WAIT:
                 self._waited(took)
@@ -238,7 +239,7 @@ class Session:
         if self._armed_ns and self.phase in (CapturePhase.AFTER, CapturePhase.DONE):
             self.capture_ns += perf_counter_ns() - self._armed_ns
             self._armed_ns = 0
-        self._last_ns = perf_counter_ns()
+        self._last = ProcessUse.now()
 
     def _is_ours(self) -> bool:
         """Whether this thread is the one whose steps count; the first to make one is."""
@@ -249,7 +250,7 @@ class Session:
                 self._of_thread.end = AtThreadEnd(functools.partial(self._thread_ended, thread))
         return self._thread is thread
 
-    def _waited(self, took: int | None) -> None:
+    def _waited(self, took: ProcessUse | None) -> None:
         compiling = self._compiling()
         if took is None or compiling:
             self._timer.begin()
@@ -295,11 +296,12 @@ class Session:
         self._resident = resident_bytes() or 0
         self._capture.start(self.steps)
 
-    def _recorded(self, took: int | None) -> None:
+    def _recorded(self, took: ProcessUse | None) -> None:
         assert self._capture is not None and self.result is not None and took is not None
         assert self._capture.step_name is not None
         self.result.steps.append(self._capture.step_name)
-        self.result.step_ns.append(took)
+        self.result.step_ns.append(took.ns)
+        self.result.used.append(took)
         self._left -= 1
         why = self._too_large(self.result) if self._left else None
         if self._left and why is None:
@@ -331,7 +333,7 @@ class Session:
         capture.stop(unfinished=unfinished)
         self._keep_timings()
 
-    def _paused(self, took: int | None) -> None:
+    def _paused(self, took: ProcessUse | None) -> None:
         """A step between two recordings, for the recorded functions that were open when the first ended.
 
         They write to the recording in progress when they close, whichever it is: into memory that the
@@ -367,7 +369,7 @@ class Session:
         self._left = 0
         self.phase = CapturePhase.AFTER if self.detector.kind != "forward" else CapturePhase.DONE
 
-    def _after(self, took: int | None) -> None:
+    def _after(self, took: ProcessUse | None) -> None:
         if took is not None:
             self._timer.step(took)
         self._left += 1
@@ -385,6 +387,7 @@ class Session:
         elif self._whole is not None:
             self.result = self._whole
         self.result.unprofiled_ns = list(self._timer.ns)
+        self.result.unprofiled_used = list(self._timer.used)
         self._keep(self.result)
 
     def _failed(self, error: Exception) -> None:

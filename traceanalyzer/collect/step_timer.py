@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import perf_counter_ns
 
 from traceanalyzer.collect.accelerator import in_use, synchronize
+from traceanalyzer.collect.process_use import ProcessUse
 
 
 class StepTimer:
@@ -14,26 +15,30 @@ class StepTimer:
 
     def __init__(self) -> None:
         self.ns: list[int] = []
+        self.used: list[ProcessUse] = []  # by the host, of the same steps
+        self._pending: list[ProcessUse] = []  # of the stretch in progress, on an accelerator
         self._since: int | None = None
-        self._steps = 0
 
     def begin(self) -> None:
         """A stretch begins; one that was not ended does not count."""
         synchronize()
-        self._since, self._steps = perf_counter_ns(), 0
+        self._since, self._pending = perf_counter_ns(), []
 
-    def step(self, took_ns: int) -> None:
-        """A step has ended that took so long for the host."""
+    def step(self, took: ProcessUse) -> None:
+        """A step has ended that took so much of the host."""
         if self._since is None:
             return
         if in_use() is None:
-            self.ns.append(took_ns)
+            self.ns.append(took.ns)
+            self.used.append(took)
         else:
-            self._steps += 1
+            self._pending.append(took)
 
     def end(self) -> None:
         """Wait for the device, and give each step its share of the time until now."""
-        if self._since is not None and self._steps:
+        if self._since is not None and self._pending:
             synchronize()
-            self.ns += [(perf_counter_ns() - self._since) // self._steps] * self._steps
-        self._since, self._steps = None, 0
+            count = len(self._pending)
+            self.ns += [(perf_counter_ns() - self._since) // count] * count
+            self.used += self._pending
+        self._since, self._pending = None, []

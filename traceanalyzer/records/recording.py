@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from traceanalyzer.records.calls import CpuFunction
@@ -48,6 +50,10 @@ MODULE_ANNOTATION = "nn.Module: "
 """Prefix of the collector's annotation of a module call; the module's dotted name follows."""
 
 
+Allocator = Literal["glibc", "glibc_tuned", "jemalloc", "tcmalloc", "mimalloc"]
+"""Whose `malloc` the script used; tuned: by a variable that makes it keep what is freed."""
+
+
 class Recording(msgspec.Struct, frozen=True, kw_only=True):
     """What the collector recorded beside the profiler's trace; None where unknown."""
 
@@ -63,6 +69,13 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool | None = None
     unprofiled_step_ns: int | None = None
     profiled_step_ns: int | None = None
+    # Of the typical step, all threads together: pages mapped when first touched, time inside the system.
+    unprofiled_page_faults: int | None = None
+    unprofiled_system_ns: int | None = None
+    profiled_page_faults: int | None = None
+    profiled_system_ns: int | None = None
+    page_bytes: int | None = None
+    allocator: Allocator | None = None
     peak_memory_bytes: int | None = None
     cpu_roofs: CpuRoofs | None = None
     clocks: tuple[GpuClocks, ...] | None = None  # of the GPUs that the script could use
