@@ -42,7 +42,16 @@ def test_the_clock_base_is_a_number_of_63_bits(value: Any, expected: int, tmp_pa
     assert trace(CPU, tmp_path, baseTimeNanoseconds=value).base_ns == expected
 
 
-@pytest.mark.parametrize("name", ["peak_memory_bytes", "unprofiled_step_ns"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "peak_memory_bytes",
+        "unprofiled_step_ns",
+        "unprofiled_page_faults",
+        "profiled_system_ns",
+        "page_bytes",
+    ],
+)
 @pytest.mark.parametrize("value", [-1, 2**63, 10**40])
 def test_recorded_numbers_that_cannot_be_are_not_recorded(name: str, value: int, tmp_path: Path) -> None:
     recorded = document(CPU)["traceanalyze"] | {name: value}
@@ -50,6 +59,15 @@ def test_recorded_numbers_that_cannot_be_are_not_recorded(name: str, value: int,
     assert job.recording is not None and getattr(job.recording, name) is None
     assert job.recording.torch == document(CPU)["traceanalyze"]["torch"]
     assert codes(job)["impossible_facts"] == 1
+
+
+@pytest.mark.parametrize("name", ["unprofiled_page_faults", "unprofiled_system_ns", "allocator"])
+@pytest.mark.parametrize("value", ["many", "12", 1.5, None, [3], {"glibc": 1}])
+def test_page_faults_of_another_type_are_not_recorded(name: str, value: Any, tmp_path: Path) -> None:
+    recorded = document(CPU)["traceanalyze"] | {name: value}
+    job = traceanalyzer.analyze(saved(CPU, tmp_path, traceanalyze=recorded))
+    assert job.recording is not None and getattr(job.recording, name) is None
+    assert job.recording.unprofiled_step_ns == document(CPU)["traceanalyze"]["unprofiled_step_ns"]
 
 
 @pytest.mark.parametrize("bandwidth", [0, -1, float("inf"), 1e-300, Text("1e400")])

@@ -51,6 +51,8 @@ def _check(
 
 _MISSING: Mapping[Need, str] = {
     "gpu": "it concerns a GPU, and this is the work of a CPU",
+    "cpu": "it concerns a CPU, and this is the work of a GPU",
+    "page_faults": "page faults were not counted: `traceanalyze profile` counts them",
     "launches": "no launches were recorded",
     "steps": "the trace names no steps",
     "backward": "nothing is trained: there is no backward pass",
@@ -72,6 +74,8 @@ def _no_shapes(graph: StepGraph) -> bool:
 
 _LACKS: Mapping[Need, Callable[[StepGraph], bool]] = {
     "gpu": lambda graph: not graph.on_gpu,
+    "cpu": lambda graph: graph.on_gpu,
+    "page_faults": lambda graph: graph.recording is None or graph.recording.unprofiled_page_faults is None,
     "launches": lambda graph: not len(graph.trace.launches),
     "steps": lambda graph: not graph.has_steps,
     "backward": _no_backward,

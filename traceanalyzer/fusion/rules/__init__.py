@@ -32,6 +32,7 @@ from traceanalyzer.fusion.rules import (
     gradient_accumulation,
     gradient_clipping,
     host_work,
+    kept_pages,
     launch_bound,
     layout_copies,
     memory_allocation,
@@ -44,6 +45,7 @@ from traceanalyzer.fusion.rules import (
     residual_norm,
     rms_norm,
     rotary_embedding,
+    slow_precision,
     small_copies,
     sparse_weights,
     synchronisation,
@@ -76,6 +78,7 @@ RULES: tuple[Rule, ...] = (
     gated_activation.RULE,
     batch_norm_activation.RULE,
     tf32_products.RULE,
+    slow_precision.RULE,
     embedding_backward.RULE,
     fp8_matmul.RULE,
     unaligned_gemm.RULE,
@@ -98,6 +101,7 @@ RULES: tuple[Rule, ...] = (
     recompilation.RULE,
     checkpoint_saving.RULE,
     host_work.RULE,
+    kept_pages.RULE,
 )
 
 ALIASES = {

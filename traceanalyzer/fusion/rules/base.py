@@ -47,9 +47,9 @@ class Match(msgspec.Struct, frozen=True):
 Replacement = Literal["compiled", "attention", "optimizer", "nothing"]
 """How `verify` builds the replacement; nothing: it cannot be tried on a region alone."""
 
-Need = Literal["gpu", "launches", "steps", "backward", "tensors", "shapes"]
-"""What a trace has to show for a rule to be looked for: a GPU's work, its launches, where steps begin,
-training, which arguments are the same tensor, and sizes of operators' inputs."""
+Need = Literal["gpu", "cpu", "page_faults", "launches", "steps", "backward", "tensors", "shapes"]
+"""What a trace has to show for a rule to be looked for: a GPU's work or a CPU's, page faults,
+launches, where steps begin, training, which arguments are the same tensor, and sizes of operators' inputs."""
 
 Find = Callable[[StepGraph, Free], Iterator[Match]]
 
