@@ -26,7 +26,7 @@ def paging(**facts: Any) -> StepGraph:
 
 def test_the_evidence_and_the_band_are_those_of_the_system_time() -> None:
     (found,) = [each for each in suggestions(paging()).found or () if each.rule == "kept_pages"]
-    assert found.evidence == "50,000 page faults per step of 4 KiB = 205 MB, 100 ms of system time"
+    assert found.evidence == "a typical step has 50,000 page faults of 4 KiB = 205 MB, 100 ms of system time"
     assert found.tier == "T3" and found.saving_per_step_ns is not None and found.count == 1
     band = found.saving_per_step_ns
     assert (band.low, band.mid, band.high) == (0, 75 * MS, 150 * MS)

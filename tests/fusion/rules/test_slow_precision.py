@@ -64,6 +64,12 @@ def test_casts_of_autocast_go_too() -> None:
     compile(match.snippet, "snippet", "exec")
 
 
+def test_a_converted_model_that_casts_its_loss_runs_without_autocast() -> None:
+    cast = op("copy_", (1024, 1024), (1024, 1024), dtypes=("fp32", "bf16"), ns=5 * MS)
+    (match,) = found_by(on(OLD, mm(), cast), "slow_precision")
+    assert match.action == match.snippet == "" and len(match.nodes) == 2
+
+
 def test_what_else_runs_in_the_type_may_take_twice_as_long() -> None:
     other = op("add", (1024, 1024), (1024, 1024), dtypes="bf16", ns=300 * MS)
     (match,) = found_by(on(OLD, mm(), other), "slow_precision")

@@ -41,7 +41,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     if system_ns < _STEP_SHARE * step_ns * _threads(told):
         return
     size = told.page_bytes or _PAGE_BYTES
-    evidence = f"{faults:,} page faults per step of {size // 1024} KiB = {si(faults * size, 'B')}, "
+    evidence = f"a typical step has {faults:,} page faults of {size // 1024} KiB = {si(faults * size, 'B')}, "
     evidence += f"{duration(system_ns)} of system time"
     band = _saved(system_ns / graph.stretch.repeats, _threads(told))
     yield Match((), "T3", saved=band, evidence=evidence, where=everywhere(graph))

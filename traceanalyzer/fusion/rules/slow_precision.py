@@ -3,7 +3,8 @@
 Instead: fp32 on this CPU: no `torch.autocast`, or `model.float()`.
 
 Saves: what the products take longer than in fp32, by both measured peaks, with twice the bytes; the casts of
-autocast too. At worst whatever else runs in that type takes twice as long, for it moves twice the bytes.
+autocast too. At worst whatever else runs in that type takes twice as long, for it moves twice the bytes; what
+it may gain as well is not counted.
 
 When not: the weights fit into memory in half precision alone; or the script is to run on another CPU, which
 has units for it (AMX, AVX512-BF16).
@@ -27,6 +28,7 @@ _BUSY_SHARE = 0.02  # of busy time
 # At worst, as a rule and at best: what products reach of the fp32 peak, and their traffic of the bandwidth.
 _OF_PEAK, _OF_BANDWIDTH = (0.2, 0.6, 0.95), (0.35, 0.7, 1.0)
 _CASTS_GONE = (0.0, 0.5, 1.0)  # of their time
+_LATER = ("backward", "optimizer")
 _CASTS = ("copy", "_to_copy")
 _AUTOCAST = 'with torch.autocast("cpu", enabled=False):\n    loss = step(batch)'
 
@@ -54,13 +56,21 @@ def _match(graph: StepGraph, free: Free, precision: str, peak: float, fp32: floa
     band = _saved(graph, products, gone, others, fp32)
     if band.mid <= 0:
         return
+    cast = _is_autocast(products, casts, precision)
     evidence = f"{len(products)} products per step in {precision}, {duration(time_ns(products))}; this CPU "
     evidence += f"multiplies at {si(peak, 'FLOP/s')} in {precision} and at {si(fp32, 'FLOP/s')} in fp32"
     yield Match(
         tuple(sorted((*products, *gone), key=lambda node: node.place)), "T0" if band.low > 0 else "T3",
         saved=band, evidence=evidence, where=f"the products in {precision}",
-        action=_WITHOUT_AUTOCAST if casts else "", snippet=_AUTOCAST if casts else "",
+        action=_WITHOUT_AUTOCAST if cast else "", snippet=_AUTOCAST if cast else "",
     )  # fmt: skip
+
+
+def _is_autocast(products: Sequence[Node], casts: Sequence[Node], precision: str) -> bool:
+    """Whether forward casts an operand of each product at least; a model that was converted casts none."""
+    into = [node for node in casts if node.call.dtypes[:2] == (precision, "fp32")]
+    wanted = len([node for node in products if node.phase not in _LATER])
+    return 0 < wanted <= len([node for node in into if node.phase not in _LATER])
 
 
 def _types(node: Node) -> set[str | None]:
