@@ -1,9 +1,10 @@
 """How short the step could become: with what is proved, with all suggestions, and at the roofs.
 
-No kernel and no idle nanosecond is promised by two suggestions, so that savings add up, with one exception:
+No kernel and no idle nanosecond is promised by two suggestions, so that savings add up, with two exceptions:
 where the host sets the pace, faster kernels only make the device wait longer. There, savings of kernels count
 as far as the host waited for them (taken to be spread as the kernels are), and beyond that as far as other
-suggestions remove what the device would wait for, which is never proved.
+suggestions remove what the device would wait for, which is never proved. And on a CPU the time in which pages
+come anew is part of operators that others make faster: keeping pages is never proved either.
 """
 
 from __future__ import annotations

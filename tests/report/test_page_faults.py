@@ -1,0 +1,23 @@
+"""What a recording says of page faults is a fact of the report, where both of its figures are known."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from tests.report.example import example_analysis
+from traceanalyzer.records import Recording
+from traceanalyzer.report.context import recording
+
+
+def facts(told: Recording) -> list[str]:
+    found = recording(replace(example_analysis().shown, recording=told))
+    return [" ".join(map(str, fact)) for fact in found if "page faults" in str(fact).lower()]
+
+
+def test_page_faults_and_their_time_stand_beside_each_other() -> None:
+    (text,) = facts(Recording(unprofiled_page_faults=12_345, unprofiled_system_ns=210_000_000))
+    assert "12,345 per step" in text and "210 ms of system time" in text
+
+
+def test_what_was_not_counted_is_not_shown() -> None:
+    assert not facts(Recording(unprofiled_page_faults=12_345))
