@@ -10,13 +10,13 @@ from traceanalyzer.report.context import recording
 
 
 def facts(told: Recording) -> list[str]:
-    found = recording(replace(example_analysis().shown, recording=told))
-    return [" ".join(map(str, fact)) for fact in found if "page faults" in str(fact).lower()]
+    found = recording(replace(example_analysis(), recording=told))
+    return [f"{fact.text}, {fact.about}" for fact in found if fact.name == "Page faults"]
 
 
 def test_page_faults_and_their_time_stand_beside_each_other() -> None:
-    (text,) = facts(Recording(unprofiled_page_faults=12_345, unprofiled_system_ns=210_000_000))
-    assert "12,345 per step" in text and "210 ms of system time" in text
+    told = Recording(unprofiled_page_faults=12_345, unprofiled_system_ns=210_000_000)
+    assert facts(told) == ["12,345 per step, 210 ms of system time"]
 
 
 def test_what_was_not_counted_is_not_shown() -> None:

@@ -36,8 +36,10 @@ def named(library: str, environment: Mapping[str, str]) -> Allocator | None:
             return other
     if not library.startswith(("libc.so.6", "libc-2.")):
         return None
-    told = environment.get("GLIBC_TUNABLES", "").split(":")
-    tuned = any(each.partition("=")[0] in _TUNABLES for each in told) or any(map(environment.get, _VARIABLES))
+    settings = environment.get("GLIBC_TUNABLES", "").split(":")
+    tuned = any(each.partition("=")[0] in _TUNABLES for each in settings) or any(
+        map(environment.get, _VARIABLES)
+    )
     return "glibc_tuned" if tuned else "glibc"
 
 

@@ -59,8 +59,8 @@ def recording_fields(
 
 def _typical(steps: Iterable[int | None]) -> int | None:
     """The median step's; None where none was measured."""
-    known = [step for step in steps if step is not None]
-    return round(median(known)) if known else None
+    measured = [step for step in steps if step is not None]
+    return round(median(measured)) if measured else None
 
 
 def _tf32() -> bool | None:

@@ -30,20 +30,20 @@ _PAGE_BYTES = 4096  # where the recording does not say
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators: a trace does not show whose pages come anew."""
-    told = graph.recording
-    if graph.on_gpu or not graph.has_steps or told is None or told.allocator != "glibc":
+    recording = graph.recording
+    if graph.on_gpu or not graph.has_steps or recording is None or recording.allocator != "glibc":
         return
     faults, system_ns, step_ns = (
-        told.unprofiled_page_faults, told.unprofiled_system_ns, told.unprofiled_step_ns
+        recording.unprofiled_page_faults, recording.unprofiled_system_ns, recording.unprofiled_step_ns
     )  # fmt: skip
     if not faults or not system_ns or not step_ns or faults < _LEAST_FAULTS:
         return
-    if system_ns < _STEP_SHARE * step_ns * _threads(told):
+    if system_ns < _STEP_SHARE * step_ns * _threads(recording):
         return
-    size = told.page_bytes or _PAGE_BYTES
+    size = recording.page_bytes or _PAGE_BYTES
     evidence = f"a typical step has {faults:,} page faults of {size // 1024} KiB = {si(faults * size, 'B')}, "
     evidence += f"{duration(system_ns)} of system time"
-    band = _saved(system_ns / graph.stretch.repeats, _threads(told))
+    band = _saved(system_ns / graph.stretch.repeats, _threads(recording))
     yield Match((), "T3", saved=band, evidence=evidence, where=everywhere(graph))
 
 
@@ -56,9 +56,9 @@ def _saved(system_ns: float, threads: int) -> Band:
     return Band(0.0, min(high, 2 * system_ns / threads**0.5), high)
 
 
-def _threads(told: Recording) -> int:
+def _threads(recording: Recording) -> int:
     """That the step's operators run on."""
-    return (told.cpu_roofs.threads if told.cpu_roofs else None) or 1
+    return (recording.cpu_roofs.threads if recording.cpu_roofs else None) or 1
 
 
 # No block has a mapping of its own (of mmap_threshold an older glibc takes no more than 32 MiB), and the heap
