@@ -38,6 +38,12 @@ class CaptureResult(msgspec.Struct):
     autocast: str | None = None
     peak_memory_bytes: int | None = None  # before the profiler used any
 
+    def add(self, step: str, took: ProcessUse) -> None:
+        """A whole step, by the name of its annotation."""
+        self.steps.append(step)
+        self.step_ns.append(took.ns)
+        self.used.append(took)
+
     @property
     def named_steps(self) -> str:
         """The whole steps for people: "steps 5 to 7"."""

@@ -299,9 +299,7 @@ class Session:
     def _recorded(self, took: ProcessUse | None) -> None:
         assert self._capture is not None and self.result is not None and took is not None
         assert self._capture.step_name is not None
-        self.result.steps.append(self._capture.step_name)
-        self.result.step_ns.append(took.ns)
-        self.result.used.append(took)
+        self.result.add(self._capture.step_name, took)
         self._left -= 1
         why = self._too_large(self.result) if self._left else None
         if self._left and why is None:
@@ -386,8 +384,7 @@ class Session:
             self._whole = self.result
         elif self._whole is not None:
             self.result = self._whole
-        self.result.unprofiled_ns = list(self._timer.ns)
-        self.result.unprofiled_used = list(self._timer.used)
+        self.result.unprofiled_ns, self.result.unprofiled_used = list(self._timer.ns), list(self._timer.used)
         self._keep(self.result)
 
     def _failed(self, error: Exception) -> None:
