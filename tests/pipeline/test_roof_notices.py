@@ -7,7 +7,7 @@ import pytest
 import traceanalyzer
 from tests.pipeline.kineto import Kineto
 from traceanalyzer.records import Analysis
-from traceanalyzer.report.sentence import verdict_sentence
+from traceanalyzer.report.sentence import headline, verdict_sentence
 
 BF16, FP32, FP64 = "c10::BFloat16", "float", "double"
 # On an H100: 137 GFLOP take 139 µs at 989 TFLOP/s, 805 MB take 240 µs at 3.35 TB/s.
@@ -51,6 +51,16 @@ def test_nothing_near_the_roofs_is_said_before_any_verdict(slower: float, said: 
         assert f"{100 / slower:.1f} %" in text and "nvidia-smi" in text
         assert "is compute-bound" not in sentence
         assert sentence.index("No roof limits") < sentence.index("memory-bound")
+
+
+def test_beside_long_waits_too_no_kernel_far_below_its_roof_is_called_bound(tmp_path: Path) -> None:
+    """Ten products of 12 ms each, and as long again without work: the first line names the wait alone."""
+    trace = Kineto()
+    for number in range(10):
+        at = 1000.0 + 30_000 * number
+        trace.run("aten::mm", at, "nvjet_hsh_128x256", at + 10, 139 * 90, *PRODUCT)
+    lead = headline(analyzed(trace, tmp_path)).lead
+    assert lead.startswith("The GPU is idle") and "bound" not in lead
 
 
 def test_small_kernels_alone_say_nothing_of_the_roofs(tmp_path: Path) -> None:

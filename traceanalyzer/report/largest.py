@@ -18,6 +18,7 @@ EXACT = 0.005  # of busy time not modelled: below it, a whole percent is the sam
 TOO_MUCH_ABOVE = 0.1  # of busy time, above a roof
 _SECOND_SHARE = 0.2  # of the window, from which on a second part is named
 _MOST = 0.5  # of a verdict's time, from which on operators are named
+_AT_A_ROOF = 0.1  # of busy time: from it on, a roof limits some of what runs
 _NAME = 48
 _ARGUMENTS = re.compile(r"\(.*")  # of a kernel's signature
 _SAID: Mapping[Verdict, str] = {
@@ -36,9 +37,20 @@ def largest_verdict(figures: Shown) -> Verdict:
     return max(VERDICTS, key=lambda verdict: figures.verdict_ns.get(verdict, 0))
 
 
-def names_verdict(figures: Shown) -> bool:
-    """Whether the first line names the largest verdict."""
-    return not figures.mostly_idle or _is_second(figures, figures.verdict_ns.get(largest_verdict(figures), 0))
+def names_verdict(analysis: Analysis, figures: Shown) -> bool:
+    """Whether the first line names the largest verdict: beside idle time no roof that limits nothing."""
+    if not figures.mostly_idle:
+        return True
+    largest = largest_verdict(figures)
+    bare = largest in ("memory_bound", "compute_bound") and limited_by_nothing(analysis, figures)
+    return not bare and _is_second(figures, figures.verdict_ns.get(largest, 0))
+
+
+def limited_by_nothing(analysis: Analysis, figures: Shown) -> bool:
+    """The notice is of all steps: of the one that is shown, a notable part may run at a roof."""
+    at_roof = sum(ns or 0 for ns in figures.at_roof_ns.values())
+    far_below = any(notice.code == "far_below_roofs" for notice in analysis.source.warnings)
+    return far_below and at_roof < _AT_A_ROOF * figures.busy_ns
 
 
 def largest_parts(analysis: Analysis, figures: Shown) -> str:
@@ -46,7 +58,7 @@ def largest_parts(analysis: Analysis, figures: Shown) -> str:
     largest = largest_verdict(figures)
     if figures.mostly_idle:
         first = waiting(figures, analysis.device.kind, _waiting_function(analysis, figures))
-        second = _verdict(analysis, figures, largest) if names_verdict(figures) else ""
+        second = _verdict(analysis, figures, largest) if names_verdict(analysis, figures) else ""
     else:
         first = _verdict(analysis, figures, largest, whole=True)
         second = _second(analysis, figures, largest)

@@ -21,6 +21,7 @@ from traceanalyzer.report.largest import (
     above_roofs_share,
     largest_parts,
     largest_verdict,
+    limited_by_nothing,
     lower_bound,
     names_verdict,
 )
@@ -30,7 +31,6 @@ from traceanalyzer.report.waits import about_time, idle_and_busy, longest, share
 
 _INTERVAL = 0.25  # of busy time not modelled: above it, a lower bound alone would mislead
 _REPORTED_SHARE = 0.01
-_AT_A_ROOF = 0.1  # of busy time: from it on, a roof limits some of what runs
 _BELOW = "a better kernel, layout or alignment could win that back, not only fewer bytes"
 _WITHOUT_HOST = ("no_correlation", "no_op")  # reasons that a recording without CPU activity has
 
@@ -79,7 +79,7 @@ def headline(analysis: Analysis) -> Headline:
     if _warned(analysis, "gpu_not_captured"):
         sentences.insert(0, "The trace lists a GPU but holds none of its work: this is the CPU side.")
     # What slows everything down comes first.
-    changes = () if _limited_by_nothing(analysis, figures) else tuple(change_sentences(analysis))
+    changes = () if limited_by_nothing(analysis, figures) else tuple(change_sentences(analysis))
     return Headline(_with_rank(analysis, sentences[0]), tuple(sentences[1:]), changes, notes)
 
 
@@ -157,7 +157,7 @@ def is_judged(analysis: Analysis) -> bool:
 
 def _leading(analysis: Analysis, figures: Shown) -> list[str]:
     """The largest parts, unless nothing can be said of what runs or no roof limits any of it."""
-    known = is_judged(analysis) and not _limited_by_nothing(analysis, figures)
+    known = is_judged(analysis) and not limited_by_nothing(analysis, figures)
     if known or figures.mostly_idle or largest_verdict(figures) in _LEADS:
         return [largest_parts(analysis, figures)]
     return []
@@ -165,18 +165,12 @@ def _leading(analysis: Analysis, figures: Shown) -> list[str]:
 
 def _far_below(analysis: Analysis, figures: Shown) -> list[str]:
     """That neither roof limits anything, where all stays at a few per cent of them."""
-    if not _limited_by_nothing(analysis, figures):
+    if not limited_by_nothing(analysis, figures):
         return []
     where = f" in the step {figures.name}" if figures.name else ""
     what = "what runs" if figures.share("unmodelled") < _INTERVAL else "what could be judged"
     reached = "large kernels reach a few per cent of theirs (see far_below_roofs)"
     return [f"No roof limits {what}{where}: {reached}."]
-
-
-def _limited_by_nothing(analysis: Analysis, figures: Shown) -> bool:
-    """The notice is of all steps: of the one that is shown, a notable part may run at a roof."""
-    at_roof = sum(ns or 0 for ns in figures.at_roof_ns.values())
-    return _warned(analysis, "far_below_roofs") and at_roof < _AT_A_ROOF * figures.busy_ns
 
 
 def _memory(analysis: Analysis, figures: Shown) -> list[str]:
@@ -252,9 +246,9 @@ def _unknown_share(analysis: Analysis) -> list[str]:
 def _other_facts(analysis: Analysis, figures: Shown) -> list[str]:
     """Without verdicts: the times and classes that hold all the same. With them: the largest part."""
     if is_judged(analysis):
-        largest, bare = largest_verdict(figures), _limited_by_nothing(analysis, figures)
+        largest, bare = largest_verdict(figures), limited_by_nothing(analysis, figures)
         already = largest in _LEADS or not bare
-        if (names_verdict(figures) and already) or largest in ("memory_bound", "unmodelled"):
+        if (names_verdict(analysis, figures) and already) or largest in ("memory_bound", "unmodelled"):
             return []
         part = f"The largest part, {whole_percent(figures.share(largest))},"
         if largest == "compute_bound" and bare:
