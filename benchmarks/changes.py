@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,7 @@ STEP = Path(__file__).parent / "changes" / "step.py"
 CONVNET = Path(__file__).parents[1] / "examples" / "convnet.py"
 IMAGES = ("--batch", "16")  # enough for the layout to show beside the noise of a small machine
 RUNS, STEPS, FURTHER = 3, 5, 10
+NAMED = re.compile(r" is (\S.*?: [+-]\S+ \S+?)[,.]")
 
 
 @dataclass(frozen=True)
@@ -90,12 +92,15 @@ def line(change: Changed, folder: Path) -> str:
 
 
 def explained(comparison: Comparison, change: Changed) -> str:
-    """The culprit, and whether what was changed is among the three largest changes."""
+    """What the sentence names first, and whether what was changed is among the three largest changes."""
+    named_first = NAMED.search(comparison.sentence)
     culprit = comparison.culprit
-    shown = f"{culprit.name[:40]} {signed(culprit.change_ns)}" if culprit else "–"
+    shown = (
+        named_first[1] if named_first else f"{culprit.name}: {signed(culprit.change_ns)}" if culprit else "–"
+    )
     first = [op for op in comparison.ops if op.change_ns][:3]
     named = [op for op in first if any(change.named in row.name for row in (*op.base, *op.head))]
-    return f"`{shown}`" + (
+    return f"`{shown[:60]}`" + (
         f"; {named[0].match} {named[0].how or ''}".rstrip() if named and change.named else ""
     )
 
@@ -112,7 +117,7 @@ def main() -> None:
         f"{processor()}, torch {torch.__version__}; {RUNS} runs of {STEPS} steps a side, truth: the median "
         f"of {FURTHER} further pairs of runs.", "",
         "| change | verdict | change of the step | interval (95 %) | truth | inside | without the profiler "
-        "| largest change |", "|---|---|---:|---:|---:|---|---:|---|",
+        "| named first |", "|---|---|---:|---:|---:|---|---:|---|",
     ]  # fmt: skip
     print("\n".join(said), flush=True)
     with tempfile.TemporaryDirectory() as folder:

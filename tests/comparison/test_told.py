@@ -213,7 +213,7 @@ def test_several_runs_name_what_they_do_not_differ_by_anyhow() -> None:
 
 
 @pytest.mark.parametrize(
-    ("norm_ns", "culprit", "said"),
+    ("norm_ns", "named", "said"),
     [
         (1_500_000, "aten::norm",
          "The largest single change with a name is aten::norm: +500 µs, "
@@ -222,7 +222,7 @@ def test_several_runs_name_what_they_do_not_differ_by_anyhow() -> None:
     ],
 )  # fmt: skip
 def test_idle_time_that_nothing_explains_goes_behind_what_has_a_name(
-    norm_ns: int, culprit: str, said: str
+    norm_ns: int, named: str, said: str
 ) -> None:
     """Unless what has a name is under 1 % of the step."""
     base = [run(row("mm", 9_000_000, (8, 8), (8, 8)), idle_ns=0)]
@@ -230,5 +230,9 @@ def test_idle_time_that_nothing_explains_goes_behind_what_has_a_name(
     unknown = tuple(IdlePart(cause, 3_000_000 * (cause == "unknown")) for cause in IDLE_CAUSES)
     head = [structs.replace(head[0], time=structs.replace(head[0].time, idle_by_cause=unknown))]
     comparison = comparison_of(base, head)
-    assert comparison.culprit is not None and comparison.culprit.name == culprit
+    assert comparison.culprit is not None and comparison.culprit.name == "unknown"  # the largest, strictly
     assert said in comparison.sentence
+    view = diff_view(comparison, 5)
+    assert view.more.startswith("The largest") and view.lead.endswith("(95 %).")
+    first = render(comparison, "md").splitlines()[0]
+    assert ("`aten::norm`" in first) == (named == "aten::norm") and "beside idle time \\(cause" not in first

@@ -55,7 +55,7 @@ def comparison_of(
         busy_ns=Change.of(base.busy_ns, head.busy_ns), idle_ns=Change.of(base.idle_ns, head.idle_ns),
         idle_by_cause=idle, verdicts=_verdicts(base, head), memory_bound=_memory_bound(base, head),
         unprofiled_step_ns=_unprofiled(base, head), memory=_memory(base, head),
-        culprit=culprits.largest(ops, idle, step, window), ops=tuple(each.shown for each in ops),
+        culprit=culprits.largest(ops, idle, step), ops=tuple(each.shown for each in ops),
     )  # fmt: skip
 
 

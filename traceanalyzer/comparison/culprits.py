@@ -3,7 +3,7 @@
 With several runs a side a change stands out that is larger than what its runs differ by on both sides
 together. Single runs do not tell; there, of a step that did not change, only what is new, gone or has become
 something else is sure to be a change. Idle time whose cause is unknown names nothing: what has a name and is
-worth naming goes before it.
+worth naming goes before it in the sentence.
 """
 
 from __future__ import annotations
@@ -42,11 +42,9 @@ class _Candidate(msgspec.Struct, frozen=True):
         return abs(self.change.change_ns) > self.ranges_ns
 
 
-def largest(
-    ops: Sequence[Matched], idle: Sequence[CauseChange], step: StepChange, window: Change
-) -> Culprit | None:
+def largest(ops: Sequence[Matched], idle: Sequence[CauseChange], step: StepChange) -> Culprit | None:
     """The largest single change; of a step that is surely slower or faster, the largest in its direction."""
-    return _named_first([each.change for each in _candidates(ops, idle, None)], _direction(step), window)
+    return _largest([each.change for each in _candidates(ops, idle, None)], _direction(step))
 
 
 def named(
@@ -67,10 +65,9 @@ def named(
     unknown = _largest(changes, direction or change.change_ns)
     among: Among = "beyond_runs" if several else "other" if step.verdict == "no_change" else (
         "all" if change == _named_first(changes, 0, window) else "direction")  # fmt: skip
-    return Named(
-        change, among, unknown=unknown if unknown != change and unknown and _is_unknown(unknown) else None,
-        finding=_finding(change, base, head) if change.kind == "idle" else "",
-    )  # fmt: skip
+    unknown = unknown if unknown != change and unknown and _is_unknown(unknown) else None
+    waiting = change if change.kind == "idle" else unknown
+    return Named(change, among, unknown, _finding(waiting, base, head) if waiting else "")
 
 
 def _finding(change: Culprit, base: Side, head: Side) -> str:

@@ -90,7 +90,8 @@ def _finding(named: Named) -> str:
     """What the side with more idle time alone is advised on."""
     if not named.finding:
         return ""
-    where = "Advised only in the head" if named.change.change_ns > 0 else "Advised only in the base"
+    waiting = named.unknown or named.change
+    where = "Advised only in the head" if waiting.change_ns > 0 else "Advised only in the base"
     return f" {where}: {named.finding[0].lower()}{named.finding[1:]}."
 
 

@@ -12,8 +12,9 @@ from traceanalyzer.report.markdown import LIMIT, as_much_as_fits, as_table, cell
 
 _TOP = 10
 _NAMED = re.compile(
-    r"((?:The largest single \w+(?: beyond the noise of runs)?|Of what is [a-z, ]+ the largest) is) "
-    r"(.+)(: [+-][^:]+\.)"
+    r"((?:Advised only in the \w+: .*\. )?(?:The largest single \w+(?: with a name)?"
+    r"(?: beyond the noise of runs)?|Of what is [a-z, ]+ the largest) is) "
+    r"(.+?)(: [+-]\S+ \S+?(?:, beside idle time \(cause unknown\): [+-]\S+ \S+?)?\.)"
 )
 _MORE = 60  # further changes, folded
 

@@ -17,7 +17,8 @@ from traceanalyzer.report.warning_texts import warning_line
 _NAME = 60
 _INPUTS = 80
 _LARGEST = re.compile(
-    r" (?:The largest single (?:change|increase|decrease)(?: beyond the noise of runs)?"
+    r" (?:Advised only in the (?:head|base): .*\. )?"
+    r"(?:The largest single (?:change|increase|decrease)(?: with a name)?(?: beyond the noise of runs)?"
     r"|Of what is new, gone or replaced the largest) is "
 )
 _MATCHES = {"matched": "", "appeared": "new", "vanished": "gone"}
