@@ -86,8 +86,8 @@ def test_what_is_recorded_by_default(as_asked: Captured) -> None:
     assert (record["wait"], record["warmup"], record["active"], record["complete"]) == (2, 2, 2, True)
     assert record["command"].startswith("traceanalyze profile ") and record["script"] == PLAIN
     assert record["profiled_step_ns"] > 0 and record["unprofiled_step_ns"] > 0
-    faults = (record["unprofiled_page_faults"], record["profiled_page_faults"])
-    times = (record["unprofiled_system_ns"], record["profiled_system_ns"])
+    faults = (record["minor_faults_per_step"], record["profiled_page_faults"])
+    times = (record["system_ns_per_step"], record["profiled_system_ns"])
     assert all(0 <= each < 10**6 for each in faults) and all(0 <= each < 10**11 for each in times)
     assert record["page_bytes"] == mmap.PAGESIZE
     assert record["peak_memory_bytes"] > 10_000_000 and record["cpu_roofs"] is None

@@ -15,9 +15,9 @@ def facts(told: Recording) -> list[str]:
 
 
 def test_page_faults_and_their_time_stand_beside_each_other() -> None:
-    told = Recording(unprofiled_page_faults=12_345, unprofiled_system_ns=210_000_000)
+    told = Recording(minor_faults_per_step=12_345, system_ns_per_step=210_000_000)
     assert facts(told) == ["12,345 per step, 210 ms of system time"]
 
 
 def test_what_was_not_counted_is_not_shown() -> None:
-    assert not facts(Recording(unprofiled_page_faults=12_345))
+    assert not facts(Recording(minor_faults_per_step=12_345))

@@ -47,7 +47,7 @@ def test_the_clock_base_is_a_number_of_63_bits(value: Any, expected: int, tmp_pa
     [
         "peak_memory_bytes",
         "unprofiled_step_ns",
-        "unprofiled_page_faults",
+        "minor_faults_per_step",
         "profiled_system_ns",
         "page_bytes",
     ],
@@ -61,7 +61,7 @@ def test_recorded_numbers_that_cannot_be_are_not_recorded(name: str, value: int,
     assert codes(job)["impossible_facts"] == 1
 
 
-@pytest.mark.parametrize("name", ["unprofiled_page_faults", "unprofiled_system_ns", "allocator"])
+@pytest.mark.parametrize("name", ["minor_faults_per_step", "system_ns_per_step", "allocator"])
 @pytest.mark.parametrize("value", ["many", "12", 1.5, None, [3], {"glibc": 1}])
 def test_page_faults_of_another_type_are_not_recorded(name: str, value: Any, tmp_path: Path) -> None:
     recorded = document(CPU)["traceanalyze"] | {name: value}

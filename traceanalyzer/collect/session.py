@@ -396,4 +396,5 @@ class Session:
                 capture.abandon(started=started)
         self._modules.uninstall()
         self._optimizers.over = True
-        self._say(f"the capture was abandoned, the script continues: {type(error).__name__}: {error}")
+        self._over = True  # nothing more is captured, so that --stop has nothing to wait for
+        self._say(f"the capture was abandoned, not the script: {type(error).__name__}: {error}")

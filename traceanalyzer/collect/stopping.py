@@ -133,6 +133,8 @@ class Ranks:
             if over and not self._said_over:
                 self._store.set(f"over{self._rank}", "1")
                 self._said_over = True
+            if not over and self._rank in self._awaited:  # rank 0 has not said anything before all are over
+                return False
             synchronize()
             if self._last is None and self._store.check([_BOUNDARY]):
                 self._last = int(self._store.get(_BOUNDARY))

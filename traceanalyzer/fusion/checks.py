@@ -75,7 +75,7 @@ def _no_shapes(graph: StepGraph) -> bool:
 _LACKS: Mapping[Need, Callable[[StepGraph], bool]] = {
     "gpu": lambda graph: not graph.on_gpu,
     "cpu": lambda graph: graph.on_gpu,
-    "page_faults": lambda graph: graph.recording is None or graph.recording.unprofiled_page_faults is None,
+    "page_faults": lambda graph: graph.recording is None or graph.recording.minor_faults_per_step is None,
     "launches": lambda graph: not len(graph.trace.launches),
     "steps": lambda graph: not graph.has_steps,
     "backward": _no_backward,

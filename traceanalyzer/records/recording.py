@@ -70,8 +70,8 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     unprofiled_step_ns: int | None = None
     profiled_step_ns: int | None = None
     # Of the typical step, all threads together: pages mapped when first touched, time inside the system.
-    unprofiled_page_faults: int | None = None
-    unprofiled_system_ns: int | None = None
+    minor_faults_per_step: int | None = None
+    system_ns_per_step: int | None = None
     profiled_page_faults: int | None = None
     profiled_system_ns: int | None = None
     page_bytes: int | None = None

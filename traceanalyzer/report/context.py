@@ -227,9 +227,9 @@ def recording(analysis: Analysis) -> Iterable[Fact]:
     if r.unprofiled_step_ns is not None and r.profiled_step_ns is not None:
         yield Fact("Step without profiler", duration(r.unprofiled_step_ns),
                    f"{duration(r.profiled_step_ns)} with it")  # fmt: skip
-    if r.unprofiled_page_faults is not None and r.unprofiled_system_ns is not None:
-        yield Fact("Page faults", f"{r.unprofiled_page_faults:,} per step",
-                   f"{duration(r.unprofiled_system_ns)} of system time")  # fmt: skip
+    if r.minor_faults_per_step is not None and r.system_ns_per_step is not None:
+        yield Fact("Page faults", f"{r.minor_faults_per_step:,} per step",
+                   f"{duration(r.system_ns_per_step)} of system time")  # fmt: skip
     if r.peak_memory_bytes is not None:
         yield Fact("Peak memory", si(r.peak_memory_bytes, "B"))
     if r.complete is False:

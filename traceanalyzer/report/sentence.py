@@ -6,11 +6,12 @@ A lower bound is called one, an unknown share is not given, and where the GPU is
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import msgspec
 
 from traceanalyzer.records import Analysis, Verdict, ranks_of
-from traceanalyzer.records.units import duration, percent, si, whole_percent
+from traceanalyzer.records.units import duration, no_less_than, percent, si, whole_percent
 from traceanalyzer.records.vocabulary import LEAST_MODELLED
 from traceanalyzer.report.change_words import change_sentences
 from traceanalyzer.report.jobs import job_sentences, place_of
@@ -191,20 +192,26 @@ def _memory(analysis: Analysis, figures: Shown) -> list[str]:
     why = f"{whole_percent(open_)} of that time could not be judged ({_main_reason(analysis)})"
     if open_ < _INTERVAL and memory_share >= _REPORTED_SHARE:
         begin = lower_bound(analysis, whole=True)
-        return [_with_parts(f"{begin} {least} {spent}", amount, figures), f"A further {why}."]
+        share = _with_parts(f"{begin} {least} {spent}", amount, figures, no_less_than)
+        return [share, f"A further {why}."]
     help_ = remedy(analysis, analysis.coverage.reasons[0].reason) if analysis.coverage.reasons else ""
     between = f"Between {least} and {most}" if memory_share >= _REPORTED_SHARE else f"At most {most}"
     at_least = f"at least {amount}" if memory_share >= _REPORTED_SHARE else ""
-    return [_with_parts(f"{between} {spent}", at_least, figures), f"{why}{f': {help_}' if help_ else ''}."]
+    return [
+        _with_parts(f"{between} {spent}", at_least, figures, no_less_than),
+        f"{why}{f': {help_}' if help_ else ''}.",
+    ]
 
 
-def _with_parts(spent: str, amount: str, figures: Shown) -> str:
+def _with_parts(
+    spent: str, amount: str, figures: Shown, shown_time: Callable[[float, int], str] = duration
+) -> str:
     """The sentence of the memory-bound share: how much of that time runs at the memory roof."""
     whole, reached = figures.verdict_ns.get("memory_bound", 0), figures.at_roof_ns.get("memory_bound")
     amount = f": {amount}" if amount else ""
     if reached is None or not whole:
         return f"{spent}{amount}."
-    at, below = (duration(figures.each(ns), 2) for ns in (reached, whole - reached))
+    at, below = (shown_time(figures.each(ns), 2) for ns in (reached, whole - reached))
     if whole - reached < _REPORTED_SHARE * whole:
         return f"{spent}, all of it at the memory roof{amount}."
     if whole - reached < reached:

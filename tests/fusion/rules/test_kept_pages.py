@@ -14,9 +14,10 @@ from traceanalyzer.records import CpuRoofs, Recording
 
 MS = 1_000_000
 ADD = op("add", (4096, 4096), (4096, 4096), ns=400 * MS)
+ONE_THREAD = CpuRoofs(name="CPU", bandwidth_bytes_per_s=50e9, peaks=(), threads=1)
 TOLD = Recording(
-    unprofiled_step_ns=400 * MS, unprofiled_page_faults=50_000, unprofiled_system_ns=100 * MS,
-    page_bytes=4096, allocator="glibc",
+    unprofiled_step_ns=400 * MS, minor_faults_per_step=50_000, system_ns_per_step=100 * MS,
+    page_bytes=4096, allocator="glibc", cpu_roofs=ONE_THREAD,
 )  # fmt: skip
 
 
@@ -35,13 +36,13 @@ def test_the_evidence_and_the_band_are_those_of_the_system_time() -> None:
 
 def test_threads_that_fault_side_by_side_are_not_waited_for_one_after_another() -> None:
     roofs = CpuRoofs(name="CPU", bandwidth_bytes_per_s=50e9, peaks=(), threads=16)
-    (match,) = found_by(paging(cpu_roofs=roofs, unprofiled_system_ns=640 * MS), "kept_pages")
+    (match,) = found_by(paging(cpu_roofs=roofs, system_ns_per_step=640 * MS), "kept_pages")
     assert match.saved is not None and match.saved.mid / 2 == 640 * MS / 4
     assert match.saved.high == 960 * MS
 
 
 def test_no_more_than_the_step_is_promised() -> None:
-    (found,) = [each for each in suggestions(paging(unprofiled_system_ns=900 * MS)).found or ()
+    (found,) = [each for each in suggestions(paging(system_ns_per_step=900 * MS)).found or ()
                 if each.rule == "kept_pages"]  # fmt: skip
     assert found.saving_per_step_ns is not None
     assert found.saving_per_step_ns.high <= 400 * MS * 1.01
@@ -56,9 +57,10 @@ def test_the_variable_is_one_that_a_shell_takes() -> None:
 @pytest.mark.left_out
 @pytest.mark.parametrize("facts", [
     {"allocator": "jemalloc"}, {"allocator": "tcmalloc"}, {"allocator": "glibc_tuned"}, {"allocator": None},
-    {"unprofiled_page_faults": 900}, {"unprofiled_page_faults": None}, {"unprofiled_system_ns": 5 * MS},
-    {"unprofiled_system_ns": None}, {"unprofiled_step_ns": None},
-    {"unprofiled_page_faults": None, "profiled_page_faults": 50_000, "profiled_system_ns": 100 * MS},
+    {"minor_faults_per_step": 900}, {"minor_faults_per_step": None}, {"system_ns_per_step": 5 * MS},
+    {"system_ns_per_step": None}, {"unprofiled_step_ns": None},
+    {"cpu_roofs": None},  # system time of how many threads?
+    {"minor_faults_per_step": None, "profiled_page_faults": 50_000, "profiled_system_ns": 100 * MS},
 ], ids=str)  # fmt: skip
 def test_nothing_to_keep_or_nothing_known(facts: dict[str, Any]) -> None:
     assert "kept_pages" not in claims(paging(**facts))
@@ -75,6 +77,6 @@ def test_a_trace_without_steps_is_told_nothing_per_step() -> None:
 
 
 def test_what_was_not_counted_is_said() -> None:
-    told = {check.rule: check for check in suggestions(paging(unprofiled_page_faults=None)).checks}
+    told = {check.rule: check for check in suggestions(paging(minor_faults_per_step=None)).checks}
     assert told["kept_pages"].outcome == "not_checkable"
     assert "page faults were not counted" in (told["kept_pages"].reason or "")

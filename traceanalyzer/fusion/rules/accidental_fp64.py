@@ -22,7 +22,7 @@ from traceanalyzer.fusion.rules.matmuls import time_ns
 from traceanalyzer.fusion.savings import Work, added, proved, saving
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 from traceanalyzer.records import Band, Dims
-from traceanalyzer.records.units import duration, percent
+from traceanalyzer.records.units import ITEMSIZE, duration, percent
 
 _STEP_SHARE = 0.02  # of the step
 _MOST = 0.5  # of the time of work on floats, from which on the model is in fp64
@@ -72,13 +72,11 @@ def _saving(graph: StepGraph, node: Node) -> Band | None:
     """Of the same operator in fp32: its fp64 tensors have half of their bytes."""
     if node.cost is None or not node.bytes:
         return None
-    sizes = [(_elements(dims), dtype) for _, dims, dtype, _ in node.call.tensors()]
-    halved = any(dtype in _SMALLER for _, dtype in sizes)  # of a promotion only a part is fp64 today
-    part = (
-        1 - 0.5 * sum(n for n, dtype in sizes if dtype == "fp64") / sum(n for n, _ in sizes)
-        if halved
-        else 0.5
-    )
+    sizes = [
+        (_elements(dims) * ITEMSIZE.get(dtype or "", 0), dtype) for _, dims, dtype, _ in node.call.tensors()
+    ]
+    whole = sum(size for size, _ in sizes) or 1  # indices and masks stay as large as they are
+    part = 1 - 0.5 * sum(size for size, dtype in sizes if dtype == "fp64") / whole
     row = graph.row_of(node)
     computes = row is not None and row.verdict == "compute_bound"
     products = (("fp32", node.cost.flops),) if node.cost.engine == "matrix" else ()

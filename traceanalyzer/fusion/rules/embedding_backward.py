@@ -11,7 +11,8 @@ shared with the output layer, which a trace does not always show.
 
 Left out: a table of which a step may touch a quarter of the rows; one that a matmul is known to read;
 gradients that are sparse already, or scaled by frequency; bags of which the largest element is taken; steps
-whose gradients are clipped or measured by their norms, and optimizers without a sparse form (AdamW, for one).
+whose gradients are clipped or measured by their norms, or are exchanged between ranks (NCCL adds up no sparse
+ones); optimizers without a sparse form (AdamW, for one).
 Where the optimizer is Adam, is fused, is one of several, or is unknown, nothing is proved.
 """
 
@@ -46,7 +47,7 @@ _OWN = "Make its gradient sparse, and give the table an optimizer of its own tha
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """Each such gradient that takes a visible part of the step, where the optimizer may take it sparse."""
     tier = _tier(graph)
-    if tier is None or _has_norms(graph):
+    if tier is None or _has_norms(graph) or graph.judged.verdict_ns("communication"):
         return
     action = _OWN if _ELSEWHERE & optimizer_classes(graph) else ""
     takes = min(_TAKE_SPARSE & optimizer_classes(graph), default="SparseAdam")

@@ -10,7 +10,8 @@ pushes out of the caches what the step needs next.
 When not: memory is short, for the process keeps its peak; or the faults are of files that are mapped.
 
 Left out: fewer than 1,000 faults, or less than 2 % of the step in the system; another allocator, or glibc
-told already; faults that were not counted without the profiler, whose own memory is among the others; GPUs.
+told already; threads whose number is not known, over which system time adds up; faults that were not counted
+without the profiler, whose own memory is among the others; GPUs.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Iterator
 
 from traceanalyzer.fusion.rules.base import Match, Rule, everywhere
 from traceanalyzer.fusion.step_graph import Free, StepGraph
-from traceanalyzer.records import Band, Recording
+from traceanalyzer.records import Band
 from traceanalyzer.records.units import duration, si
 
 _LEAST_FAULTS = 1000  # per step
@@ -34,16 +35,17 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     if graph.on_gpu or not graph.has_steps or recording is None or recording.allocator != "glibc":
         return
     faults, system_ns, step_ns = (
-        recording.unprofiled_page_faults, recording.unprofiled_system_ns, recording.unprofiled_step_ns
+        recording.minor_faults_per_step, recording.system_ns_per_step, recording.unprofiled_step_ns
     )  # fmt: skip
     if not faults or not system_ns or not step_ns or faults < _LEAST_FAULTS:
         return
-    if system_ns < _STEP_SHARE * step_ns * _threads(recording):
+    threads = recording.cpu_roofs.threads if recording.cpu_roofs else None
+    if not threads or system_ns < _STEP_SHARE * step_ns * threads:
         return
     size = recording.page_bytes or _PAGE_BYTES
     evidence = f"a typical step has {faults:,} page faults of {size // 1024} KiB = {si(faults * size, 'B')}, "
     evidence += f"{duration(system_ns)} of system time"
-    band = _saved(system_ns / graph.stretch.repeats, _threads(recording))
+    band = _saved(system_ns / graph.stretch.repeats, threads)
     yield Match((), "T3", saved=band, evidence=evidence, where=everywhere(graph))
 
 
@@ -54,11 +56,6 @@ def _saved(system_ns: float, threads: int) -> Band:
     """
     high = _AT_BEST * system_ns
     return Band(0.0, min(high, 2 * system_ns / threads**0.5), high)
-
-
-def _threads(recording: Recording) -> int:
-    """That the step's operators run on."""
-    return (recording.cpu_roofs.threads if recording.cpu_roofs else None) or 1
 
 
 # No block has a mapping of its own (of mmap_threshold an older glibc takes no more than 32 MiB), and the heap
