@@ -310,7 +310,7 @@ class Session:
         self._stop_active(self._capture)
         self._capture = None
         self.phase = CapturePhase.PAUSE
-        self._timer.begin()
+        self._timer.begin_after_capture()
         if not self._further:
             self._finished()
 
@@ -350,7 +350,7 @@ class Session:
         self._capture.stop()
         self._capture = None
         self._further.ended(self.result)
-        self._timer.begin()
+        self._timer.begin_after_capture()
         if self._further:
             self.phase = CapturePhase.PAUSE
         else:

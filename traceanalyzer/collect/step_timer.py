@@ -18,6 +18,12 @@ class StepTimer:
         self.used: list[ProcessUse] = []  # by the host, of the same steps
         self._pending: list[ProcessUse] = []  # of the stretch in progress, on an accelerator
         self._since: int | None = None
+        self._trimmed = False
+
+    def begin_after_capture(self) -> None:
+        """As `begin`; but the end of a capture gave memory back, which the next step faults in again."""
+        self.begin()
+        self._trimmed = True
 
     def begin(self) -> None:
         """A stretch begins; one that was not ended does not count."""
@@ -28,6 +34,8 @@ class StepTimer:
         """A step has ended that took so much of the host."""
         if self._since is None:
             return
+        if self._trimmed:  # its page faults are not the script's
+            took, self._trimmed = ProcessUse(took.ns), False
         if in_use() is None:
             self.ns.append(took.ns)
             self.used.append(took)
