@@ -12,7 +12,7 @@ from tests.collect.harness import SCRIPTS, document, finished, profiled
 from tests.collect.test_bad_input import refused
 from tests.collect.test_options import PROFILE
 from traceanalyzer.collect import roofs as sources
-from traceanalyzer.collect.kept_roofs import Setting, cache_folder, keep, kept, quota
+from traceanalyzer.collect.kept_roofs import Setting, cache_folder, keep, kept
 from traceanalyzer.collect.roofs import RoofSource, from_device_file
 from traceanalyzer.device import DeviceSpec, calibrate, toml_block
 from traceanalyzer.device.options import cpu
@@ -221,28 +221,3 @@ def test_a_second_profile_takes_the_roofs_of_the_first(tmp_path: Path) -> None:
     assert "measuring this CPU's roofs" in lines[0] and first["kept_from"] is None
     if first["load"] is None:  # else the machine was busy, and nothing is kept
         assert "measuring" not in lines[1] and second == first | {"kept_from": second["kept_from"]}
-
-
-@pytest.mark.parametrize(
-    ("groups", "files", "limits"),
-    [
-        ("0::/\n", {"cpu.max": "200000 100000\n"}, "200000 100000"),  # in a container
-        ("0::/user.slice/run-1.scope\n",
-         {"user.slice/cpu.max": "400000 100000", "user.slice/run-1.scope/cpu.max": "200000 100000"},
-         "200000 100000; 400000 100000"),
-        ("0::/user.slice\n", {"user.slice/cpu.max": "max 100000"}, ""),
-        ("5:memory:/a\n4:cpu,cpuacct:/docker/b\n", {"cpu/docker/b/cpu.cfs_quota_us": "150000"}, "150000"),
-        ("4:cpu,cpuacct:/docker/b\n", {"cpu/docker/b/cpu.cfs_quota_us": "-1"}, ""),
-        ("nonsense\n", {}, ""),
-    ],
-)  # fmt: skip
-def test_the_quota_is_that_of_the_own_control_group_and_those_around(
-    groups: str, files: dict[str, str], limits: str, tmp_path: Path
-) -> None:
-    (tmp_path / "proc/self").mkdir(parents=True)
-    (tmp_path / "proc/self/cgroup").write_text(groups)
-    for name, content in files.items():
-        path = tmp_path / "sys/fs/cgroup" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-    assert quota(tmp_path) == limits

@@ -30,7 +30,7 @@ ALLOWED = {  # not listed: those of FREE, which may import everything
     "annotate": "records trace",
     "verify": "records cost fusion",
     "collect": "records files startup machine device",
-    "ranks": "records trace",
+    "ranks": "machine records trace",
 }
 FREE = {
     "pipeline", "analyzing", "comparing", "runs", "gate", "analyze", "testing", "cli", "ci", "__init__",

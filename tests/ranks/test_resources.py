@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from traceanalyzer import machine
 from traceanalyzer.ranks import resources
 from traceanalyzer.ranks.leading import Leading
 from traceanalyzer.ranks.pool import jobs_for
@@ -41,7 +42,7 @@ V1 = {
 def test_the_least_of_all_limits(
     monkeypatch: pytest.MonkeyPatch, files: dict[str, str], affine: int, cores: int, free: int | None
 ) -> None:
-    monkeypatch.setattr(resources, "_read", lambda path: files.get(str(path), ""))
+    monkeypatch.setattr(machine, "system_text", lambda path: files.get(str(path), ""))
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(affine)), raising=False)
     assert resources.cores() == cores
     assert resources.free_bytes() == free

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from traceanalyzer.files import replacing
-from traceanalyzer.machine import cache_bytes, processor
+from traceanalyzer.machine import cache_bytes, processor, quota_cores
 from traceanalyzer.records import CpuRoofs
 
 # To be raised where `device.calibrate` measures otherwise: what is kept is not used then.
@@ -27,9 +27,6 @@ _METHOD = 1
 _PREFIXES = ("ATEN_", "BLIS_", "DNNL_", "GOMP_", "KMP_", "MALLOC_", "MKL_", "OMP_", "ONEDNN_", "OPENBLAS_",
              "VECLIB_")  # fmt: skip
 _VARIABLES = ("DYLD_INSERT_LIBRARIES", "GLIBC_TUNABLES", "LD_PRELOAD")
-# Of the second version of control groups, which names no controllers, and of the first.
-_QUOTAS = {"": ("", "cpu.max"), "cpu": ("cpu", "cpu.cfs_quota_us")}
-_NO_QUOTA = ("max", "-1", "")
 _LEAST_PER_S, _MOST_PER_S = 1e6, 1e18
 
 
@@ -53,7 +50,7 @@ class Setting(msgspec.Struct, frozen=True):
             name: value for name, value in sorted(environment.items())
             if name.startswith(_PREFIXES) or name in _VARIABLES
         }  # fmt: skip
-        return cls(_METHOD, platform.node(), processor(), cache_bytes(), _processors(), quota(), threads,
+        return cls(_METHOD, platform.node(), processor(), cache_bytes(), _processors(), _quota(), threads,
                    torch, variables)  # fmt: skip
 
     @property
@@ -132,25 +129,7 @@ def _processors() -> tuple[int, ...]:
     return tuple(sorted(affinity(0))) if affinity else tuple(range(os.cpu_count() or 1))
 
 
-def quota(root: Path = Path("/")) -> str:
-    """The limits of the process's control group, and of those around it; nothing where there is none."""
-    limits: list[str] = []
-    for line in _read(root / "proc/self/cgroup").splitlines():
-        _, _, named = line.partition(":")
-        controllers, _, path = named.partition(":")
-        for controller in set(controllers.split(",")) & _QUOTAS.keys():
-            folder, file = _QUOTAS[controller]
-            base = root / "sys/fs/cgroup" / folder
-            own = base / path.strip("/")
-            groups = [own, *own.parents]
-            limits += [
-                _read(group / file).strip() for group in groups if group == base or base in group.parents
-            ]
-    return "; ".join(dict.fromkeys(limit for limit in limits if limit.split(" ")[0] not in _NO_QUOTA))
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except (OSError, ValueError):
-        return ""
+def _quota() -> str:
+    """Cores' worth of time that the control groups allow; nothing where they set no limit."""
+    cores = quota_cores()
+    return "" if cores is None else f"{cores:g}"

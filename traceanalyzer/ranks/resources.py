@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from traceanalyzer import machine
+
 _BASE_BYTES = 150e6  # of a worker before it reads anything, and what a small trace of many shapes needs
 _BYTES_A_BYTE = 1.6  # of text: a CPU trace, in which each operator is a record; a GPU trace needs a fifth
 _PACKED = 12  # a gzip file's text is rarely more than so many times its size
@@ -18,8 +20,8 @@ def cores() -> int:
     """The cores that this process may use at once, at least one."""
     affinity = getattr(os, "sched_getaffinity", None)
     count = len(affinity(0)) if affinity else os.cpu_count() or 1
-    quotas = [quota for group in _groups("cpu") if (quota := _quota(group)) is not None]
-    return max(1, int(min([count, *quotas])))
+    quota = machine.quota_cores()
+    return max(1, int(min(count, count if quota is None else quota)))
 
 
 def jobs_that_fit(files: Sequence[str], wanted: int) -> int:
@@ -70,54 +72,26 @@ def file_bytes(file: str) -> int:
 
 def free_bytes() -> int | None:
     """Memory that can be had without swapping; None where the system does not tell."""
-    limits = [_available(), *(_left(group) for group in _groups("memory"))]
+    limits = [_available(), *(_left(group) for group in machine.control_groups("memory"))]
     return min((left for left in limits if left is not None), default=None)
 
 
 def _available() -> int | None:
-    for line in _read("/proc/meminfo").splitlines():
+    for line in machine.system_text("/proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
     return None
 
 
-def _groups(controller: str) -> list[Path]:
-    """This process' control group and those around it, of version 2 and of version 1."""
-    groups: list[Path] = []
-    for line in _read("/proc/self/cgroup").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers and controller not in controllers.split(","):
-            continue
-        root = Path("/sys/fs/cgroup", controller if controllers else "")
-        inner = root / path.lstrip("/")
-        groups += [each for each in (inner, *inner.parents) if each.is_relative_to(root)]
-    return groups
-
-
-def _quota(group: Path) -> float | None:
-    """Cores' worth of time that the group may use."""
-    quota, _, period = _read(group / "cpu.max").strip().partition(" ")
-    if not quota:
-        quota, period = (_read(group / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period"))
-    return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() and int(period) else None
-
-
 def _left(group: Path) -> int | None:
     """What the group may still take; pages that only cache files are let go of when needed."""
     for limit, used in (("max", "current"), ("limit_in_bytes", "usage_in_bytes")):
-        most, now = (_read(group / f"memory.{name}").strip() for name in (limit, used))
+        most, now = (machine.system_text(group / f"memory.{name}").strip() for name in (limit, used))
         if most.isdecimal() and now.isdecimal():
             return max(0, int(most) - int(now) + _cached(group))
     return None
 
 
 def _cached(group: Path) -> int:
-    lines = [line.partition(" ") for line in _read(group / "memory.stat").splitlines()]
+    lines = [line.partition(" ") for line in machine.system_text(group / "memory.stat").splitlines()]
     return next((int(n) for name, _, n in lines if name in ("inactive_file", "total_inactive_file")), 0)
-
-
-def _read(path: str | Path) -> str:
-    try:
-        return Path(path).read_text(encoding="ascii")
-    except (OSError, ValueError):
-        return ""
