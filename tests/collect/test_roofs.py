@@ -137,7 +137,7 @@ def test_what_others_disturbed_is_told_and_not_kept(machine: Machine) -> None:
     machine.next = msgspec.structs.replace(ROOFS, load=6.0)
     assert machine.roofs() == machine.next
     (line,) = machine.said
-    assert line.startswith("6 others were running") and "Fix: " in line
+    assert line.startswith("6 other processes were running") and "Fix: " in line
     machine.next = ROOFS
     assert machine.roofs() == ROOFS and machine.measurements == 2
 

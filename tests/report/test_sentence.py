@@ -9,6 +9,7 @@ import pytest
 
 from tests.report import example
 from traceanalyzer.records import AboveRoof, Analysis, SavingOf
+from traceanalyzer.records.vocabulary import FEWER_PRODUCTS
 from traceanalyzer.report.sentence import headline, whole_percent
 from traceanalyzer.report.shown import shown
 from traceanalyzer.report.summary import facts, parts
@@ -97,6 +98,8 @@ def test_too_much_above_the_roofs_is_said_with_what_it_means() -> None:
     assert "11 % of the GPU's busy time exceeds its roof: the roofs used are too low" in sentence
     less = msgspec.structs.replace(above, share_of_busy=0.1)
     assert "too low" not in verdict_sentence(msgspec.structs.replace(analysis, self_check=(less,)))
+    shorter = msgspec.structs.replace(above, reason=FEWER_PRODUCTS)  # of which no roof is to blame
+    assert "too low" not in verdict_sentence(msgspec.structs.replace(analysis, self_check=(shorter,)))
     device = msgspec.structs.replace(analysis.device, how="calibrated")
     here = msgspec.structs.replace(analysis, self_check=(above,), device=device)
     assert "the roofs measured here are too low" in verdict_sentence(here)

@@ -33,6 +33,24 @@ def test_the_sentence_says_what_the_step_could_come_to():
     assert [round(bar.mid_share, 2) for bar in text.bars] == [1.0, 0.82, 0.72, 0.42]
 
 
+def test_where_next_to_nothing_has_a_roof_no_time_at_the_roofs_is_said():
+    now = Band(97e6, 97e6, 97e6)
+    analysis = msgspec.structs.replace(
+        example.example_analysis(), headroom=room(97_000_000, now, now, 90_000_000, 89_000_000)
+    )
+    text = headroom_text(analysis)
+    assert text is not None
+    assert "what it would take at its roofs is not known, with 89 ms of work" in text.sentence
+    assert [bar.label for bar in text.bars] == ["now", "with what is proved", "with all that may help"]
+
+
+def test_what_may_help_is_not_named_where_the_step_stays_as_long():
+    analysis = msgspec.structs.replace(example.example_analysis(), headroom=room(
+        77_000_000, Band(77e6, 77e6, 77e6), Band(76.9e6, 76.95e6, 77e6), 31_000_000))  # fmt: skip
+    text = headroom_text(analysis)
+    assert text is not None and "takes 77 ms now; at its roofs" in text.sentence
+
+
 def test_what_saves_nothing_is_not_named():
     now = Band(97e6, 97e6, 97e6)
     analysis = msgspec.structs.replace(

@@ -13,6 +13,7 @@ from traceanalyzer.assembly.totals import share
 from traceanalyzer.cost.kernel_names import is_winograd_or_fft
 from traceanalyzer.records import AboveRoof, Device, FormulaText, OpRow
 from traceanalyzer.records.units import si
+from traceanalyzer.records.vocabulary import FEWER_PRODUCTS
 
 _CLOCK = 1.05  # a roof exceeded by less: clocks differ from the datasheet's
 _SHORT_NS = 20_000  # kernels whose time a clock of whole microseconds resolves to 5 % or worse
@@ -56,7 +57,7 @@ def _why(row: OpRow, device: Device, whole_microseconds: bool) -> str | None:
     if not {"cache_resident", "over_roof"} & set(row.flags) or not row.calls:
         return None
     if "over_roof" in row.flags and any(is_winograd_or_fft(kernel.name) for kernel in row.kernel_names):
-        return "Winograd and FFT convolutions execute fewer multiplications than the direct sum"
+        return FEWER_PRODUCTS
     if "over_roof" not in row.flags:
         cached = _cached(row, device)
         if cached:

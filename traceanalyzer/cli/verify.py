@@ -46,6 +46,7 @@ def command(trace: str, rule: str, steps: str, counters: bool) -> None:
     if graph is None or not matches:
         raise UsageError(f"{shown_name(trace)}: {rule} applies nowhere in it",
                          fix="take a rule that the report of this trace suggests")  # fmt: skip
+    _with_threads_of(graph)
     device, floor_ns = _this_machine()
     refused: list[tuple[Match, UsageError]] = []
     for match in distinct(matches):
@@ -91,6 +92,16 @@ def distinct(matches: Sequence[Match]) -> list[Match]:
     for match in matches:
         by_names.setdefault(tuple(node.name for node in match.nodes), match)
     return list(by_names.values())
+
+
+def _with_threads_of(graph: StepGraph) -> None:
+    """As many as the recording had: what one thread computes in bits another number does at once."""
+    roofs = graph.recording.cpu_roofs if graph.recording else None
+    if graph.trace.on_cpu and roofs is not None and roofs.threads:
+        from traceanalyzer.verify.verify import use_threads
+
+        use_threads(roofs.threads)
+        click.echo(f"with {roofs.threads} thread{'' if roofs.threads == 1 else 's'}, as recorded")
 
 
 def _this_machine() -> tuple[Device, float]:

@@ -77,8 +77,8 @@ class RoofSource(msgspec.Struct, frozen=True):
             self.say("that failed, so the trace holds no roofs. Fix: see the error of traceanalyze calibrate")
         elif roofs.load is not None:
             self.say(
-                f"{roofs.load:.0f} others were running while the roofs were measured: they are too low, and "
-                "are not kept. Fix: run again when the machine is idle"
+                f"{roofs.load:.0f} other processes were running while the roofs were measured: these are too "
+                "low, and not kept. Fix: run again when the machine is idle, or give --roofs FILE"
             )
         return roofs
 

@@ -52,5 +52,8 @@ RULES_TO_VERIFY = (
 )  # fmt: skip
 """Names of the rules whose largest match `verify` rebuilds and times."""
 
+FEWER_PRODUCTS = "Winograd and FFT convolutions execute fewer multiplications than the direct sum"
+"""A reason for which rows exceed their roof that says nothing against the roof."""
+
 LEAST_MODELLED = 0.05
 """Of kernel time modelled: below it there is nothing to say about how much is memory-bound."""

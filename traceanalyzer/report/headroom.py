@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from traceanalyzer.records import Analysis, Band
+from traceanalyzer.records import Analysis, Band, Headroom
 from traceanalyzer.records.units import duration, percent, whole_percent
 from traceanalyzer.report.change_words import span
 from traceanalyzer.report.sanitize import visible
@@ -15,6 +15,7 @@ from traceanalyzer.report.shown import shown
 _LITTLE, _MUCH = 0.1, 0.7  # of their roofs, that kernels reach
 _LEAST_KNOWN = 0.5  # of busy time, whose roofs are known, for anything to be said of it
 _OPEN = 0.01  # of the step, whose roof is not known, to be named
+_MOSTLY_OPEN = 0.8  # of the time at the roofs, from which on that says nothing
 _NAMED = 6  # rules
 
 
@@ -44,13 +45,19 @@ def headroom_text(analysis: Analysis) -> HeadroomText | None:
     sentence = f"{_whole(analysis)} takes {duration(room.now_ns, 2)} now"
     if proved:
         sentence += f", {_between(room.proved_ns)} with the changes that are proved"
-    if possible:
+    if possible and duration(room.all_ns.low, 2) != duration(room.now_ns, 2):
         sentence += f", {_between(room.all_ns)} with all that may help"
-    sentence += f"; at its roofs it would take {duration(room.at_roofs_ns, 2)}"
-    if room.not_bounded_ns > _OPEN * room.now_ns:
-        sentence += f", with {duration(room.not_bounded_ns, 2)} of work whose roof is not known"
-    words = [f"{sentence}.", *_reach(analysis)]
+    words = [f"{sentence}; {_at_roofs(room)}.", *_reach(analysis)]
     return HeadroomText(" ".join(words), tuple(_bars(analysis)))
+
+
+def _at_roofs(room: Headroom) -> str:
+    """What is left where nothing idles and all runs at its roof, if enough has one."""
+    unknown = f"{duration(room.not_bounded_ns, 2)} of work whose roof is not known"
+    if room.not_bounded_ns > _MOSTLY_OPEN * room.at_roofs_ns:
+        return f"what it would take at its roofs is not known, with {unknown}"
+    text = f"at its roofs it would take {duration(room.at_roofs_ns, 2)}"
+    return f"{text}, with {unknown}" if room.not_bounded_ns > _OPEN * room.now_ns else text
 
 
 def missing(analysis: Analysis) -> str:
@@ -109,10 +116,10 @@ def _bars(analysis: Analysis) -> Iterator[HeadroomBar]:
     room = analysis.headroom
     if room is None:
         return
-    now = room.now_ns
+    now, bounded = room.now_ns, room.not_bounded_ns <= _MOSTLY_OPEN * room.at_roofs_ns
     lengths = [("now", Band(now, now, now)), ("with what is proved", room.proved_ns),
                ("with all that may help", room.all_ns),
                ("at its roofs", Band(room.at_roofs_ns, room.at_roofs_ns, room.at_roofs_ns))]  # fmt: skip
-    for label, band in lengths:
+    for label, band in lengths if bounded else lengths[:-1]:
         text = f"{_between(band)}, {percent(band.mid / now)}"
         yield HeadroomBar(label, text, band.low / now, band.mid / now)

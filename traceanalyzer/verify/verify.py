@@ -102,3 +102,10 @@ def _attention(nodes: Sequence[Node], where: str) -> Replay:
     k = k.transpose(-2, -1).contiguous()
     run: Any = torch.nn.functional.scaled_dot_product_attention
     return Replay(run, (q, k, v))
+
+
+def use_threads(count: int) -> None:
+    """So many threads for operators of the CPU from here on."""
+    import torch
+
+    torch.set_num_threads(count)

@@ -65,7 +65,7 @@ _KEEP = "GLIBC_TUNABLES=glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1099
 RULE = Rule(
     "kept_pages", __doc__ or "", find,
     title="Freed memory goes back to the system and comes again page by page",
-    action="Let the allocator keep what is freed: start Python with this variable, or with jemalloc.",
+    action=f"Start Python with {_KEEP}, or with jemalloc, so that the allocator keeps what is freed.",
     snippet=f"{_KEEP} python train.py",
     caveats=("the process keeps its peak of memory until it ends",),
     needs=("cpu", "steps", "page_faults"),

@@ -26,7 +26,7 @@ MESSAGES = {
     "clamped_rows": "rows whose ts and dur were both set to 0 by the profiler were left out",
     "unfinished_rows": "operators that had not ended when the recording did were left out",
     "unnamed_ops": "operators or annotations are called 'unknown': the profiler drops non-ASCII names",
-    "quantised_time": "GPU records last 0 whole microseconds: this trace's clock does not resolve them",
+    "quantised_time": "GPU records have a time of 0: this trace's clock counts whole microseconds",
     "uncategorised_rows": "rows come from the profiler before Kineto: no shapes, no links to operators; a "
     "range of the device counts without those inside it",
 }
