@@ -101,7 +101,8 @@ def _with_threads_of(graph: StepGraph) -> None:
         from traceanalyzer.verify.verify import use_threads
 
         use_threads(roofs.threads)
-        click.echo(f"with {roofs.threads} thread{'' if roofs.threads == 1 else 's'}, as recorded")
+        threads = f"{roofs.threads} thread{'' if roofs.threads == 1 else 's'}"
+        click.echo(f"traceanalyze: with {threads}, as recorded", err=True)
 
 
 def _this_machine() -> tuple[Device, float]:
