@@ -45,7 +45,8 @@ ITEMS = (
     op("embedding", (50_000, 64), (2048,), (), (), ()),
     op("_log_softmax", X, (), ()), op("nll_loss_forward", X, (2048,), (), (), ()),
     op("linalg_vector_norm", W, (), (), (), ()), op("_weight_int8pack_mm", X, W, (1024,)),
-    *(op("exp", X, dtypes="fp64") for _ in range(3)), annotation("DataParallel.forward", annotation("Gather")),
+    *(op("exp", X, dtypes="fp64") for _ in range(3)),
+    annotation("DataParallel.forward", annotation("Gather")),
     # a training step of two batches
     *(each for number in (1, 2) for each in (
         forward(op("mm", X, W), number),
