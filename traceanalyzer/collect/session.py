@@ -191,13 +191,8 @@ class Session:
 
     def _restart(self) -> None:
         """Another anchor: what was counted, and what is being recorded, belongs to no step of it."""
-        superseded = self.phase in (
-            CapturePhase.PAUSE,
-            CapturePhase.FURTHER,
-            CapturePhase.AFTER,
-            CapturePhase.DONE,
-        )
-        if superseded and (self._anchored == "optimizer" or self.detector.kind != "optimizer"):
+        phases = (CapturePhase.PAUSE, CapturePhase.FURTHER, CapturePhase.AFTER, CapturePhase.DONE)
+        if self.phase in phases and (self._anchored == "optimizer" or self.detector.kind != "optimizer"):
             return
         if self._capture is not None:
             self._capture.abandon(started=self.phase in (CapturePhase.ACTIVE, CapturePhase.FURTHER))
@@ -397,4 +392,4 @@ class Session:
         self._modules.uninstall()
         self._optimizers.over = True
         self._over = True  # nothing more is captured, so that --stop has nothing to wait for
-        self._say(f"the capture was abandoned, not the script: {type(error).__name__}: {error}")
+        self._say(f"the capture was abandoned: {type(error).__name__}: {error}")
