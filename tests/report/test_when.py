@@ -40,7 +40,9 @@ def test_where_next_to_nothing_has_a_roof_no_time_at_the_roofs_is_said():
     )
     text = headroom_text(analysis)
     assert text is not None
-    assert "what it would take at its roofs is not known, with 89 ms of work" in text.sentence
+    assert (
+        "what it would take at its roofs is not known: 89 ms of its work has no known roof." in text.sentence
+    )
     assert [bar.label for bar in text.bars] == ["now", "with what is proved", "with all that may help"]
 
 

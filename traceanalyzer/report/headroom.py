@@ -53,11 +53,15 @@ def headroom_text(analysis: Analysis) -> HeadroomText | None:
 
 def _at_roofs(room: Headroom) -> str:
     """What is left where nothing idles and all runs at its roof, if enough has one."""
-    unknown = f"{duration(room.not_bounded_ns, 2)} of work whose roof is not known"
+    unknown = duration(room.not_bounded_ns, 2)
     if room.not_bounded_ns > _MOSTLY_OPEN * room.at_roofs_ns:
-        return f"what it would take at its roofs is not known, with {unknown}"
+        return f"what it would take at its roofs is not known: {unknown} of its work has no known roof"
     text = f"at its roofs it would take {duration(room.at_roofs_ns, 2)}"
-    return f"{text}, with {unknown}" if room.not_bounded_ns > _OPEN * room.now_ns else text
+    return (
+        f"{text}, with {unknown} of work whose roof is not known"
+        if room.not_bounded_ns > _OPEN * room.now_ns
+        else text
+    )
 
 
 def missing(analysis: Analysis) -> str:
