@@ -1,0 +1,245 @@
+"""What reports suggest, followed: `python benchmarks/followed.py [--only CASE ...] [--write]`.
+
+Models that no rule was written for (`followed/`, random weights) are profiled as they are. Each suggestion is
+followed as the report has it, and each change of a fixed list is tried whether it is suggested or not. Steps
+are timed outside the profiler: a process for each change, all kept, asked in turn. Wants the packages of
+`pip install --group followed`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from statistics import median
+
+FOLDER = Path(__file__).with_name("followed")
+sys.path.insert(0, str(FOLDER))
+
+import tables  # noqa: E402
+import torch  # noqa: E402
+from case import Case  # noqa: E402
+from serve import CASES  # noqa: E402
+
+import traceanalyzer  # noqa: E402
+from traceanalyzer.machine import processor  # noqa: E402
+from traceanalyzer.records import Analysis, Band, Suggestion  # noqa: E402
+
+ROUNDS, ROUND_MS = 10, 600.0
+AGAIN = ROUNDS // 5  # this one from either end of the sorted differences bound their median (sign test, 98 %)
+NEAR = 0.2  # beside a band, of its ends
+PAGES = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=4294967296"
+TUNABLES = re.compile(r"GLIBC_TUNABLES=(\S+)")
+FOLLOWED_BY = {
+    "compile": (
+        "batch_norm_activation", "bias_addition", "cross_entropy", "dropout_chain", "gated_activation",
+        "pointwise_chain", "residual_norm", "rms_norm", "rotary_embedding", "many_operators",
+    ),
+    "fused": ("fused_optimizer",), "sdpa": ("unfused_attention",), "workers": ("data_loading",),
+    "no_attention_dropout": ("attention_fallback",), "channels_last": ("channels_last", "layout_copies"),
+    "bf16": ("half_precision",), "kept_pages": ("kept_pages",), "sparse": ("embedding_backward",),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What one change saved of a step, with its interval, beside what was promised for it; in ms."""
+
+    case: str
+    change: str
+    rules: tuple[str, ...]
+    before: float
+    saved: Band
+    promised: Band | None  # None: not suggested
+    rank: int | None  # among the suggestions, from 1
+    ready_s: float  # to the first timed step, with whatever is compiled
+
+    @property
+    def near(self) -> bool:
+        band = self.promised
+        return band is not None and (1 - NEAR) * band.low <= self.saved.mid <= (1 + NEAR) * band.high
+
+    @property
+    def may_be_nothing(self) -> bool:
+        return self.promised is not None and self.promised.low > 0 >= self.saved.low
+
+
+class Served:
+    """A process that runs steps of a case with some changes when asked."""
+
+    def __init__(self, case: Case, changes: Sequence[str], tunables: str) -> None:
+        environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+        if "kept_pages" in changes:
+            environment["GLIBC_TUNABLES"] = tunables
+        self.command = [sys.executable, str(FOLDER / "serve.py"), "--serve", case.name, *changes]
+        self.process = subprocess.Popen(
+            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            env=environment,
+        )  # fmt: skip
+        self.ready_s = self._said("ready")
+
+    def step_ms(self, steps: int) -> float:
+        assert self.process.stdin
+        self.process.stdin.write(f"{steps}\n")
+        self.process.stdin.flush()
+        return self._said("step")
+
+    def _said(self, word: str) -> float:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            if line.startswith(word):
+                return float(line.split()[1])
+        raise ChildProcessError(f"{self.command}: ended with {self.process.wait()}")
+
+    def end(self) -> None:
+        self.process.communicate("")
+
+
+def analyzed(case: Case, path: Path) -> Analysis:
+    command = [
+        sys.executable,
+        "-m",
+        "traceanalyzer",
+        "profile",
+        "--no-report",
+        "--stop",
+        "--force",
+        "-q",
+        "-o",
+    ]
+    command += [str(path), str(FOLDER / "serve.py"), case.name]
+    subprocess.run(command, check=True, capture_output=True)
+    return traceanalyzer.analyze(path)
+
+
+def suggested(analysis: Analysis, change: str) -> list[Suggestion]:
+    told = analysis.suggestions or ()
+    return [each for each in told if each.rule in FOLLOWED_BY[change] and each.saving_per_step_ns]
+
+
+def promised(told: Sequence[Suggestion]) -> Band | None:
+    """Of all that one change follows; they exclude each other's time."""
+    bands = [each.saving_per_step_ns for each in told if each.saving_per_step_ns]
+    ends = ("low", "mid", "high")
+    return Band(*(sum(getattr(band, end) for band in bands) / 1e6 for end in ends)) if bands else None
+
+
+def measured(
+    case: Case, sets: Sequence[tuple[str, ...]], tunables: str
+) -> Iterator[tuple[float, Band, float]]:
+    """Of each set of changes: the step before, what it saved, and the seconds until it was ready."""
+    base, *served = started = [Served(case, changes, tunables) for changes in ((), *sets)]
+    try:
+        counts = [max(2, ceil(ROUND_MS / each.step_ms(1))) for each in started]
+        rounds = [[each.step_ms(n) for each, n in zip(started, counts, strict=True)] for _ in range(ROUNDS)]
+    finally:
+        for each in started:
+            each.end()
+    before, *after = zip(*rounds, strict=True)
+    for each, times in zip(served, after, strict=True):
+        saved = sorted(one - other for one, other in zip(before, times, strict=True))
+        yield (
+            median(before),
+            Band(saved[AGAIN - 1], median(saved), saved[-AGAIN]),
+            each.ready_s - base.ready_s,
+        )
+
+
+def followed(case: Case, folder: Path) -> tuple[list[Followed], list[str]]:
+    """Each change of the case, then those together that are proved; and rules that no change here follows."""
+    analysis = analyzed(case, folder / "case.json.gz")
+    rules = [each.rule for each in analysis.suggestions or ()]
+    snippets = " ".join(each.snippet for each in analysis.suggestions or ())
+    tunables = next(iter(TUNABLES.findall(snippets)), PAGES)
+    changes = list(case.changes())
+    told = {change: suggested(analysis, change) for change in changes}
+    bands = {change: promised(each) for change, each in told.items()}
+    sure = tuple(change for change, band in bands.items() if band and band.low > 0)
+    sets = [(change,) for change in changes] + ([sure] if len(sure) > 1 else [])
+    rows = []
+    for chosen, (before, saved, ready) in zip(sets, measured(case, sets, tunables), strict=True):
+        mine = [each for change in chosen for each in told[change]]
+        names = tuple(dict.fromkeys(each.rule for each in mine))
+        rank = min((1 + rules.index(name) for name in names), default=None)
+        rows.append(
+            Followed(case.name, " + ".join(chosen), names, before, saved, promised(mine), rank, ready)
+        )
+    known = {name for change in changes for name in FOLLOWED_BY[change]}
+    return rows, [name for name in dict.fromkeys(rules) if name not in known]
+
+
+def line(row: Followed) -> str:
+    band, saved = row.promised, row.saved
+    told = f"{band.low:.1f} / {band.mid:.1f} / {band.high:.1f}" if band else "not suggested"
+    inside = ("yes" if row.near else "no") if band else ""
+    number = f"{row.rank}: {', '.join(row.rules)}" if row.rank else ""
+    return (
+        f"| {row.case} | {row.change} | {row.before:.1f} "
+        f"| {saved.mid:.1f} ({saved.low:.1f} to {saved.high:.1f}) "
+        f"| {told} | {inside} | {number} | {row.ready_s:.0f} |"
+    )
+
+
+HEAD = (
+    "| model | change | step, ms | saved, ms | promised, ms | inside, or within a fifth | suggestion "
+    "| to be ready, s |",
+    "|---|---|---:|---:|---:|---|---|---:|",
+)
+
+
+def largest_named(rows: Iterable[Followed]) -> tuple[str, bool]:
+    """The change that saved most, and whether it is among the first three suggestions."""
+    most = max((row for row in rows if "+" not in row.change), key=lambda row: row.saved.mid)
+    return most.change if most.saved.low > 0 else "none", most.saved.low <= 0 or (most.rank or 9) <= 3
+
+
+def summary(rows: Sequence[Followed], left: dict[str, list[str]]) -> Iterator[str]:
+    pairs = [row for row in rows if row.promised and "+" not in row.change]
+    wide = [row for row in pairs if row.promised and 0 < 2.5 * row.promised.low < row.promised.high]
+    nothing = [f"{row.case}: {row.change}" for row in pairs if row.may_be_nothing]
+    together = [row for row in rows if "+" in row.change]
+    yield (
+        f"{sum(row.near for row in pairs)} of {len(pairs)} pairs lie inside the band or a fifth from it; "
+        f"{len(wide)} proved bands are wider than 2.5; proved and perhaps nothing: "
+        f"{', '.join(nothing) or 'none'}. Together: {sum(row.near for row in together)} of {len(together)}."
+    )
+    named = {name: largest_named(row for row in rows if row.case == name) for name in left}
+    among = sum(ok for _, ok in named.values())
+    yield ""
+    yield f"The largest win is among the first three suggestions in {among} of {len(named)}:"
+    yield "; ".join(f"{name}: {most}{'' if ok else ' (is not)'}" for name, (most, ok) in named.items()) + "."
+    yield ""
+    yield "Suggested, and not followed here: " + "; ".join(
+        f"{k}: {', '.join(v)}" for k, v in left.items() if v
+    )
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("--only", nargs="+", default=[case.name for case in CASES], metavar="CASE")
+    options.add_argument("--write", action="store_true", help="into docs/savings.md")
+    chosen = options.parse_args()
+    rows: list[Followed] = []
+    left: dict[str, list[str]] = {}
+    print("\n".join(HEAD), flush=True)
+    with tempfile.TemporaryDirectory() as name:
+        for case in (case for case in CASES if case.name in chosen.only):
+            found, left[case.name] = followed(case, Path(name))
+            rows += found
+            print("\n".join(map(line, found)), flush=True)
+    said = [f"On {processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}:", ""]
+    said += [*HEAD, *map(line, rows), "", *summary(rows, left)]
+    print("\n".join(said[-6:]))
+    if chosen.write:
+        tables.write("savings.md", "followed", said)
+
+
+if __name__ == "__main__":
+    main()
