@@ -25,13 +25,13 @@ def _node_loss(model: nn.Module, batch: Batch) -> Tensor:
 def sage(_: Changes) -> Parts:
     from torch_geometric.nn import GraphSAGE
 
-    return Parts(GraphSAGE(96, 96, 2, 16), _node_loss, [_graph(12_000, 120_000, 96)], Adam)
+    return Parts(GraphSAGE(96, 96, 2, 16), _node_loss, [_graph(30_000, 300_000, 96)], Adam)
 
 
 def gat(_: Changes) -> Parts:
     from torch_geometric.nn import GAT
 
-    return Parts(GAT(64, 64, 2, 16, heads=4), _node_loss, [_graph(8_000, 64_000, 64)], Adam)
+    return Parts(GAT(64, 64, 2, 16, heads=4), _node_loss, [_graph(16_000, 128_000, 64)], Adam)
 
 
 class Recommender(nn.Module):
@@ -56,8 +56,8 @@ class Recommender(nn.Module):
 
 
 def recommender(changes: Changes) -> Parts:
-    model = Recommender(8, 100_000, 32, "sparse" in changes)
-    batch = (torch.randn(2048, 16), torch.randint(0, 100_000, (8, 2048, 4)), torch.rand(2048).round())
+    model = Recommender(8, 200_000, 32, "sparse" in changes)
+    batch = (torch.randn(8192, 16), torch.randint(0, 200_000, (8, 8192, 4)), torch.rand(8192).round())
 
     def loss(model: nn.Module, batch: Batch) -> Tensor:
         return F.binary_cross_entropy_with_logits(model(batch[0], batch[1]), batch[2])
@@ -146,7 +146,7 @@ def field(_: Changes) -> Parts:
     def loss(model: nn.Module, batch: Batch) -> Tensor:
         return F.mse_loss(model(batch[0]), batch[1])
 
-    return Parts(Field(), loss, [(torch.rand(32_768, 3), torch.rand(32_768, 4))], Adam)
+    return Parts(Field(), loss, [(torch.rand(65_536, 3), torch.rand(65_536, 4))], Adam)
 
 
 class Signals(Dataset[tuple[Tensor, int]]):

@@ -87,15 +87,25 @@ def suggestions(graph: StepGraph) -> Suggestions:
 
 def _together(found: Sequence[Suggestion], graph: StepGraph) -> Sequence[Suggestion]:
     """Those of the step save no more than it takes, those of the mean step no more than that."""
-    scale = {seen.saving_of: _scale(found, seen) for seen in (graph, graph.over_all_steps)}
-    return [_shrunk(each, scale[each.saving_of]) if each.saving_of else each for each in found]
+    scale = {seen.saving_of: _scales(found, seen) for seen in (graph, graph.over_all_steps)}
+    return [
+        _shrunk(each, scale[each.saving_of][each.tier == "T3"]) if each.saving_of else each for each in found
+    ]
 
 
-def _scale(listed: Sequence[Suggestion], graph: StepGraph) -> float:
-    """By how much they have to be smaller; they could save too much where this step is a long one."""
-    mine = [each.saving_per_step_ns for each in listed if each.saving_of == graph.saving_of]
-    together, step_ns = sum(band.high for band in mine if band), graph.step_ns * graph.stretch.repeats
-    return min(1.0, step_ns / together) if together else 1.0
+def _scales(listed: Sequence[Suggestion], graph: StepGraph) -> tuple[float, float]:
+    """By how much those that are proved have to be smaller, which could save too much where this step is a
+    long one; and the others, which have what those leave."""
+    left = graph.step_ns * graph.stretch.repeats
+    scales = []
+    for likely in (False, True):
+        mine = [
+            each for each in listed if each.saving_of == graph.saving_of and (each.tier == "T3") == likely
+        ]
+        together = sum(each.saving_per_step_ns.high for each in mine if each.saving_per_step_ns)
+        scales.append(min(1.0, max(0.0, left) / together) if together else 1.0)
+        left -= together
+    return scales[0], scales[1]
 
 
 def _shrunk(suggestion: Suggestion, times: float) -> Suggestion:

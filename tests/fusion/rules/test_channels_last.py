@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.fusion.rules.test_slow_precision import cpu
 from tests.fusion.scenes import Item, claims, found_by, inside, op, scene
+from traceanalyzer.fusion.rules import rule_named
 
 LAYOUT = "void cudnn::engines_precompiled::nchwToNhwcKernel<__half, __half, float, false, true>"
 GEMM = "sm80_xmma_fprop_implicit_gemm_f16f16_f16f32_f32_nhwckrsc_nhwc"
@@ -47,6 +49,64 @@ def test_layout_kernels_are_all_that_can_be_saved() -> None:
 ])  # fmt: skip
 def test_where_there_is_no_layout_to_change(item: Item) -> None:
     assert "channels_last" not in claims(scene(item))
+
+
+SMALL, TOGETHER, APART = (
+    (8, 24, 128, 128),
+    (24 * 128 * 128, 1, 24 * 128, 24),
+    (24 * 128 * 128, 128 * 128, 128, 1),
+)
+FLOPS = 2 * 8 * 24 * 24 * 9 * 128 * 128  # of a 3 x 3 convolution of 24 channels: 1.36 GFLOP
+MS = 1_000_000
+
+
+def on_cpu(name: str, strides: tuple[int, ...] = APART, ns: int = 29 * MS) -> Item:
+    rest = ((24, 24, 3, 3), (), (), (), (), ()) if "convolution" in name else ((), (), (), (), (), ())
+    concrete = ("", "", "", "[1, 1]", "[1, 1]", "[1, 1]", "1")
+    return op(name, SMALL, *rest, strides=(strides, *(() for _ in rest)), concrete=concrete, ns=ns)
+
+
+def test_a_cpu_converts_inside_of_its_convolutions() -> None:
+    """Measured: 28.8 ms, then 9.8, of which its FLOPs take 6.8 at 200 GFLOP/s; the pooling 9.1 ms, then 0.7."""
+    at_peak = 1e9 * FLOPS / 200e9
+    graph = scene(on_cpu("mkldnn_convolution"), steps=2, on_cpu=True, device=cpu(fp32=200e9))
+    (match,) = found_by(graph, "channels_last")
+    assert match.saved is not None and match.saved.low == 0 and match.tier == "T3"
+    assert match.saved.mid == pytest.approx(0.7 * (29 * MS - at_peak))
+    assert match.saved.high == pytest.approx(29 * MS - at_peak)
+    pooled = scene(on_cpu("mkldnn_convolution"), on_cpu("max_pool2d_with_indices", ns=9 * MS), steps=2, on_cpu=True,
+                   device=cpu(fp32=200e9))  # fmt: skip
+    (more,) = found_by(pooled, "channels_last")
+    assert more.saved is not None and more.saved.high - match.saved.high == pytest.approx(
+        0.85 * 9 * MS, rel=1e-5
+    )
+    assert "model.to(memory_format=torch.channels_last)" in rule_named("channels_last").snippet
+
+
+def test_norms_that_lose_are_taken_off() -> None:
+    """The gradient of a batch norm: 1.9 ms, then 4.6."""
+    norm = on_cpu("native_batch_norm_backward", ns=4 * MS)
+    alone, less = (
+        found_by(scene(*items, steps=2, on_cpu=True, device=cpu(fp32=200e9)), "channels_last")[0].saved
+        for items in ([on_cpu("mkldnn_convolution")], [on_cpu("mkldnn_convolution"), norm])
+    )
+    assert (
+        alone is not None and less is not None and alone.high - less.high == pytest.approx(6 * MS, rel=1e-5)
+    )
+
+
+@pytest.mark.left_out
+@pytest.mark.parametrize("items", [
+    [on_cpu("mkldnn_convolution", TOGETHER)], [on_cpu("mkldnn_convolution", ())],
+    [on_cpu("max_pool2d_with_indices")], [on_cpu("mkldnn_convolution", ns=round(1e9 * FLOPS / 200e9))],
+], ids=["channels last already", "no strides", "no convolution", "at the peak"])  # fmt: skip
+def test_a_cpu_that_has_nothing_to_convert(items: list[Item]) -> None:
+    assert "channels_last" not in claims(scene(*items, steps=2, on_cpu=True, device=cpu(fp32=200e9)))
+
+
+def test_bf16_and_the_layout_are_two_changes() -> None:
+    graph = scene(on_cpu("mkldnn_convolution"), steps=2, on_cpu=True, device=cpu(fp32=200e9, bf16=400e9))
+    assert {"half_precision", "channels_last"} <= claims(graph).keys()
 
 
 def test_volumes_have_a_layout_of_their_own() -> None:

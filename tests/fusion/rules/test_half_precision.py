@@ -21,13 +21,29 @@ def test_the_saving_is_the_time_less_that_at_the_bf16_rate_and_the_casts() -> No
     operands of 2^20 elements are cast, which read 4 bytes and write 2: 25.2 MB, 1.26 ms at 20 GB/s."""
     (match,) = found_by(on(NEW, mm(), mm()), "half_precision")
     cast = 1e9 * 4 * 2**20 * 6 / NEW_BYTES
-    low = 200 * MS * (1 - 1 / (2 * 0.65)) - cast / 0.35
     assert match.saved is not None and match.tier == "T0"
-    assert match.saved.low == pytest.approx(low)
+    assert match.saved.low == pytest.approx(200 * MS * (1 - 1 / (2 * 0.65)) - cast / 0.35)
     assert match.saved.mid == pytest.approx(200 * MS * (1 - 1 / (2 * 0.85)) - cast / 0.7)
-    assert match.saved.high == pytest.approx(min(2.5 * low, 200 * MS * (1 - 1 / (2 * 1.05)) - cast))
+    assert match.saved.high == pytest.approx(200 * MS * (1 - 1 / (2 * 1.05)) - cast)
     assert "at 400 GFLOP/s in bf16 and at 200 GFLOP/s in fp32" in match.evidence
     compile(match.snippet, "snippet", "exec")
+
+
+def test_other_work_gains_or_loses() -> None:
+    """Nobody knows what it reads: half the bytes, or mixed types."""
+    other = op("add", (1024, 1024), (1024, 1024), ns=50 * MS)
+    (alone,), (match,) = (found_by(on(NEW, *items), "half_precision") for items in ([mm()], [mm(), other]))
+    assert alone.saved is not None and match.saved is not None and len(match.nodes) == 1
+    assert match.saved.low == pytest.approx(alone.saved.low - 0.15 * 50 * MS)
+    assert match.saved.mid == pytest.approx(alone.saved.mid)
+    assert match.saved.high == pytest.approx(alone.saved.high + 0.2 * 50 * MS)
+
+
+def test_little_to_multiply_beside_much_else_proves_nothing() -> None:
+    """A model of bags and sparse rows lost 14 of 128 ms, one of a graph's gathers gained 49 of 230."""
+    other = op("add", (1024, 1024), (1024, 1024), ns=600 * MS)
+    (match,) = found_by(on(NEW, mm(), other), "half_precision")
+    assert match.saved is not None and match.saved.low == 0 and match.tier == "T3"
 
 
 def test_casts_that_take_what_is_gained_leave_no_certain_saving() -> None:
@@ -80,3 +96,10 @@ def test_grouped_convolutions_gain_nothing() -> None:
 def test_a_product_that_hardly_takes_time_is_no_finding() -> None:
     long = op("exp", (4096, 4096), ns=3000 * MS)
     assert "half_precision" not in claims(on(NEW, mm(), long))
+
+
+@pytest.mark.left_out
+def test_a_product_that_its_roof_does_not_limit_gains_nothing_known() -> None:
+    """2 GFLOP take 10.7 ms at the peak: in 200 ms something else sets the pace, as a shared machine does."""
+    assert "half_precision" in claims(on(NEW, mm(ns=100 * MS)))
+    assert "half_precision" not in claims(on(NEW, mm(ns=200 * MS)))

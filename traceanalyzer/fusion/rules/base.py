@@ -40,7 +40,9 @@ class Match(msgspec.Struct, frozen=True):
     where: str = ""  # instead of the module that holds them
     action: str = ""  # instead of the rule's, where the remedy depends on what was found
     snippet: str = ""  # likewise; {module} as in Rule.snippet
-    claims: bool = True  # False: later rules may claim the same nodes; only where no time is predicted
+    claims: bool = (
+        True  # False: others may claim the same nodes; no time is predicted, or T3 of what both win
+    )
     compiled_with_neighbors: bool = False  # `after` counts that its neighbors are compiled with it
 
 
