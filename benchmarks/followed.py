@@ -25,7 +25,7 @@ sys.path.insert(0, str(FOLDER))
 
 import tables  # noqa: E402
 import torch  # noqa: E402
-from case import Case  # noqa: E402
+from case import PASTED, Case  # noqa: E402
 from serve import CASES  # noqa: E402
 
 import traceanalyzer  # noqa: E402
@@ -36,6 +36,7 @@ ROUNDS, ROUND_MS = 10, 600.0
 AGAIN = ROUNDS // 5  # this one from either end of the sorted differences bound their median (sign test, 98 %)
 NEAR = 0.2  # beside a band, of its ends
 PAGES = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=4294967296"
+OF_MODULES = "for name, module in model.named_modules():"  # a snippet that can be pasted as it is
 TUNABLES = re.compile(r"GLIBC_TUNABLES=(\S+)")
 FOLLOWED_BY = {
     "compile": (
@@ -119,9 +120,9 @@ def analyzed(case: Case, path: Path) -> Analysis:
     return traceanalyzer.analyze(path)
 
 
-def suggested(analysis: Analysis, change: str) -> list[Suggestion]:
+def suggested(analysis: Analysis, change: str) -> tuple[Suggestion, ...]:
     told = analysis.suggestions or ()
-    return [each for each in told if each.rule in FOLLOWED_BY[change] and each.saving_per_step_ns]
+    return tuple(each for each in told if each.rule in FOLLOWED_BY[change] and each.saving_per_step_ns)
 
 
 def promised(told: Sequence[Suggestion]) -> Band | None:
@@ -152,26 +153,57 @@ def measured(
         )
 
 
+@dataclass(frozen=True)
+class Trial:
+    """Changes that are made at once, and the suggestions that they follow."""
+
+    name: str
+    changes: tuple[str, ...]
+    follows: tuple[Suggestion, ...]
+    exact: bool = True  # False: more is changed than is suggested
+
+    @property
+    def promised(self) -> Band | None:
+        return promised(self.follows) if self.exact else None
+
+
+def trials(case: Case, analysis: Analysis, folder: Path) -> list[Trial]:
+    """Each change of the case; what is to be compiled as the report has it; and all together that is proved."""
+    found = [Trial(name, (name,), suggested(analysis, name), name != "compile") for name in case.changes()]
+    pasted = [each for each in found[0].follows if each.snippet.startswith(OF_MODULES)]
+    if pasted:
+        code = folder / "pasted.py"
+        code.write_text("\n".join(each.snippet for each in pasted), encoding="utf-8")
+        found.append(Trial("compile, as the report has it", (f"{PASTED}{code}",), tuple(pasted)))
+    sure = [each for each in found if each.promised and each.promised.low > 0]
+    if len(sure) > 1:
+        changes, follows = ([x for each in sure for x in part(each)] for part in (_changes, _follows))
+        found.append(Trial(" + ".join(each.name for each in sure), tuple(changes), tuple(follows)))
+    return found
+
+
+def _changes(trial: Trial) -> tuple[str, ...]:
+    return trial.changes
+
+
+def _follows(trial: Trial) -> tuple[Suggestion, ...]:
+    return trial.follows
+
+
 def followed(case: Case, folder: Path) -> tuple[list[Followed], list[str]]:
-    """Each change of the case, then those together that are proved; and rules that no change here follows."""
-    analysis = analyzed(case, folder / "case.json.gz")
+    """Each trial; and rules of suggestions that none follows."""
+    analysis = analyzed(case, folder / f"{case.name}.json.gz")
     rules = [each.rule for each in analysis.suggestions or ()]
     snippets = " ".join(each.snippet for each in analysis.suggestions or ())
     tunables = next(iter(TUNABLES.findall(snippets)), PAGES)
-    changes = list(case.changes())
-    told = {change: suggested(analysis, change) for change in changes}
-    bands = {change: promised(each) for change, each in told.items()}
-    sure = tuple(change for change, band in bands.items() if band and band.low > 0)
-    sets = [(change,) for change in changes] + ([sure] if len(sure) > 1 else [])
+    tried = trials(case, analysis, folder)
     rows = []
-    for chosen, (before, saved, ready) in zip(sets, measured(case, sets, tunables), strict=True):
-        mine = [each for change in chosen for each in told[change]]
-        names = tuple(dict.fromkeys(each.rule for each in mine))
+    sets = [each.changes for each in tried]
+    for trial, (before, saved, ready) in zip(tried, measured(case, sets, tunables), strict=True):
+        names = tuple(dict.fromkeys(each.rule for each in trial.follows))
         rank = min((1 + rules.index(name) for name in names), default=None)
-        rows.append(
-            Followed(case.name, " + ".join(chosen), names, before, saved, promised(mine), rank, ready)
-        )
-    known = {name for change in changes for name in FOLLOWED_BY[change]}
+        rows.append(Followed(case.name, trial.name, names, before, saved, trial.promised, rank, ready))
+    known = {name for trial in tried for name in (each.rule for each in trial.follows)}
     return rows, [name for name in dict.fromkeys(rules) if name not in known]
 
 
@@ -224,6 +256,7 @@ def summary(rows: Sequence[Followed], left: dict[str, list[str]]) -> Iterator[st
 def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--only", nargs="+", default=[case.name for case in CASES], metavar="CASE")
+    options.add_argument("--keep", type=Path, metavar="FOLDER", help="traces, and code that was pasted")
     options.add_argument("--write", action="store_true", help="into docs/savings.md")
     chosen = options.parse_args()
     rows: list[Followed] = []
@@ -231,7 +264,7 @@ def main() -> None:
     print("\n".join(HEAD), flush=True)
     with tempfile.TemporaryDirectory() as name:
         for case in (case for case in CASES if case.name in chosen.only):
-            found, left[case.name] = followed(case, Path(name))
+            found, left[case.name] = followed(case, chosen.keep or Path(name))
             rows += found
             print("\n".join(map(line, found)), flush=True)
     said = [f"On {processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}:", ""]

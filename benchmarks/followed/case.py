@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import cycle, repeat
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +17,7 @@ Changes = frozenset[str]
 Batch = tuple[Tensor, ...]
 Cast = Callable[[], torch.autocast]
 
+PASTED = "paste:"  # a change that is a file: of code that a report has for the model
 ANY_MODEL = ("compile", "bf16", "kept_pages")  # what can be tried on each
 
 
@@ -51,6 +54,8 @@ def stepped(case: Case, changes: Changes) -> Callable[[], None]:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if "compile" in changes:
         model.compile()
+    for snippet in (change.removeprefix(PASTED) for change in changes if change.startswith(PASTED)):
+        exec(Path(snippet).read_text(encoding="utf-8"), {"model": model, "re": re, "torch": torch})
     cast = partial(torch.autocast, "cpu", torch.bfloat16, enabled="bf16" in changes)
     if parts.optimizer is None:
         model.eval()

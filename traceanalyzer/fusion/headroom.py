@@ -4,7 +4,8 @@ No kernel and no idle nanosecond is promised by two suggestions, so that savings
 where the host sets the pace, faster kernels only make the device wait longer. There, savings of kernels count
 as far as the host waited for them (taken to be spread as the kernels are), and beyond that as far as other
 suggestions remove what the device would wait for, which is never proved. And on a CPU the time in which pages
-come anew is part of operators that others make faster: keeping pages is never proved either.
+come anew, and in which a convolution converts its images, is part of operators that others make faster:
+neither is proved, and together they leave what the roofs ask for.
 """
 
 from __future__ import annotations
@@ -66,12 +67,10 @@ def headroom(
     awaited_ns = _awaited_ns(judged) / judged.step_count
     proved = _left(now_ns, sure, Pace(paced_ns, awaited_ns, shortened=False))
     everything = _left(now_ns, counted, Pace(paced_ns, awaited_ns))
-    everything = Band(
-        min(everything.low, proved.low), min(everything.mid, proved.mid), min(everything.high, proved.high)
-    )
     least, open_ns = _at_roofs(judged)
     replaced = sum(saved_at_roofs(graph, group) for _, group in mine) if graph is not None else 0.0
-    at_roofs = min(max(0.0, least - replaced), everything.low)
+    at_roofs = min(max(0.0, least - replaced), proved.low)
+    everything = _between(at_roofs, everything, proved)
     return Headroom(
         now_ns=now_ns,
         proved_ns=proved,
@@ -79,6 +78,15 @@ def headroom(
         at_roofs_ns=int(at_roofs),
         not_bounded_ns=round(open_ns),
     )
+
+
+def _between(shortest: float, band: Band, longest: Band) -> Band:
+    """No end shorter than the roofs allow, for likely savings may share time, nor longer than proved."""
+    low, mid, high = (
+        min(max(shortest, end), most)
+        for end, most in ((band.low, longest.low), (band.mid, longest.mid), (band.high, longest.high))
+    )
+    return Band(low, mid, high)
 
 
 def _awaited_ns(judged: Judged) -> int:
