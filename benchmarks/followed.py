@@ -169,7 +169,8 @@ class Trial:
 
 def trials(case: Case, analysis: Analysis, folder: Path) -> list[Trial]:
     """Each change of the case; what is to be compiled as the report has it; and all together that is proved."""
-    found = [Trial(name, (name,), suggested(analysis, name), name != "compile") for name in case.changes()]
+    names = case.changes()
+    found = [Trial(name, (name,), suggested(analysis, name), name != "compile") for name in names]
     pasted = [each for each in found[0].follows if each.snippet.startswith(OF_MODULES)]
     if pasted:
         code = folder / "pasted.py"
@@ -177,17 +178,10 @@ def trials(case: Case, analysis: Analysis, folder: Path) -> list[Trial]:
         found.append(Trial("compile, as the report has it", (f"{PASTED}{code}",), tuple(pasted)))
     sure = [each for each in found if each.promised and each.promised.low > 0]
     if len(sure) > 1:
-        changes, follows = ([x for each in sure for x in part(each)] for part in (_changes, _follows))
-        found.append(Trial(" + ".join(each.name for each in sure), tuple(changes), tuple(follows)))
+        changes = tuple(change for each in sure for change in each.changes)
+        follows = tuple(suggestion for each in sure for suggestion in each.follows)
+        found.append(Trial(" + ".join(each.name for each in sure), changes, follows))
     return found
-
-
-def _changes(trial: Trial) -> tuple[str, ...]:
-    return trial.changes
-
-
-def _follows(trial: Trial) -> tuple[Suggestion, ...]:
-    return trial.follows
 
 
 def followed(case: Case, folder: Path) -> tuple[list[Followed], list[str]]:
