@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from os import PathLike, fspath
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from traceanalyzer.ranks.cluster import Client
     from traceanalyzer.ranks.job_info import Compared
+    from traceanalyzer.ranks.leading import Leading
     from traceanalyzer.ranks.progress import Total
     from traceanalyzer.records.file_result import FileResult
     from traceanalyzer.records.rank_result import RankResult
@@ -61,8 +62,10 @@ def _analyzed(
     spare: list[Popen[bytes]],
 ) -> Job:  # fmt: skip
     from traceanalyzer.device.options import link_rate
+    from traceanalyzer.ranks.leading import Leading
     from traceanalyzer.ranks.progress import Total
     from traceanalyzer.trace import trace_files
+    from traceanalyzer.trace.reading.files import can_be_read_again
 
     saved = _saved(paths, options)
     if saved is not None:
@@ -70,19 +73,20 @@ def _analyzed(
     link = link_rate(options.link)  # a wrong one is an error before a long trace is read
     unopened: list[tuple[str, Exception]] = []
     files = trace_files(paths, failed=unopened, ranks=options.ranks)
-    read = _file_results(files, options, Total(progress), client, spare)
-    return _job(files, read, [Failure(*each) for each in unopened], options, link)
+    leading = Leading(options.rank, options.gpu, every=not all(map(can_be_read_again, files)))
+    read = partial(_file_results, options=options, client=client, spare=spare)
+    results = read(files, leading, total=Total(progress))
+    return _job(files, results, [Failure(*each) for each in unopened], options, link, read)
 
 
 def _file_results(
-    files: Sequence[str], options: AnalyzeOptions, total: Total, client: Client | None,
+    files: Sequence[str], leading: Leading, options: AnalyzeOptions, total: Total, client: Client | None,
     spare: list[Popen[bytes]],
 ) -> list[FileResult]:  # fmt: skip
     """Each file analyzed: on a cluster, in processes of this machine, or here."""
-    from traceanalyzer.ranks.leading import Leading
     from traceanalyzer.ranks.pool import in_turn, in_workers, jobs_for
+    from traceanalyzer.ranks.results import Results
 
-    leading = Leading(options.rank, options.gpu)
     cluster = client if client is not None else options.scheduler
     if cluster is not None:
         from traceanalyzer.ranks.cluster import on_cluster
@@ -93,34 +97,46 @@ def _file_results(
     jobs = jobs_for(files, options.jobs) if capture != "-" else 1
     read = total.of(capture) if capture else None
     if jobs == 1:
-        return in_turn(files, partial(analyzed_file, Setup.of(options, read)), leading, total)
+        return in_turn(files, partial(analyzed_file, Setup.of(options, read)), Results(leading), total)
     recipe = FileRecipe(options, tuple(donors_of(capture, read)) if capture else ())
     return in_workers(files, recipe, jobs, leading, total, spare)
 
 
 def _job(
     files: Sequence[str], read: Sequence[FileResult], failed: Sequence[Failure], options: AnalyzeOptions,
-    link: float | None,
+    link: float | None, reader: Callable[..., list[FileResult]],
 ) -> Job:  # fmt: skip
-    """The device on top has suggestions: where they were not looked for, its file is read again.
+    """The device on top with its Analysis: where that was let go of, its file is read again.
 
     `failed`: what was to be read and is not among `files`.
     """
-    from traceanalyzer.ranks.job import job_of
+    from traceanalyzer.ranks.job import by_choice, job_of
 
     results = [each for file in read for each in file.results]
+    file_of = [path for path, file in zip(files, read, strict=True) for _ in file.results]
     failed = [*failed, *(each for file in read for each in file.failed)]
     if not results:
         raise failed[0].error
     ranks, uncompared = _compared(results, failed, link)
-    notices = (*(each.notice for each in failed), *uncompared)
-    job = job_of(results, options.rank, options.gpu, notices, ranks)
-    top = next(each for each in results if _same(each.analysis, job))
-    if top.suggested:
-        return job
-    path = next(path for path, file in zip(files, read, strict=True) if top in file.results)
-    results[results.index(top)] = _with_suggestions(path, top, options)
-    return job_of(results, options.rank, options.gpu, notices, ranks)
+    notices = [*(each.notice for each in failed), *uncompared]
+    for at in by_choice(results, options.rank, options.gpu, notices, ranks):
+        shown = results[at].analysis or _read_again(file_of[at], results[at], notices, reader)
+        if shown is not None:
+            break
+    assert shown is not None, "the busiest has its Analysis"
+    return job_of(results, shown, notices, ranks)
+
+
+def _read_again(
+    file: str, result: RankResult, notices: list[Notice], reader: Callable[..., list[FileResult]]
+) -> Analysis | None:
+    """The Analysis of a device that did not lead; None where that fails now, which a notice says."""
+    from traceanalyzer.ranks.leading import Leading
+    from traceanalyzer.ranks.progress import Total
+
+    (again,) = reader([file], Leading(every=True), total=Total())
+    notices += [each.notice for each in again.failed if each.notice not in notices]
+    return next((r.analysis for r in again.results if r.work.entry == result.work.entry), None)
 
 
 def _compared(
@@ -137,19 +153,6 @@ def _compared(
         why = f"internal error: {type(error).__name__}: {error}"
         text = f"the ranks are not compared: {why}. Fix: report it with this line"
         return None, (Notice("ranks_not_compared", text),)
-
-
-def _same(first: Analysis, other: Analysis) -> bool:
-    """Whether both are of one device of one process."""
-    return first.source.files[0] == other.source.files[0]
-
-
-def _with_suggestions(file: str, result: RankResult, options: AnalyzeOptions) -> RankResult:
-    """The same again, read once more; as it is where that fails."""
-    from traceanalyzer.ranks.leading import Leading
-
-    again = analyzed_file(Setup.of(options), file, Leading(every=True), None)
-    return next((each for each in again.results if _same(each.analysis, result.analysis)), result)
 
 
 def _chosen(options: AnalyzeOptions | None, **single: object) -> AnalyzeOptions:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -53,6 +54,7 @@ def _guarded(label: str, failed: list[Failure]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        traceback.clear_frames(error.__traceback__)  # columns that were read go with it
         failed.append(Failure(label, error))
 
 
@@ -129,20 +131,21 @@ def analyzed_file(setup: Setup, file: str, leading: Leading, progress: Progress 
 def _result(judged: Judged, setup: Setup, leading: Leading) -> RankResult:
     from traceanalyzer.assembly.activity import activity_of
     from traceanalyzer.assembly.assemble import assemble
+    from traceanalyzer.assembly.rank_work import rank_work
     from traceanalyzer.fusion.suggestions import NOT_LOOKED_FOR, suggest
     from traceanalyzer.records.rank_result import RankResult
     from traceanalyzer.roofline.judge import of_shown_step
 
-    activity = activity_of(judged)
-    communication_ns = judged.verdict_ns("communication") + judged.time.hidden_communication_ns
-    leads = leading.leads(activity, judged.time.busy_ns, communication_ns)
-    shown = of_shown_step(judged) if leads else judged
-    advises = leads and not judged.priced.trace.device_lost  # a host's dispatch is no device's time
-    suggestions = suggest(shown, judged) if advises else NOT_LOOKED_FOR
-    path = _critical_path(shown) if leads and setup.options.critical_path else None
-    analysis = assemble(judged, suggestions, setup.others, memory=_memory(shown) if leads else None,
+    activity, work = activity_of(judged), rank_work(judged)
+    if not leading.leads(work):
+        return RankResult(work, activity)
+    shown = of_shown_step(judged)
+    lost = judged.priced.trace.device_lost  # a host's dispatch is no device's time
+    suggestions = NOT_LOOKED_FOR if lost else suggest(shown, judged)
+    path = _critical_path(shown) if setup.options.critical_path else None
+    analysis = assemble(judged, suggestions, setup.others, memory=_memory(shown),
                         keep_kernels=setup.options.kernels, critical_path=path)  # fmt: skip
-    return RankResult(analysis, activity, leads)
+    return RankResult(work, activity, analysis)
 
 
 def _critical_path(shown: Judged) -> CriticalPath | Notice:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from tests.pipeline.kineto import Kineto
+from traceanalyzer.records import RankEntry
+from traceanalyzer.records.rank_work import RankWork
 
 FORMULA = '''
 import os, signal, time
@@ -41,3 +45,13 @@ def formula(folder: Path, body: str) -> str:
     path = folder / "own_formulas.py"
     path.write_text(FORMULA.format(body=body), encoding="utf-8")
     return str(path)
+
+
+def work_of(rank: int = 0, device_index: int = 0, busy_ns: int = 1, communication_ns: int = 1) -> RankWork:
+    """A device that did nothing that is known."""
+    entry = RankEntry(
+        rank=rank, device_index=device_index, device="", file="", window_ns=100, busy_ns=busy_ns,
+        memory_bound_share_of_busy=0.0, exposed_communication_ns=communication_ns,
+    )  # fmt: skip
+    none = np.zeros(0, np.int64)
+    return RankWork(entry, None, 0, (), (), none, none, none)

@@ -14,12 +14,15 @@ import pytest
 from click.testing import CliRunner
 
 import traceanalyzer
+from tests.ranks.made import run, write
 from tests.ranks.many import folder_of, formula
+from tests.ranks.test_waits import pipeline, program
 from traceanalyzer import AnalyzeOptions
 from traceanalyzer.cli import main
 from traceanalyzer.ranks import cluster
 from traceanalyzer.report import render
 
+REAL = os.environ.get("TRACEANALYZER_REAL_TRACES")
 distributed = pytest.importorskip("distributed")
 
 
@@ -54,6 +57,24 @@ def test_a_lost_worker_and_a_corrupt_file(tmp_path: Path, scheduler: str) -> Non
     (line,) = [n.message for n in there.source.warnings if n.code == "rank_failed"]
     assert "rank007" in line and "\n" not in line
     assert seen == sorted(seen) and seen[-1] == sum(file.stat().st_size for file in folder.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["products", "stages", "real"])
+def test_the_report_is_that_of_this_machine(tmp_path: Path, scheduler: str, name: str) -> None:
+    """Bytes are the same, whoever has read the ranks, also where the one on top is read again."""
+    if name == "real" and REAL is None:
+        pytest.skip("TRACEANALYZER_REAL_TRACES is not set")
+    made = {"products": program(1), "stages": pipeline(1)}
+    folder = Path(REAL or "") / "train_megatron_tp8_a100"
+    if name in made:
+        folder = write(tmp_path / "job", run(4, 3, made[name])[0])
+    for rank in (None, 2):
+        options = {"kernels": False, "rank": rank}
+        there = traceanalyzer.analyze(folder, options=AnalyzeOptions(scheduler=scheduler, **options))
+        here = traceanalyzer.analyze(folder, options=AnalyzeOptions(jobs=1, **options))
+        assert render(there, "json") == render(here, "json")
+        assert there.job is not None and there.job.straggler_rank is not None and there.suggestions is not None
 
 
 def killed_in_the_middle(seen: list[int], pid: int) -> None:

@@ -23,6 +23,9 @@ from traceanalyzer.records import Job
 from traceanalyzer.report import render
 
 
+REAL = os.environ.get("TRACEANALYZER_REAL_TRACES")
+
+
 def analyzed(folder: Path, **options: object) -> Job:
     return traceanalyzer.analyze(folder, options=AnalyzeOptions(kernels=False, **options))  # type: ignore[arg-type]
 
@@ -114,6 +117,24 @@ def test_a_device_on_top_that_never_led_is_read_again(
     assert expected.suggestions is not None
     monkeypatch.setattr(Leading, "leads", lambda self, *_: self.every)
     assert render(analyzed(folder, jobs=1), "json") == render(expected, "json")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(REAL is None, reason="TRACEANALYZER_REAL_TRACES is not set")
+@pytest.mark.parametrize("names", [("train_megatron_tp8_a100",), (
+    "train_recsys_a100_rank3of8.json.gz", "train_recsys_v100_rank1of2.json.gz",
+    "train_gpt_compiled_h100_rank0of8.json.gz", "infer_moe_b200_rank0of8.json.gz",
+)])  # fmt: skip
+def test_so_it_is_of_real_ranks_and_whichever_led(
+    names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one worker, with two, and where none led, so that the one on top is read again."""
+    paths = [Path(REAL or "") / name for name in names]
+    options = [AnalyzeOptions(kernels=False, jobs=jobs) for jobs in (1, 2)]
+    one, two = (render(traceanalyzer.analyze(paths, options=each), "json") for each in options)
+    monkeypatch.setattr(Leading, "leads", lambda self, *_: self.every)
+    again = render(traceanalyzer.analyze(paths, options=options[0]), "json")
+    assert one == two == again
 
 
 @pytest.mark.parametrize("command", [("/no/such/python",), (sys.executable, "-c", "raise SystemExit(1)")])

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.ranks.many import work_of
 from traceanalyzer import machine
 from traceanalyzer.ranks import resources
 from traceanalyzer.ranks.leading import Leading
 from traceanalyzer.ranks.pool import jobs_for
 from traceanalyzer.ranks.progress import Total
-from traceanalyzer.records.rank_result import RankActivity
 
 V2 = {
     "/proc/self/cgroup": "0::/a/b\n",
@@ -76,17 +76,18 @@ def test_processes_are_not_started_for_little(tmp_path: Path) -> None:
 def test_the_busiest_and_the_one_that_waits_least_have_led(times: list[tuple[int, int]]) -> None:
     known, led = Leading(), list[tuple[int, int]]()
     for busy, waiting in times:
-        if known.leads(RankActivity(0, 0, "", 0, 0, 0), busy, waiting):
+        work = work_of(busy_ns=busy, communication_ns=waiting)
+        if known.leads(work):
             led.append((busy, waiting))
-            known = known.joined(busy, waiting)
+            known = known.joined(work)
     assert max(busy for busy, _ in led) == max(busy for busy, _ in times)
     assert min(waiting for _, waiting in led) == min(waiting for _, waiting in times)
 
 
 def test_what_was_not_asked_for_does_not_lead() -> None:
-    of = RankActivity(3, 1, "", 0, 0, 0)
-    assert Leading(3, 1).leads(of, 1, 1) and Leading(gpu=1).leads(of, 1, 1)
-    assert not Leading(2).leads(of, 1, 1) and not Leading(3, 0).leads(of, 1, 1)
+    of = work_of(rank=3, device_index=1)
+    assert Leading(3, 1).leads(of) and Leading(gpu=1).leads(of)
+    assert not Leading(2).leads(of) and not Leading(3, 0).leads(of)
 
 
 def test_progress_never_goes_back(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from traceanalyzer.records.collectives import (
     CollectiveArgs,
     CollectiveForm,
     Collectives,
+    Integers,
 )
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.rank_result import RankActivity
@@ -67,10 +68,18 @@ def _collectives(trace: Trace) -> Collectives:
         what, number = described[key]
         sequence.append(-1 if number is None else number)
         form.append(row_of.setdefault(what, len(row_of)))
+    start, end = kernels.start_ns[rows], kernels.end_ns[rows]
     return Collectives(
-        kernels.start_ns[rows], kernels.end_ns[rows], kernels.stream[rows], np.array(sequence, np.int64),
-        _steps(trace, rows), np.array(form, np.int32), tuple(row_of),
+        _narrow(start), _narrow(end - start), _narrow(kernels.stream[rows]),
+        _narrow(np.array(sequence, np.int64)), _narrow(_steps(trace, rows)),
+        _narrow(np.array(form, np.int64)), tuple(row_of),
     )  # fmt: skip
+
+
+def _narrow(column: Ints | Ids) -> Integers:
+    """In as few bytes a value as all of them fit in, with their sign."""
+    least, most = int(column.min(initial=0)), int(column.max(initial=0))
+    return column.astype(np.min_scalar_type(min(least, -1 - most)))
 
 
 def _steps(trace: Trace, rows: Ids | Ints) -> Ints:

@@ -76,8 +76,9 @@ def _calls(device: int, activity: RankActivity) -> Iterator[tuple[Call, int]]:
     """Each with its stream."""
     table, base = activity.collectives, activity.base_ns
     low, high = activity.window_start_ns, activity.window_end_ns
-    columns = (table.start_ns, table.end_ns, table.form, table.sequence, table.step, table.stream)
-    for start, end, form, sequence, step, stream in zip(*(c.tolist() for c in columns), strict=True):
+    columns = (table.start_ns, table.time_ns, table.form, table.sequence, table.step, table.stream)
+    for start, time, form, sequence, step, stream in zip(*(c.tolist() for c in columns), strict=True):
+        end = start + time
         call = Call(
             device, base + start, base + end, table.forms[form], sequence, step, start < high and end > low
         )

@@ -19,6 +19,7 @@ import msgspec
 
 from traceanalyzer.ranks.leading import Leading
 from traceanalyzer.ranks.progress import Total
+from traceanalyzer.ranks.results import Results
 from traceanalyzer.ranks.worker import Recipe, packed
 from traceanalyzer.records.errors import TraceAnalyzerError, UsageError
 from traceanalyzer.records.file_result import Failure, FileResult
@@ -52,7 +53,7 @@ def on_cluster(
     files: Sequence[str], recipe: Recipe, leading: Leading, total: Total, cluster: Client | str
 ) -> list[FileResult]:
     """The results in the order of the files; UsageError where the scheduler cannot be reached."""
-    version, results = _version(), dict[int, FileResult]()
+    version, results = _version(), Results(leading)
     with _connected(cluster) as client:
         from distributed import as_completed
 
@@ -62,12 +63,13 @@ def on_cluster(
         try:
             for future in as_completed(futures, loop=client.loop):
                 index = order[future.key]
-                results[index] = _result(future, files[index])
+                results.add(index, _result(future, files[index]))
+                future.release()  # its worker keeps it no longer
                 total.finished(files[index])
         finally:
             with suppress(Exception):
                 client.cancel(futures)
-    return [results[index] for index in range(len(files))]
+    return results.in_order()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""`job_info`: what the ranks of a job wait for, from their activities and Analyses."""
+"""`job_info`: what the ranks of a job wait for, from their activities and work."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def compared(
 ) -> Compared:
     """Match their collectives, set their clocks, and add up who waited for whom."""
     activities = [result.activity for result in results]
-    analyses = [result.analysis for result in results]
+    work = [result.work for result in results]
     grouped = groups_of(activities)
     matches = matched(grouped.groups)
-    stages = stages_of(matches.matches, analyses, grouped.unpaired)
+    stages = stages_of(matches.matches, work, grouped.unpaired)
     on_clock = clocks(matches.matches, len(results))
     arrivals = arrivals_of(matches.matches, on_clock, stages)
     world, names = _world_size(results), [_name(result) for result in results]
-    late = verdict(Evidence(analyses, names, arrivals, stages, _missing(results, world)))
+    late = verdict(Evidence(work, names, arrivals, stages, _missing(results, world)))
     ranks = [activity.rank for activity in activities]
     info = JobInfo(
         rank_count=len(results), world_size=world, reason=late.reason,

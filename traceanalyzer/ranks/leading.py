@@ -2,7 +2,7 @@
 
 Suggestions are made for the device on top alone, and its columns are let go of before that is known. So they
 are made for each that leads when it is read: the busiest so far, or the one that has waited least in
-collectives, as the one that others wait for does. A device on top that never led is read again.
+collectives, as the one that others wait for does. A device on top that does not lead is read again.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import msgspec
 from msgspec.structs import replace
 
 if TYPE_CHECKING:  # workers are started before slow imports
-    from traceanalyzer.records.analysis import Analysis
-    from traceanalyzer.records.rank_result import RankActivity, RankResult
+    from traceanalyzer.records.rank_result import RankResult
+    from traceanalyzer.records.rank_work import RankWork
 
 
 class Leading(msgspec.Struct, frozen=True):
@@ -26,40 +26,34 @@ class Leading(msgspec.Struct, frozen=True):
     busy_ns: int = -1
     communication_ns: int | None = None
 
-    def leads(self, activity: RankActivity, busy_ns: int, communication_ns: int) -> bool:
+    def leads(self, work: RankWork) -> bool:
         """Whether a device goes before all that are known."""
         if self.every:
             return True
-        if self.rank is not None and self.rank not in numbers(activity.rank, activity.path):
+        entry = work.entry
+        if self.rank is not None and self.rank not in numbers(entry.rank, entry.file):
             return False
-        if self.gpu is not None and activity.device_index != self.gpu:
+        if self.gpu is not None and entry.device_index != self.gpu:
             return False
         least = self.communication_ns
-        return busy_ns > self.busy_ns or least is None or communication_ns < least
+        return entry.busy_ns > self.busy_ns or least is None or work.communication_ns < least
 
     def after(self, results: tuple[RankResult, ...]) -> Leading:
         """With these known too."""
         leading = self
         for result in results:
-            busy, waiting = result.analysis.time.busy_ns, communication_ns(result.analysis)
-            if leading.leads(result.activity, busy, waiting):
-                leading = leading.joined(busy, waiting)
+            if leading.leads(result.work):
+                leading = leading.joined(result.work)
         return leading
 
-    def joined(self, busy_ns: int, communication_ns: int) -> Leading:
+    def joined(self, work: RankWork) -> Leading:
         """With one that leads."""
-        least = self.communication_ns
+        busy_ns, communication_ns, least = work.entry.busy_ns, work.communication_ns, self.communication_ns
         return replace(
             self,
             busy_ns=max(busy_ns, self.busy_ns),
             communication_ns=communication_ns if least is None else min(communication_ns, least),
         )
-
-
-def communication_ns(analysis: Analysis) -> int:
-    """Time of its collectives, alone and beside other work."""
-    exposed = next(p.time_ns for p in analysis.verdicts if p.verdict == "communication")
-    return exposed + analysis.time.hidden_communication_ns
 
 
 def numbers(rank: int | None, path: str) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ import msgspec
 from traceanalyzer.ranks.leading import Leading
 from traceanalyzer.ranks.progress import Total
 from traceanalyzer.ranks.resources import at_first_sight, cores, file_bytes, jobs_that_fit, text_bytes
+from traceanalyzer.ranks.results import Results
 from traceanalyzer.ranks.worker import COMMAND, HERE, Analyzer, Recipe, Task
 from traceanalyzer.records.errors import TraceAnalyzerError
 from traceanalyzer.records.file_result import Failure, FileResult
@@ -42,14 +43,13 @@ def jobs_for(files: Sequence[str], asked: int | None) -> int:
     return jobs_that_fit(files, min(asked or cores(), len(files)))
 
 
-def in_turn(files: Sequence[str], analyzer: Analyzer, leading: Leading, total: Total) -> list[FileResult]:
-    """One after the other, in this process."""
-    results: list[FileResult] = []
-    for file in files:
-        results.append(analyzer(file, leading, total.of(file)))
-        total.finished(file)
-        leading = leading.after(results[-1].results)
-    return results
+def in_turn(files: Sequence[str], analyzer: Analyzer, results: Results, total: Total) -> list[FileResult]:
+    """One after the other, in this process, those that have no result yet."""
+    for number, file in enumerate(files):
+        if number not in results.files:
+            results.add(number, analyzer(file, results.leading, total.of(file)))
+            total.finished(file)
+    return results.in_order()
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -105,11 +105,10 @@ class Pool(msgspec.Struct):
 
     files: Sequence[str]
     recipe: bytes
-    leading: Leading
+    results: Results
     spare: list[subprocess.Popen[bytes]] = msgspec.field(default_factory=list)  # started, and not yet used
     waiting: queue.SimpleQueue[int] = msgspec.field(default_factory=queue.SimpleQueue)
     answers: queue.SimpleQueue[Answer | None] = msgspec.field(default_factory=queue.SimpleQueue)
-    results: dict[int, FileResult] = msgspec.field(default_factory=dict)
     workers: set[subprocess.Popen[bytes]] = msgspec.field(default_factory=set)
     changing: threading.Lock = msgspec.field(default_factory=threading.Lock)  # of `workers`
     closed: bool = False
@@ -121,7 +120,7 @@ class Pool(msgspec.Struct):
 
     def collect(self, jobs: int, total: Total) -> None:
         """Until there are all results, or none of the threads is left: each says None when it ends."""
-        while len(self.results) < len(self.files) and jobs:
+        while len(self.results.files) < len(self.files) and jobs:
             answer = self.answers.get()
             if answer is None:
                 jobs -= 1
@@ -129,8 +128,7 @@ class Pool(msgspec.Struct):
                 total.of(self.files[answer.index])(answer.said)
             else:
                 total.finished(self.files[answer.index])
-                self.results[answer.index] = answer.said
-                self.leading = self.leading.after(answer.said.results)
+                self.results.add(answer.index, answer.said)
 
     def serve(self) -> None:
         """A thread's work: files until none waits, with one worker after another if need be."""
@@ -178,7 +176,7 @@ class Pool(msgspec.Struct):
     def ask(self, worker: subprocess.Popen[bytes], index: int) -> None:
         """Send it a file and pass its answers on until the last."""
         assert worker.stdin is not None and worker.stdout is not None
-        pickle.dump(Task(self.files[index], self.leading), worker.stdin)
+        pickle.dump(Task(self.files[index], self.results.leading), worker.stdin)
         worker.stdin.flush()
         said: int | FileResult = 0
         while not isinstance(said, FileResult):
@@ -205,7 +203,7 @@ def in_workers(
     spare: list[subprocess.Popen[bytes]],
 ) -> list[FileResult]:  # fmt: skip
     """Each file in one of `jobs` processes, `spare` ones first; results in the order of the files."""
-    pool = Pool(files, pickle.dumps(recipe, pickle.HIGHEST_PROTOCOL), leading, spare)
+    pool = Pool(files, pickle.dumps(recipe, pickle.HIGHEST_PROTOCOL), Results(leading), spare)
     threads = [threading.Thread(target=pool.serve, daemon=True) for _ in range(jobs)]
     try:
         for thread in threads:
@@ -216,16 +214,8 @@ def in_workers(
         for thread in threads:
             if thread.ident is not None:
                 thread.join()
-    return _completed(pool, recipe, total)
-
-
-def _completed(pool: Pool, recipe: Recipe, total: Total) -> list[FileResult]:
-    """With the files that no worker could be started for, read here."""
-    indices = range(len(pool.files))
-    left = [index for index in indices if index not in pool.results]
-    here = in_turn([pool.files[index] for index in left], recipe(), pool.leading, total) if left else []
-    results = pool.results | dict(zip(left, here, strict=True))
-    return [results[index] for index in indices]
+    complete = len(pool.results.files) == len(files)  # else no worker could be started for the rest
+    return pool.results.in_order() if complete else in_turn(files, recipe(), pool.results, total)
 
 
 def _lost(path: str, code: int) -> Failure:

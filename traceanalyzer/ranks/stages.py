@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from traceanalyzer.ranks.matching import Match
-from traceanalyzer.records import Analysis
+from traceanalyzer.records.rank_work import RankWork
 
 
 class Stages(msgspec.Struct, frozen=True):
@@ -28,7 +28,7 @@ class Stages(msgspec.Struct, frozen=True):
 
 
 def stages_of(
-    matches: Iterable[Match], analyses: Sequence[Analysis], unpaired: Mapping[tuple[int, ...], set[int]]
+    matches: Iterable[Match], ranks: Sequence[RankWork], unpaired: Mapping[tuple[int, ...], set[int]]
 ) -> Stages:
     """Of devices that send to one another, those in a row; in a ring or a pair, those whose shapes differ.
 
@@ -55,7 +55,7 @@ def stages_of(
         left -= part
         links = sum(len(neighbors[device]) for device in part) // 2
         in_a_row = pairs and len(part) > 2 and links < len(part)
-        if in_a_row or len({work_of(analyses[device]) for device in part}) > 1:
+        if in_a_row or len({contractions_of(ranks[device]) for device in part}) > 1:
             pipeline |= dict.fromkeys(part, root)
     return Stages(pipeline)
 
@@ -69,7 +69,8 @@ def _reached(root: int, neighbors: dict[int, set[int]]) -> set[int]:
     return part
 
 
-def work_of(analysis: Analysis) -> frozenset[tuple[str, str]]:
-    """Its contractions with their shapes: equal for ranks that do the same work."""
-    rows = (row for row in analysis.op_rows if row.operator_class == "tensor_contraction")
-    return frozenset((row.name, str(row.input_dims)) for row in rows)
+def contractions_of(work: RankWork) -> frozenset[tuple[str, str]]:
+    """Those with their shapes: equal for ranks that do the same work."""
+    return frozenset(
+        (form.name, form.shape) for form in work.forms if form.operator_class == "tensor_contraction"
+    )

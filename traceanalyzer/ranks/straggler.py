@@ -10,7 +10,7 @@ import msgspec
 from traceanalyzer.ranks.late import cause_of
 from traceanalyzer.ranks.stages import Stages
 from traceanalyzer.ranks.waits import Arrivals, Waits
-from traceanalyzer.records import Analysis
+from traceanalyzer.records.rank_work import RankWork
 from traceanalyzer.records.units import duration
 
 _STANDS_OUT = 0.01  # of the window
@@ -28,7 +28,7 @@ class Verdict(msgspec.Struct, frozen=True):
 class Evidence(msgspec.Struct, frozen=True):
     """What the ranks of a job are compared by."""
 
-    analyses: Sequence[Analysis]
+    ranks: Sequence[RankWork]
     names: Sequence[str]  # "rank 3", of each device
     arrivals: Sequence[Arrivals]
     stages: Stages
@@ -55,34 +55,30 @@ def _least(waits: Waits, evidence: Evidence) -> int | None:
         return None
     late = min(waited, key=lambda device: (waited[device], -waits.waited_for_ns[device], device))
     others = median(ns for device, ns in waited.items() if device != late)
-    window = evidence.analyses[late].window.window_ns
+    window = evidence.ranks[late].entry.window_ns
     return late if others - waited[late] > _STANDS_OUT * window else None
 
 
 def _slow_stage(evidence: Evidence) -> int | None:
     """The stage that computes most, by more than stages commonly differ."""
-    compute = {device: _compute_ns(evidence.analyses[device]) for device in evidence.stages.pipeline}
+    compute = {device: evidence.ranks[device].compute_ns for device in evidence.stages.pipeline}
     slowest = max(compute, key=lambda device: (compute[device], -device))
     usual = median(ns for device, ns in compute.items() if device != slowest)
-    window = evidence.analyses[slowest].window.window_ns
+    window = evidence.ranks[slowest].entry.window_ns
     waited = Waits.of(evidence.arrivals).waited_ns
     if compute[slowest] < (1 + _MORE_WORK) * usual or compute[slowest] - usual < _STANDS_OUT * window:
         return None
     return slowest if waited.get(slowest) == min(waited.values(), default=None) else None
 
 
-def _compute_ns(analysis: Analysis) -> int:
-    return analysis.time.busy_ns - sum(p.time_ns for p in analysis.verdicts if p.verdict == "communication")
-
-
 def _late(device: int, waits: Waits, evidence: Evidence) -> str:
-    analysis, name = evidence.analyses[device], evidence.names[device]
-    why = cause_of(evidence.analyses, device) or "nothing in its own work or idle time explains it"
+    name, steps = evidence.names[device], evidence.ranks[device].step_count
+    why = cause_of(evidence.ranks, device) or "nothing in its own work or idle time explains it"
     if device not in waits.waited_ns or _least(waits, evidence) != device:
         return f"{name} is the slowest stage of a pipeline: {why}; stages do unlike work"
     others = [ns for other, ns in waits.waited_ns.items() if other != device]
-    units = analysis.window.step_count or 1
-    per = " per step" if analysis.window.step_count else ""
+    units = steps or 1
+    per = " per step" if steps else ""
     typical = duration(median(others) / units)
     text = f"the others wait for {name}: {typical}{per} (median), it waits "
     text += f"{duration(waits.waited_ns[device] / units)}{_beside(device, waits, evidence)}; {why}"
@@ -96,7 +92,7 @@ def _beside(device: int, waits: Waits, evidence: Evidence) -> str:
     ns, other = min(few)
     if len(few) < 2 or ns >= typical * (0.5 + _NEXT / 2) or ns > typical - _STANDS_OUT * typical:
         return ""
-    units = evidence.analyses[device].window.step_count or 1
+    units = evidence.ranks[device].step_count or 1
     return f", next is {evidence.names[other]} with {duration(ns / units)}"
 
 
@@ -104,7 +100,7 @@ def _none_stands_out(waits: Waits, evidence: Evidence) -> str:
     if not waits.waited_ns:
         return "which rank the others wait for is not known: no collective could be matched across ranks"
     least, most = min(waits.waited_ns.values()), max(waits.waited_ns.values())
-    window = min(evidence.analyses[device].window.window_ns for device in waits.waited_ns)
+    window = min(evidence.ranks[device].entry.window_ns for device in waits.waited_ns)
     spread = f"they wait {duration(least)} to {duration(most)} each in a window of {duration(window)}"
     return f"no rank stands out: {spread}"
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+
+Integers = npt.NDArray[np.integer[Any]]  # of as few bytes as they need
 
 
 class CollectiveArgs(msgspec.Struct, frozen=True):
@@ -54,17 +57,17 @@ class Collectives(msgspec.Struct, frozen=True, eq=False):
     together shows in their order from both ends.
     """
 
-    start_ns: npt.NDArray[np.int64]
-    end_ns: npt.NDArray[np.int64]
-    stream: npt.NDArray[np.int64]
-    sequence: npt.NDArray[np.int64]  # -1: not recorded
-    step: npt.NDArray[np.int64]  # number of the step that launched it; -1
-    form: npt.NDArray[np.int32]  # row in `forms`
+    start_ns: Integers
+    time_ns: Integers
+    stream: Integers
+    sequence: Integers  # -1: not recorded
+    step: Integers  # number of the step that launched it; -1
+    form: Integers  # row in `forms`
     forms: tuple[CollectiveForm, ...] = ()
 
     def __len__(self) -> int:
         return len(self.start_ns)
 
 
-_NONE = np.zeros(0, np.int64)
-NO_COLLECTIVES = Collectives(_NONE, _NONE, _NONE, _NONE, _NONE, np.zeros(0, np.int32))
+_NONE: Integers = np.zeros(0, np.int64)
+NO_COLLECTIVES = Collectives(_NONE, _NONE, _NONE, _NONE, _NONE, _NONE)

@@ -1,4 +1,5 @@
-"""What a job keeps of one device of one process: its Analysis, and when it took part in collectives."""
+"""What a job keeps of one device of one process: its work, when it took part in collectives, and of the few
+that may turn out to be the one on top their Analysis."""
 
 from __future__ import annotations
 
@@ -6,10 +7,11 @@ import msgspec
 
 from traceanalyzer.records.analysis import Analysis
 from traceanalyzer.records.collectives import NO_COLLECTIVES, Collectives
+from traceanalyzer.records.rank_work import RankWork
 
 
 class RankActivity(msgspec.Struct, frozen=True, eq=False):
-    """What ranks are compared by beside their Analyses; small, and passed between processes.
+    """What ranks are compared by beside their work; small, and passed between processes.
 
     Times are ns of the trace's own clock; `base_ns` is added to compare ranks.
     """
@@ -27,6 +29,6 @@ class RankActivity(msgspec.Struct, frozen=True, eq=False):
 class RankResult(msgspec.Struct, frozen=True, eq=False):
     """One device of one process, analyzed; its columns are let go of."""
 
-    analysis: Analysis
+    work: RankWork
     activity: RankActivity
-    suggested: bool = True  # suggestions were looked for
+    analysis: Analysis | None = None  # with suggestions, of a device that led those before it

@@ -54,6 +54,11 @@ def may_name_several(path: str) -> bool:
     return os.path.isdir(path) or is_archive(path) or (is_pattern(path) and not os.path.exists(path))
 
 
+def can_be_read_again(path: str) -> bool:
+    """Whether it is no stream, as standard input and pipes are."""
+    return path != "-" and (os.path.isfile(path) or not os.path.exists(path))
+
+
 def _same(path: str) -> str:
     """Equal for two spellings of one file."""
     return os.path.realpath(path) if os.path.exists(path) else path
