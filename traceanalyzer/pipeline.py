@@ -129,16 +129,17 @@ def analyzed_file(setup: Setup, file: str, leading: Leading, progress: Progress 
 def _result(judged: Judged, setup: Setup, leading: Leading) -> RankResult:
     from traceanalyzer.assembly.activity import activity_of
     from traceanalyzer.assembly.assemble import assemble
-    from traceanalyzer.fusion.suggestions import NOT_LOOKED_FOR, suggest
+    from traceanalyzer.fusion.each_kind import suggest_each_kind
+    from traceanalyzer.fusion.suggestions import NOT_LOOKED_FOR
     from traceanalyzer.records.rank_result import RankResult
-    from traceanalyzer.roofline.judge import of_shown_step
+    from traceanalyzer.roofline.judge import of_other_kinds, of_shown_step
 
     activity = activity_of(judged)
     communication_ns = judged.verdict_ns("communication") + judged.time.hidden_communication_ns
     leads = leading.leads(activity, judged.time.busy_ns, communication_ns)
     shown = of_shown_step(judged) if leads else judged
     advises = leads and not judged.priced.trace.device_lost  # a host's dispatch is no device's time
-    suggestions = suggest(shown, judged) if advises else NOT_LOOKED_FOR
+    suggestions = suggest_each_kind(shown, judged, of_other_kinds(judged)) if advises else NOT_LOOKED_FOR
     path = _critical_path(shown) if leads and setup.options.critical_path else None
     analysis = assemble(judged, suggestions, setup.others, memory=_memory(shown) if leads else None,
                         keep_kernels=setup.options.kernels, critical_path=path)  # fmt: skip
@@ -181,8 +182,8 @@ def annotations_of(file: str, options: AnalyzeOptions) -> tuple[list[Annotations
     Errors: as of `analyze`; a device that fails is left out, which a notice says, unless all do.
     """
     from traceanalyzer.assembly.annotations import annotations_for
-    from traceanalyzer.fusion.suggestions import suggest
-    from traceanalyzer.roofline.judge import of_shown_step
+    from traceanalyzer.fusion.each_kind import suggest_each_kind
+    from traceanalyzer.roofline.judge import of_other_kinds, of_shown_step
     from traceanalyzer.trace import shown_name
 
     devices: list[Annotations] = []
@@ -197,7 +198,8 @@ def annotations_of(file: str, options: AnalyzeOptions) -> tuple[list[Annotations
                 judged = _judged(trace, index, setup)
                 shown = of_shown_step(judged)
                 title = label if label.endswith(device) else ", ".join(filter(None, (label, device)))
-                devices.append(annotations_for(judged, suggest(shown, judged), shown, title))
+                suggested = suggest_each_kind(shown, judged, of_other_kinds(judged))
+                devices.append(annotations_for(judged, suggested, shown, title))
     if not devices:
         raise failed[0].error
     return devices, [each.notice for each in failed]

@@ -15,10 +15,10 @@ from traceanalyzer.fusion.evidence.dataflow import Edge, ExternalRead, Tensor, d
 from traceanalyzer.fusion.evidence.execution_trace import UNREAD
 from traceanalyzer.fusion.step_ops import StepOps
 from traceanalyzer.fusion.stretch import Stretch, stretch_of
-from traceanalyzer.records import Cost, Device, IdleCause, Notice, OpCall, OpRow, Recording, SavingOf
+from traceanalyzer.records import Cost, Device, IdleCause, Notice, OfKind, OpCall, OpRow, Recording, SavingOf
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.priced import Fusible, Priced, PricedCall
-from traceanalyzer.records.times import shown_step
+from traceanalyzer.records.times import kind_name, shown_step
 from traceanalyzer.records.trace import PHASES, Bools, OpKind, Step, Trace, above
 
 Fact = TypeVar("Fact")
@@ -130,13 +130,24 @@ class StepGraph(msgspec.Struct, frozen=True, eq=False, dict=True):
         """Steps that the figures are not of, as they differ from this one; 0 where all are alike."""
         return len(self.judged.steps) - len(self.judged.window.steps)
 
+    @cached_property
+    def step_kind(self) -> OfKind | None:
+        """Of the one step that its figures are of; None where steps are of one kind, or it is of all."""
+        if not self.other_steps:
+            return None
+        name = self.judged.window.steps[0].name
+        with_it = ((at, group) for at, group in enumerate(self.judged.kinds) if name in group.steps)
+        count = len(self.judged.steps)
+        return next((OfKind(kind_name(at), len(group.steps), count) for at, group in with_it), None)
+
     @property
     def saving_of(self) -> SavingOf:
         """What its figures, and so the savings found in it, are of."""
         if not self.has_steps:
             return "trace"
         if self.other_steps:
-            return "shown_step"
+            shown = self.step_kind is None or self.step_kind.name == kind_name(0)
+            return "shown_step" if shown else "step_of_kind"
         return "mean_step" if shown_step(self.judged.steps, self.judged.kinds) else "each_step"
 
     @property

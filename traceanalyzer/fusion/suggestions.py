@@ -228,6 +228,7 @@ def _suggestion(
         ),
         docs=rule.docs,
         saving_of=graph.saving_of,
+        step_kind=graph.step_kind,
         places=code_places(graph.trace, _nodes(group), repeats),
     )
 
@@ -293,7 +294,12 @@ def _caveats(graph: StepGraph, group: Sequence[Match], band: Band | None, starve
         caveats.append(f"its kernels overlap with others: {percent(share)} of their time is counted, and "
                     "the step is no shorter where the others take as long")  # fmt: skip
     others = graph.other_steps
-    if others:
+    if others and (steps := graph.step_kind):
+        caveats.append(
+            f"per step of kind {steps.name}, {steps.steps} of {steps.of} steps, as {graph.step.name} shows it: "
+            "the others run other operators or take another time"
+        )
+    elif others:
         caveats.append(
             f"of {graph.step.name} alone: {others} other steps take another time or run other operators"
         )

@@ -263,5 +263,5 @@ def wait_evidence(graph: StepGraph, ns: float, share: float) -> str:
     each = " per step" if graph.has_steps else ""
     if graph.saving_of == "mean_step":
         each += f", averaged over {len(graph.judged.steps)} steps that differ,"
-    whole = "the step" if graph.saving_of == "shown_step" else "the window"
+    whole = "the step" if graph.saving_of in ("shown_step", "step_of_kind") else "the window"
     return f"the device waits {duration(ns)}{each} for this, {percent(share)} of {whole}"
