@@ -248,6 +248,7 @@ def waiting(
 
     `again`: False where the trace does not show that the wait comes again; then no time is promised.
     """
+    ns = min(ns, graph.most_idle_ns)  # the host was slower under the profiler
     saved = Band(0.0, ns, ns) if again else None
     where = where or everywhere(graph)
     return Match((), "T3", saved=saved, evidence=evidence, where=where, action=action, snippet=snippet)
