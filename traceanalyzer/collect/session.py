@@ -134,10 +134,7 @@ class Session:
         self._keep_timings()
 
     def _end_elsewhere(self) -> None:
-        """The profiler can only be stopped by the thread that started it: that one is asked to.
-
-        torch/csrc/autograd/profiler_kineto.cpp keeps the state of a recording with its thread.
-        """
+        """Only the thread that started the profiler can stop it (torch/csrc/autograd/profiler_kineto.cpp)."""
         self._asked = True
         if not self._ended.wait(_END_TIMEOUT_S):
             self._say("the steps run in a thread that continues: the recording in progress is lost")
@@ -372,8 +369,7 @@ class Session:
             self._timer.step(took, sizes)
         self._left += 1
         if self._left >= (_TIMED_AFTER if self.phase is CapturePhase.AFTER else _PATIENCE):
-            if self._stopper is None:
-                self._modules.uninstall()
+            self._modules.uninstall()
             self._timer.end()
             self.phase = CapturePhase.DONE
             self._optimizers.over = self._stopper is None

@@ -87,10 +87,10 @@ class MissedStep:
         """That it did not come again, where it is one."""
         if self.sizes is None:
             return None
-        much = f"{self.times:.0f} times as much, as a prefill does"
+        much = f"{self.times:.0f} times as much, as a prefill does: it is not in the trace"
         return (
-            f"a step before the captured ones worked on {much}: it is not in the trace. Fix: let the script do "
-            "so twice (generate() twice), without --stop"
+            f"a step before the captured ones worked on {much}. Fix: let the script do so twice (generate() "
+            "twice), without --stop"
         )
 
     def returns(self, sizes: StepSizes) -> bool:

@@ -227,7 +227,7 @@ class StepGraph(msgspec.Struct, frozen=True, eq=False, dict=True):
         )  # fmt: skip
 
     def perhaps_slowed_ns(self, nodes: Sequence[Node]) -> float:
-        """What a profiler that slowed a CPU's step much may have added beyond that, if it did record by record."""
+        """What a profiler that slowed a CPU's step much may have added beyond that, record by record."""
         if not self.trace.on_cpu or self.slowed_times <= SLOWED:
             return 0.0
         records = sum(node.records for node in nodes) / max(1, sum(node.records for node in self.nodes))
