@@ -27,7 +27,8 @@ FIELDS = {
     "source": "files dialect salvaged warnings",
     "source.files": "path bytes events rank device_index",
     "source.warnings": "code message count",
-    "recording": "steps torch python command script cuda tf32 wait warmup active complete unprofiled_step_ns "
+    "recording": "steps threads torch python command script cuda tf32 wait warmup active complete "
+                 "unprofiled_step_ns "
                  "profiled_step_ns minor_faults_per_step system_ns_per_step profiled_page_faults "
                  "profiled_system_ns page_bytes allocator peak_memory_bytes cpu_roofs clocks",
     "device": "id name kind how confidence bandwidth_bytes_per_s l2_bytes multiprocessors peaks provenance",

@@ -50,6 +50,7 @@ def recording_fields(
         "profiled_page_faults": _typical(each.page_faults for each in result.used),
         "profiled_system_ns": _typical(each.system_ns for each in result.used),
         "steps": msgspec.to_builtins(_steps(result)),
+        "threads": torch.get_num_threads(),
         "page_bytes": page_bytes(),
         "allocator": allocator(),
         "peak_memory_bytes": result.peak_memory_bytes,

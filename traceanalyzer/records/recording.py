@@ -87,6 +87,7 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     profiled_page_faults: int | None = None
     profiled_system_ns: int | None = None
     steps: tuple[RecordedStep, ...] | None = None
+    threads: int | None = None  # of operators on the CPU, when the script ended
     page_bytes: int | None = None
     allocator: Allocator | None = None
     peak_memory_bytes: int | None = None
