@@ -279,10 +279,18 @@ def donors_of(file: str, progress: Progress | None) -> list[Trace]:
 
 
 def step_graph_of(path: str | PathLike[str], options: AnalyzeOptions | None = None) -> StepGraph | None:
-    """The step of one trace's busiest device in which suggestions are looked for."""
+    """The step of one trace's busiest device in which suggestions are looked for first."""
+    return next(step_graphs_of(path, options), None)
+
+
+def step_graphs_of(path: str | PathLike[str], options: AnalyzeOptions | None = None) -> Iterator[StepGraph]:
+    """That step, then one of each further kind that is looked at; none without operators."""
     from traceanalyzer.fusion.step_graph import step_graph
-    from traceanalyzer.roofline.judge import of_shown_step
+    from traceanalyzer.roofline.judge import of_other_kinds, of_shown_step
 
     every = judge_file(fspath(path), Setup.of(options or AnalyzeOptions()))
     busiest = max(every, key=lambda judged: judged.time.busy_ns)
-    return step_graph(of_shown_step(busiest), busiest)
+    for judged in (of_shown_step(busiest), *of_other_kinds(busiest)):
+        graph = step_graph(judged, busiest)
+        if graph is not None:
+            yield graph

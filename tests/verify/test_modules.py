@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.fusion.live import matches, recorded
+from tests.fusion.live import recorded
 from tests.fusion.rules.test_unfused_attention import attention, gradients
 from tests.fusion.scenes import found_by, op, scene, within
 from traceanalyzer.fusion.rules import Match
@@ -68,4 +68,3 @@ def test_gradients_of_a_rebuilt_chain_are_those_of_autograd(tmp_path: Path) -> N
     (x,) = program.inputs
     (gradient,) = program.run(x)
     torch.testing.assert_close(gradient, 1 - torch.tanh(x.detach()) ** 2)
-    assert matches(graph, "pointwise_chain") == []

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 @click.option("--counters", is_flag=True, help="Count the bytes that memory moves, too (Linux, CPU).")
 def command(trace: str, rule: str, steps: str, counters: bool) -> None:
     """Rebuild the largest match of RULE in TRACE from the recorded sizes and types, and time it as it ran
-    and with the suggested change. The prediction is for this machine, whose roofs are measured first.
+    and with the suggested change; where the advice is to compile, also one call of the module that holds it.
+    The prediction is for this machine, whose roofs are measured first.
     Needs PyTorch; the machine should do nothing else meanwhile.
 
     \b
@@ -36,15 +37,16 @@ def command(trace: str, rule: str, steps: str, counters: bool) -> None:
     """
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     from traceanalyzer.options import AnalyzeOptions
-    from traceanalyzer.pipeline import step_graph_of
+    from traceanalyzer.pipeline import step_graphs_of
     from traceanalyzer.trace.reading.names import shown_name
     from traceanalyzer.verify.moved import moved
     from traceanalyzer.verify.verify import trial_of, verified
 
     wanted = _rule(rule)
-    graph = step_graph_of(trace, AnalyzeOptions(steps=steps))
-    matches = _largest_first(graph, wanted) if graph is not None else []
-    if graph is None or not matches:
+    graphs = step_graphs_of(trace, AnalyzeOptions(steps=steps))
+    applying = ((each, some) for each in graphs if (some := _largest_first(each, wanted)))
+    graph, matches = next(applying, (None, []))
+    if graph is None:
         raise UsageError(f"{shown_name(trace)}: {rule} applies nowhere in it",
                          fix="take a rule that the report of this trace suggests")  # fmt: skip
     _with_threads_of(graph)

@@ -18,7 +18,8 @@ def test_their_time_is_the_most_that_is_saved() -> None:
     graph = scene(*small(300), op("mm", (512, 512), (512, 512), ns=300 * CALL), steps=2, on_cpu=True)
     (match,) = found_by(graph, "small_operators")
     assert len(match.nodes) == 300 and match.tier == "T3"
-    assert match.saved is not None and (match.saved.low, match.saved.high) == (0, 300 * CALL)
+    assert match.saved is not None and match.saved.low == 0
+    assert match.saved.high == pytest.approx(300 * CALL, rel=0.01)
     assert "300 operators per step take 6.00 us each" in match.evidence.replace("µs", "us")
     assert match.snippet == ""
 

@@ -34,10 +34,8 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     if len(small) < _LEAST_OPERATORS or ns < _STEP_SHARE * graph.step_ns:
         return
     threads = graph.recording.threads if graph.recording else None
-    each = f"{len(small):,} operators per step take {duration(ns / len(small))} each"
-    evidence = (
-        f"{each}, hardly more than a call without work: {duration(ns)}, {percent(ns / graph.step_ns)} of it"
-    )
+    each = f"{len(small):,} operators per step take {duration(ns / len(small))} each, hardly more than"
+    evidence = f"{each} a call without work: {duration(ns)}, {percent(ns / graph.step_ns)} of the step"
     shared = bool(threads and threads > 1)
     yield Match(
         tuple(small), "T3", saved=Band(0.0, _PROFILER_SHARE * ns, ns),
