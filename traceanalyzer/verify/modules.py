@@ -74,10 +74,10 @@ def call_of_module(graph: StepGraph, match: Match) -> tuple[str, list[Node]]:
     return path, list(graph.nodes[begin : end + 1])
 
 
-def _belongs(graph: StepGraph, place: int, path: str, first: int) -> bool:
-    node = graph.nodes[place]
+def _belongs(graph: StepGraph, at: int, path: str, first: int) -> bool:
+    node = graph.nodes[at]
     inside = node.module == path or (node.module or "").startswith(f"{path}.")
-    same = node.phase == graph.nodes[first].phase and graph.threads[place] == graph.threads[first]
+    same = node.phase == graph.nodes[first].phase and graph.threads[at] == graph.threads[first]
     return inside and same
 
 
