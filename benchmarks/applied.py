@@ -105,7 +105,8 @@ def once_ms(step: Step) -> float:
 
 
 def recorded(example: Example, flags: tuple[str, ...], path: Path) -> Path:
-    command = [sys.executable, "-m", "traceanalyzer", "profile", "--no-report", "-o", str(path)]
+    command = [sys.executable, "-m", "traceanalyzer", "profile", "--no-report", "--roofs", "fresh", "-o",
+               str(path)]  # fmt: skip
     subprocess.run([*command, str(EXAMPLES / example.script), *flags], check=True, capture_output=True)
     return path
 

@@ -32,7 +32,8 @@ SCRIPTS = ("gpt.py", "convnet.py", "mlp_block.py")
 
 def recorded(script: str, threads: int, folder: Path) -> Analysis:
     path = folder / f"{script}.{threads}.json.gz"
-    command = [sys.executable, "-m", "traceanalyzer", "profile", "--no-report", "-o", str(path)]
+    command = [sys.executable, "-m", "traceanalyzer", "profile", "--no-report", "--roofs", "fresh", "-o",
+               str(path)]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     subprocess.run([*command, str(EXAMPLES / script)], check=True, capture_output=True, env=environment)
     return traceanalyzer.analyze(path)

@@ -132,16 +132,17 @@ def _result(judged: Judged, setup: Setup, leading: Leading) -> RankResult:
     from traceanalyzer.assembly.activity import activity_of
     from traceanalyzer.assembly.assemble import assemble
     from traceanalyzer.assembly.rank_work import rank_work
-    from traceanalyzer.fusion.suggestions import NOT_LOOKED_FOR, suggest
+    from traceanalyzer.fusion.each_kind import suggest_each_kind
+    from traceanalyzer.fusion.suggestions import NOT_LOOKED_FOR
     from traceanalyzer.records.rank_result import RankResult
-    from traceanalyzer.roofline.judge import of_shown_step
+    from traceanalyzer.roofline.judge import of_other_kinds, of_shown_step
 
     activity, work = activity_of(judged), rank_work(judged)
     if not leading.leads(work):
         return RankResult(work, activity)
     shown = of_shown_step(judged)
     lost = judged.priced.trace.device_lost  # a host's dispatch is no device's time
-    suggestions = NOT_LOOKED_FOR if lost else suggest(shown, judged)
+    suggestions = NOT_LOOKED_FOR if lost else suggest_each_kind(shown, judged, of_other_kinds(judged))
     path = _critical_path(shown) if setup.options.critical_path else None
     analysis = assemble(judged, suggestions, setup.others, memory=_memory(shown),
                         keep_kernels=setup.options.kernels, critical_path=path)  # fmt: skip
@@ -184,8 +185,8 @@ def annotations_of(file: str, options: AnalyzeOptions) -> tuple[list[Annotations
     Errors: as of `analyze`; a device that fails is left out, which a notice says, unless all do.
     """
     from traceanalyzer.assembly.annotations import annotations_for
-    from traceanalyzer.fusion.suggestions import suggest
-    from traceanalyzer.roofline.judge import of_shown_step
+    from traceanalyzer.fusion.each_kind import suggest_each_kind
+    from traceanalyzer.roofline.judge import of_other_kinds, of_shown_step
     from traceanalyzer.trace import shown_name
 
     devices: list[Annotations] = []
@@ -200,7 +201,8 @@ def annotations_of(file: str, options: AnalyzeOptions) -> tuple[list[Annotations
                 judged = _judged(trace, index, setup)
                 shown = of_shown_step(judged)
                 title = label if label.endswith(device) else ", ".join(filter(None, (label, device)))
-                devices.append(annotations_for(judged, suggest(shown, judged), shown, title))
+                suggested = suggest_each_kind(shown, judged, of_other_kinds(judged))
+                devices.append(annotations_for(judged, suggested, shown, title))
     if not devices:
         raise failed[0].error
     return devices, [each.notice for each in failed]
@@ -280,10 +282,18 @@ def donors_of(file: str, progress: Progress | None) -> list[Trace]:
 
 
 def step_graph_of(path: str | PathLike[str], options: AnalyzeOptions | None = None) -> StepGraph | None:
-    """The step of one trace's busiest device in which suggestions are looked for."""
+    """The step of one trace's busiest device in which suggestions are looked for first."""
+    return next(step_graphs_of(path, options), None)
+
+
+def step_graphs_of(path: str | PathLike[str], options: AnalyzeOptions | None = None) -> Iterator[StepGraph]:
+    """That step, then one of each further kind that is looked at; none without operators."""
     from traceanalyzer.fusion.step_graph import step_graph
-    from traceanalyzer.roofline.judge import of_shown_step
+    from traceanalyzer.roofline.judge import of_other_kinds, of_shown_step
 
     every = judge_file(fspath(path), Setup.of(options or AnalyzeOptions()))
     busiest = max(every, key=lambda judged: judged.time.busy_ns)
-    return step_graph(of_shown_step(busiest), busiest)
+    for judged in (of_shown_step(busiest), *of_other_kinds(busiest)):
+        graph = step_graph(judged, busiest)
+        if graph is not None:
+            yield graph

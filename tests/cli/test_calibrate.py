@@ -31,7 +31,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder and a machine with a CPU that was measured before."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(calibrate, "processor", lambda: NAME)
-    monkeypatch.setattr(calibrate, "measure_cpu", lambda: MEASURED)
+    monkeypatch.setattr(calibrate, "measure_cpu", lambda threads: MEASURED)
     monkeypatch.setattr(calibrate_gpu, "gpu_name", lambda: None)
     return tmp_path
 
@@ -58,7 +58,7 @@ def test_the_file_is_one_for_report_and_the_last_line_says_so(here: Path) -> Non
 def test_no_file_is_lost_and_nothing_is_measured_in_vain(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (here / FILE).write_text("mine")
     with monkeypatch.context() as patched:
-        patched.setattr(calibrate, "measure_cpu", lambda: pytest.fail("measured too early"))
+        patched.setattr(calibrate, "measure_cpu", lambda threads: pytest.fail("measured too early"))
         refused(run(), FILE, "--force")
         refused(run("-o", "none/x.toml"), "none", "mkdir")
     assert (here / FILE).read_text() == "mine"
@@ -89,3 +89,11 @@ def test_a_gpu_is_measured_where_there_is_one_but_not_with_cpu(
     monkeypatch.setattr(calibrate_gpu, "measure_gpu", lambda: measured)
     assert run("-q").exit_code == 0 and (here / "nvidia-h100-80gb-hbm3.device.toml").exists()
     assert run("-q", "--cpu").exit_code == 0 and (here / FILE).exists()
+
+
+def test_threads_are_those_of_a_cpu_beside_a_gpu_too(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int | None] = []
+    monkeypatch.setattr(calibrate_gpu, "gpu_name", lambda: "NVIDIA H100 80GB HBM3")
+    monkeypatch.setattr(calibrate, "measure_cpu", lambda threads: asked.append(threads) or MEASURED)
+    assert run("-q", "--threads", "1").exit_code == 0 and asked == [1]
+    assert run("-q", "--threads", "0", "--force").exit_code == 2

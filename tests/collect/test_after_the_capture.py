@@ -57,7 +57,7 @@ def test_steps_that_take_long_are_captured_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was begun is finished; the rest of the schedule is left out, and that is said."""
-    monkeypatch.setattr("traceanalyzer.collect.session.LONGEST_CAPTURE_NS", 1)
+    monkeypatch.setattr("traceanalyzer.collect.capture.LONGEST_CAPTURE_NS", 1)
     kept: list[CaptureResult] = []
     said: list[str] = []
     session = Session(Schedule(1, 0, 3, evidence=False), tmp_path, kept.append, said.append)

@@ -12,6 +12,7 @@ import pytest
 
 from traceanalyzer.collect.allocator import library_at, named
 from traceanalyzer.collect.process_use import ProcessUse, page_bytes
+from traceanalyzer.collect.step_sizes import StepSizes
 from traceanalyzer.collect.step_timer import StepTimer
 
 LIBC = platform.libc_ver()[0] if sys.platform == "linux" else ""
@@ -50,12 +51,12 @@ def test_what_one_end_does_not_know_is_unknown() -> None:
 
 def test_steps_are_counted_between_the_ends_of_a_stretch_alone() -> None:
     timer, used = StepTimer(), ProcessUse(100, 3, 7)
-    timer.step(used)
+    timer.step(used, StepSizes(1, {}))
     timer.begin()
-    timer.step(used)
-    timer.step(used)
+    timer.step(used, StepSizes(1, {}))
+    timer.step(used, StepSizes(1, {}))
     timer.end()
-    timer.step(used)
+    timer.step(used, StepSizes(1, {}))
     assert timer.ns == [100, 100] and timer.used == [used, used]
 
 

@@ -179,6 +179,17 @@ def test_a_device_file_is_used_instead(machine: Machine, tmp_path: Path) -> None
     assert str(file) in cpu(roofs).provenance and cpu(roofs).how == "calibrated"
 
 
+@pytest.mark.parametrize(("threads", "told"), [(1, True), (2, False), (None, False)])
+def test_a_device_file_of_other_threads_is_used_and_told(
+    threads: int | None, told: bool, machine: Machine, tmp_path: Path
+) -> None:
+    file = tmp_path / "cpu.toml"
+    file.write_text(toml_block(msgspec.structs.replace(SPEC, threads=threads)))
+    roofs = machine.roofs(str(file))
+    assert roofs is not None and roofs.threads == threads
+    assert any("--threads 2 -o" in line for line in machine.said) is told
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [('"cpu"', '"gpu"', "is a GPU"), ("calibrated = true", "", "are described"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -49,6 +51,19 @@ def test_a_cpu_report_uses_the_files_launch_floor_else_the_recorded_one(tmp_path
     assert floor_ns(SAMPLE, file) == 4321 != recorded
     file.write_text(toml_block(SPEC).replace("launch_floor_ns = 4321\n", ""))
     assert floor_ns(SAMPLE, file) == recorded
+
+
+@pytest.mark.parametrize(("measured", "told"), [(1, True), (2, False), (None, False)])
+def test_roofs_of_other_threads_than_the_scripts_are_told(
+    measured: int | None, told: bool, tmp_path: Path
+) -> None:
+    document = json.loads(gzip.decompress(SAMPLE.read_bytes()))
+    document["traceanalyze"] |= {"threads": 2}
+    (tmp_path / "t.json").write_text(json.dumps(document))
+    (tmp_path / "cpu.toml").write_text(toml_block(msgspec.structs.replace(SPEC, threads=measured)))
+    options = AnalyzeOptions(device_file=str(tmp_path / "cpu.toml"))
+    warnings = traceanalyzer.analyze(tmp_path / "t.json", options=options).source.warnings
+    assert ("roofs_of_other_threads" in {notice.code for notice in warnings}) is told
 
 
 def test_a_gpu_report_uses_the_files_launch_floor(tmp_path: Path) -> None:

@@ -51,3 +51,17 @@ def test_a_step_that_was_not_slower_stays_as_it_is(graph: StepGraph) -> None:
 def test_a_slower_machine_never_takes_all(graph: StepGraph) -> None:
     left = slowed(graph, 10**12).undisturbed_ns(graph.nodes)
     assert left >= 0.3 * sum(node.time_ns for node in graph.nodes)
+
+
+def test_what_the_profiler_may_have_slowed_record_by_record_is_not_sure(graph: StepGraph) -> None:
+    inside = [node for node in graph.nodes if node.call.name == "aten::mul_"]
+    little, much = slowed(graph, 10**8), slowed(graph, 10**9)
+    assert little.slowed_times == pytest.approx(1.1) and little.perhaps_slowed_ns(inside) == 0
+    assert much.perhaps_slowed_ns(inside) == pytest.approx(
+        0.7 * inside[0].time_ns
+    )  # that it is left with 0.3
+
+
+def test_a_device_waits_no_longer_than_the_step_without_the_profiler_lets_it(graph: StepGraph) -> None:
+    assert slowed(graph, 10**8).most_idle_ns == float("inf")
+    assert slowed(graph, 10**9).most_idle_ns == 10**9 - graph.busy_ns

@@ -11,7 +11,7 @@ from tests.pipeline import real
 from tests.pipeline.kineto import Kineto
 from tests.pipeline.loops import COPY_OUT, Loop, Work, act, mm
 from traceanalyzer.analyzing import analyze
-from traceanalyzer.records import Job, StepKind
+from traceanalyzer.records import Job, OfKind, StepKind
 from traceanalyzer.report import render
 from traceanalyzer.report.sentence import headline, verdict_sentence
 from traceanalyzer.report.view import view_of
@@ -247,3 +247,38 @@ def test_kinds_and_shown_figures_of_real_traces_add_up(real_traces: Path) -> Non
         assert ("steps_differ" in codes(job)) == (view.of_whole == "of step")
         if job.window.step_count is None:
             assert "per step" not in verdict_sentence(job)
+
+
+LOADER = "enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__"
+
+
+def loading_in_every_third(folder: Path) -> Job:
+    """Six steps of 1.4 ms, of which every third loads for 20 ms before."""
+    loop = Loop()
+    for number in range(6):
+        loop.step(*FORWARD, before=20_000 if number % 3 == 2 else 0, doing=LOADER if number % 3 == 2 else "")
+    return loop.told(folder)
+
+
+def test_what_only_some_steps_do_is_suggested_per_step_of_their_kind(tmp_path: Path) -> None:
+    job = loading_in_every_third(tmp_path)
+    assert members(job) == [[5, 6, 8, 9], [7, 10]]
+    (loading,) = (each for each in job.suggestions or () if each.rule == "data_loading")
+    assert loading.saving_of == "step_of_kind" and loading.step_kind == OfKind("B", 2, 6)
+    assert loading.saving_per_step_ns and loading.saving_per_step_ns.high == pytest.approx(20e6, rel=0.01)
+    text = " ".join(render(job, "txt").split())
+    assert "20 ms per step of kind B, 2 of 6 steps" in text
+    found = next(check for check in job.checks if check.rule == "data_loading")
+    assert found.outcome == "found"
+
+
+def test_what_steps_of_two_kinds_do_is_one_suggestion_that_says_both(tmp_path: Path) -> None:
+    loop = Loop()
+    for number in range(6):
+        loop.step(*FORWARD, before=20_000 if number % 3 == 2 else 300, doing=LOADER)
+    job = loop.told(tmp_path)
+    (loading,) = (each for each in job.suggestions or () if each.rule == "data_loading")
+    assert loading.saving_of == "shown_step" and loading.step_kind == OfKind("A", 4, 6)
+    assert any(
+        "per step of kind B, 2 of 6 steps, it saves at most 20.0 ms" in text for text in loading.caveats
+    )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.report import example
 from tests.report.example_when import timed
-from traceanalyzer.records import OpRow
+from traceanalyzer.records import OfKind, OpRow
 from traceanalyzer.report import json as report_json
 from traceanalyzer.report import read_back, render
 
@@ -27,13 +27,15 @@ FIELDS = {
     "source": "files dialect salvaged warnings",
     "source.files": "path bytes events rank device_index",
     "source.warnings": "code message count",
-    "recording": "torch python command script cuda tf32 wait warmup active complete unprofiled_step_ns "
+    "recording": "steps threads torch python command script cuda tf32 wait warmup active complete "
+                 "unprofiled_step_ns "
                  "profiled_step_ns minor_faults_per_step system_ns_per_step profiled_page_faults "
                  "profiled_system_ns page_bytes allocator peak_memory_bytes cpu_roofs clocks",
     "device": "id name kind how confidence bandwidth_bytes_per_s l2_bytes multiprocessors peaks provenance",
     "device.peaks": "engine precision flop_per_s",
     "window": "step_count steps window_ns step_ns kinds",
     "window.kinds": "steps why",
+    "suggestions.step_kind": "name steps of",
     "window.step_ns": "median min max",
     "time": "busy_ns idle_ns kernel_sum_ns outside_window_ns "
         "hidden_communication_ns hidden_copy_ns idle_by_cause",
@@ -58,7 +60,7 @@ FIELDS = {
     "ops.kernel_names": "name time_ns",
     "suggestions": "rule title tier action snippet where "
         "count evidence bytes_saved_per_step saving_per_step_ns peak_bytes_saved "
-                   "share_of_step caveats docs saving_of places",
+                   "share_of_step caveats docs saving_of step_kind places",
     "suggestions.saving_per_step_ns": "low mid high",
     "ranks": "rank device_index device file window_ns "
         "busy_ns memory_bound_share_of_busy exposed_communication_ns",
@@ -85,6 +87,10 @@ FIELDS = {
 def test_names_are_the_contracts(path: str) -> None:
     analysis = msgspec.structs.replace(timed(), ranks=example.of_ranks().ranks,
                                        critical_path=example.critical_path())  # fmt: skip
+    of_kind = [
+        msgspec.structs.replace(each, step_kind=OfKind("A", 2, 3)) for each in analysis.suggestions or ()
+    ]
+    analysis = msgspec.structs.replace(analysis, suggestions=tuple(of_kind))
     value = json.loads(render(analysis, "json"))
     for step in filter(None, path.split(".")):
         value = next(v[step] for v in value if v[step]) if isinstance(value, list) else value[step]

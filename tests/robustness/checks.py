@@ -58,12 +58,16 @@ def _figures(job: Job) -> list[str | None]:
 def _step(job: Job, of: SavingOf | None) -> float:
     if of == "shown_step":
         return shown(job).window_ns
+    if of == "step_of_kind":
+        return max(step.device_ns for step in job.step_rows or ())
     return job.window.window_ns / max(job.window.step_count or 1, 1)
 
 
 def _saved_together(job: Job, of: SavingOf | None) -> float:
-    bands = [one.saving_per_step_ns for one in job.suggestions or () if one.saving_of == of]
-    return sum(band.high for band in bands if band)
+    mine = [one for one in job.suggestions or () if one.saving_of == of]
+    kinds = {one.step_kind for one in mine}
+    highs = [(one.step_kind, one.saving_per_step_ns.high) for one in mine if one.saving_per_step_ns]
+    return max((sum(high for of_kind, high in highs if of_kind == kind) for kind in kinds), default=0.0)
 
 
 def _failures(job: Job) -> str:

@@ -12,6 +12,8 @@ from traceanalyzer.records.vocabulary import RULE_BY_CAUSE
 
 _MOST = 0.5  # of a cause's time, that one function has: less names a place where little is won
 
+_OF_ONE_STEP = ("shown_step", "step_of_kind")
+
 
 def with_wait_places(
     suggestions: tuple[Suggestion, ...] | None, waits: Sequence[Wait], steps: int
@@ -26,7 +28,7 @@ def with_wait_places(
     }
     return suggestions and tuple(
         structs.replace(each, places=places[each.rule])
-        if places.get(each.rule) and not each.places and each.saving_of != "shown_step" else each
+        if places.get(each.rule) and not each.places and each.saving_of not in _OF_ONE_STEP else each
         for each in suggestions
     )  # fmt: skip
 

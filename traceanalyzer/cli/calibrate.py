@@ -30,9 +30,15 @@ _WIDTH = 80
     shell_complete=completion.files,
 )
 @click.option("--cpu", is_flag=True, help="Measure the CPU, also where there is a GPU.")
+@click.option(
+    "--threads",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Of a CPU: with N threads, as the script has them; by default PyTorch's own number.",
+)
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @click.option("-q", "--quiet", is_flag=True, help="No table.")
-def command(output: str | None, cpu: bool, force: bool, quiet: bool) -> None:
+def command(output: str | None, cpu: bool, threads: int | None, force: bool, quiet: bool) -> None:
     """Measure the roofs of this machine's GPU (without one, or with --cpu: of the CPU).
 
     Some seconds of memory streams and matmuls, on a machine that should do nothing else
@@ -43,14 +49,14 @@ def command(output: str | None, cpu: bool, force: bool, quiet: bool) -> None:
     from traceanalyzer.device.calibrate import measure_cpu, processor, slug
     from traceanalyzer.device.calibrate_gpu import gpu_name, measure_gpu
 
-    gpu = None if cpu else gpu_name()
+    gpu = None if cpu or threads else gpu_name()
     name = gpu or processor()
     path = None if output == "-" else Path(output or f"{slug(name)}.device.toml")
     target = Target(path, "toml", chosen=True)
     refuse_overwrite([target], (), force=force)
     if sys.stderr.isatty() and not quiet:
         click.echo(f"traceanalyze: measuring {name}: a few seconds", err=True)
-    measured = measure_gpu() if gpu else measure_cpu()
+    measured = measure_gpu() if gpu else measure_cpu(threads)
     write(target, toml_block(measured.spec))
     if quiet:
         return

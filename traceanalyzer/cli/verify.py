@@ -15,7 +15,8 @@ from traceanalyzer.records.errors import UsageError
 if TYPE_CHECKING:
     from traceanalyzer.fusion.rules import Match, Rule
     from traceanalyzer.fusion.step_graph import StepGraph
-    from traceanalyzer.records import Device
+    from traceanalyzer.records import Band, Device
+    from traceanalyzer.verify.measure import Timed
     from traceanalyzer.verify.moved import Moved, NotCounted
     from traceanalyzer.verify.verify import Verified
 
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 @click.option("--counters", is_flag=True, help="Count the bytes that memory moves, too (Linux, CPU).")
 def command(trace: str, rule: str, steps: str, counters: bool) -> None:
     """Rebuild the largest match of RULE in TRACE from the recorded sizes and types, and time it as it ran
-    and with the suggested change. The prediction is for this machine, whose roofs are measured first.
+    and with the suggested change; where the advice is to compile, also one call of the module that holds it.
+    The prediction is for this machine, whose roofs are measured first.
     Needs PyTorch; the machine should do nothing else meanwhile.
 
     \b
@@ -35,15 +37,16 @@ def command(trace: str, rule: str, steps: str, counters: bool) -> None:
     """
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     from traceanalyzer.options import AnalyzeOptions
-    from traceanalyzer.pipeline import step_graph_of
+    from traceanalyzer.pipeline import step_graphs_of
     from traceanalyzer.trace.reading.names import shown_name
     from traceanalyzer.verify.moved import moved
     from traceanalyzer.verify.verify import trial_of, verified
 
     wanted = _rule(rule)
-    graph = step_graph_of(trace, AnalyzeOptions(steps=steps))
-    matches = _largest_first(graph, wanted) if graph is not None else []
-    if graph is None or not matches:
+    graphs = step_graphs_of(trace, AnalyzeOptions(steps=steps))
+    applying = ((each, some) for each in graphs if (some := _largest_first(each, wanted)))
+    graph, matches = next(applying, (None, []))
+    if graph is None:
         raise UsageError(f"{shown_name(trace)}: {rule} applies nowhere in it",
                          fix="take a rule that the report of this trace suggests")  # fmt: skip
     _with_threads_of(graph)
@@ -51,7 +54,7 @@ def command(trace: str, rule: str, steps: str, counters: bool) -> None:
     refused: list[tuple[Match, UsageError]] = []
     for match in distinct(matches):
         try:
-            trial = trial_of(graph, wanted, match, device)
+            trial = trial_of(graph, wanted, match, device, _backward(graph, wanted, match, matches))
             result = verified(trial, device, floor_ns)
             break
         except UsageError as error:
@@ -63,6 +66,9 @@ def command(trace: str, rule: str, steps: str, counters: bool) -> None:
     for match, refusal in refused[:_REFUSED]:
         names = _chain([node.name for node in match.nodes])
         click.echo(f"  not tried   {shorten(f'{names}: {refusal.what}', 66, placeholder=' …')}")
+    if wanted.replacement == "compiled":
+        for line in _module_lines(graph, matches[0], device, floor_ns):
+            click.echo(line)
     if counters:
         for line in _bytes(moved(trial)):
             click.echo(line)
@@ -86,6 +92,13 @@ def _largest_first(graph: StepGraph, wanted: Rule) -> list[Match]:
     return sorted(matches, key=lambda match: -sum(node.time_ns for node in match.nodes))
 
 
+def _backward(graph: StepGraph, wanted: Rule, match: Match, matches: Sequence[Match]) -> tuple[Match, ...]:
+    """Of attention, which is one call forward and backward; generated regions are tried by themselves."""
+    from traceanalyzer.verify.trained import backward_matches
+
+    return backward_matches(graph, match, matches) if wanted.replacement == "attention" else ()
+
+
 def distinct(matches: Sequence[Match]) -> list[Match]:
     """The first of each sequence of operators, in the order given."""
     by_names: dict[tuple[str, ...], Match] = {}
@@ -97,11 +110,12 @@ def distinct(matches: Sequence[Match]) -> list[Match]:
 def _with_threads_of(graph: StepGraph) -> None:
     """As many as the recording had: what one thread computes in bits another number does at once."""
     roofs = graph.recording.cpu_roofs if graph.recording else None
-    if graph.trace.on_cpu and roofs is not None and roofs.threads:
+    count = (graph.recording.threads if graph.recording else None) or (roofs.threads if roofs else None)
+    if graph.trace.on_cpu and count:
         from traceanalyzer.verify.verify import use_threads
 
-        use_threads(roofs.threads)
-        threads = f"{roofs.threads} thread{'' if roofs.threads == 1 else 's'}"
+        use_threads(count)
+        threads = f"{count} thread{'' if count == 1 else 's'}"
         click.echo(f"traceanalyze: with {threads}, as recorded", err=True)
 
 
@@ -132,15 +146,39 @@ def _lines(result: Verified, device: Device) -> Iterator[str]:
 
     timed, band = result.timed, result.band
     yield shorten(f"{result.rule} on {device.name}: {_chain(result.names)}", 80, placeholder=" …")
-    yield f"  before      {duration(round(timed.eager_ns)):>10}   its largest match, op by op"
+    passes = ", forward and backward" if result.backward else ""
+    yield f"  before      {duration(round(timed.eager_ns)):>10}   its largest match, op by op{passes}"
     yield f"  after       {duration(round(timed.replacement_ns)):>10}   {_REPLACEMENTS[result.replacement]}"
+    yield from _saved(timed, band, result.inside)
+
+
+def _module_lines(graph: StepGraph, match: Match, device: Device, floor_ns: float) -> Iterator[str]:
+    """The module that holds the largest match, compiled as a whole; or why it is not tried."""
+    from traceanalyzer.records.units import duration
+    from traceanalyzer.verify.modules import verified_module
+
+    try:
+        result = verified_module(graph, match, device, floor_ns)
+    except UsageError as error:
+        yield f"  not tried   {shorten(f'the module as a whole: {error.what}', 66, placeholder=' …')}"
+        return
+    passes = "forward and backward" if result.backward else "forward"
+    yield shorten(f"the module {result.path}: {result.operators} operators, {passes}", 80, placeholder=" …")
+    yield f"  before      {duration(round(result.timed.eager_ns)):>10}   one call of it, op by op"
+    yield f"  after       {duration(round(result.timed.replacement_ns)):>10}   torch.compile of it"
+    yield from _saved(result.timed, result.band, result.inside)
+
+
+def _saved(timed: Timed, band: Band | None, inside: bool) -> Iterator[str]:
+    from traceanalyzer.records.units import duration
+
     sign = "-" if timed.saved_ns < 0 else ""
     yield f"  saved       {sign + duration(round(abs(timed.saved_ns))):>10}"
     if band is None:
         yield "  predicted   no saving: it would be within the error of the prediction"
         return
     low, mid, high = (duration(round(end)) for end in (band.low, band.mid, band.high))
-    yield f"  predicted   {mid:>10}, from {low} to {high}: {'inside' if result.inside else 'outside'}"
+    yield f"  predicted   {mid:>10}, from {low} to {high}: {'inside' if inside else 'outside'}"
 
 
 def _chain(names: Sequence[str]) -> str:

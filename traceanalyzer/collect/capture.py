@@ -15,10 +15,11 @@ import msgspec
 
 from traceanalyzer.collect.accelerator import activities, synchronize
 from traceanalyzer.collect.disable_user_profiler import real_profilers
-from traceanalyzer.collect.memory import trim_heap
+from traceanalyzer.collect.memory import fills_memory, trim_heap
 from traceanalyzer.collect.process_use import ProcessUse
-from traceanalyzer.collect.schedule import Schedule
+from traceanalyzer.collect.schedule import LONGEST_CAPTURE_NS, Schedule
 from traceanalyzer.collect.stderr_filter import stderr_filtered
+from traceanalyzer.collect.step_sizes import StepSizes
 
 STEP_PREFIX = "ProfilerStep#"
 
@@ -31,18 +32,21 @@ class CaptureResult(msgspec.Struct):
     unfinished: str | None = None  # the annotation of a step that the end cut off
     step_ns: list[int] = msgspec.field(default_factory=list)
     used: list[ProcessUse] = msgspec.field(default_factory=list)  # in the same steps as step_ns
+    sizes: list[StepSizes] = msgspec.field(default_factory=list)  # of the same steps
     unprofiled_ns: list[int] = msgspec.field(default_factory=list)
     unprofiled_used: list[ProcessUse] = msgspec.field(default_factory=list)
+    unprofiled_sizes: list[StepSizes | None] = msgspec.field(default_factory=list)  # None: not known
     structure: tuple[Path, Path] | None = None  # trace and execution trace of the evidence step
     counters: Path | None = None  # trace of the step whose bytes were counted
     autocast: str | None = None
     peak_memory_bytes: int | None = None  # before the profiler used any
 
-    def add(self, step: str, took: ProcessUse) -> None:
+    def add(self, step: str, took: ProcessUse, sizes: StepSizes) -> None:
         """A whole step, by the name of its annotation."""
         self.steps.append(step)
         self.step_ns.append(took.ns)
         self.used.append(took)
+        self.sizes.append(sizes)
 
     @property
     def named_steps(self) -> str:
@@ -51,6 +55,16 @@ class CaptureResult(msgspec.Struct):
         if not numbers:
             return "no whole step"
         return f"step {numbers[0]}" if len(numbers) == 1 else f"steps {numbers[0]} to {numbers[-1]}"
+
+
+def too_large(result: CaptureResult, records_bytes: int) -> str | None:
+    """Why no further step should be recorded; `records_bytes`: what the records so far take."""
+    captured_ns = sum(result.step_ns)
+    if captured_ns >= LONGEST_CAPTURE_NS:
+        return f"which took {captured_ns / 1e9:.0f} s: a trace of more would be too large"
+    if fills_memory(records_bytes):
+        return "whose records would fill the memory if it continued"
+    return None
 
 
 class Capture:

@@ -21,10 +21,13 @@ _DATA_PARALLEL = ("DistributedDataParallel", "DataParallel")
 class ModuleCalls:
     """nn.Module.__call__, wrapped: annotates while `recording`, reports every outermost return."""
 
-    def __init__(self, returned: Callable[[object], None]) -> None:
+    def __init__(
+        self, returned: Callable[[object], None], called: Callable[[Any, Any], None] = lambda *_: None
+    ) -> None:
+        """`called` is given each outermost call's arguments before it, `returned` the module after it."""
         self.recording = False
         self.autocast: str | None = None  # data type seen while recording
-        self._returned = returned
+        self._returned, self._called = returned, called
         self._original: Any = None
         self._depth = threading.local()
         self._roots: list[weakref.ref[Any]] = []
@@ -70,6 +73,8 @@ class ModuleCalls:
             outermost = not getattr(depth, "inside", False)
             depth.inside = True
             try:
+                if outermost:
+                    watcher._called(args, kwargs)
                 if watcher.recording:
                     result = watcher._annotated(original, outermost, self, args, kwargs)
                 else:

@@ -16,7 +16,7 @@ from traceanalyzer.collect.capture import CaptureResult
 from traceanalyzer.collect.clocks import gpu_clocks
 from traceanalyzer.collect.process_use import page_bytes
 from traceanalyzer.collect.schedule import Schedule
-from traceanalyzer.records import CpuRoofs
+from traceanalyzer.records import CpuRoofs, RecordedStep
 
 
 def recording_fields(
@@ -49,12 +49,30 @@ def recording_fields(
         "system_ns_per_step": _typical(each.system_ns for each in result.unprofiled_used),
         "profiled_page_faults": _typical(each.page_faults for each in result.used),
         "profiled_system_ns": _typical(each.system_ns for each in result.used),
+        "steps": msgspec.to_builtins(_steps(result)),
+        "threads": torch.get_num_threads(),
         "page_bytes": page_bytes(),
         "allocator": allocator(),
         "peak_memory_bytes": result.peak_memory_bytes,
         "cpu_roofs": msgspec.to_builtins(cpu_roofs),
         "clocks": gpu_clocks(),
     }
+
+
+def _steps(result: CaptureResult) -> list[RecordedStep]:
+    """Each captured step beside those like it that were timed without the profiler."""
+    steps = []
+    for name, ns, sizes in zip(result.steps, result.step_ns, result.sizes, strict=True):
+        timed = zip(result.unprofiled_ns, result.unprofiled_used, result.unprofiled_sizes, strict=True)
+        like = [
+            (took_ns, used) for took_ns, used, theirs in timed if theirs is not None and sizes.alike(theirs)
+        ]
+        steps.append(RecordedStep(
+            name=name, profiled_ns=ns, unprofiled_ns=_typical(took_ns for took_ns, _ in like),
+            minor_faults=_typical(used.page_faults for _, used in like),
+            system_ns=_typical(used.system_ns for _, used in like),
+        ))  # fmt: skip
+    return steps
 
 
 def _typical(steps: Iterable[int | None]) -> int | None:

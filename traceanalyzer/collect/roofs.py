@@ -52,6 +52,11 @@ class RoofSource(msgspec.Struct, frozen=True):
         `hurry`: the user waits for the end, so nothing is measured.
         """
         if self.given is not None:
+            if self.given.threads not in (None, threads):
+                self.say(
+                    f"{self.given.file}: measured with {self.given.threads} threads, and the script computes "
+                    f"with {threads}. Fix: traceanalyze calibrate --cpu --threads {threads} -o cpu.toml"
+                )
             return self.given
         folder, setting = cache_folder(self.environment), Setting.here(threads, torch, self.environment)
         earlier = None if self.fresh and not hurry else kept(folder, setting)
@@ -111,5 +116,5 @@ def from_device_file(path: str) -> CpuRoofs:
     return CpuRoofs(
         name=spec.names[0] if spec.names else spec.id, bandwidth_bytes_per_s=spec.bandwidth_bytes_per_s,
         peaks=spec.peaks, launch_floor_ns=spec.launch_floor_ns, rates=spec.rates,
-        write_allocate=spec.write_allocate, cache_bytes=spec.cache_bytes, file=path,
+        write_allocate=spec.write_allocate, cache_bytes=spec.cache_bytes, threads=spec.threads, file=path,
     )  # fmt: skip

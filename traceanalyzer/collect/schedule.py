@@ -24,6 +24,11 @@ class Schedule(msgspec.Struct, frozen=True):
         """Steps that must end before all is captured."""
         return self.wait + self.warmup + self.active
 
+    @property
+    def alone(self) -> Schedule:
+        """Without the recordings behind the captured steps."""
+        return msgspec.structs.replace(self, evidence=False, counters=False)
+
     def within(self, steps: int) -> Schedule | None:
         """The longest schedule that a run of `steps` steps completes; None below 2 steps."""
         if steps < 2:

@@ -1,7 +1,7 @@
 """One capture as a state machine: counts steps; prepares, starts and stops the profiler at step boundaries.
 
-wait -> warm-up -> active -> (pause -> further)* -> after -> done; each state is left at a step boundary. A
-failure in here never reaches the script: it ends the capture, with a message.
+wait -> warm-up -> active -> (pause -> further)* -> (again -> active)? -> after -> done. A failure in here
+never reaches the script: it ends the capture, with a message.
 """
 
 from __future__ import annotations
@@ -9,22 +9,23 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import sys
 import threading
 from collections.abc import Callable
-from enum import Enum, auto
 from pathlib import Path
 from time import perf_counter_ns
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from traceanalyzer.collect.capture import Capture, CaptureResult
+from traceanalyzer.collect.capture import Capture, CaptureResult, too_large
+from traceanalyzer.collect.capture_phase import OVER, CapturePhase
+from traceanalyzer.collect.compiling import Compiling
 from traceanalyzer.collect.further import FurtherRecordings
-from traceanalyzer.collect.memory import fills_memory, peak_memory_bytes, resident_bytes
+from traceanalyzer.collect.memory import peak_memory_bytes, resident_bytes
 from traceanalyzer.collect.modules import ModuleCalls
 from traceanalyzer.collect.optimizers import OptimizerSteps
 from traceanalyzer.collect.process_use import ProcessUse
-from traceanalyzer.collect.schedule import LONGEST_CAPTURE_NS, LONGEST_WAIT, Schedule
+from traceanalyzer.collect.schedule import LONGEST_WAIT, Schedule
 from traceanalyzer.collect.step_detector import StepDetector, Tick
+from traceanalyzer.collect.step_sizes import MissedStep, SizesOfStep, StepSizes
 from traceanalyzer.collect.step_timer import StepTimer
 from traceanalyzer.collect.stopping import Stopper
 from traceanalyzer.collect.thread_end import AtThreadEnd
@@ -32,19 +33,8 @@ from traceanalyzer.collect.thread_end import AtThreadEnd
 Say = Callable[[str], None]
 
 _TIMED_AFTER = 5  # steps timed after the capture
+_PATIENCE = 2000  # steps, until one that came before the capture alone is not waited for any longer
 _END_TIMEOUT_S = 10.0  # waited for the thread that trains to end its step
-
-
-class CapturePhase(Enum):
-    """The state of a capture."""
-
-    WAIT = auto()
-    WARMUP = auto()
-    ACTIVE = auto()
-    PAUSE = auto()  # one step without the profiler: see _paused
-    FURTHER = auto()  # one step that is recorded otherwise, which slows it down
-    AFTER = auto()  # a few steps are timed without the profiler
-    DONE = auto()
 
 
 class Session:
@@ -81,12 +71,13 @@ class Session:
         self._whole: CaptureResult | None = None  # the last capture of all the steps asked for
         self._notified = False
         self._capture: Capture | None = None
-        self._modules = ModuleCalls(self._forward_returned)
+        self._modules = ModuleCalls(self._forward_returned, self._forward_called)
+        self._sizes, self._missed = SizesOfStep(), MissedStep()
         self._optimizers = OptimizerSteps(self._optimizer_made, self._optimizer_returned)
         self._timer = StepTimer()
         self._last: ProcessUse | None = None  # at the last boundary
         self._armed_ns = 0
-        self._compiled = 0
+        self._compiling = Compiling()
         self._anchored: str | None = None  # the detector's anchor in the last capture
         self._resident = 0
         self._peak_memory_bytes: int | None = None
@@ -110,7 +101,7 @@ class Session:
     @property
     def busy(self) -> bool:
         """No other profiler may run: this one records, or will."""
-        return self.phase not in (CapturePhase.AFTER, CapturePhase.DONE) and os.getpid() == self._pid
+        return self.phase not in OVER and os.getpid() == self._pid
 
     def step(self) -> None:
         """A boundary, said by the caller."""
@@ -124,8 +115,10 @@ class Session:
             self._guarded(self._end)
         else:
             self._end_elsewhere()
-        trains_on = self._thread is not None and self._thread.is_alive()
-        self.stuck |= trains_on and self._thread is not threading.current_thread()
+        if (missed := self._missed.text()) and self.result is not None:
+            self._say(missed)
+        others = self._thread not in (None, threading.current_thread())
+        self.stuck |= others and self._thread is not None and self._thread.is_alive()
         self.phase, Session.current = CapturePhase.DONE, None
         self._capture = None
         self._modules.uninstall()
@@ -141,10 +134,7 @@ class Session:
         self._keep_timings()
 
     def _end_elsewhere(self) -> None:
-        """The profiler can only be stopped by the thread that started it: that one is asked to.
-
-        torch/csrc/autograd/profiler_kineto.cpp keeps the state of a recording with its thread.
-        """
+        """Only the thread that started the profiler can stop it (torch/csrc/autograd/profiler_kineto.cpp)."""
         self._asked = True
         if not self._ended.wait(_END_TIMEOUT_S):
             self._say("the steps run in a thread that continues: the recording in progress is lost")
@@ -165,6 +155,13 @@ class Session:
 
     def _optimizer_returned(self, owner: object) -> None:
         self._ticked(self.detector.optimizer(owner))
+
+    def _forward_called(self, arguments: Any, named: Any) -> None:
+        if self._thread not in (None, threading.current_thread()) or self.phase is CapturePhase.DONE:
+            return
+        sizes = self._sizes.called(arguments, named)
+        if self.phase is CapturePhase.AGAIN and self._missed.returns(sizes):
+            self._guarded(self._capture_again)
 
     def _forward_returned(self, owner: object) -> None:
         if self._watching:
@@ -191,7 +188,7 @@ class Session:
 
     def _restart(self) -> None:
         """Another anchor: what was counted, and what is being recorded, belongs to no step of it."""
-        phases = (CapturePhase.PAUSE, CapturePhase.FURTHER, CapturePhase.AFTER, CapturePhase.DONE)
+        phases = (CapturePhase.PAUSE, CapturePhase.FURTHER, *OVER)
         if self.phase in phases and (self._anchored == "optimizer" or self.detector.kind != "optimizer"):
             return
         if self._capture is not None:
@@ -215,23 +212,23 @@ class Session:
             self._ended.set()
             return
         self.steps += 1
-        took = None if self._last is None else now.since(self._last)
+        took, sizes = None if self._last is None else now.since(self._last), self._sizes.ended()
         match self.phase:
             case CapturePhase.WAIT:
-                self._waited(took)
+                self._waited(took, sizes)
             case CapturePhase.WARMUP:
-                self._warmed()
+                self._warmed(sizes)
             case CapturePhase.ACTIVE:
-                self._recorded(took)
+                self._recorded(took, sizes)
             case CapturePhase.PAUSE:
-                self._paused(took)
+                self._paused(took, sizes)
             case CapturePhase.FURTHER:
                 self._further_recorded()
-            case CapturePhase.AFTER:
-                self._after(took)
+            case CapturePhase.AGAIN | CapturePhase.AFTER:
+                self._after(took, sizes)
             case CapturePhase.DONE:
                 pass
-        if self._armed_ns and self.phase in (CapturePhase.AFTER, CapturePhase.DONE):
+        if self._armed_ns and self.phase in OVER:
             self.capture_ns += perf_counter_ns() - self._armed_ns
             self._armed_ns = 0
         self._last = ProcessUse.now()
@@ -245,12 +242,13 @@ class Session:
                 self._of_thread.end = AtThreadEnd(functools.partial(self._thread_ended, thread))
         return self._thread is thread
 
-    def _waited(self, took: ProcessUse | None) -> None:
-        compiling = self._compiling()
+    def _waited(self, took: ProcessUse | None, sizes: StepSizes) -> None:
+        compiling = self._compiling.now()
+        self._missed.before(sizes)
         if took is None or compiling:
             self._timer.begin()
         else:
-            self._timer.step(took)
+            self._timer.step(took, sizes)
         if self.steps >= self.schedule.wait and not (
             compiling and self.steps < self.schedule.wait + LONGEST_WAIT
         ):
@@ -260,23 +258,20 @@ class Session:
         self._timer.end()
         self._armed_ns = perf_counter_ns()
         self._peak_memory_bytes = peak_memory_bytes()
-        self._captures += 1
-        self._further = FurtherRecordings(self.schedule, self._folder, self._say)
-        self._capture = Capture(self.schedule, self._folder / f"trace-{self._captures}.json")
-        self._capture.prepare()
+        self._prepare(self.schedule)
         self._left = self.schedule.warmup
         self.phase = CapturePhase.WARMUP
         if not self._left:
             self._start()
 
-    def _compiling(self) -> bool:
-        """Whether torch.compile has worked since the last boundary: its counters have moved."""
-        utils = sys.modules.get("torch._dynamo.utils")
-        counted = 0 if utils is None else sum(sum(each.values()) for each in utils.counters.values())
-        moved, self._compiled = counted != self._compiled, counted
-        return moved
+    def _prepare(self, schedule: Schedule) -> None:
+        self._captures += 1
+        self._further = FurtherRecordings(schedule, self._folder, self._say)
+        self._capture = Capture(schedule, self._folder / f"trace-{self._captures}.json")
+        self._capture.prepare()
 
-    def _warmed(self) -> None:
+    def _warmed(self, sizes: StepSizes) -> None:
+        self._missed.before(sizes)
         self._left -= 1
         if not self._left:
             self._start()
@@ -291,12 +286,12 @@ class Session:
         self._resident = resident_bytes() or 0
         self._capture.start(self.steps)
 
-    def _recorded(self, took: ProcessUse | None) -> None:
+    def _recorded(self, took: ProcessUse | None, sizes: StepSizes) -> None:
         assert self._capture is not None and self.result is not None and took is not None
         assert self._capture.step_name is not None
-        self.result.add(self._capture.step_name, took)
+        self.result.add(self._capture.step_name, took, sizes)
         self._left -= 1
-        why = self._too_large(self.result) if self._left else None
+        why = too_large(self.result, (resident_bytes() or 0) - self._resident) if self._left else None
         if self._left and why is None:
             self._capture.next_step(self.steps)
             return
@@ -309,15 +304,6 @@ class Session:
         if not self._further:
             self._finished()
 
-    def _too_large(self, result: CaptureResult) -> str | None:
-        """Why no further step should be recorded."""
-        captured_ns = sum(result.step_ns)
-        if captured_ns >= LONGEST_CAPTURE_NS:
-            return f"which took {captured_ns / 1e9:.0f} s: a trace of more would be too large"
-        if fills_memory((resident_bytes() or 0) - self._resident):
-            return "whose records would fill the memory if it continued"
-        return None
-
     def _stop_active(self, capture: Capture, *, unfinished: bool = False) -> None:
         assert self.result is not None
         self._modules.recording = False
@@ -326,14 +312,14 @@ class Session:
         capture.stop(unfinished=unfinished)
         self._keep_timings()
 
-    def _paused(self, took: ProcessUse | None) -> None:
+    def _paused(self, took: ProcessUse | None, sizes: StepSizes) -> None:
         """A step between two recordings, for the recorded functions that were open when the first ended.
 
         They write to the recording in progress when they close, whichever it is: into memory that the
         first has freed (torch/csrc/autograd/profiler_kineto.cpp, onFunctionExit).
         """
         if took is not None:
-            self._timer.step(took)
+            self._timer.step(took, sizes)
         self._timer.end()
         self.phase = CapturePhase.FURTHER
         self._capture = self._further.begin()
@@ -357,16 +343,33 @@ class Session:
         An evaluation is not all where there is an optimizer: it may be about to step.
         """
         self._over = self.detector.kind == "optimizer" or not self.detector.optimizer_exists
+        self._left = 0
+        if self._watching and self.detector.kind == "forward" and self.result is not None:
+            self._missed.captured(self.result.sizes)
+            if self._missed.sizes is not None and self._stopper is None:
+                self.phase = CapturePhase.AGAIN
+                return
         if self._stopper is None:
             self._modules.uninstall()
-        self._left = 0
         self.phase = CapturePhase.AFTER if self.detector.kind != "forward" else CapturePhase.DONE
 
-    def _after(self, took: ProcessUse | None) -> None:
+    def _capture_again(self) -> None:
+        """Record a step of the kind that was left out, which begins now, and those behind it."""
+        before = self.result
+        self._missed = MissedStep()
+        self._timer.end()
+        self._prepare(self.schedule.alone)
+        self._start()
+        if before is not None and self.result is not None:
+            self.result.structure, self.result.counters = before.structure, before.counters
+        self._last = ProcessUse.now()
+
+    def _after(self, took: ProcessUse | None, sizes: StepSizes) -> None:
         if took is not None:
-            self._timer.step(took)
+            self._timer.step(took, sizes)
         self._left += 1
-        if self._left >= _TIMED_AFTER:
+        if self._left >= (_TIMED_AFTER if self.phase is CapturePhase.AFTER else _PATIENCE):
+            self._modules.uninstall()
             self._timer.end()
             self.phase = CapturePhase.DONE
             self._optimizers.over = self._stopper is None
@@ -380,6 +383,7 @@ class Session:
         elif self._whole is not None:
             self.result = self._whole
         self.result.unprofiled_ns, self.result.unprofiled_used = list(self._timer.ns), list(self._timer.used)
+        self.result.unprofiled_sizes = list(self._timer.sizes)
         self._keep(self.result)
 
     def _failed(self, error: Exception) -> None:

@@ -6,6 +6,7 @@ from time import perf_counter_ns
 
 from traceanalyzer.collect.accelerator import in_use, synchronize
 from traceanalyzer.collect.process_use import ProcessUse
+from traceanalyzer.collect.step_sizes import StepSizes
 
 
 class StepTimer:
@@ -16,7 +17,10 @@ class StepTimer:
     def __init__(self) -> None:
         self.ns: list[int] = []
         self.used: list[ProcessUse] = []  # by the host, of the same steps
-        self._pending: list[ProcessUse] = []  # of the stretch in progress, on an accelerator
+        self.sizes: list[StepSizes | None] = []  # of the same; None where steps of several sizes share a time
+        self._pending: list[
+            tuple[ProcessUse, StepSizes]
+        ] = []  # of the stretch in progress, on an accelerator
         self._since: int | None = None
         self._trimmed = False
 
@@ -30,7 +34,7 @@ class StepTimer:
         synchronize()
         self._since, self._pending = perf_counter_ns(), []
 
-    def step(self, took: ProcessUse) -> None:
+    def step(self, took: ProcessUse, sizes: StepSizes) -> None:
         """A step has ended that took so much of the host."""
         if self._since is None:
             return
@@ -39,8 +43,9 @@ class StepTimer:
         if in_use() is None:
             self.ns.append(took.ns)
             self.used.append(took)
+            self.sizes.append(sizes)
         else:
-            self._pending.append(took)
+            self._pending.append((took, sizes))
 
     def end(self) -> None:
         """Wait for the device, and give each step its share of the time until now."""
@@ -48,5 +53,8 @@ class StepTimer:
             synchronize()
             count = len(self._pending)
             self.ns += [(perf_counter_ns() - self._since) // count] * count
-            self.used += self._pending
+            self.used += [took for took, _ in self._pending]
+            first = self._pending[0][1]
+            same = all(first.alike(sizes) for _, sizes in self._pending)
+            self.sizes += [first if same else None] * count
         self._since, self._pending = None, []

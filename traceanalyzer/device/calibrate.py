@@ -89,7 +89,7 @@ def measure_cpu(threads: int | None = None) -> Calibration:
         f"{fastest[0].what}, matmuls of square matrices and a convolution",
         note="Vector peaks are those of the matmuls: the same units of a CPU do both."
         + (f" Measured while others kept the machine busy (load {busy:.1f})." if busy else ""),
-        calibrated=True,
+        calibrated=True, threads=count,
     )  # fmt: skip
     return Calibration(spec, fastest, matmuls, count, busy)
 

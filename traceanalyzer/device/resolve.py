@@ -35,6 +35,8 @@ def resolve(
         _same_kind(chosen.device, trace)
         floor_ns = chosen.launch_floor_ns or recorded.launch_floor_ns
         notices = _contradiction(recorded.device, chosen.device)
+        if file is not None:
+            notices = (*notices, *_other_threads(spec_from_file(file).threads, trace))
         recorded = replace(chosen, warnings=notices, launch_floor_ns=floor_ns)
     device = override(recorded.device, peaks, bandwidth)
     if bandwidth is not None and device.peaks and chosen is None:
@@ -51,7 +53,10 @@ def check(name: str | None, file: str | None, peaks: Sequence[str], bandwidth: s
 def _recorded(trace: Trace, index: int) -> DeviceMatch:
     if trace.on_cpu:
         roofs = trace.recording.cpu_roofs if trace.recording else None
-        return DeviceMatch(cpu(None)) if roofs is None else _measured(roofs)
+        if roofs is None:
+            return DeviceMatch(cpu(None))
+        match = _measured(roofs)
+        return replace(match, warnings=(*match.warnings, *_other_threads(roofs.threads, trace)))
     properties = properties_of(trace.devices, index)
     return find(properties, amd=trace.amd, clocks=_clocks(trace, properties))
 
@@ -71,6 +76,15 @@ def _measured(roofs: CpuRoofs) -> DeviceMatch:
     text = f"the CPU's roofs were measured while others kept the machine busy (load {roofs.load:.1f}): they "
     text += "are too low, and the step may be slowed as well; record again when it is idle"
     return replace(match, warnings=(Notice("roofs_measured_busy", text),))
+
+
+def _other_threads(measured: int | None, trace: Trace) -> tuple[Notice, ...]:
+    """Where a CPU's roofs were measured with another number of threads than the script computed with."""
+    used = trace.recording.threads if trace.recording else None
+    if not trace.on_cpu or not measured or not used or measured == used:
+        return ()
+    text = f"the CPU's roofs are those of {measured} threads, and the script computed with {used}"
+    return (Notice("roofs_of_other_threads", text),)
 
 
 def properties_of(devices: Sequence[DeviceProperties], index: int) -> DeviceProperties | None:

@@ -49,6 +49,7 @@ class DeviceSpec(msgspec.Struct, frozen=True):
     rates: tuple[FunctionRate, ...] = ()  # of a CPU, measured
     write_allocate: bool | None = None  # a CPU reads lines before it overwrites them; None: not measured
     cache_bytes: int | None = None  # of a CPU, all last-level caches together
+    threads: int | None = None  # of a CPU, with which it was measured; None: not stated
 
     def peak(self, engine: str, precision: str) -> float | None:
         """FLOP/s of (engine, precision), or None."""
@@ -208,5 +209,6 @@ _READERS: dict[str, tuple[str, Any, Any]] = {
     "calibrated": ("true or false", _flag, bool),
     "write_allocate": ("true or false", _flag, bool),
     "cache_bytes": ("a whole number of bytes above 0", _count, int),
+    "threads": ("a whole number above 0", _count, int),
     "rates": ("a table of functions, each with rates above 0 by precision", _are_rates, _rates),
 }

@@ -47,6 +47,8 @@ def _lines(spec: DeviceSpec) -> Iterator[str]:
         yield f"write_allocate = {str(spec.write_allocate).lower()}"
     if spec.cache_bytes is not None:
         yield f"cache_bytes = {spec.cache_bytes}"
+    if spec.threads is not None:
+        yield f"threads = {spec.threads}"
     for function in dict.fromkeys(rate.function for rate in spec.rates):
         of_types = [f"{r.precision} = {_number(r.per_s)}" for r in spec.rates if r.function == function]
         yield f"rates.{function} = {{ {', '.join(of_types)} }}"

@@ -15,13 +15,14 @@ from traceanalyzer.fusion.evidence.dataflow import Edge, ExternalRead, Tensor, d
 from traceanalyzer.fusion.evidence.execution_trace import UNREAD
 from traceanalyzer.fusion.step_ops import StepOps
 from traceanalyzer.fusion.stretch import Stretch, stretch_of
-from traceanalyzer.records import Cost, Device, IdleCause, Notice, OpCall, OpRow, Recording, SavingOf
+from traceanalyzer.records import Cost, Device, IdleCause, Notice, OfKind, OpCall, OpRow, Recording, SavingOf
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.priced import Fusible, Priced, PricedCall
-from traceanalyzer.records.times import shown_step
+from traceanalyzer.records.times import kind_name, shown_step
 from traceanalyzer.records.trace import PHASES, Bools, OpKind, Step, Trace, above
 
 Fact = TypeVar("Fact")
+SLOWED = 1.3  # times as long, from which on the profiler slowed a step much
 _LEAST_LEFT = 0.3  # of a record's time, whatever is taken off
 
 
@@ -95,10 +96,18 @@ class StepGraph(msgspec.Struct, frozen=True, eq=False, dict=True):
         """All op rows of the window, largest first."""
         return self.judged.rows
 
-    @property
+    @cached_property
     def recording(self) -> Recording | None:
-        """What the collector knew."""
-        return self.trace.recording
+        """What the collector knew; of its times those of steps of this kind, where there are several."""
+        recording, steps = self.trace.recording, self.step_kind
+        if recording is None or steps is None:
+            return recording
+        first = steps.name == kind_name(0)
+        if recording.steps is None:  # most steps are of the first kind, and so is the median
+            return recording if first else recording.of_steps(())
+        return recording.of_steps(next(
+            group.steps for at, group in enumerate(self.judged.kinds) if kind_name(at) == steps.name
+        ))  # fmt: skip
 
     @property
     def busy_ns(self) -> int:
@@ -130,13 +139,24 @@ class StepGraph(msgspec.Struct, frozen=True, eq=False, dict=True):
         """Steps that the figures are not of, as they differ from this one; 0 where all are alike."""
         return len(self.judged.steps) - len(self.judged.window.steps)
 
+    @cached_property
+    def step_kind(self) -> OfKind | None:
+        """Of the one step that its figures are of; None where steps are of one kind, or it is of all."""
+        if not self.other_steps:
+            return None
+        name = self.judged.window.steps[0].name
+        with_it = ((at, group) for at, group in enumerate(self.judged.kinds) if name in group.steps)
+        count = len(self.judged.steps)
+        return next((OfKind(kind_name(at), len(group.steps), count) for at, group in with_it), None)
+
     @property
     def saving_of(self) -> SavingOf:
         """What its figures, and so the savings found in it, are of."""
         if not self.has_steps:
             return "trace"
         if self.other_steps:
-            return "shown_step"
+            shown = self.step_kind is None or self.step_kind.name == kind_name(0)
+            return "shown_step" if shown else "step_of_kind"
         return "mean_step" if shown_step(self.judged.steps, self.judged.kinds) else "each_step"
 
     @property
@@ -206,13 +226,41 @@ class StepGraph(msgspec.Struct, frozen=True, eq=False, dict=True):
             for node in nodes
         )  # fmt: skip
 
-    @cached_property
-    def _slowed_ns_per_byte(self) -> float:
+    def perhaps_slowed_ns(self, nodes: Sequence[Node]) -> float:
+        """What a profiler that slowed a CPU's step much may have added beyond that, record by record."""
+        if not self.trace.on_cpu or self.slowed_times <= SLOWED:
+            return 0.0
+        records = sum(node.records for node in nodes) / max(1, sum(node.records for node in self.nodes))
+        time_ns = sum(node.time_ns for node in nodes)
+        at_worst_ns = max(_LEAST_LEFT * time_ns, time_ns - records * self._slowed_ns)
+        return max(0.0, self.undisturbed_ns(nodes) - at_worst_ns)
+
+    @property
+    def most_idle_ns(self) -> float:
+        """Per step, that the device can have waited without the profiler; infinite where that is unknown."""
+        recording = self.recording
+        if recording is None or not recording.unprofiled_step_ns or self.slowed_times <= SLOWED:
+            return float("inf")
+        return max(0.0, recording.unprofiled_step_ns - self.busy_ns / self.step_count)
+
+    @property
+    def slowed_times(self) -> float:
+        """How many times as long the captured steps took as those without the profiler; 1 where unknown."""
         recording = self.recording
         if recording is None or not recording.unprofiled_step_ns or not recording.profiled_step_ns:
-            return 0.0
-        longer = max(0, recording.profiled_step_ns - recording.unprofiled_step_ns)
-        return longer / max(1, sum(self._fresh(node) for node in self.nodes))
+            return 1.0
+        return recording.profiled_step_ns / recording.unprofiled_step_ns
+
+    @property
+    def _slowed_ns(self) -> int:
+        recording = self.recording
+        if recording is None or not recording.unprofiled_step_ns or not recording.profiled_step_ns:
+            return 0
+        return max(0, recording.profiled_step_ns - recording.unprofiled_step_ns)
+
+    @cached_property
+    def _slowed_ns_per_byte(self) -> float:
+        return self._slowed_ns / max(1, sum(self._fresh(node) for node in self.nodes))
 
     def _fresh(self, node: Node) -> int:
         """Bytes that it writes to memory of its own, or of the operator that it fills for, as a clone."""

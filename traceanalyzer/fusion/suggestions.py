@@ -238,6 +238,7 @@ def _suggestion(
         ),
         docs=rule.docs,
         saving_of=graph.saving_of,
+        step_kind=graph.step_kind,
         places=code_places(graph.trace, _nodes(group), repeats),
     )
 
@@ -252,7 +253,8 @@ def _sure(graph: StepGraph, group: Sequence[Match], tier: Tier) -> Band | None:
     if band is None:
         return None
     undisturbed = sum(graph.undisturbed_ns(match.nodes) for match in group)
-    promised = possible(band) if tier == "T3" else proved(band, undisturbed)
+    unsure = tier == "T3" or graph.perhaps_slowed_ns(_nodes(group)) > band.mid - band.low
+    promised = possible(band) if unsure else proved(band, undisturbed)
     if promised is None:
         return None
     share = graph.attributed_share(_nodes(group))
@@ -295,6 +297,9 @@ def _caveats(graph: StepGraph, group: Sequence[Match], band: Band | None, starve
     if any(match.compiled_with_neighbors for match in group):
         caveats.append("the saving is that of compiling the whole model: intermediate results of neighbors "
                     "stay in one kernel, and backward recomputes what is cheap")  # fmt: skip
+    if band and not band.low and graph.perhaps_slowed_ns(_nodes(group)) and group[0].tier < "T3":
+        times = f"{graph.slowed_times:.1f} times as long"
+        caveats.append(f"the profiler made this step {times}, perhaps by slowing just these operators")
     if starved and band is not None:
         caveats.append("the device waits for launches much of the time: this saves kernel time, and the step "
                     "is shorter only where kernels take longer than launches")  # fmt: skip
@@ -303,7 +308,12 @@ def _caveats(graph: StepGraph, group: Sequence[Match], band: Band | None, starve
         caveats.append(f"its kernels overlap with others: {percent(share)} of their time is counted, and "
                     "the step is no shorter where the others take as long")  # fmt: skip
     others = graph.other_steps
-    if others:
+    if others and (steps := graph.step_kind):
+        caveats.append(
+            f"per step of kind {steps.name}, {steps.steps} of {steps.of} steps, by {graph.step.name}: "
+            "the others run other operators or take another time"
+        )
+    elif others:
         caveats.append(
             f"of {graph.step.name} alone: {others} other steps take another time or run other operators"
         )

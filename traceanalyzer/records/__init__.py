@@ -60,8 +60,15 @@ from traceanalyzer.records.job import (
 )
 from traceanalyzer.records.kernel_table import KernelTable
 from traceanalyzer.records.notice import Notice
-from traceanalyzer.records.recording import MODULE_ANNOTATION, CpuRoofs, FunctionRate, GpuClocks, Recording
-from traceanalyzer.records.suggestion import Band, Headroom, RuleCheck, SavingOf, Suggestion, Tier
+from traceanalyzer.records.recording import (
+    MODULE_ANNOTATION,
+    CpuRoofs,
+    FunctionRate,
+    GpuClocks,
+    RecordedStep,
+    Recording,
+)
+from traceanalyzer.records.suggestion import Band, Headroom, OfKind, RuleCheck, SavingOf, Suggestion, Tier
 from traceanalyzer.records.timeline import StepTimeline, TimelinePart
 from traceanalyzer.records.times import (
     IdlePart,
@@ -129,6 +136,7 @@ __all__ = [
     "MemoryBound",
     "NamedTime",
     "Notice",
+    "OfKind",
     "OpCall",
     "OpChange",
     "OpRow",
@@ -140,6 +148,7 @@ __all__ = [
     "RankWait",
     "Reason",
     "ReasonPart",
+    "RecordedStep",
     "Recording",
     "Requirement",
     "RuleCheck",

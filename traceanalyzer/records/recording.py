@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+from statistics import median
 from typing import Literal
 
 import msgspec
@@ -54,6 +56,16 @@ Allocator = Literal["glibc", "glibc_tuned", "jemalloc", "tcmalloc", "mimalloc"]
 """Whose `malloc` the script used; tuned: by a variable that makes it keep what is freed."""
 
 
+class RecordedStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One captured step, and the median of those without the profiler whose forward passes are as large."""
+
+    name: str
+    profiled_ns: int
+    unprofiled_ns: int | None = None  # None: there are none
+    minor_faults: int | None = None
+    system_ns: int | None = None
+
+
 class Recording(msgspec.Struct, frozen=True, kw_only=True):
     """What the collector recorded beside the profiler's trace; None where unknown."""
 
@@ -74,8 +86,27 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     system_ns_per_step: int | None = None
     profiled_page_faults: int | None = None
     profiled_system_ns: int | None = None
+    steps: tuple[RecordedStep, ...] | None = None
+    threads: int | None = None  # of operators on the CPU, when the script ended
     page_bytes: int | None = None
     allocator: Allocator | None = None
     peak_memory_bytes: int | None = None
     cpu_roofs: CpuRoofs | None = None
     clocks: tuple[GpuClocks, ...] | None = None  # of the GPUs that the script could use
+
+    def of_steps(self, names: Collection[str]) -> Recording:
+        """The same, with what is known of steps of these names alone."""
+        steps = [step for step in self.steps or () if step.name in names]
+        return msgspec.structs.replace(
+            self,
+            unprofiled_step_ns=_median(step.unprofiled_ns for step in steps),
+            profiled_step_ns=_median(step.profiled_ns for step in steps),
+            minor_faults_per_step=_median(step.minor_faults for step in steps),
+            system_ns_per_step=_median(step.system_ns for step in steps),
+        )
+
+
+def _median(values: Iterable[int | None]) -> int | None:
+    """None where none is known."""
+    measured = [value for value in values if value is not None]
+    return round(median(measured)) if measured else None

@@ -19,8 +19,17 @@ class Band(msgspec.Struct, frozen=True):
 
 
 Tier = Literal["T0", "T1", "T2", "T3"]
-SavingOf = Literal["each_step", "shown_step", "mean_step", "trace"]
-"""Each of steps that are alike; of steps that differ the one that is shown, or the mean of all; the trace."""
+SavingOf = Literal["each_step", "shown_step", "step_of_kind", "mean_step", "trace"]
+"""Each of steps that are alike; of steps that differ the one that is shown, one of another kind, or the mean
+of all; the trace."""
+
+
+class OfKind(msgspec.Struct, frozen=True):
+    """The kind of steps that a saving is of, where there are several."""
+
+    name: str  # as of `kind_name`: "A" is the first of `window.kinds`
+    steps: int
+    of: int  # steps of all kinds
 
 
 class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +50,7 @@ class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
     caveats: tuple[str, ...]
     docs: str
     saving_of: SavingOf | None = None  # None: an older report does not say
+    step_kind: OfKind | None = None  # None: steps are of one kind, or it is of all of them
     places: tuple[CodePlace, ...] = ()  # of its operators, or of the waits; most time first; (): not known
 
 

@@ -26,6 +26,11 @@ class StepKind(msgspec.Struct, frozen=True):
     why: str  # what tells them from the kind whose step is shown
 
 
+def kind_name(index: int) -> str:
+    """`A` of the first kind, which holds the step that is shown, `B` of the second."""
+    return chr(ord("A") + index) if index < 26 else f"#{index + 1}"
+
+
 class WindowInfo(msgspec.Struct, frozen=True):
     """The window: its steps by name, its length, and the spread of its steps' times on the device."""
 

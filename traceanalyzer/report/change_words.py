@@ -52,11 +52,12 @@ def with_saving(analysis: Analysis) -> list[Suggestion]:
 
 
 def by_certainty(suggestions: Sequence[Suggestion]) -> tuple[Suggestion, ...]:
-    """By what is saved for certain, then by what is likely to be."""
+    """By what is saved for certain, then by what is likely to be; averaged over steps of all kinds."""
 
     def sure(each: Suggestion) -> tuple[float, float]:
-        band = each.saving_per_step_ns
-        return (-band.low, -band.mid) if band else (1.0, 0.0)
+        band, steps = each.saving_per_step_ns, each.step_kind
+        share = steps.steps / steps.of if steps else 1.0
+        return (-band.low * share, -band.mid * share) if band else (1.0, 0.0)
 
     return tuple(sorted(suggestions, key=sure))
 

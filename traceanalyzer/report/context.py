@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import msgspec
 
 from traceanalyzer.records import Analysis, Band, Projection, Suggestion
+from traceanalyzer.records.times import kind_name, typical_step
 from traceanalyzer.records.units import digits, duration, percent, si
 from traceanalyzer.records.vocabulary import RULES_TO_VERIFY
 from traceanalyzer.report.change_words import by_certainty, span
@@ -131,6 +132,11 @@ def _of_step(analysis: Analysis, s: Suggestion) -> float:
     window, figures = analysis.window, shown(analysis)
     if s.saving_of == "mean_step":
         return window.window_ns / (window.step_count or 1)
+    if s.step_kind is not None:
+        letters = {kind_name(at): group for at, group in enumerate(window.kinds or ())}
+        names = letters[s.step_kind.name].steps if s.step_kind.name in letters else ()
+        steps = [step for step in analysis.step_rows or () if step.name in names]
+        return typical_step(steps).device_ns if steps else figures.each(figures.window_ns)
     return figures.each(figures.window_ns)
 
 

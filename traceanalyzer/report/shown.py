@@ -18,6 +18,7 @@ from traceanalyzer.report.sanitize import cut, visible
 _PER: Mapping[SavingOf, str] = {
     "each_step": "per step",
     "shown_step": "of {name}",
+    "step_of_kind": "per step of another kind",
     "mean_step": "per step, averaged over all {count:,} steps",
     "trace": "of the trace",
 }
@@ -134,7 +135,11 @@ def per(analysis: Analysis) -> str:
 
 
 def per_saving(analysis: Analysis, suggestion: Suggestion) -> str:
-    """What a saving is of: likewise, or `per step, averaged over all 4 steps`."""
+    """What a saving is of: likewise, or `per step, averaged over all 4 steps`, `per step of kind B, 3 of 12
+    steps`."""
+    steps = suggestion.step_kind
+    if suggestion.saving_of == "step_of_kind" and steps is not None:
+        return f"per step of kind {steps.name}, {steps.steps:,} of {steps.of:,} steps"
     return _per(suggestion.saving_of or _shown_part(analysis), analysis)
 
 

@@ -1,6 +1,7 @@
 """`judge`: a priced trace and its device in, rows with verdicts and attributed times out.
 
-`of_shown_step`: the same of one step alone, where an average over steps would be of none that was there.
+`of_shown_step`: the same of one step alone, where an average over steps would be of none that was there;
+`of_other_kinds`: of one step of each further kind.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from traceanalyzer.records import Cost, TimeInfo
 from traceanalyzer.records.judged import IdleTimes, Judged, RecordTimes, Thresholds
 from traceanalyzer.records.priced import Priced
 from traceanalyzer.records.timeline import StepTimeline
-from traceanalyzer.records.times import shown_step
+from traceanalyzer.records.times import StepTime, shown_step, typical_step
 from traceanalyzer.records.trace import Codes, Ints, Pieces, RecordKind, Trace, Window, passes
 from traceanalyzer.roofline.attribution import (
     Attributed,
@@ -47,6 +48,8 @@ from traceanalyzer.roofline.traffic import Cache, Traffic, cpu_traffic, traffic
 from traceanalyzer.roofline.verdicts import Roofs, judge_row
 
 DEFAULTS = Thresholds()
+_OTHER_KINDS = 3  # of steps, that are looked at beside the one that is shown: each is judged anew
+_KIND_SHARE = 0.02  # of the window, that all steps of such a kind take
 
 
 class _Timing(msgspec.Struct, frozen=True, eq=False):
@@ -113,8 +116,19 @@ def of_shown_step(judged: Judged) -> Judged:
     `steps` and `kinds` stay those of all steps, to be compared with it.
     """
     shown = shown_step(judged.steps, judged.kinds)
-    if shown is None:
-        return judged
+    return judged if shown is None else _of_step(judged, shown)
+
+
+def of_other_kinds(judged: Judged) -> list[Judged]:
+    """The same device over a typical step of each further kind that takes a notable part of the window."""
+    groups = [[step for step in judged.steps if step.name in others.steps] for others in judged.kinds[1:]]
+    whole_ns = [sum(step.device_ns for step in steps) for steps in groups]
+    largest = sorted(range(len(groups)), key=lambda at: -whole_ns[at])[:_OTHER_KINDS]
+    notable = [at for at in largest if whole_ns[at] >= _KIND_SHARE * judged.window_ns]
+    return [_of_step(judged, typical_step(groups[at])) for at in sorted(notable)]
+
+
+def _of_step(judged: Judged, shown: StepTime) -> Judged:
     step = next(s for s, time in zip(judged.window.steps, judged.steps, strict=True) if time is shown)
     window = Window((shown.device_start_ns, shown.device_start_ns + shown.device_ns), (step,))
     match = DeviceMatch(judged.device, launch_floor_ns=judged.launch_floor_ns, cpu=judged.cpu)

@@ -47,10 +47,11 @@ def moved(
         except OSError as error:
             reason = f"{counter.how}: {error.strerror or error}"
             continue
-        priced = [(node.call, node.cost) for node in trial.match.nodes if node.cost]
-        work = trial.match.after
+        priced = [(node.call, node.cost) for match in trial.matches for node in match.nodes if node.cost]
+        left = [match.after.bytes for match in trial.matches if match.after is not None]
+        remaining = sum(left) if len(left) == len(trial.matches) else None
         return Moved(
-            before, after, sum(cost.bytes for _, cost in priced), work.bytes if work is not None else None,
+            before, after, sum(cost.bytes for _, cost in priced), remaining,
             sum(lines_read_first(call, cost) for call, cost in priced), counter,
         )  # fmt: skip
     return NotCounted(reason)

@@ -69,7 +69,11 @@ class _Builder:
                 node = value = argument
             nodes.append(node)
             values.append(value)
-        result = overload(*values)
+        try:
+            result = overload(*values)
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            raise UsageError(f"{call.name}: does not run again: {str(error).partition(chr(10))[0]}",
+                             fix="verify a rule whose evidence does not name it") from error  # fmt: skip
         node = self._graph.call_function(overload, tuple(nodes))
         if isinstance(result, tuple | list):
             result, node = result[0], self._graph.call_function(_first, (node,))

@@ -9,13 +9,14 @@ import msgspec
 
 from traceanalyzer.fusion.regions import region
 from traceanalyzer.fusion.rules import Match, Rule
-from traceanalyzer.fusion.savings import proved, saving
+from traceanalyzer.fusion.savings import added, proved, saving
 from traceanalyzer.fusion.step_graph import Node, StepGraph
 from traceanalyzer.records import Band, Device
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.verify.measure import Timed, timed
 from traceanalyzer.verify.optimizers import optimizers
 from traceanalyzer.verify.replay import Replay, replay
+from traceanalyzer.verify.trained import trained
 
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}  # attention that is tried
 
@@ -27,6 +28,12 @@ class Trial(msgspec.Struct, frozen=True):
     match: Match
     eager: Replay
     replacement: Replay
+    backward: tuple[Match, ...] = ()  # that both do too
+
+    @property
+    def matches(self) -> tuple[Match, ...]:
+        """All that the change replaces."""
+        return (self.match, *self.backward)
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -37,6 +44,7 @@ class Verified(msgspec.Struct, frozen=True):
     names: tuple[str, ...]
     timed: Timed
     band: Band | None
+    backward: bool = False  # forward and backward
 
     @property
     def inside(self) -> bool:
@@ -44,19 +52,40 @@ class Verified(msgspec.Struct, frozen=True):
         return self.band is not None and self.band.low <= self.timed.saved_ns <= self.band.high
 
 
-def trial_of(graph: StepGraph, rule: Rule, match: Match, device: Device) -> Trial:
-    """On `device`, which is this machine's. UsageError where the match cannot be rebuilt."""
+def trial_of(
+    graph: StepGraph, rule: Rule, match: Match, device: Device, backward: tuple[Match, ...] = ()
+) -> Trial:
+    """On `device`, which is this machine's. UsageError where the match cannot be rebuilt.
+
+    `backward`: matches in its backward pass, which both programs do too.
+    """
     eager, replacement = _programs(graph, rule, match, "cuda" if device.kind == "gpu" else "cpu")
-    return Trial(rule, match, eager, replacement)
+    if not backward:
+        return Trial(rule, match, eager, replacement)
+    return Trial(rule, match, trained(eager), trained(replacement), backward)
 
 
 def verified(trial: Trial, device: Device, floor_ns: float) -> Verified:
     """`device`, `floor_ns`: of this machine."""
     rule, match = trial.rule, trial.match
     times = timed(trial.eager, trial.replacement)
-    band = saving(times.eager_ns, match.after, device, floor_ns) if match.after is not None else None
+    band = _predicted(trial, times.eager_ns, device, floor_ns)
     promised = proved(band, times.eager_ns) if band is not None else None
-    return Verified(rule.name, rule.replacement, tuple(node.name for node in match.nodes), times, promised)
+    names = tuple(node.name for node in match.nodes)
+    return Verified(rule.name, rule.replacement, names, times, promised, bool(trial.backward))
+
+
+def _predicted(trial: Trial, eager_ns: float, device: Device, floor_ns: float) -> Band | None:
+    """Of each match by its share of the recorded time; None where one has no prediction."""
+    recorded_ns = [sum(node.time_ns for node in match.nodes) for match in trial.matches]
+    bands = []
+    for match, time_ns in zip(trial.matches, recorded_ns, strict=True):
+        share = time_ns / sum(recorded_ns) if sum(recorded_ns) else 1.0
+        band = saving(eager_ns * share, match.after, device, floor_ns) if match.after is not None else None
+        if band is None:
+            return None
+        bands.append(band)
+    return added(bands)
 
 
 def _programs(graph: StepGraph, rule: Rule, match: Match, where: str) -> tuple[Replay, Replay]:
@@ -65,11 +94,12 @@ def _programs(graph: StepGraph, rule: Rule, match: Match, where: str) -> tuple[R
                          fix="verify a rule that replaces operators, such as pointwise_chain")  # fmt: skip
     if rule.replacement == "optimizer":
         return optimizers(match.where, [node.call for node in match.nodes], where)
-    eager = _rebuilt(graph, match.nodes, where)
-    return eager, _attention(match.nodes, where) if rule.replacement == "attention" else _compiled(eager)
+    eager = rebuilt(graph, match.nodes, where)
+    return eager, _attention(match.nodes, where) if rule.replacement == "attention" else compiled(eager)
 
 
-def _rebuilt(graph: StepGraph, nodes: Sequence[Node], where: str) -> Replay:
+def rebuilt(graph: StepGraph, nodes: Sequence[Node], where: str) -> Replay:
+    """Their program, op by op, on the device `where`. UsageError where the trace does not say enough."""
     joined = region(graph, nodes)
     number_of = {node.place: number for number, node in enumerate(nodes)}
     fed: list[list[int]] = [[] for _ in nodes]
@@ -79,7 +109,8 @@ def _rebuilt(graph: StepGraph, nodes: Sequence[Node], where: str) -> Replay:
     return replay([node.call for node in nodes], fed, needed, where)
 
 
-def _compiled(eager: Replay) -> Replay:
+def compiled(eager: Replay) -> Replay:
+    """The same program, by torch.compile."""
     import torch
 
     return Replay(torch.compile(eager.run, dynamic=False), eager.inputs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.fusion.rules.test_unfused_attention import attention, gradients
-from tests.fusion.scenes import claims, found_by, inside, op, scene
+from tests.fusion.scenes import Item, claims, found_by, inside, op, scene
 
 
 def test_the_functions_own_matmuls_are_its_fallback_forward_and_backward() -> None:
@@ -34,5 +34,30 @@ def test_a_fast_kernel_is_what_is_wanted() -> None:
 def test_what_no_fast_kernel_takes_falls_back_with_reason() -> None:
     for items in (attention(channels=320), attention(dtype="fp64")):
         assert "attention_fallback" not in claims(scene(inside("scaled_dot_product_attention", *items)))
-    dropped = inside("scaled_dot_product_attention", *attention(dtype="fp32", dropout=True))
-    assert "attention_fallback" not in claims(scene(dropped, *gradients(dtype="fp32"), on_cpu=True))
+
+
+QUERY = (2, 8, 1024, 64)
+
+
+def called(*, dropout: str = "0.", mask: tuple[int, ...] = (), dtype: str = "fp32") -> Item:
+    """The function with its arguments around what it does."""
+    sizes = (QUERY, QUERY, QUERY, mask, (), (), ())
+    concrete = ("", "", "", "", dropout, "False", "")
+    drops = attention(dtype=dtype, dropout=dropout != "0.")
+    return op(
+        "scaled_dot_product_attention", *sizes, dtypes=dtype, concrete=concrete, kernels=(), inner=drops
+    )
+
+
+def test_dropout_on_a_cpu_is_named_and_priced_without_it() -> None:
+    graph = scene(called(dropout="0.1"), *gradients(dtype="fp32"), on_cpu=True)
+    first, second = found_by(graph, "attention_fallback")
+    assert "dropout_p=0.1" in first.title and first.title == second.title
+    assert "native_dropout" in [node.name for node in first.nodes]
+    assert first.snippet == second.snippet and "dropout_p=0.0" in first.snippet
+    assert first.after is not None and first.after.launches == 1
+
+
+def test_a_gpu_takes_dropout() -> None:
+    (found,) = found_by(scene(called(dropout="0.1", dtype="bf16")), "attention_fallback")
+    assert "dropout" not in found.title

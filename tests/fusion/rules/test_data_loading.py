@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.fusion.rules.waits import held_up
-from tests.fusion.scenes import claims, found_by
+from tests.fusion.scenes import annotation, claims, found_by, op, scene
 
 WAIT = 2_000_000
 SINGLE = "enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__"
@@ -33,3 +33,13 @@ def test_the_wait_is_the_most_that_is_saved_and_workers_are_named(
 @pytest.mark.parametrize("wait, annotated", [(400, SINGLE), (WAIT, "next_batch")])
 def test_a_short_wait_or_another_scope_is_none(wait: int, annotated: str) -> None:
     assert "data_loading" not in claims(held_up("", wait, annotated=annotated, busy=100_000))
+
+
+def test_on_a_cpu_operators_inside_the_loader_are_loading_too() -> None:
+    loading = annotation(SINGLE, op("stack", (64, 1024), ns=WAIT))
+    graph = scene(loading, op("mm", (512, 512), (512, 512), ns=WAIT), steps=2, on_cpu=True)
+    (match,) = found_by(graph, "data_loading")
+    assert match.title == "The main process loads each batch itself (num_workers=0)"
+    assert match.saved is not None and match.saved.low == 0
+    assert match.saved.high == pytest.approx(WAIT, rel=0.01)
+    assert "in operators" in match.evidence and "no workers" in match.evidence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fusion.scenes import Item, backward, claims, forward, found_by, handed, inside, op, scene
+from tests.fusion.scenes import Item, backward, claims, forward, found_by, handed, inside, op, scene, within
 
 X, C = (32, 64, 56, 56), (64,)
 
@@ -56,3 +56,19 @@ def test_a_model_that_is_trained_is_left_alone() -> None:
 def test_a_convolution_that_another_reads_too_stays_as_it_is() -> None:
     graph = scene(convolution(), norm(), op("exp", X, dtypes="fp16"))
     assert "fold_batch_norm" not in claims(handed(graph, (0, 1), (0, 2)))
+
+
+def test_a_frozen_part_beside_a_trained_one_is_folded() -> None:
+    grad = backward("CudnnBatchNormBackward0", op("exp", X, dtypes="fp16"), sequence=2)
+    frozen = within("teacher.stem", convolution(), norm())
+    trained = within("stem", forward(convolution(), 1), forward(norm(), 2))
+    graph = handed(scene(*frozen, *trained, grad), (0, 1), (2, 3))
+    (match,) = found_by(graph, "fold_batch_norm")
+    assert match.nodes[0].module == "teacher.stem"
+
+
+@pytest.mark.left_out
+def test_an_evaluated_normalization_whose_neighbors_are_trained_stays() -> None:
+    grad = backward("ConvolutionBackward0", op("exp", X, dtypes="fp16"), sequence=1)
+    half = within("net.stem", forward(convolution(), 1), norm())
+    assert "fold_batch_norm" not in claims(handed(scene(*half, grad), (0, 1)))

@@ -48,6 +48,7 @@ from traceanalyzer.fusion.rules import (
     rotary_embedding,
     slow_precision,
     small_copies,
+    small_operators,
     sparse_weights,
     synchronisation,
     tf32_products,
@@ -104,6 +105,7 @@ RULES: tuple[Rule, ...] = (
     checkpoint_saving.RULE,
     host_work.RULE,
     kept_pages.RULE,
+    small_operators.RULE,
 )
 
 ALIASES = {

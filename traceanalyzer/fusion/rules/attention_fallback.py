@@ -1,17 +1,19 @@
 """Seen: `scaled_dot_product_attention` is called, and runs as matmuls and a softmax of their own.
 
-Instead: the same call with inputs that a fast kernel takes. On a GPU the flash kernel takes fp16 and bf16
-with up to 256 channels a head and no mask but `is_causal`; the memory-efficient one takes fp32 and masks too,
-with channels divisible by 8 (in fp32 by 4).
+Instead: the same call with inputs that a fast kernel takes; what a call's own arguments show to be in the way
+is named. On a GPU the flash kernel takes fp16 and bf16 with up to 256 channels a head and no mask but
+`is_causal`; the memory-efficient one takes fp32 and masks too, with channels divisible by 8 (in fp32 by 4).
+On a CPU the fused kernel takes no dropout, no mask that requires gradients, and heads of equal channels.
 
 Saves: every pass over the scores, tokens by tokens for each head; backward too, where it is recorded.
 
-When not: attention is differentiated twice, which the fast kernels do not support.
-`torch.nn.attention.sdpa_kernel` with the kernels that are wanted says why they do not apply.
+When not: attention is differentiated twice, which the fast kernels do not support; a model needs its
+attention dropout, or trains its mask. `torch.nn.attention.sdpa_kernel` with the kernels that are wanted says
+why they do not apply.
 
-Left out: calls that a fast kernel runs; fp64 on a GPU and dropout on a CPU, which no fast kernel takes, and
-more than 256 channels a head on a GPU, which the flash kernel does not take; up to 128 tokens whose scores a
-GPU's cache holds, for then there is little to save.
+Left out: calls that a fast kernel runs; fp64 on a GPU, which no fast kernel takes, and more than 256 channels
+a head on a GPU, which the flash kernel does not take; up to 128 tokens whose scores a GPU's cache holds, for
+then there is little to save.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from traceanalyzer.fusion.rules.base import Match, Rule, runs
+from traceanalyzer.fusion.rules.sdpa_refusals import Refusal, refusal, unseen
 from traceanalyzer.fusion.rules.unfused_attention import attention, backward_of
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
@@ -50,8 +53,25 @@ def _match(graph: StepGraph, nodes: list[Node]) -> Match | None:
     softmax = any("softmax" in name and "backward" not in name for name in names)
     if not softmax or names.count("bmm") + names.count("baddbmm") != 2:
         return None
-    match = attention(graph, nodes, is_backward=False)
-    return replace(match, tier="T0") if match is not None else None
+    match = attention(graph, nodes, is_backward=False, without_dropout=True)
+    if match is None:
+        return None
+    seen = _refusal(graph, nodes[0])
+    if seen is None:
+        return replace(match, tier="T0")
+    title = f"{_TITLE}: {seen.why}"
+    return replace(match, tier="T0", title=title, action=seen.action, snippet=seen.snippet)
+
+
+def _refusal(graph: StepGraph, node: Node) -> Refusal | None:
+    """By the arguments of the call that the node is a part of."""
+    row = _call(graph, node)
+    number = int(graph.trace.ops.call[row]) if row is not None else -1
+    if number < 0:
+        return None
+    call = graph.trace.calls[number]
+    seen = refusal(call, on_gpu=graph.on_gpu)
+    return seen or unseen(call, on_gpu=graph.on_gpu, trained=node.phase == "forward")
 
 
 def _call(graph: StepGraph, node: Node) -> int | None:
@@ -61,14 +81,16 @@ def _call(graph: StepGraph, node: Node) -> int | None:
     return rows[-1] if rows else None
 
 
+_TITLE = "scaled_dot_product_attention falls back to separate kernels"
+
 RULE = Rule(
     "attention_fallback", __doc__ or "", find,
-    title="scaled_dot_product_attention falls back to separate kernels",
+    title=_TITLE,
     action="Ask scaled_dot_product_attention why: torch.nn.attention.sdpa_kernel around the call, "
     "with the kernels that are wanted, warns of what does not fit. "
     "Usual reasons: a mask that requires gradients, channels that 8 does not "
     "divide (in fp32 4), fp32 with the memory-efficient kernel turned off.",
-    snippet="from torch.nn.attention import SDPBackend, sdpa_kernel\n"
+    snippet="import torch\nfrom torch.nn.attention import SDPBackend, sdpa_kernel\n\n"
     "with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]):\n"
     "    y = torch.nn.functional.scaled_dot_product_attention(q, k, v)",
     caveats=("on a GPU the flash kernel takes fp16 and bf16; fp32 runs on the memory-efficient kernel, which "

@@ -250,6 +250,7 @@ def waiting(
 
     `again`: False where the trace does not show that the wait comes again; then no time is promised.
     """
+    ns = min(ns, graph.most_idle_ns)  # the host was slower under the profiler
     saved = Band(0.0, ns, ns) if again else None
     where = where or everywhere(graph)
     return Match((), "T3", saved=saved, evidence=evidence, where=where, action=action, snippet=snippet)
@@ -265,5 +266,5 @@ def wait_evidence(graph: StepGraph, ns: float, share: float) -> str:
     each = " per step" if graph.has_steps else ""
     if graph.saving_of == "mean_step":
         each += f", averaged over {len(graph.judged.steps)} steps that differ,"
-    whole = "the step" if graph.saving_of == "shown_step" else "the window"
+    whole = "the step" if graph.saving_of in ("shown_step", "step_of_kind") else "the window"
     return f"the device waits {duration(ns)}{each} for this, {percent(share)} of {whole}"

@@ -3,7 +3,8 @@
 Instead: worker processes (`num_workers`), or more of them; `persistent_workers=True`; cheaper or earlier
 preprocessing.
 
-Saves: at most the time in which the device waits for batches.
+Saves: at most the time in which the device waits for batches; on a CPU also that of operators that run in the
+loader, in the process that trains.
 
 When not: the host has no cores left, or the storage delivers no more.
 
@@ -15,9 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from traceanalyzer.fusion.idle_claims import promised
 from traceanalyzer.fusion.rules.base import Match, Rule, wait_evidence, waiting
 from traceanalyzer.fusion.step_graph import Free, StepGraph
+from traceanalyzer.records.units import duration, percent
 
 _WAIT_SHARE = 0.02  # of the window
 _LOADER = "enumerate(DataLoader)#"  # torch/utils/data/dataloader.py names the fetching of a batch so
@@ -28,16 +32,36 @@ _MORE = "Give the DataLoader more workers, or make what they do cheaper: the loa
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where the wait is a visible part of the window."""
     ns, share = promised(graph, "data_loading")
+    working_ns = _working_ns(graph, free)
+    share += working_ns / graph.step_ns if graph.step_ns else 0.0
     if share < _WAIT_SHARE:
         return
-    evidence, action, snippet = wait_evidence(graph, ns, share), "", ""
+    evidence, action, snippet, title = wait_evidence(graph, ns, share), "", "", ""
+    if working_ns:
+        evidence = (
+            f"the main process loads for {duration(ns + working_ns)} per step, {percent(share)} of it: "
+        )
+        evidence += f"{duration(working_ns)} in operators, the rest in Python and storage"
     loaders = [name for name in graph.trace.names if name.startswith(_LOADER)]
     if all(name.startswith(_WITHOUT_WORKERS) for name in loaders):
         evidence += "; the loader has no workers"
+        title = "The main process loads each batch itself (num_workers=0)" if loaders else ""
     elif all("_MultiProcessing" in name for name in loaders):
         evidence += "; the loader has workers already"
         action, snippet = _MORE, "loader = DataLoader(data, num_workers=16, prefetch_factor=4)"
-    yield waiting(graph, ns, evidence, action=action, snippet=snippet)
+    match = waiting(graph, ns + working_ns, evidence, action=action, snippet=snippet)
+    yield replace(match, title=title)
+
+
+def _working_ns(graph: StepGraph, free: Free) -> float:
+    """On a CPU, where they are no wait: operators that run inside the loader, in the thread of the step."""
+    if graph.on_gpu or not graph.has_scope(lambda name: name.startswith(_LOADER)):
+        return 0.0
+    inside = (
+        node for node in graph.nodes
+        if free(node) and any(name.startswith(_LOADER) for name in graph.scopes(node))
+    )  # fmt: skip
+    return float(sum(node.time_ns for node in inside))
 
 
 RULE = Rule(
@@ -45,7 +69,7 @@ RULE = Rule(
     title="The device waits for the next batch",
     action="Give the DataLoader workers, and keep them between epochs.",
     snippet="loader = DataLoader(data, num_workers=8, persistent_workers=True)",
-    caveats=("as many workers as the host has cores to spare",),
+    caveats=("as many workers as the host has cores to spare: on a CPU they take them from the step",),
     needs=(),
     docs="https://docs.pytorch.org/docs/stable/data.html",
 )  # fmt: skip

@@ -39,7 +39,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     )  # fmt: skip
     if not faults or not system_ns or not step_ns or faults < _LEAST_FAULTS:
         return
-    threads = recording.cpu_roofs.threads if recording.cpu_roofs else None
+    threads = recording.threads or (recording.cpu_roofs.threads if recording.cpu_roofs else None)
     if not threads or system_ns < _STEP_SHARE * step_ns * threads:
         return
     size = recording.page_bytes or _PAGE_BYTES

@@ -87,7 +87,11 @@ def backward_of(graph: StepGraph, free: Free, forward: Mapping[int, Match]) -> I
         if match is not None:
             claimed |= _places(nodes)
             proved = differentiated.tier == "T0"
-            yield replace(match, tier="T0" if proved else max(match.tier, differentiated.tier))
+            tier = "T0" if proved else max(match.tier, differentiated.tier)
+            yield replace(
+                match, tier=tier, title=differentiated.title, action=differentiated.action,
+                snippet=differentiated.snippet,
+            )  # fmt: skip
 
 
 def _is_written_out(graph: StepGraph, softmax: Node, nodes: Sequence[Node]) -> bool:
@@ -120,12 +124,17 @@ def _reach(nodes: Sequence[Node], wanted: int) -> int:
     return 0
 
 
-def attention(graph: StepGraph, nodes: Sequence[Node], is_backward: bool) -> Match | None:
-    """None where the sizes are not those of attention, or a fast kernel takes it not or saves little."""
+def attention(
+    graph: StepGraph, nodes: Sequence[Node], is_backward: bool, *, without_dropout: bool = False
+) -> Match | None:
+    """None where the sizes are not those of attention, or a fast kernel takes it not or saves little.
+
+    `without_dropout`: what replaces it drops nothing.
+    """
     matmuls = [node for node in nodes if node.name in _MATMULS]
     softmax = next(node for node in nodes if "softmax" in node.name)
     scores = prod(shape_of(softmax, 0) or (0,))
-    if graph.trace.on_cpu and any(node.name in RANDOM for node in nodes):
+    if graph.trace.on_cpu and not without_dropout and any(node.name in RANDOM for node in nodes):
         return None  # its kernel for CPUs takes no dropout: ATen/native/transformers/sdp_utils_cpp.cpp
     parts = [_parts(node) for node in matmuls]
     if not scores or any(sizes.count(scores) != 1 for sizes in parts):

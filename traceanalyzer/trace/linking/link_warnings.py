@@ -55,13 +55,17 @@ def link_warnings(trace: Trace, *, gpu_listed: bool, unread: Mapping[str, int]) 
 
 
 def _slowed(trace: Trace) -> tuple[Notice, ...]:
-    """Steps that the profiler slowed, by the collector's own timings."""
+    """Steps that the profiler slowed, by the collector's own timings of steps of the same sizes."""
     recording = trace.recording
-    if recording is None or not recording.profiled_step_ns or not recording.unprofiled_step_ns:
+    if recording is None:
         return ()
-    if recording.profiled_step_ns <= _SLOWED * recording.unprofiled_step_ns:
+    like = [step for step in recording.steps or () if step.unprofiled_ns]
+    if recording.steps is not None:
+        recording = recording.of_steps([step.name for step in like])
+    within_ns, without_ns = recording.profiled_step_ns, recording.unprofiled_step_ns
+    if not within_ns or not without_ns or within_ns <= _SLOWED * without_ns:
         return ()
-    within, without = duration(recording.profiled_step_ns), duration(recording.unprofiled_step_ns)
+    within, without = duration(within_ns), duration(without_ns)
     text = f"a step took {within} under the profiler, {without} without it: slowed operators look too large"
     return (Notice("slowed_by_profiler", text),)
 

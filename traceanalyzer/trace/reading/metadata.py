@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 
 import msgspec
 
-from traceanalyzer.records import CpuRoofs, GpuClocks, Recording
+from traceanalyzer.records import CpuRoofs, GpuClocks, RecordedStep, Recording
 from traceanalyzer.records.collectives import NOT_DISTRIBUTED, Distributed
 from traceanalyzer.records.trace import DeviceProperties
 from traceanalyzer.trace.reading.events import clean
@@ -163,8 +163,18 @@ def _is_possible(fact: Any) -> bool:
         counts = [count for count in figures if count is not None]
         return all(map(_is_count, counts)) and all(low <= rate <= high for rate in _rates(fact))
     if isinstance(fact, tuple):
-        return all(map(_are_possible_clocks, fact))
+        return all(map(_are_possible_times if _of_steps(fact) else _are_possible_clocks, fact))
     return _is_count(fact) or not isinstance(fact, int | float) or isinstance(fact, bool)
+
+
+def _of_steps(fact: tuple[object, ...]) -> bool:
+    return any(isinstance(each, RecordedStep) for each in fact)
+
+
+def _are_possible_times(step: RecordedStep) -> bool:
+    """Counts from 0 on, where they are known."""
+    counts = (step.profiled_ns, step.unprofiled_ns, step.minor_faults, step.system_ns)
+    return all(count is None or _is_count(count) for count in counts)
 
 
 def _are_possible_clocks(clocks: GpuClocks) -> bool:

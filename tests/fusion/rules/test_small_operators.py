@@ -1,0 +1,43 @@
+"""Many operators on a CPU that take no longer than a call does."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fusion.scenes import Item, claims, found_by, op, scene
+from traceanalyzer.records import Recording
+
+CALL = 6_000  # ns, near the floor
+
+
+def small(count: int, ns: int = CALL) -> list[Item]:
+    return [op("mm", (4, 4), (4, 4), ns=ns) for _ in range(count)]
+
+
+def test_their_time_is_the_most_that_is_saved() -> None:
+    graph = scene(*small(300), op("mm", (512, 512), (512, 512), ns=300 * CALL), steps=2, on_cpu=True)
+    (match,) = found_by(graph, "small_operators")
+    assert len(match.nodes) == 300 and match.tier == "T3"
+    assert match.saved is not None and match.saved.low == 0
+    assert match.saved.high == pytest.approx(300 * CALL, rel=0.01)
+    assert "300 operators per step take 6.00 us each" in match.evidence.replace("µs", "us")
+    assert match.snippet == ""
+
+
+def test_several_threads_are_named() -> None:
+    graph = scene(*small(300), steps=2, on_cpu=True, recording=Recording(threads=8))
+    (match,) = found_by(graph, "small_operators")
+    assert "8 threads share them" in match.evidence and "OMP_NUM_THREADS=1" in match.snippet
+
+
+@pytest.mark.left_out
+@pytest.mark.parametrize("items", [
+    small(100), [*small(300), op("mm", (4096, 4096), (4096, 4096), ns=2000 * CALL)], small(300, ns=400_000),
+], ids=["few", "a small part of the step", "each long"])  # fmt: skip
+def test_few_or_large_operators_are_none(items: list[Item]) -> None:
+    assert "small_operators" not in claims(scene(*items, steps=2, on_cpu=True))
+
+
+@pytest.mark.left_out
+def test_a_gpus_launches_are_another_matter() -> None:
+    assert "small_operators" not in claims(scene(*small(300), steps=2))

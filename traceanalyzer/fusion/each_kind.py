@@ -1,0 +1,77 @@
+"""Suggestions of the step that is shown, and of a step of each further kind: prefill beside decode."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from traceanalyzer.fusion.suggestions import suggest
+from traceanalyzer.records import Band, RuleCheck, Suggestion
+from traceanalyzer.records.judged import Judged
+from traceanalyzer.records.suggestion import Suggestions
+from traceanalyzer.records.units import duration
+
+
+def suggest_each_kind(shown: Judged, all_steps: Judged, others: Sequence[Judged] = ()) -> Suggestions:
+    """What would save time in the step that is shown, then what would only in steps of `others`' kinds.
+
+    What helps both is one suggestion, of the step that is shown, which says what it saves in the others.
+    """
+    result = suggest(shown, all_steps)
+    for other in others if result.found is not None else ():
+        result = _with(result, suggest(other, all_steps))
+    return result
+
+
+def _with(shown: Suggestions, other: Suggestions) -> Suggestions:
+    listed, first_op = list(shown.found or ()), list(shown.first_op)
+    for each, op in zip(other.found or (), other.first_op, strict=True):
+        if each.saving_of != "step_of_kind":  # of all steps: it is there already
+            continue
+        same = next((at for at, before in enumerate(listed) if _same(before, each)), None)
+        if same is None:
+            at = _rank(listed, each)
+            listed.insert(at, each)
+            first_op.insert(at, op)
+        else:
+            listed[same] = _also_of(listed[same], each)
+    said = {(notice.code, notice.message) for notice in shown.notices}
+    more = tuple(notice for notice in other.notices if (notice.code, notice.message) not in said)
+    return replace(
+        shown, found=tuple(listed), first_op=tuple(first_op), notices=(*shown.notices, *more),
+        checks=_found_in_either(shown.checks, other.checks),
+    )  # fmt: skip
+
+
+def _same(shown: Suggestion, other: Suggestion) -> bool:
+    """Whether one change does for both. What has no time apart from what has one is none."""
+    timed = bool(shown.saving_per_step_ns) or not other.saving_per_step_ns
+    return (shown.rule, shown.where) == (other.rule, other.where) and timed
+
+
+def _also_of(shown: Suggestion, other: Suggestion) -> Suggestion:
+    """With what it saves in a step of the other's kind."""
+    band, steps = other.saving_per_step_ns, other.step_kind
+    if band is None or steps is None:
+        return shown
+    saves = f"{duration(band.low)} to {duration(band.high)}" if band.low else f"at most {duration(band.high)}"
+    text = f"per step of kind {steps.name}, {steps.steps} of {steps.of} steps, it saves {saves}"
+    return replace(shown, caveats=(*shown.caveats, text))
+
+
+def _rank(listed: Sequence[Suggestion], new: Suggestion) -> int:
+    """In front of the first that saves less of all steps together."""
+    return next((at for at, each in enumerate(listed) if _of_all(each) < _of_all(new)), len(listed))
+
+
+def _of_all(suggestion: Suggestion) -> float:
+    """By its middle, averaged over the steps of all kinds."""
+    band, steps = suggestion.saving_per_step_ns or Band(0.0, 0.0, 0.0), suggestion.step_kind
+    return band.mid * (steps.steps / steps.of if steps else 1.0)
+
+
+def _found_in_either(shown: Sequence[RuleCheck], other: Sequence[RuleCheck]) -> tuple[RuleCheck, ...]:
+    """Of each rule whether any of the steps has it; what the trace lacks it lacks for all."""
+    there = {each.rule for each in other if each.outcome == "found"}
+    return tuple(RuleCheck(each.rule, "found") if each.rule in there else each for each in shown)

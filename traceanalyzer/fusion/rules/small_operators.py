@@ -1,0 +1,65 @@
+"""Seen: on a CPU, hundreds of operators so small that calling each takes longer than its work.
+
+Instead: larger batches, so that each call works on more; `torch.compile`, which makes one call of many; one
+thread (`OMP_NUM_THREADS=1`) where several share such work, for waking the others takes longer.
+
+Saves: at most the time of these calls; how much of it larger batches or fewer threads save no trace shows.
+
+When not: batches are small by need, as for one request at a time.
+
+Left out: fewer than 200 such operators, or less than 20 % of the step in them; operators whose roofs are not
+known; code that is compiled already; GPUs, whose launches are another matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from traceanalyzer.fusion.rules.base import COMPILE_DOCS, Match, Rule, everywhere
+from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
+from traceanalyzer.records import Band
+from traceanalyzer.records.units import duration, percent
+
+_LEAST_OPERATORS = 200  # per step
+_STEP_SHARE = 0.2  # of the step
+_PROFILER_SHARE = 0.5  # of such a call's time at least is what recording it adds, where nothing else is known
+
+
+def find(graph: StepGraph, free: Free) -> Iterator[Match]:
+    """One match for all of them together."""
+    if graph.on_gpu:
+        return
+    small = [node for node in graph.nodes if free(node) and _is_small(graph, node)]
+    ns = sum(node.time_ns for node in small)
+    if len(small) < _LEAST_OPERATORS or ns < _STEP_SHARE * graph.step_ns:
+        return
+    threads = graph.recording.threads if graph.recording else None
+    each = f"{len(small):,} operators per step take {duration(ns / len(small))} each, hardly more than"
+    evidence = f"{each} a call without work: {duration(ns)}, {percent(ns / graph.step_ns)} of the step"
+    shared = bool(threads and threads > 1)
+    yield Match(
+        tuple(small), "T3", saved=Band(0.0, _PROFILER_SHARE * ns, ns),
+        evidence=f"{evidence}; {threads} threads share them" if shared else evidence,
+        where=everywhere(graph), action=_OR_ONE_THREAD if shared else "",
+        snippet=_ONE_THREAD if shared else "",
+    )  # fmt: skip
+
+
+def _is_small(graph: StepGraph, node: Node) -> bool:
+    row = graph.row_of(node)
+    return row is not None and row.verdict == "latency_bound" and not graph.compiled(node)
+
+
+_FEWER = "Make the calls fewer: larger batches, or torch.compile for the model."
+_OR_ONE_THREAD = f"{_FEWER} Try one thread too: that costs nothing."
+_ONE_THREAD = "OMP_NUM_THREADS=1 python train.py"
+
+RULE = Rule(
+    "small_operators", __doc__ or "", find,
+    title="Calling small operators takes most of their time",
+    action=_FEWER,
+    snippet="model = torch.compile(model)",
+    caveats=("the profiler adds to each call: without it they take less",),
+    needs=("cpu",),
+    docs=COMPILE_DOCS,
+)  # fmt: skip
