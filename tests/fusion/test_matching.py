@@ -10,9 +10,9 @@ import pytest
 
 from tests.files import loaded
 from traceanalyzer.cost.price import price
-from traceanalyzer.fusion.evidence.align_steps import _common, matched
 from traceanalyzer.fusion.evidence.execution_trace import Executed, executed, flows
 from traceanalyzer.fusion.step_ops import step_ops
+from traceanalyzer.inference.align_steps import _common, matched
 from traceanalyzer.records.trace import Trace
 
 SCRIPT = """
@@ -92,12 +92,16 @@ def evidence(trace: Trace) -> Executed:
     return found
 
 
+def names_of(step: Executed) -> list[str]:
+    return [step.names[name] for name in step.name]
+
+
 def test_a_step_like_it_is_matched_whole_and_one_with_another_branch_in_part(trained: Trace) -> None:
     """Steps 5, 6 and 7 are recorded, and the evidence is of step 9: 6 goes another way."""
     given = evidence(trained)
     unmatched = []
     for timed in trained.steps:
-        rows = matched(given, trained, timed)
+        rows = matched(names_of(given), given.thread, trained, timed)
         assert len(set(rows[rows >= 0].tolist())) == int((rows >= 0).sum())
         for row, op in enumerate(rows.tolist()):
             assert op < 0 or given.names[given.name[row]] == trained.names[trained.ops.name[op]]
@@ -109,7 +113,7 @@ def test_a_step_like_it_is_matched_whole_and_one_with_another_branch_in_part(tra
 
 def test_a_training_proves_what_its_author_knows(trained: Trace) -> None:
     given, timed = evidence(trained), trained.steps[0]
-    rows = matched(given, trained, timed)
+    rows = matched(names_of(given), given.thread, trained, timed)
     working = set(step_ops(price(trained), timed).op.tolist())
     works = [op in working for op in rows.tolist()]
     name = [given.names[row].removeprefix("aten::") for row in given.name]

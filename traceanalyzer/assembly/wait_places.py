@@ -38,6 +38,6 @@ def _most_of(waits: Sequence[Wait], steps: int) -> tuple[CodePlace, ...]:
         return ()
     there = CodePlace(
         module=named.module, file=named.file, line=named.line, function=named.function, count=named.count,
-        time_ns=named.time_ns // steps,
+        time_ns=named.time_ns // steps, line_is=named.line_is,
     )  # fmt: skip
     return (there,)

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from traceanalyzer.records.call_sites import LineIs
 from traceanalyzer.records.vocabulary import IdleCause, Verdict
 
 
@@ -43,7 +44,7 @@ class FunctionTime(msgspec.Struct, frozen=True, kw_only=True):
     file: str | None  # its last parts, as many as tell it from others
     line: int | None
     function: str | None
-    line_is: Literal["call", "function"] | None  # the line of the call, or where the function begins
+    line_is: LineIs | None
     time_ns: int
     verdicts: tuple[VerdictTime, ...]
 
@@ -65,13 +66,14 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     cause: IdleCause
     function: str | None
     file: str | None
-    line: int | None  # where the function begins
+    line: int | None
     module: str | None  # of the most time
     library_function: str | None = None  # that the function called, where that takes most of it
     count: int
     time_ns: int
     longest_ns: int
     places: tuple[WaitPlace, ...]  # the longest, by their start
+    line_is: LineIs | None = None
 
 
 class CodePlace(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,3 +85,4 @@ class CodePlace(msgspec.Struct, frozen=True, kw_only=True):
     function: str | None
     count: int  # of operators, or of waits
     time_ns: int
+    line_is: LineIs | None = None

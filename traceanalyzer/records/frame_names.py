@@ -60,10 +60,15 @@ def parsed(text: str) -> FrameName | None:
     if match is None:
         return None
     file = match["file"].replace("\\", "/")
-    if not _SOURCE.search(file) or _GENERATED.search(file):
+    if not _SOURCE.search(file) or is_generated(file):
         return None
     line = int(match["line"]) if match["line"] else None
     return FrameName(file, line, match["name"], _package(file))
+
+
+def is_generated(file: str) -> bool:
+    """Whether torch.compile has written it."""
+    return bool(_GENERATED.search(file))
 
 
 def _package(file: str) -> str:

@@ -9,9 +9,10 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
+from traceanalyzer.records.code_places import forward_source
 from traceanalyzer.records.frame_names import class_of, is_a_tool, is_module_call, parsed, short_files
 from traceanalyzer.records.frames import NO_FRAMES, ClassPath, Frames, Function
-from traceanalyzer.records.trace import PHASES, Ids, Ints, Ops, nearest, passes
+from traceanalyzer.records.trace import Ids, Ints, Ops, passes
 from traceanalyzer.trace.linking.tree import order
 from traceanalyzer.trace.reading.raw import RawFrames
 
@@ -46,10 +47,7 @@ def at_ops(frames: Frames, ops: Ops) -> Frames:
     """With the frame in which each operator began; a backward one belongs where its forward operator does."""
     if not len(frames):
         return frames
-    source = np.arange(len(ops), dtype=np.int32)
-    node = nearest(ops.parent, ops.forward >= 0)
-    backward = (ops.phase == PHASES.index("backward")) & (node >= 0)
-    source[backward] = ops.forward[node[backward]]
+    source = forward_source(ops)
     return replace(frames, of_op=frames.open_at(ops.thread[source], ops.start_ns[source]))
 
 

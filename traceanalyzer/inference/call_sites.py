@@ -1,0 +1,140 @@
+"""The line that called each operator, where one more step of the same recording was followed line by line.
+
+The stack says only in which function an operator was called, and not that without stacks. The followed step
+calls the same operators in the same order; close to where it differs from a timed one, no line is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from msgspec.structs import replace
+
+from traceanalyzer.inference.align_steps import matched
+from traceanalyzer.records import Notice
+from traceanalyzer.records.call_sites import CallSite, CallSites
+from traceanalyzer.records.code_places import forward_source
+from traceanalyzer.records.frame_names import FrameName, is_a_tool, parsed, short_files
+from traceanalyzer.records.frames import Function
+from traceanalyzer.records.trace import Ids, Trace
+
+_MARGIN = 16  # operators from a difference: nearer, an equal name may be of another line
+_MATCHED = 0.5  # a followed step of which less is found again in the timed one is another kind of step
+
+
+class _Reached(msgspec.Struct):
+    """As in collect/calling_lines.py."""
+
+    functions: list[tuple[str, int, str]] = msgspec.field(default_factory=list)  # file, first line, name
+    sites: list[tuple[int, int | None]] = msgspec.field(default_factory=list)  # function, line
+    unknown: str | None = None
+
+
+class _Followed(msgspec.Struct):
+    """Of collect/evidence.py what is about lines; columns of operators."""
+
+    names: list[str]
+    name: list[int]
+    thread: list[int]
+    site: list[int] = msgspec.field(default_factory=list)  # row in call_sites.sites; -1
+    call_sites: _Reached = msgspec.field(default_factory=_Reached)
+
+
+def with_call_sites(trace: Trace) -> Trace:
+    """The trace, with the function of each operator and the line where it is known."""
+    whole = tuple(CallSite(function, function.line, "function") for function in trace.frames.functions)
+    frames = trace.frames
+    of_op = frames.functions_at(frames.of_op) if len(frames) else np.full(len(trace.ops), -1, np.int32)
+    by_stack = CallSites(whole, np.arange(len(whole), dtype=np.int32), of_op)
+    if trace.evidence is None:
+        return replace(trace, call_sites=by_stack)
+    try:
+        followed = _followed(trace.evidence)
+        sites = _joined(trace, by_stack, followed)
+    except Exception as error:  # whatever a recording holds, the report arrives
+        text = f"the calling lines: {type(error).__name__}: {error}; functions are named without them"
+        return _noted(replace(trace, call_sites=by_stack), "evidence_unreadable", text)
+    trace, why = replace(trace, call_sites=sites), followed.call_sites.unknown
+    return _noted(trace, "calling_lines_unknown", f"not every calling line is known: {why}") if why else trace
+
+
+def _noted(trace: Trace, code: str, text: str) -> Trace:
+    return replace(trace, warnings=(*trace.warnings, Notice(code, text)))
+
+
+def _followed(text: str) -> _Followed:
+    """ValueError where its columns do not fit together."""
+    step = msgspec.json.decode(text, type=_Followed)
+    reached, count = step.call_sites, len(step.name)
+    step.site = step.site or [-1] * count
+    if len(step.site) != count or len(step.thread) != count:
+        raise ValueError("its columns differ in length")
+    if count and not 0 <= min(step.name) <= max(step.name) < len(step.names):
+        raise ValueError("it names operators that it does not list")
+    if count and not -1 <= min(step.site) <= max(step.site) < len(reached.sites):
+        raise ValueError("it names lines that it does not list")
+    if not all(0 <= function < len(reached.functions) for function, _ in reached.sites):
+        raise ValueError("it names functions that it does not list")
+    return step
+
+
+def _joined(trace: Trace, by_stack: CallSites, followed: _Followed) -> CallSites:
+    """A line counts where the stack, if there is one, names its function too."""
+    row = _rows(trace, followed)
+    if not (row >= 0).any():
+        return by_stack
+    sites, whole, number = _listed(by_stack, followed.call_sites)
+    line = np.append(number, np.int32(-1))[row]
+    in_function = np.append(whole, np.int32(-1))[line]
+    agrees = (line >= 0) & ((by_stack.of_op < 0) | (by_stack.of_op == in_function))
+    return CallSites(sites, whole, np.where(agrees, line, by_stack.of_op).astype(np.int32))
+
+
+def _rows(trace: Trace, followed: _Followed) -> Ids:
+    """Row in the recorded sites of each operator, of a backward one that of its forward one; -1."""
+    names = [followed.names[name] for name in followed.name]
+    site = np.array(followed.site, np.int32)
+    of_op = np.full(len(trace.ops), -1, np.int32)
+    for step in trace.steps if len(names) else ():
+        row = matched(names, followed.thread, trace, step, margin=_MARGIN)
+        if (row >= 0).sum() >= _MATCHED * len(names):
+            of_op[row[row >= 0]] = site[row >= 0]
+    return of_op[forward_source(trace.ops)]
+
+
+def _listed(by_stack: CallSites, reached: _Reached) -> tuple[tuple[CallSite, ...], Ids, Ids]:
+    """All sites, the row of each one's function as a whole, and the row of each recorded site; -1."""
+    sites, whole = list(by_stack.sites), by_stack.whole.tolist()
+    names = [parsed(f"{file}({line}): {name}") for file, line, name in reached.functions]
+    short = short_files([name.file for name in names if name is not None])
+    function_rows = []
+    for name in names:
+        row = _row_of(name, by_stack.sites) if name is not None else -1
+        if row < 0 and name is not None:
+            row = len(sites)
+            function = Function(short[name.file], name.line, name.function, is_a_tool(name))
+            sites.append(CallSite(function, name.line, "function"))
+            whole.append(row)
+        function_rows.append(row)
+    number = []
+    for of_function, line in reached.sites:
+        row = function_rows[of_function]
+        if row >= 0 and line is not None:
+            sites.append(CallSite(sites[row].function, line, "call"))
+            whole.append(row)
+            row = len(sites) - 1
+        number.append(row)
+    return tuple(sites), np.array(whole, np.int32), np.array(number, np.int32)
+
+
+def _row_of(name: FrameName, by_stack: Sequence[CallSite]) -> int:
+    """The function that the stack names; -1 where it names none, or several could be meant."""
+    file = f"/{name.file}"
+    rows = [
+        row for row, site in enumerate(by_stack)
+        if (site.function.name, site.function.line) == (name.function, name.line)
+        and file.endswith(f"/{site.function.file}")
+    ]  # fmt: skip
+    return rows[0] if len(rows) == 1 else -1
