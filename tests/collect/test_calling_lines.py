@@ -46,7 +46,7 @@ def called(trace: Path) -> list[tuple[str, str, str, int | None]]:
     for name, site, parent in zip(step["name"], step["site"], step["parent"], strict=True):
         if parent < 0 and site >= 0:
             function, line = reached["sites"][site]
-            file, _, function_name = reached["functions"][function]
+            file, _, function_name, _ = reached["functions"][function]
             result.append((step["names"][name].removeprefix("aten::"), file, function_name, line))
     return result
 

@@ -64,7 +64,8 @@ def _located(trace: Trace, idle: IdleTimes) -> _Stretches:
     start, end = idle.start_ns[first], idle.end_ns[last]
     thread = _launching_thread(trace, end)
     frame = _covering(trace.frames, thread, start, end)
-    site = _sites(trace, trace.frames.functions_at(frame), thread, start, end)
+    whole = trace.call_sites.wholes(trace.frames.functions_at(frame))
+    site = _sites(trace, whole, thread, start, end)
     module = _modules(trace, thread, start, end)
     return _Stretches(start, end, idle.cause[first].astype(np.int64), thread, site, frame, module)
 

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from traceanalyzer.collect.modules import exclude_from_dynamo
 from traceanalyzer.records.frame_names import is_generated, parsed
 
 MARK = "traceanalyze.line#"  # and a row of `CallSites.sites`, -1 where none is known
@@ -34,7 +35,7 @@ Trace = Any  # what sys.settrace takes
 class CallSites(msgspec.Struct):
     """Functions and, as rows of these, lines in them, in the order in which the step reached them."""
 
-    functions: list[tuple[str, int, str]] = msgspec.field(default_factory=list)  # file, first line, name
+    functions: list[tuple[str, int, str, int]] = msgspec.field(default_factory=list)  # see `_listed`
     sites: list[tuple[int, int | None]] = msgspec.field(default_factory=list)  # function, line
     unknown: str | None = None  # why no lines are known, or not of all
 
@@ -55,7 +56,7 @@ class CallingLines:
         self._mark: Any = None
         self._trace: Trace = self._entered  # one object, to be recognized
         self._local: Trace = self._reached
-        self._ours = _library_folders()
+        self._ours, self._path = _library_folders(), _path_folders()
 
     def start(self) -> None:
         """Follow the functions that are running, and those that they call."""
@@ -69,6 +70,8 @@ class CallingLines:
         else:
             CallingLines._current = self
             _tell_children()
+            if "torch._dynamo.trace_rules" in sys.modules:
+                exclude_from_dynamo(sys.modules["torch._dynamo.trace_rules"])
             for frame in _around(sys._getframe(1)):
                 if self._function_of(frame.f_code) >= 0:
                     frame.f_trace = self._local
@@ -173,7 +176,11 @@ class CallingLines:
         return function
 
     def _listed(self, code: CodeType) -> int:
-        self.call_sites.functions.append((_below_path(code.co_filename), code.co_firstlineno, code.co_name))
+        """File, first line, name and last line."""
+        last = max((line for *_, line in code.co_lines() if line), default=code.co_firstlineno)
+        file = code.co_filename
+        file = next((file[len(each) :] for each in self._path if file.startswith(each)), file)
+        self.call_sites.functions.append((file, code.co_firstlineno, code.co_name, last))
         return len(self.call_sites.functions) - 1
 
     def _is_of_a_user(self, code: CodeType) -> bool:
@@ -209,13 +216,12 @@ def _library_folders() -> tuple[tuple[str, ...], tuple[str, ...]]:
     )
 
 
-def _below_path(file: str) -> str:
-    """Without the folder of `sys.path` that it lies in, as torch's own recorder of stacks writes it.
+def _path_folders() -> tuple[str, ...]:
+    """Of `sys.path`: torch's own recorder of stacks writes a file without the one that it lies in.
 
     torch/profiler/python_tracer.py, `_prefix_regex`.
     """
-    folders = sorted({os.path.abspath(folder) + os.sep for folder in sys.path}, reverse=True)
-    return next((file[len(folder) :] for folder in folders if file.startswith(folder)), file)
+    return tuple(sorted({os.path.abspath(folder) + os.sep for folder in sys.path}, reverse=True))
 
 
 def _tell_children() -> None:

@@ -24,7 +24,7 @@ def matched(
     """
     ops = trace.ops
     inside = (ops.start_ns >= timed.start_ns) & (ops.start_ns < timed.end_ns)
-    rows = np.flatnonzero(inside & ((ops.kind == OpKind.OP) | (ops.kind == OpKind.AUTOGRAD)))
+    rows = np.flatnonzero(inside & np.isin(ops.kind, (OpKind.OP, OpKind.AUTOGRAD, OpKind.COMPILED)))
     row_of = np.full(len(names), -1, np.int32)
     ours = _by_thread(threads, range(len(names)))
     theirs = _by_thread(ops.thread[rows].tolist(), rows.tolist())

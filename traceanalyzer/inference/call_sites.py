@@ -6,7 +6,7 @@ calls the same operators in the same order; close to where it differs from a tim
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import numpy as np
@@ -27,7 +27,7 @@ _MATCHED = 0.5  # a followed step of which less is found again in the timed one 
 class _Reached(msgspec.Struct):
     """As in collect/calling_lines.py."""
 
-    functions: list[tuple[str, int, str]] = msgspec.field(default_factory=list)  # file, first line, name
+    functions: list[tuple[str, int, str, int]] = msgspec.field(default_factory=list)  # first line, name, last
     sites: list[tuple[int, int | None]] = msgspec.field(default_factory=list)  # function, line
     unknown: str | None = None
 
@@ -87,9 +87,10 @@ def _joined(trace: Trace, by_stack: CallSites, followed: _Followed) -> CallSites
         return by_stack
     sites, whole, number = _listed(by_stack, followed.call_sites)
     line = np.append(number, np.int32(-1))[row]
-    in_function = np.append(whole, np.int32(-1))[line]
-    agrees = (line >= 0) & ((by_stack.of_op < 0) | (by_stack.of_op == in_function))
-    return CallSites(sites, whole, np.where(agrees, line, by_stack.of_op).astype(np.int32))
+    every = CallSites(sites, whole, by_stack.of_op)
+    in_stack, in_line = every.wholes(by_stack.of_op), every.wholes(line)
+    agrees = (line >= 0) & ((in_stack < 0) | (in_stack == in_line))
+    return replace(every, of_op=np.where(agrees, line, in_stack).astype(np.int32))
 
 
 def _rows(trace: Trace, followed: _Followed) -> Ids:
@@ -107,17 +108,21 @@ def _rows(trace: Trace, followed: _Followed) -> Ids:
 def _listed(by_stack: CallSites, reached: _Reached) -> tuple[tuple[CallSite, ...], Ids, Ids]:
     """All sites, the row of each one's function as a whole, and the row of each recorded site; -1."""
     sites, whole = list(by_stack.sites), by_stack.whole.tolist()
-    names = [parsed(f"{file}({line}): {name}") for file, line, name in reached.functions]
+    names = [parsed(f"{file}({line}): {name}") for file, line, name, _ in reached.functions]
     short = short_files([name.file for name in names if name is not None])
     function_rows = []
-    for name in names:
-        row = _row_of(name, by_stack.sites) if name is not None else -1
-        if row < 0 and name is not None:
-            row = len(sites)
-            function = Function(short[name.file], name.line, name.function, is_a_tool(name))
-            sites.append(CallSite(function, name.line, "function"))
-            whole.append(row)
-        function_rows.append(row)
+    for name, (*_, last) in zip(names, reached.functions, strict=True):
+        if name is None:
+            function_rows.append(-1)
+            continue
+        in_stack = list(_in_stack(name, last, by_stack.sites))
+        file = by_stack.sites[in_stack[0]].function.file if in_stack else short[name.file]
+        function_rows.append(len(sites))
+        for row in in_stack:
+            whole[row] = len(sites)
+        whole.append(len(sites))
+        function = Function(file, name.line, name.function, is_a_tool(name))
+        sites.append(CallSite(function, name.line, "function"))
     number = []
     for of_function, line in reached.sites:
         row = function_rows[of_function]
@@ -129,12 +134,14 @@ def _listed(by_stack: CallSites, reached: _Reached) -> tuple[tuple[CallSite, ...
     return tuple(sites), np.array(whole, np.int32), np.array(number, np.int32)
 
 
-def _row_of(name: FrameName, by_stack: Sequence[CallSite]) -> int:
-    """The function that the stack names; -1 where it names none, or several could be meant."""
+def _in_stack(name: FrameName, last: int, by_stack: Sequence[CallSite]) -> Iterator[int]:
+    """Rows of the function where stacks name it.
+
+    They do so by the line where it began, or went on: a generator, or what ran already when recording began.
+    """
     file = f"/{name.file}"
-    rows = [
-        row for row, site in enumerate(by_stack)
-        if (site.function.name, site.function.line) == (name.function, name.line)
-        and file.endswith(f"/{site.function.file}")
-    ]  # fmt: skip
-    return rows[0] if len(rows) == 1 else -1
+    for row, site in enumerate(by_stack):
+        function = site.function
+        alike = function.name == name.function and file.endswith(f"/{function.file}")
+        if alike and (name.line or 0) <= (function.line or 0) <= last:
+            yield row

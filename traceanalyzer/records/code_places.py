@@ -43,7 +43,7 @@ def sites_of_records(trace: Trace, frame: Ids) -> Ids:
 
     `frame`: the row in Trace.frames that it belongs to, which decides about the function where it is known.
     """
-    whole = trace.frames.functions_at(frame)
+    whole = trace.call_sites.wholes(trace.frames.functions_at(frame))
     site = trace.call_sites.at(trace.kernels.op)
     site[trace.kernels.unlinked == UNLINKED.index("cuda_graph")] = -1
     agrees = (whole < 0) | (trace.call_sites.wholes(site) == whole)
