@@ -38,13 +38,13 @@ def line_of(words: str) -> int:
     return line
 
 
-def called(trace: Path) -> list[tuple[str, str, str, int | None]]:
-    """Outermost operators of the evidence step: name, file, function, line."""
+def called(trace: Path, *, inside: bool = False) -> list[tuple[str, str, str, int | None]]:
+    """Outermost operators of the evidence step, or all: name, file, function, line."""
     step = document(trace)["traceanalyzeEvidence"]
     reached = step["call_sites"]
     result = []
     for name, site, parent in zip(step["name"], step["site"], step["parent"], strict=True):
-        if parent < 0 and site >= 0:
+        if (inside or parent < 0) and site >= 0:
             function, line = reached["sites"][site]
             file, _, function_name, _ = reached["functions"][function]
             result.append((step["names"][name].removeprefix("aten::"), file, function_name, line))
@@ -187,9 +187,9 @@ print(dict(utils.counters["frames"]), dict(utils.counters["stats"]))
 def test_compiled_code_is_compiled_as_before_and_has_no_line_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "compiled.py").write_text(COMPILED)
     left_alone(bare(tmp_path, "compiled.py"), profiled(tmp_path, "compiled.py"))
-    inside = {(function, line) for name, _, function, line in called(tmp_path / "t.trace.json.gz")
-              if name in ("sin", "cos")}  # fmt: skip
-    assert inside == {("inner", None)}
+    every = called(tmp_path / "t.trace.json.gz", inside=True)
+    compiled = {(function, line) for name, _, function, line in every if name in ("sin", "cos")}
+    assert compiled == {("inner", None)}
 
 
 def reached(run: Callable[[], Any]) -> list[tuple[str, int | None]]:

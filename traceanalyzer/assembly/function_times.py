@@ -35,7 +35,7 @@ def _entries(judged: Judged, site: Ids) -> Iterator[FunctionTime]:
         where = sites[row]
         yield FunctionTime(
             file=where.function.file, line=where.line, function=where.function.name, line_is=where.line_is,
-            time_ns=int(of_row.sum()), verdicts=verdict_times(of_row),
+            time_ns=int(of_row.sum()), verdicts=verdict_times(of_row), library=where.function.library,
         )  # fmt: skip
     for _, of_row in ordered[_LISTED:]:
         outside = outside + of_row

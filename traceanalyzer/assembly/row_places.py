@@ -49,5 +49,6 @@ def _places(judged: Judged, row: OpRow, by_row: Sequence[tuple[int, int, int]]) 
         CodePlace(
             module=row.module, file=sites[at].function.file, line=sites[at].line,
             function=sites[at].function.name, count=count, time_ns=time_ns, line_is=sites[at].line_is,
+            library=sites[at].function.library,
         ) for at, count, time_ns in longest
     )  # fmt: skip

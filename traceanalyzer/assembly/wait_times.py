@@ -189,6 +189,7 @@ def _wait(judged: Judged, stretches: _Stretches, rows: Ints, of_one_site: bool) 
         module=_module_of_most(trace, stretches.module[rows], length) if of_one_site else None,
         library_function=_called(trace, stretches, int(longest)) if where else None,
         line_is=where.line_is if where else None,
+        library=where.function.library if where else None,
         count=len(rows),
         time_ns=int(length.sum()),
         longest_ns=int(length.max()),

@@ -23,6 +23,7 @@ from traceanalyzer.records.frame_names import is_generated, parsed
 MARK = "traceanalyze.line#"  # and a row of `CallSites.sites`, -1 where none is known
 _MOST_MARKS = 50_000  # of a step, about 10 us each: beyond, what is called has no known line
 _MOST_IN_ONE = 10_000  # of one function, which is likely a loop without operators
+_SITES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _COMPILED = "__compiled_fn"  # torch/_dynamo/output_graph.py: what code that was compiled in place calls
 _BUSY = "a debugger, a coverage tool or another trace function follows the script"
 _TOO_MANY = f"the step goes through more than {_MOST_MARKS:,} lines of Python"
@@ -179,7 +180,11 @@ class CallingLines:
         """File, first line, name and last line."""
         last = max((line for *_, line in code.co_lines() if line), default=code.co_firstlineno)
         file = code.co_filename
-        file = next((file[len(each) :] for each in self._path if file.startswith(each)), file)
+        folder = next((each for each in self._path if file.startswith(each)), "")
+        if folder.endswith(_SITES):
+            file = f"{folder.split(os.sep)[-2]}/{file[len(folder) :]}"  # keeps it apart from the user's own
+        else:
+            file = file[len(folder) :]
         self.call_sites.functions.append((file, code.co_firstlineno, code.co_name, last))
         return len(self.call_sites.functions) - 1
 

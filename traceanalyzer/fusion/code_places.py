@@ -40,4 +40,5 @@ def _place(trace: Trace, module: int, site: int, count: int, time_ns: int) -> Co
         module=module_named(trace, module), file=where.function.file if where else None,
         line=where.line if where else None, function=where.function.name if where else None, count=count,
         time_ns=time_ns, line_is=where.line_is if where else None,
+        library=where.function.library if where else None,
     )  # fmt: skip

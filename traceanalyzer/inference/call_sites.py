@@ -16,7 +16,7 @@ from traceanalyzer.inference.align_steps import matched
 from traceanalyzer.records import Notice
 from traceanalyzer.records.call_sites import CallSite, CallSites
 from traceanalyzer.records.code_places import forward_source
-from traceanalyzer.records.frame_names import FrameName, is_a_tool, parsed, short_files
+from traceanalyzer.records.frame_names import FrameName, is_a_tool, library_of, parsed, short_files
 from traceanalyzer.records.frames import Function
 from traceanalyzer.records.trace import Ids, Trace
 
@@ -121,7 +121,7 @@ def _listed(by_stack: CallSites, reached: _Reached) -> tuple[tuple[CallSite, ...
         for row in in_stack:
             whole[row] = len(sites)
         whole.append(len(sites))
-        function = Function(file, name.line, name.function, is_a_tool(name))
+        function = Function(file, name.line, name.function, is_a_tool(name), library_of(name))
         sites.append(CallSite(function, name.line, "function"))
     number = []
     for of_function, line in reached.sites:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -47,6 +48,7 @@ class FunctionTime(msgspec.Struct, frozen=True, kw_only=True):
     line_is: LineIs | None
     time_ns: int
     verdicts: tuple[VerdictTime, ...]
+    library: str | None = None  # the package that it is of, where that is known not to be the user's own
 
 
 class WaitPlace(msgspec.Struct, frozen=True):
@@ -74,6 +76,29 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     longest_ns: int
     places: tuple[WaitPlace, ...]  # the longest, by their start
     line_is: LineIs | None = None
+    library: str | None = None
+
+
+def in_one_function(waits: Sequence[Wait], least: float) -> Wait | None:
+    """What has at least this share of the time of `waits`, the longest first: a line, else a whole function.
+
+    Of a function of several lines no line is named.
+    """
+    named = [wait for wait in waits if wait.function is not None]
+    total = least * sum(wait.time_ns for wait in waits)
+    if not named or named[0].time_ns >= total:
+        return named[0] if named else None
+    functions: dict[tuple[str | None, str | None], list[Wait]] = {}
+    for wait in named:
+        functions.setdefault((wait.file, wait.function), []).append(wait)
+    longest = max(functions.values(), key=lambda each: sum(wait.time_ns for wait in each))
+    time_ns = sum(wait.time_ns for wait in longest)
+    if time_ns < total:
+        return None
+    count, single = sum(wait.count for wait in longest), max(wait.longest_ns for wait in longest)
+    return msgspec.structs.replace(
+        longest[0], line=None, line_is=None, time_ns=time_ns, count=count, longest_ns=single
+    )  # fmt: skip
 
 
 class CodePlace(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,3 +111,4 @@ class CodePlace(msgspec.Struct, frozen=True, kw_only=True):
     count: int  # of operators, or of waits
     time_ns: int
     line_is: LineIs | None = None
+    library: str | None = None

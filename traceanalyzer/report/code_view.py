@@ -110,10 +110,14 @@ def function_lines(analysis: Analysis) -> tuple[FunctionLine, ...]:
     return tuple(
         FunctionLine(
             where=_at(function), line_is="call" if by_line else "function",
-            name=_name(function.function) + (_NO_LINE if by_line and function.line_is != "call" else ""),
+            name=_name(function.function) + _library(function) + _no_line(function, by_line),
             time=duration(per_step(analysis, function.time_ns)), of_busy=percent(function.time_ns / busy),
         ) for function in named[:_FUNCTIONS]
     )  # fmt: skip
+
+
+def _no_line(function: FunctionTime, by_line: bool) -> str:
+    return _NO_LINE if by_line and function.line_is != "call" else ""
 
 
 def wait_lines(analysis: Analysis) -> tuple[WaitLine, ...]:
@@ -126,7 +130,7 @@ def wait_lines(analysis: Analysis) -> tuple[WaitLine, ...]:
 def wait_line(analysis: Analysis, wait: Wait) -> WaitLine:
     """One wait of the analysis."""
     idle = analysis.time.idle_ns or 1
-    name = _name(wait.function)
+    name = _name(wait.function) + _library(wait)
     if wait.library_function:
         name += f" → {_name(wait.library_function)}"
     return WaitLine(
@@ -144,13 +148,19 @@ def _at(where: FunctionTime | Wait | CodePlace) -> str:
     return cut(visible(where.file), _LONGEST_NAME) + (f":{where.line}" if where.line is not None else "")
 
 
+def _library(where: FunctionTime | Wait | CodePlace) -> str:
+    """` (transformers)` of what is not the user's own."""
+    return f" ({cut(visible(where.library), _LONGEST_NAME)})" if where.library else ""
+
+
 def _name(function: str | None) -> str:
     return cut(visible(function or ""), _LONGEST_NAME)
 
 
 def place_texts(places: Sequence[CodePlace]) -> tuple[str, ...]:
     """`net.py:41 forward` of the first places that have a function."""
-    texts = [f"{_at(each)} {_name(each.function)}" for each in places if each.function is not None]
+    named = [each for each in places if each.function is not None]
+    texts = [f"{_at(each)} {_name(each.function)}{_library(each)}" for each in named]
     return tuple(dict.fromkeys(texts))[:_PLACES]
 
 
