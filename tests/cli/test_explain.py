@@ -6,17 +6,19 @@ import re
 from pathlib import Path
 from typing import get_args
 
+import pytest
 from click.testing import CliRunner
 
 from tests.project.tree import ROOT
-from tests.report import example
+from tests.report import dom, example
 from traceanalyzer.cli import main
 from traceanalyzer.records import Bound, Flag, IdleCause, Limiter, OperatorClass, Phase, Reason, Verdict
 from traceanalyzer.records.memory_use import HeldKind
 from traceanalyzer.records.suggestion import Tier
+from traceanalyzer.report import html, terminal
 from traceanalyzer.report.labels import CAUSE_LABELS, CLASS_LABELS, HOW, TIER_MEANING, VERDICT_LABELS
 from traceanalyzer.report.warning_texts import warning_line, warning_texts
-from traceanalyzer.report.word_texts import word_texts
+from traceanalyzer.report.word_texts import meanings_of, word_texts
 
 
 def test_explain_prints_formula_and_source() -> None:
@@ -146,6 +148,44 @@ def test_words_that_the_page_shows_are_all_there() -> None:
                 row.phase,
             }
     assert shown - {None} <= set(word_texts())
+
+
+def headings(text: str) -> set[str]:
+    """What a template says between the tags of a heading, a column or a name, where it is no variable."""
+    every = re.findall(r"<(?:h2|h3|dt|summary|th scope=.col.)[^>]*>([^<{]+)</", text)
+    return {" ".join(each.split()) for each in every}
+
+
+def test_every_heading_of_the_templates_is_explained() -> None:
+    texts = [file.read_text() for file in sorted((ROOT / "templates").glob("*.html.j2"))]
+    shown = set[str]().union(*map(headings, texts))
+    assert len(shown) > 70 and {"How far it could go", "of busy", "Waited for"} <= shown
+    assert {heading for heading in shown if not meanings_of(heading)} == set()
+
+
+def test_every_figure_of_a_page_and_line_of_the_summary_is_explained() -> None:
+    shown = set()
+    for name, case in example.EVERY_CASE.items():
+        if name == "hostile":
+            continue  # its names are no words
+        analysis, page = case(), dom.parse(html.render(case()))
+        shown |= {node.text() for node in page.all("dt") if "::" not in node.text()}
+        shown |= set(re.findall(r"^([a-z][a-z-]+)  +\S", terminal.render(analysis), re.MULTILINE))
+        shown |= set(analysis.thresholds)
+    shown.remove("blocks.0.mlp")  # a module of an example
+    assert {"coverage", "device", "Model FLOPs utilization", "at_roof", "Schedule"} <= shown
+    assert {word for word in shown if not meanings_of(word)} == set()
+
+
+@pytest.mark.parametrize("word", ["check", "module", "roofs", "tier", "per step", "page faults", "Per Step"])
+def test_a_word_is_found_however_it_is_spelled(word: str) -> None:
+    assert explained(word).startswith(f"{word} (")
+
+
+def test_who_asks_for_a_word_is_not_sent_to_write_a_formula() -> None:
+    unknown, operator = (CliRunner().invoke(main, ["explain", name]) for name in ("rooofs", "mylib::gate"))
+    assert unknown.exit_code == operator.exit_code == 2
+    assert "--cost-file" not in unknown.stderr and "--cost-file" in operator.stderr
 
 
 def test_an_operator_of_the_user_s_own_goes_before_a_word(tmp_path: Path) -> None:

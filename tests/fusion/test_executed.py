@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from msgspec.structs import asdict
+from msgspec import to_builtins
 
 from traceanalyzer.collect.evidence import Operators
 from traceanalyzer.fusion.evidence.execution_trace import Executed, Flow, executed, flows
@@ -34,7 +34,7 @@ def step(*operators: dict[str, Any]) -> Executed:
         found.inputs.append([(i, *tensor, SIZE) for i, tensor in enumerate(given.get("reads", ()))])
         found.outputs.append([(i, *tensor, SIZE) for i, tensor in enumerate(given.get("makes", ()))])
         found.mutated.append(list(given.get("changes", ())))
-    read = executed(json.dumps(asdict(found)))
+    read = executed(json.dumps(to_builtins(found)))
     assert read is not None
     return read
 
@@ -152,8 +152,8 @@ def test_what_cannot_be_read_is_no_evidence() -> None:
     for text, words in (
         ('{"version": 2}', "missing"),
         ("[1, 2", "Expected"),
-        (json.dumps(asdict(Operators(["a"], [0]))), "differ in length"),
+        (json.dumps(to_builtins(Operators(["a"], [0]))), "differ in length"),
     ):
         with pytest.raises(ValueError, match=words):
             executed(text)
-    assert executed(json.dumps(asdict(Operators(version=99)))) is None
+    assert executed(json.dumps(to_builtins(Operators(version=99)))) is None

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 import sys
 
+import msgspec
+import numpy as np
 import pytest
 
 from tests.files import loaded
 from traceanalyzer.cost.price import price
-from traceanalyzer.fusion.evidence.align_steps import _common, matched
 from traceanalyzer.fusion.evidence.execution_trace import Executed, executed, flows
 from traceanalyzer.fusion.step_ops import step_ops
+from traceanalyzer.inference.align_steps import _common, _far_from_differences, matched
+from traceanalyzer.inference.call_sites import with_call_sites
 from traceanalyzer.records.trace import Trace
 
 SCRIPT = """
@@ -92,12 +96,16 @@ def evidence(trace: Trace) -> Executed:
     return found
 
 
+def names_of(step: Executed) -> list[str]:
+    return [step.names[name] for name in step.name]
+
+
 def test_a_step_like_it_is_matched_whole_and_one_with_another_branch_in_part(trained: Trace) -> None:
     """Steps 5, 6 and 7 are recorded, and the evidence is of step 9: 6 goes another way."""
     given = evidence(trained)
     unmatched = []
     for timed in trained.steps:
-        rows = matched(given, trained, timed)
+        rows = matched(names_of(given), given.thread, trained, timed)
         assert len(set(rows[rows >= 0].tolist())) == int((rows >= 0).sum())
         for row, op in enumerate(rows.tolist()):
             assert op < 0 or given.names[given.name[row]] == trained.names[trained.ops.name[op]]
@@ -107,9 +115,59 @@ def test_a_step_like_it_is_matched_whole_and_one_with_another_branch_in_part(tra
     assert len(unmatched[1]) < 10
 
 
+LINES = {
+    "randn": 8,
+    "addmm": 10,
+    "gelu": 10,
+    "mul": 10,
+    "add": 10,
+    "native_layer_norm": 10,
+    "sigmoid": 12,
+    "exp": 13,
+}
+
+
+def test_a_line_is_right_or_not_known(trained: Trace) -> None:
+    """Of the step that goes another way nothing is known so close to it: it is short."""
+    sites, ops = trained.call_sites, trained.ops
+    for number, timed in enumerate(trained.steps):
+        inside = (ops.start_ns >= timed.start_ns) & (ops.start_ns < timed.end_ns) & (ops.phase < 1)
+        seen = {}
+        for row in np.flatnonzero(inside & (sites.of_op >= 0)).tolist():
+            seen.setdefault(
+                trained.names[ops.name[row]].removeprefix("aten::"), sites.sites[sites.of_op[row]]
+            )
+        told = {name: site.line for name, site in seen.items() if name in LINES}
+        assert told.items() <= LINES.items() if number == 1 else told == LINES, number
+        assert {site.line_is for site in seen.values()} <= {"call"}
+
+
+@pytest.mark.parametrize("damage", [
+    {"site": [99]}, {"call_sites": {"sites": [[7, 3]]}}, {"site": "all"}, {"name": [5]}, {"thread": []},
+])  # fmt: skip
+def test_lines_that_cannot_be_read_are_left_out(trained: Trace, damage: dict[str, object]) -> None:
+    good = {"names": ["a"], "name": [0], "thread": [1], "site": [0],
+            "call_sites": {"functions": [["t.py", 1, "f", 3]], "sites": [[0, 2]]}}  # fmt: skip
+    trace = msgspec.structs.replace(trained, evidence=json.dumps(good | damage), warnings=())
+    damaged = with_call_sites(trace)
+    assert [notice.code for notice in damaged.warnings] == ["evidence_unreadable"]
+    assert (damaged.call_sites.at(np.arange(len(trained.ops), dtype=np.int32)) < 0).all()
+
+
+@pytest.mark.parametrize("margin", [0, 1, 3])
+@pytest.mark.parametrize("seed", range(10))
+def test_what_is_near_a_difference_is_left_out(seed: int, margin: int) -> None:
+    chance = random.Random(seed)
+    left = [chance.choice("abc") for _ in range(40)]
+    right = left[:20] + ["x"] + left[20:]
+    near = {(a + i, b + i) for a, b, size in _far_from_differences(left, right, margin) for i in range(size)}
+    every = {(i, i) for i in range(20 - margin)} | {(i, i + 1) for i in range(20 + margin, 40)}
+    assert near == every
+
+
 def test_a_training_proves_what_its_author_knows(trained: Trace) -> None:
     given, timed = evidence(trained), trained.steps[0]
-    rows = matched(given, trained, timed)
+    rows = matched(names_of(given), given.thread, trained, timed)
     working = set(step_ops(price(trained), timed).op.tolist())
     works = [op in working for op in rows.tolist()]
     name = [given.names[row].removeprefix("aten::") for row in given.name]

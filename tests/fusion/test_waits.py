@@ -197,7 +197,7 @@ def compiled_graph_with_stacks(host: Host, number: int, mended: bool) -> None:
 
 
 def launches_beside_a_wait(host: Host, number: int, mended: bool) -> None:
-    """launch_bound: capture the step in a graph: one thread waits, and another one launches meanwhile."""
+    """launch_bound: Capture the step in a graph: one thread waits, and another one launches meanwhile."""
     host.kernels(1, 5)
     begin = host.now
     if mended:
@@ -262,7 +262,7 @@ def busy_device(host: Host, number: int, mended: bool) -> None:
 
 
 def launches_and_waits(host: Host, number: int, mended: bool) -> None:
-    """launch_bound: First keep results on the device: a graph, which nothing may wait in."""
+    """launch_bound: first keep results on the device: a graph, which nothing may wait in."""
     if mended:
         host.replays(400, 5)
         return

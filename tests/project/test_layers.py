@@ -23,7 +23,7 @@ ALLOWED = {  # not listed: those of FREE, which may import everything
     "formulas": "records cost",
     "device": "records machine",
     "roofline": "records cost device",
-    "fusion": "records cost roofline",
+    "fusion": "records inference cost roofline",
     "assembly": "records cost device roofline",
     "report": "records files",
     "comparison": "records",
@@ -40,8 +40,8 @@ FREE = {
 # Inside a package, from left to right: each part imports only those before it.
 PACKAGES = {
     "trace": "reading linking __init__",
-    "inference": "__init__ output_shapes index_sizes list_dtypes one_tensor batches complete kernel_dtypes "
-    "kernel_sequences borrowed_shapes",
+    "inference": "__init__ align_steps call_sites output_shapes index_sizes list_dtypes one_tensor batches "
+    "complete kernel_dtypes kernel_sequences borrowed_shapes",
     "cost": "registry tensors masks kernel_names views classes cpu_work fusible formulas catalog __init__ "
     "user price",
     "device": "table typical stand_ins names architecture derive nearest toml match options resolve __init__ "

@@ -66,9 +66,10 @@ def test_names_say_what_they_name() -> None:
 # What a script raises is anything, and so is what a user's formula or somebody's package does, or the client
 # of a store; and whatever
 # fails in the collector must not reach the script.
-CATCHES_ALL = ("analyzing", "cli/", "collect/inductor", "collect/modules", "collect/run", "collect/script",
+CATCHES_ALL = ("analyzing", "cli/", "collect/calling_lines", "collect/inductor", "collect/modules",
+               "collect/run", "collect/script",
                "collect/session", "cost/registry", "cost/user",
-               "fusion/evidence/dataflow", "fusion/suggestions", "pipeline",
+               "fusion/evidence/dataflow", "fusion/suggestions", "inference/call_sites", "pipeline",
                "ranks/cluster", "ranks/worker", "trace/reading/remote")  # fmt: skip
 
 

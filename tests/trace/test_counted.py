@@ -97,7 +97,8 @@ def test_measured_bytes_stand_beside_ours(analyzed: Callable[[list[Event]], Anal
 
 
 def test_the_ratio_and_what_explains_it(analyzed: Callable[[list[Event]], Analysis]) -> None:
-    said = {row.name: counted(row) for row in analyzed(recorded()).op_rows}
+    analysis = analyzed(recorded())
+    said = {row.name: counted(row, analysis) for row in analysis.op_rows}
     assert said["aten::mul"] == (
         "403 MB of DRAM traffic (201 MB per call) = 1.00 × the 403 MB predicted: as predicted"
     )

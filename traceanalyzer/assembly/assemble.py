@@ -20,7 +20,7 @@ from traceanalyzer.assembly.wait_times import wait_times
 from traceanalyzer.assembly.what_if import projections
 from traceanalyzer.assembly.what_if_notices import notices as what_if_notices
 from traceanalyzer.records import SCHEMA_VERSION, Analysis, Device, Notice, Tool
-from traceanalyzer.records.code_places import frames_of_records
+from traceanalyzer.records.code_places import frames_of_records, sites_of_records
 from traceanalyzer.records.critical_path import CriticalPath
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.memory_use import MemoryUse
@@ -41,9 +41,10 @@ def assemble(
     """
     trace, time, window_ns = judged.priced.trace, judged.time, judged.window_ns
     frame = frames_of_records(trace)
+    site = sites_of_records(trace, frame)
     coarse = trace.dialect in _WHOLE_MICROSECONDS
     noted = explained(judged.rows, judged.device, whole_microseconds=coarse)
-    rows = tuple(with_places(judged, noted, frame))
+    rows = tuple(with_places(judged, noted, site))
     floor = {"launch_floor_ns": float(judged.launch_floor_ns)}
     steps = 0 if shown_step(judged.steps, judged.kinds) else len(judged.steps)
     of_roofs = roof_notices(rows, judged.device, time.busy_ns, judged.launch_floor_ns)
@@ -77,7 +78,7 @@ def assemble(
         headroom=suggestions.headroom,
         checks=suggestions.checks,
         module_rows=module_times(judged, frame),
-        function_rows=function_times(judged, frame),
+        function_rows=function_times(judged, site),
         wait_rows=waits,
         what_if=projections(rows, judged.device, time, steps, others, judged.thresholds) if others else None,
         critical_path=critical_path if isinstance(critical_path, CriticalPath) else None,

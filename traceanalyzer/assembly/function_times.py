@@ -1,4 +1,4 @@
-"""Busy time by the Python function that launched it, and the places in the code of each row."""
+"""Busy time by the Python function that launched it, and by the line in it where that is known."""
 
 from __future__ import annotations
 
@@ -12,31 +12,30 @@ from traceanalyzer.records.code import FunctionTime
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.trace import Ids
 
-_LISTED = 5000  # functions of which each has an entry of its own
+_LISTED = 5000  # functions, or lines, of which each has an entry of its own
 
 
-def function_times(judged: Judged, frame: Ids) -> tuple[FunctionTime, ...] | None:
-    """The longest first, what no function launched last; None where no stacks are recorded.
+def function_times(judged: Judged, site: Ids) -> tuple[FunctionTime, ...] | None:
+    """The longest first, what no function launched last; None where no functions are recorded.
 
-    `frame`: of each record the row in Trace.frames that it belongs to.
+    `site`: of each record the row in Trace.call_sites that called it.
     """
-    frames = judged.priced.trace.frames
-    if not len(frames):
+    if not len(judged.priced.trace.call_sites.sites):
         return None
-    return tuple(_entries(judged, frames.functions_at(frame)))
+    return tuple(_entries(judged, site))
 
 
-def _entries(judged: Judged, function: Ids) -> Iterator[FunctionTime]:
-    times = dict(times_by_verdict(judged, function))
+def _entries(judged: Judged, site: Ids) -> Iterator[FunctionTime]:
+    times = dict(times_by_verdict(judged, site))
     outside = times.pop(-1, np.zeros(len(VERDICTS), np.int64))
-    functions = judged.priced.trace.frames.functions
+    sites = judged.priced.trace.call_sites.sites
     ordered = sorted(times.items(), key=lambda item: (-int(item[1].sum()), item[0]))
     ordered = [(row, of_row) for row, of_row in ordered if of_row.any()]
     for row, of_row in ordered[:_LISTED]:
-        where = functions[row]
+        where = sites[row]
         yield FunctionTime(
-            file=where.file, line=where.line, function=where.name, line_is="function",
-            time_ns=int(of_row.sum()), verdicts=verdict_times(of_row),
+            file=where.function.file, line=where.line, function=where.function.name, line_is=where.line_is,
+            time_ns=int(of_row.sum()), verdicts=verdict_times(of_row), library=where.function.library,
         )  # fmt: skip
     for _, of_row in ordered[_LISTED:]:
         outside = outside + of_row

@@ -15,17 +15,16 @@ from traceanalyzer.records.trace import Ids
 _LISTED = 3  # of a row
 
 
-def with_places(judged: Judged, rows: Sequence[OpRow], frame: Ids) -> list[OpRow]:
-    """`rows`, those of `judged` in its order, with the functions that launched them, most time first.
+def with_places(judged: Judged, rows: Sequence[OpRow], site: Ids) -> list[OpRow]:
+    """`rows`, those of `judged` in its order, with what launched them, most time first.
 
-    `frame`: of each record the row in Trace.frames that it belongs to.
+    `site`: of each record the row in Trace.call_sites that called it.
     """
-    frames, times = judged.priced.trace.frames, judged.times
-    if not len(frames):
+    times = judged.times
+    if not len(judged.priced.trace.call_sites.sites):
         return list(rows)
-    function = frames.functions_at(frame)
-    records = np.flatnonzero(times.inside & (function >= 0))
-    places = np.stack((times.row[records], function[records]))
+    records = np.flatnonzero(times.inside & (site >= 0))
+    places = np.stack((times.row[records], site[records]))
     keys, back = np.unique(places, axis=1, return_inverse=True)
     back = back.reshape(-1)
     time = np.zeros(keys.shape[1], np.int64)
@@ -44,11 +43,12 @@ def with_places(judged: Judged, rows: Sequence[OpRow], frame: Ids) -> list[OpRow
 
 
 def _places(judged: Judged, row: OpRow, by_row: Sequence[tuple[int, int, int]]) -> tuple[CodePlace, ...]:
-    functions = judged.priced.trace.frames.functions
+    sites = judged.priced.trace.call_sites.sites
     longest = sorted(by_row, key=lambda each: -each[2])[:_LISTED]
     return tuple(
         CodePlace(
-            module=row.module, file=functions[at].file, line=functions[at].line, function=functions[at].name,
-            count=count, time_ns=time_ns,
+            module=row.module, file=sites[at].function.file, line=sites[at].line,
+            function=sites[at].function.name, count=count, time_ns=time_ns, line_is=sites[at].line_is,
+            library=sites[at].function.library,
         ) for at, count, time_ns in longest
     )  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from traceanalyzer.records import Suggestion
-from traceanalyzer.records.code import CodePlace, Wait
+from traceanalyzer.records.code import CodePlace, Wait, in_one_function
 from traceanalyzer.records.vocabulary import RULE_BY_CAUSE
 
 _MOST = 0.5  # of a cause's time, that one function has: less names a place where little is won
@@ -35,11 +35,11 @@ def with_wait_places(
 
 def _most_of(waits: Sequence[Wait], steps: int) -> tuple[CodePlace, ...]:
     """Of waits of one cause, the longest first."""
-    named = next((wait for wait in waits if wait.function is not None), None)
-    if named is None or named.time_ns < _MOST * sum(wait.time_ns for wait in waits):
+    named = in_one_function(waits, _MOST)
+    if named is None:
         return ()
     there = CodePlace(
         module=named.module, file=named.file, line=named.line, function=named.function, count=named.count,
-        time_ns=named.time_ns // steps,
+        time_ns=named.time_ns // steps, line_is=named.line_is, library=named.library,
     )  # fmt: skip
     return (there,)

@@ -1,4 +1,4 @@
-"""Idle time by cause and by the function that the host was in for most of each stretch."""
+"""Idle time by cause and by what the host did for most of each stretch: a function, a line where known."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from traceanalyzer.records.code_places import module_named
 from traceanalyzer.records.frame_names import is_module_call, parsed
 from traceanalyzer.records.frames import Frames
 from traceanalyzer.records.judged import IdleTimes, Judged
-from traceanalyzer.records.trace import Bools, Ids, Ints, Trace
+from traceanalyzer.records.trace import PHASES, Bools, Ids, Ints, Trace
 
 _LISTED = 500  # waits of which each has an entry of its own; of the others one a cause
 _PLACES = 20
@@ -30,27 +30,29 @@ class _Stretches(msgspec.Struct, frozen=True, eq=False):
     end_ns: Ints
     cause: Ints
     thread: Ids
-    function: Ids  # row in Frames.functions; -1
-    frame: Ids  # row in Frames of that function's frame; -1
+    site: Ids  # row in Trace.call_sites; -1
+    frame: Ids  # row in Frames of its function's frame; -1
     module: Ids  # as `modules_of_ops` numbers them; -1
 
 
 def wait_times(judged: Judged) -> tuple[Wait, ...]:
     """The longest first; they add up to idle time exactly."""
     stretches = _located(judged.priced.trace, judged.idle)
-    functions = len(judged.priced.trace.frames.functions) + 1
-    keys, back = np.unique(stretches.cause * functions + stretches.function + 1, return_inverse=True)
+    sites = len(judged.priced.trace.call_sites.sites) + 1
+    keys, back = np.unique(stretches.cause * sites + stretches.site + 1, return_inverse=True)
     length = stretches.end_ns - stretches.start_ns
     total = np.zeros(len(keys), np.int64)
     np.add.at(total, back, length)
     large = np.zeros(len(keys), bool)
     large[np.argsort(-total, kind="stable")[:_LISTED]] = True
-    keys = np.where(large, keys, keys // functions * functions)  # the small ones of a cause together
+    keys = np.where(large, keys, keys // sites * sites)  # the small ones of a cause together
     _, group = np.unique(keys[back], return_inverse=True)
     order = np.argsort(group, kind="stable")
     members = np.split(order, np.flatnonzero(np.diff(group[order])) + 1) if len(order) else []
     waits = [_wait(judged, stretches, rows, bool(large[back[rows[0]]])) for rows in members]
-    return tuple(sorted(waits, key=lambda wait: (-wait.time_ns, wait.cause, wait.function or "")))
+    return tuple(
+        sorted(waits, key=lambda wait: (-wait.time_ns, wait.cause, wait.function or "", wait.line or 0))
+    )
 
 
 def _located(trace: Trace, idle: IdleTimes) -> _Stretches:
@@ -62,9 +64,31 @@ def _located(trace: Trace, idle: IdleTimes) -> _Stretches:
     start, end = idle.start_ns[first], idle.end_ns[last]
     thread = _launching_thread(trace, end)
     frame = _covering(trace.frames, thread, start, end)
-    function = trace.frames.functions_at(frame)
+    whole = trace.call_sites.wholes(trace.frames.functions_at(frame))
+    site = _sites(trace, whole, thread, start, end)
     module = _modules(trace, thread, start, end)
-    return _Stretches(start, end, idle.cause[first].astype(np.int64), thread, function, frame, module)
+    return _Stretches(start, end, idle.cause[first].astype(np.int64), thread, site, frame, module)
+
+
+def _sites(trace: Trace, whole: Ids, thread: Ids, start: Ints, end: Ints) -> Ids:
+    """What called the operator that runs for most of each stretch; else the function as a whole, or -1.
+
+    A backward operator belongs to the line of its forward one, where the host is not any more.
+    """
+    if not len(trace.call_sites.sites) or not len(trace.ops):
+        return whole
+    ops = trace.ops
+    at = _op_open_at(trace, thread, start + (end - start) // 2)
+    for _ in range(_DEEPEST):
+        covered = np.minimum(ops.end_ns[at], end) - np.maximum(ops.start_ns[at], start)
+        short = np.flatnonzero((at >= 0) & (2 * covered < end - start))
+        if not len(short):
+            break
+        at[short] = ops.parent[at[short]]
+    called = (at >= 0) & (ops.phase[at] != PHASES.index("backward"))
+    site = trace.call_sites.at(np.where(called, at, np.int32(-1)))
+    agrees = (whole < 0) | (trace.call_sites.wholes(site) == whole)
+    return np.where(agrees & (site >= 0), site, whole).astype(np.int32)
 
 
 def _launching_thread(trace: Trace, end_ns: Ints) -> Ids:
@@ -150,20 +174,22 @@ def _op_open_at(trace: Trace, thread: Ids, moment: Ints) -> Ids:
     return np.where(ops.end_ns[at] <= moment, -1, at).astype(np.int32)
 
 
-def _wait(judged: Judged, stretches: _Stretches, rows: Ints, of_one_function: bool) -> Wait:
+def _wait(judged: Judged, stretches: _Stretches, rows: Ints, of_one_site: bool) -> Wait:
     """Of several functions with little time each, none is named."""
     trace = judged.priced.trace
     length = stretches.end_ns[rows] - stretches.start_ns[rows]
     longest = rows[int(length.argmax())]
-    function = int(stretches.function[longest]) if of_one_function else -1
-    where = trace.frames.functions[function] if function >= 0 else None
+    site = int(stretches.site[longest]) if of_one_site else -1
+    where = trace.call_sites.sites[site] if site >= 0 else None
     return Wait(
         cause=IDLE_CAUSES[stretches.cause[longest]],
-        function=where.name if where else None,
-        file=where.file if where else None,
+        function=where.function.name if where else None,
+        file=where.function.file if where else None,
         line=where.line if where else None,
-        module=_module_of_most(trace, stretches.module[rows], length) if of_one_function else None,
+        module=_module_of_most(trace, stretches.module[rows], length) if of_one_site else None,
         library_function=_called(trace, stretches, int(longest)) if where else None,
+        line_is=where.line_is if where else None,
+        library=where.function.library if where else None,
         count=len(rows),
         time_ns=int(length.sum()),
         longest_ns=int(length.max()),
@@ -190,6 +216,8 @@ def _places(judged: Judged, start: Ints, length: Ints) -> Iterator[WaitPlace]:
 def _called(trace: Trace, stretches: _Stretches, longest: int) -> str | None:
     """The library's function that the user's one called for most of the longest stretch."""
     spans, frames, frame = trace.spans, trace.frames, int(stretches.frame[longest])
+    if frame < 0:
+        return None
     start, end = int(stretches.start_ns[longest]), int(stretches.end_ns[longest])
     inside: Bools = (spans.start_ns >= frames.start_ns[frame]) & (spans.end_ns <= frames.end_ns[frame])
     covered = np.minimum(spans.end_ns, end) - np.maximum(spans.start_ns, start)

@@ -64,7 +64,8 @@ def command(
 ) -> None:  # fmt: skip
     """NAME is an operator as a trace spells it, such as aten::mm; a bare `mm` is taken for aten::mm. Or it
     is a rule, as a suggestion names it: what it detects, suggests and saves, and when not to apply it. Or it
-    is any word of a report: a verdict, flag, reason, tier or cause of idle time, or the code of a warning.
+    is any word of a report: a verdict, flag, reason, tier or cause of idle time, the code of a warning, a
+    heading, a column, a threshold.
 
     \b
     traceanalyze explain aten::mm
@@ -95,9 +96,9 @@ def command(
 def _meanings(name: str) -> Iterator[str]:
     """Of a word of a report and of a warning's code; a word may have several."""
     from traceanalyzer.report.warning_texts import warning_texts
-    from traceanalyzer.report.word_texts import word_texts
+    from traceanalyzer.report.word_texts import meanings_of
 
-    for meaning in word_texts().get(name, ()):
+    for meaning in meanings_of(name):
         remedy = f". What helps: {meaning.remedy}" if meaning.remedy else ""
         yield f"{name} ({meaning.group}): {meaning.text}{remedy}"
     if name in warning_texts():
@@ -139,9 +140,19 @@ def _formula(name: str, formulas: Formulas) -> tuple[str, Formula]:
              *warning_texts(), *word_texts()}  # fmt: skip
     close = difflib.get_close_matches(name, sorted(names), n=4)
     like = f"; close are {', '.join(close)}" if close else ""
-    raise UsageError(f"{name}: there is no formula, no rule, no warning and no word of this name{like}",
-                     fix="spell it as the report does, such as aten::mm or rms_norm (see docs/rules.md), "
-                     "or give a formula of your own with --cost-file: docs/cost-model.md")  # fmt: skip
+    raise UsageError(
+        f"{name}: there is no formula, no rule, no warning and no word of this name{like}", fix=_fix(name)
+    )
+
+
+def _fix(name: str) -> str:
+    """A formula of one's own is of use for an operator, as its name says."""
+    if "::" in name:
+        return (
+            "spell it as the trace does, such as aten::mm, "
+            "or give a formula of your own with --cost-file: docs/cost-model.md"
+        )
+    return "spell it as the report does, such as memory_bound, rms_norm or aten::mm"
 
 
 def _work_through(

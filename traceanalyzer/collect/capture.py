@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from traceanalyzer.collect.accelerator import activities, synchronize
+from traceanalyzer.collect.calling_lines import CallingLines, CallSites
 from traceanalyzer.collect.disable_user_profiler import real_profilers
 from traceanalyzer.collect.memory import fills_memory, trim_heap
 from traceanalyzer.collect.process_use import ProcessUse
@@ -37,6 +38,7 @@ class CaptureResult(msgspec.Struct):
     unprofiled_used: list[ProcessUse] = msgspec.field(default_factory=list)
     unprofiled_sizes: list[StepSizes | None] = msgspec.field(default_factory=list)  # None: not known
     structure: tuple[Path, Path] | None = None  # trace and execution trace of the evidence step
+    call_sites: CallSites | None = None  # of the evidence step
     counters: Path | None = None  # trace of the step whose bytes were counted
     autocast: str | None = None
     peak_memory_bytes: int | None = None  # before the profiler used any
@@ -72,11 +74,11 @@ class Capture:
 
     def __init__(
         self, schedule: Schedule, raw: Path, structure: Path | None = None,
-        options: Mapping[str, Any] = MappingProxyType({}),
+        options: Mapping[str, Any] = MappingProxyType({}), lines: CallingLines | None = None,
     ) -> None:  # fmt: skip
         """`raw`: where the trace is exported to; `structure`: where an execution trace goes as well.
 
-        `options`: more of what the profiler is made with.
+        `options`: more of what the profiler is made with; `lines`: marks the lines of its one step.
         """
         import torch
         from torch.profiler.profiler import _KinetoProfile
@@ -86,7 +88,7 @@ class Capture:
         if structure is not None:
             observer = torch.profiler.ExecutionTraceObserver()
             observer.register_callback(str(structure))
-        self._observer = observer
+        self._observer, self._lines = observer, lines
         self._step: Any = None
         self.step_name: str | None = None  # of the step in progress
         self._profiler = _KinetoProfile(
@@ -110,6 +112,8 @@ class Capture:
             self._profiler.start_trace()
             del earlier  # torch warns, once, of the first free of an earlier allocation: filtered here
         self._begin(step)
+        if self._lines is not None:
+            self._lines.start()
 
     def next_step(self, step: int) -> None:
         """End one step's annotation and begin the next one's."""
@@ -118,6 +122,7 @@ class Capture:
 
     def stop(self, *, unfinished: bool = False) -> None:
         """End the recording and export it; the annotation of an unfinished step stays open in it."""
+        self._leave_lines()
         if not unfinished:
             self._end()
         synchronize()
@@ -128,11 +133,16 @@ class Capture:
 
     def abandon(self, *, started: bool) -> None:
         """Drop what was recorded; the profiler is free for another recording."""
+        self._leave_lines()
         if not started:
             with stderr_filtered():
                 self._profiler.start_trace()  # the only way to stop one that was prepared
         self._end()
         self._close()
+
+    def _leave_lines(self) -> None:
+        if self._lines is not None:
+            self._lines.stop()
 
     def _close(self) -> None:
         with stderr_filtered():

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from traceanalyzer.collect.calling_lines import MARK, CallSites
 
 VERSION = 2
 
@@ -34,14 +36,22 @@ class Operators(msgspec.Struct):
     inputs: list[list[TensorUse]] = msgspec.field(default_factory=list)
     outputs: list[list[TensorUse]] = msgspec.field(default_factory=list)
     mutated: list[list[int]] = msgspec.field(default_factory=list)  # numbers of the inputs it writes to
+    site: list[int] = msgspec.field(default_factory=list)  # row in `call_sites.sites`; -1: not known
+    call_sites: CallSites = msgspec.field(default_factory=CallSites)
     version: int = VERSION
 
 
-def evidence(trace: Path, execution: Path) -> str:
-    """JSON of `Operators`; ValueError or OSError where the two files cannot be read or do not match."""
+def evidence(trace: Path, execution: Path, call_sites: CallSites) -> str:
+    """JSON of `Operators`; ValueError or OSError where the two files cannot be read or do not match.
+
+    `call_sites`: what the marks in the recording are of.
+    """
     started = _started(json.loads(trace.read_bytes()))
     nodes = {node["id"]: node for node in json.loads(execution.read_bytes())["nodes"]}
-    return json.dumps(msgspec.structs.asdict(_columns(nodes, started)), separators=(",", ":"))
+    columns = _columns(nodes, started)
+    columns.call_sites, listed = call_sites, len(call_sites.sites)
+    columns.site = [site if site < listed else -1 for site in columns.site]
+    return json.dumps(msgspec.to_builtins(columns), separators=(",", ":"))
 
 
 def _started(document: Mapping[str, Any]) -> dict[int, tuple[float, float]]:
@@ -61,11 +71,13 @@ def _columns(nodes: Mapping[int, Mapping[str, Any]], started: Mapping[int, tuple
     if not timed:
         raise ValueError("no operator of the execution trace is in the profiler's trace")
     timed.sort(key=lambda entry: (entry[0][0], entry[1]))
+    sites = list(_sites(node for _, _, node in timed))
+    timed = [entry for entry in timed if not entry[2]["name"].startswith(MARK)]
     starts = [start for (start, _), _, _ in timed]
     ordered = [node for _, _, node in timed]
     row_of = {node["id"]: row for row, node in enumerate(ordered)}
     name_ids: dict[str, int] = {}
-    columns = Operators()
+    columns = Operators(site=sites)
     for node in ordered:
         columns.name.append(name_ids.setdefault(node["name"], len(name_ids)))
         columns.thread.append(_attribute(node, "tid"))
@@ -77,6 +89,17 @@ def _columns(nodes: Mapping[int, Mapping[str, Any]], started: Mapping[int, tuple
     columns.ended = [max(bisect_left(starts, end), row + 1) for row, ((_, end), _, _) in enumerate(timed)]
     columns.names = list(name_ids)
     return columns
+
+
+def _sites(ordered: Iterable[Mapping[str, Any]]) -> Iterator[int]:
+    """Of each operator the last mark before it in its thread."""
+    reached: dict[int, int] = {}
+    for node in ordered:
+        thread = _attribute(node, "tid")
+        if node["name"].startswith(MARK):
+            reached[thread] = int(node["name"].removeprefix(MARK))
+        else:
+            yield reached.get(thread, -1)
 
 
 def _attribute(node: Mapping[str, Any], name: str) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from traceanalyzer.collect import counters
+from traceanalyzer.collect.calling_lines import CallingLines
 from traceanalyzer.collect.capture import Capture, CaptureResult
 from traceanalyzer.collect.schedule import Schedule
 
@@ -16,6 +17,7 @@ class FurtherRecordings:
     def __init__(self, schedule: Schedule, folder: Path, say: Callable[[str], None]) -> None:
         """Of `say` a line where something asked for cannot be recorded."""
         self._schedule, self._folder = schedule, folder
+        self._lines = CallingLines()
         self._left: list[Callable[[], Capture]] = [self._storages] if schedule.evidence else []
         if schedule.counters and (why := counters.missing()) is not None:
             say(f"hardware counters are not recorded: {why}")
@@ -32,7 +34,7 @@ class FurtherRecordings:
     def ended(self, result: CaptureResult) -> None:
         """The one begun last is in its file, which `result` names from here on."""
         if self._left.pop(0) == self._storages:
-            result.structure = self._structure
+            result.structure, result.call_sites = self._structure, self._lines.call_sites
         else:
             result.counters = self._counted
 
@@ -45,7 +47,7 @@ class FurtherRecordings:
         return self._folder / "counters.json"
 
     def _storages(self) -> Capture:
-        return Capture(self._schedule, *self._structure)
+        return Capture(self._schedule, *self._structure, lines=self._lines)
 
     def _counters(self) -> Capture:
         return Capture(self._schedule, self._counted, options=counters.options())

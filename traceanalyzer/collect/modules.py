@@ -165,6 +165,8 @@ def _autocast() -> str | None:
 def exclude_from_dynamo(trace_rules: ModuleType) -> None:
     """To be called when torch._dynamo.trace_rules has been imported.
 
-    Code compiled in place meets our frames first; dynamo would compile those, with guards on our state.
+    Code compiled in place meets our frames first; dynamo would compile those, with guards on our state. In a
+    step that is followed line by line it meets what is called for each line.
     """
     trace_rules.add("traceanalyzer.collect")
+    trace_rules.add("traceanalyzer.records")

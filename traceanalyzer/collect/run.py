@@ -260,10 +260,10 @@ class TraceSaver:
 
 
 def _evidence(result: CaptureResult, say: Say) -> str | None:
-    if result.structure is None:
+    if result.structure is None or result.call_sites is None:
         return None
     try:
-        return evidence(*result.structure)
+        return evidence(*result.structure, result.call_sites)
     except (OSError, ValueError, KeyError, TypeError) as error:
         say(f"the producer-consumer edges are unknown: {type(error).__name__}: {error}")
         return None

@@ -21,10 +21,9 @@ def code_places(trace: Trace, nodes: Sequence[Node], repeats: float = 1.0) -> tu
     """
     rows = np.array([node.row for node in nodes], np.int64)
     module = modules_of_ops(trace, rows)
-    has_stacks = len(trace.frames) > 0
-    function = trace.frames.functions_at(trace.frames.of_op[rows]) if has_stacks else np.full(len(rows), -1)
+    site = trace.call_sites.at(rows.astype(np.int32))
     time_of: dict[tuple[int, int], list[int]] = {}
-    for key, node in zip(zip(module.tolist(), function.tolist(), strict=True), nodes, strict=True):
+    for key, node in zip(zip(module.tolist(), site.tolist(), strict=True), nodes, strict=True):
         count_and_time = time_of.setdefault(key, [0, 0])
         count_and_time[0] += 1
         count_and_time[1] += node.time_ns
@@ -35,10 +34,11 @@ def code_places(trace: Trace, nodes: Sequence[Node], repeats: float = 1.0) -> tu
     )
 
 
-def _place(trace: Trace, module: int, function: int, count: int, time_ns: int) -> CodePlace:
-    where = trace.frames.functions[function] if function >= 0 else None
+def _place(trace: Trace, module: int, site: int, count: int, time_ns: int) -> CodePlace:
+    where = trace.call_sites.sites[site] if site >= 0 else None
     return CodePlace(
-        module=module_named(trace, module), file=where.file if where else None,
-        line=where.line if where else None, function=where.name if where else None, count=count,
-        time_ns=time_ns,
+        module=module_named(trace, module), file=where.function.file if where else None,
+        line=where.line if where else None, function=where.function.name if where else None, count=count,
+        time_ns=time_ns, line_is=where.line_is if where else None,
+        library=where.function.library if where else None,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the trace does not say of a call but other rows prove: output shapes, dtypes in tensor lists."""
+"""What the trace does not say of a call but other rows prove: shapes, dtypes in lists, calling lines."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from traceanalyzer.inference.batches import Batch, batches
+from traceanalyzer.inference.call_sites import with_call_sites
 from traceanalyzer.inference.index_sizes import index_proofs
 from traceanalyzer.inference.list_dtypes import list_dtypes
 from traceanalyzer.inference.one_tensor import given_twice
@@ -57,6 +58,7 @@ def complete(trace: Trace) -> Trace:
     Calls alike in everything recorded become two where different outputs or dtypes are proved. A
     recorded call keeps its row.
     """
+    trace = with_call_sites(trace)
     names, ops, calls = trace.names, trace.ops, trace.calls
     outputs = output_proofs(ops, calls) | index_proofs(names, ops, calls)
     dtypes = list_dtypes(names, ops, trace.kernels, calls)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
+from traceanalyzer.records.call_sites import LineIs
 from traceanalyzer.records.vocabulary import IdleCause, Verdict
 
 
@@ -43,9 +45,10 @@ class FunctionTime(msgspec.Struct, frozen=True, kw_only=True):
     file: str | None  # its last parts, as many as tell it from others
     line: int | None
     function: str | None
-    line_is: Literal["call", "function"] | None  # the line of the call, or where the function begins
+    line_is: LineIs | None
     time_ns: int
     verdicts: tuple[VerdictTime, ...]
+    library: str | None = None  # the package that it is of, where that is known not to be the user's own
 
 
 class WaitPlace(msgspec.Struct, frozen=True):
@@ -65,13 +68,37 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     cause: IdleCause
     function: str | None
     file: str | None
-    line: int | None  # where the function begins
+    line: int | None
     module: str | None  # of the most time
     library_function: str | None = None  # that the function called, where that takes most of it
     count: int
     time_ns: int
     longest_ns: int
     places: tuple[WaitPlace, ...]  # the longest, by their start
+    line_is: LineIs | None = None
+    library: str | None = None
+
+
+def in_one_function(waits: Sequence[Wait], least: float) -> Wait | None:
+    """What has at least this share of the time of `waits`, the longest first: a line, else a whole function.
+
+    Of a function of several lines no line is named.
+    """
+    named = [wait for wait in waits if wait.function is not None]
+    total = least * sum(wait.time_ns for wait in waits)
+    if not named or named[0].time_ns >= total:
+        return named[0] if named else None
+    functions: dict[tuple[str | None, str | None], list[Wait]] = {}
+    for wait in named:
+        functions.setdefault((wait.file, wait.function), []).append(wait)
+    longest = max(functions.values(), key=lambda each: sum(wait.time_ns for wait in each))
+    time_ns = sum(wait.time_ns for wait in longest)
+    if time_ns < total:
+        return None
+    count, single = sum(wait.count for wait in longest), max(wait.longest_ns for wait in longest)
+    return msgspec.structs.replace(
+        longest[0], line=None, line_is=None, time_ns=time_ns, count=count, longest_ns=single
+    )  # fmt: skip
 
 
 class CodePlace(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,3 +110,5 @@ class CodePlace(msgspec.Struct, frozen=True, kw_only=True):
     function: str | None
     count: int  # of operators, or of waits
     time_ns: int
+    line_is: LineIs | None = None
+    library: str | None = None

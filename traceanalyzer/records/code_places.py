@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from traceanalyzer.records.trace import PHASES, UNLINKED, Ids, Ints, Trace, nearest
+from traceanalyzer.records.trace import PHASES, UNLINKED, Ids, Ints, Ops, Trace, nearest
 
 
 def modules_of_ops(trace: Trace, rows: Ints | None = None) -> Ids:
@@ -27,6 +27,27 @@ def module_named(trace: Trace, number: int) -> str | None:
         return None
     by_stack = number - len(trace.names)
     return trace.names[number] if by_stack < 0 else trace.frames.paths[by_stack].path
+
+
+def forward_source(ops: Ops) -> Ids:
+    """Of each operator itself, of a backward one its forward operator: that is where it belongs."""
+    source = np.arange(len(ops), dtype=np.int32)
+    node = nearest(ops.parent, ops.forward >= 0)
+    backward = (ops.phase == PHASES.index("backward")) & (node >= 0)
+    source[backward] = ops.forward[node[backward]]
+    return source
+
+
+def sites_of_records(trace: Trace, frame: Ids) -> Ids:
+    """Of each record the row in Trace.call_sites of what called it; -1.
+
+    `frame`: the row in Trace.frames that it belongs to, which decides about the function where it is known.
+    """
+    whole = trace.call_sites.wholes(trace.frames.functions_at(frame))
+    site = trace.call_sites.at(trace.kernels.op)
+    site[trace.kernels.unlinked == UNLINKED.index("cuda_graph")] = -1
+    agrees = (whole < 0) | (trace.call_sites.wholes(site) == whole)
+    return np.where(agrees & (site >= 0), site, whole).astype(np.int32)
 
 
 def frames_of_records(trace: Trace) -> Ids:

@@ -35,6 +35,48 @@ _TOOLS = frozenset({
 })  # fmt: skip
 
 
+# Models, and what trains them: PyTorch writes their files as it writes a user's own package.
+_LIBRARIES = _TOOLS | {
+    "transformers",
+    "diffusers",
+    "accelerate",
+    "peft",
+    "trl",
+    "datasets",
+    "timm",
+    "torchvision",
+    "torchaudio",
+    "torchmetrics",
+    "torchtune",
+    "torchrec",
+    "lightning",
+    "lightning_fabric",
+    "pytorch_lightning",
+    "megatron",
+    "deepspeed",
+    "flash_attn",
+    "xformers",
+    "vllm",
+    "sglang",
+    "bitsandbytes",
+    "apex",
+    "transformer_engine",
+    "fbgemm_gpu",
+    "triton",
+    "open_clip",
+    "sentence_transformers",
+    "torch_geometric",
+    "einops",
+    "fairscale",
+    "ignite",
+    "ultralytics",
+    "mmengine",
+    "detectron2",
+    "kornia",
+    "monai",
+}
+
+
 class FrameName(msgspec.Struct, frozen=True):
     """A function by its file, the line where it is defined, and its own name."""
 
@@ -60,10 +102,15 @@ def parsed(text: str) -> FrameName | None:
     if match is None:
         return None
     file = match["file"].replace("\\", "/")
-    if not _SOURCE.search(file) or _GENERATED.search(file):
+    if not _SOURCE.search(file) or is_generated(file):
         return None
     line = int(match["line"]) if match["line"] else None
     return FrameName(file, line, match["name"], _package(file))
+
+
+def is_generated(file: str) -> bool:
+    """Whether torch.compile has written it."""
+    return bool(_GENERATED.search(file))
 
 
 def _package(file: str) -> str:
@@ -96,6 +143,12 @@ def _is_standard(name: FrameName) -> bool:
 def is_a_tool(name: FrameName) -> bool:
     """Whether it is of a library for arrays, images, tables, text or files."""
     return name.package in _TOOLS
+
+
+def library_of(name: FrameName) -> str | None:
+    """The package of an installed library, as far as a file's name shows it; None of the user's own."""
+    installed = bool(_SITE.search(name.file))
+    return name.package if installed or name.package in _LIBRARIES else None
 
 
 def short_files(files: list[str]) -> dict[str, str]:

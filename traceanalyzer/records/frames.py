@@ -19,6 +19,7 @@ class Function(msgspec.Struct, frozen=True):
     line: int | None  # where it is defined
     name: str
     of_a_tool: bool  # of a library for arrays, images, tables, text or files
+    library: str | None = None  # "transformers"; None: the user's own, or not known to be a library's
 
 
 class ClassPath(msgspec.Struct, frozen=True):

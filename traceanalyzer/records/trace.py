@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from traceanalyzer.records import Notice, OpCall, Recording, Salvaged
+from traceanalyzer.records.call_sites import NO_CALL_SITES, CallSites
 from traceanalyzer.records.collectives import NOT_DISTRIBUTED, CollectiveArgs, Distributed
 from traceanalyzer.records.frames import NO_FRAMES, Frames
 from traceanalyzer.records.vocabulary import Phase
@@ -287,6 +288,7 @@ class Trace(msgspec.Struct, frozen=True, eq=False):
     spans: Spans = NO_SPANS
     syncs: Syncs = NO_SYNCS
     frames: Frames = NO_FRAMES
+    call_sites: CallSites = NO_CALL_SITES
     evidence: str | None = None  # JSON of collect/evidence.py: producer-consumer edges of one more step
     salvaged: Salvaged | None = None
     warnings: tuple[Notice, ...] = msgspec.field(default=())

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from traceanalyzer.records import Analysis, Job, OpRow
+from traceanalyzer.records.call_sites import LineIs
 from traceanalyzer.records.code import CodePlace, FunctionTime, ModuleTime, Wait
 from traceanalyzer.records.units import duration, percent
 from traceanalyzer.report.labels import CAUSE_LABELS
@@ -22,6 +23,7 @@ _LONGEST_NAME = 90
 _PLACES = 5
 _MODULE = 36  # characters of a module's path beside other columns
 NO_MODULE = "in no module"
+_NO_LINE = ", no known line"
 
 
 class ModuleLine(msgspec.Struct, frozen=True):
@@ -42,6 +44,7 @@ class FunctionLine(msgspec.Struct, frozen=True):
     name: str
     time: str
     of_busy: str
+    line_is: LineIs  # of most lines of the table
 
 
 class WaitLine(msgspec.Struct, frozen=True):
@@ -100,15 +103,21 @@ def _own_name(module: ModuleTime) -> str:
 
 
 def function_lines(analysis: Analysis) -> tuple[FunctionLine, ...]:
-    """Those with most time."""
+    """Those with most time, or lines of them; of what has no known line that is said, where others have."""
     busy = analysis.time.busy_ns or 1
     named = [function for function in analysis.function_rows or () if function.function is not None]
+    by_line = any(function.line_is == "call" for function in named)
     return tuple(
         FunctionLine(
-            where=_at(function), name=_name(function.function),
+            where=_at(function), line_is="call" if by_line else "function",
+            name=_name(function.function) + _library(function) + _no_line(function, by_line),
             time=duration(per_step(analysis, function.time_ns)), of_busy=percent(function.time_ns / busy),
         ) for function in named[:_FUNCTIONS]
     )  # fmt: skip
+
+
+def _no_line(function: FunctionTime, by_line: bool) -> str:
+    return _NO_LINE if by_line and function.line_is != "call" else ""
 
 
 def wait_lines(analysis: Analysis) -> tuple[WaitLine, ...]:
@@ -121,7 +130,7 @@ def wait_lines(analysis: Analysis) -> tuple[WaitLine, ...]:
 def wait_line(analysis: Analysis, wait: Wait) -> WaitLine:
     """One wait of the analysis."""
     idle = analysis.time.idle_ns or 1
-    name = _name(wait.function)
+    name = _name(wait.function) + _library(wait)
     if wait.library_function:
         name += f" → {_name(wait.library_function)}"
     return WaitLine(
@@ -139,13 +148,19 @@ def _at(where: FunctionTime | Wait | CodePlace) -> str:
     return cut(visible(where.file), _LONGEST_NAME) + (f":{where.line}" if where.line is not None else "")
 
 
+def _library(where: FunctionTime | Wait | CodePlace) -> str:
+    """` (transformers)` of what is not the user's own."""
+    return f" ({cut(visible(where.library), _LONGEST_NAME)})" if where.library else ""
+
+
 def _name(function: str | None) -> str:
     return cut(visible(function or ""), _LONGEST_NAME)
 
 
 def place_texts(places: Sequence[CodePlace]) -> tuple[str, ...]:
     """`net.py:41 forward` of the first places that have a function."""
-    texts = [f"{_at(each)} {_name(each.function)}" for each in places if each.function is not None]
+    named = [each for each in places if each.function is not None]
+    texts = [f"{_at(each)} {_name(each.function)}{_library(each)}" for each in named]
     return tuple(dict.fromkeys(texts))[:_PLACES]
 
 

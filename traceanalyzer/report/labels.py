@@ -23,6 +23,12 @@ PATH_PART_LABELS: Final[Mapping[PathPartName, str]] = {
     "between_kernels": "kernel to kernel",
 }
 
+PATH_PART_MEANING: Final[Mapping[PathPartName, str]] = {
+    "host": "the step waits for operators on the host",
+    "launch": "from a launch on the host to the start of what it launches",
+    "between_kernels": "from the end of a kernel to the start of the one behind it",
+}
+
 VERDICT_MEANING: Final[Mapping[Verdict, str]] = {
     "compute_bound": "on the side of arithmetic: intensity at or above the ridge",
     "memory_bound": "on the side of memory traffic: intensity below the ridge",

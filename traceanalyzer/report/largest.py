@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from traceanalyzer.records import VERDICTS, Analysis, OpRow, Verdict
+from traceanalyzer.records.code import in_one_function
 from traceanalyzer.records.units import duration, no_less_than
 from traceanalyzer.records.vocabulary import FEWER_PRODUCTS
 from traceanalyzer.report.code_view import wait_line
@@ -119,12 +120,12 @@ def _waiting_function(analysis: Analysis, figures: Shown) -> str:
         return ""
     # Where no cause is named, the line is about all idle time.
     whole = sum(w.time_ns for w in analysis.wait_rows if cause in (w.cause, "unknown"))
-    waits = [wait for wait in analysis.wait_rows if wait.cause == cause and wait.function is not None]
-    if not waits or waits[0].time_ns < _MOST * whole:
+    wait = in_one_function([wait for wait in analysis.wait_rows if wait.cause == cause], _MOST)
+    if wait is None or wait.time_ns < _MOST * whole:
         return ""
-    name = cut(visible(waits[0].function or ""), _NAME)
+    name = cut(visible(wait.function or ""), _NAME)
     during = "while the host is in" if cause == "unknown" else "in"
-    return f", most of it {during} {name} ({wait_line(analysis, waits[0]).where})"
+    return f", most of it {during} {name} ({wait_line(analysis, wait).where})"
 
 
 def _operators(analysis: Analysis, verdict: Verdict) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from traceanalyzer.records import Analysis, Device, OpRow, Verdict
+from traceanalyzer.records import Analysis, OpRow, Verdict
 from traceanalyzer.records.units import canonical_dtype, digits, duration, percent, si
 from traceanalyzer.report.code_view import code_of, tail
 from traceanalyzer.report.labels import (
@@ -19,7 +20,7 @@ from traceanalyzer.report.labels import (
 from traceanalyzer.report.rows import is_sum
 from traceanalyzer.report.sanitize import ABSENT, TEXT, cut, visible
 from traceanalyzer.report.shown import counted as count_text
-from traceanalyzer.report.shown import per_step
+from traceanalyzer.report.shown import per_step, rows_heading
 
 _INPUTS = 140  # characters of an op's inputs in a table
 _MAX_NAME = 120
@@ -57,7 +58,7 @@ class OpLine(msgspec.Struct, frozen=True):
     flags: tuple[tuple[str, str], ...]  # (flag, meaning)
     reason: str
     computed: tuple[str, ...]
-    kernels: tuple[tuple[str, str], ...]  # (name, time over the window)
+    kernels: tuple[tuple[str, str], ...]  # (name, time, as in the table)
     counted: str  # "805 MB counted, 1.33 × predicted", by hardware
     is_sum: bool
     code: str = ""  # "net.py:41": the function of most of it
@@ -99,8 +100,11 @@ def op_line(row: OpRow, number: int, analysis: Analysis) -> OpLine:
         flags=tuple((flag.replace("_", " "), FLAG_MEANING[flag]) for flag in row.flags),
         reason=REASON_MEANING[row.reason] if row.reason else "",
         computed=tuple(computed(row, analysis)),
-        kernels=tuple((cut(visible(k.name), TEXT), duration(k.time_ns)) for k in row.kernel_names[:8]),
-        counted=_counted_briefly(row), is_sum=is_sum(row), code=code_of(row),
+        kernels=tuple(
+            (cut(visible(kernel.name), TEXT), duration(per_step(analysis, kernel.time_ns)))
+            for kernel in row.kernel_names[:8]
+        ),
+        counted=_counted_briefly(row, analysis), is_sum=is_sum(row), code=code_of(row),
     )  # fmt: skip
 
 
@@ -157,20 +161,22 @@ def _counted(texts: list[str]) -> list[str]:
 
 
 def computed(row: OpRow, analysis: Analysis) -> list[str]:
-    """The arithmetic behind a line, each step with its numbers."""
-    lines = [_time_text(row, "kernel" if analysis.device.kind == "gpu" else "record")]
+    """The arithmetic behind a line, each step with its numbers; of the same steps as the table's."""
+    lines, each = [_time_text(row, analysis)], partial(per_step, analysis)
     moved = bytes_of(row)
     if row.flops is not None:
-        lines.append(f"FLOPs: {si(row.flops, 'FLOP')}{_per_call(row, row.flops, 'FLOP')}")
+        lines.append(f"FLOPs: {si(each(row.flops), 'FLOP')}{_per_call(row, row.flops, 'FLOP', analysis)}")
     for what, ends, unit in (("FLOPs", row.flops_range, "FLOP"), ("Bytes", row.bytes_range, "B")):
         if ends:
-            lines.append(f"{what}: between {si(ends[0], unit)} and {si(ends[1], unit)}, which data decides")
+            least, most = (si(each(end), unit) for end in ends)
+            lines.append(f"{what}: between {least} and {most}, which data decides")
     if moved is not None and row.read_bytes is not None and row.write_bytes is not None:
-        lines.append(f"Bytes: {si(row.read_bytes, 'B')} read + {si(row.write_bytes, 'B')} written = "
-                    f"{si(moved, 'B')}{_per_call(row, moved, 'B')}")  # fmt: skip
+        read, written = si(each(row.read_bytes), "B"), si(each(row.write_bytes), "B")
+        total = f"{si(each(moved), 'B')}{_per_call(row, moved, 'B', analysis)}"
+        lines.append(f"Bytes: {read} read + {written} written = {total}")
     if row.counter_bytes is not None:
-        lines.append(f"Counted: {counted(row)}")
-    lines += _roof_lines(row, analysis.device)
+        lines.append(f"Counted: {counted(row, analysis)}")
+    lines += _roof_lines(row, analysis)
     if row.reason:
         lines.append(f"Not modelled: {REASON_MEANING[row.reason]}")
     for name, values in (("Strides", row.input_strides), ("Scalar arguments", row.concrete_inputs)):
@@ -182,10 +188,10 @@ def computed(row: OpRow, analysis: Analysis) -> list[str]:
     return lines
 
 
-def counted(row: OpRow) -> str:
+def counted(row: OpRow, analysis: Analysis) -> str:
     """What hardware counters saw beside what is predicted, and what may explain the difference."""
     seen, ratio = row.counter_bytes or 0, _counted_ratio(row)
-    text = f"{si(seen, 'B')} of DRAM traffic{_per_call(row, seen, 'B')}"
+    text = f"{si(per_step(analysis, seen), 'B')} of DRAM traffic{_per_call(row, seen, 'B', analysis)}"
     if ratio is None:
         return text
     why = "as predicted"
@@ -193,9 +199,8 @@ def counted(row: OpRow) -> str:
         why = "part of it was or stayed in the cache"
     elif ratio > 1 + _AS_PREDICTED:
         why = "the kernels read or write again, pad or spill, which the formula does not count"
-    return (
-        f"{text} = {digits(ratio)} × the {si(row.traffic_bytes or bytes_of(row) or 0, 'B')} predicted: {why}"
-    )
+    predicted = si(per_step(analysis, row.traffic_bytes or bytes_of(row) or 0), "B")
+    return f"{text} = {digits(ratio)} × the {predicted} predicted: {why}"
 
 
 def _counted_ratio(row: OpRow) -> float | None:
@@ -204,28 +209,34 @@ def _counted_ratio(row: OpRow) -> float | None:
     return row.counter_bytes / predicted if row.counter_bytes is not None and predicted else None
 
 
-def _counted_briefly(row: OpRow) -> str:
+def _counted_briefly(row: OpRow, analysis: Analysis) -> str:
     if row.counter_bytes is None:
         return ""
     ratio = _counted_ratio(row)
     beside = f", {digits(ratio)} × predicted" if ratio is not None else ""
-    return f"{si(row.counter_bytes, 'B')} counted{beside}"
+    return f"{si(per_step(analysis, row.counter_bytes), 'B')} counted{beside}"
 
 
-def _time_text(row: OpRow, unit: str) -> str:
-    text = f"Time: {row.kernels:,} {unit}{'s' if row.kernels != 1 else ''} in {row.calls:,} "
-    text += f"call{'s' if row.calls != 1 else ''}, {duration(row.time_ns)} together"
+def _time_text(row: OpRow, analysis: Analysis) -> str:
+    each, unit = partial(per_step, analysis), "kernel" if analysis.device.kind == "gpu" else "record"
+    kernels, calls, heading = each(row.kernels), each(row.calls), rows_heading(analysis)
+    which = {"per step": "per step ", "time": ""}.get(heading, f"in {heading} ")
+    text = f"Time: {which}{count_text(kernels)} {unit}{'s' if kernels != 1 else ''} in {count_text(calls)} "
+    text += f"call{'s' if calls != 1 else ''}, {duration(each(row.time_ns))} together"
     if row.attributed_ns != row.time_ns:
-        text += f"; {duration(row.attributed_ns)} of it attributed, the rest overlaps with other kernels"
+        attributed = duration(each(row.attributed_ns))
+        text += f"; {attributed} of it attributed, the rest overlaps with other kernels"
     return text
 
 
-def _per_call(row: OpRow, total: int, unit: str) -> str:
-    return f" ({si(total / row.calls, unit)} per call)" if row.calls > 1 and total and not is_sum(row) else ""
+def _per_call(row: OpRow, total: int, unit: str, analysis: Analysis) -> str:
+    several = per_step(analysis, row.calls) > 1
+    return f" ({si(total / row.calls, unit)} per call)" if several and total and not is_sum(row) else ""
 
 
-def _roof_lines(row: OpRow, device: Device) -> list[str]:
+def _roof_lines(row: OpRow, analysis: Analysis) -> list[str]:
     """Intensity against the ridge, both roof times, and the efficiency."""
+    device, each = analysis.device, partial(per_step, analysis)
     moved, bandwidth = bytes_of(row), device.bandwidth_bytes_per_s
     peak = device.peak(row.engine, row.precision) if row.engine and row.precision else None
     lines = []
@@ -237,23 +248,25 @@ def _roof_lines(row: OpRow, device: Device) -> list[str]:
         )
         lines.append(f"Intensity: {digits(row.intensity)} FLOP/B{ridge}")
     if row.roof_ns is not None and row.efficiency is not None:
-        parts = [] if is_sum(row) else list(_at_roofs(row, peak, moved, bandwidth))
-        if parts and row.roof_ns > 1.001 * max(ns for ns, _ in parts):
-            parts.append((row.roof_ns, f"functions at their measured rates = {duration(row.roof_ns)}"))
+        roof = each(row.roof_ns)
+        flops, bytes_moved = each(row.flops or 0), each(moved or 0)
+        parts = [] if is_sum(row) else list(_at_roofs(flops, peak, bytes_moved, bandwidth))
+        if parts and roof > 1.001 * max(ns for ns, _ in parts):
+            parts.append((roof, f"functions at their measured rates = {duration(roof)}"))
         which = "the larger of " if len(parts) == 2 else "the largest of " if len(parts) > 2 else ""
         larger = f"{which}{' and '.join(text for _, text in parts)}; " if parts else ""
-        lines.append(f"Roof time: {larger}{duration(row.roof_ns)} of {duration(measured_ns(row))} measured = "
+        lines.append(f"Roof time: {larger}{duration(roof)} of {duration(each(measured_ns(row)))} measured = "
                     f"{percent(row.efficiency, 0)}")  # fmt: skip
     return lines
 
 
 def _at_roofs(
-    row: OpRow, peak: float | None, moved: int | None, bandwidth: float | None
+    flops: float, peak: float | None, moved: float, bandwidth: float | None
 ) -> Iterator[tuple[float, str]]:
-    """What its FLOPs and its bytes take at the roofs: in ns, and as text."""
-    if row.flops and peak:
-        ns = row.flops / peak * 1e9
-        yield ns, f"{si(row.flops, 'FLOP')} / {si(peak, 'FLOP/s')} = {duration(ns)}"
+    """What FLOPs and bytes take at the roofs: in ns, and as text."""
+    if flops and peak:
+        ns = flops / peak * 1e9
+        yield ns, f"{si(flops, 'FLOP')} / {si(peak, 'FLOP/s')} = {duration(ns)}"
     if moved and bandwidth:
         ns = moved / bandwidth * 1e9
         yield ns, f"{si(moved, 'B')} / {si(bandwidth, 'B/s')} = {duration(ns)}"

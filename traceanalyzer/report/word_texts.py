@@ -10,12 +10,21 @@ import msgspec
 
 from traceanalyzer.records import Bound, Limiter, OperatorClass, Phase
 from traceanalyzer.records.memory_use import HeldKind
+from traceanalyzer.report.heading_texts import (
+    COLUMN_MEANING,
+    FIGURE_MEANING,
+    LABEL_MEANING,
+    SECTION_MEANING,
+    THRESHOLD_MEANING,
+)
 from traceanalyzer.report.labels import (
     CAUSE_LABELS,
     CAUSE_MEANING,
     CLASS_LABELS,
     FLAG_MEANING,
     HOW,
+    PATH_PART_LABELS,
+    PATH_PART_MEANING,
     REASON_MEANING,
     REASON_REMEDY,
     TIER_MEANING,
@@ -62,6 +71,8 @@ TERM_MEANING: Final[Mapping[str, str]] = {
     "busy": "time in which the device runs anything: kernels, communication or copies",
     "idle": "time of the window in which the device runs nothing; each part of it has a cause",
     "window": "what is analyzed: from the first selected step to the end of the last, as the device saw them",
+    "trace": "what the profiler wrote: operators, launches and kernels, each with its time",
+    "critical path": "the longest chain of work that the step had to wait for",
     "step": "one iteration, as an annotation such as ProfilerStep#N says; the window is cut into them",
     "intensity": "FLOPs / bytes of a row",
     "ridge": "peak / bandwidth of the device: the intensity at which both roofs take equally long",
@@ -91,6 +102,7 @@ _LABELED: Final[tuple[tuple[str, Mapping[Any, str], Mapping[Any, str]], ...]] = 
     ("verdict", VERDICT_MEANING, VERDICT_LABELS),
     ("operator class", CLASS_MEANING, CLASS_LABELS),
     ("cause of idle time", CAUSE_MEANING, CAUSE_LABELS),
+    ("part of the critical path", PATH_PART_MEANING, PATH_PART_LABELS),
 )
 _PLAIN: Final[tuple[tuple[str, Mapping[Any, str]], ...]] = (
     ("bound", BOUND_MEANING),
@@ -101,6 +113,11 @@ _PLAIN: Final[tuple[tuple[str, Mapping[Any, str]], ...]] = (
     ("memory at the peak", HELD_MEANING),
     ("origin of the roofs", HOW),
     ("term", TERM_MEANING),
+    ("section of a report", SECTION_MEANING),
+    ("line of the summary", LABEL_MEANING),
+    ("column of a report", COLUMN_MEANING),
+    ("figure of a report", FIGURE_MEANING),
+    ("threshold", THRESHOLD_MEANING),
 )
 
 
@@ -119,6 +136,24 @@ def word_texts() -> Mapping[str, tuple[Meaning, ...]]:
     for word, meaning in _meanings():
         texts[word] = (*texts.get(word, ()), meaning)
     return texts
+
+
+def meanings_of(name: str) -> tuple[Meaning, ...]:
+    """Of a word as a report spells it; capitals, and underscores for blanks, make no difference."""
+    return _spelled_alike().get(_plain(name), ())
+
+
+@lru_cache(maxsize=1)
+def _spelled_alike() -> Mapping[str, tuple[Meaning, ...]]:
+    texts: dict[str, tuple[Meaning, ...]] = {}
+    for word, meanings in word_texts().items():
+        others = [each for each in meanings if each not in texts.get(_plain(word), ())]
+        texts[_plain(word)] = (*texts.get(_plain(word), ()), *others)
+    return texts
+
+
+def _plain(word: str) -> str:
+    return " ".join(word.casefold().replace("_", " ").split())
 
 
 def _meanings() -> Iterator[tuple[str, Meaning]]:

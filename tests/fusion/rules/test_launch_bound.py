@@ -49,7 +49,8 @@ def test_no_graph_captures_a_wait_inside_the_step(call: str, under: tuple[str, .
     (match,) = found_by(graph, "launch_bound")
     assert match.tier == "T3" and match.saved is not None and match.saved.low == 0 < match.saved.mid
     assert f"the host waits inside the step, which no graph can capture: {named}" in match.evidence
-    assert match.action.startswith(f"First keep results on the device, without {named[2:]}; then capture")
+    assert match.action.startswith("Capture the step in a graph: ")
+    assert match.action.endswith(f"first keep results on the device, without {named[2:]}.")
 
 
 def test_a_wait_behind_all_that_is_launched_hinders_no_graph() -> None:
@@ -66,7 +67,7 @@ def test_a_graph_holds_for_one_set_of_shapes(sizes: tuple[int, ...], tier: str) 
     (match,) = found_by(launched(MANY, steps=len(sizes), sizes=sizes), "launch_bound")
     assert match.tier == tier
     assert ("shapes change from step to step" in match.evidence) is (tier == "T3")
-    assert match.action.startswith("First give every step the same shapes") is (tier == "T3")
+    assert match.action.endswith(": first give every step the same shapes.") is (tier == "T3")
 
 
 @pytest.mark.left_out

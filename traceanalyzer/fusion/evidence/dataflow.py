@@ -14,7 +14,6 @@ from typing import Literal, TypeVar
 import msgspec
 import numpy as np
 
-from traceanalyzer.fusion.evidence.align_steps import matched
 from traceanalyzer.fusion.evidence.execution_trace import UNREAD, Range, executed, flows
 from traceanalyzer.fusion.evidence.free_events import (
     Lifetimes,
@@ -25,6 +24,7 @@ from traceanalyzer.fusion.evidence.free_events import (
 )
 from traceanalyzer.fusion.evidence.unique_block import only_one
 from traceanalyzer.fusion.step_ops import StepOps, step_ops
+from traceanalyzer.inference.align_steps import matched
 from traceanalyzer.records import Notice, OpCall
 from traceanalyzer.records.priced import Priced, PricedCall
 from traceanalyzer.records.trace import Ids, Step, Trace
@@ -179,7 +179,7 @@ def _executed(trace: Trace, working: StepOps, step: Step) -> _Read | None:
     given = executed(trace.evidence) if trace.evidence is not None else None
     if given is None:
         return None
-    rows = matched(given, trace, step)
+    rows = matched([given.names[name] for name in given.name], given.thread, trace, step)
     place = _places(len(trace.ops), working.op)[rows]
     place[rows < 0] = -1
     again = len(np.unique(place[place >= 0]))

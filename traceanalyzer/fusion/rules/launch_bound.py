@@ -12,9 +12,9 @@ Left out: steps whose kernels CUDA graphs launch already; waits for a host that 
 launching; what another rule has a remedy for; steps at whose start the host is further ahead of the
 device than the gaps are long; traces without steps that show a start-up. A graph cannot be captured over a
 wait for the device, and holds for one set of shapes: where the host waits between the first and the last
-launch of a step, or shapes change from step to step, the action begins with that, and nothing is proved. Nor
-is it of one step alone, where the host is ahead of the device when a step begins, where stacks were recorded
-and no time without the profiler, or where steps without the profiler were faster.
+launch of a step, or shapes change from step to step, the action says what to do first, and nothing is
+proved. Nor is it of one step alone, where the host is ahead of the device when a step begins, where stacks
+were recorded and no time without the profiler, or where steps without the profiler were faster.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ _GAPS_SHARE = 0.3  # of the time in which the device works or waits for launches
 _MIN_BUSY_SHARE = 0.05
 _LEAD_SHARE = 0.1  # of the gaps, that the host is ahead when a step begins
 _FASTER_SHARE = 0.05  # of a step, that it is shorter without the profiler
-_CAPTURE = 'capture the step in a graph: compile with mode="reduce-overhead", or use a larger batch.'
+_CAPTURE = "Capture the step in a graph"
+_HOW = 'compile with mode="reduce-overhead", or use a larger batch'
 _COUNTS = re.compile(r"\b\d+ ")
 _REPLAYED_SHARE = 0.5  # of the kernels, from which on the step runs as graphs
 
@@ -79,7 +80,7 @@ def _doubts(graph: StepGraph, launching: float) -> list[str]:
 
 
 def _match(graph: StepGraph, saved: Band | None, evidence: str, *, sure: bool) -> Match:
-    """Nothing is proved of a step that cannot be captured as it is; what keeps it from that comes first."""
+    """Nothing is proved of a step that cannot be captured as it is; which the action says."""
     first = []
     callers = waiting_operators(graph, *_launching(graph))
     if callers:
@@ -96,7 +97,7 @@ def _match(graph: StepGraph, saved: Band | None, evidence: str, *, sure: bool) -
     uncertain = Band(0.0, saved.mid, saved.high) if saved is not None else None
     if not first:
         return Match((), "T3", saved=uncertain, evidence=evidence, where=everywhere(graph))
-    action = f"First {' and '.join(first)}; then {_CAPTURE}"
+    action = f"{_CAPTURE}: {_HOW}. That takes a step that can be captured: first {' and '.join(first)}."
     return Match((), "T3", saved=uncertain, evidence=evidence, where=everywhere(graph), action=action)
 
 
@@ -153,7 +154,7 @@ def is_replayed(graph: StepGraph) -> bool:
 RULE = Rule(
     "launch_bound", __doc__ or "", find,
     title="The device waits for the host to launch kernels",
-    action=f"{_CAPTURE[0].upper()}{_CAPTURE[1:]}",
+    action=f"{_CAPTURE}: {_HOW}.",
     snippet="model = torch.compile(model, mode=\"reduce-overhead\")",
     caveats=("shapes must not change, and nothing in the step may wait for results on the host",
              "the profiler slows the host: without it the gaps are shorter"),

@@ -9,9 +9,17 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from traceanalyzer.records.frame_names import class_of, is_a_tool, is_module_call, parsed, short_files
+from traceanalyzer.records.code_places import forward_source
+from traceanalyzer.records.frame_names import (
+    class_of,
+    is_a_tool,
+    is_module_call,
+    library_of,
+    parsed,
+    short_files,
+)
 from traceanalyzer.records.frames import NO_FRAMES, ClassPath, Frames, Function
-from traceanalyzer.records.trace import PHASES, Ids, Ints, Ops, nearest, passes
+from traceanalyzer.records.trace import Ids, Ints, Ops, passes
 from traceanalyzer.trace.linking.tree import order
 from traceanalyzer.trace.reading.raw import RawFrames
 
@@ -46,10 +54,7 @@ def at_ops(frames: Frames, ops: Ops) -> Frames:
     """With the frame in which each operator began; a backward one belongs where its forward operator does."""
     if not len(frames):
         return frames
-    source = np.arange(len(ops), dtype=np.int32)
-    node = nearest(ops.parent, ops.forward >= 0)
-    backward = (ops.phase == PHASES.index("backward")) & (node >= 0)
-    source[backward] = ops.forward[node[backward]]
+    source = forward_source(ops)
     return replace(frames, of_op=frames.open_at(ops.thread[source], ops.start_ns[source]))
 
 
@@ -60,7 +65,8 @@ def _functions(names: Sequence[str], used: Ids) -> tuple[tuple[Function, ...], I
     of_name = np.full(len(names), -1, np.int32)
     of_name[[row for row, _ in parsed_names]] = np.arange(len(parsed_names), dtype=np.int32)
     return tuple(
-        Function(short[name.file], name.line, name.function, is_a_tool(name)) for _, name in parsed_names
+        Function(short[name.file], name.line, name.function, is_a_tool(name), library_of(name))
+        for _, name in parsed_names
     ), of_name
 
 

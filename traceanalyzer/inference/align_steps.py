@@ -1,4 +1,4 @@
-"""The operators of an executed step, found again in a timed one.
+"""The operators of one step, found again in a timed one.
 
 Training repeats itself: the two steps call the same operators in the same order, thread by thread. Where
 they differ (a logged step, another branch), what stands before and behind the difference still matches.
@@ -10,26 +10,56 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from traceanalyzer.fusion.evidence.execution_trace import Executed
 from traceanalyzer.records.trace import Ids, OpKind, Step, Trace
 
 _MOST_DIFFERENCES = 1000  # operators that only one of two threads has: beyond, the two are not compared
 
 
-def matched(step: Executed, trace: Trace, timed: Step) -> Ids:
-    """Row in Trace.ops of each executed operator; -1 where the timed step has no such one."""
+def matched(
+    names: Sequence[str], threads: Sequence[int], trace: Trace, timed: Step, margin: int = 0
+) -> Ids:  # fmt: skip
+    """Row in Trace.ops of each operator of the other step; -1 where the timed step has no such one.
+
+    `margin`: operators that a match has to be away from the nearest difference.
+    """
     ops = trace.ops
     inside = (ops.start_ns >= timed.start_ns) & (ops.start_ns < timed.end_ns)
-    rows = np.flatnonzero(inside & ((ops.kind == OpKind.OP) | (ops.kind == OpKind.AUTOGRAD)))
-    row_of = np.full(len(step.name), -1, np.int32)
-    ours = _by_thread(step.thread, range(len(step.name)))
+    rows = np.flatnonzero(inside & np.isin(ops.kind, (OpKind.OP, OpKind.AUTOGRAD, OpKind.COMPILED)))
+    row_of = np.full(len(names), -1, np.int32)
+    ours = _by_thread(threads, range(len(names)))
     theirs = _by_thread(ops.thread[rows].tolist(), rows.tolist())
     for mine, its in zip(ours, theirs, strict=False):  # both by their first operator
-        names = [step.names[step.name[row]] for row in mine]
-        others = [trace.names[ops.name[row]] for row in its]
-        for a, b, size in _common(names, others):
+        left = [names[row] for row in mine]
+        right = [trace.names[ops.name[row]] for row in its]
+        for a, b, size in _far_from_differences(left, right, margin):
             row_of[mine[a : a + size]] = its[b : b + size]
     return row_of
+
+
+def _far_from_differences(
+    left: Sequence[str], right: Sequence[str], margin: int
+) -> Iterator[tuple[int, int, int]]:
+    """As `_common`, without what is within `margin` of where one side has something else."""
+    ends = len(left), len(right)
+    for a, b, size in _joined(sorted(_common(left, right))):
+        before = 0 if a == b == 0 else margin
+        after = 0 if (a + size, b + size) == ends else margin
+        if size > before + after:
+            yield a + before, b + before, size - before - after
+
+
+def _joined(stretches: Sequence[tuple[int, int, int]]) -> Iterator[tuple[int, int, int]]:
+    """Those that follow one another on both sides as one."""
+    begun: tuple[int, int, int] | None = None
+    for a, b, size in stretches:
+        if begun is not None and (begun[0] + begun[2], begun[1] + begun[2]) == (a, b):
+            begun = (begun[0], begun[1], begun[2] + size)
+            continue
+        if begun is not None:
+            yield begun
+        begun = (a, b, size)
+    if begun is not None:
+        yield begun
 
 
 def _by_thread(threads: Sequence[int], rows: Sequence[int]) -> list[list[int]]:
