@@ -41,6 +41,7 @@ class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
     caveats: tuple[str, ...]
     docs: str
     saving_of: SavingOf | None = None  # None: an older report does not say
+    cost_to_try: str = ""  # what has to be changed, how long that takes, when it pays back; "": not known
     places: tuple[CodePlace, ...] = ()  # of its operators, or of the waits; most time first; (): not known
 
 

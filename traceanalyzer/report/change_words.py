@@ -11,6 +11,7 @@ from traceanalyzer.report.shown import per_saving, shown
 from traceanalyzer.report.waits import waits_for_the_host
 
 _OF_WAITS = (*IDLE_RULES, "exposed_communication")  # rules whose saving is of waiting, not of kernels
+_WORTH_A_MINUTE = 0.01  # of the step: what is likely to save less does not come before what saves more
 _NUMERALS = ("No", "One", "Two", "Three")
 
 
@@ -52,11 +53,13 @@ def with_saving(analysis: Analysis) -> list[Suggestion]:
 
 
 def by_certainty(suggestions: Sequence[Suggestion]) -> tuple[Suggestion, ...]:
-    """By what is saved for certain, then by what is likely to be."""
+    """What is sure, then what may be nothing, each by what is saved; behind both what is next to nothing."""
 
-    def sure(each: Suggestion) -> tuple[float, float]:
-        band = each.saving_per_step_ns
-        return (-band.low, -band.mid) if band else (1.0, 0.0)
+    def sure(each: Suggestion) -> tuple[bool, bool, float, float]:
+        band, share = each.saving_per_step_ns, each.share_of_step
+        if band is None:
+            return True, True, 1.0, 0.0
+        return share is not None and share < _WORTH_A_MINUTE, not band.low, -band.low, -band.mid
 
     return tuple(sorted(suggestions, key=sure))
 
