@@ -36,12 +36,13 @@ ROUNDS, ROUND_MS = 10, 600.0
 AGAIN = ROUNDS // 5  # this one from either end of the sorted differences bound their median (sign test, 98 %)
 NEAR = 0.2  # beside a band, of its ends
 PAGES = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=4294967296"
-OF_MODULES = "for name, module in model.named_modules():"  # a snippet that can be pasted as it is
+# How a snippet begins that can be pasted as it is.
+OF_MODULES = ("for name, module in model.named_modules():", "model = torch.compile(model")
 TUNABLES = re.compile(r"GLIBC_TUNABLES=(\S+)")
 FOLLOWED_BY = {
     "compile": (
         "batch_norm_activation", "bias_addition", "cross_entropy", "dropout_chain", "gated_activation",
-        "pointwise_chain", "residual_norm", "rms_norm", "rotary_embedding", "many_operators",
+        "pointwise_chain", "residual_norm", "rms_norm", "rotary_embedding", "small_operators",
     ),
     "fused": ("fused_optimizer",), "sdpa": ("unfused_attention",), "workers": ("data_loading",),
     "no_attention_dropout": ("attention_fallback",), "channels_last": ("channels_last", "layout_copies"),
@@ -168,7 +169,7 @@ class Trial:
 
 
 def trials(case: Case, analysis: Analysis, folder: Path) -> list[Trial]:
-    """Each change of the case; what is to be compiled as the report has it; and all together that is proved."""
+    """Each change of the case; what is to be compiled as the report has it; all together that is proved."""
     names = case.changes()
     found = [Trial(name, (name,), suggested(analysis, name), name != "compile") for name in names]
     pasted = [each for each in found[0].follows if each.snippet.startswith(OF_MODULES)]

@@ -55,7 +55,9 @@ def stepped(case: Case, changes: Changes) -> Callable[[], None]:
     if "compile" in changes:
         model.compile()
     for snippet in (change.removeprefix(PASTED) for change in changes if change.startswith(PASTED)):
-        exec(Path(snippet).read_text(encoding="utf-8"), {"model": model, "re": re, "torch": torch})
+        names = {"model": model, "re": re, "torch": torch}
+        exec(Path(snippet).read_text(encoding="utf-8"), names)
+        model = names["model"]
     cast = partial(torch.autocast, "cpu", torch.bfloat16, enabled="bf16" in changes)
     if parts.optimizer is None:
         model.eval()

@@ -17,16 +17,20 @@ from traceanalyzer.records.priced import Formula, Fusible
 
 KINDS = {
     "element": """add add_ mul div sub neg exp tanh sigmoid relu_ gelu gelu_backward silu silu_backward where
-        masked_fill threshold_backward copy_ _to_copy clone cat stack fill_ zeros ones_like constant_pad_nd
-        tril embedding native_dropout native_dropout_backward mse_loss_backward nll_loss_backward contiguous
-        to bernoulli_ rand_like eq lt logical_not pow sqrt lerp addcmul""",
+        masked_fill threshold_backward copy_ _to_copy clone fill_ zeros ones_like tril native_dropout
+        native_dropout_backward mse_loss_backward nll_loss_backward contiguous to bernoulli_ rand_like eq
+        lt logical_not pow sqrt lerp addcmul""",
     "reduction": """_softmax _log_softmax _softmax_backward_data native_layer_norm native_layer_norm_backward
         native_batch_norm native_batch_norm_backward native_group_norm _fused_rms_norm sum mean amax argmax
         var var_mean norm linalg_vector_norm logsumexp prod any mse_loss binary_cross_entropy""",
+    "pieces": "cat stack constant_pad_nd reflection_pad2d block_diag",
+    "gather": "embedding index_select index gather take take_along_dim _unsafe_index",
+    "scatter": """index_add index_add_ index_put_ _index_put_impl_ scatter_ scatter_add_ index_copy_
+        embedding_dense_backward""",
     "opaque": """mm addmm bmm baddbmm linear matmul mv convolution convolution_backward cudnn_convolution
         scaled_dot_product_attention _scaled_dot_product_flash_attention _flash_attention_backward sort topk
-        cumsum cumprod scatter_ scatter_add_ index_put_ index_add_ index gather nonzero unique_dim
-        embedding_dense_backward nll_loss_forward max_pool2d_with_indices avg_pool2d upsample_bilinear2d
+        cumsum cumprod scatter_reduce_ index_reduce_ index_fill_ _embedding_bag nonzero unique_dim
+        nll_loss_forward max_pool2d_with_indices avg_pool2d upsample_bilinear2d
         im2col _cudnn_rnn _fft_c2c linalg_inv_ex _foreach_* _fused_adamw_ view item complex polar
         _amp_update_scale_""",
 }
@@ -38,7 +42,7 @@ def test_operators_fuse_as_a_compiler_fuses_them(kind: str) -> None:
     assert set(said.values()) == {kind}, {name: each for name, each in said.items() if each != kind}
 
 
-def test_each_formula_says_one_of_three() -> None:
+def test_each_formula_says_one_of_these() -> None:
     assert {formula.fusible for formula in FORMULAS.values()} == set(get_args(Fusible)) == set(KINDS)
 
 
@@ -47,7 +51,7 @@ def test_only_operators_of_torch_itself_are_joined_with_others() -> None:
     assert all(name.startswith("aten::") for name, f in FORMULAS.items() if f.fusible != "opaque")
 
 
-@pytest.mark.parametrize("kind", ["element", "reduction"])
+@pytest.mark.parametrize("kind", ["element", "reduction", "scatter"])
 def test_an_operator_in_place_fuses_as_the_one_out_of_place(kind: str) -> None:
     names = [name for name, formula in FORMULAS.items() if formula.fusible == kind]
     assert all(FORMULAS[other].fusible == kind for name in names if (other := f"{name}_") in FORMULAS)
@@ -63,6 +67,11 @@ LOOPS: list[tuple[str, tuple[Any, ...], int, int | None]] = [
     ("aten::add", (ROWS, V, 1), 480, None),
     ("aten::add", (t(10, 1), t(1, 48), 1), 480, None),  # larger than what is read
     ("aten::embedding", (t(3, 48), torch.empty(10, dtype=torch.int32)), 480, None),
+    ("aten::index_select", (t(3, 48), 0, torch.empty(10, dtype=torch.int64)), 480, None),
+    ("aten::gather", (t(3, 48), 0, torch.empty(2, 48, dtype=torch.int64)), 96, None),
+    ("aten::index_add_", (t(3, 48), 0, torch.empty(10, dtype=torch.int64), ROWS, 1), 480, None),
+    ("aten::embedding_dense_backward", (ROWS, torch.empty(10, dtype=torch.int64), 3, -1, "False"), 480, None),
+    ("aten::zeros", ([10, 48], "", "", "", ""), 480, None),
     ("aten::mm", (ROWS, t(48, 3)), 480, None),
     ("aten::sum", (ROWS, [1], "False", ""), 480, 48),
     ("aten::sum", (ROWS, [0], "True", ""), 480, 10),

@@ -82,7 +82,7 @@ def instant(suggestion: Suggestion, time_ns: int, pid: str, tid: str) -> bytes:
         "rule": suggestion.rule, "action": suggestion.action, "where": suggestion.where,
         "count": suggestion.count, "evidence": suggestion.evidence, "tier": suggestion.tier,
         "saving_per_step_ns": {"low": band.low, "mid": band.mid, "high": band.high} if band else None,
-        "saving_of": suggestion.saving_of, "docs": suggestion.docs,
+        "saving_of": suggestion.saving_of, "cost_to_try": suggestion.cost_to_try, "docs": suggestion.docs,
     }  # fmt: skip
     row = (
         f',{{"ph":"i","s":"t","cat":"{KEY}","name":{json.dumps(suggestion.title)},"pid":{pid},"tid":{tid},'

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from traceanalyzer.fusion.regions import RANDOM, Region, region, regions, weight
 from traceanalyzer.fusion.rules import Match, Rule
 from traceanalyzer.fusion.rules.base import arithmetic
+from traceanalyzer.fusion.slower_compiled import slower
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
 Applied = tuple[Rule, list[Match]]
@@ -68,10 +69,14 @@ def compiled_together(graph: StepGraph, applied: Sequence[Applied]) -> list[Appl
     home = {node.place: kernel for kernel in kernels for node in kernel.nodes}
     for kernel in kernels if graph.executed and graph.trace.on_cpu else ():
         _compute_again(sure, kernel, home, traffic)
-    return [
+    whole = [
         (rule, [_less(graph, match, traffic) for match in matches] if _by_module(graph, rule) else matches)
         for rule, matches in applied
-    ]  # fmt: skip
+    ]
+    return [
+        (rule, [*each, *slower(graph, each)] if rule.fixed_by_compiling_module else each)
+        for rule, each in whole
+    ]
 
 
 def _by_module(graph: StepGraph, rule: Rule) -> bool:
@@ -130,7 +135,9 @@ def _for_backward_alone(graph: StepGraph, node: Node, kernel: Region, home: Mapp
 
 
 def _repeatable(node: Node) -> bool:
-    return node.fusible == "element" and node.name not in RANDOM and not node.call.name.endswith("_")
+    return (
+        node.fusible in ("element", "gather") and node.name not in RANDOM and not node.call.name.endswith("_")
+    )
 
 
 def _readers(graph: StepGraph, node: Node, kernel: Region, home: Mapping[int, Region]) -> list[Region]:

@@ -12,10 +12,17 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from traceanalyzer.cost.fusible import SOURCE, VALUES
 from traceanalyzer.fusion.evidence.dataflow import Edge, Tier
 from traceanalyzer.fusion.evidence.execution_trace import UNREAD
+from traceanalyzer.fusion.evidence.free_events import tensor_bytes
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
+# What PyTorch's compiler calls as it is on a CPU with several threads: torch/_inductor/utils.py,
+# use_scatter_fallback, and torch/_inductor/config.py, cpp.fallback_scatter_reduce_sum.
+_CALLED_ON_CPU = ("scatter_add",)
+_ADDED_BY_ATEN = ("index_put", "_index_put_impl", "_unsafe_index_put")
+_MAX_PIECES = 8  # that a GPU's kernel computes in place: torch/_inductor/config.py, max_pointwise_cat_inputs
 RANDOM = ("bernoulli", "native_dropout", "normal", "uniform", "rand", "randn")
 _MAPPED = 1 << 25  # glibc's malloc maps larger blocks anew: M_MMAP_THRESHOLD_MAX, mallopt(3)
 _MAX_OPERATORS = 64  # operators in one region: torch/_inductor/config.py, max_fusion_size
@@ -40,11 +47,11 @@ class Region(msgspec.Struct, frozen=True):
         """What its replacement reads and writes."""
         return sum(self.read.values()) + sum(self.written.values())
 
-    @property
-    def share_after(self) -> float:
-        """Of the traffic before, CPU-weighted, what remains."""
-        before = sum(weight(n, n.cost.read_bytes, n.cost.write_bytes) for n in self.nodes if n.cost)
-        after = sum(weight(n, self.read.get(n.place, 0), self.written.get(n.place, 0)) for n in self.nodes)
+    def share_after(self, without: frozenset[int] = frozenset()) -> float:
+        """Of the traffic before, CPU-weighted, what remains; `without` the nodes at these places."""
+        nodes = [node for node in self.nodes if node.place not in without]
+        before = sum(weight(n, n.cost.read_bytes, n.cost.write_bytes) for n in nodes if n.cost)
+        after = sum(weight(n, self.read.get(n.place, 0), self.written.get(n.place, 0)) for n in nodes)
         return after / before if before else 1.0
 
     @property
@@ -124,7 +131,58 @@ def weight(node: Node, read: int, written: int) -> float:
 
 def joins(graph: StepGraph, node: Node) -> bool:
     """Whether a compiler makes it a part of others; on a CPU its random numbers take longer than ATen's."""
-    return node.fusible != "opaque" and not (graph.trace.on_cpu and node.name in RANDOM)
+    on_cpu = graph.trace.on_cpu and node.name in (*RANDOM, *_CALLED_ON_CPU)
+    return node.fusible != "opaque" and not on_cpu
+
+
+def added_through_index(graph: StepGraph, node: Node) -> bool:
+    """Whether generated code adds it up element by element, each an atomic operation."""
+    return node.fusible == "scatter" and bool(node.cost and node.cost.flops) and joins(graph, node)
+
+
+def added_as_before(graph: StepGraph, node: Node) -> bool:
+    """Whether ATen does that just so on a CPU: aten/src/ATen/native/cpu/IndexKernel.cpp, index_put_kernel."""
+    return graph.trace.on_cpu and node.name in _ADDED_BY_ATEN and added_through_index(graph, node)
+
+
+def _one_loop(graph: StepGraph, edge: Edge) -> bool:
+    """Whether generated code may hand it from one operator to the next: element by element, in its order.
+
+    What is read through an index is in memory before, what is stored through one behind.
+    """
+    producer, consumer = graph.nodes[edge.producer], graph.nodes[edge.consumer]
+    if producer.fusible == "scatter":
+        return False
+    if consumer.fusible == "gather":
+        return bool(taken := _arguments(graph, edge)) and SOURCE not in taken
+    if consumer.fusible == "scatter":
+        return _arguments(graph, edge) == {VALUES.get(consumer.call.name)}
+    return True
+
+
+def _passed_on(graph: StepGraph, edge: Edge) -> bool:
+    """Whether it need not be in memory in between. A concatenation is stored, though its pieces are not,
+    on a CPU and of many pieces (torch/_inductor/lowering.py, cat)."""
+    maker = graph.nodes[edge.producer]
+    joined = maker.fusible == "pieces" and maker.call.name != "aten::constant_pad_nd"
+    many = joined and sum(isinstance(dims, tuple) for dims in maker.call.dims(0) or ()) > _MAX_PIECES
+    return _one_loop(graph, edge) and not (joined and (graph.trace.on_cpu or many))
+
+
+def _arguments(graph: StepGraph, edge: Edge) -> set[int]:
+    """As which arguments the consumer takes what the producer made: as proved, else the only one of its
+    size; none where that is unknown."""
+    consumer, cost = graph.nodes[edge.consumer], graph.nodes[edge.producer].cost
+    indices = [index for index, *_ in consumer.call.tensors()]
+    proved_at = [at for at in indices if (edge.consumer, at) in graph.argument_tensors]
+    proved = {at for at in proved_at if graph.argument_tensors[edge.consumer, at][0] == edge.producer}
+    if proved:
+        return proved
+    fits = {
+        at for at, dims, dtype, _ in consumer.call.tensors()
+        if at not in proved_at and cost and tensor_bytes(dims, dtype) == cost.write_bytes
+    }  # fmt: skip
+    return fits if len(fits) == 1 else set()
 
 
 def _connected(graph: StepGraph, span: Sequence[Node]) -> Iterator[Region]:
@@ -132,7 +190,8 @@ def _connected(graph: StepGraph, span: Sequence[Node]) -> Iterator[Region]:
     groups: list[_Group] = []
     of: dict[int, _Group] = {}
     for node in span:
-        makers = [of[edge.producer] for edge in graph.into.get(node.place, ()) if edge.producer in of]
+        into = [edge for edge in graph.into.get(node.place, ()) if edge.producer in of]
+        makers = [of[edge.producer] for edge in into if _one_loop(graph, edge)]
         sources = {id(group): group for group in makers}
         home = next((group for group in sources.values() if group.takes(node)), None)
         if home is None:
@@ -141,7 +200,7 @@ def _connected(graph: StepGraph, span: Sequence[Node]) -> Iterator[Region]:
         home.add(node)
         of[node.place] = home
         for other in sources.values():
-            if other is not home and home.joins(other):
+            if other is not home and home.joins(other, as_piece=node.fusible == "pieces"):
                 for member in other.nodes:
                     of[member.place] = home
                 home.nodes = sorted([*home.nodes, *other.nodes], key=lambda member: member.place)
@@ -158,16 +217,21 @@ class _Group:
         self.row: int | None = None  # elements that its reductions make one of
 
     def takes(self, node: Node) -> bool:
-        return len(self.nodes) < _MAX_OPERATORS and self._fits(node.elements, node.reduced)
+        as_piece = node.fusible == "pieces" and not self.row and self.size <= node.elements
+        fits = as_piece or self._fits(node.elements, node.reduced)
+        return len(self.nodes) < _MAX_OPERATORS and fits
 
     def add(self, node: Node) -> None:
         self.nodes.append(node)
         self.size = max(self.size, node.elements)
         self.row = self.row or node.reduced
 
-    def joins(self, other: _Group) -> bool:
-        """Takes over the other's sizes, where the two fit."""
-        if len(self.nodes) + len(other.nodes) > _MAX_OPERATORS or not self._fits(other.size, other.row):
+    def joins(self, other: _Group, *, as_piece: bool) -> bool:
+        """Takes over the other's sizes, where the two fit; `as_piece`: it makes a part of the result."""
+        smaller = as_piece and not other.row and other.size <= self.size
+        if len(self.nodes) + len(other.nodes) > _MAX_OPERATORS:
+            return False
+        if not smaller and not self._fits(other.size, other.row):
             return False
         self.size, self.row = max(self.size, other.size), self.row or other.row
         return True
@@ -183,8 +247,7 @@ def region(graph: StepGraph, nodes: Sequence[Node]) -> Region:
     """Of these nodes, whatever they are: its edges, and what remains to be moved."""
     places = {node.place for node in nodes}
     into = [edge for node in nodes for edge in graph.into.get(node.place, ()) if edge.producer in places]
-    # What the compiler makes of a concatenation on a CPU is stored.
-    edges = tuple(e for e in into if not (graph.trace.on_cpu and graph.nodes[e.producer].name == "cat"))
+    edges = tuple(edge for edge in into if _passed_on(graph, edge))
     inside = frozenset(e.producer for e in edges if e.last or _stays_inside(graph, e.producer, places))
     return Region(tuple(nodes), edges, *_remaining(graph, nodes, edges, inside), inside)
 
@@ -211,7 +274,9 @@ def _remaining(
 def _stays_inside(graph: StepGraph, producer: int, places: set[int]) -> bool:
     """Whether all that read what it makes are known, and are inside, and nobody keeps it for later."""
     readers = graph.out_of[producer]
-    if not graph.executed or not all(edge.consumer in places for edge in readers):
+    if not graph.executed:
+        return False
+    if not all(edge.consumer in places and _passed_on(graph, edge) for edge in readers):
         return False
     node = graph.nodes[producer]
     if node.call.name.endswith("_") and node.call.name not in UNREAD:  # what it only writes was made for it

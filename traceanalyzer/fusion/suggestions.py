@@ -10,9 +10,11 @@ from msgspec import structs
 
 from traceanalyzer.fusion.checks import NO_OPERATORS, NOT_RECORDED, UNREAD, checks, unchecked
 from traceanalyzer.fusion.code_places import code_places
+from traceanalyzer.fusion.cost_to_try import WHOLE_MODEL, cost_to_try
 from traceanalyzer.fusion.headroom import headroom
 from traceanalyzer.fusion.idle_claims import NOT_IN_EACH_STEP
 from traceanalyzer.fusion.module_compile import compiled_together
+from traceanalyzer.fusion.module_names import attribute, holder, is_whole_model, pattern
 from traceanalyzer.fusion.peak_memory import Held, held_at_peak, peak_bytes_saved
 from traceanalyzer.fusion.rules import RULES, Match, Rule
 from traceanalyzer.fusion.savings import added, at_most, possible, proved, saving, scaled
@@ -34,7 +36,7 @@ _ALONE_SHARE = (
 _MAX_OPERATORS = 12  # operators of a place
 _PER_STEP = re.compile(r"\bper step\b")
 _A_STEP = re.compile(r"\b(?:a|each|the) step\b")
-_COMPILED = "model = torch.compile(model)"
+_COMPILED = f"{WHOLE_MODEL})"
 _EACH = "        module.compile()"
 NOT_LOOKED_FOR = Suggestions(None)  # of a device that is not shown
 
@@ -173,22 +175,11 @@ def _alike(matches: Sequence[Match]) -> list[list[Match]]:
     """
     groups: dict[tuple[object, ...], list[Match]] = {}
     for match in matches:
-        place = match.where or _holder(match.nodes)
+        place = match.where or holder(match.nodes)
         timed = match.saved is not None or match.after is not None
-        key = re.sub(r"\d+", "*", place), match.tier == "T3", timed, match.title
+        key = pattern(place), match.tier == "T3", timed, match.title
         groups.setdefault(key, []).append(match)
     return list(groups.values())
-
-
-def _holder(nodes: Sequence[Node]) -> str:
-    """The innermost module that holds all of them."""
-    paths = [(node.module or "").split(".") for node in nodes]
-    common = []
-    for parts in zip(*paths, strict=False):
-        if len(set(parts)) > 1:
-            break
-        common.append(parts[0])
-    return ".".join(common)
 
 
 def _held(graph: StepGraph, notices: list[Notice]) -> Held | None:
@@ -206,11 +197,12 @@ def _suggestion(
 
     Figures of a part of a trace are scaled to the whole.
     """
-    if graph.step_ns <= 0:
+    costs, group = [each for each in group if each.slower], [each for each in group if not each.slower]
+    if graph.step_ns <= 0 or not group:
         return None
     tier = max(match.tier for match in group)
     time_ns = sum(node.time_ns for node in _nodes(group))
-    band = _sure(graph, group, tier)
+    band = _sure(graph, group, tier, costs)
     largest = max(group, key=lambda match: sum(node.time_ns for node in match.nodes))
     starved = _waits(graph) >= _STARVED_SHARE and rule.name not in IDLE_RULES
     untimed = band is None and largest.after is not None
@@ -218,14 +210,15 @@ def _suggestion(
     if (largest.nodes and time_ns < least) or band is not None and band.mid < least:
         return None
     repeats = graph.stretch.repeats
-    where = largest.where or _holder(largest.nodes)
+    where = largest.where or holder(largest.nodes)
+    snippet = _snippet(graph, largest.snippet or rule.snippet, group, where)
     saved = [match.bytes_saved for match in group if match.bytes_saved is not None]
     return Suggestion(
         rule=rule.name,
         title=_as_of(graph, largest.title or rule.title),
         tier=tier,
         action=largest.action or rule.action,
-        snippet=_snippet(largest.snippet or rule.snippet, group, where),
+        snippet=snippet,
         where=_where(group, where),
         count=round(len(group) * repeats),
         evidence=_as_of(graph, largest.evidence or _evidence(largest, group, time_ns)),
@@ -234,22 +227,32 @@ def _suggestion(
         saving_per_step_ns=scaled(band, repeats) if band is not None else None,
         share_of_step=band.mid / graph.step_ns if band is not None and not starved else None,
         caveats=tuple(
-            _as_of(graph, text) for text in (*rule.caveats, *_caveats(graph, group, band, starved))
+            _as_of(graph, text)
+            for text in (*rule.caveats, *_caveats(graph, group, band, starved), *_slower(costs))
         ),
         docs=rule.docs,
         saving_of=graph.saving_of,
         step_kind=graph.step_kind,
+        cost_to_try=cost_to_try(graph, rule.name, _nodes(group), where, snippet, band),
         places=code_places(graph.trace, _nodes(group), repeats),
     )
 
 
-def _sure(graph: StepGraph, group: Sequence[Match], tier: Tier) -> Band | None:
+def _slower(costs: Sequence[Match]) -> Iterator[str]:
+    """What the remedy makes slower, and by how much."""
+    if costs:
+        names = ", ".join(dict.fromkeys(match.slower for match in costs))
+        longer = duration(-sum(match.saved.mid for match in costs if match.saved))
+        yield f"compiling makes {names} slower on a CPU, by about {longer} per step: that is counted already"
+
+
+def _sure(graph: StepGraph, group: Sequence[Match], tier: Tier, costs: Sequence[Match] = ()) -> Band | None:
     """What the evidence promises of the saving, never more than the step; None of next to nothing.
 
     Of kernels that overlap with others only the attributed part can shorten the step; where that is much
     less than they take, perhaps nothing, for what they overlap with may set the pace.
     """
-    band = _band(graph, group)
+    band = _band(graph, [*group, *costs])
     if band is None:
         return None
     undisturbed = sum(graph.undisturbed_ns(match.nodes) for match in group)
@@ -334,30 +337,24 @@ def _as_of(graph: StepGraph, text: str) -> str:
 
 
 def _where(group: Sequence[Match], place: str) -> str:
-    pattern = re.sub(r"\d+", "*", place)
-    places = {match.where or _holder(match.nodes) for match in group}
-    return place if len(places) == 1 else pattern
+    alike = pattern(place)
+    places = {match.where or holder(match.nodes) for match in group}
+    return place if len(places) == 1 else alike
 
 
-def _snippet(template: str, group: Sequence[Match], place: str) -> str:
+def _snippet(graph: StepGraph, template: str, group: Sequence[Match], place: str) -> str:
     """With the module's own name; where there are several of a kind, for all of them. A comment stays."""
-    pattern = _where(group, place)
+    shown = _where(group, place)
     comment, line_end, code = template.rpartition("\n")
     if "{module}" not in code:
         return template
-    if any(match.compiled_with_neighbors for match in group) or not place:
+    if any(match.compiled_with_neighbors for match in group) or is_whole_model(graph, place):
         return f"{comment}{line_end}{_COMPILED}"
-    if "*" not in pattern:
-        return f"{comment}{line_end}{code.format(module=_attribute(place))}"
-    named = re.escape(pattern).replace(r"\*", r"\d+")
+    if "*" not in shown:
+        return f"{comment}{line_end}{code.format(module=attribute(place))}"
+    named = re.escape(shown).replace(r"\*", r"\d+")
     loop = f'for name, module in model.named_modules():\n    if re.fullmatch(r"{named}", name):\n{_EACH}'
     return f"{comment}{line_end}{loop}"
-
-
-def _attribute(place: str) -> str:
-    """A module's path as Python reads it: `blocks.0.norm` is `blocks[0].norm`."""
-    parts = [part for part in place.split(".") if part]
-    return "model" + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in parts)
 
 
 def _evidence(match: Match, group: Sequence[Match], time_ns: int) -> str:

@@ -7,7 +7,7 @@ MultiTensorApply.cuh). Copies of opaque bytes name only its size.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 import numpy as np
@@ -111,6 +111,18 @@ def _around(ops: Ops, calls: Sequence[OpCall], call: OpCall, rows: Sequence[int]
     for row in rows[:_SAMPLES]:
         for other in (*_inside(ops, row), *_beside(ops, row, 1), *_beside(ops, row, -1)):
             if ops.call[other] >= 0:
+                near = calls[ops.call[other]]
+                dtypes |= {d for s, d in zip(near.shapes, near.dtypes, strict=False) if d and s in items}
+    return dtypes or _before(ops, calls, items, rows)
+
+
+def _before(ops: Ops, calls: Sequence[OpCall], items: Collection[object], rows: Sequence[int]) -> set[str]:
+    """Of ops that ran before on the same thread, whatever encloses them: a node of autograd that lays
+    gradients side by side has no neighbors, and those that made them came just before."""
+    dtypes: set[str] = set()
+    for row in rows[:_SAMPLES]:
+        for other in range(row - 1, max(row - 1 - _REACH, -1), -1):
+            if ops.thread[other] == ops.thread[row] and ops.call[other] >= 0:
                 near = calls[ops.call[other]]
                 dtypes |= {d for s, d in zip(near.shapes, near.dtypes, strict=False) if d and s in items}
     return dtypes

@@ -21,7 +21,10 @@ Role = Literal[
 Fusible = Literal[
     "element",  # maps elements to elements: a compiler joins it with whatever precedes or follows it
     "reduction",  # makes one element of many: joins what reduces as many elements to one
-    "opaque",  # a kernel of its own: matmuls, convolutions, attention, sorts, scans, scatters
+    "pieces",  # lays tensors side by side: joins what makes the pieces, each smaller than the result
+    "gather",  # loads through an index: joins what reads its result, not what makes its source
+    "scatter",  # stores through an index: joins what makes the values, not what reads its result
+    "opaque",  # a kernel of its own: matmuls, convolutions, attention, sorts, scans
 ]
 
 

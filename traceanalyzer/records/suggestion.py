@@ -51,6 +51,7 @@ class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
     docs: str
     saving_of: SavingOf | None = None  # None: an older report does not say
     step_kind: OfKind | None = None  # None: steps are of one kind, or it is of all of them
+    cost_to_try: str = ""  # what has to be changed, how long that takes, when it pays back; "": not known
     places: tuple[CodePlace, ...] = ()  # of its operators, or of the waits; most time first; (): not known
 
 

@@ -11,6 +11,7 @@ from traceanalyzer.report.shown import per_saving, shown
 from traceanalyzer.report.waits import waits_for_the_host
 
 _OF_WAITS = (*IDLE_RULES, "exposed_communication")  # rules whose saving is of waiting, not of kernels
+_WORTH_A_MINUTE = 0.01  # of the step: what is likely to save less does not come before what saves more
 _NUMERALS = ("No", "One", "Two", "Three")
 
 
@@ -52,12 +53,17 @@ def with_saving(analysis: Analysis) -> list[Suggestion]:
 
 
 def by_certainty(suggestions: Sequence[Suggestion]) -> tuple[Suggestion, ...]:
-    """By what is saved for certain, then by what is likely to be; averaged over steps of all kinds."""
+    """What is sure, then what may be nothing, each by its mean over steps of all kinds; behind both what is
+    next to nothing.
+    """
 
-    def sure(each: Suggestion) -> tuple[float, float]:
-        band, steps = each.saving_per_step_ns, each.step_kind
-        share = steps.steps / steps.of if steps else 1.0
-        return (-band.low * share, -band.mid * share) if band else (1.0, 0.0)
+    def sure(each: Suggestion) -> tuple[bool, bool, float, float]:
+        band, share, steps = each.saving_per_step_ns, each.share_of_step, each.step_kind
+        if band is None:
+            return True, True, 1.0, 0.0
+        of_all = steps.steps / steps.of if steps else 1.0
+        little = share is not None and share * of_all < _WORTH_A_MINUTE
+        return little, not band.low, -band.low * of_all, -band.mid * of_all
 
     return tuple(sorted(suggestions, key=sure))
 

@@ -54,6 +54,7 @@ class SuggestionText(msgspec.Struct, frozen=True):
     count: str
     bytes: str
     peak: str  # "frees 1.2 GB at the peak"
+    cost_to_try: str  # "one flag"; of what is compiled, how long that takes and when it pays back
     caveats: tuple[str, ...]
     commands: tuple[str, ...]  # that tell more of it, or try it
     docs: str
@@ -171,6 +172,7 @@ def _suggestion_text(analysis: Analysis, s: Suggestion, of: str, whole: str) -> 
         count=f"{s.count:,}",
         bytes=f"{si(s.bytes_saved_per_step, 'B')} {of}" if s.bytes_saved_per_step else "",
         peak=f"frees {si(s.peak_bytes_saved, 'B')} at the peak" if s.peak_bytes_saved else "",
+        cost_to_try=_text(s.cost_to_try),
         caveats=tuple(map(_text, s.caveats)), commands=tuple(_commands(analysis, s)), docs=_text(s.docs),
         has_saving=band is not None,
         least=min(band.low / step_ns, 1.0) if band else 0.0,

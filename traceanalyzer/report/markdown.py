@@ -148,9 +148,10 @@ def _suggestions(view: View) -> str:
         where = f" in {places}" if places else ""
         action = "" if f.action.rstrip(".") == f.imperative else f"{prose(f.action)} "
         saving = ", ".join(filter(None, (f.saving, f.peak)))
+        effort = f"To try it: {prose(f.cost_to_try)}. " if f.cost_to_try else ""
         text += (
             f"{number}. **{prose(f.imperative)}**{where}: {saving}. {prose(f.title)}. "
-            f"{action}({prose(f.rule)}, {f.tier}: {prose(f.evidence)})\n"
+            f"{action}{effort}({prose(f.rule)}, {f.tier}: {prose(f.evidence)})\n"
         )
     return text
 

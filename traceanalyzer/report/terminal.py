@@ -182,7 +182,8 @@ def _changes(console: Console, view: View) -> None:
     for change in [each for each in view.suggestions or () if each.has_saving][:3]:
         where = f" in {cut(change.site, _WHERE)}" if change.site else ""
         where += "".join(f" at {each}" for each in change.places[:1])
-        _line(console, "change", f"{change.imperative}{where}: {change.saving} ({change.rule})")
+        effort = f"; to try it: {change.cost_to_try}" if change.cost_to_try else ""
+        _line(console, "change", f"{change.imperative}{where}: {change.saving} ({change.rule}){effort}")
 
 
 def _line(console: Console, label: str, text: str) -> None:

@@ -25,7 +25,7 @@ from traceanalyzer.records import Cost, OpCall, Shape
 _SOURCE = "definition of the operator (nn.functional.embedding, torch.gather, torch.Tensor.scatter_add_)"
 
 
-@op_cost("aten::embedding", source=_SOURCE, fusible="element")
+@op_cost("aten::embedding", source=_SOURCE, fusible="gather")
 def embedding(call: OpCall) -> Cost:
     """out[i, :] = table[index[i], :]
 
@@ -37,7 +37,7 @@ def embedding(call: OpCall) -> Cost:
     return Cost(0, min(rows, bytes_of(call, 0)) + bytes_read(call, 1), rows)
 
 
-@op_cost("aten::embedding_dense_backward", source=_SOURCE)
+@op_cost("aten::embedding_dense_backward", source=_SOURCE, fusible="scatter")
 def embedding_backward(call: OpCall) -> Cost:
     """Zeros of the table's size with gradients added at the indices
 
@@ -70,7 +70,14 @@ def embedding_bag(call: OpCall) -> Cost:
     return Cost(rows * dim, read, numel((bags, dim)) * itemsize(call, 0))
 
 
-@op_cost("aten::index_select", "aten::gather", "aten::take", "aten::take_along_dim", source=_SOURCE)
+@op_cost(
+    "aten::index_select",
+    "aten::gather",
+    "aten::take",
+    "aten::take_along_dim",
+    source=_SOURCE,
+    fusible="gather",
+)
 def gather(call: OpCall) -> Cost:
     """Chosen elements, or chosen slices, of a tensor
 
@@ -99,7 +106,7 @@ def _touched(dims: Sizes, indices: list[Shape]) -> int:
     return numel(broadcast(*indices)) * numel(dims[len(indices) :])
 
 
-@op_cost("aten::index", "aten::_index", "aten::_unsafe_index", source=_SOURCE)
+@op_cost("aten::index", "aten::_index", "aten::_unsafe_index", source=_SOURCE, fusible="gather")
 def advanced_index(call: OpCall) -> Cost:
     """x[i, j, ...] with index tensors for the leading dimensions
 
@@ -124,7 +131,12 @@ def advanced_index(call: OpCall) -> Cost:
 
 
 @op_cost(
-    "aten::index_put_", "aten::_index_put_impl_", "aten::index_put", "aten::_unsafe_index_put", source=_SOURCE
+    "aten::index_put_",
+    "aten::_index_put_impl_",
+    "aten::index_put",
+    "aten::_unsafe_index_put",
+    source=_SOURCE,
+    fusible="scatter",
 )
 def index_put(call: OpCall) -> Cost:
     """x[i, j, ...] = v, or += v
@@ -163,12 +175,16 @@ _SCATTERED = {
     "aten::scatter_add",
     "aten::scatter_",
     "aten::scatter",
-    "aten::scatter_reduce_",
-    "aten::scatter_reduce",
     "aten::index_add_",
     "aten::index_add",
     "aten::index_copy_",
     "aten::index_copy",
+    source=_SOURCE,
+    fusible="scatter",
+)
+@op_cost(
+    "aten::scatter_reduce_",
+    "aten::scatter_reduce",
     "aten::index_fill_",
     "aten::index_reduce_",
     "aten::index_reduce",

@@ -142,7 +142,7 @@ def duplicate(call: OpCall) -> Cost:
     "aten::block_diag",
     source=_SOURCE,
     role="auxiliary",
-    fusible="element",
+    fusible="pieces",
 )
 def concatenate(call: OpCall) -> Cost:
     """All tensors of a list one after another
@@ -169,7 +169,7 @@ def concatenate(call: OpCall) -> Cost:
     "aten::replication_pad3d",
     source=_SOURCE,
     role="auxiliary",
-    fusible="element",
+    fusible="pieces",
 )
 def pad(call: OpCall) -> Cost:
     """The input with borders

@@ -244,7 +244,10 @@ class _Readers:
 
 def _of_activations(priced: PricedCall) -> bool:
     """Whether no weight is among what it takes, or one of another size."""
-    return priced.fusible != "opaque" or priced.call.name in ("aten::bmm", "aten::baddbmm")
+    return priced.fusible not in ("gather", "scatter", "opaque") or priced.call.name in (
+        "aten::bmm",
+        "aten::baddbmm",
+    )
 
 
 def _whole(call: OpCall) -> set[int]:

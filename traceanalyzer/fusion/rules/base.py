@@ -10,8 +10,15 @@ from typing import Literal
 import msgspec
 
 from traceanalyzer.fusion.evidence.dataflow import Tier as EdgeTier
-from traceanalyzer.fusion.regions import Region, region, regions
-from traceanalyzer.fusion.savings import LOOP_FLOPS, REDUCED_FLOPS, SPECIAL_FLOPS, Work
+from traceanalyzer.fusion.regions import Region, added_as_before, added_through_index, region, regions
+from traceanalyzer.fusion.savings import (
+    ATOMIC_FLOPS,
+    INDEXED_FLOPS,
+    LOOP_FLOPS,
+    REDUCED_FLOPS,
+    SPECIAL_FLOPS,
+    Work,
+)
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 from traceanalyzer.records import Band, Tier
 from traceanalyzer.records.trace import OpKind, above, passes
@@ -22,6 +29,7 @@ _UNTIMED_ON_CPU = ("masked_fill", "where", "native_group_norm", "native_group_no
 _OF_A_LIBRARY = re.compile(
     r"(?!(?:aten|at|prims?|autograd|torch|profiler|inductor|std|c10d|_c10d_functional\w*)::)\w+::\w"
 )
+_BY_ELEMENT = ("gather", "take", "take_along_dim", "scatter")  # with an index for each element
 COMPILE_DOCS = "https://docs.pytorch.org/docs/stable/generated/torch.compile.html"
 
 
@@ -44,6 +52,7 @@ class Match(msgspec.Struct, frozen=True):
         True  # False: others may claim the same nodes; no time is predicted, or T3 of what both win
     )
     compiled_with_neighbors: bool = False  # `after` counts that its neighbors are compiled with it
+    slower: str = ""  # an operator that the remedy makes slower: `saved` is below 0, of no nodes
 
 
 Replacement = Literal["compiled", "attention", "optimizer", "nothing"]
@@ -148,10 +157,14 @@ def _connected(graph: StepGraph, nodes: Sequence[Node], weakest: EdgeTier) -> bo
 
 def generated(graph: StepGraph, nodes: Sequence[Node], moved: int) -> Work:
     """One generated kernel for all of them, which moves so many bytes."""
+    kept = [node for node in nodes if added_as_before(graph, node)]
+    atomic = [node for node in nodes if added_through_index(graph, node) and node not in kept]
     special, loops = arithmetic(nodes)
     return Work(
         moved, 1, nodes[0].phase == "backward", special_flops=special, loop_flops=loops,
-        share=region(graph, nodes).share_after,
+        atomic_flops=ATOMIC_FLOPS * sum(node.elements for node in atomic),
+        kept_ns=graph.undisturbed_ns(kept),
+        share=region(graph, nodes).share_after(frozenset(node.place for node in kept)),
     )  # fmt: skip
 
 
@@ -159,7 +172,9 @@ def arithmetic(nodes: Sequence[Node]) -> tuple[int, int]:
     """FLOPs that take as long as their exponentials and the like, and as the loops of generated code."""
     special = sum(node.cost.special_functions * _flops(node) for node in nodes if node.cost)
     reduced = sum(node.elements for node in nodes if node.fusible == "reduction")
-    return special, LOOP_FLOPS * sum(node.elements for node in nodes) + REDUCED_FLOPS * reduced
+    indexed = sum(node.elements for node in nodes if node.name in _BY_ELEMENT)
+    loops = LOOP_FLOPS * sum(node.elements for node in nodes) + REDUCED_FLOPS * reduced
+    return special, loops + INDEXED_FLOPS * indexed
 
 
 def _flops(node: Node) -> int:

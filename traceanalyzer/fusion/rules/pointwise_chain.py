@@ -31,8 +31,10 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
 
 
 def _two_read(region: Region) -> bool:
-    """At least two that read something: zeros that an operator fills its result with are its own."""
-    return sum(node.cost is not None and node.cost.read_bytes > 0 for node in region.nodes) > 1
+    """At least two that read something, or one and what is proved to be filled for it: zeros that an operator
+    fills its result with are its own."""
+    filled = {edge.producer for edge in region.edges if edge.tier == "T1"} & region.inside
+    return sum(node.place in filled or bool(node.cost and node.cost.read_bytes) for node in region.nodes) > 1
 
 
 def _norm(graph: StepGraph, nodes: Sequence[Node]) -> str:

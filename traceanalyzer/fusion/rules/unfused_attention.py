@@ -119,7 +119,7 @@ def _reach(nodes: Sequence[Node], wanted: int) -> int:
         met += node.name in _MATMULS
         if met == wanted:
             return count
-        if node.name not in _MATMULS and node.fusible == "opaque":
+        if node.name not in _MATMULS and node.fusible in ("opaque", "gather", "scatter"):
             return 0
     return 0
 

@@ -1,0 +1,86 @@
+"""What we call one region against what PyTorch's compiler makes of the same code on this machine's CPU."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch._inductor.utils import get_code
+
+from tests.fusion.live import recorded
+from traceanalyzer.fusion.regions import Region, regions
+from traceanalyzer.fusion.step_graph import Free
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch's compiler needs one for C++"),
+]
+
+NODES, EDGES, WIDTH = 500, 3000, 64
+H, M = torch.rand(NODES, WIDTH), torch.rand(EDGES, WIDTH)
+INDEX, OTHER = (torch.randint(0, NODES, (EDGES,)) for _ in range(2))
+EACH = torch.randint(0, NODES, (EDGES, WIDTH))
+ZEROS = torch.zeros(NODES, WIDTH)
+
+
+def message(h: torch.Tensor, m: torch.Tensor) -> torch.Tensor:
+    return torch.sigmoid(h.index_select(0, INDEX) * m)
+
+
+def passing(h: torch.Tensor, m: torch.Tensor) -> torch.Tensor:
+    return ZEROS.index_add(0, OTHER, torch.sigmoid(h.index_select(0, INDEX) * m))
+
+
+def by_element(h: torch.Tensor, m: torch.Tensor) -> torch.Tensor:
+    return torch.sigmoid(h.gather(0, EACH) * m) + m
+
+
+def side_by_side(h: torch.Tensor, m: torch.Tensor) -> torch.Tensor:
+    return torch.cat((torch.sigmoid(m) * m, torch.tanh(m) + m), -1)
+
+
+def called(h: torch.Tensor, m: torch.Tensor) -> torch.Tensor:
+    return ZEROS.scatter_add(0, EACH, torch.sigmoid(m * m))
+
+
+def scanned(h: torch.Tensor, m: torch.Tensor) -> torch.Tensor:
+    return torch.sigmoid((m * m).cumsum(0)) * m
+
+
+Step = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+# The functions, their region, and loops and calls of ATen that the compiler generates.
+CASES: list[tuple[Step, list[tuple[str, ...]], int, int]] = [
+    (message, [("index_select", "mul", "sigmoid")], 1, 0),
+    (passing, [("index_select", "mul", "sigmoid", "index_add")], 1, 0),
+    (by_element, [("gather", "mul", "sigmoid", "add")], 1, 0),
+    (side_by_side, [("sigmoid", "mul", "tanh", "add", "cat")], 1, 0),
+    (called, [("mul", "sigmoid")], 1, 1),
+    (scanned, [("sigmoid", "mul")], 2, 1),
+]
+
+
+@pytest.mark.parametrize(("step", "expected", "kernels", "called_as_they_are"), CASES,
+                         ids=[case[0].__name__ for case in CASES])  # fmt: skip
+def test_one_region_is_one_kernel(
+    step: Step, expected: list[tuple[str, ...]], kernels: int, called_as_they_are: int, tmp_path: Path
+) -> None:
+    graph = recorded(lambda: step(H, M), tmp_path)
+    own: list[Region] = list(regions(graph, Free()))
+    assert [each.names for each in own] == expected
+    code = generated(step)
+    assert len(re.findall(r"^ +cpp_fused_\w+\(", code, re.MULTILINE)) == kernels
+    assert len(re.findall(r"\baten\.[\w.]+\(", code)) == called_as_they_are
+    for each in own:  # a tensor that stays in a loop is allocated nowhere
+        assert len(re.findall(r"= empty_strided", code)) <= len(graph.nodes) - len(each.inside) + 1
+
+
+def generated(step: Step) -> str:
+    """The body that calls the kernels."""
+    torch._dynamo.reset()
+    with torch._inductor.config.patch(force_disable_caches=True):
+        codes: list[str] = get_code(torch.compile(step), H, M)
+    return codes[0].split("def call(")[-1]

@@ -1,0 +1,104 @@
+"""What a suggestion costs to try: what has to be changed; how long a compiler takes, and when that pays back.
+
+A compilation takes some seconds to start, and more for each operator that is traced and each kernel that a
+compiler is run for; alike ones are compiled once. Fitted to ten models on a CPU with two cores, whose times
+it meets within a fifth (docs/savings.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import ceil
+
+from traceanalyzer.fusion.module_names import is_in
+from traceanalyzer.fusion.step_graph import Node, StepGraph
+from traceanalyzer.records import Band
+from traceanalyzer.records.units import duration
+
+WHOLE_MODEL = "model = torch.compile(model"
+_START_NS, _OPERATOR_NS, _KERNEL_NS = 5.9e9, 26e6, 890e6
+_FLAG, _ARGUMENT, _VARIABLE = "one flag", "one argument", "one environment variable"
+_FORWARD, _LOOP = "a rewrite of forward", "a change to the training loop"
+CHANGES = {
+    "accidental_fp64": "a line where the tensor is made",
+    "attention_fallback": _ARGUMENT,
+    "unfused_attention": _FORWARD,
+    "fused_optimizer": _FLAG,
+    "zero_grad": _ARGUMENT,
+    "gradient_clipping": _ARGUMENT,
+    "repeated_casts": "a line where the weight is cast",
+    "gradient_accumulation": _LOOP,
+    "fold_batch_norm": "one call when the model is loaded",
+    "rms_norm": _FORWARD,
+    "bias_addition": _FORWARD,
+    "tf32_products": "one line at the start",
+    "slow_precision": "one line",
+    "half_precision": "one line round the forward pass",
+    "embedding_backward": "one flag, and an optimizer for the table",
+    "fp8_matmul": "a conversion of the model, and a look at its accuracy",
+    "unaligned_gemm": "other sizes of the model",
+    "sparse_weights": "a conversion of the model, and a look at its accuracy",
+    "merged_linear": "a rewrite of forward, and of checkpoints",
+    "quantized_weights": "a conversion of the model, and a look at its accuracy",
+    "layout_copies": _FORWARD,
+    "recomputation": _FLAG,
+    "channels_last": "two lines",
+    "synchronisation": _LOOP,
+    "exposed_communication": _ARGUMENT,
+    "data_parallel": "another way to start the script",
+    "unpinned_memory": _ARGUMENT,
+    "data_loading": _ARGUMENT,
+    "small_copies": _LOOP,
+    "memory_allocation": _VARIABLE,
+    "recompilation": "a line for each size that changes",
+    "checkpoint_saving": _LOOP,
+    "host_work": _LOOP,
+    "kept_pages": _VARIABLE,
+}
+"""Of rules whose remedy is no compiler: what has to be changed."""
+
+
+def cost_to_try(
+    graph: StepGraph, rule: str, nodes: Sequence[Node], where: str, snippet: str, band: Band | None
+) -> str:
+    """In words; "" where it is not known. `where`: the module that holds the nodes, of several one."""
+    if "compile(" not in snippet:
+        return CHANGES.get(rule, "")
+    ns = compile_ns(_compiled(graph, nodes, where, snippet))
+    text = f"one line; compiling takes about {duration(ns, 1)} at the first step"
+    if graph.on_gpu:
+        text += " (as measured on a CPU; not on a GPU)"
+    saved = band.mid if band is not None else 0.0
+    if saved <= 0 or not graph.has_steps:
+        return text
+    pays = f"pays back after about {ceil(ns / saved):,} steps"
+    return (
+        f"{text}, which {pays}"
+        if band and band.low > 0
+        else f"{text}, which {pays} if it saves what is likely"
+    )
+
+
+def compile_ns(nodes: Iterable[Node]) -> float:
+    """What PyTorch's compiler takes for the first time, nothing of it in its caches."""
+    kernels: set[tuple[int, ...]] = set()
+    run: list[int] = []
+    count = 0
+    for node in nodes:
+        count += 1
+        if node.fusible != "opaque":
+            run.append(id(node.call))
+        elif run:
+            kernels.add(tuple(run))
+            run = []
+    if run:
+        kernels.add(tuple(run))
+    return _START_NS + count * _OPERATOR_NS + len(kernels) * _KERNEL_NS
+
+
+def _compiled(graph: StepGraph, nodes: Sequence[Node], where: str, snippet: str) -> list[Node]:
+    """What the snippet compiles: the model's passes, one of several alike modules, or these nodes alone."""
+    if WHOLE_MODEL in snippet:
+        return [node for node in graph.nodes if node.phase != "optimizer"]
+    within = [node for node in graph.nodes if is_in(node.module, where)]
+    return within or sorted(nodes, key=lambda node: node.place)
