@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.fusion.rules.test_slow_precision import cpu, on
-from tests.fusion.scenes import Item, claims, found_by, op, scene
+from tests.fusion.scenes import Item, claims, found_by, handed, op, scene
 
 MS = 1_000_000
 NEW = cpu(fp32=200e9, bf16=400e9)
@@ -37,6 +37,31 @@ def test_other_work_gains_or_loses() -> None:
     assert match.saved.low == pytest.approx(alone.saved.low - 0.15 * 50 * MS)
     assert match.saved.mid == pytest.approx(alone.saved.mid)
     assert match.saved.high == pytest.approx(alone.saved.high + 0.2 * 50 * MS)
+
+
+@pytest.mark.parametrize(("name", "size", "gained"), [
+    ("tanh", 4096, (0.3, 0.42, 0.48)), ("tanh", 1024, (-0.2, 0.0, 0.3)),
+], ids=["in new pages", "in caches"])  # fmt: skip
+def test_what_reads_a_result_in_bf16_follows(name: str, size: int, gained: tuple[float, ...]) -> None:
+    """16.8 million elements are 67 MB, which come in new pages; a million are 4 MB, which do not."""
+    other, product = op(name, (size, size), ns=50 * MS), mm(size=size, ns=90 * MS * size**3 // 1024**3)
+    alone, after = handed(on(NEW, product)), handed(on(NEW, product, other), (0, 1))
+    (less,), (match,) = (found_by(graph, "half_precision") for graph in (alone, after))
+    assert less.saved is not None and match.saved is not None
+    ends = [
+        (getattr(match.saved, end) - getattr(less.saved, end)) / (50 * MS) for end in ("low", "mid", "high")
+    ]
+    assert ends == pytest.approx(list(gained))
+
+
+def test_a_grouped_convolution_beside_products_is_as_fast_in_either_type() -> None:
+    shapes = ((8, 96, 32, 32), (96, 1, 7, 7), (96,), (), (), (), (), (), ())
+    concrete = ("", "", "", "[1, 1]", "[3, 3]", "[1, 1]", "False", "[0, 0]", "96")
+    depthwise = op("convolution", *shapes, concrete=concrete, ns=100 * MS)
+    (alone,), (match,) = (
+        found_by(on(NEW, *items), "half_precision") for items in ([mm()], [mm(), depthwise])
+    )
+    assert match.saved == alone.saved
 
 
 def test_little_to_multiply_beside_much_else_proves_nothing() -> None:
