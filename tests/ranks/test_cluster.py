@@ -74,7 +74,9 @@ def test_the_report_is_that_of_this_machine(tmp_path: Path, scheduler: str, name
         there = traceanalyzer.analyze(folder, options=AnalyzeOptions(scheduler=scheduler, **options))
         here = traceanalyzer.analyze(folder, options=AnalyzeOptions(jobs=1, **options))
         assert render(there, "json") == render(here, "json")
-        assert there.job is not None and there.job.straggler_rank is not None and there.suggestions is not None
+        assert (
+            there.job is not None and there.job.straggler_rank is not None and there.suggestions is not None
+        )
 
 
 def killed_in_the_middle(seen: list[int], pid: int) -> None:

@@ -22,7 +22,6 @@ from traceanalyzer.ranks.leading import Leading
 from traceanalyzer.records import Job
 from traceanalyzer.report import render
 
-
 REAL = os.environ.get("TRACEANALYZER_REAL_TRACES")
 
 
