@@ -10,48 +10,24 @@ processes with a thread each, which have read one file before.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
-from run import ENVIRONMENT, SAMPLE, TRACEANALYZE, machine
+from run import SAMPLE, TRACEANALYZE, Run, machine, run
 from tile import tile
 
 import traceanalyzer
 from traceanalyzer.records.units import parse_quantity
 
 _TIMES = 3
-_MEASURED = """
-import json, resource, subprocess, sys, time
-start = time.perf_counter()
-subprocess.run(sys.argv[1:], check=True)
-wall, used = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-print(json.dumps([wall, used.ru_utime + used.ru_stime, used.ru_maxrss]))
-"""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Run:
-    """One report: wall and processor seconds with all its workers, and the most that one of them held."""
-
-    wall_s: float
-    processor_s: float
-    peak_bytes: int
 
 
 def report(folder: Path, jobs: int) -> Run:
-    """Of a process of its own, so that its children are counted apart."""
+    """With its workers."""
     out = str(folder.parent / "report.json")
-    command = [sys.executable, "-c", _MEASURED, *TRACEANALYZE, "report", "-q", str(folder), "-o", out,
-               "--force", "--jobs", str(jobs)]  # fmt: skip
-    said = subprocess.run(command, check=True, capture_output=True, text=True, env=ENVIRONMENT).stdout
-    wall, processor, peak = json.loads(said)
-    return Run(wall, processor, peak * (1 if sys.platform == "darwin" else 1024))
+    return run(*TRACEANALYZE, "report", "-q", str(folder), "-o", out, "--force", "--jobs", str(jobs))
 
 
 def rank(tiled: Path, target: Path, number: int, world: int) -> None:
@@ -108,11 +84,12 @@ def main() -> None:
         tile(str(chosen.source), tiled, parse_quantity(chosen.size))
         for count, each_jobs, times in ((chosen.files, jobs, _TIMES), (chosen.memory_files, jobs[-1:], 1)):
             folder = ranks(tiled, Path(name, "job"), count)
-            runs = {n: min(report(folder, n) for _ in range(times)) for n in each_jobs}
-            for n, run in runs.items():
-                ratio = runs[each_jobs[0]].wall_s / run.wall_s
-                print(f"| {count} | {n} | {run.wall_s:.2f} s | {ratio:.2f} | {run.processor_s:.2f} s "
-                      f"| {run.peak_bytes / 2**20:,.0f} MiB |", flush=True)  # fmt: skip
+            runs = {n: min((report(folder, n) for _ in range(times)), key=lambda run: run.wall_s)
+                    for n in each_jobs}  # fmt: skip
+            for n, each in runs.items():
+                ratio = runs[each_jobs[0]].wall_s / each.wall_s
+                print(f"| {count} | {n} | {each.wall_s:.2f} s | {ratio:.2f} | {each.processor_s:.2f} s "
+                      f"| {each.peak_bytes / 2**20:,.0f} MiB |", flush=True)  # fmt: skip
         if chosen.cluster_files:
             on_clusters(ranks(tiled, Path(name, "cluster"), chosen.cluster_files), jobs)
 

@@ -14,6 +14,7 @@ import gzip
 import json
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 import time
@@ -40,9 +41,20 @@ HEADER = (
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
 
 
+# A process of its own between: what its parent holds counts as a child's peak, and tiling holds the source.
+MEASURED = """
+import json, os, resource, subprocess, sys, time
+start = time.perf_counter()
+code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+wall, used = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+unit = 1 if sys.platform == "darwin" else 1024
+print(json.dumps([code, wall, used.ru_utime + used.ru_stime, unit * used.ru_maxrss]))
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One process: processor and wall seconds, and the most memory it held, in bytes."""
+    """One program with the processes it starts: seconds, and the most memory that one held, in bytes."""
 
     processor_s: float
     wall_s: float
@@ -51,14 +63,12 @@ class Run:
 
 def run(*command: str) -> Run:
     """Run it with what it prints thrown away, complaints apart; SystemExit if it fails."""
-    start = time.perf_counter()
-    silent = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
-    pid = os.posix_spawn(command[0], command, ENVIRONMENT, file_actions=silent)
-    _, status, usage = os.wait4(pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(command)}: exit code {os.waitstatus_to_exitcode(status)}")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return Run(usage.ru_utime + usage.ru_stime, time.perf_counter() - start, unit * usage.ru_maxrss)
+    asked = [sys.executable, "-c", MEASURED, *command]
+    said = subprocess.run(asked, check=True, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT).stdout
+    code, wall, processor, peak = json.loads(said)
+    if code:
+        raise SystemExit(f"{' '.join(command)}: exit code {code}")
+    return Run(processor, wall, peak)
 
 
 def best(times: int, *command: str) -> Run:

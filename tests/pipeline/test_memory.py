@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from traceanalyzer.fusion.suggestions import suggest
 from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.pipeline import Setup, judge_file, loaded_processes
 from traceanalyzer.trace.reading.reader import read
@@ -44,8 +45,9 @@ def _module_of(thing: Any) -> str | None:
         read,
         lambda path: [*loaded_processes(path)],
         lambda path: [*judge_file(path, Setup.of(AnalyzeOptions()))],
+        lambda path: [suggest(each, each) for each in judge_file(path, Setup.of(AnalyzeOptions()))],
     ],
-    ids=["read", "complete", "judge"],
+    ids=["read", "complete", "judge", "suggest"],
 )
 def test_nothing_waits_for_the_collector(path: Path, stage: Callable[[str], object]) -> None:
     assert not only_the_collector_frees(lambda: stage(str(path)))

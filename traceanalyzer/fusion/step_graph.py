@@ -19,7 +19,7 @@ from traceanalyzer.records import Cost, Device, IdleCause, Notice, OfKind, OpCal
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.priced import Fusible, Priced, PricedCall
 from traceanalyzer.records.times import kind_name, shown_step
-from traceanalyzer.records.trace import PHASES, Bools, OpKind, Step, Trace, above
+from traceanalyzer.records.trace import PHASES, Bools, Ids, OpKind, Step, Trace, above
 
 Fact = TypeVar("Fact")
 SLOWED = 1.3  # times as long, from which on the profiler slowed a step much
@@ -76,10 +76,14 @@ class StepGraph(msgspec.Struct, frozen=True, eq=False, dict=True):
     notices: tuple[Notice, ...] = ()
     all_steps: Judged | None = None  # where `judged` is one step of several that differ
 
-    @cached_property
+    @property
     def over_all_steps(self) -> StepGraph:
         """The same nodes, with the times of all steps: some wait in one of them only."""
-        return replace(self, judged=self.all_steps, all_steps=None) if self.all_steps else self
+        return self._over_others or self  # kept by itself it would wait for the collector, which is off
+
+    @cached_property
+    def _over_others(self) -> StepGraph | None:
+        return replace(self, judged=self.all_steps, all_steps=None) if self.all_steps else None
 
     @property
     def trace(self) -> Trace:
@@ -188,15 +192,17 @@ class StepGraph(msgspec.Struct, frozen=True, eq=False, dict=True):
 
     def row_of(self, node: Node) -> OpRow | None:
         """The op row that the node's kernels are counted in, with its verdict; None where there is none."""
-        row = self._row_of_op.get(node.row, -1)
+        row = self._row_of_op[node.row]
         return self.judged.table[row] if row >= 0 else None
 
     @cached_property
-    def _row_of_op(self) -> dict[int, int]:
-        """Place in Judged.table by row in Trace.ops, of every op that a record belongs to."""
+    def _row_of_op(self) -> Ids:
+        """Place in Judged.table by row in Trace.ops, of every op that a record belongs to; else -1."""
         priced, kernels = self.judged.priced, self.trace.kernels
         op = np.where(priced.priced_op >= 0, priced.priced_op, kernels.op)
-        return dict(zip(op.tolist(), self.judged.times.row.tolist(), strict=True))
+        rows = np.full(len(self.trace.ops) + 1, -1, np.int32)  # the last is of records without an op
+        rows[op] = self.judged.times.row
+        return rows
 
     def attributed_share(self, nodes: Sequence[Node]) -> float:
         """Of the time of their records what is theirs alone: less than 1 where they overlap with others.

@@ -106,13 +106,12 @@ def attribute(
     start, end, owner = _stretches(*clip(start_ns, end_ns, (cuts[0], cuts[-1])), record)
     changes = distinct(np.concatenate((start, end)))
     start, end, owner, step = by_step(start, end, owner, np.array(cuts, np.int64))
-    bounds = distinct(np.concatenate((start, end)))
-    if not len(bounds):
+    if not len(changes):
         return Attributed(owner, step, start)
+    bounds, opened = _with_steps(changes, distinct(start[start == np.array(cuts)[step]]))
     first, last = (np.searchsorted(bounds, times).astype(np.int32) for times in (start, end))
-    del start, end  # a long trace has millions of intervals
+    del start, end
     top, count = _owners(first, last, work_class[owner], len(bounds) - 1)
-    opened = changes[np.searchsorted(changes, bounds[:-1], side="right") - 1]
     before, until = bounds[:-1] - opened, bounds[1:] - opened  # ns of the segment given out before and after
     del opened, changes, bounds
     owned = np.zeros(len(owner), np.int64)
@@ -125,24 +124,37 @@ def attribute(
     return Attributed(owner, step, owned)
 
 
+def _with_steps(changes: Ints, begins: Ints) -> tuple[Ints, Ints]:
+    """Where segments begin and the last ends, with steps that begin inside one; and where each was opened."""
+    at = np.searchsorted(changes, begins)
+    new = changes[at] != begins
+    bounds = np.insert(changes, at[new], begins[new])
+    opener = np.arange(len(bounds) - 1)
+    opener[at[new] + np.arange(np.count_nonzero(new))] = 0
+    return bounds, bounds[np.maximum.accumulate(opener)]
+
+
 def _given(first: Ids, last: Ids, given_ns: Ints, count: Ids) -> Ints:
     """What each interval has of the first `given_ns` of its segments, each of which has `count` owners."""
     base: Ints = np.where(count > 0, given_ns // np.maximum(count, 1), 0)
     total = np.concatenate(([0], np.cumsum(base)))
     owned: Ints = total[last] - total[first]
-    del total
-    return owned + _remainders(first, last, given_ns - base * count, count)
+    rest = given_ns - base * count
+    del total, base
+    return owned + _remainders(first, last, rest, count)
 
 
 def by_step(start: Ints, end: Ints, owner: Ids, cuts: Ints) -> tuple[Ints, Ints, Ids, Ids]:
     """Intervals inside `cuts`, cut where steps begin, with the step of each piece; in the order of before."""
     first = np.searchsorted(cuts, start, side="right") - 1
     sizes = np.searchsorted(cuts, end, side="left") - first
-    row = np.repeat(np.arange(len(start)), sizes)
-    step = np.arange(len(row)) - np.repeat(np.cumsum(sizes) - sizes - first, sizes)
+    row = np.repeat(np.arange(len(start), dtype=np.int32), sizes)
+    step = np.arange(len(row), dtype=np.int32)
+    step -= np.repeat((np.cumsum(sizes) - sizes - first).astype(np.int32), sizes)
+    del first, sizes  # a long trace has millions of intervals
     left, right = np.maximum(start[row], cuts[step]), np.minimum(end[row], cuts[step + 1])
     real = right > left  # a step of no length has no piece
-    return left[real], right[real], owner[row][real], step[real].astype(np.int32)
+    return left[real], right[real], owner[row[real]], step[real]
 
 
 def _owners(first: Ids, last: Ids, work_class: Codes, segments: int) -> tuple[Codes, Ids]:
@@ -150,9 +162,8 @@ def _owners(first: Ids, last: Ids, work_class: Codes, segments: int) -> tuple[Co
     top, count = np.full(segments, -1, np.int8), np.zeros(segments, np.int32)
     for level in np.unique(work_class).tolist():
         of_level = work_class == level
-        change = np.zeros(segments + 1, np.int32)
-        np.add.at(change, first[of_level], 1)
-        np.add.at(change, last[of_level], -1)
+        change = np.bincount(first[of_level], minlength=segments + 1)
+        change -= np.bincount(last[of_level], minlength=segments + 1)
         running = np.cumsum(change, dtype=np.int32)[:-1]
         free = (top < 0) & (running > 0)
         top[free], count[free] = level, running[free]
@@ -209,8 +220,10 @@ def _remainders(first: Ids, last: Ids, rest: Ints, count: Ids) -> Ints:
         segment += np.repeat(left[here], sizes)
         order = np.argsort(segment, kind="stable")  # keeps record order inside a segment
         segment, interval = segment[order], interval[order]
-        place = np.arange(len(segment)) - np.searchsorted(segment, segment)
-        np.add.at(extra, interval[place < rest[contested][segment]], 1)
+        number = np.arange(len(segment))
+        opens = np.append(True, segment[1:] != segment[:-1])
+        number -= np.maximum.accumulate(np.where(opens, number, 0))
+        extra += np.bincount(interval[number < rest[contested][segment]], minlength=len(extra))
     return extra
 
 

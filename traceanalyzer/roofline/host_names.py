@@ -116,9 +116,13 @@ class _StepWork(msgspec.Struct, frozen=True, eq=False):
             opens, closes = self.start_ns[step[there]], self.end_ns[step[there]]
             first, last = np.maximum(start_ns[there], opens), np.minimum(end_ns[there], closes)
             time = (last - first) / np.maximum(closes - opens, 1)
+            long = time >= COVERS_MOST_SHARE  # few of very many: only of these what they launch is counted
+            there, first, last, opens, closes, time = (
+                each[long] for each in (there, first, last, opens, closes, time)
+            )
             work = self._launched(first, last) / np.maximum(self._launched(opens, closes), 1)
-            both = np.minimum(time, work) >= COVERS_MOST_SHARE
-            enclosed[there] |= both & (np.maximum(time, work) >= COVERS_NEARLY_ALL_SHARE)
+            most = work >= COVERS_MOST_SHARE
+            enclosed[there] |= most & (np.maximum(time, work) >= COVERS_NEARLY_ALL_SHARE)
         return enclosed
 
     def _launched(self, start: Ints, end: Ints) -> Ints:

@@ -46,15 +46,17 @@ def host_records(names: Sequence[str], ops: Ops, file_row: Ids) -> tuple[Kernels
 
 
 def _kernels(ops: Ops, rows: Ids, start: Ints, end: Ints, duration: Ints, file_row: Ids) -> Kernels:
-    absent = np.full(len(rows), -1, np.int32)
-    unknown = np.full(len(rows), -1, np.int64)
+    absent = np.broadcast_to(np.int32(-1), len(rows))  # one number, whatever the length
+    unknown = np.broadcast_to(np.int64(-1), len(rows))
+    device = np.broadcast_to(np.int32(0), len(rows))
+    host = np.broadcast_to(np.int8(RecordKind.HOST), len(rows))
     compiled = ops.kind[rows] == OpKind.COMPILED
     unlinked = np.where(compiled, UNLINKED.index("compiled_region"), -1).astype(np.int8)
     return Kernels(
-        start_ns=start, end_ns=end, name=ops.name[rows], kind=np.full(len(rows), RecordKind.HOST, np.int8),
-        device=np.zeros(len(rows), np.int32), stream=ops.thread[rows].astype(np.int64), correlation=unknown,
+        start_ns=start, end_ns=end, name=ops.name[rows], kind=host,
+        device=device, stream=ops.thread[rows].astype(np.int64), correlation=unknown,
         launch=absent, launch_ns=ops.start_ns[rows], op=rows, unlinked=unlinked, blocks=unknown,
         threads=absent, geometry=unknown, registers=absent, shared_bytes=unknown, copied_bytes=unknown,
-        collective=np.full(len(rows), -1, np.int32), counted_bytes=unknown, duration_ns=duration,
+        collective=absent, counted_bytes=unknown, duration_ns=duration,
         file_row=file_row,
     )  # fmt: skip

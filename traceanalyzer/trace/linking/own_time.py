@@ -27,40 +27,35 @@ def own_times(start_ns: Ints, end_ns: Ints, parent: Ids, lane: Ids, name_rank: I
 
     `lane`: the thread or device; `name_rank`: of the names' text. O(n log n).
     """
-    start, end, owner = _pieces(start_ns, end_ns, parent)
-    count = len(start_ns)
-    bounds = np.searchsorted(owner, np.arange(count + 1))
-    first, last = start[bounds[:-1]], end[bounds[1:] - 1]
-    duration = np.zeros(count, np.int64)
-    np.add.at(duration, owner, end - start)
+    start, end, opens = _pieces(start_ns, end_ns, parent)
+    sizes = np.diff(opens)
+    first, last = start[opens[:-1]], end[opens[1:] - 1]
+    duration = np.add.reduceat(end - start, opens[:-1]) if len(sizes) else start
     by_order = np.lexsort((name_rank, lane, last, first)).astype(np.int32)
-    position = np.empty(count, np.int32)
-    position[by_order] = np.arange(count, dtype=np.int32)
-    record = position[owner]
-    by_record = np.lexsort((start, record))
-    pieces = Pieces(start[by_record], end[by_record], record[by_record])
+    sizes = sizes[by_order]
+    record = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+    by_record = np.repeat(opens[by_order] - np.cumsum(sizes) + sizes, sizes) + np.arange(len(record))
+    pieces = Pieces(start[by_record], end[by_record], record)
     return OwnTimes(by_order, first[by_order], last[by_order], duration[by_order], pieces)
 
 
-def _pieces(start_ns: Ints, end_ns: Ints, parent: Ids) -> tuple[Ints, Ints, Ids]:
-    """Start, end and row of every piece by row and start."""
+def _pieces(start_ns: Ints, end_ns: Ints, parent: Ids) -> tuple[Ints, Ints, Ints]:
+    """Start and end of every piece by row and start, and where those of each row begin and the last end.
+
+    An interval opens a stretch at its own start and at the end of each child; the stretch ends where the next
+    child starts, or with the interval. Intervals go by start, so children do too, and end in that order.
+    """
     inner = np.flatnonzero(parent >= 0)
-    inner = inner[np.argsort(parent[inner], kind="stable")]  # rows go by start, so children do too
-    # Each interval opens a stretch at its own start and at the end of each child; the stretch ends
-    # where the next child starts, or with the interval. Children end in the order of their starts.
-    every = np.arange(len(start_ns), dtype=np.int32)
-    opener = np.concatenate((every, parent[inner]))
-    opened = np.concatenate((start_ns, end_ns[inner]))
-    closer = np.concatenate((parent[inner], every))
-    closed = np.concatenate((start_ns[inner], end_ns))
-    by_open, by_close = np.argsort(opener, kind="stable"), np.argsort(closer, kind="stable")
-    start, end, owner = opened[by_open], closed[by_close], opener[by_open]
+    inner = inner[np.argsort(parent[inner], kind="stable")].astype(np.int32)
+    children = np.bincount(parent[inner], minlength=len(start_ns))
+    opens = np.arange(len(start_ns)) + np.cumsum(children) - children  # the place of each one's first stretch
+    after_child = parent[inner] + np.arange(1, len(inner) + 1)
+    start, end = (np.empty(len(start_ns) + len(inner), np.int64) for _ in range(2))
+    start[opens], start[after_child] = start_ns, end_ns[inner]
+    end[opens + children], end[after_child - 1] = end_ns, start_ns[inner]
     real = end > start
-    empty = np.ones(len(start_ns), bool)
-    empty[owner[real]] = False
-    bare = every[empty]
-    start = np.concatenate((start[real], start_ns[bare]))
-    end = np.concatenate((end[real], start_ns[bare]))
-    owner = np.concatenate((owner[real], bare))
-    by_owner = np.argsort(owner, kind="stable")
-    return start[by_owner], end[by_owner], owner[by_owner]
+    if len(opens):
+        bare = opens[~np.logical_or.reduceat(real, opens)]
+        real[bare], end[bare] = True, start[bare]
+    counted = np.append(0, np.cumsum(real))
+    return start[real], end[real], counted[np.append(opens, len(real))]
