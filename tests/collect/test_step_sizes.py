@@ -89,6 +89,35 @@ def test_a_prefill_that_comes_again_is_captured_with_decode_steps(calls: int, tm
     assert prefill.unprofiled_ns is None and decode.unprofiled_ns is not None  # the first was never timed
 
 
+def test_a_profiler_of_the_script_is_left_alone_when_a_prefill_comes_again(tmp_path: Path) -> None:
+    model = torch.nn.Linear(8, 8)
+    kept: list[CaptureResult] = []
+    said: list[str] = []
+    session = Session(Schedule(1, 1, 3, evidence=False), tmp_path, kept.append, said.append)
+    session.watch()
+    try:
+        with torch.no_grad():
+            generate(model, 12)
+            with torch.autograd.profiler.profile() as theirs:
+                generate(model, 12)
+    finally:
+        session.finish()
+    assert kept[-1].steps[0] == "ProfilerStep#2" and "aten::addmm" in {e.name for e in theirs.function_events}
+    assert not any("abandoned" in line for line in said)
+
+
+def test_a_model_that_is_traced_is_not_asked_for_sizes() -> None:
+    sizes: list[StepSizes] = []
+
+    class Asked(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            sizes.append(SizesOfStep().called((x,), {}))
+            return x + 1
+
+    torch.jit.trace(Asked(), torch.ones(3, 4))  # type: ignore[no-untyped-call]
+    assert sizes and sizes[0] == StepSizes(1, {})
+
+
 def test_a_step_is_compared_with_those_of_its_own_sizes() -> None:
     result = CaptureResult(Path("t.json"))
     result.add("ProfilerStep#5", ProcessUse(900), PREFILL)

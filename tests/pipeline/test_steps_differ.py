@@ -266,6 +266,7 @@ def test_what_only_some_steps_do_is_suggested_per_step_of_their_kind(tmp_path: P
     (loading,) = (each for each in job.suggestions or () if each.rule == "data_loading")
     assert loading.saving_of == "step_of_kind" and loading.step_kind == OfKind("B", 2, 6)
     assert loading.saving_per_step_ns and loading.saving_per_step_ns.high == pytest.approx(20e6, rel=0.01)
+    assert any("a step of kind B (2 of 6 steps), ProfilerStep#7:" in caveat for caveat in loading.caveats)
     text = " ".join(render(job, "txt").split())
     assert "20 ms per step of kind B, 2 of 6 steps" in text
     found = next(check for check in job.checks if check.rule == "data_loading")

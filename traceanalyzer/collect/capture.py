@@ -69,6 +69,13 @@ def too_large(result: CaptureResult, records_bytes: int) -> str | None:
     return None
 
 
+def is_recording() -> bool:
+    """Whether a profiler is on, whose ever it is: no second one can be."""
+    import torch
+
+    return bool(torch._C._autograd._profiler_enabled())
+
+
 class Capture:
     """A profiler and the annotation of the step in progress."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import Any, ClassVar
 
-from traceanalyzer.collect.capture import Capture, CaptureResult, too_large
+from traceanalyzer.collect.capture import Capture, CaptureResult, is_recording, too_large
 from traceanalyzer.collect.capture_phase import OVER, CapturePhase
 from traceanalyzer.collect.compiling import Compiling
 from traceanalyzer.collect.further import FurtherRecordings
@@ -157,11 +157,13 @@ class Session:
         self._ticked(self.detector.optimizer(owner))
 
     def _forward_called(self, arguments: Any, named: Any) -> None:
-        if self._thread not in (None, threading.current_thread()) or self.phase is CapturePhase.DONE:
-            return
+        if self._thread in (None, threading.current_thread()) and self.phase is not CapturePhase.DONE:
+            self._guarded(functools.partial(self._forward_begins, arguments, named))
+
+    def _forward_begins(self, arguments: Any, named: Any) -> None:
         sizes = self._sizes.called(arguments, named)
-        if self.phase is CapturePhase.AGAIN and self._missed.returns(sizes):
-            self._guarded(self._capture_again)
+        if self.phase is CapturePhase.AGAIN and self._missed.returns(sizes) and not is_recording():
+            self._capture_again()
 
     def _forward_returned(self, owner: object) -> None:
         if self._watching:
@@ -315,8 +317,7 @@ class Session:
     def _paused(self, took: ProcessUse | None, sizes: StepSizes) -> None:
         """A step between two recordings, for the recorded functions that were open when the first ended.
 
-        They write to the recording in progress when they close, whichever it is: into memory that the
-        first has freed (torch/csrc/autograd/profiler_kineto.cpp, onFunctionExit).
+        They write into memory that it has freed when they close (torch/csrc/autograd/profiler_kineto.cpp).
         """
         if took is not None:
             self._timer.step(took, sizes)

@@ -47,7 +47,8 @@ class SizesOfStep:
         self._forwards += 1
         if self._forwards == 1:
             pairs = [*((str(at), value) for at, value in enumerate(arguments)), *named.items()]
-            self._elements = {name: int(value.numel()) for name, value in pairs if _is_tensor(value)}
+            counts = {name: _elements_of(value) for name, value in pairs}
+            self._elements = {name: count for name, count in counts.items() if count is not None}
         return StepSizes(self._forwards, self._elements)
 
     def ended(self) -> StepSizes:
@@ -57,10 +58,16 @@ class SizesOfStep:
         return sizes
 
 
-def _is_tensor(value: Any) -> bool:
+def _elements_of(value: Any) -> int | None:
+    """None of what is no plain tensor, and while the model is traced: the question would be recorded."""
     import torch
 
-    return isinstance(value, torch.Tensor) and value.layout == torch.strided
+    if not isinstance(value, torch.Tensor) or value.layout != torch.strided:
+        return None
+    if torch._C._get_tracing_state() is not None:
+        return None
+    count = value.numel()
+    return count if type(count) is int else None
 
 
 class MissedStep:

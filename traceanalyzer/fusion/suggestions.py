@@ -19,6 +19,7 @@ from traceanalyzer.fusion.peak_memory import Held, held_at_peak, peak_bytes_save
 from traceanalyzer.fusion.rules import RULES, Match, Rule
 from traceanalyzer.fusion.savings import added, at_most, possible, proved, saving, scaled
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph, step_graph
+from traceanalyzer.fusion.step_words import as_of, step_caveats
 from traceanalyzer.records import Band, Notice, Suggestion, Tier
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.suggestion import Suggestions
@@ -34,8 +35,6 @@ _ALONE_SHARE = (
     0.9  # of the time of kernels, if less is attributed to them, what they overlap with may set the pace
 )
 _MAX_OPERATORS = 12  # operators of a place
-_PER_STEP = re.compile(r"\bper step\b")
-_A_STEP = re.compile(r"\b(?:a|each|the) step\b")
 _COMPILED = f"{WHOLE_MODEL})"
 _EACH = "        module.compile()"
 NOT_LOOKED_FOR = Suggestions(None)  # of a device that is not shown
@@ -215,19 +214,19 @@ def _suggestion(
     saved = [match.bytes_saved for match in group if match.bytes_saved is not None]
     return Suggestion(
         rule=rule.name,
-        title=_as_of(graph, largest.title or rule.title),
+        title=as_of(graph, largest.title or rule.title),
         tier=tier,
         action=largest.action or rule.action,
         snippet=snippet,
         where=_where(group, where),
         count=round(len(group) * repeats),
-        evidence=_as_of(graph, largest.evidence or _evidence(largest, group, time_ns)),
+        evidence=as_of(graph, largest.evidence or _evidence(largest, group, time_ns)),
         bytes_saved_per_step=round(max(0, sum(saved)) * repeats) if saved else None,
         peak_bytes_saved=peak_bytes_saved(graph, rule, group, held),
         saving_per_step_ns=scaled(band, repeats) if band is not None else None,
         share_of_step=band.mid / graph.step_ns if band is not None and not starved else None,
         caveats=tuple(
-            _as_of(graph, text)
+            as_of(graph, text)
             for text in (*rule.caveats, *_caveats(graph, group, band, starved), *_slower(costs))
         ),
         docs=rule.docs,
@@ -300,9 +299,6 @@ def _caveats(graph: StepGraph, group: Sequence[Match], band: Band | None, starve
     if any(match.compiled_with_neighbors for match in group):
         caveats.append("the saving is that of compiling the whole model: intermediate results of neighbors "
                     "stay in one kernel, and backward recomputes what is cheap")  # fmt: skip
-    if band and not band.low and graph.perhaps_slowed_ns(_nodes(group)) and group[0].tier < "T3":
-        times = f"{graph.slowed_times:.1f} times as long"
-        caveats.append(f"the profiler made this step {times}, perhaps by slowing just these operators")
     if starved and band is not None:
         caveats.append("the device waits for launches much of the time: this saves kernel time, and the step "
                     "is shorter only where kernels take longer than launches")  # fmt: skip
@@ -310,30 +306,8 @@ def _caveats(graph: StepGraph, group: Sequence[Match], band: Band | None, starve
     if share < _ALONE_SHARE and band is not None:
         caveats.append(f"its kernels overlap with others: {percent(share)} of their time is counted, and "
                     "the step is no shorter where the others take as long")  # fmt: skip
-    others = graph.other_steps
-    if others and (steps := graph.step_kind):
-        caveats.append(
-            f"per step of kind {steps.name}, {steps.steps} of {steps.of} steps, by {graph.step.name}: "
-            "the others run other operators or take another time"
-        )
-    elif others:
-        caveats.append(
-            f"of {graph.step.name} alone: {others} other steps take another time or run other operators"
-        )
-    if not graph.has_steps:
-        caveats.append("the saving is that of the whole trace, which does not say where its parts repeat")
-    if graph.stretch.note:
-        caveats.append(graph.stretch.note)
+    caveats += step_caveats(graph, band, _nodes(group), group[0].tier)
     return caveats
-
-
-def _as_of(graph: StepGraph, text: str) -> str:
-    """With what its figures are of: a trace without steps is told without that word, one step by its name."""
-    if graph.has_steps and not graph.other_steps:
-        return text
-    if graph.has_steps:
-        return _PER_STEP.sub(f"in {graph.step.name}", text)
-    return _A_STEP.sub("the trace", _PER_STEP.sub("in the whole trace", text))
 
 
 def _where(group: Sequence[Match], place: str) -> str:
