@@ -131,3 +131,32 @@ def test_a_mask_is_of_one_byte_an_element_whatever_is_assumed(tmp_path: Path) ->
         file, options=AnalyzeOptions(device="v100-sxm2", assume_dtype="fp32")
     ).op_rows
     assert (row.read_bytes, row.write_bytes) == (5 << 20, 4 << 20)
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("fp32", 4), ("bf16", 2)])
+def test_lists_of_which_nothing_says_the_type_are_as_assumed(dtype: str, size: int, tmp_path: Path) -> None:
+    """Parameters, gradients and two moments are read, all but the gradients written: 40 elements of each."""
+    trace = json.loads(Path(untyped(tmp_path, "some_kernel")).read_text())
+    lists = [[[8, 4], [8]]] * 4 + [[]] * 10
+    trace["traceEvents"][0] |= {
+        "name": "aten::_fused_adamw_",
+        "args": {"Input dims": lists, "Input type": ["TensorList"] * 4 + [""] * 10, "external id": 1},
+    }
+    (file := tmp_path / "adamw.json").write_text(json.dumps(trace))
+    (row,) = traceanalyzer.analyze(file, device="v100-sxm2").op_rows
+    assert (row.reason, row.read_bytes) == ("no_dtype", None)
+    options = AnalyzeOptions(device="v100-sxm2", assume_dtype=dtype)
+    assumed = traceanalyzer.analyze(file, options=options)
+    (row,) = assumed.op_rows
+    assert (row.read_bytes, row.write_bytes) == (4 * 40 * size, 3 * 40 * size)
+    assert "dtypes_assumed" in {notice.code for notice in assumed.source.warnings}
+
+
+def test_a_list_of_indices_is_not_as_assumed(tmp_path: Path) -> None:
+    trace = json.loads(Path(untyped(tmp_path, "some_kernel")).read_text())
+    args = {"Input dims": [[64, 8], [[16]]], "Input type": ["float", "TensorList"], "external id": 1}
+    trace["traceEvents"][0] |= {"name": "aten::index", "args": args}
+    (file := tmp_path / "index.json").write_text(json.dumps(trace))
+    options = AnalyzeOptions(device="v100-sxm2", assume_dtype="fp32")
+    warnings = traceanalyzer.analyze(file, options=options).source.warnings
+    assert "dtypes_assumed" not in {notice.code for notice in warnings}

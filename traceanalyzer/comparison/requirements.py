@@ -21,7 +21,7 @@ from traceanalyzer.comparison.side_values import SideValues
 from traceanalyzer.comparison.sides import Side
 from traceanalyzer.records import Analysis, Comparison, Requirement, Value
 from traceanalyzer.records.errors import UsageError
-from traceanalyzer.records.units import percent
+from traceanalyzer.records.units import duration, percent
 from traceanalyzer.records.vocabulary import LEAST_MODELLED
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -29,6 +29,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }  # fmt: skip
 _WORDS = re.compile("[a-z0-9]+")
 _STEPS = "window.step_ns."
+_UNPROFILED = "recording.unprofiled_step_ns"
 _TOTALS = ("_ns", ".flops")
 _OF_THE_STEP = ("step_ns.change", "step_ns.change_share", "step_ns.head")  # of a comparison
 _COVERAGE = "coverage.modelled_share"
@@ -40,7 +41,16 @@ def checked(
     """Of a report, or of several runs of one program. UsageError for unknown names."""
     head, base = side_values.of_runs(runs), side_values.of_runs(baseline) if baseline else None
     interval = step_interval(runs, baseline)
-    return tuple(_checked(each, head, base, interval) for each in expressions)
+    results = (_checked(each, head, base, interval) for each in expressions)
+    return tuple(_under_the_profiler(each, head.values.get(_UNPROFILED)) for each in results)
+
+
+def _under_the_profiler(result: Requirement, without: Value) -> Requirement:
+    """Of a step's time, that it is the recorded one, beside that without the profiler where it is known."""
+    if not result.name.startswith(_STEPS) or not isinstance(without, int | float):
+        return result
+    beside = f"under the profiler; {_UNPROFILED} is {duration(without)}"
+    return structs.replace(result, reason="; ".join(filter(None, (result.reason, beside))))
 
 
 def step_interval(runs: Sequence[Analysis], baseline: Sequence[Analysis]) -> noise.Interval | None:

@@ -259,9 +259,17 @@ def _sure(graph: StepGraph, group: Sequence[Match], tier: Tier, costs: Sequence[
     promised = possible(band) if unsure else proved(band, undisturbed)
     if promised is None:
         return None
+    if _disturbed(graph) > 1 and any(match.after is not None for match in group):
+        promised = Band(0.0, promised.mid, min(undisturbed, _disturbed(graph) * promised.high))
     share = graph.attributed_share(_nodes(group))
     exposed = scaled(promised, share)
     return at_most(exposed if share >= _ALONE_SHARE else Band(0.0, exposed.mid, exposed.high), graph.step_ns)
+
+
+def _disturbed(graph: StepGraph) -> float:
+    """How much higher the roofs may be, as many others ran when they were measured; 1 where they did not."""
+    roofs = graph.recording.cpu_roofs if graph.recording and graph.device.how == "calibrated" else None
+    return 1 + roofs.load / (roofs.threads or 1) if roofs is not None and roofs.load is not None else 1.0
 
 
 def _first_op(group: Sequence[Match]) -> int:
@@ -302,6 +310,9 @@ def _caveats(graph: StepGraph, group: Sequence[Match], band: Band | None, starve
     if starved and band is not None:
         caveats.append("the device waits for launches much of the time: this saves kernel time, and the step "
                     "is shorter only where kernels take longer than launches")  # fmt: skip
+    if _disturbed(graph) > 1 and band is not None and any(match.after is not None for match in group):
+        caveats.append("others kept the machine busy while its roofs were measured, and perhaps while this "
+                    "was recorded: the saving may be larger, or nothing")  # fmt: skip
     share = graph.attributed_share(_nodes(group))
     if share < _ALONE_SHARE and band is not None:
         caveats.append(f"its kernels overlap with others: {percent(share)} of their time is counted, and "

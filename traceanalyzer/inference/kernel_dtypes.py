@@ -36,6 +36,7 @@ _INDICES = {
     "aten::scatter": (2,), "aten::scatter_": (2,), "aten::scatter_add_": (2,), "aten::index_add_": (2,),
     "aten::index_copy_": (2,), "aten::max_pool2d_with_indices_backward": (7,),
 }  # fmt: skip
+_INDEX_LISTS = re.compile(r"aten::_?(?:unsafe_)?(?:masked_)?index(?:_put)?(?:_impl)?_?$")
 _MASKS = {
     "aten::masked_fill": (1,), "aten::masked_fill_": (1,), "aten::masked_select": (1,), "aten::where": (0,),
     "aten::_masked_scale": (1,), "aten::native_dropout_backward": (1,),
@@ -74,7 +75,33 @@ def dtype_said(kernel: str) -> str | None:
 
 
 def with_dtypes(trace: Trace, assumed: str | None = None) -> Trace:
-    """Calls without any recorded type get that of their kernels' names, else `assumed`."""
+    """Calls without any recorded type get that of their kernels' names, else `assumed`; so do lists."""
+    fallback = canonical_dtype(assumed) if assumed is not None else None
+    typed = _by_kernels(trace, fallback)
+    return typed if fallback is None else _with_lists(typed, fallback)
+
+
+def _with_lists(trace: Trace, assumed: str) -> Trace:
+    """Lists of tensors of which nothing says the type, those of indices apart, as `assumed`."""
+    lacking = call_facts(trace.calls).lists.copy()
+    for number in np.flatnonzero(lacking).tolist():
+        call = trace.calls[number]
+        lacking[number] = call.list_dtype is None and not _INDEX_LISTS.match(call.name)
+    rows = np.flatnonzero(np.append(lacking, False)[trace.ops.call])
+    if not len(rows):
+        return trace
+    numbers, back = np.unique(trace.ops.call[rows], return_inverse=True)
+    call_of = trace.ops.call.copy()
+    call_of[rows] = len(trace.calls) + back
+    typed = [replace(trace.calls[number], list_dtype=assumed) for number in numbers.tolist()]
+    text = f"operators take lists of tensors without types, which are taken as {assumed} (--assume-dtype)"
+    return replace(
+        trace, ops=replace(trace.ops, call=call_of), calls=ExtendedCalls(trace.calls, typed),
+        warnings=(*trace.warnings, Notice("dtypes_assumed", text, len(rows))),
+    )  # fmt: skip
+
+
+def _by_kernels(trace: Trace, fallback: str | None) -> Trace:
     facts = call_facts(trace.calls)
     lacking = facts.dims & ~facts.typed
     for number in np.flatnonzero(lacking).tolist():
@@ -83,7 +110,6 @@ def with_dtypes(trace: Trace, assumed: str | None = None) -> Trace:
     if not untyped.any():
         return trace
     said = _said(trace, untyped)
-    fallback = canonical_dtype(assumed) if assumed is not None else None
     call = trace.ops.call.copy()
     places: dict[_Typed, int] = {}
     from_names = taken = 0

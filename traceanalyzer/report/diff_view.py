@@ -137,8 +137,12 @@ def _side(side: SideInfo, depth: int) -> str:
 
 def _whole(comparison: Comparison) -> Iterator[ChangeLine]:
     step, window = comparison.step_ns, comparison.window_ns
+    plain = comparison.unprofiled_step_ns
+    if plain is not None:
+        yield _line("unprofiled", "step without the profiler", plain.base, plain.head, plain.base)
     if step.base is not None and step.head is not None:
-        yield _line("step", "median step", step.base, step.head, step.base)
+        label = "median step" if plain is None else "median step, profiled"
+        yield _line("step", label, step.base, step.head, step.base)
     yield _line("window", whole_of(comparison, "mean step"), window.base, window.head, window.base)
     for key, change in (("busy", comparison.busy_ns), ("idle", comparison.idle_ns)):
         yield _line(key, key, change.base, change.head, window.base)
@@ -148,9 +152,6 @@ def _whole(comparison: Comparison) -> Iterator[ChangeLine]:
                                    ("below_roof", "memory-bound, below it", below)):  # fmt: skip
             if change.base or change.head:  # none of either where no roofs are known
                 yield _line(key, label, change.base, change.head, window.base)
-    if comparison.unprofiled_step_ns is not None:
-        plain = comparison.unprofiled_step_ns
-        yield _line("unprofiled", "step without the profiler", plain.base, plain.head, plain.base)
 
 
 def _line(key: str, label: str, base: int, head: int, whole: int) -> ChangeLine:

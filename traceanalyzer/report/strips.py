@@ -101,18 +101,24 @@ def memory_strip(analysis: Analysis) -> MemoryStrip | None:
 
 
 def memory_sentence(analysis: Analysis) -> str:
-    """`Memory: 1.0 GB before the step, 2.7 GB at its peak, 132 ms into it, 3 % of the device's 85 GB.`"""
+    """`Memory: 1.0 GB before the step, 2.7 GB at its peak, 132 ms into the host's 1.2 s, 3 % of the ...`
+
+    Memory is handed out when the host asks for it: the step is the host's, which may end before the device's.
+    """
     use = analysis.memory
     if use is None:
         return ""
     step = f"step {cut(visible(use.step), MAX_NAME)}" if use.step else "trace"
+    moment = duration(use.peak_at_ns)
+    host = next((each.host_ns for each in analysis.step_rows or () if each.name == use.step), None)
+    of_host = f" into the host's {duration(host)}" if host and analysis.device.kind == "gpu" else " into it"
     if use.how != "totals":  # its peak is no share of a device, for what was there before is not known
         added = f"up to {si(use.peak_bytes, 'B')} beside what was there when the recording began"
-        return f"Memory: the {step} holds {added}, most {duration(use.peak_at_ns)} into it."
+        return f"Memory: the {step} holds {added}, most {moment}{of_host}."
     text = (
         f"Memory: {si(use.before_step_bytes, 'B')} before the {step}, {si(use.peak_bytes, 'B')} at its peak"
     )
-    text += f", {duration(use.peak_at_ns)} into it"
+    text += f", {moment}{of_host}"
     if use.device_bytes:
         text += f", {percent(use.peak_bytes / use.device_bytes)} of the device's {si(use.device_bytes, 'B')}"
     if use.reserved_bytes:
