@@ -128,3 +128,18 @@ def test_pieces_of_different_sizes_are_joined() -> None:
     cat = replace_list_dtype(op("cat", (H, (NODES, 16)), (), dtypes=("fp32", None)))
     joined = only(whole(EXP, narrow, cat, pairs=((0, 2), (1, 2))))
     assert joined.bytes_after == 2 * (H_BYTES + 4 * NODES * 16)
+
+
+def test_what_is_read_in_slices_is_made_where_they_are_read() -> None:
+    wide = op("exp", (NODES, 2 * WIDTH))
+    graph = whole(wide, RELU, RELU, pairs=((0, 1), (0, 2)))
+    parts = tuple(replace(edge, bytes=H_BYTES) for edge in graph.edges)
+    joined = only(replace(graph, edges=parts))
+    assert joined.names == ("exp", "clamp_min", "clamp_min") or joined.names == ("exp", "relu", "relu")
+    assert joined.bytes_after == 2 * H_BYTES + 2 * H_BYTES, "the input is read, both results are written"
+
+
+def test_a_slice_that_a_reduction_reads_is_left() -> None:
+    wide, row = op("exp", (NODES, 2 * WIDTH)), op("sum", H, (), (), (), concrete=("", "[1]", "False", ""))
+    graph = whole(wide, row, pairs=((0, 1),))
+    assert names(replace(graph, edges=tuple(replace(edge, bytes=H_BYTES) for edge in graph.edges))) == []

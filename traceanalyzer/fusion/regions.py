@@ -160,6 +160,14 @@ def _one_loop(graph: StepGraph, edge: Edge) -> bool:
     return True
 
 
+def _reads_slice(graph: StepGraph, edge: Edge) -> bool:
+    """Whether it is proved that a part of a tensor is read that is made element by element."""
+    producer, consumer = graph.nodes[edge.producer], graph.nodes[edge.consumer]
+    written = producer.cost.write_bytes if producer.cost else 0
+    part = edge.tier == "T1" and producer.fusible == "element" and 0 < edge.bytes < written
+    return part and edge.bytes * producer.elements == consumer.elements * written
+
+
 def _passed_on(graph: StepGraph, edge: Edge) -> bool:
     """Whether it need not be in memory in between. A concatenation is stored, though its pieces are not,
     on a CPU and of many pieces (torch/_inductor/lowering.py, cat)."""
@@ -191,16 +199,21 @@ def _connected(graph: StepGraph, span: Sequence[Node]) -> Iterator[Region]:
     of: dict[int, _Group] = {}
     for node in span:
         into = [edge for edge in graph.into.get(node.place, ()) if edge.producer in of]
-        makers = [of[edge.producer] for edge in into if _one_loop(graph, edge)]
-        sources = {id(group): group for group in makers}
-        home = next((group for group in sources.values() if group.takes(node)), None)
+        handed = [edge for edge in into if _one_loop(graph, edge)]
+        sources = {id(of[edge.producer]): of[edge.producer] for edge in handed}
+        whole = {id(of[edge.producer]) for edge in handed if not _reads_slice(graph, edge)}
+        sliced = bool(handed) and not whole
+        home = next((group for group in sources.values() if group.takes(node, sliced=sliced)), None)
         if home is None:
             home = _Group()
             groups.append(home)
-        home.add(node)
+        home.add(node, sliced=sliced)
         of[node.place] = home
         for other in sources.values():
-            if other is not home and home.joins(other, as_piece=node.fusible == "pieces"):
+            if other is home:
+                continue
+            in_part = id(other) not in whole
+            if home.joins_slice(other) if in_part else home.joins(other, as_piece=node.fusible == "pieces"):
                 for member in other.nodes:
                     of[member.place] = home
                 home.nodes = sorted([*home.nodes, *other.nodes], key=lambda member: member.place)
@@ -216,14 +229,17 @@ class _Group:
         self.size: int = 0  # elements of its largest member
         self.row: int | None = None  # elements that its reductions make one of
 
-    def takes(self, node: Node) -> bool:
+    def takes(self, node: Node, *, sliced: bool) -> bool:
+        """Whether it may join; `sliced`: it reads a part of what is made, which is made where it is read."""
+        if sliced and not self.row and not node.reduced:
+            return len(self.nodes) < _MAX_OPERATORS and node.elements <= self.size
         as_piece = node.fusible == "pieces" and not self.row and self.size <= node.elements
         fits = as_piece or self._fits(node.elements, node.reduced)
         return len(self.nodes) < _MAX_OPERATORS and fits
 
-    def add(self, node: Node) -> None:
+    def add(self, node: Node, *, sliced: bool) -> None:
+        self.size = node.elements if sliced else max(self.size, node.elements)
         self.nodes.append(node)
-        self.size = max(self.size, node.elements)
         self.row = self.row or node.reduced
 
     def joins(self, other: _Group, *, as_piece: bool) -> bool:
@@ -235,6 +251,10 @@ class _Group:
             return False
         self.size, self.row = max(self.size, other.size), self.row or other.row
         return True
+
+    def joins_slice(self, other: _Group) -> bool:
+        """Where a part is read of what the other makes, which is made where it is read."""
+        return len(self.nodes) + len(other.nodes) <= _MAX_OPERATORS and not (self.row or other.row)
 
     def _fits(self, size: int, row: int | None) -> bool:
         if row and self.row and row != self.row:
