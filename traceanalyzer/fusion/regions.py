@@ -22,6 +22,7 @@ from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 # use_scatter_fallback, and torch/_inductor/config.py, cpp.fallback_scatter_reduce_sum.
 _CALLED_ON_CPU = ("scatter_add",)
 _ADDED_BY_ATEN = ("index_put", "_index_put_impl", "_unsafe_index_put")
+_MAX_ADDED_UP = 8  # parts that one loop reads: torch/_inductor/config.py, realize_acc_reads_threshold
 _MAX_PIECES = 8  # that a GPU's kernel computes in place: torch/_inductor/config.py, max_pointwise_cat_inputs
 RANDOM = ("bernoulli", "native_dropout", "normal", "uniform", "rand", "randn")
 _MAPPED = 1 << 25  # glibc's malloc maps larger blocks anew: M_MMAP_THRESHOLD_MAX, mallopt(3)
@@ -68,9 +69,10 @@ class Region(msgspec.Struct, frozen=True):
 def regions(graph: StepGraph, free: Free) -> Iterator[Region]:
     """Those among the nodes that are `free` to be joined, each node in one at most."""
     spans = graph.once(_Spans)
-    for span in spans.all:
-        for part in _free_parts(span, free):
-            yield from spans.regions(graph, part)
+    every = [
+        each for span in spans.all for part in _free_parts(span, free) for each in spans.regions(graph, part)
+    ]
+    yield from _added_up(graph, every) if graph.executed else every
 
 
 class _Spans:
@@ -221,6 +223,46 @@ def _connected(graph: StepGraph, span: Sequence[Node]) -> Iterator[Region]:
     yield from (region(graph, group.nodes) for group in groups if len(group.nodes) > 1)
 
 
+def _added_up(graph: StepGraph, every: Sequence[Region]) -> Iterator[Region]:
+    """The same; what is added up in place, one part after the other, is added up at once.
+
+    So are gradients of a loop's steps: a compiler computes a sum where it is read, until that reads too much.
+    """
+    home = {node.place: each for each in every for node in each.nodes}
+    parts = {id(each): [each] for each in every}  # what has become a part of each
+    for each in every:
+        reader = _overwriting(graph, each, home)
+        target = parts.get(id(reader)) if reader is not None else None
+        if target is not None and target is not parts[id(each)]:
+            merged = [*parts[id(each)], *target]
+            if len(merged) <= _MAX_ADDED_UP and sum(len(part.nodes) for part in merged) <= _MAX_OPERATORS:
+                del parts[id(each)]
+                parts[id(reader)] = merged
+    for joined in parts.values():
+        nodes = sorted((node for part in joined for node in part.nodes), key=lambda node: node.place)
+        yield region(graph, nodes) if len(joined) > 1 else joined[0]
+
+
+def _overwriting(graph: StepGraph, each: Region, home: dict[int, Region]) -> Region | None:
+    """The later region that overwrites the only result of this one, which nobody else reads."""
+    inner = {node.place for node in each.nodes}
+    leaving = [
+        edge for node in each.nodes for edge in graph.out_of.get(node.place, ()) if edge.consumer not in inner
+    ]
+    if len(leaving) != 1 or not _is_overwritten(graph, leaving[0]):
+        return None
+    reader = home.get(leaving[0].consumer)
+    sides = (*each.nodes, *(reader.nodes if reader is not None else ()))
+    alike = all(node.fusible == "element" and node.elements == sides[0].elements for node in sides)
+    return reader if alike and {node.phase for node in sides} == {each.nodes[0].phase} else None
+
+
+def _is_overwritten(graph: StepGraph, edge: Edge) -> bool:
+    """Whether the consumer writes its result in the place of what it is handed."""
+    consumer = graph.nodes[edge.consumer]
+    return consumer.call.name.endswith("_") and edge.tier == "T1" and 0 in _arguments(graph, edge)
+
+
 class _Group:
     """Nodes that may be one kernel: as many elements each, or as many rows, of one length."""
 
@@ -299,6 +341,8 @@ def _stays_inside(graph: StepGraph, producer: int, places: set[int]) -> bool:
     if not all(edge.consumer in places and _passed_on(graph, edge) for edge in readers):
         return False
     node = graph.nodes[producer]
+    if len(readers) == 1 and _is_overwritten(graph, readers[0]):
+        return True
     if node.call.name.endswith("_") and node.call.name not in UNREAD:  # what it only writes was made for it
         return any(other in graph.freed_in_step for other in _made_inside(graph, node, places))
     return producer in graph.freed_in_step
