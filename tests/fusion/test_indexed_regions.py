@@ -128,3 +128,48 @@ def test_pieces_of_different_sizes_are_joined() -> None:
     cat = replace_list_dtype(op("cat", (H, (NODES, 16)), (), dtypes=("fp32", None)))
     joined = only(whole(EXP, narrow, cat, pairs=((0, 2), (1, 2))))
     assert joined.bytes_after == 2 * (H_BYTES + 4 * NODES * 16)
+
+
+def test_what_is_read_in_slices_is_made_where_they_are_read() -> None:
+    wide = op("exp", (NODES, 2 * WIDTH))
+    graph = whole(wide, RELU, RELU, pairs=((0, 1), (0, 2)))
+    parts = tuple(replace(edge, bytes=H_BYTES) for edge in graph.edges)
+    joined = only(replace(graph, edges=parts))
+    assert joined.names == ("exp", "clamp_min", "clamp_min") or joined.names == ("exp", "relu", "relu")
+    assert joined.bytes_after == 2 * H_BYTES + 2 * H_BYTES, "the input is read, both results are written"
+
+
+def test_a_slice_that_a_reduction_reads_is_left() -> None:
+    wide, row = op("exp", (NODES, 2 * WIDTH)), op("sum", H, (), (), (), concrete=("", "[1]", "False", ""))
+    graph = whole(wide, row, pairs=((0, 1),))
+    assert names(replace(graph, edges=tuple(replace(edge, bytes=H_BYTES) for edge in graph.edges))) == []
+
+
+def summed(count: int, *, read_between: bool = False) -> StepGraph:
+    """Zeros for each part, which is added in place to what was added up before, with a matmul in between."""
+    zeros, add = op("zeros_like", H, *[()] * 5), op("add_", H, H, (), concrete=("", "", "1"), makes=())
+    other, product = op("relu", H), op("mm", (8, 8), (8, 8))
+    items = [part for _ in range(count) for part in (zeros, add, product)] + [other]
+    pairs = [(3 * k, 3 * k + 1) for k in range(count)]
+    pairs += [(3 * k + 1, 3 * k + 4) for k in range(count - 1)]
+    made = {(3 * k + 4, 0): 3 * k + 1 for k in range(count - 1)}
+    made |= {(3 * k + 1, 1): 3 * k for k in range(count)}
+    if read_between:
+        pairs.append((1, 3 * count))
+    return whole(*items, pairs=tuple(pairs), tensors=made)
+
+
+def test_parts_that_are_added_up_in_place_are_added_up_at_once() -> None:
+    joined = only(summed(4))
+    assert joined.names == ("zeros_like", "add") * 4
+    assert joined.bytes_after == 2 * H_BYTES, "what was there before is read, the sum is written once"
+
+
+def test_a_sum_that_is_read_in_between_is_written() -> None:
+    first, second = sorted(regions(summed(3, read_between=True), Free()), key=lambda each: len(each.nodes))
+    assert (len(first.nodes), len(second.nodes)) == (2, 4)
+    assert first.bytes_after == 2 * H_BYTES
+
+
+def test_a_loop_reads_so_many_parts_and_no_more() -> None:
+    assert sorted(len(each.nodes) for each in regions(summed(10), Free())) == [4, 16]

@@ -22,6 +22,7 @@ from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 # use_scatter_fallback, and torch/_inductor/config.py, cpp.fallback_scatter_reduce_sum.
 _CALLED_ON_CPU = ("scatter_add",)
 _ADDED_BY_ATEN = ("index_put", "_index_put_impl", "_unsafe_index_put")
+_MAX_ADDED_UP = 8  # parts that one loop reads: torch/_inductor/config.py, realize_acc_reads_threshold
 _MAX_PIECES = 8  # that a GPU's kernel computes in place: torch/_inductor/config.py, max_pointwise_cat_inputs
 RANDOM = ("bernoulli", "native_dropout", "normal", "uniform", "rand", "randn")
 _MAPPED = 1 << 25  # glibc's malloc maps larger blocks anew: M_MMAP_THRESHOLD_MAX, mallopt(3)
@@ -68,9 +69,10 @@ class Region(msgspec.Struct, frozen=True):
 def regions(graph: StepGraph, free: Free) -> Iterator[Region]:
     """Those among the nodes that are `free` to be joined, each node in one at most."""
     spans = graph.once(_Spans)
-    for span in spans.all:
-        for part in _free_parts(span, free):
-            yield from spans.regions(graph, part)
+    every = [
+        each for span in spans.all for part in _free_parts(span, free) for each in spans.regions(graph, part)
+    ]
+    yield from _added_up(graph, every) if graph.executed else every
 
 
 class _Spans:
@@ -160,6 +162,14 @@ def _one_loop(graph: StepGraph, edge: Edge) -> bool:
     return True
 
 
+def _reads_slice(graph: StepGraph, edge: Edge) -> bool:
+    """Whether it is proved that a part of a tensor is read that is made element by element."""
+    producer, consumer = graph.nodes[edge.producer], graph.nodes[edge.consumer]
+    written = producer.cost.write_bytes if producer.cost else 0
+    part = edge.tier == "T1" and producer.fusible == "element" and 0 < edge.bytes < written
+    return part and edge.bytes * producer.elements == consumer.elements * written
+
+
 def _passed_on(graph: StepGraph, edge: Edge) -> bool:
     """Whether it need not be in memory in between. A concatenation is stored, though its pieces are not,
     on a CPU and of many pieces (torch/_inductor/lowering.py, cat)."""
@@ -191,21 +201,66 @@ def _connected(graph: StepGraph, span: Sequence[Node]) -> Iterator[Region]:
     of: dict[int, _Group] = {}
     for node in span:
         into = [edge for edge in graph.into.get(node.place, ()) if edge.producer in of]
-        makers = [of[edge.producer] for edge in into if _one_loop(graph, edge)]
-        sources = {id(group): group for group in makers}
-        home = next((group for group in sources.values() if group.takes(node)), None)
+        handed = [edge for edge in into if _one_loop(graph, edge)]
+        sources = {id(of[edge.producer]): of[edge.producer] for edge in handed}
+        whole = {id(of[edge.producer]) for edge in handed if not _reads_slice(graph, edge)}
+        sliced = bool(handed) and not whole
+        home = next((group for group in sources.values() if group.takes(node, sliced=sliced)), None)
         if home is None:
             home = _Group()
             groups.append(home)
-        home.add(node)
+        home.add(node, sliced=sliced)
         of[node.place] = home
         for other in sources.values():
-            if other is not home and home.joins(other, as_piece=node.fusible == "pieces"):
+            if other is home:
+                continue
+            in_part = id(other) not in whole
+            if home.joins_slice(other) if in_part else home.joins(other, as_piece=node.fusible == "pieces"):
                 for member in other.nodes:
                     of[member.place] = home
                 home.nodes = sorted([*home.nodes, *other.nodes], key=lambda member: member.place)
                 groups.remove(other)
     yield from (region(graph, group.nodes) for group in groups if len(group.nodes) > 1)
+
+
+def _added_up(graph: StepGraph, every: Sequence[Region]) -> Iterator[Region]:
+    """The same; what is added up in place, one part after the other, is added up at once.
+
+    So are gradients of a loop's steps: a compiler computes a sum where it is read, until that reads too much.
+    """
+    home = {node.place: each for each in every for node in each.nodes}
+    parts = {id(each): [each] for each in every}  # what has become a part of each
+    for each in every:
+        reader = _overwriting(graph, each, home)
+        target = parts.get(id(reader)) if reader is not None else None
+        if target is not None and target is not parts[id(each)]:
+            merged = [*parts[id(each)], *target]
+            if len(merged) <= _MAX_ADDED_UP and sum(len(part.nodes) for part in merged) <= _MAX_OPERATORS:
+                del parts[id(each)]
+                parts[id(reader)] = merged
+    for joined in parts.values():
+        nodes = sorted((node for part in joined for node in part.nodes), key=lambda node: node.place)
+        yield region(graph, nodes) if len(joined) > 1 else joined[0]
+
+
+def _overwriting(graph: StepGraph, each: Region, home: dict[int, Region]) -> Region | None:
+    """The later region that overwrites the only result of this one, which nobody else reads."""
+    inner = {node.place for node in each.nodes}
+    leaving = [
+        edge for node in each.nodes for edge in graph.out_of.get(node.place, ()) if edge.consumer not in inner
+    ]
+    if len(leaving) != 1 or not _is_overwritten(graph, leaving[0]):
+        return None
+    reader = home.get(leaving[0].consumer)
+    sides = (*each.nodes, *(reader.nodes if reader is not None else ()))
+    alike = all(node.fusible == "element" and node.elements == sides[0].elements for node in sides)
+    return reader if alike and {node.phase for node in sides} == {each.nodes[0].phase} else None
+
+
+def _is_overwritten(graph: StepGraph, edge: Edge) -> bool:
+    """Whether the consumer writes its result in the place of what it is handed."""
+    consumer = graph.nodes[edge.consumer]
+    return consumer.call.name.endswith("_") and edge.tier == "T1" and 0 in _arguments(graph, edge)
 
 
 class _Group:
@@ -216,14 +271,17 @@ class _Group:
         self.size: int = 0  # elements of its largest member
         self.row: int | None = None  # elements that its reductions make one of
 
-    def takes(self, node: Node) -> bool:
+    def takes(self, node: Node, *, sliced: bool) -> bool:
+        """Whether it may join; `sliced`: it reads a part of what is made, which is made where it is read."""
+        if sliced and not self.row and not node.reduced:
+            return len(self.nodes) < _MAX_OPERATORS and node.elements <= self.size
         as_piece = node.fusible == "pieces" and not self.row and self.size <= node.elements
         fits = as_piece or self._fits(node.elements, node.reduced)
         return len(self.nodes) < _MAX_OPERATORS and fits
 
-    def add(self, node: Node) -> None:
+    def add(self, node: Node, *, sliced: bool) -> None:
+        self.size = node.elements if sliced else max(self.size, node.elements)
         self.nodes.append(node)
-        self.size = max(self.size, node.elements)
         self.row = self.row or node.reduced
 
     def joins(self, other: _Group, *, as_piece: bool) -> bool:
@@ -235,6 +293,10 @@ class _Group:
             return False
         self.size, self.row = max(self.size, other.size), self.row or other.row
         return True
+
+    def joins_slice(self, other: _Group) -> bool:
+        """Where a part is read of what the other makes, which is made where it is read."""
+        return len(self.nodes) + len(other.nodes) <= _MAX_OPERATORS and not (self.row or other.row)
 
     def _fits(self, size: int, row: int | None) -> bool:
         if row and self.row and row != self.row:
@@ -279,6 +341,8 @@ def _stays_inside(graph: StepGraph, producer: int, places: set[int]) -> bool:
     if not all(edge.consumer in places and _passed_on(graph, edge) for edge in readers):
         return False
     node = graph.nodes[producer]
+    if len(readers) == 1 and _is_overwritten(graph, readers[0]):
+        return True
     if node.call.name.endswith("_") and node.call.name not in UNREAD:  # what it only writes was made for it
         return any(other in graph.freed_in_step for other in _made_inside(graph, node, places))
     return producer in graph.freed_in_step

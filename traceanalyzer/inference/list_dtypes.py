@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 import msgspec
 import numpy as np
 
-from traceanalyzer.records import OpCall
+from traceanalyzer.records import Dims, OpCall
 from traceanalyzer.records.call_facts import call_facts, is_list
 from traceanalyzer.records.trace import Bools, Kernels, Ops, RecordKind, distinct
 from traceanalyzer.records.units import ITEMSIZE, canonical_dtype
@@ -106,7 +106,7 @@ def _settled(item: ItemType | None, named: set[str], around: set[str]) -> str | 
 
 def _around(ops: Ops, calls: Sequence[OpCall], call: OpCall, rows: Sequence[int]) -> set[str]:
     """Dtypes that ops inside and beside some invocations of `call` have for tensors of its items' dims."""
-    items = {item for shape in call.shapes if is_list(shape) for item in shape if item}
+    items = {item for shape in call.shapes if is_list(shape) for item in shape if item} | _result(call)
     dtypes: set[str] = set()
     for row in rows[:_SAMPLES]:
         for other in (*_inside(ops, row), *_beside(ops, row, 1), *_beside(ops, row, -1)):
@@ -114,6 +114,18 @@ def _around(ops: Ops, calls: Sequence[OpCall], call: OpCall, rows: Sequence[int]
                 near = calls[ops.call[other]]
                 dtypes |= {d for s, d in zip(near.shapes, near.dtypes, strict=False) if d and s in items}
     return dtypes or _before(ops, calls, items, rows)
+
+
+def _result(call: OpCall) -> set[Dims]:
+    """Dims of what a concatenation makes; none where its dimension is not recorded."""
+    items = [item for item in call.dims(0) or () if isinstance(item, tuple) and item]
+    given = call.concrete[1].strip() if call.name == "aten::cat" and len(call.concrete) > 1 else ""
+    if not items or not given.lstrip("-").isdigit() or not -len(items[0]) <= int(given) < len(items[0]):
+        return set()
+    at = int(given) % len(items[0])
+    sizes = [item[at] for item in items if len(item) == len(items[0])]
+    whole = sum(size for size in sizes if isinstance(size, int))
+    return {(*items[0][:at], whole, *items[0][at + 1 :])} if len(sizes) == len(items) else set()
 
 
 def _before(ops: Ops, calls: Sequence[OpCall], items: Collection[object], rows: Sequence[int]) -> set[str]:

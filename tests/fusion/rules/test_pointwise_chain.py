@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fusion.scenes import Item, annotation, backward, claims, forward, found_by, inside, op, scene
+from tests.fusion.scenes import (
+    Item,
+    annotation,
+    backward,
+    claims,
+    forward,
+    found_by,
+    inside,
+    op,
+    scene,
+    within,
+)
 from traceanalyzer.fusion.suggestions import suggestions
 
 X = (4096, 4096)
@@ -71,3 +82,14 @@ def test_of_several_chains_it_is_said_how_many_hold_a_norm() -> None:
     graph = scene(EXP, NORM, MUL, MM, EXP, LOG, MUL, MM, EXP, NORM, MUL, MM, freed=True)
     (told,) = [each for each in suggestions(graph).found or () if each.rule == "pointwise_chain"]
     assert told.count == 3 and told.evidence.endswith(", 2 of them with a layer norm")
+
+
+def test_what_lies_outside_of_all_modules_is_compiled_by_itself() -> None:
+    graph = scene(*within("block", EXP, LOG, MUL), MM, EXP, LOG, MUL, freed=True)
+    snippets = {
+        each.where: each.snippet for each in suggestions(graph).found or () if each.rule == "pointwise_chain"
+    }
+    assert snippets == {
+        "block": "model.block = torch.compile(model.block)",
+        "": "compute_loss = torch.compile(compute_loss)",
+    }

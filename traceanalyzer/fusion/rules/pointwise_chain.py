@@ -26,8 +26,11 @@ from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """Every region that no other rule describes better."""
+    in_modules = any(node.module for node in graph.nodes)
     for match in chains(graph, free, _two_read):
-        yield replace(match, holds=_norm(graph, match.nodes))
+        named = replace(match, holds=_norm(graph, match.nodes))
+        outside = in_modules and not any(node.module for node in match.nodes)
+        yield replace(named, title=_TITLE_OUTSIDE, action=_OUTSIDE, snippet=_FUNCTION) if outside else named
 
 
 def _two_read(region: Region) -> bool:
@@ -53,6 +56,10 @@ _NORMS = {
     "native_layer_norm": "a layer norm", "_fused_rms_norm": "an RMS norm",
     "native_group_norm": "a group norm", "native_batch_norm": "a batch norm",
 }  # fmt: skip
+
+_TITLE_OUTSIDE = "Element-wise chains outside of all modules run as separate kernels"
+_OUTSIDE = "Compile the function that holds the chains: compiling the model does not reach it."
+_FUNCTION = "compute_loss = torch.compile(compute_loss)"
 
 RULE = Rule(
     "pointwise_chain", __doc__ or "", find,

@@ -1,0 +1,73 @@
+"""What compiling makes slower on a CPU is counted against what it saves there."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from tests.fusion.scenes import CPU, Item, handed, op, scene, within
+from traceanalyzer.fusion.module_compile import compiled_together
+from traceanalyzer.fusion.step_graph import StepGraph
+from traceanalyzer.fusion.suggestions import applied, suggestions
+from traceanalyzer.records import Band, Peak, Suggestion
+
+X = (4096, 2048)
+ELEMENTS = 4096 * 2048
+MS = 1_000_000
+CHAIN = tuple(op(name, X, ns=100 * MS) for name in ("abs", "neg", "square", "relu"))
+MM = op("mm", (2048, 2048), (2048, 2048), ns=5 * MS)
+DRAWN = op("bernoulli_", X, (), (), makes=(), ns=10 * MS)
+FLOPS = Peak("vector", "fp32", 200e9), Peak("matrix", "fp32", 200e9)
+
+
+def step(*more: Item, on_cpu: bool = True) -> StepGraph:
+    graph = scene(
+        *within("block", *CHAIN, MM, *more, MM),
+        on_cpu=on_cpu,
+        device=replace(CPU, peaks=FLOPS) if on_cpu else "h100-sxm5",
+    )
+    known = handed(graph, (0, 1), (1, 2), (2, 3))
+    return replace(known, executed=True, freed_in_step=frozenset(range(3)))
+
+
+def told(graph: StepGraph) -> Suggestion:
+    return next(each for each in suggestions(graph).found or () if each.rule == "pointwise_chain")
+
+
+def saved(graph: StepGraph) -> Band:
+    band = told(graph).saving_per_step_ns
+    assert band is not None
+    return band
+
+
+def test_numbers_that_generated_code_draws_take_longer() -> None:
+    before, after = saved(step()), saved(step(DRAWN))
+    # 1350 FLOPs each at 1.25 times 200 GFLOP/s, less the 10 ms that ATen takes.
+    lost = ELEMENTS * 1350 / (1.25 * 200e9) * 1e9 - 10 * MS
+    assert abs((before.mid - after.mid) - lost) < 1e-3 * lost
+    (said,) = [caveat for caveat in told(step(DRAWN)).caveats if "slower on a CPU" in caveat]
+    assert said.startswith("compiling makes bernoulli slower")
+
+
+def test_a_gpu_draws_as_fast() -> None:
+    assert not any(
+        match.slower for _, each in compiled_together(step(DRAWN, on_cpu=False), []) for match in each
+    )
+    matched = compiled_together(step(DRAWN, on_cpu=False), list(applied(step(DRAWN, on_cpu=False))))
+    assert not any(match.slower for _, matches in matched for match in matches)
+
+
+def test_where_compiling_loses_more_than_it_saves_no_time_is_promised() -> None:
+    drawn = [op("bernoulli_", X, (), (), makes=(), ns=MS)] * 4
+    assert told(step(*drawn)).saving_per_step_ns is None
+
+
+def test_what_is_drawn_elsewhere_is_not_counted_against_a_module() -> None:
+    graph = step()
+    other = scene(
+        *within("block", *CHAIN, MM),
+        *within("head", DRAWN, MM),
+        on_cpu=True,
+        device=replace(CPU, peaks=FLOPS),
+    )
+    known = replace(handed(other, (0, 1), (1, 2), (2, 3)), executed=True, freed_in_step=frozenset(range(3)))
+    assert saved(known).mid == saved(graph).mid
