@@ -349,17 +349,11 @@ def step_graph(judged: Judged, all_steps: Judged | None = None) -> StepGraph | N
         return None
     flow = dataflow(judged.priced, stretch.step)
     return StepGraph(
-        judged=judged,
-        stretch=stretch,
-        nodes=tuple(_nodes(judged.priced, flow.step_ops)),
-        edges=flow.edges,
-        executed=flow.executed,
-        external_reads=flow.external_reads,
-        argument_tensors=flow.argument_tensors,
-        freed_in_step=flow.freed_in_step,
-        notices=flow.notices,
+        judged=judged, stretch=stretch, nodes=tuple(_nodes(judged.priced, flow.step_ops)), edges=flow.edges,
+        executed=flow.executed, external_reads=flow.external_reads, argument_tensors=flow.argument_tensors,
+        freed_in_step=flow.freed_in_step, notices=flow.notices,
         all_steps=all_steps if all_steps is not judged else None,
-    )
+    )  # fmt: skip
 
 
 def _nodes(priced: Priced, working: StepOps) -> Iterator[Node]:
