@@ -259,7 +259,7 @@ def _sure(graph: StepGraph, group: Sequence[Match], tier: Tier, costs: Sequence[
     promised = possible(band) if unsure else proved(band, undisturbed)
     if promised is None:
         return None
-    if _disturbed(graph) > 1 and any(match.after is not None for match in group):
+    if _disturbed(graph) > 1 and any(match.rests_on_roofs for match in group):
         promised = Band(0.0, promised.mid, min(undisturbed, _disturbed(graph) * promised.high))
     share = graph.attributed_share(_nodes(group))
     exposed = scaled(promised, share)
@@ -310,7 +310,7 @@ def _caveats(graph: StepGraph, group: Sequence[Match], band: Band | None, starve
     if starved and band is not None:
         caveats.append("the device waits for launches much of the time: this saves kernel time, and the step "
                     "is shorter only where kernels take longer than launches")  # fmt: skip
-    if _disturbed(graph) > 1 and band is not None and any(match.after is not None for match in group):
+    if _disturbed(graph) > 1 and band is not None and any(match.rests_on_roofs for match in group):
         caveats.append("others kept the machine busy while its roofs were measured, and perhaps while this "
                     "was recorded: the saving may be larger, or nothing")  # fmt: skip
     share = graph.attributed_share(_nodes(group))

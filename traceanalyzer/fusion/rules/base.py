@@ -40,6 +40,7 @@ class Match(msgspec.Struct, frozen=True):
     tier: Tier
     after: Work | None = None  # None: no time is predicted from what it would move
     saved: Band | None = None  # where it does not follow from `after`
+    saved_by_roofs: bool = False  # whether `saved` follows from the device's peaks and bandwidth
     bytes_saved: int | None = None
     unwritten: frozenset[int] = frozenset()  # places of nodes whose results the replacement has nowhere
     title: str = ""  # instead of the rule's, where that depends on what was found
@@ -53,6 +54,10 @@ class Match(msgspec.Struct, frozen=True):
     )
     compiled_with_neighbors: bool = False  # `after` counts that its neighbors are compiled with it
     slower: str = ""  # an operator that the remedy makes slower: `saved` is below 0, of no nodes
+
+    @property
+    def rests_on_roofs(self) -> bool:
+        return self.after is not None or self.saved_by_roofs
 
 
 Replacement = Literal["compiled", "attention", "optimizer", "nothing"]

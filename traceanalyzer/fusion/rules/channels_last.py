@@ -91,6 +91,7 @@ def _on_cpu(graph: StepGraph) -> Iterator[Match]:
             where="the convolutions",
             title=_CPU_TITLE,
             claims=False,
+            saved_by_roofs=True,
         )
 
 

@@ -69,6 +69,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
         tuple(products), "T0" if band.low > 0 else "T3", saved=band, evidence=evidence,
         where="the products in fp32",
         snippet=_TRAINING if is_trained(graph) else _INFERENCE,
+        saved_by_roofs=True,
     )  # fmt: skip
 
 

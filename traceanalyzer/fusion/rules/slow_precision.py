@@ -61,7 +61,7 @@ def _match(graph: StepGraph, free: Free, precision: str, peak: float, fp32: floa
     evidence += f"multiplies at {si(peak, 'FLOP/s')} in {precision} and at {si(fp32, 'FLOP/s')} in fp32"
     yield Match(
         tuple(sorted((*products, *gone), key=lambda node: node.place)), "T0" if band.low > 0 else "T3",
-        saved=band, evidence=evidence, where=f"the products in {precision}",
+        saved=band, saved_by_roofs=True, evidence=evidence, where=f"the products in {precision}",
         action=_WITHOUT_AUTOCAST if cast else "", snippet=_AUTOCAST if cast else "",
     )  # fmt: skip
 
