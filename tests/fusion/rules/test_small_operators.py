@@ -24,16 +24,24 @@ def test_their_time_is_the_most_that_is_saved() -> None:
     assert match.snippet == ""
 
 
+def test_threads_that_wait_for_each_other_make_small_work_long() -> None:
+    (match,) = found_by(scene(*small(300, ns=400_000), steps=2, on_cpu=True), "small_operators")
+    assert "take 400" in match.evidence and match.nodes[0].time_ns > 300_000
+
+
 def test_several_threads_are_named() -> None:
     graph = scene(*small(300), steps=2, on_cpu=True, recording=Recording(threads=8))
     (match,) = found_by(graph, "small_operators")
     assert "8 threads share them" in match.evidence and "OMP_NUM_THREADS=1" in match.snippet
 
 
+LARGE = [op("mm", (512, 512), (512, 512), ns=400_000) for _ in range(300)]
+
+
 @pytest.mark.left_out
 @pytest.mark.parametrize("items", [
-    small(100), [*small(300), op("mm", (4096, 4096), (4096, 4096), ns=2000 * CALL)], small(300, ns=400_000),
-], ids=["few", "a small part of the step", "each long"])  # fmt: skip
+    small(100), [*small(300), op("mm", (4096, 4096), (4096, 4096), ns=2000 * CALL)], LARGE,
+], ids=["few", "a small part of the step", "each with much to do"])  # fmt: skip
 def test_few_or_large_operators_are_none(items: list[Item]) -> None:
     assert "small_operators" not in claims(scene(*items, steps=2, on_cpu=True))
 

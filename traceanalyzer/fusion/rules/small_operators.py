@@ -34,8 +34,9 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     if len(small) < _LEAST_OPERATORS or ns < _STEP_SHARE * graph.step_ns:
         return
     threads = graph.recording.threads if graph.recording else None
-    each = f"{len(small):,} operators per step take {duration(ns / len(small))} each, hardly more than"
-    evidence = f"{each} a call without work: {duration(ns)}, {percent(ns / graph.step_ns)} of the step"
+    each = f"{len(small):,} operators per step take {duration(ns / len(small))} each"
+    evidence = f"{each}, and their work takes less than an empty call: {duration(ns)}, "
+    evidence += f"{percent(ns / graph.step_ns)} of the step"
     shared = bool(threads and threads > 1)
     yield Match(
         tuple(small), "T3", saved=Band(0.0, _PROFILER_SHARE * ns, ns),
@@ -46,8 +47,12 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
 
 
 def _is_small(graph: StepGraph, node: Node) -> bool:
+    """Whether its work would be done before an empty call returns, however long it took."""
     row = graph.row_of(node)
-    return row is not None and row.verdict == "latency_bound" and not graph.compiled(node)
+    if row is None or graph.compiled(node):
+        return False
+    brief = row.roof_ns is not None and row.roof_ns <= graph.floor_ns * row.calls
+    return brief or row.verdict == "latency_bound"
 
 
 _FEWER = "Make the calls fewer: larger batches, or torch.compile for the model."
