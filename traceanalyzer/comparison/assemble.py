@@ -42,7 +42,7 @@ def comparison_of(
     why = next((reason.message for reason in work.reasons if reason.code in OTHER_WORK), "")
     sentence = sentence_of(
         step, window, culprits.named(ops, idle, step, window, base, head), why="" if work.same else why,
-        have_steps=(base.has_steps, head.has_steps), shared=shared, unprofiled=_unprofiled(base, head),
+        have_steps=(base.has_steps, head.has_steps), shared=shared,
     )  # fmt: skip
     return Comparison(
         tool=Tool("traceanalyze", version("torch-traceanalyzer")),

@@ -47,10 +47,10 @@ def checked(
 
 def _under_the_profiler(result: Requirement, without: Value) -> Requirement:
     """Of a step's time, that it is the recorded one, beside that without the profiler where it is known."""
-    if not result.name.startswith(_STEPS) or not isinstance(without, int | float):
+    of_a_step = result.name.startswith(_STEPS) and result.reason is None
+    if not of_a_step or not isinstance(without, int | float):
         return result
-    beside = f"under the profiler; {_UNPROFILED} is {duration(without)}"
-    return structs.replace(result, reason="; ".join(filter(None, (result.reason, beside))))
+    return structs.replace(result, reason=f"under the profiler; {_UNPROFILED} is {duration(without)}")
 
 
 def step_interval(runs: Sequence[Analysis], baseline: Sequence[Analysis]) -> noise.Interval | None:

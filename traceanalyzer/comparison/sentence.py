@@ -11,16 +11,13 @@ _NAME = 60  # characters
 
 def sentence_of(
     step: StepChange, window: Change, named: Named | None, *, why: str, have_steps: tuple[bool, bool],
-    shared: bool = False, unprofiled: Change | None = None,
+    shared: bool = False,
 ) -> str:  # fmt: skip
     """`why`: the message of the first reason for which the work is not the same; `have_steps`: base and head.
 
-    `shared`: base and head have a run in common, which no change can be seen of. `unprofiled`: the step that
-    the collector timed without the profiler; what is told from noise is the recorded one.
+    `shared`: base and head have a run in common, which no change can be seen of.
     """
-    line = _told(step, window, have_steps, "step under the profiler" if unprofiled else "step")
-    if unprofiled is not None and have_steps[0] and have_steps[1]:
-        line += _without_profiler(unprofiled)
+    line = _told(step, window, have_steps)
     if have_steps[0] == have_steps[1]:
         line += _where(named)
     if shared:
@@ -28,21 +25,14 @@ def sentence_of(
     return f"Not the same work ({why}): {line[0].lower()}{line[1:]}" if why else line
 
 
-def _without_profiler(step: Change) -> str:
-    """` Without it a step takes 21 ms, now 19 ms (9.5 % less).`"""
-    share = percent(abs(step.change) / step.base) if step.base else ""
-    less = f" ({share} {'less' if step.change < 0 else 'more'})" if share and step.change else ""
-    return f" Without it a step takes {_from_to(step)}{less}."
-
-
-def _told(step: StepChange, window: Change, have_steps: tuple[bool, bool], named: str) -> str:
+def _told(step: StepChange, window: Change, have_steps: tuple[bool, bool]) -> str:
     if have_steps[0] != have_steps[1]:
         first, second = (("a step", "the whole trace")[not steps] for steps in have_steps)
         return (
             f"{first[0].upper()}{first[1:]} of the base takes {duration(window.base)}, {second} of the head "
             f"{duration(window.head)}, which cannot be compared: {step.reason}."
         )
-    what = named if have_steps[0] else "trace"
+    what = "step" if have_steps[0] else "trace"
     if step.base is None or step.head is None or step.change is None:
         return f"The {what} takes {_from_to(window)}; whether that is noise cannot be told: {step.reason}."
     values = Change.of(step.base, step.head)

@@ -138,10 +138,14 @@ def _side(side: SideInfo, depth: int) -> str:
 def _whole(comparison: Comparison) -> Iterator[ChangeLine]:
     step, window = comparison.step_ns, comparison.window_ns
     plain = comparison.unprofiled_step_ns
-    if plain is not None:
-        yield _line("unprofiled", "step without the profiler", plain.base, plain.head, plain.base)
+    without = (
+        [_line("unprofiled", "step without the profiler", plain.base, plain.head, plain.base)]
+        if plain
+        else []
+    )
     if step.base is not None and step.head is not None:
-        label = "median step" if plain is None else "median step, profiled"
+        yield from without
+        label = "median step, profiled" if plain else "median step"
         yield _line("step", label, step.base, step.head, step.base)
     yield _line("window", whole_of(comparison, "mean step"), window.base, window.head, window.base)
     for key, change in (("busy", comparison.busy_ns), ("idle", comparison.idle_ns)):
@@ -152,6 +156,8 @@ def _whole(comparison: Comparison) -> Iterator[ChangeLine]:
                                    ("below_roof", "memory-bound, below it", below)):  # fmt: skip
             if change.base or change.head:  # none of either where no roofs are known
                 yield _line(key, label, change.base, change.head, window.base)
+    if step.base is None or step.head is None:
+        yield from without
 
 
 def _line(key: str, label: str, base: int, head: int, whole: int) -> ChangeLine:
@@ -164,7 +170,14 @@ def _line(key: str, label: str, base: int, head: int, whole: int) -> ChangeLine:
 
 
 def _notes(comparison: Comparison) -> Iterator[str]:
-    step = comparison.step_ns
+    step, without = comparison.step_ns, comparison.unprofiled_step_ns
+    if without is not None and step.base is not None and step.head is not None:
+        share = percent(abs(without.change) / without.base) if without.base else ""
+        less = f" ({share} {'less' if without.change < 0 else 'more'})" if share and without.change else ""
+        yield (
+            f"These times are under the profiler; without it a step takes {duration(without.base)}, now "
+            f"{duration(without.head)}{less}."
+        )
     if step.reason is not None and step.verdict != "cannot_tell":
         yield f"{step.reason[0].upper()}{step.reason[1:]}."
     if comparison.memory is not None and comparison.memory.peak_bytes.change:
