@@ -139,10 +139,14 @@ def test_what_is_read_in_slices_is_made_where_they_are_read() -> None:
     assert joined.bytes_after == 2 * H_BYTES + 2 * H_BYTES, "the input is read, both results are written"
 
 
-def test_a_slice_that_a_reduction_reads_is_left() -> None:
+def test_a_slice_that_a_reduction_reads_is_made_there_too() -> None:
     wide, row = op("exp", (NODES, 2 * WIDTH)), op("sum", H, (), (), (), concrete=("", "[1]", "False", ""))
     graph = whole(wide, row, pairs=((0, 1),))
-    assert names(replace(graph, edges=tuple(replace(edge, bytes=H_BYTES) for edge in graph.edges))) == []
+    joined = only(replace(graph, edges=tuple(replace(edge, bytes=H_BYTES) for edge in graph.edges)))
+    assert joined.names == ("exp", "sum")
+    assert joined.bytes_after == 2 * H_BYTES + 4 * NODES, (
+        "no more is known than that all of the input is read"
+    )
 
 
 def summed(count: int, *, read_between: bool = False) -> StepGraph:

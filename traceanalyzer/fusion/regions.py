@@ -296,7 +296,7 @@ class _Group:
 
     def joins_slice(self, other: _Group) -> bool:
         """Where a part is read of what the other makes, which is made where it is read."""
-        return len(self.nodes) + len(other.nodes) <= _MAX_OPERATORS and not (self.row or other.row)
+        return len(self.nodes) + len(other.nodes) <= _MAX_OPERATORS and not other.row
 
     def _fits(self, size: int, row: int | None) -> bool:
         if row and self.row and row != self.row:

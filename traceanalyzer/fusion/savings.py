@@ -89,7 +89,7 @@ _PRODUCTS: dict[str, tuple[tuple[float, Fractions], ...]] = {
 # At what multiple of that rate; a GPU has units for them, 16 results while 128 lanes do two FLOPs each:
 # CUDA C++ Programming Guide, throughput of native arithmetic instructions.
 _SPECIAL = {"gpu": Fractions(1.0, 2.0, 3.3), "cpu": Fractions(0.53, 1.25, 2.0)}
-_ATOMIC = Fractions(0.65, 1.0, 1.4)  # of that rate: 2.5 to 3.2 ns there, and another machine is another
+_ATOMIC = Fractions(0.8, 1.0, 1.6)  # of that rate: 1.9 to 3.2 ns there, and another machine is another
 _TRAFFIC = Fractions(2.0, 1.06, 0.43)  # on a CPU: time of the remaining traffic, by what it took before
 _CALL_NS = Fractions(65e3, 50e3, 15e3)  # and to enter a compiled region or a fused optimizer
 
