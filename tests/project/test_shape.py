@@ -31,7 +31,10 @@ PRICE = "traceanalyzer.cost.price.price"
 COPIES = ("report/", "assembly/what_if")
 REPLACING = ("msgspec.structs.replace", "copy.replace", "dataclasses.replace")
 # Copies of other records, whose fields are called as those of an Analysis are.
-OTHERS = ("replace(form, source=peer)", "replace(recorded, device=device)")
+OTHERS = (
+    "replace(form, source=peer)", "replace(recorded, device=device)",
+    "replace(form, ranks=self._once(form.ranks))",
+)  # fmt: skip
 # What a module may change through its attributes: what it has made itself and hands to nobody before it is
 # finished, the counters of one reading, and Python's own. The collector patches what it records.
 CHANGED = {

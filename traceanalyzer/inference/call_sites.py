@@ -68,7 +68,7 @@ def _followed(text: str) -> _Followed:
     """ValueError where its columns do not fit together."""
     step = msgspec.json.decode(text, type=_Followed)
     reached, count = step.call_sites, len(step.name)
-    step.site = step.site or [-1] * count
+    step = replace(step, site=step.site or [-1] * count)
     if len(step.site) != count or len(step.thread) != count:
         raise ValueError("its columns differ in length")
     if count and not 0 <= min(step.name) <= max(step.name) < len(step.names):

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
 from traceanalyzer.records.frames import Function
+from traceanalyzer.records.vocabulary import LineIs
 
 if TYPE_CHECKING:
     from traceanalyzer.records.trace import Ids
-
-LineIs = Literal["call", "function"]
-"""The line of the call, or the one where its function begins."""
 
 
 class CallSite(msgspec.Struct, frozen=True):

@@ -7,8 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from traceanalyzer.records.call_sites import LineIs
-from traceanalyzer.records.vocabulary import IdleCause, Verdict
+from traceanalyzer.records.vocabulary import IdleCause, LineIs, Verdict
 
 
 class VerdictTime(msgspec.Struct, frozen=True):

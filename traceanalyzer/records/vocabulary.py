@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+LineIs = Literal["call", "function"]
+"""The line of the call, or the one where its function begins."""
 Bound = Literal["compute", "memory"]
 Limiter = Literal["memory", "compute", "neither"]
 Verdict = Literal["compute_bound", "memory_bound", "latency_bound", "communication", "copy", "unmodelled"]

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from traceanalyzer.records import Analysis, Job, OpRow
-from traceanalyzer.records.call_sites import LineIs
 from traceanalyzer.records.code import CodePlace, FunctionTime, ModuleTime, Wait
 from traceanalyzer.records.units import duration, percent
+from traceanalyzer.records.vocabulary import LineIs
 from traceanalyzer.report.labels import CAUSE_LABELS
 from traceanalyzer.report.sanitize import cut, visible
 from traceanalyzer.report.shown import per_step
