@@ -21,13 +21,13 @@ def differentiating(graph: StepGraph, nodes: Sequence[Node]) -> list[Node]:
 
 
 def backward_matches(graph: StepGraph, match: Match, matches: Sequence[Match]) -> tuple[Match, ...]:
-    """Those of `matches` that lie in the backward pass of `match` alone."""
+    """Those of `matches` that hold gradients of its operators; what adds up beside these has no number."""
     if not match.nodes or match.nodes[0].phase != "forward":
         return ()
     places = {node.place for node in differentiating(graph, match.nodes)}
     return tuple(
         each for each in matches
-        if each.nodes and each.nodes[0].phase == "backward" and {node.place for node in each.nodes} <= places
+        if any(node.place in places for node in each.nodes)
     )  # fmt: skip
 
 

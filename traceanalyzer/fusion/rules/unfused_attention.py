@@ -73,10 +73,9 @@ def backward_of(graph: StepGraph, free: Free, forward: Mapping[int, Match]) -> I
     By itself a backward pass does not tell who wrote it: the scope of the function and the dropout are in
     the forward pass.
     """
-    parent = graph.trace.ops.parent
     rows = {
-        row: node.row for node in graph.nodes if node.row in forward for row in (parent[node.row], node.row)
-    }
+        row: node.row for node in graph.nodes if node.row in forward for row in (*graph.above(node), node.row)
+    }  # on a CPU `_safe_softmax` is differentiated, two calls above
     claimed: set[int] = set()
     for softmax, nodes in softmaxes(graph, free, backward=True):
         row = forward_of(graph, softmax)
