@@ -68,6 +68,14 @@ def test_of_a_name_that_is_none_the_nearest_is_named_first(name: str, near: str)
     assert caught.value.fix.startswith(f"take {near}")
 
 
+def test_a_step_s_time_is_said_to_be_under_the_profiler() -> None:
+    """30.9 ms is what the example's collector timed without it."""
+    assert outcome("window.step_ns.median<=200e6").reason == (
+        "under the profiler; recording.unprofiled_step_ns is 30.9 ms"
+    )
+    assert outcome("time.busy_ns>=0").reason is None
+
+
 def test_what_is_null_cannot_be_told() -> None:
     without = run(row("mul", 9 * MS, N), steps=None)
     assert outcome("compute.mfu_share>=0.4", without).outcome in ("inconclusive", "broken")

@@ -90,7 +90,8 @@ def _together(found: Sequence[Suggestion], graph: StepGraph) -> Sequence[Suggest
     """Those of the step save no more than it takes, those of the mean step no more than that."""
     scale = {seen.saving_of: _scales(found, seen) for seen in (graph, graph.over_all_steps)}
     return [
-        _shrunk(each, scale[each.saving_of][each.tier == "T3"]) if each.saving_of else each for each in found
+        _shrunk(each, scale[each.saving_of][not _is_sure(each)]) if each.saving_of in scale else each
+        for each in found
     ]
 
 
@@ -99,14 +100,17 @@ def _scales(listed: Sequence[Suggestion], graph: StepGraph) -> tuple[float, floa
     long one; and the others, which have what those leave."""
     left = graph.step_ns * graph.stretch.repeats
     scales = []
-    for likely in (False, True):
-        mine = [
-            each for each in listed if each.saving_of == graph.saving_of and (each.tier == "T3") == likely
-        ]
+    for sure in (True, False):
+        mine = [each for each in listed if each.saving_of == graph.saving_of and _is_sure(each) == sure]
         together = sum(each.saving_per_step_ns.high for each in mine if each.saving_per_step_ns)
         scales.append(min(1.0, max(0.0, left) / together) if together else 1.0)
         left -= together
     return scales[0], scales[1]
+
+
+def _is_sure(suggestion: Suggestion) -> bool:
+    band = suggestion.saving_per_step_ns
+    return band is not None and band.low > 0
 
 
 def _shrunk(suggestion: Suggestion, times: float) -> Suggestion:

@@ -130,7 +130,7 @@ def wait_lines(analysis: Analysis) -> tuple[WaitLine, ...]:
 def wait_line(analysis: Analysis, wait: Wait) -> WaitLine:
     """One wait of the analysis."""
     idle = analysis.time.idle_ns or 1
-    name = _name(wait.function) + _library(wait)
+    name = _name(wait.function)
     if wait.library_function:
         name += f" → {_name(wait.library_function)}"
     return WaitLine(
@@ -157,10 +157,20 @@ def _name(function: str | None) -> str:
     return cut(visible(function or ""), _LONGEST_NAME)
 
 
+def library_texts(places: Sequence[CodePlace]) -> tuple[str, ...]:
+    """Which of them are no code of the user's."""
+    named = [each for each in places if each.library is not None and each.function is not None]
+    files = dict.fromkeys((visible(each.file or ""), visible(each.library or "")) for each in named)
+    return tuple(
+        f"{cut(file, _LONGEST_NAME)} is of the library {cut(library, _LONGEST_NAME)}: change it there, or "
+        "replace the module that calls it" for file, library in files
+    )[:_PLACES]  # fmt: skip
+
+
 def place_texts(places: Sequence[CodePlace]) -> tuple[str, ...]:
     """`net.py:41 forward` of the first places that have a function."""
     named = [each for each in places if each.function is not None]
-    texts = [f"{_at(each)} {_name(each.function)}{_library(each)}" for each in named]
+    texts = [f"{_at(each)} {_name(each.function)}" for each in named]
     return tuple(dict.fromkeys(texts))[:_PLACES]
 
 
