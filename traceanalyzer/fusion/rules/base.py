@@ -158,12 +158,30 @@ def generated(graph: StepGraph, nodes: Sequence[Node], moved: int) -> Work:
     kept = [node for node in nodes if added_as_before(graph, node)]
     atomic = [node for node in nodes if added_through_index(graph, node) and node not in kept]
     special, loops = arithmetic(nodes)
+    loops += INDEXED_FLOPS * _gathered_anew(graph, nodes)
     return Work(
         moved, 1, nodes[0].phase == "backward", special_flops=special, loop_flops=loops,
         atomic_flops=ATOMIC_FLOPS * sum(node.elements for node in atomic),
         kept_ns=graph.undisturbed_ns(kept),
         share=region(graph, nodes).share_after(frozenset(node.place for node in kept)),
     )  # fmt: skip
+
+
+def _gathered_anew(graph: StepGraph, nodes: Sequence[Node]) -> int:
+    """Elements of larger loops that read one through an index each, as a bias of positions that samples
+    share: generated code gathers where it reads, and a reduction reads twice."""
+    passes = 2 if any(node.reduced for node in nodes) else 1
+    inner = {node.place for node in nodes}
+    return sum(
+        passes * node.elements
+        for node in nodes
+        for edge in graph.into.get(node.place, ())
+        if edge.producer not in inner and _is_spread(graph.nodes[edge.producer], node)
+    )
+
+
+def _is_spread(producer: Node, consumer: Node) -> bool:
+    return producer.fusible == "gather" and 0 < producer.elements < consumer.elements
 
 
 def arithmetic(nodes: Sequence[Node]) -> tuple[int, int]:
