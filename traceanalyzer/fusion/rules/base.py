@@ -264,12 +264,13 @@ def chains(graph: StepGraph, free: Free, wanted: Callable[[Region], bool]) -> It
 def one_kernel(graph: StepGraph, joined: Region) -> Match:
     """One generated kernel in the place of a region.
 
-    No time is predicted on a CPU for masks and group normalizations: the code that the compiler makes of
-    them there is often slower than the operators (docs/savings.md).
+    No time is predicted on a CPU for masks, group normalizations and gathered tensors that are spread: the
+    code that the compiler makes of them there is often slower than the operators (docs/savings.md).
     """
     after = generated(graph, joined.nodes, joined.bytes_after)
     saves = joined.bytes_before - joined.bytes_after
-    timed = not (graph.trace.on_cpu and any(name in _UNTIMED_ON_CPU for name in joined.names))
+    slow = any(name in _UNTIMED_ON_CPU for name in joined.names) or _gathered_anew(graph, joined.nodes)
+    timed = not (graph.trace.on_cpu and slow)
     return Match(joined.nodes, joined.tier, after if timed else None, bytes_saved=saves)
 
 
