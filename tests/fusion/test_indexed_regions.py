@@ -8,6 +8,8 @@ from msgspec.structs import replace
 from tests.fusion.scenes import Item, handed, op, scene
 from traceanalyzer.fusion.evidence.dataflow import Tensor
 from traceanalyzer.fusion.regions import Region, regions
+from traceanalyzer.fusion.rules.base import arithmetic, generated
+from traceanalyzer.fusion.savings import INDEXED_FLOPS
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 
 NODES, EDGES, WIDTH = 1000, 8000, 64
@@ -177,3 +179,16 @@ def test_a_sum_that_is_read_in_between_is_written() -> None:
 
 def test_a_loop_reads_so_many_parts_and_no_more() -> None:
     assert sorted(len(each.nodes) for each in regions(summed(10), Free())) == [4, 16]
+
+
+@pytest.mark.parametrize(("samples", "again"), [(1, 0), (10, 1)], ids=["as large", "spread"])
+def test_a_gathered_bias_that_all_samples_share_is_gathered_for_each(samples: int, again: int) -> None:
+    table = op(
+        "index_select", (8, WIDTH), (), (NODES,), dtypes=("fp32", None, "int64"), concrete=("", "0", "")
+    )
+    scores, twice = op("add", (samples, *H), H, ()), op("mul", (samples, *H), ())
+    middle = op("mm", (8, 8), (8, 8))
+    graph = whole(table, middle, scores, twice, pairs=((0, 2), (2, 3)), tensors={(2, 1): 0}, on_cpu=True)
+    nodes = graph.nodes[2:]
+    loops = generated(graph, nodes, 0).loop_flops
+    assert loops == arithmetic(nodes)[1] + again * INDEXED_FLOPS * samples * NODES * WIDTH

@@ -165,12 +165,30 @@ def generated(graph: StepGraph, nodes: Sequence[Node], moved: int) -> Work:
     kept = [node for node in nodes if added_as_before(graph, node)]
     atomic = [node for node in nodes if added_through_index(graph, node) and node not in kept]
     special, loops = arithmetic(nodes)
+    loops += INDEXED_FLOPS * _gathered_anew(graph, nodes)
     return Work(
         moved, 1, nodes[0].phase == "backward", special_flops=special, loop_flops=loops,
         atomic_flops=ATOMIC_FLOPS * sum(node.elements for node in atomic),
         kept_ns=graph.undisturbed_ns(kept),
         share=region(graph, nodes).share_after(frozenset(node.place for node in kept)),
     )  # fmt: skip
+
+
+def _gathered_anew(graph: StepGraph, nodes: Sequence[Node]) -> int:
+    """Elements of larger loops that read one through an index each, as a bias of positions that samples
+    share: generated code gathers where it reads, and a reduction reads twice."""
+    passes = 2 if any(node.reduced for node in nodes) else 1
+    inner = {node.place for node in nodes}
+    return sum(
+        passes * node.elements
+        for node in nodes
+        for edge in graph.into.get(node.place, ())
+        if edge.producer not in inner and _is_spread(graph.nodes[edge.producer], node)
+    )
+
+
+def _is_spread(producer: Node, consumer: Node) -> bool:
+    return producer.fusible == "gather" and 0 < producer.elements < consumer.elements
 
 
 def arithmetic(nodes: Sequence[Node]) -> tuple[int, int]:
@@ -253,12 +271,13 @@ def chains(graph: StepGraph, free: Free, wanted: Callable[[Region], bool]) -> It
 def one_kernel(graph: StepGraph, joined: Region) -> Match:
     """One generated kernel in the place of a region.
 
-    No time is predicted on a CPU for masks and group normalizations: the code that the compiler makes of
-    them there is often slower than the operators (docs/savings.md).
+    No time is predicted on a CPU for masks, group normalizations and gathered tensors that are spread: the
+    code that the compiler makes of them there is often slower than the operators (docs/savings.md).
     """
     after = generated(graph, joined.nodes, joined.bytes_after)
     saves = joined.bytes_before - joined.bytes_after
-    timed = not (graph.trace.on_cpu and any(name in _UNTIMED_ON_CPU for name in joined.names))
+    slow = any(name in _UNTIMED_ON_CPU for name in joined.names) or _gathered_anew(graph, joined.nodes)
+    timed = not (graph.trace.on_cpu and slow)
     return Match(joined.nodes, joined.tier, after if timed else None, bytes_saved=saves)
 
 
