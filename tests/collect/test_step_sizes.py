@@ -52,6 +52,15 @@ def test_the_first_pass_of_a_step_is_measured_and_the_others_counted() -> None:
     assert sizes.ended() == StepSizes(0, {})
 
 
+@pytest.fixture(autouse=True)
+def no_optimizer_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a script that only infers; those of other tests in this process leave their classes hooked."""
+    for optimizer in vars(torch.optim).values():
+        step = getattr(optimizer, "step", None)
+        if getattr(step, "hooked", False):
+            monkeypatch.setattr(step, "hooked", False)
+
+
 def generate(model: torch.nn.Module, tokens: int) -> None:
     """One prefill of 32 tokens, then the others one by one."""
     model(torch.ones(32, 8))
