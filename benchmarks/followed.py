@@ -2,8 +2,8 @@
 
 Models that no rule was written for (`followed/`, random weights) are profiled as they are. Each suggestion is
 followed as the report has it, and each change of a fixed list is tried whether it is suggested or not. Steps
-are timed outside the profiler: a process for each change, all kept, asked in turn. Wants the packages of
-`pip install --group followed`.
+are timed outside the profiler: a process for each change, all kept, asked in turn. Seconds to be ready are
+beyond those without a change, two processes at a time. Wants `pip install --group followed`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -32,8 +33,9 @@ import traceanalyzer  # noqa: E402
 from traceanalyzer.machine import processor  # noqa: E402
 from traceanalyzer.records import Analysis, Band, Suggestion  # noqa: E402
 
-ROUNDS, ROUND_MS = 10, 600.0
-AGAIN = ROUNDS // 5  # this one from either end of the sorted differences bound their median (sign test, 98 %)
+ROUNDS, ROUND_MS = 8, 400.0
+AT_ONCE = 2  # processes that are made ready
+AGAIN = 1  # this one from either end of the sorted differences bound their median (sign test, 99 %)
 NEAR = 0.2  # beside a band, of its ends
 PAGES = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=4294967296"
 # How a snippet begins that can be pasted as it is.
@@ -137,7 +139,8 @@ def measured(
     case: Case, sets: Sequence[tuple[str, ...]], tunables: str
 ) -> Iterator[tuple[float, Band, float]]:
     """Of each set of changes: the step before, what it saved, and the seconds until it was ready."""
-    base, *served = started = [Served(case, changes, tunables) for changes in ((), *sets)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        base, *served = started = list(pool.map(lambda each: Served(case, each, tunables), ((), *sets)))
     try:
         counts = [max(2, ceil(ROUND_MS / each.step_ms(1))) for each in started]
         rounds = [[each.step_ms(n) for each, n in zip(started, counts, strict=True)] for _ in range(ROUNDS)]
@@ -229,7 +232,7 @@ def largest_named(rows: Iterable[Followed]) -> tuple[str, bool]:
 
 def summary(rows: Sequence[Followed], left: dict[str, list[str]]) -> Iterator[str]:
     pairs = [row for row in rows if row.promised and "+" not in row.change]
-    wide = [row for row in pairs if row.promised and 0 < 2.5 * row.promised.low < row.promised.high]
+    wide = [row for row in pairs if row.promised and 0 < 2.501 * row.promised.low < row.promised.high]
     nothing = [f"{row.case}: {row.change}" for row in pairs if row.may_be_nothing]
     together = [row for row in rows if "+" in row.change]
     yield (
