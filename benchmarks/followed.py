@@ -129,7 +129,7 @@ def suggested(analysis: Analysis, change: str) -> tuple[Suggestion, ...]:
 
 
 def promised(told: Sequence[Suggestion]) -> Band | None:
-    """Of all that one change follows; they exclude each other's time."""
+    """Of all that one change follows, whose savings add up."""
     bands = [each.saving_per_step_ns for each in told if each.saving_per_step_ns]
     ends = ("low", "mid", "high")
     return Band(*(sum(getattr(band, end) for band in bands) / 1e6 for end in ends)) if bands else None

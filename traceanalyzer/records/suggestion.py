@@ -33,7 +33,10 @@ class OfKind(msgspec.Struct, frozen=True):
 
 
 class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
-    """One change that would save time. No two claim the same kernel: those of one `saving_of` add up."""
+    """One change that would save time. No two claim the same kernel: those of one `saving_of` add up.
+
+    On a CPU two that are never proved (`kept_pages`, `channels_last`) save of time that others shorten too.
+    """
 
     rule: str
     title: str
