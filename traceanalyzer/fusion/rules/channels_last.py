@@ -150,7 +150,7 @@ RULE = Rule(
     snippet="model = model.to(memory_format=torch.channels_last)\n"
     "x = x.to(memory_format=torch.channels_last)",
     caveats=("every operator in between must support the layout",
-             "on a CPU, half precision and kept pages shorten the same convolutions: together they save less"),
+             "on a CPU half precision and kept pages shorten the same convolutions: together they save less"),
     docs="https://docs.pytorch.org/tutorials/intermediate/memory_format_tutorial.html",
     concerns_compiled=True,
 )  # fmt: skip
