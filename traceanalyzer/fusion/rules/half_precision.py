@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import prod
 
-from traceanalyzer.fusion.rules.base import Match, Rule
+from traceanalyzer.fusion.rules.base import Match, Rule, everywhere
 from traceanalyzer.fusion.rules.convolutions import is_convolution, is_grouped
 from traceanalyzer.fusion.rules.matmuls import HALF, is_trained, share_of_busy, time_ns
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
@@ -67,7 +67,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     evidence += f"at {si(bf16, 'FLOP/s')} in bf16 and at {si(fp32, 'FLOP/s')} in fp32"
     yield Match(
         tuple(products), "T0" if band.low > 0 else "T3", saved=band, evidence=evidence,
-        where="the products in fp32",
+        where=everywhere(graph),
         snippet=_TRAINING if is_trained(graph) else _INFERENCE,
         saved_by_roofs=True,
     )  # fmt: skip
