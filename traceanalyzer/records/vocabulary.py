@@ -47,6 +47,9 @@ RULE_BY_CAUSE: Mapping[IdleCause, str] = {
 IDLE_RULES = (*RULE_BY_CAUSE.values(), "checkpoint_saving", "small_copies")
 """Names of the rules that shorten idle time, and nothing else."""
 
+SHARING_ON_CPU = ("kept_pages", "channels_last")
+"""Names of the rules that on a CPU save of operators which others make faster too; none is ever proved."""
+
 RULES_TO_VERIFY = (
     "attention_fallback", "unfused_attention", "fused_optimizer", "cross_entropy", "rms_norm",
     "rotary_embedding", "dropout_chain", "residual_norm", "gated_activation", "batch_norm_activation",

@@ -11,7 +11,7 @@ import msgspec
 from traceanalyzer.records import Analysis, Band, Projection, Suggestion
 from traceanalyzer.records.times import kind_name, typical_step
 from traceanalyzer.records.units import digits, duration, percent, si
-from traceanalyzer.records.vocabulary import RULES_TO_VERIFY
+from traceanalyzer.records.vocabulary import RULES_TO_VERIFY, SHARING_ON_CPU
 from traceanalyzer.report.change_words import by_certainty, span
 from traceanalyzer.report.code_view import library_texts, place_texts
 from traceanalyzer.report.jobs import has_all_ranks
@@ -62,6 +62,7 @@ class SuggestionText(msgspec.Struct, frozen=True):
     least: float  # of the step, 0 to 1, that it saves for certain
     most: float  # likewise, that it may save
     places: tuple[str, ...]  # "net.py:41 forward", most time first
+    shares_time: bool = False  # with others, so that together they save less
 
 
 def device(analysis: Analysis) -> Iterable[Fact]:
@@ -179,6 +180,7 @@ def _suggestion_text(analysis: Analysis, s: Suggestion, of: str, whole: str) -> 
         least=min(band.low / step_ns, 1.0) if band else 0.0,
         most=min(band.high / step_ns, 1.0) if band else 0.0,
         places=place_texts(s.places),
+        shares_time=analysis.device.kind == "cpu" and s.rule in SHARING_ON_CPU,
     )  # fmt: skip
 
 
