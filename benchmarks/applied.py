@@ -1,8 +1,8 @@
-"""What the top suggestion saves once it is applied: `python benchmarks/applied.py [--write]`.
+"""What a large suggestion saves once it is applied: `python benchmarks/applied.py [--write]`.
 
 Each example is recorded and analyzed as it is, three times. Then steps of it are timed against steps of the
-same model as the top suggestion has it, in ten turns without the profiler, each in a process of its own: two
-models in one process hand each other the memory that they free, which makes one of them slower.
+same model as its suggestions of some rules have it, in ten turns without the profiler, each in a process of its
+own: two models in one process hand each other the memory that they free, which makes one of them slower.
 """
 
 from __future__ import annotations
@@ -112,13 +112,14 @@ def recorded(example: Example, flags: tuple[str, ...], path: Path) -> Path:
 
 
 def promised(example: Example, folder: Path) -> Band:
-    """The top suggestion's and those that the same change follows, which exclude each other's time."""
+    """Of those that the change follows, which exclude each other's time."""
     found = []
     for number in range(3):
         analysis = traceanalyzer.analyze(recorded(example, (), folder / f"{example.script}.{number}.json.gz"))
         told = [each for each in analysis.suggestions or () if each.saving_per_step_ns is not None]
-        assert told and told[0].rule in example.rules, [each.rule for each in told]
-        found.append([each.saving_per_step_ns for each in told if each.rule in example.rules])
+        mine = [each.saving_per_step_ns for each in told if each.rule in example.rules]
+        assert mine, [each.rule for each in told]
+        found.append(mine)
     return Band(*(median(sum(getattr(b, end) for b in one if b) / 1e6 for one in found)
                   for end in ("low", "mid", "high")))  # fmt: skip
 
