@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import pytest
@@ -284,3 +286,73 @@ def test_nothing_of_ours_stays_on_the_frames_that_run() -> None:
     while frame is not None:
         assert frame.f_trace is None
         frame = frame.f_back
+
+
+def paused() -> Iterator[int]:
+    try:
+        yield 1
+    except ValueError:
+        yield 2
+    yield 3
+
+
+async def waiting(steps: Iterator[int]) -> None:
+    for _ in steps:
+        await asyncio.sleep(0)
+
+
+def failed() -> TracebackType:
+    try:
+        fails()
+    except ValueError as error:
+        assert error.__traceback__ is not None and error.__traceback__.tb_next is not None
+        return error.__traceback__.tb_next
+    raise AssertionError
+
+
+@pytest.mark.usefixtures("untraced")
+@pytest.mark.parametrize("most", [50_000, 1])
+def test_nothing_of_ours_stays_on_frames_that_wait(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may continue under a debugger, and would keep all that we know alive; given up or not."""
+    monkeypatch.setattr(calling_lines, "_MOST_MARKS", most)
+    lines = CallingLines()
+    generator, thrown, coroutine = paused(), paused(), waiting(iter(range(3)))
+    lines.start()
+    next(generator)
+    next(thrown)
+    thrown.throw(ValueError())
+    coroutine.send(None)
+    traceback = failed()
+    lines.stop()
+    frames = [generator.gi_frame, thrown.gi_frame, coroutine.cr_frame, traceback.tb_frame]
+    assert [(frame.f_trace, frame.f_trace_lines) for frame in frames] == [(None, True)] * 4
+    coroutine.close()
+
+
+@pytest.mark.usefixtures("untraced")
+def test_a_generator_that_runs_when_the_step_is_given_up_is_left_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(calling_lines, "_MOST_MARKS", 100)
+    lines = CallingLines()
+
+    def gives_up() -> Iterator[int]:
+        yield many(10_000)
+
+    generator = gives_up()
+    lines.start()
+    next(generator)
+    assert sys.gettrace() is None and generator.gi_frame.f_trace is None
+    lines.stop()
+    assert "lines of Python" in (lines.call_sites.unknown or "")
+
+
+@pytest.mark.usefixtures("untraced")
+def test_a_generator_is_followed_whenever_it_continues() -> None:
+    def run() -> None:
+        generator = paused()
+        next(generator)
+        generator.throw(ValueError())
+        next(generator)
+
+    assert [line for name, line in reached(run) if name == "paused"] == [1, 2, 3, 4, 5]

@@ -18,7 +18,7 @@ from tests.trace.test_counted import recorded
 from traceanalyzer import analyze
 from traceanalyzer.cli.trace_target import counters_path
 from traceanalyzer.collect import counters
-from traceanalyzer.collect.capture import Capture, CaptureResult
+from traceanalyzer.collect.capture import Capture, CaptureResult, FurtherSteps
 from traceanalyzer.collect.run import ProfileRequest, TraceSaver
 from traceanalyzer.collect.schedule import Schedule
 from traceanalyzer.collect.script import Script
@@ -53,8 +53,10 @@ def test_a_further_step_is_recorded_behind_the_evidence(
         "WAIT", "ACTIVE", "PAUSE", "FURTHER", "PAUSE", "FURTHER", "AFTER", "DONE",
     ]  # fmt: skip
     assert session.result is not None and len(session.result.steps) == len(session.result.step_ns) == 2
-    assert session.result.counters is not None and len(made) == 1 and not said
-    names = {event.get("name") for event in json.loads(session.result.counters.read_bytes())["traceEvents"]}
+    assert session.result.further.counters is not None and len(made) == 1 and not said
+    names = {
+        event.get("name") for event in json.loads(session.result.further.counters.read_bytes())["traceEvents"]
+    }
     assert "ProfilerStep#6" in names, "steps 1 and 2 are captured, 4 has the evidence"
 
 
@@ -63,7 +65,7 @@ def test_where_none_can_be_recorded_a_line_says_why(tmp_path: Path) -> None:
     session, phases = session_of(tmp_path, Schedule(1, 0, 2, counters=True), said)
     (line,) = said
     assert line.endswith("only those of an NVIDIA GPU can be recorded, and this run has none")
-    assert session.result is not None and session.result.counters is None
+    assert session.result is not None and session.result.further.counters is None
     assert [phase.name for phase in phases].count("FURTHER") == 1
 
 
@@ -109,7 +111,9 @@ def saver(tmp_path: Path) -> Callable[[list[dict[str, Any]]], list[str]]:
             Script("train.py", (), False), tmp_path / "t.trace.json.gz", Schedule(), "", None,
             tmp_path / "t.counters.trace.json.gz",
         )  # fmt: skip
-        result = CaptureResult(tmp_path / "raw.json", counters=tmp_path / "counters.json")
+        result = CaptureResult(
+            tmp_path / "raw.json", further=FurtherSteps(counters=tmp_path / "counters.json")
+        )
         TraceSaver(request, said.append, lambda _: None).complete(result)
         return said
 

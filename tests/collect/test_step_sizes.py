@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from tests.collect.harness import document
 from traceanalyzer.collect.capture import CaptureResult
 from traceanalyzer.collect.process_use import ProcessUse
 from traceanalyzer.collect.recording import _steps
+from traceanalyzer.collect.run import ProfileRequest, TraceSaver
 from traceanalyzer.collect.schedule import Schedule
+from traceanalyzer.collect.script import Script
 from traceanalyzer.collect.session import CapturePhase, Session
 from traceanalyzer.collect.step_sizes import MissedStep, SizesOfStep, StepSizes
 
@@ -96,6 +100,94 @@ def test_a_prefill_that_comes_again_is_captured_with_decode_steps(calls: int, tm
     assert dims == [[32, 8], [1, 8], [1, 8]]
     prefill, decode, _ = _steps(captured)
     assert prefill.unprofiled_ns is None and decode.unprofiled_ns is not None  # the first was never timed
+
+
+def saved(session: Session, folder: Path) -> dict[str, Any]:
+    """The trace that a run with this session writes at its end."""
+    request = ProfileRequest(
+        Script("t.py", (), False), folder / "t.trace.json.gz", session.schedule, "", None
+    )
+    assert session.result is not None
+    TraceSaver(request, pytest.fail, lambda _: None).complete(session.result)
+    return document(request.target)
+
+
+def test_what_was_recorded_behind_the_first_capture_is_saved_with_the_second(tmp_path: Path) -> None:
+    """Evidence, calling lines and counters alike; the steps in the trace are those of the second."""
+    model = torch.nn.Linear(8, 8)
+    said: list[str] = []
+    session = Session(Schedule(3, 2, 3), tmp_path, lambda _: None, said.append)
+    session.watch()
+    try:
+        with torch.no_grad():
+            for _ in range(3):
+                generate(model, 13)
+                if session.result is not None and session.phase is CapturePhase.AGAIN:
+                    session.result.further.counters = tmp_path / "counters.json"  # none without a GPU
+    finally:
+        session.finish()
+    assert session.result is not None and not said
+    assert session.result.steps == ["ProfilerStep#13", "ProfilerStep#14", "ProfilerStep#15"]
+    assert session.result.further.counters == tmp_path / "counters.json"
+    step = saved(session, tmp_path)["traceanalyzeEvidence"]
+    assert "aten::addmm" in step["names"] and "generate" in {f[2] for f in step["call_sites"]["functions"]}
+    assert {site for site in step["site"] if site >= 0}, "the lines that call operators are known"
+
+
+def evaluated(model: torch.nn.Module, steps: int) -> None:
+    with torch.no_grad():
+        for _ in range(steps):
+            model(torch.ones(2, 8))
+
+
+def trained(model: torch.nn.Module, steps: int) -> None:
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(steps):
+        model(torch.ones(2, 8)).exp().sum().backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("steps", [4, 12])
+def test_evidence_of_steps_that_the_trace_lacks_is_left_out_and_that_is_said(
+    steps: int, tmp_path: Path
+) -> None:
+    """An evaluation has been captured; then a training is, whose end may come before evidence of its own."""
+    model = torch.nn.Linear(8, 8)
+    said: list[str] = []
+    session = Session(Schedule(1, 0, 3), tmp_path, lambda _: None, said.append)
+    session.watch()
+    try:
+        evaluated(model, 8)
+        assert session.result is not None and session.result.further.evidence is not None
+        trained(model, steps)
+    finally:
+        session.finish()
+    lost = [
+        line for line in said if line.startswith("producer-consumer edges and calling lines are left out")
+    ]
+    step = saved(session, tmp_path).get("traceanalyzeEvidence")
+    assert (step is None, len(lost)) == ((True, 1) if steps == 4 else (False, 0))
+    assert step is None or "aten::exp" in step["names"]
+
+
+def test_a_capture_that_is_kept_keeps_the_evidence_of_its_own_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The training that follows is cut short by its size: the evaluation before it is saved."""
+    model = torch.nn.Linear(8, 8)
+    session = Session(Schedule(1, 0, 3), tmp_path, lambda _: None, [].append)
+    session.watch()
+    try:
+        evaluated(model, 8)
+        monkeypatch.setattr("traceanalyzer.collect.capture.LONGEST_CAPTURE_NS", 1)
+        trained(model, 12)
+    finally:
+        session.finish()
+    trace = saved(session, tmp_path)
+    assert not [event for event in trace["traceEvents"] if event.get("name") == "aten::exp"]
+    step = trace["traceanalyzeEvidence"]
+    assert "aten::addmm" in step["names"] and "aten::exp" not in step["names"]
+    assert "evaluated" in {function[2] for function in step["call_sites"]["functions"]}
 
 
 def test_a_profiler_of_the_script_is_left_alone_when_a_prefill_comes_again(tmp_path: Path) -> None:

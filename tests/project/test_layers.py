@@ -56,7 +56,7 @@ PACKAGES = {
     "expressions side_values requirements",
     "annotate": "__init__ counters texts splice copy",
     "ranks": "__init__ resources progress leading results worker pool cluster calls matching clocks stages "
-    "waits late straggler job_info job hta_frame hta hta_graph longest_path critical_path exporter",
+    "waits usual late straggler job_info job hta_frame hta hta_graph longest_path critical_path exporter",
     "ci": "__init__ api threads sticky workflow comment job required __main__",
     "assembly": "__init__ totals self_check provenance roof_notices utilization layer_names module_times "
     "function_times row_places wait_places wait_times what_if_rows what_if_notices what_if annotations "

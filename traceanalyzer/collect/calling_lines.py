@@ -87,9 +87,13 @@ class CallingLines:
                 sys.settrace(None)
             else:
                 self.call_sites = CallSites(unknown=_BUSY)  # from some line on, nobody knows which
-        for frame in _around(sys._getframe(1)):
-            if frame.f_trace is self._local:
-                frame.f_trace, frame.f_trace_lines = None, True
+        self._release(sys._getframe(1))
+
+    def _release(self, frame: FrameType | None) -> None:
+        """Leave nothing on the frames that run; those that wait were left so when they paused."""
+        for each in _around(frame):
+            if each.f_trace is self._local:
+                _untrace(each)
 
     def _entered(self, frame: FrameType, event: str, argument: object) -> Trace:
         """A function is called, or a generator continues."""
@@ -103,23 +107,29 @@ class CallingLines:
             if self._marked.get(code, 0) >= _MOST_IN_ONE or _is_compiled(code):
                 frame.f_trace_lines = False
                 self._reach(code, None)
-            return self._local
+            return self._unless_over()
         except Exception as error:
             return self._failed(error)
 
     def _reached(self, frame: FrameType, event: str, argument: object) -> Trace:
-        """A line is reached, or a function returns to a line of its caller."""
+        """A line is reached, or a function returns, or a generator yields, to a line of its caller."""
         if CallingLines._current is not self:
-            return None
+            return _untrace(frame)
         try:
             if event == "line":
                 self._line(frame)
-            elif event == "return" and frame.f_back is not None:
-                frame.f_trace_lines = True  # of a generator: it may continue under a debugger
-                self._mark_innermost(frame.f_back)
-            return self._local
+            elif event == "return":
+                _untrace(frame)  # it may be kept, and continue under a debugger
+                if frame.f_back is not None:
+                    self._mark_innermost(frame.f_back)
+                return None
+            return self._unless_over()
         except Exception as error:
             return self._failed(error)
+
+    def _unless_over(self) -> Trace:
+        """What a frame is traced by from here on."""
+        return self._local if CallingLines._current is self else None
 
     def _line(self, frame: FrameType) -> None:
         code = frame.f_code
@@ -164,6 +174,7 @@ class CallingLines:
         if sys.gettrace() is self._trace:
             sys.settrace(None)
         CallingLines._current = None
+        self._release(sys._getframe(1))
 
     def _failed(self, error: Exception) -> None:
         """An exception that left a trace function would be raised in the script."""
@@ -195,6 +206,10 @@ class CallingLines:
         if file.startswith(self._ours[1]) and "-packages" not in file:
             return False
         return parsed(f"{file}({code.co_firstlineno}): {code.co_name}") is not None
+
+
+def _untrace(frame: FrameType) -> None:
+    frame.f_trace, frame.f_trace_lines = None, True
 
 
 def _is_compiled(code: CodeType) -> bool:
@@ -240,3 +255,4 @@ def _forked() -> None:
     current, CallingLines._current = CallingLines._current, None
     if current is not None and sys.gettrace() is current._trace:
         sys.settrace(None)
+        current._release(sys._getframe(1))

@@ -25,6 +25,30 @@ from traceanalyzer.collect.step_sizes import StepSizes
 STEP_PREFIX = "ProfilerStep#"
 
 
+class EvidenceStep(msgspec.Struct, frozen=True):
+    """One recording of a step's operators with their storages, and the lines that call them."""
+
+    trace: Path
+    execution: Path  # the execution trace
+    call_sites: CallSites  # what the marks in both are of
+
+
+class FurtherSteps(msgspec.Struct):
+    """What is recorded of steps behind the captured ones, one step each."""
+
+    evidence: EvidenceStep | None = None
+    counters: Path | None = None  # trace of the step whose bytes were counted
+
+    @property
+    def parts(self) -> list[str]:
+        """What there is, for people."""
+        parts = {
+            "producer-consumer edges and calling lines": self.evidence,
+            "hardware counters": self.counters,
+        }
+        return [name for name, recorded in parts.items() if recorded is not None]
+
+
 class CaptureResult(msgspec.Struct):
     """What has been captured so far; times in ns."""
 
@@ -37,9 +61,7 @@ class CaptureResult(msgspec.Struct):
     unprofiled_ns: list[int] = msgspec.field(default_factory=list)
     unprofiled_used: list[ProcessUse] = msgspec.field(default_factory=list)
     unprofiled_sizes: list[StepSizes | None] = msgspec.field(default_factory=list)  # None: not known
-    structure: tuple[Path, Path] | None = None  # trace and execution trace of the evidence step
-    call_sites: CallSites | None = None  # of the evidence step
-    counters: Path | None = None  # trace of the step whose bytes were counted
+    further: FurtherSteps = msgspec.field(default_factory=FurtherSteps)
     autocast: str | None = None
     peak_memory_bytes: int | None = None  # before the profiler used any
 

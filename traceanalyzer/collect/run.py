@@ -206,13 +206,13 @@ class TraceSaver:
 
     def _write_counters(self, result: CaptureResult) -> None:
         """Their own trace: what takes how long is not to be seen in it."""
-        target = self._request.counters
-        if target is None or result.counters is None:
+        target, counted = self._request.counters, result.further.counters
+        if target is None or counted is None:
             return
         try:
-            why = refused(result.counters)
+            why = refused(counted)
             if why is None:
-                write(target, result.counters, {})
+                write(target, counted, {})
         except OSError as error:
             why = f"{target}: {error.strerror}"
         if why is None:
@@ -260,10 +260,11 @@ class TraceSaver:
 
 
 def _evidence(result: CaptureResult, say: Say) -> str | None:
-    if result.structure is None or result.call_sites is None:
+    step = result.further.evidence
+    if step is None:
         return None
     try:
-        return evidence(*result.structure, result.call_sites)
+        return evidence(step.trace, step.execution, step.call_sites)
     except (OSError, ValueError, KeyError, TypeError) as error:
         say(f"the producer-consumer edges are unknown: {type(error).__name__}: {error}")
         return None

@@ -70,6 +70,7 @@ class Session:
         self._captures = 0
         self._whole: CaptureResult | None = None  # the last capture of all the steps asked for
         self._notified = False
+        self._further = FurtherRecordings(folder, say)
         self._capture: Capture | None = None
         self._modules = ModuleCalls(self._forward_returned, self._forward_called)
         self._sizes, self._missed = SizesOfStep(), MissedStep()
@@ -115,8 +116,9 @@ class Session:
             self._guarded(self._end)
         else:
             self._end_elsewhere()
-        if (missed := self._missed.text()) and self.result is not None:
-            self._say(missed)
+        if self.result is not None:
+            for text in filter(None, (self._missed.text(), self._further.lost(self.result))):
+                self._say(text)
         others = self._thread not in (None, threading.current_thread())
         self.stuck |= others and self._thread is not None and self._thread.is_alive()
         self.phase, Session.current = CapturePhase.DONE, None
@@ -260,6 +262,7 @@ class Session:
         self._timer.end()
         self._armed_ns = perf_counter_ns()
         self._peak_memory_bytes = peak_memory_bytes()
+        self._further.plan(self.schedule)
         self._prepare(self.schedule)
         self._left = self.schedule.warmup
         self.phase = CapturePhase.WARMUP
@@ -268,7 +271,6 @@ class Session:
 
     def _prepare(self, schedule: Schedule) -> None:
         self._captures += 1
-        self._further = FurtherRecordings(schedule, self._folder, self._say)
         self._capture = Capture(schedule, self._folder / f"trace-{self._captures}.json")
         self._capture.prepare()
 
@@ -280,7 +282,8 @@ class Session:
 
     def _start(self) -> None:
         assert self._capture is not None
-        self.result = CaptureResult(self._capture.raw, peak_memory_bytes=self._peak_memory_bytes)
+        self.result = CaptureResult(self._capture.raw, further=self._further.recorded)
+        self.result.peak_memory_bytes = self._peak_memory_bytes
         self._anchored = self.detector.kind
         self._modules.start()
         self._left = self.schedule.active
@@ -331,7 +334,7 @@ class Session:
         assert self._capture is not None and self.result is not None
         self._capture.stop()
         self._capture = None
-        self._further.ended(self.result)
+        self._further.ended()
         self._timer.begin_after_capture()
         if self._further:
             self.phase = CapturePhase.PAUSE
@@ -356,13 +359,10 @@ class Session:
 
     def _capture_again(self) -> None:
         """Record a step of the kind that was left out, which begins now, and those behind it."""
-        before = self.result
         self._missed = MissedStep()
         self._timer.end()
         self._prepare(self.schedule.alone)
         self._start()
-        if before is not None and self.result is not None:
-            self.result.structure, self.result.counters = before.structure, before.counters
         self._last = ProcessUse.now()
 
     def _after(self, took: ProcessUse | None, sizes: StepSizes) -> None:

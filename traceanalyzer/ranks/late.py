@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from statistics import median
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from traceanalyzer.ranks.usual import Floats, Key, Part, keys_of, medians
 from traceanalyzer.records.rank_work import RankWork, WorkForm
 from traceanalyzer.records.units import digits, duration
 
@@ -25,10 +24,6 @@ _CAUSES = {
     "profiler": "the profiler itself works", "host_work": "its GPU waits for work on the host",
     "unknown": "its GPU is idle",
 }  # fmt: skip
-
-
-Key = tuple[str, ...]  # name and phase, or name, phase and shape
-Sums = dict[Key, float]
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -65,39 +60,19 @@ def _per(work: RankWork) -> str:
 
 def _operators(mine: RankWork, others: Sequence[RankWork]) -> list[Cause]:
     """Operators that take longer than elsewhere, the longest first; shapes of one operator together."""
-    times = _times(mine)
-    usual = _medians(others, _times, times, missing=0.0)
-    extra = {key: ns - usual[key] for key, ns in sorted(times.items(), key=lambda item: -item[1])}
-    return [Cause(ns, key=key) for key, ns in extra.items() if ns > 0]
+    keys = keys_of(mine, _operator)
+    times = _times(mine, Part.of(mine.forms, keys, _operator))
+    extra = times - medians(others, keys, _operator, _times)
+    longest = np.argsort(-times, kind="stable").tolist()
+    return [Cause(float(extra[at]), key=keys[at]) for at in longest if extra[at] > 0]
 
 
-def _times(work: RankWork) -> Sums:
-    return _sums(work, work.attributed_ns, _operator)
+def _times(work: RankWork, part: Part) -> Floats:
+    return part.sums(work.attributed_ns)
 
 
 def _operator(form: WorkForm) -> Key:
     return form.name, form.phase
-
-
-def _sums(work: RankWork, values: npt.NDArray[np.int64], key: Callable[[WorkForm], Key]) -> Sums:
-    """Of its own work, added up by key."""
-    sums: Sums = defaultdict(float)
-    for form, value in zip(work.forms, values.tolist(), strict=True):
-        if form.is_compute:
-            sums[key(form)] += value
-    return sums
-
-
-def _medians(
-    ranks: Sequence[RankWork], of: Callable[[RankWork], Sums], keys: Collection[Key], missing: float
-) -> Sums:
-    """Over `ranks`, what each has of a key; `missing` where it has none, nan: it does not count."""
-    table = np.full((len(keys), len(ranks)), missing)
-    for column, work in enumerate(ranks):
-        sums = of(work)
-        table[:, column] = [sums.get(key, missing) for key in keys]
-    counted = [row[~np.isnan(row)] for row in table]
-    return {key: float(np.median(row)) if len(row) else 0.0 for key, row in zip(keys, counted, strict=True)}
 
 
 def _told(mine: RankWork, others: Sequence[RankWork], key: Key) -> str:
@@ -117,18 +92,20 @@ def _told(mine: RankWork, others: Sequence[RankWork], key: Key) -> str:
 
 def _calls(work: RankWork, key: Key) -> tuple[int, set[str]]:
     """How often it runs an operator, and on which shapes."""
-    rows = [at for at, form in enumerate(work.forms) if form.is_compute and _operator(form) == key]
-    shapes = {work.forms[at].shape for at in rows} - {""}
-    return int(work.calls[rows].sum()), shapes
+    part = Part.of(work.forms, [key], _operator)
+    shapes = {form.shape for form in work.forms[part.forms] if form.is_compute} - {""}
+    return int(part.sums(work.calls)[0]), shapes
 
 
 def _slower(mine: RankWork, others: Sequence[RankWork]) -> Cause | None:
     """One factor by which nearly all kernels take longer, calls and shapes being the same."""
-    call_ns = _call_ns(mine)
-    usual = _medians(others, _call_ns, call_ns, missing=np.nan)
-    weights = _sums(mine, mine.attributed_ns, _form)
-    ratios = [(ns / usual[key], weights[key]) for key, ns in call_ns.items() if usual[key] > 0]
-    compute_ns = sum(weights.values())
+    keys = keys_of(mine, _form)
+    part = Part.of(mine.forms, keys, _form)
+    call_ns, usual = _call_ns(mine, part), medians(others, keys, _form, _call_ns)
+    weights = part.sums(mine.attributed_ns)
+    both = (usual > 0) & ~np.isnan(call_ns)
+    ratios = list(zip((call_ns[both] / usual[both]).tolist(), weights[both].tolist(), strict=True))
+    compute_ns = float(weights.sum())
     factor = _weighted_median(ratios)
     alike = sum(ns for ratio, ns in ratios if abs(ratio - factor) <= _ALIKE * factor)
     if factor < _SLOWER or alike < _ALL * compute_ns:
@@ -143,10 +120,11 @@ def _form(form: WorkForm) -> Key:
     return form.name, form.phase, form.shape
 
 
-def _call_ns(work: RankWork) -> Sums:
-    """Mean time of a call."""
-    ns, calls = _sums(work, work.time_ns, _form), _sums(work, work.calls, _form)
-    return {key: ns[key] / calls[key] for key in ns if calls[key]}
+def _call_ns(work: RankWork, part: Part) -> Floats:
+    """Mean time of a call; nan where there is none."""
+    calls = part.sums(work.calls)
+    mean: Floats = np.divide(part.sums(work.time_ns), calls, out=np.full(len(calls), np.nan), where=calls > 0)
+    return mean
 
 
 def _idle(mine: RankWork, others: Sequence[RankWork]) -> list[Cause]:

@@ -55,7 +55,7 @@ def stages_of(
         left -= part
         links = sum(len(neighbors[device]) for device in part) // 2
         in_a_row = pairs and len(part) > 2 and links < len(part)
-        if in_a_row or len({contractions_of(ranks[device]) for device in part}) > 1:
+        if in_a_row or _unlike([ranks[device] for device in part]):
             pipeline |= dict.fromkeys(part, root)
     return Stages(pipeline)
 
@@ -67,6 +67,12 @@ def _reached(root: int, neighbors: dict[int, set[int]]) -> set[int]:
         part |= new
         border += new
     return part
+
+
+def _unlike(ranks: Sequence[RankWork]) -> bool:
+    """Whether some do other work than the first; no more of it is held than of two."""
+    first = contractions_of(ranks[0])
+    return any(work.forms is not ranks[0].forms and contractions_of(work) != first for work in ranks[1:])
 
 
 def contractions_of(work: RankWork) -> frozenset[tuple[str, str]]:
