@@ -200,12 +200,11 @@ def _suggestion(
 
     Figures of a part of a trace are scaled to the whole.
     """
-    costs, group = [each for each in group if each.slower], [each for each in group if not each.slower]
-    if graph.step_ns <= 0 or not group:
+    if graph.step_ns <= 0:
         return None
     tier = max(match.tier for match in group)
     time_ns = sum(node.time_ns for node in _nodes(group))
-    band = _sure(graph, group, tier, costs)
+    band = _sure(graph, group, tier)
     largest = max(group, key=lambda match: sum(node.time_ns for node in match.nodes))
     starved = _waits(graph) >= _STARVED_SHARE and rule.name not in IDLE_RULES
     untimed = band is None and largest.after is not None
@@ -231,7 +230,7 @@ def _suggestion(
         share_of_step=band.mid / graph.step_ns if band is not None and not starved else None,
         caveats=tuple(
             as_of(graph, text)
-            for text in (*rule.caveats, *_caveats(graph, group, band, starved), *_slower(costs))
+            for text in (*rule.caveats, *_caveats(graph, group, band, starved), *_slower(group))
         ),
         docs=rule.docs,
         saving_of=graph.saving_of,
@@ -241,21 +240,22 @@ def _suggestion(
     )
 
 
-def _slower(costs: Sequence[Match]) -> Iterator[str]:
+def _slower(group: Sequence[Match]) -> Iterator[str]:
     """What the remedy makes slower, and by how much."""
-    if costs:
-        names = ", ".join(dict.fromkeys(match.slower for match in costs))
-        longer = duration(-sum(match.saved.mid for match in costs if match.saved))
-        yield f"compiling makes {names} slower on a CPU, by about {longer} per step: that is counted already"
+    names = dict.fromkeys(name for match in group for name in match.slower)
+    if names:
+        longer = duration(-sum(match.lost.mid for match in group if match.lost))
+        made = f"compiling makes {', '.join(names)} slower on a CPU"
+        yield f"{made}, by about {longer} per step: that is counted already"
 
 
-def _sure(graph: StepGraph, group: Sequence[Match], tier: Tier, costs: Sequence[Match] = ()) -> Band | None:
+def _sure(graph: StepGraph, group: Sequence[Match], tier: Tier) -> Band | None:
     """What the evidence promises of the saving, never more than the step; None of next to nothing.
 
     Of kernels that overlap with others only the attributed part can shorten the step; where that is much
     less than they take, perhaps nothing, for what they overlap with may set the pace.
     """
-    band = _band(graph, [*group, *costs])
+    band = _band(graph, group)
     if band is None:
         return None
     undisturbed = sum(graph.undisturbed_ns(match.nodes) for match in group)
@@ -296,7 +296,7 @@ def _band(found: StepGraph, group: Sequence[Match]) -> Band | None:
             band = saving(time, match.after, found.device, found.floor_ns)
         if band is None:
             return None
-        bands.append(band)
+        bands += [band, match.lost] if match.lost is not None else [band]
     return added(bands)
 
 

@@ -53,7 +53,8 @@ class Match(msgspec.Struct, frozen=True):
         True  # False: others may claim the same nodes; no time is predicted, or T3 of what both win
     )
     compiled_with_neighbors: bool = False  # `after` counts that its neighbors are compiled with it
-    slower: str = ""  # an operator that the remedy makes slower: `saved` is below 0, of no nodes
+    lost: Band | None = None  # below 0: its part of what the remedy makes slower
+    slower: tuple[str, ...] = ()  # names of the operators that it makes slower
 
     @property
     def rests_on_roofs(self) -> bool:
