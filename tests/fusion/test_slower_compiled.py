@@ -11,7 +11,9 @@ from traceanalyzer.fusion.module_compile import compiled_together
 from traceanalyzer.fusion.rules import RULES, Rule
 from traceanalyzer.fusion.step_graph import StepGraph
 from traceanalyzer.fusion.suggestions import applied, suggestions
+from traceanalyzer.fusion.trial import with_trial
 from traceanalyzer.records import Band, Peak, Suggestion
+from traceanalyzer.records.units import duration
 
 X = (4096, 2048)
 ELEMENTS = 4096 * 2048
@@ -62,6 +64,20 @@ def test_a_gpu_draws_as_fast() -> None:
 def test_where_compiling_loses_more_than_it_saves_no_time_is_promised() -> None:
     drawn = [op("bernoulli_", X, (), (), makes=(), ns=MS)] * 4
     assert told(step(*drawn)).saving_per_step_ns is None
+    (said,) = [caveat for caveat in told(step(*drawn)).caveats if "slower on a CPU" in caveat]
+    assert "counted already" not in said and said.endswith("the step may become longer altogether")
+
+
+def test_what_is_counted_already_is_as_small_as_the_saving_became() -> None:
+    """Others save the rest of the step: what was taken off shrinks with what is left."""
+    graph = step(DRAWN)
+    (match,) = found_by(graph, "pointwise_chain")
+    suggestion = replace(told(graph), caveats=())
+    bearing = [each for _, each in compiled_together(graph, list(applied(graph))) if each]
+    group = next(each for each in bearing if each[0].nodes == match.nodes)
+    whole, half = (with_trial(graph, suggestion, group, "block", times).caveats[0] for times in (1.0, 0.5))
+    lost = -sum(each.lost.mid for each in group if each.lost)
+    assert duration(lost) in whole and duration(lost / 2) in half
 
 
 def test_what_is_drawn_elsewhere_is_not_counted_against_a_module() -> None:

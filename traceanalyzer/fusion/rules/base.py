@@ -301,6 +301,13 @@ def everywhere(graph: StepGraph) -> str:
     return "the whole step" if graph.has_steps else "the whole trace"
 
 
+def started(graph: StepGraph) -> str:
+    """How the script is started, by its recorded name: a file's, or a module's."""
+    recorded = graph.trace.recording.script if graph.trace.recording else None
+    script = recorded or "train.py"
+    return f"python {script}" if script.endswith(".py") else f"python -m {script}"
+
+
 def wait_evidence(graph: StepGraph, ns: float, share: float) -> str:
     """What the device waits, as a suggestion states it."""
     each = " per step" if graph.has_steps else ""
