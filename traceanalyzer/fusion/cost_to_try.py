@@ -75,9 +75,9 @@ def cost_to_try(
     saved = band.mid if band is not None else 0.0
     if saved <= 0 or not graph.has_steps:
         return text
-    kind = graph.step_kind
-    all_steps = ceil(ns / saved * (kind.of / kind.steps if kind else 1.0))
-    pays = f"pays back after about {all_steps:,} steps{' of all kinds' if kind else ''}"
+    steps = graph.step_kind
+    all_steps = ceil(ns / saved * (steps.of / steps.steps if steps else 1.0))
+    pays = f"pays back after about {all_steps:,} steps{' of all kinds' if steps else ''}"
     return (
         f"{text}, which {pays}"
         if band and band.low > 0

@@ -62,10 +62,10 @@ def _saved(graph: StepGraph, match: Match) -> float:
 
 def _by_module(nodes: Sequence[Node]) -> dict[str, list[Node]]:
     """Those of modules that are alike together."""
-    found: dict[str, list[Node]] = {}
+    groups: dict[str, list[Node]] = {}
     for node in nodes:
-        found.setdefault(pattern(node.module or ""), []).append(node)
-    return found
+        groups.setdefault(pattern(node.module or ""), []).append(node)
+    return groups
 
 
 def _with(match: Match, lost: Sequence[tuple[str, Band]]) -> Match:

@@ -73,10 +73,10 @@ def _slower(group: Sequence[Match], band: Band | None, times: float) -> Iterator
     names = dict.fromkeys(name for match in group for name in match.slower)
     if not names:
         return
-    made = f"compiling makes {', '.join(names)} slower on a CPU"
+    change = f"compiling makes {', '.join(names)} slower on a CPU"
     longer = -times * sum(match.lost.mid for match in group if match.lost)
     yield (
-        f"{made}, by about {duration(longer)} per step: that is counted already"
+        f"{change}, by about {duration(longer)} per step: that is counted already"
         if band is not None
-        else f"{made}: the step may become longer altogether"
+        else f"{change}: the step may become longer altogether"
     )
