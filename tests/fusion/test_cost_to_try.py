@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 
 import pytest
+from msgspec.structs import replace
 
-from tests.fusion.scenes import op, scene, within
+from tests.fusion.scenes import found_by, op, scene, within
 from traceanalyzer.fusion.cost_to_try import CHANGES, compile_ns, cost_to_try
 from traceanalyzer.fusion.rules import RULES
+from traceanalyzer.fusion.savings import WIDEST, scaled
 from traceanalyzer.fusion.suggestions import suggestions
+from traceanalyzer.fusion.trial import beyond_change, with_trial
 from traceanalyzer.records import Band
+from traceanalyzer.records.suggestion import OfKind
 
 X = (4096, 4096)
 CHAIN, MM = (op("exp", X), op("log", X), op("mul", X, X)), op("mm", X, X)
@@ -52,3 +56,48 @@ def test_what_may_save_nothing_may_not_pay_back(band: Band | None, ends: str) ->
 
 def test_a_flag_is_a_flag() -> None:
     assert cost_to_try(scene(MM), "fused_optimizer", (), "", "Adam(fused=True)", None) == "one flag"
+
+
+def test_a_compilation_is_paid_back_by_the_saving_that_is_told() -> None:
+    graph = scene(*within("block", *CHAIN, MM), freed=True)
+    told = next(each for each in suggestions(graph).found or () if each.rule == "pointwise_chain")
+    (match,) = found_by(graph, "pointwise_chain")
+    assert told.saving_per_step_ns is not None
+    fewer = replace(told, saving_per_step_ns=scaled(told.saving_per_step_ns, 0.1))
+    ns = START_NS + 4 * OPERATOR_NS + KERNEL_NS
+    steps = math.ceil(ns / (told.saving_per_step_ns.mid * 0.1))
+    assert f"about {steps:,} steps" in with_trial(graph, fewer, [match], "block", 0.1).cost_to_try
+
+
+def test_steps_of_one_kind_are_paid_back_in_steps_of_all_kinds() -> None:
+    """12 steps of which 3 are of this kind: it saves 2 ms in each fourth."""
+    graph = scene(MM, steps=2, on_cpu=True)
+    graph.__dict__["step_kind"] = OfKind("B", 3, 12)
+    snippet, ns = "model = torch.compile(model)", START_NS + OPERATOR_NS
+    said = cost_to_try(graph, "pointwise_chain", graph.nodes, "", snippet, Band(1e6, 2e6, 3e6))
+    assert said.endswith(f"pays back after about {math.ceil(ns / 2e6) * 4:,} steps of all kinds")
+
+
+def ends(saving_ns: float, compiled_ns: int, *, on_cpu: bool = True) -> Band | None:
+    graph = scene(op("mm", (64, 64), (64, 64), ns=compiled_ns), steps=2, on_cpu=on_cpu)
+    band = Band(saving_ns, 1.5 * saving_ns, 2.4 * saving_ns)
+    return beyond_change(graph, band, graph.nodes, "", "model = torch.compile(model)")
+
+
+def test_what_saves_less_than_compiling_changes_is_not_proved() -> None:
+    low = ends(1.3e6, 500_000_000)
+    assert low is not None and low.low == 0 and low.high == 2.4 * 1.3e6, "at most that"
+    sure = ends(50e6, 500_000_000)
+    assert sure is not None and sure.low == pytest.approx(45e6, rel=1e-3) and sure.mid == 75e6
+    assert sure.high <= WIDEST * sure.low
+    assert ends(1.3e6, 500_000_000, on_cpu=False) == Band(1.3e6, 1.5 * 1.3e6, 2.4 * 1.3e6)
+
+
+def test_a_small_chain_in_a_large_module_is_only_likely() -> None:
+    chain = [op(name, X, ns=2_000_000) for name in ("exp", "log", "relu")]
+    product = op("mm", X, X, ns=300_000_000)
+    for more, tier in ((MM, "T2"), (product, "T3")):
+        graph = scene(*within("block", *chain, more), freed=True, on_cpu=True)
+        found = [each for each in suggestions(graph).found or () if each.rule == "pointwise_chain"]
+        assert [each.tier for each in found] == [tier]
+        assert any("compiling changes the time" in text for text in found[0].caveats) == (tier == "T3")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
-from tests.fusion.scenes import CPU, Item, handed, op, scene, within
+from tests.fusion.scenes import CPU, Item, found_by, handed, op, scene, within
+from traceanalyzer.fusion import suggestions as listing
 from traceanalyzer.fusion.module_compile import compiled_together
+from traceanalyzer.fusion.rules import RULES, Rule
 from traceanalyzer.fusion.step_graph import StepGraph
 from traceanalyzer.fusion.suggestions import applied, suggestions
+from traceanalyzer.fusion.trial import with_trial
 from traceanalyzer.records import Band, Peak, Suggestion
+from traceanalyzer.records.units import duration
 
 X = (4096, 2048)
 ELEMENTS = 4096 * 2048
@@ -59,6 +64,20 @@ def test_a_gpu_draws_as_fast() -> None:
 def test_where_compiling_loses_more_than_it_saves_no_time_is_promised() -> None:
     drawn = [op("bernoulli_", X, (), (), makes=(), ns=MS)] * 4
     assert told(step(*drawn)).saving_per_step_ns is None
+    (said,) = [caveat for caveat in told(step(*drawn)).caveats if "slower on a CPU" in caveat]
+    assert "counted already" not in said and said.endswith("the step may become longer altogether")
+
+
+def test_what_is_counted_already_is_as_small_as_the_saving_became() -> None:
+    """Others save the rest of the step: what was taken off shrinks with what is left."""
+    graph = step(DRAWN)
+    (match,) = found_by(graph, "pointwise_chain")
+    suggestion = replace(told(graph), caveats=())
+    bearing = [each for _, each in compiled_together(graph, list(applied(graph))) if each]
+    group = next(each for each in bearing if each[0].nodes == match.nodes)
+    whole, half = (with_trial(graph, suggestion, group, "block", times).caveats[0] for times in (1.0, 0.5))
+    lost = -sum(each.lost.mid for each in group if each.lost)
+    assert duration(lost) in whole and duration(lost / 2) in half
 
 
 def test_what_is_drawn_elsewhere_is_not_counted_against_a_module() -> None:
@@ -71,3 +90,41 @@ def test_what_is_drawn_elsewhere_is_not_counted_against_a_module() -> None:
     )
     known = replace(handed(other, (0, 1), (1, 2), (2, 3)), executed=True, freed_in_step=frozenset(range(3)))
     assert saved(known).mid == saved(graph).mid
+
+
+COMPILED = [rule for rule in RULES if rule.fixed_by_compiling_module]
+
+
+def chosen(graph: StepGraph, **rules: str) -> dict[str, float]:
+    """What these rules alone promise of one half of the chain each; of each rule the title of its match."""
+    (match,) = found_by(graph, "pointwise_chain")
+    half = replace(match, nodes=match.nodes[:2]), replace(match, nodes=match.nodes[2:])
+    given = {name: replace(half[at], title=title) for at, (name, title) in enumerate(rules.items())}
+    patched = tuple(
+        replace(rule, find=lambda graph, free, name=rule.name: iter([given[name]]))
+        for rule in RULES
+        if rule.name in rules
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(listing, "RULES", patched)
+        listed = suggestions(graph).found or ()
+    return {each.rule: each.saving_per_step_ns.mid for each in listed if each.saving_per_step_ns}
+
+
+@pytest.mark.parametrize("rule", COMPILED, ids=lambda rule: rule.name)
+def test_a_match_with_a_title_of_its_own_loses_as_much(rule: Rule) -> None:
+    lost = ELEMENTS * 1350 / (1.25 * 200e9) * 1e9 - 10 * MS
+    for title in ("", "Seen in a way of its own"):
+        before, after = (chosen(graph, **{rule.name: title}) for graph in (step(), step(DRAWN)))
+        assert before[rule.name] - after[rule.name] == pytest.approx(lost, rel=1e-3)
+
+
+def test_what_is_made_slower_once_is_counted_once_over_all_rules() -> None:
+    lost = ELEMENTS * 1350 / (1.25 * 200e9) * 1e9 - 10 * MS
+    two = {"pointwise_chain": "", "gated_activation": "With a title"}
+    before, after = chosen(step(), **two), chosen(step(DRAWN), **two)
+    assert len(before) == len(after) == 2
+    assert sum(before.values()) - sum(after.values()) == pytest.approx(lost, rel=1e-3)
+    # Who saves more of the same module bears more of it.
+    assert all(after[name] / before[name] == pytest.approx(sum(after.values()) / sum(before.values()))
+               for name in two)  # fmt: skip

@@ -54,6 +54,7 @@ CHANGES = {
     "checkpoint_saving": _LOOP,
     "host_work": _LOOP,
     "kept_pages": _VARIABLE,
+    "small_operators": _VARIABLE,
 }
 """Of rules whose remedy is no compiler: what has to be changed."""
 
@@ -61,7 +62,10 @@ CHANGES = {
 def cost_to_try(
     graph: StepGraph, rule: str, nodes: Sequence[Node], where: str, snippet: str, band: Band | None
 ) -> str:
-    """In words; "" where it is not known. `where`: the module that holds the nodes, of several one."""
+    """In words; "" where it is not known. `where`: the module that holds the nodes, of several one.
+
+    `band`: the saving as it is told; None where it is no prediction.
+    """
     if "compile(" not in snippet:
         return CHANGES.get(rule, "")
     ns = compile_ns(_compiled(graph, nodes, where, snippet))
@@ -71,7 +75,9 @@ def cost_to_try(
     saved = band.mid if band is not None else 0.0
     if saved <= 0 or not graph.has_steps:
         return text
-    pays = f"pays back after about {ceil(ns / saved):,} steps"
+    steps = graph.step_kind
+    all_steps = ceil(ns / saved * (steps.of / steps.steps if steps else 1.0))
+    pays = f"pays back after about {all_steps:,} steps{' of all kinds' if steps else ''}"
     return (
         f"{text}, which {pays}"
         if band and band.low > 0

@@ -15,10 +15,9 @@ from msgspec.structs import replace
 from traceanalyzer.fusion.regions import RANDOM, Region, region, regions, weight
 from traceanalyzer.fusion.rules import Match, Rule
 from traceanalyzer.fusion.rules.base import arithmetic
-from traceanalyzer.fusion.slower_compiled import slower
+from traceanalyzer.fusion.slower_compiled import Applied, with_losses
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
-Applied = tuple[Rule, list[Match]]
 Source = tuple[str, int]  # one tensor: ("made", place of who makes it) or ("before", its origin)
 
 
@@ -73,10 +72,7 @@ def compiled_together(graph: StepGraph, applied: Sequence[Applied]) -> list[Appl
         (rule, [_less(graph, match, traffic) for match in matches] if _by_module(graph, rule) else matches)
         for rule, matches in applied
     ]
-    return [
-        (rule, [*each, *slower(graph, each)] if rule.fixed_by_compiling_module else each)
-        for rule, each in whole
-    ]
+    return with_losses(graph, whole)
 
 
 def _by_module(graph: StepGraph, rule: Rule) -> bool:

@@ -8,36 +8,69 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from traceanalyzer.fusion.module_names import holder, is_in, pattern
 from traceanalyzer.fusion.regions import RANDOM, Region, added_as_before, added_through_index, regions
-from traceanalyzer.fusion.rules.base import Match, compilable
-from traceanalyzer.fusion.savings import ATOMIC_FLOPS, Work, saving
+from traceanalyzer.fusion.rules import Match, Rule
+from traceanalyzer.fusion.rules.base import compilable
+from traceanalyzer.fusion.savings import ATOMIC_FLOPS, Work, added, saving, scaled
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 from traceanalyzer.records import Band
 
+Applied = tuple[Rule, list[Match]]
 # Of one number in generated loops, in FLOPs that take as long: 5 and 19 ns on two threads of an AMD EPYC.
 _DRAWN_FLOPS = {name: 4800 if name in ("normal", "randn") else 1350 for name in RANDOM}
 
 
-def slower(graph: StepGraph, matches: Sequence[Match]) -> list[Match]:
-    """Matches of no operators, beside those of the same modules, that take from their saving.
+def with_losses(graph: StepGraph, applied: Sequence[Applied]) -> list[Applied]:
+    """The same matches; those that compiling a module replaces with their part of what that makes slower.
 
-    What lies in no module of theirs goes to the one that takes most time, where the whole model is compiled.
+    Each operator is made slower once, whoever advises to compile its module: matches in modules like that,
+    of all rules together, bear it in proportion to what they save. What lies in no module of theirs is borne
+    by those that are compiled with the whole model.
     """
-    timed = [match for match in matches if match.nodes and match.after is not None]
+    rules = [matches for rule, matches in applied if rule.fixed_by_compiling_module]
+    timed = [match for matches in rules for match in matches if match.nodes and match.after is not None]
     if not graph.trace.on_cpu or not timed:
-        return []
-    largest = max(timed, key=lambda match: sum(node.time_ns for node in match.nodes))
-    alone = graph.once(_alone)
-    lost: list[Match] = []
-    for node in alone:
-        near = next((match for match in timed if _alike(match, node)), None)
-        if near is None and any(match.compiled_with_neighbors for match in timed):
-            near = largest
-        band = _lost(graph, node) if near is not None else None
-        if near is not None and band is not None:
-            lost.append(Match((), near.tier, saved=band, where=holder(near.nodes), slower=node.name))
-    return lost
+        return list(applied)
+    saved = {id(match): _saved(graph, match) for match in timed}
+    lost: dict[int, list[tuple[str, Band]]] = {}
+    for module, nodes in _by_module(graph.once(_alone)).items():
+        bearing = [match for match in timed if is_in(module, pattern(match.where or holder(match.nodes)))]
+        bearing = bearing or [match for match in timed if match.compiled_with_neighbors]
+        whole = sum(saved[id(match)] for match in bearing)
+        for node in nodes:
+            band = _lost(graph, node) if whole else None
+            if band is None:
+                continue
+            for match in bearing:
+                part = scaled(band, saved[id(match)] / whole)
+                lost.setdefault(id(match), []).append((node.name, part))
+    return [
+        (rule, [_with(match, lost[id(match)]) if id(match) in lost else match for match in matches])
+        for rule, matches in applied
+    ]
+
+
+def _saved(graph: StepGraph, match: Match) -> float:
+    """By its middle; what saves nothing bears nothing."""
+    time_ns = graph.undisturbed_ns(match.nodes)
+    band = saving(time_ns, match.after, graph.device, graph.floor_ns) if match.after else None
+    return max(0.0, band.mid) if band is not None else 0.0
+
+
+def _by_module(nodes: Sequence[Node]) -> dict[str, list[Node]]:
+    """Those of modules that are alike together."""
+    groups: dict[str, list[Node]] = {}
+    for node in nodes:
+        groups.setdefault(pattern(node.module or ""), []).append(node)
+    return groups
+
+
+def _with(match: Match, lost: Sequence[tuple[str, Band]]) -> Match:
+    names = tuple(dict.fromkeys(name for name, _ in lost))
+    return replace(match, lost=added([band for _, band in lost]), slower=names)
 
 
 def _alone(graph: StepGraph) -> tuple[Node, ...]:
@@ -67,8 +100,3 @@ def _lost(graph: StepGraph, node: Node) -> Band | None:
     if longer[1] <= 0:
         return None
     return Band(-longer[2], -longer[1], -max(0.0, longer[0]))
-
-
-def _alike(match: Match, node: Node) -> bool:
-    """Whether the node is in the module that holds the match, or in one alike of another layer."""
-    return is_in(pattern(node.module or ""), pattern(match.where or holder(match.nodes)))

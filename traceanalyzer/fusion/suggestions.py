@@ -10,7 +10,7 @@ from msgspec import structs
 
 from traceanalyzer.fusion.checks import NO_OPERATORS, NOT_RECORDED, UNREAD, checks, unchecked
 from traceanalyzer.fusion.code_places import code_places
-from traceanalyzer.fusion.cost_to_try import WHOLE_MODEL, cost_to_try
+from traceanalyzer.fusion.cost_to_try import WHOLE_MODEL
 from traceanalyzer.fusion.headroom import headroom
 from traceanalyzer.fusion.idle_claims import NOT_IN_EACH_STEP
 from traceanalyzer.fusion.module_compile import compiled_together
@@ -20,6 +20,7 @@ from traceanalyzer.fusion.rules import RULES, Match, Rule
 from traceanalyzer.fusion.savings import added, at_most, possible, proved, saving, scaled
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph, step_graph
 from traceanalyzer.fusion.step_words import as_of, step_caveats
+from traceanalyzer.fusion.trial import UNSURE, beyond_change, with_trial
 from traceanalyzer.records import Band, Notice, Suggestion, Tier
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.suggestion import Suggestions
@@ -68,6 +69,7 @@ def suggestions(graph: StepGraph) -> Suggestions:
     held = _held(graph, notices)
     found: list[Suggestion] = []
     groups: list[list[Match]] = []
+    graphs: list[StepGraph] = []
     for rule, matches in matched:
         try:
             seen = _seen_by(rule, graph)
@@ -76,9 +78,14 @@ def suggestions(graph: StepGraph) -> Suggestions:
             ]
             found += [each for each, _ in pairs]
             groups += [group for _, group in pairs]
+            graphs += [seen] * len(pairs)
         except Exception as error:
             notices.append(_failed("rule", rule.name, error))
-    pairs = sorted(zip(_together(found, graph), groups, strict=True), key=lambda pair: _by_saving(pair[0]))
+    whole = [
+        with_trial(seen, each, group, _place(group), times)
+        for (each, times), group, seen in zip(_together(found, graph), groups, graphs, strict=True)
+    ]
+    pairs = sorted(zip(whole, groups, strict=True), key=lambda pair: _by_saving(pair[0]))
     listed = tuple(each for each, _ in pairs)
     return Suggestions(
         listed, tuple(notices), tuple(_first_op(group) for _, group in pairs),
@@ -86,13 +93,13 @@ def suggestions(graph: StepGraph) -> Suggestions:
     )  # fmt: skip
 
 
-def _together(found: Sequence[Suggestion], graph: StepGraph) -> Sequence[Suggestion]:
-    """Those of the step save no more than it takes, those of the mean step no more than that."""
+def _together(found: Sequence[Suggestion], graph: StepGraph) -> Iterator[tuple[Suggestion, float]]:
+    """Those of the step save no more than it takes, those of the mean step no more than that; and by how
+    much each was made smaller."""
     scale = {seen.saving_of: _scales(found, seen) for seen in (graph, graph.over_all_steps)}
-    return [
-        _shrunk(each, scale[each.saving_of][not _is_sure(each)]) if each.saving_of in scale else each
-        for each in found
-    ]
+    for each in found:
+        times = scale[each.saving_of][not _is_sure(each)] if each.saving_of in scale else 1.0
+        yield _shrunk(each, times), times
 
 
 def _scales(listed: Sequence[Suggestion], graph: StepGraph) -> tuple[float, float]:
@@ -200,21 +207,22 @@ def _suggestion(
 
     Figures of a part of a trace are scaled to the whole.
     """
-    costs, group = [each for each in group if each.slower], [each for each in group if not each.slower]
-    if graph.step_ns <= 0 or not group:
+    if graph.step_ns <= 0:
         return None
     tier = max(match.tier for match in group)
     time_ns = sum(node.time_ns for node in _nodes(group))
-    band = _sure(graph, group, tier, costs)
-    largest = max(group, key=lambda match: sum(node.time_ns for node in match.nodes))
+    largest, where = _largest(group), _place(group)
+    snippet = _snippet(graph, largest.snippet or rule.snippet, group, where)
+    promised = _sure(graph, group, tier)
+    band = beyond_change(graph, promised, _nodes(group), _where(group, where), snippet)
+    unsure = band is not None and promised is not None and band.low <= 0 < promised.low
+    tier = "T3" if unsure else tier
     starved = _waits(graph) >= _STARVED_SHARE and rule.name not in IDLE_RULES
     untimed = band is None and largest.after is not None
     least = (_MIN_UNTIMED_SHARE if untimed or starved else _MIN_SAVED_SHARE) * graph.step_ns
-    if (largest.nodes and time_ns < least) or band is not None and band.mid < least:
+    if band.mid < least if band is not None else largest.nodes and time_ns < least:
         return None
     repeats = graph.stretch.repeats
-    where = largest.where or holder(largest.nodes)
-    snippet = _snippet(graph, largest.snippet or rule.snippet, group, where)
     saved = [match.bytes_saved for match in group if match.bytes_saved is not None]
     return Suggestion(
         rule=rule.name,
@@ -231,31 +239,26 @@ def _suggestion(
         share_of_step=band.mid / graph.step_ns if band is not None and not starved else None,
         caveats=tuple(
             as_of(graph, text)
-            for text in (*rule.caveats, *_caveats(graph, group, band, starved), *_slower(costs))
+            for text in (
+                *rule.caveats,
+                *_caveats(graph, group, band, starved),
+                *((UNSURE,) if unsure else ()),
+            )
         ),
         docs=rule.docs,
         saving_of=graph.saving_of,
         step_kind=graph.step_kind,
-        cost_to_try=cost_to_try(graph, rule.name, _nodes(group), where, snippet, band),
         places=code_places(graph.trace, _nodes(group), repeats),
     )
 
 
-def _slower(costs: Sequence[Match]) -> Iterator[str]:
-    """What the remedy makes slower, and by how much."""
-    if costs:
-        names = ", ".join(dict.fromkeys(match.slower for match in costs))
-        longer = duration(-sum(match.saved.mid for match in costs if match.saved))
-        yield f"compiling makes {names} slower on a CPU, by about {longer} per step: that is counted already"
-
-
-def _sure(graph: StepGraph, group: Sequence[Match], tier: Tier, costs: Sequence[Match] = ()) -> Band | None:
+def _sure(graph: StepGraph, group: Sequence[Match], tier: Tier) -> Band | None:
     """What the evidence promises of the saving, never more than the step; None of next to nothing.
 
     Of kernels that overlap with others only the attributed part can shorten the step; where that is much
     less than they take, perhaps nothing, for what they overlap with may set the pace.
     """
-    band = _band(graph, [*group, *costs])
+    band = _band(graph, group)
     if band is None:
         return None
     undisturbed = sum(graph.undisturbed_ns(match.nodes) for match in group)
@@ -296,7 +299,7 @@ def _band(found: StepGraph, group: Sequence[Match]) -> Band | None:
             band = saving(time, match.after, found.device, found.floor_ns)
         if band is None:
             return None
-        bands.append(band)
+        bands += [band, match.lost] if match.lost is not None else [band]
     return added(bands)
 
 
@@ -323,6 +326,15 @@ def _caveats(graph: StepGraph, group: Sequence[Match], band: Band | None, starve
                     "the step is no shorter where the others take as long")  # fmt: skip
     caveats += step_caveats(graph, band, _nodes(group), group[0].tier)
     return caveats
+
+
+def _largest(group: Sequence[Match]) -> Match:
+    return max(group, key=lambda match: sum(node.time_ns for node in match.nodes))
+
+
+def _place(group: Sequence[Match]) -> str:
+    largest = _largest(group)
+    return largest.where or holder(largest.nodes)
 
 
 def _where(group: Sequence[Match], place: str) -> str:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.fusion.rules.waits import held_up
 from tests.fusion.scenes import annotation, claims, found_by, op, scene
+from traceanalyzer.fusion.suggestions import suggestions
 
 WAIT = 2_000_000
 SINGLE = "enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__"
@@ -43,3 +44,17 @@ def test_on_a_cpu_operators_inside_the_loader_are_loading_too() -> None:
     assert match.saved is not None and match.saved.low == 0
     assert match.saved.high == pytest.approx(WAIT, rel=0.01)
     assert "in operators" in match.evidence and "no workers" in match.evidence
+
+
+def test_small_operators_inside_the_loader_are_the_loaders_alone() -> None:
+    small = [op("mul", (4, 4), (4, 4), ns=6_000) for _ in range(300)]
+    product = op("mm", (512, 512), (512, 512), ns=WAIT)
+    graph = scene(annotation(SINGLE, *small), product, steps=2, on_cpu=True)
+    (match,) = found_by(graph, "data_loading")
+    assert len(match.nodes) == 300 and not found_by(graph, "small_operators")
+    assert "in Python and storage" not in match.evidence, "there is no such rest"
+    (told,) = suggestions(graph).found or ()
+    assert told.rule == "data_loading" and told.saving_per_step_ns is not None
+    assert told.saving_per_step_ns.high == pytest.approx(sum(node.time_ns for node in match.nodes), rel=0.01)
+    outside = scene(*small, product, steps=2, on_cpu=True)
+    assert len(found_by(outside, "small_operators")) == 1

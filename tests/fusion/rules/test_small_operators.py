@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.fusion.scenes import Item, claims, found_by, op, scene
+from traceanalyzer.fusion.suggestions import suggestions
 from traceanalyzer.records import Recording
 
 CALL = 6_000  # ns, near the floor
@@ -49,3 +50,16 @@ def test_few_or_large_operators_are_none(items: list[Item]) -> None:
 @pytest.mark.left_out
 def test_a_gpus_launches_are_another_matter() -> None:
     assert "small_operators" not in claims(scene(*small(300), steps=2))
+
+
+@pytest.mark.parametrize("threads", [1, 8])
+def test_the_price_is_that_of_what_is_advised_first(threads: int) -> None:
+    recording = Recording(threads=threads, script="fit.py")
+    (told,) = suggestions(scene(*small(300), steps=2, on_cpu=True, recording=recording)).found or ()
+    if threads > 1:
+        assert told.snippet == "OMP_NUM_THREADS=1 python fit.py"
+        assert told.cost_to_try == "one environment variable" and "one thread first" in told.action
+    else:
+        assert "torch.compile" in told.snippet and "compiling takes" in told.cost_to_try
+        assert told.action.index("compile") < told.action.index("batches")
+    assert "pays back" not in told.cost_to_try, "no trace shows how much of it is saved"

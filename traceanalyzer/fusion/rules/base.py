@@ -53,7 +53,8 @@ class Match(msgspec.Struct, frozen=True):
         True  # False: others may claim the same nodes; no time is predicted, or T3 of what both win
     )
     compiled_with_neighbors: bool = False  # `after` counts that its neighbors are compiled with it
-    slower: str = ""  # an operator that the remedy makes slower: `saved` is below 0, of no nodes
+    lost: Band | None = None  # below 0: its part of what the remedy makes slower
+    slower: tuple[str, ...] = ()  # names of the operators that it makes slower
 
     @property
     def rests_on_roofs(self) -> bool:
@@ -298,6 +299,13 @@ def waiting(
 def everywhere(graph: StepGraph) -> str:
     """The place of what concerns no single operator."""
     return "the whole step" if graph.has_steps else "the whole trace"
+
+
+def started(graph: StepGraph) -> str:
+    """How the script is started, by its recorded name: a file's, or a module's."""
+    recorded = graph.trace.recording.script if graph.trace.recording else None
+    script = recorded or "train.py"
+    return f"python {script}" if script.endswith(".py") else f"python -m {script}"
 
 
 def wait_evidence(graph: StepGraph, ns: float, share: float) -> str:

@@ -20,19 +20,21 @@ from msgspec.structs import replace
 
 from traceanalyzer.fusion.idle_claims import promised
 from traceanalyzer.fusion.rules.base import Match, Rule, wait_evidence, waiting
-from traceanalyzer.fusion.step_graph import Free, StepGraph
+from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 from traceanalyzer.records.units import duration, percent
 
 _WAIT_SHARE = 0.02  # of the window
+_REST_SHARE = 0.01  # of the operators' time: less of a wait is none that a reader sees
 _LOADER = "enumerate(DataLoader)#"  # torch/utils/data/dataloader.py names the fetching of a batch so
 _WITHOUT_WORKERS = f"{_LOADER}_SingleProcess"
 _MORE = "Give the DataLoader more workers, or make what they do cheaper: the loader has some already."
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
-    """One match, of no operators, where the wait is a visible part of the window."""
+    """One match, of the operators in the loader if any, where the wait is a visible part of the window."""
     ns, share = promised(graph, "data_loading")
-    working_ns = _working_ns(graph, free)
+    loading = _loading(graph, free)
+    working_ns = float(sum(node.time_ns for node in loading))
     share += working_ns / graph.step_ns if graph.step_ns else 0.0
     if share < _WAIT_SHARE:
         return
@@ -41,7 +43,8 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
         evidence = (
             f"the main process loads for {duration(ns + working_ns)} per step, {percent(share)} of it: "
         )
-        evidence += f"{duration(working_ns)} in operators, the rest in Python and storage"
+        evidence += f"{duration(working_ns)} in operators"
+        evidence += ", the rest in Python and storage" if ns >= _REST_SHARE * working_ns else ""
     loaders = [name for name in graph.trace.names if name.startswith(_LOADER)]
     if all(name.startswith(_WITHOUT_WORKERS) for name in loaders):
         evidence += "; the loader has no workers"
@@ -50,18 +53,17 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
         evidence += "; the loader has workers already"
         action, snippet = _MORE, "loader = DataLoader(data, num_workers=16, prefetch_factor=4)"
     match = waiting(graph, ns + working_ns, evidence, action=action, snippet=snippet)
-    yield replace(match, title=title)
+    yield replace(match, title=title, nodes=loading)
 
 
-def _working_ns(graph: StepGraph, free: Free) -> float:
+def _loading(graph: StepGraph, free: Free) -> tuple[Node, ...]:
     """On a CPU, where they are no wait: operators that run inside the loader, in the thread of the step."""
     if graph.on_gpu or not graph.has_scope(lambda name: name.startswith(_LOADER)):
-        return 0.0
-    inside = (
+        return ()
+    return tuple(
         node for node in graph.nodes
         if free(node) and any(name.startswith(_LOADER) for name in graph.scopes(node))
     )  # fmt: skip
-    return float(sum(node.time_ns for node in inside))
 
 
 RULE = Rule(

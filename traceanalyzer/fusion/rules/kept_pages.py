@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from traceanalyzer.fusion.rules.base import Match, Rule, everywhere
+from traceanalyzer.fusion.rules.base import Match, Rule, everywhere, started
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 from traceanalyzer.records import Band
 from traceanalyzer.records.units import duration, si
@@ -46,7 +46,10 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     evidence = f"a typical step has {faults:,} page faults of {size // 1024} KiB = {si(faults * size, 'B')}, "
     evidence += f"{duration(system_ns)} of system time"
     band = _saved(system_ns / graph.stretch.repeats, threads)
-    yield Match((), "T3", saved=band, evidence=evidence, where=everywhere(graph))
+    yield Match(
+        (), "T3", saved=band, evidence=evidence, where=everywhere(graph),
+        snippet=f"{_KEEP} {started(graph)}",
+    )  # fmt: skip
 
 
 def _saved(system_ns: float, threads: int) -> Band:

@@ -1,6 +1,6 @@
 """Seen: on a CPU, hundreds of operators so small that calling each takes longer than its work.
 
-Instead: larger batches, so that each call works on more; `torch.compile`, which makes one call of many; one
+Instead: `torch.compile`, which makes one call of many; larger batches, so that each call works on more; one
 thread (`OMP_NUM_THREADS=1`) where several share such work, for waking the others takes longer.
 
 Saves: at most the time of these calls; how much of it larger batches or fewer threads save no trace shows.
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from traceanalyzer.fusion.rules.base import COMPILE_DOCS, Match, Rule, everywhere
+from traceanalyzer.fusion.rules.base import COMPILE_DOCS, Match, Rule, everywhere, started
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 from traceanalyzer.records import Band
 from traceanalyzer.records.units import duration, percent
@@ -41,8 +41,8 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     yield Match(
         tuple(small), "T3", saved=Band(0.0, _PROFILER_SHARE * ns, ns),
         evidence=f"{evidence}; {threads} threads share them" if shared else evidence,
-        where=everywhere(graph), action=_OR_ONE_THREAD if shared else "",
-        snippet=_ONE_THREAD if shared else "",
+        where=everywhere(graph), action=_ONE_THREAD_FIRST if shared else "",
+        snippet=f"OMP_NUM_THREADS=1 {started(graph)}" if shared else "",
     )  # fmt: skip
 
 
@@ -55,9 +55,10 @@ def _is_small(graph: StepGraph, node: Node) -> bool:
     return brief or row.verdict == "latency_bound"
 
 
-_FEWER = "Make the calls fewer: larger batches, or torch.compile for the model."
-_OR_ONE_THREAD = f"{_FEWER} Try one thread too: that costs nothing."
-_ONE_THREAD = "OMP_NUM_THREADS=1 python train.py"
+_FEWER = "Make the calls fewer: torch.compile for the model, or larger batches."
+_ONE_THREAD_FIRST = (
+    "Try one thread first. Or make the calls fewer: torch.compile for the model, or larger batches."
+)
 
 RULE = Rule(
     "small_operators", __doc__ or "", find,
