@@ -15,7 +15,8 @@ from traceanalyzer.fusion.suggestions import applied
 from traceanalyzer.records import Band, Device
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.verify.measure import Timed, timed
-from traceanalyzer.verify.trained import differentiating, trained
+from traceanalyzer.verify.replay import told
+from traceanalyzer.verify.trained import differentiated, differentiating, trained
 from traceanalyzer.verify.verify import compiled, rebuilt
 
 _MOST_OPERATORS = 300  # of a call of the module: compiling more takes minutes
@@ -37,23 +38,20 @@ class VerifiedModule(msgspec.Struct, frozen=True):
 
 
 def verified_module(graph: StepGraph, match: Match, device: Device, floor_ns: float) -> VerifiedModule:
-    """Of the module that holds `match`. UsageError, with the reason, where it cannot be rebuilt."""
-    path, nodes = call_of_module(graph, match)
+    """Of the module that holds `match`, or what it differentiates. UsageError, with the reason, where it
+    cannot be rebuilt, differentiated or compiled."""
+    path, nodes = call_of_module(graph, differentiated(graph, match))
     if len(nodes) > _MOST_OPERATORS:
         raise UsageError(
             f"{path} calls {len(nodes)} operators, more than are rebuilt", fix="compile the model"
         )
     gradients = differentiating(graph, nodes)
-    program = rebuilt(graph, nodes, "cuda" if device.kind == "gpu" else "cpu")
+    before = rebuilt(graph, nodes, "cuda" if device.kind == "gpu" else "cpu")
+    after = compiled(before)
     if gradients:
-        before, after = trained(program), trained(compiled(program))
-    else:
-        before, after = program, compiled(program)
-    try:
+        before, after = trained(before), trained(after)
+    with told(path):
         times = timed(before, after)
-    except RuntimeError as error:
-        what = f"{path}: {str(error).strip().partition(chr(10))[0]}"
-        raise UsageError(what, fix="compile the model itself") from error
     band = _predicted(graph, [*nodes, *gradients], times.eager_ns, device, floor_ns)
     return VerifiedModule(path, len(nodes), bool(gradients), times, band)
 

@@ -7,7 +7,8 @@ In-place operators are called in their out-of-place form, so that repeated runs 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ _TYPES = {
     "fp64": "float64", "fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "int64": "int64",
     "int32": "int32", "int16": "int16", "int8": "int8", "uint8": "uint8", "bool": "bool",
 }  # fmt: skip
+_CONVOLUTIONS = ("mkldnn_convolution", "cudnn_convolution", "miopen_convolution")
 
 
 class Replay(msgspec.Struct, frozen=True):
@@ -26,6 +28,17 @@ class Replay(msgspec.Struct, frozen=True):
 
     run: Callable[..., Any]
     inputs: tuple[Any, ...]
+    fixed: frozenset[int] = frozenset()  # inputs that autograd has no gradient of, as running statistics
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    """What PyTorch cannot run, differentiate or compile here becomes a UsageError."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UsageError(f"{what}: {reason}", fix="try the change in the model itself") from error
 
 
 def replay(
@@ -43,7 +56,7 @@ def replay(
         built.add(call, sources)
     wanted = [node for node, need in zip(built.nodes, needed, strict=True) if need] or built.nodes[-1:]
     graph.output(tuple(wanted))
-    return Replay(torch.fx.GraphModule({}, graph), tuple(built.inputs))
+    return Replay(torch.fx.GraphModule({}, graph), tuple(built.inputs), frozenset(built.fixed))
 
 
 class _Builder:
@@ -54,10 +67,11 @@ class _Builder:
         self.nodes: list[Any] = []  # a call's first result
         self._values: list[Any] = []  # what it is
         self.inputs: list[Any] = []
+        self.fixed: set[int] = set()
 
     def add(self, call: OpCall, sources: Sequence[int]) -> None:
         overload, arguments = _bound(self._torch, call)
-        left = list(sources)
+        left, first = list(sources), len(self.inputs)
         nodes, values = [], []
         for argument in arguments:
             if isinstance(argument, _Tensor):
@@ -74,6 +88,8 @@ class _Builder:
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             raise UsageError(f"{call.name}: does not run again: {str(error).partition(chr(10))[0]}",
                              fix="verify a rule whose evidence does not name it") from error  # fmt: skip
+        new = range(first, len(self.inputs))
+        self.fixed |= {i for i in new if not _takes_gradient(self._torch, overload, values, self.inputs[i])}
         node = self._graph.call_function(overload, tuple(nodes))
         if isinstance(result, tuple | list):
             result, node = result[0], self._graph.call_function(_first, (node,))
@@ -95,6 +111,27 @@ class _Builder:
         value = wanted.filled(self._torch, self._device)
         self.inputs.append(value)
         return self._graph.placeholder(f"x{len(self.inputs)}"), value
+
+
+def _takes_gradient(torch: Any, overload: Any, values: Sequence[Any], given: Any) -> bool:
+    """Whether autograd lets the operator take `given`, one of its `values`, as a tensor to differentiate by.
+
+    Only autograd knows: torch/tools/autograd/derivatives.yaml names no gradient of running statistics, of
+    the classes' weights of a loss and more.
+    """
+    if not given.is_floating_point():
+        return False
+    leaf = given.detach().requires_grad_()
+
+    def put(value: Any) -> Any:
+        return [put(each) for each in value] if isinstance(value, list) else leaf if value is given else value
+
+    try:
+        with torch.enable_grad():
+            overload(*(put(value) for value in values))
+    except RuntimeError:
+        return False
+    return True
 
 
 def _first(results: Any) -> Any:
@@ -144,11 +181,24 @@ def _bound(torch: Any, call: OpCall) -> tuple[Any, list[Any]]:
     for overload_name in packet.overloads() if packet is not None else ():
         overload = getattr(packet, overload_name)
         try:
-            return overload, _arguments(torch, call, overload._schema.arguments)
+            arguments = _arguments(torch, call, overload._schema.arguments)
         except (ValueError, IndexError, KeyError):
             continue
+        if name in _CONVOLUTIONS:
+            names = [argument.name for argument in overload._schema.arguments]
+            return torch.ops.aten.convolution.default, _convolution(dict(zip(names, arguments, strict=False)))
+        return overload, arguments
     raise UsageError(f"{call.name}: cannot be called again from what the trace records of it",
                      fix="verify a rule whose evidence does not name it")  # fmt: skip
+
+
+def _convolution(given: Mapping[str, Any]) -> list[Any]:
+    """What calls a library's kernel, for it has neither a gradient nor a rule of the compiler by itself."""
+    stride = given["stride"]
+    return [
+        given["self"], given["weight"], given.get("bias"), stride, given["padding"], given["dilation"], False,
+        [0] * len(stride), given["groups"],
+    ]  # fmt: skip
 
 
 def _copied(torch: Any, call: OpCall) -> tuple[Any, list[Any]]:

@@ -9,7 +9,7 @@ from traceanalyzer.fusion.rules import Match
 from traceanalyzer.fusion.rules.differentiated import forward_of
 from traceanalyzer.fusion.step_graph import Node, StepGraph
 from traceanalyzer.records.errors import UsageError
-from traceanalyzer.verify.replay import Replay
+from traceanalyzer.verify.replay import Replay, told
 
 
 def differentiating(graph: StepGraph, nodes: Sequence[Node]) -> list[Node]:
@@ -18,6 +18,20 @@ def differentiating(graph: StepGraph, nodes: Sequence[Node]) -> list[Node]:
     rows = {row for node in nodes for row in (node.row, int(parent[node.row]))} - {-1}
     backward = (node for node in graph.nodes if node.phase == "backward")
     return [node for node in backward if forward_of(graph, node) in rows]
+
+
+def differentiated(graph: StepGraph, match: Match) -> Match:
+    """The forward operators whose gradients a match of the backward pass computes; any other as it is."""
+    if not match.nodes or match.nodes[0].phase != "backward":
+        return match
+    rows = {forward_of(graph, node) for node in match.nodes}
+    nodes = tuple(
+        node for node in graph.nodes
+        if node.phase == "forward" and (node.row in rows or not rows.isdisjoint(graph.above(node)))
+    )  # fmt: skip
+    if not nodes:
+        raise UsageError("which forward pass it differentiates is not recorded", fix="verify another rule")
+    return Match(nodes, match.tier)
 
 
 def backward_matches(graph: StepGraph, match: Match, matches: Sequence[Match]) -> tuple[Match, ...]:
@@ -32,12 +46,14 @@ def backward_matches(graph: StepGraph, match: Match, matches: Sequence[Match]) -
 
 
 def trained(program: Replay) -> Replay:
-    """Forward, and the gradients of all inputs that have fractions. UsageError where nothing has one."""
+    """Forward, and the gradients of all inputs that have one. UsageError where nothing has, or it fails."""
     import torch
 
-    inputs = tuple(_leaf(value) for value in program.inputs)
+    inputs = tuple(
+        value if number in program.fixed else _leaf(value) for number, value in enumerate(program.inputs)
+    )
     leaves = [value for value in inputs if _has_gradient(value)]
-    with torch.enable_grad():
+    with told("with gradients"), torch.enable_grad():
         wanted = [torch.ones_like(each) for each in _results(program.run(*inputs))]
     if not wanted:
         raise UsageError("no result of these operators has a gradient", fix="verify another rule")

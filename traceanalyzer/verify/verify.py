@@ -15,7 +15,7 @@ from traceanalyzer.records import Band, Device
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.verify.measure import Timed, timed
 from traceanalyzer.verify.optimizers import optimizers
-from traceanalyzer.verify.replay import Replay, replay
+from traceanalyzer.verify.replay import Replay, replay, told
 from traceanalyzer.verify.trained import trained
 
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}  # attention that is tried
@@ -59,16 +59,18 @@ def trial_of(
 
     `backward`: matches in its backward pass, which both programs do too.
     """
-    eager, replacement = _programs(graph, rule, match, "cuda" if device.kind == "gpu" else "cpu")
+    with told(rule.name):
+        eager, replacement = _programs(graph, rule, match, "cuda" if device.kind == "gpu" else "cpu")
     if not backward:
         return Trial(rule, match, eager, replacement)
     return Trial(rule, match, trained(eager), trained(replacement), backward)
 
 
 def verified(trial: Trial, device: Device, floor_ns: float) -> Verified:
-    """`device`, `floor_ns`: of this machine."""
+    """`device`, `floor_ns`: of this machine. UsageError where the change does not run here."""
     rule, match = trial.rule, trial.match
-    times = timed(trial.eager, trial.replacement)
+    with told(rule.name):
+        times = timed(trial.eager, trial.replacement)
     band = _predicted(trial, times.eager_ns, device, floor_ns)
     promised = proved(band, times.eager_ns) if band is not None else None
     names = tuple(node.name for node in match.nodes)
@@ -113,7 +115,7 @@ def compiled(eager: Replay) -> Replay:
     """The same program, by torch.compile."""
     import torch
 
-    return Replay(torch.compile(eager.run, dynamic=False), eager.inputs)
+    return msgspec.structs.replace(eager, run=torch.compile(eager.run, dynamic=False))
 
 
 def _attention(nodes: Sequence[Node], where: str) -> Replay:
