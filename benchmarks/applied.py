@@ -1,7 +1,7 @@
 """What a large suggestion saves once it is applied: `python benchmarks/applied.py [--write]`.
 
 Each example is recorded and analyzed as it is, three times. Then steps of it are timed against steps of the
-same model as its suggestions of some rules have it, in ten turns without the profiler, each in a process of its
+same model as its suggestions of some rules have it, ten turns without the profiler, each in a process of its
 own: two models in one process hand each other the memory that they free, which makes one of them slower.
 """
 
