@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -61,6 +61,15 @@ CASES: list[tuple[Step, list[tuple[str, ...]], int, int]] = [
     (called, [("mul", "sigmoid")], 1, 1),
     (scanned, [("sigmoid", "mul")], 2, 1),
 ]
+
+
+@pytest.fixture(autouse=True)
+def several_threads() -> Iterator[None]:
+    """Whose number decides what the compiler calls; other tests of this process leave one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(("step", "expected", "kernels", "called_as_they_are"), CASES,

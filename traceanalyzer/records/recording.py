@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from statistics import median
 from typing import Literal
 
 import msgspec
@@ -108,5 +107,8 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
 
 def _median(values: Iterable[int | None]) -> int | None:
     """None where none is known."""
-    measured = [value for value in values if value is not None]
-    return round(median(measured)) if measured else None
+    measured = sorted(value for value in values if value is not None)
+    if not measured:
+        return None
+    half = len(measured) // 2  # not `statistics`: a file beside the script may have its name
+    return round((measured[half] + measured[-half - 1]) / 2)
