@@ -68,7 +68,7 @@ def recorded(
 @pytest.mark.parametrize("name", CALLS)
 def test_what_is_refused_is_what_pytorch_refuses(name: str) -> None:
     tensors, dropout = CALLS[name]
-    chosen = torch._fused_sdp_choice(*tensors, dropout_p=dropout)  # type: ignore[arg-type]
+    chosen = torch._fused_sdp_choice(*tensors, dropout_p=dropout)  # type: ignore[arg-type, misc]
     seen = refusal(recorded(tensors, dropout), on_gpu=False)
     assert (seen is None) == (chosen == FLASH)
 
