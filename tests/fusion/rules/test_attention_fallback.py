@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
-from tests.fusion.rules.test_unfused_attention import attention, gradients
-from tests.fusion.scenes import Item, claims, found_by, inside, op, scene
+from tests.fusion.rules.test_unfused_attention import S, attention, gradients
+from tests.fusion.scenes import Item, claims, forward, found_by, inside, op, scene
 
 
 def test_the_functions_own_matmuls_are_its_fallback_forward_and_backward() -> None:
@@ -61,3 +62,17 @@ def test_dropout_on_a_cpu_is_named_and_priced_without_it() -> None:
 def test_a_gpu_takes_dropout() -> None:
     (found,) = found_by(scene(called(dropout="0.1", dtype="bf16")), "attention_fallback")
     assert "dropout" not in found.title
+
+
+def test_on_a_cpu_the_gradient_is_of_what_calls_the_softmax() -> None:
+    """`_safe_softmax` has the sequence number, and the softmax that works lies two calls below it."""
+    first, scaled, softmax, last = attention(dtype="fp32")
+    inner = op("softmax", S, kernels=(), inner=[replace(softmax, sequence=-1)])
+    safe = forward(op("_safe_softmax", S, kernels=(), inner=[inner]), softmax.sequence)
+    sizes = (QUERY, QUERY, QUERY)
+    math = op("_scaled_dot_product_attention_math", *sizes, kernels=(), inner=[first, scaled, safe, last])
+    call = op("scaled_dot_product_attention", *sizes, kernels=(), inner=[math])
+    graph = scene(call, *gradients(dtype="fp32"), on_cpu=True)
+    found = found_by(graph, "attention_fallback")
+    assert [{node.phase for node in match.nodes} for match in found] == [{"forward"}, {"backward"}]
+    assert {match.tier for match in found} == {"T0"}
