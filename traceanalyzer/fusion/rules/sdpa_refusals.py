@@ -84,8 +84,9 @@ def _dropout(call: OpCall, sizes: Sequence[Shape], on_gpu: bool) -> Refusal | No
         return None
     return Refusal(
         f"dropout_p={dropout_of(call):.2g}, and a CPU's fused kernel takes no dropout",
-        "Train without attention dropout: set dropout_p=0 (attention_dropout, attn_pdrop or "
-        "attention_probs_dropout_prob of the model's configuration, dropout of nn.MultiheadAttention).",
+        "Train without attention dropout, if the model is as good without it: set dropout_p=0 "
+        "(attention_dropout, attn_pdrop or attention_probs_dropout_prob of the model's configuration; a "
+        "dropout_rate holds for other layers too; dropout of nn.MultiheadAttention).",
         f"{_HEAD}kwargs.pop('dropout_p', None)\ny = {_CALL}(q, k, v, dropout_p=0.0, **kwargs)",
     )
 

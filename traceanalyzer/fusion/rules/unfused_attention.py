@@ -201,7 +201,9 @@ RULE = Rule(
     snippet="y = torch.nn.functional.scaled_dot_product_attention(q, k, v)\n"
     "# a mask where True is left out, as masked_fill has it: attn_mask=~mask\n"
     "# a mask that is added to the scores: attn_mask=mask; a triangular one: is_causal=True\n"
-    "# scores not divided by the root of the head size: scale=...; dropout while training: dropout_p=p",
+    "# scores not divided by the root of the head size: scale=... (1.0 where q is scaled before)\n"
+    "# dropout while training: dropout_p=p; three dimensions, which no fused kernel takes:\n"
+    "# q, k, v = (x.unflatten(0, (-1, heads)) for x in (q, k, v)) before, y = y.flatten(0, 1) after",
     caveats=("a Boolean attn_mask says what takes part, which is the opposite of what masked_fill is given",
              "wrong where the attention weights are used elsewhere; torch.nn.attention.flex_attention takes "
              "changes of them that have no argument",
