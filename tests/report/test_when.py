@@ -10,6 +10,7 @@ import pytest
 
 from tests.report import dom, example
 from tests.report.example_when import timed
+from tests.report.test_change_order import suggestion
 from traceanalyzer.records import Band, Headroom
 from traceanalyzer.report import read_back, render
 from traceanalyzer.report.headroom import headroom_text, missing
@@ -51,6 +52,20 @@ def test_what_may_help_is_not_named_where_the_step_stays_as_long():
         77_000_000, Band(77e6, 77e6, 77e6), Band(76.9e6, 76.95e6, 77e6), 31_000_000))  # fmt: skip
     text = headroom_text(analysis)
     assert text is not None and "takes 77 ms now; at its roofs" in text.sentence
+
+
+@pytest.mark.parametrize(("after", "said"), [(86e6, True), (77e6, False)])
+def test_savings_that_do_not_add_up_are_explained_by_the_host(after: float, said: bool) -> None:
+    """Of 97 ms a proved change saves at least 20; 11 of these arrive where the device waits for the host."""
+    made = example.example_analysis()
+    sure = msgspec.structs.replace(suggestion("sure", 20e6, 25e6, 0.2), saving_of="each_step")
+    gaps = [msgspec.structs.replace(made.time.idle_by_cause[0], cause="launch_gap", time_ns=40_000_000)]
+    analysis = msgspec.structs.replace(
+        made, suggestions=(sure,), time=msgspec.structs.replace(made.time, idle_by_cause=tuple(gaps)),
+        headroom=room(97_000_000, Band(after, after, after), Band(after, after, after), 41_000_000),
+    )  # fmt: skip
+    text = headroom_text(analysis)
+    assert text is not None and ("save less together than one by one" in text.sentence) is said
 
 
 def test_what_saves_nothing_is_not_named():
