@@ -224,6 +224,7 @@ def _suggestion(
         return None
     repeats = graph.stretch.repeats
     saved = [match.bytes_saved for match in group if match.bytes_saved is not None]
+    caveats = (*_caveats(graph, group, band, starved), *((UNSURE,) if unsure else ()))
     return Suggestion(
         rule=rule.name,
         title=as_of(graph, largest.title or rule.title),
@@ -237,14 +238,7 @@ def _suggestion(
         peak_bytes_saved=peak_bytes_saved(graph, rule, group, held),
         saving_per_step_ns=scaled(band, repeats) if band is not None else None,
         share_of_step=band.mid / graph.step_ns if band is not None and not starved else None,
-        caveats=tuple(
-            as_of(graph, text)
-            for text in (
-                *rule.caveats,
-                *_caveats(graph, group, band, starved),
-                *((UNSURE,) if unsure else ()),
-            )
-        ),
+        caveats=tuple(as_of(graph, text) for text in (*rule.caveats, *caveats)),
         docs=rule.docs,
         saving_of=graph.saving_of,
         step_kind=graph.step_kind,
@@ -262,7 +256,10 @@ def _sure(graph: StepGraph, group: Sequence[Match], tier: Tier) -> Band | None:
     if band is None:
         return None
     undisturbed = sum(graph.undisturbed_ns(match.nodes) for match in group)
-    unsure = tier == "T3" or graph.perhaps_slowed_ns(_nodes(group)) > band.mid - band.low
+    bounded = all(
+        match.saved is not None and match.saved.low <= 0 for match in group
+    )  # by its rule, from above
+    unsure = tier == "T3" or bounded or graph.perhaps_slowed_ns(_nodes(group)) > band.mid - band.low
     promised = possible(band) if unsure else proved(band, undisturbed)
     if promised is None:
         return None

@@ -37,10 +37,12 @@ def trained_by(*optimizers: Item) -> list[Match]:
     return found_by(scene(*step(gradient()), *optimizers, steps=2), "embedding_backward")
 
 
-def test_the_gradient_is_named_without_a_time_and_not_claimed() -> None:
+def test_at_most_the_untouched_rows_part_is_saved_and_nothing_is_claimed() -> None:
+    """Of the gradient and of the update, 120 us each, what 49,744 of 50,000 rows take."""
     (match,) = trained_by(optimizer("SGD"))
     assert [node.name for node in match.nodes] == ["embedding_dense_backward"] and match.tier == "T0"
-    assert match.saved is None and match.after is None and not match.claims
+    assert match.saved is not None and match.saved.low == 0 and match.after is None and not match.claims
+    assert match.saved.high == pytest.approx(2 * 120_000 * (1 - 256 / 50_000))
     assert "50,000 rows, of which a step touches 256 at most" in match.evidence
 
 
