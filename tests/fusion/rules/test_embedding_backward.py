@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from tests.fusion.scenes import Item, annotation, backward, claims, forward, found_by, handed, op, scene
 from traceanalyzer.fusion.rules import Match
@@ -44,6 +45,20 @@ def test_at_most_the_untouched_rows_part_is_saved_and_nothing_is_claimed() -> No
     assert match.saved is not None and match.saved.low == 0 and match.after is None and not match.claims
     assert match.saved.high == pytest.approx(2 * 120_000 * (1 - 256 / 50_000))
     assert "50,000 rows, of which a step touches 256 at most" in match.evidence
+
+
+def test_zeros_that_are_filled_for_the_gradient_are_of_it() -> None:
+    plain, filled = step(gradient()), step(gradient())
+    asked = filled[-1].inner[0]
+    zeros = op("fill_", (ROWS, WIDTH), (), ns=1_000_000)
+    within = replace(asked, inner=(*asked.inner, zeros))
+    filled[-1] = replace(filled[-1], inner=(within, *filled[-1].inner[1:]))
+    less, more = (
+        found_by(scene(*items, optimizer("SGD"), steps=2), "embedding_backward")[0].saved
+        for items in (plain, filled)
+    )
+    assert less is not None and more is not None
+    assert more.high - less.high == pytest.approx(1_000_000 * (1 - 256 / 50_000))
 
 
 @pytest.mark.left_out
