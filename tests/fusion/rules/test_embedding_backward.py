@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from tests.fusion.scenes import Item, annotation, backward, claims, forward, found_by, handed, op, scene
 from traceanalyzer.fusion.rules import Match
+from traceanalyzer.records import Recording
 
 ROWS, WIDTH, TOKENS = 50_000, 256, (4, 64)
 GRAD = (*TOKENS, WIDTH)
@@ -45,6 +46,17 @@ def test_at_most_the_untouched_rows_part_is_saved_and_nothing_is_claimed() -> No
     assert match.saved is not None and match.saved.low == 0 and match.after is None and not match.claims
     assert match.saved.high == pytest.approx(2 * 120_000 * (1 - 256 / 50_000))
     assert "50,000 rows, of which a step touches 256 at most" in match.evidence
+
+
+def test_on_a_cpu_pages_that_come_and_go_may_be_saved_too() -> None:
+    items = (*step(gradient()), optimizer("SGD"))
+    known = Recording(system_ns_per_step=5_000_000)
+    less, more = (
+        found_by(scene(*items, steps=2, on_cpu=True, recording=recording), "embedding_backward")[0].saved
+        for recording in (None, known)
+    )
+    assert less is not None and more is not None
+    assert more.high - less.high == pytest.approx(5_000_000 * (1 - 256 / 50_000))
 
 
 def test_zeros_that_are_filled_for_the_gradient_are_of_it() -> None:
