@@ -46,10 +46,8 @@ class Session:
         self, schedule: Schedule, folder: Path, keep: Callable[[CaptureResult], None], say: Say,
         stopper: Stopper | None = None,
     ) -> None:  # fmt: skip
-        """`keep` is called with the result as soon as there is one; `say` with a line for the user.
-
-        `stopper` is told of each step, and ends the script at one when all is captured.
-        """
+        """`keep` gets the result as soon as there is one; `say` a line for the user; `stopper`, which ends the
+        script when all is captured, is told of each step."""
         self.schedule = schedule
         self.phase = CapturePhase.WAIT
         self.steps = 0  # whole steps since the detector found its anchor
