@@ -128,3 +128,11 @@ def test_a_product_that_its_roof_does_not_limit_gains_nothing_known() -> None:
     """2 GFLOP take 10.7 ms at the peak: in 200 ms something else sets the pace, as a shared machine does."""
     assert "half_precision" in claims(on(NEW, mm(ns=100 * MS)))
     assert "half_precision" not in claims(on(NEW, mm(ns=200 * MS)))
+
+
+@pytest.mark.left_out
+def test_fp32_that_is_multiplied_faster_than_its_peak_is_in_another_type_already() -> None:
+    """As `torch.set_float32_matmul_precision("medium")` has it: 1.1 TFLOP take 5.5 s at the peak of fp32."""
+    beyond, at_peak = (mm(ns=round(seconds * 1e9), size=8192) for seconds in (3.0, 5.6))
+    assert "half_precision" not in claims(on(NEW, beyond))
+    assert "half_precision" in claims(on(NEW, at_peak))

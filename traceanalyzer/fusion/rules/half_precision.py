@@ -14,7 +14,8 @@ checkpoint and the optimizer are as before.
 Left out: CPUs whose bf16 peak was not measured, or is less than 1.5 times that of fp32; products in another
 type than fp32; depthwise and grouped convolutions, which gain nothing from it; a step that multiplies in half
 precision already, for what is fp32 there was left out on purpose; products that reach less than a tenth of
-the peak, which something else slows; less than a twentieth of busy time.
+the peak, which something else slows, or more than 1.2 times it, for fp32 is multiplied in another type there
+already; less than a twentieth of busy time.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ _KEPT, _OF_BANDWIDTH = (0.65, 0.85, 1.05), (0.35, 0.7, 1.0)
 _NEW_PAGES, _CACHED, _OTHERS = (0.3, 0.42, 0.48), (-0.2, 0.0, 0.3), (-0.15, 0.0, 0.2)
 _MAPPED = 32 << 20  # bytes of a result from which glibc always maps new pages: mallopt(3), M_MMAP_THRESHOLD
 _LEAST_OF_PEAK = 0.1
+_MOST_OF_PEAK = 1.2  # beyond it fp32 is in another type already: torch.set_float32_matmul_precision
 _ALL = 0.9  # of what an operator reads
 _CAST_BYTES = 4 + 2  # an element is read in fp32 and written in bf16, or the other way round
 _INFERENCE = 'with torch.autocast("cpu", torch.bfloat16):\n    output = model(batch)'
@@ -82,7 +84,8 @@ def _gains(graph: StepGraph, node: Node, fp32: float) -> bool:
     cost = node.cost
     if cost is None or cost.engine != "matrix" or not cost.flops or _types(node) != {"fp32"}:
         return False
-    if 1e9 * cost.flops / fp32 < _LEAST_OF_PEAK * graph.undisturbed_ns([node]):
+    at_peak_ns, time_ns = 1e9 * cost.flops / fp32, graph.undisturbed_ns([node])
+    if at_peak_ns < _LEAST_OF_PEAK * time_ns or at_peak_ns > _MOST_OF_PEAK * time_ns:
         return False
     return not (is_convolution(node) and is_grouped(node))
 
