@@ -46,7 +46,7 @@ class Session:
         self, schedule: Schedule, folder: Path, keep: Callable[[CaptureResult], None], say: Say,
         stopper: Stopper | None = None,
     ) -> None:  # fmt: skip
-        """`keep` gets the result as soon as there is one; `say` a line for the user; `stopper`, which ends the
+        """`keep` gets the result as soon as there is one, `say` a line for the user; `stopper`, which ends a
         script when all is captured, is told of each step."""
         self.schedule = schedule
         self.phase = CapturePhase.WAIT
