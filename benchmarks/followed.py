@@ -4,6 +4,9 @@ Models that no rule was written for (`followed/`, random weights) are profiled a
 followed as the report has it, and each change of a fixed list is tried whether it is suggested or not. Steps
 are timed outside the profiler: a process for each change, all kept, asked in turn. Seconds to be ready are
 beyond those without a change, two processes at a time. Wants `pip install --group followed`.
+
+`--keep FOLDER` keeps traces and timings, and makes nothing again that it finds there: so rules that have
+changed are held against the same steps.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from statistics import median
 FOLDER = Path(__file__).with_name("followed")
 sys.path.insert(0, str(FOLDER))
 
+import msgspec  # noqa: E402
 import tables  # noqa: E402
 import torch  # noqa: E402
 from case import PASTED, Case  # noqa: E402
@@ -107,19 +111,10 @@ class Served:
 
 
 def analyzed(case: Case, path: Path) -> Analysis:
-    command = [
-        sys.executable,
-        "-m",
-        "traceanalyzer",
-        "profile",
-        "--no-report",
-        "--stop",
-        "--force",
-        "-q",
-        "-o",
-    ]
-    command += [str(path), str(FOLDER / "serve.py"), case.name]
-    subprocess.run(command, check=True, capture_output=True)
+    command = [sys.executable, "-m", "traceanalyzer", "profile", "--no-report", "--stop", "--force", "-q"]
+    command += ["-o", str(path), str(FOLDER / "serve.py"), case.name]
+    if not path.exists():
+        subprocess.run(command, check=True, capture_output=True)
     return traceanalyzer.analyze(path)
 
 
@@ -135,10 +130,41 @@ def promised(told: Sequence[Suggestion]) -> Band | None:
     return Band(*(sum(getattr(band, end) for band in bands) / 1e6 for end in ends)) if bands else None
 
 
-def measured(
-    case: Case, sets: Sequence[tuple[str, ...]], tunables: str
-) -> Iterator[tuple[float, Band, float]]:
-    """Of each set of changes: the step before, what it saved, and the seconds until it was ready."""
+class Timed(msgspec.Struct, frozen=True):
+    """What a set of changes saved of a step, in ms, and the seconds until it was ready."""
+
+    changes: tuple[str, ...]  # code that was pasted as itself
+    before: float
+    saved: Band
+    ready_s: float
+
+
+def written_out(changes: Iterable[str]) -> tuple[str, ...]:
+    """With the code in place of its file's name."""
+    return tuple(
+        PASTED + Path(change.removeprefix(PASTED)).read_text(encoding="utf-8")
+        if change.startswith(PASTED)
+        else change
+        for change in changes
+    )
+
+
+def timed(
+    case: Case, sets: Sequence[tuple[str, ...]], tunables: str, folder: Path
+) -> dict[tuple[str, ...], Timed]:
+    """Each set of changes; those that the folder has no timings of are timed and added to it."""
+    path = folder / f"{case.name} timed.jsonl"
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    found = {each.changes: each for each in (msgspec.json.decode(line, type=Timed) for line in lines)}
+    missing = [changes for changes in sets if written_out(changes) not in found]
+    with path.open("ab") as file:
+        for each in measured(case, missing, tunables) if missing else ():
+            file.write(msgspec.json.encode(each) + b"\n")
+            found[each.changes] = each
+    return {changes: found[written_out(changes)] for changes in sets}
+
+
+def measured(case: Case, sets: Sequence[tuple[str, ...]], tunables: str) -> Iterator[Timed]:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         base, *served = started = list(pool.map(lambda each: Served(case, each, tunables), ((), *sets)))
     try:
@@ -148,13 +174,10 @@ def measured(
         for each in started:
             each.end()
     before, *after = zip(*rounds, strict=True)
-    for each, times in zip(served, after, strict=True):
+    for changes, each, times in zip(sets, served, after, strict=True):
         saved = sorted(one - other for one, other in zip(before, times, strict=True))
-        yield (
-            median(before),
-            Band(saved[AGAIN - 1], median(saved), saved[-AGAIN]),
-            each.ready_s - base.ready_s,
-        )
+        band = Band(saved[AGAIN - 1], median(saved), saved[-AGAIN])
+        yield Timed(written_out(changes), median(before), band, each.ready_s - base.ready_s)
 
 
 @dataclass(frozen=True)
@@ -177,7 +200,7 @@ def trials(case: Case, analysis: Analysis, folder: Path) -> list[Trial]:
     found = [Trial(name, (name,), suggested(analysis, name), name != "compile") for name in names]
     pasted = [each for each in found[0].follows if each.snippet.startswith(OF_MODULES)]
     if pasted:
-        code = folder / "pasted.py"
+        code = folder / f"{case.name} pasted.py"
         code.write_text("\n".join(each.snippet for each in pasted), encoding="utf-8")
         found.append(Trial("compile, as the report has it", (f"{PASTED}{code}",), tuple(pasted)))
     sure = [each for each in found if each.promised and each.promised.low > 0]
@@ -196,11 +219,14 @@ def followed(case: Case, folder: Path) -> tuple[list[Followed], list[str]]:
     tunables = next(iter(TUNABLES.findall(snippets)), PAGES)
     tried = trials(case, analysis, folder)
     rows = []
-    sets = [each.changes for each in tried]
-    for trial, (before, saved, ready) in zip(tried, measured(case, sets, tunables), strict=True):
+    times = timed(case, [each.changes for each in tried], tunables, folder)
+    for trial in tried:
         names = tuple(dict.fromkeys(each.rule for each in trial.follows))
         rank = min((1 + rules.index(name) for name in names), default=None)
-        rows.append(Followed(case.name, trial.name, names, before, saved, trial.promised, rank, ready))
+        of = times[trial.changes]
+        rows.append(
+            Followed(case.name, trial.name, names, of.before, of.saved, trial.promised, rank, of.ready_s)
+        )
     known = {name for trial in tried for name in (each.rule for each in trial.follows)}
     return rows, [name for name in dict.fromkeys(rules) if name not in known]
 
@@ -254,7 +280,9 @@ def summary(rows: Sequence[Followed], left: dict[str, list[str]]) -> Iterator[st
 def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--only", nargs="+", default=[case.name for case in CASES], metavar="CASE")
-    options.add_argument("--keep", type=Path, metavar="FOLDER", help="traces, and code that was pasted")
+    options.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="traces, timings and code that was pasted"
+    )
     options.add_argument("--write", action="store_true", help="into docs/savings.md")
     chosen = options.parse_args()
     rows: list[Followed] = []
