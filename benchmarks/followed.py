@@ -37,9 +37,9 @@ import traceanalyzer  # noqa: E402
 from traceanalyzer.machine import processor  # noqa: E402
 from traceanalyzer.records import Analysis, Band, Suggestion  # noqa: E402
 
-ROUNDS, ROUND_MS = 8, 400.0
+ROUNDS, ROUND_MS = 12, 400.0
 AT_ONCE = 2  # processes that are made ready
-AGAIN = 1  # this one from either end of the sorted differences bound their median (sign test, 99 %)
+AGAIN = 3  # this one from either end of the sorted differences bound their median (sign test, 96 %)
 NEAR = 0.2  # beside a band, of its ends
 PAGES = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=4294967296"
 # How a snippet begins that can be pasted as it is.
