@@ -29,14 +29,22 @@ def bert(changes: Changes) -> Parts:
     return Parts(BertForMaskedLM(config), _loss, [(ids, ids)])
 
 
-def t5(_: Changes) -> Parts:
+def t5(changes: Changes) -> Parts:
     from transformers import T5Config, T5ForConditionalGeneration
+    from transformers.models.t5.modeling_t5 import T5LayerCrossAttention
 
     config = T5Config(
         vocab_size=4096, d_model=256, d_kv=32, d_ff=768, num_layers=3, num_heads=8, decoder_start_token_id=0
     )
+    model = T5ForConditionalGeneration(config)
+    if (
+        "no_attention_dropout" in changes
+    ):  # where the bias of positions is not trained: from decoder to encoder
+        for layer in model.modules():
+            if isinstance(layer, T5LayerCrossAttention):
+                layer.EncDecAttention.dropout = 0.0
     ids = torch.randint(0, 4096, (8, 128))
-    return Parts(T5ForConditionalGeneration(config), _loss, [(ids, ids)])
+    return Parts(model, _loss, [(ids, ids)])
 
 
 def llama(changes: Changes) -> Parts:
@@ -141,7 +149,7 @@ def generation(changes: Changes) -> Parts:
 
 CASES = (
     Case("BERT", "transformers", bert, ("no_attention_dropout",)),
-    Case("T5", "transformers", t5),
+    Case("T5", "transformers", t5, ("no_attention_dropout",)),
     Case("Llama", "transformers", llama, ("sdpa",)),
     Case("ViT", "transformers", vit, ("sdpa",)),
     Case("ConvNeXt", "transformers", convnext, ("channels_last",)),

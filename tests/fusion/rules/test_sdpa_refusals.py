@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.fusion.scenes import op
-from traceanalyzer.fusion.rules.sdpa_refusals import refusal, unseen
+from traceanalyzer.fusion.rules.sdpa_refusals import adds_mask, refusal, unseen
 from traceanalyzer.records import OpCall
 
 FLASH = 1  # at::SDPBackend::flash_attention
@@ -142,7 +142,7 @@ def test_a_mask_that_is_trained_is_what_is_left() -> None:
     mask = q(16, 16).requires_grad_()
     assert torch._fused_sdp_choice(q(), q(), q(), mask) != FLASH
     call = recorded((q(), q(), q(), mask), 0.0)
-    seen = unseen(call, on_gpu=False, trained=True)
-    assert seen is not None and "detach" in seen.snippet
-    assert unseen(call, on_gpu=False, trained=False) is None
-    assert unseen(recorded((q(), q(), q(), None), 0.0), on_gpu=False, trained=True) is None
+    assert refusal(call, on_gpu=False) is None and adds_mask(call)
+    assert "detach" in unseen(call).snippet
+    assert not adds_mask(recorded((q(), q(), q(), None), 0.0))
+    assert not adds_mask(recorded((q(), q(), q(), q(16, 16) > 0.5), 0.0))

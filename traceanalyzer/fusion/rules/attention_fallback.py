@@ -11,21 +11,24 @@ When not: attention is differentiated twice, which the fast kernels do not suppo
 attention dropout, or trains its mask. `torch.nn.attention.sdpa_kernel` with the kernels that are wanted says
 why they do not apply.
 
-Left out: calls that a fast kernel runs; fp64 on a GPU, which no fast kernel takes, and more than 256 channels
-a head on a GPU, which the flash kernel does not take; up to 128 tokens whose scores a GPU's cache holds, for
-then there is little to save.
+Left out: calls that a fast kernel runs; on a CPU those whose mask is seen to be trained; fp64 on a GPU, which
+no fast kernel takes, and more than 256 channels a head on a GPU, which the flash kernel does not take; up to
+128 tokens whose scores a GPU's cache holds, for then there is little to save.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from msgspec.structs import replace
 
 from traceanalyzer.fusion.rules.base import Match, Rule, runs
-from traceanalyzer.fusion.rules.sdpa_refusals import Refusal, refusal, unseen
+from traceanalyzer.fusion.rules.differentiated import is_differentiated
+from traceanalyzer.fusion.rules.sdpa_refusals import adds_mask, refusal, unseen
 from traceanalyzer.fusion.rules.unfused_attention import attention, backward_of
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
+from traceanalyzer.records import OpCall, Tier
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
@@ -56,22 +59,32 @@ def _match(graph: StepGraph, nodes: list[Node]) -> Match | None:
     match = attention(graph, nodes, is_backward=False, without_dropout=True)
     if match is None:
         return None
-    seen = _refusal(graph, nodes[0])
-    if seen is None:
-        return replace(match, tier="T0")
-    title = f"{_TITLE}: {seen.why}"
-    return replace(match, tier="T0", title=title, action=seen.action, snippet=seen.snippet)
-
-
-def _refusal(graph: StepGraph, node: Node) -> Refusal | None:
-    """By the arguments of the call that the node is a part of."""
-    row = _call(graph, node)
+    row = _call(graph, nodes[0])
     number = int(graph.trace.ops.call[row]) if row is not None else -1
     if number < 0:
-        return None
+        return replace(match, tier="T0")
     call = graph.trace.calls[number]
-    seen = refusal(call, on_gpu=graph.on_gpu)
-    return seen or unseen(call, on_gpu=graph.on_gpu, trained=node.phase == "forward")
+    seen, trained = refusal(call, on_gpu=graph.on_gpu), _trains_mask(graph, call, nodes)
+    if trained == "yes":
+        return None  # whatever else is changed, its gradient keeps it off the fused kernel
+    if trained == "perhaps":
+        seen = replace(seen, action=f"{seen.action} {_TRAINED}") if seen else unseen(call)
+    if seen is None:
+        return replace(match, tier="T0")
+    tier: Tier = "T3" if trained == "perhaps" else "T0"
+    return replace(match, tier=tier, title=f"{_TITLE}: {seen.why}", action=seen.action, snippet=seen.snippet)
+
+
+def _trains_mask(graph: StepGraph, call: OpCall, nodes: list[Node]) -> Literal["yes", "no", "perhaps"]:
+    """Whether the mask requires gradients, which a CPU's fused kernel does not compute."""
+    if graph.on_gpu or nodes[0].phase != "forward" or not adds_mask(call):
+        return "no"
+    sums = (node for node in nodes if node.name == "add")
+    masks = [graph.argument_tensors.get((node.place, 1)) for node in sums]
+    writers = [mask[0] for mask in masks if mask is not None and mask[0] >= 0]
+    if len(writers) != 1:
+        return "perhaps"
+    return "yes" if is_differentiated(graph, graph.nodes[writers[0]]) else "no"
 
 
 def _call(graph: StepGraph, node: Node) -> int | None:
@@ -81,6 +94,7 @@ def _call(graph: StepGraph, node: Node) -> int | None:
     return rows[-1] if rows else None
 
 
+_TRAINED = "A mask that is trained, as a learned bias of positions, keeps attention off it all the same."
 _TITLE = "scaled_dot_product_attention falls back to separate kernels"
 
 RULE = Rule(

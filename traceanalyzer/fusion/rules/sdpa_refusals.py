@@ -1,7 +1,7 @@
 """Why a call of scaled_dot_product_attention runs on no fused kernel, as far as its arguments show.
 
 The conditions are those of torch/aten/src/ATen/native/transformers/sdp_utils_cpp.cpp and .h, and for a GPU of
-cuda/sdp_utils.cpp there. Whether a mask requires gradients no trace records.
+cuda/sdp_utils.cpp there. Whether a mask requires gradients no argument shows.
 """
 
 from __future__ import annotations
@@ -230,10 +230,13 @@ _CHECKS: tuple[Callable[[OpCall, Sequence[Shape], bool], Refusal | None], ...] =
 )  # fmt: skip
 
 
-def unseen(call: OpCall, *, on_gpu: bool, trained: bool) -> Refusal | None:
-    """What is left where the arguments meet all conditions: a mask of numbers that requires gradients."""
-    if on_gpu or not trained or not _sizes(call, _MASK) or call.dtype(_MASK) in (None, "bool"):
-        return None
+def adds_mask(call: OpCall) -> bool:
+    """Whether it has a mask of numbers, which may require gradients."""
+    return bool(_sizes(call, _MASK)) and call.dtype(_MASK) not in (None, "bool")
+
+
+def unseen(call: OpCall) -> Refusal:
+    """What is left for a CPU where all arguments suit: a mask that requires gradients."""
     return Refusal(
         "all that is recorded of its arguments suits a CPU's fused kernel, so that its mask seems to require "
         "gradients",
