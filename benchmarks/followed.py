@@ -71,8 +71,12 @@ class Followed:
 
     @property
     def near(self) -> bool:
-        band = self.promised
-        return band is not None and (1 - NEAR) * band.low <= self.saved.mid <= (1 + NEAR) * band.high
+        """Nothing that was promised as perhaps nothing is what no interval tells from it."""
+        band, saved = self.promised, self.saved
+        if band is None:
+            return False
+        nothing = not band.low and saved.low <= 0 <= saved.high
+        return nothing or (1 - NEAR) * band.low <= saved.mid <= (1 + NEAR) * band.high
 
     @property
     def may_be_nothing(self) -> bool:
