@@ -12,34 +12,27 @@ changed are held against the same steps.
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
-from statistics import median
 
 FOLDER = Path(__file__).with_name("followed")
 sys.path.insert(0, str(FOLDER))
 
-import msgspec  # noqa: E402
 import tables  # noqa: E402
 import torch  # noqa: E402
 from case import PASTED, Case  # noqa: E402
 from serve import CASES  # noqa: E402
+from timing import timed  # noqa: E402
 
 import traceanalyzer  # noqa: E402
 from traceanalyzer.machine import processor  # noqa: E402
 from traceanalyzer.records import Analysis, Band, Suggestion  # noqa: E402
 
-ROUNDS, ROUND_MS = 12, 400.0
-AT_ONCE = 2  # processes that are made ready
-AGAIN = 3  # this one from either end of the sorted differences bound their median (sign test, 96 %)
 NEAR = 0.2  # beside a band, of its ends
 PAGES = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=4294967296"
 # How a snippet begins that can be pasted as it is.
@@ -83,37 +76,6 @@ class Followed:
         return self.promised is not None and self.promised.low > 0 >= self.saved.low
 
 
-class Served:
-    """A process that runs steps of a case with some changes when asked."""
-
-    def __init__(self, case: Case, changes: Sequence[str], tunables: str) -> None:
-        environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
-        if "kept_pages" in changes:
-            environment["GLIBC_TUNABLES"] = tunables
-        self.command = [sys.executable, str(FOLDER / "serve.py"), "--serve", case.name, *changes]
-        self.process = subprocess.Popen(
-            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            env=environment,
-        )  # fmt: skip
-        self.ready_s = self._said("ready")
-
-    def step_ms(self, steps: int) -> float:
-        assert self.process.stdin
-        self.process.stdin.write(f"{steps}\n")
-        self.process.stdin.flush()
-        return self._said("step")
-
-    def _said(self, word: str) -> float:
-        assert self.process.stdout
-        for line in self.process.stdout:
-            if line.startswith(word):
-                return float(line.split()[1])
-        raise ChildProcessError(f"{self.command}: ended with {self.process.wait()}")
-
-    def end(self) -> None:
-        self.process.communicate("")
-
-
 def analyzed(case: Case, path: Path) -> Analysis:
     command = [sys.executable, "-m", "traceanalyzer", "profile", "--no-report", "--stop", "--force", "-q"]
     command += ["-o", str(path), str(FOLDER / "serve.py"), case.name]
@@ -134,56 +96,6 @@ def promised(told: Sequence[Suggestion]) -> Band | None:
     return Band(*(sum(getattr(band, end) for band in bands) / 1e6 for end in ends)) if bands else None
 
 
-class Timed(msgspec.Struct, frozen=True):
-    """What a set of changes saved of a step, in ms, and the seconds until it was ready."""
-
-    changes: tuple[str, ...]  # code that was pasted as itself
-    before: float
-    saved: Band
-    ready_s: float
-
-
-def written_out(changes: Iterable[str]) -> tuple[str, ...]:
-    """With the code in place of its file's name."""
-    return tuple(
-        PASTED + Path(change.removeprefix(PASTED)).read_text(encoding="utf-8")
-        if change.startswith(PASTED)
-        else change
-        for change in changes
-    )
-
-
-def timed(
-    case: Case, sets: Sequence[tuple[str, ...]], tunables: str, folder: Path
-) -> dict[tuple[str, ...], Timed]:
-    """Each set of changes; those that the folder has no timings of are timed and added to it."""
-    path = folder / f"{case.name} timed.jsonl"
-    lines = path.read_bytes().splitlines() if path.exists() else []
-    found = {each.changes: each for each in (msgspec.json.decode(line, type=Timed) for line in lines)}
-    missing = [changes for changes in sets if written_out(changes) not in found]
-    with path.open("ab") as file:
-        for each in measured(case, missing, tunables) if missing else ():
-            file.write(msgspec.json.encode(each) + b"\n")
-            found[each.changes] = each
-    return {changes: found[written_out(changes)] for changes in sets}
-
-
-def measured(case: Case, sets: Sequence[tuple[str, ...]], tunables: str) -> Iterator[Timed]:
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        base, *served = started = list(pool.map(lambda each: Served(case, each, tunables), ((), *sets)))
-    try:
-        counts = [max(2, ceil(ROUND_MS / each.step_ms(1))) for each in started]
-        rounds = [[each.step_ms(n) for each, n in zip(started, counts, strict=True)] for _ in range(ROUNDS)]
-    finally:
-        for each in started:
-            each.end()
-    before, *after = zip(*rounds, strict=True)
-    for changes, each, times in zip(sets, served, after, strict=True):
-        saved = sorted(one - other for one, other in zip(before, times, strict=True))
-        band = Band(saved[AGAIN - 1], median(saved), saved[-AGAIN])
-        yield Timed(written_out(changes), median(before), band, each.ready_s - base.ready_s)
-
-
 @dataclass(frozen=True)
 class Trial:
     """Changes that are made at once, and the suggestions that they follow."""
@@ -196,6 +108,12 @@ class Trial:
     @property
     def promised(self) -> Band | None:
         return promised(self.follows) if self.exact else None
+
+    @property
+    def exact_to(self) -> float:
+        """Width in ms of the interval that its saving is wanted in: a promise is held against what is told
+        apart from nothing."""
+        return self.promised.mid if self.promised and self.promised.low else float("inf")
 
 
 def trials(case: Case, analysis: Analysis, folder: Path) -> list[Trial]:
@@ -223,7 +141,7 @@ def followed(case: Case, folder: Path) -> tuple[list[Followed], list[str]]:
     tunables = next(iter(TUNABLES.findall(snippets)), PAGES)
     tried = trials(case, analysis, folder)
     rows = []
-    times = timed(case, [each.changes for each in tried], tunables, folder)
+    times = timed(case, {each.changes: each.exact_to for each in tried}, tunables, folder)
     for trial in tried:
         names = tuple(dict.fromkeys(each.rule for each in trial.follows))
         rank = min((1 + rules.index(name) for name in names), default=None)
