@@ -25,6 +25,22 @@ def test_their_time_is_the_most_that_is_saved() -> None:
     assert match.snippet == ""
 
 
+def test_what_the_profiler_added_to_each_call_is_not_saved() -> None:
+    recording = Recording(unprofiled_step_ns=100 * CALL, profiled_step_ns=300 * CALL)
+    (match,) = found_by(scene(*small(300), steps=2, on_cpu=True, recording=recording), "small_operators")
+    assert match.saved is not None and match.saved.high == pytest.approx(100 * CALL, rel=0.01)
+
+
+def test_those_in_chains_that_another_rule_found_are_among_them() -> None:
+    """As a policy draws its actions one by one: chains of which none has a time worth its own advice."""
+    size = (4, 4)
+    chain = [op(name, size, ns=CALL) for name in ("exp", "sin", "cos")]
+    graph = scene(*(item for _ in range(100) for item in (*small(1), *chain)), steps=2, on_cpu=True)
+    assert "pointwise_chain" in claims(graph)
+    (match,) = found_by(graph, "small_operators")
+    assert len(match.nodes) == 400
+
+
 def test_threads_that_wait_for_each_other_make_small_work_long() -> None:
     (match,) = found_by(scene(*small(300, ns=400_000), steps=2, on_cpu=True), "small_operators")
     assert "take 400" in match.evidence and match.nodes[0].time_ns > 300_000

@@ -3,7 +3,8 @@
 Instead: `torch.compile`, which makes one call of many; larger batches, so that each call works on more; one
 thread (`OMP_NUM_THREADS=1`) where several share such work, for waking the others takes longer.
 
-Saves: at most the time of these calls; how much of it larger batches or fewer threads save no trace shows.
+Saves: at most the time of these calls, without what the profiler added to it; how much of that larger batches
+or fewer threads save no trace shows.
 
 When not: batches are small by need, as for one request at a time.
 
@@ -26,10 +27,10 @@ _PROFILER_SHARE = 0.5  # of such a call's time at least is what recording it add
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
-    """One match for all of them together."""
+    """One match for all of them together, those of chains that another rule has found among them."""
     if graph.on_gpu:
         return
-    small = [node for node in graph.nodes if free(node) and _is_small(graph, node)]
+    small = [node for node in graph.nodes if _is_small(graph, node)]
     ns = sum(node.time_ns for node in small)
     if len(small) < _LEAST_OPERATORS or ns < _STEP_SHARE * graph.step_ns:
         return
@@ -38,8 +39,9 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     evidence = f"{each}, and their work takes less than an empty call: {duration(ns)}, "
     evidence += f"{percent(ns / graph.step_ns)} of the step"
     shared = bool(threads and threads > 1)
+    most = ns / max(1.0, graph.slowed_times)
     yield Match(
-        tuple(small), "T3", saved=Band(0.0, _PROFILER_SHARE * ns, ns),
+        tuple(small), "T3", saved=Band(0.0, _PROFILER_SHARE * most, most), claims=False,
         evidence=f"{evidence}; {threads} threads share them" if shared else evidence,
         where=everywhere(graph), action=_ONE_THREAD_FIRST if shared else "",
         snippet=f"OMP_NUM_THREADS=1 {started(graph)}" if shared else "",
