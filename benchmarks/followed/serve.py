@@ -6,11 +6,12 @@ import sys
 import time
 from statistics import median
 
+import further_cases
 import plain_cases
 import transformers_cases
 from case import Case, stepped
 
-CASES: tuple[Case, ...] = (*transformers_cases.CASES, *plain_cases.CASES)
+CASES: tuple[Case, ...] = (*transformers_cases.CASES, *plain_cases.CASES, *further_cases.CASES)
 STEPS, WARM_UP = 14, 4
 
 
