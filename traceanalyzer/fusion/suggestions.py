@@ -228,7 +228,7 @@ def _suggestion(
         saving_per_step_ns=scaled(band, repeats) if band is not None else None,
         share_of_step=band.mid / graph.step_ns if band is not None and not starved else None,
         caveats=tuple(as_of(graph, text) for text in (*rule.caveats, *caveats)),
-        docs=rule.docs,
+        docs=most.docs or rule.docs,
         saving_of=graph.saving_of,
         step_kind=graph.step_kind,
         places=code_places(graph.trace, _nodes(group), repeats),

@@ -114,11 +114,8 @@ def suggestions_of(analysis: Analysis) -> tuple[Suggestion, ...]:
 
 
 def _with_ranks(suggestion: Suggestion) -> Suggestion:
-    action = (
-        "Overlap collectives with compute, or make them fewer and smaller; where the others wait for one "
-        "rank (see the ranks), find out first what makes it late."
-    )
-    return msgspec.structs.replace(suggestion, action=action, snippet="", caveats=())
+    late = "where the others wait for one rank (see the ranks), find out first what makes it late"
+    return msgspec.structs.replace(suggestion, caveats=(late,))
 
 
 def imperative(action: str) -> str:

@@ -49,6 +49,7 @@ class Match(msgspec.Struct, frozen=True):
     where: str = ""  # instead of the module that holds them
     action: str = ""  # instead of the rule's, where the remedy depends on what was found
     snippet: str = ""  # likewise; {module} as in Rule.snippet
+    docs: str = ""  # likewise
     claims: bool = (
         True  # False: others may claim the same nodes; no time is predicted, or T3 of what both win
     )
