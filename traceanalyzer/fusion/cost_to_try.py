@@ -69,6 +69,8 @@ def cost_to_try(
     """
     if "compile(" not in snippet:
         wrapper = next((name for name in _WRAPPERS if f"{name}(" in snippet), None)
+        if rule == "data_loading" and "DataLoader(" not in snippet:
+            return "an argument of the library's call, or another processor"
         tuned = wrapper and rule == "exposed_communication"
         return f"an argument of {wrapper}" if tuned else CHANGES.get(rule, "")
     ns = compile_ns(_compiled(graph, nodes, where, snippet))

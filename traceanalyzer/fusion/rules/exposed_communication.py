@@ -124,13 +124,13 @@ def _kinds(graph: StepGraph) -> Counter[str]:
     kinds: Counter[str] = Counter()
     if not is_collective.any():
         return kinds
-    known: dict[tuple[int, int, int], str] = {}
+    kind_of: dict[tuple[int, int, int], str] = {}
     for record in np.flatnonzero(is_collective[times.row] & (times.attributed_ns > 0)).tolist():
         key = tuple(int(column[record]) for column in (trace.kernels.collective, trace.kernels.op,
                                                        trace.kernels.name))  # fmt: skip
-        if key not in known:
-            known[key] = next(filter(None, map(collective_name, _names(trace, *key))), "")
-        kinds[known[key]] += int(times.attributed_ns[record])
+        if key not in kind_of:
+            kind_of[key] = next(filter(None, map(collective_name, _names(trace, *key))), "")
+        kinds[kind_of[key]] += int(times.attributed_ns[record])
     return kinds
 
 
