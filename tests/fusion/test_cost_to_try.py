@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from tests.fusion.scenes import found_by, op, scene, within
 from traceanalyzer.fusion.cost_to_try import CHANGES, compile_ns, cost_to_try
 from traceanalyzer.fusion.rules import RULES
-from traceanalyzer.fusion.savings import WIDEST, scaled
+from traceanalyzer.fusion.savings import NOTHING, WIDEST, scaled
 from traceanalyzer.fusion.suggestions import suggestions
 from traceanalyzer.fusion.trial import beyond_change, with_trial
 from traceanalyzer.records import Band
@@ -18,6 +18,7 @@ from traceanalyzer.records.suggestion import OfKind
 
 X = (4096, 4096)
 CHAIN, MM = (op("exp", X), op("log", X), op("mul", X, X)), op("mm", X, X)
+SAVED = Band(1e6, 2e6, 3e6)
 START_NS, OPERATOR_NS, KERNEL_NS = 5_900_000_000, 26_000_000, 890_000_000
 
 
@@ -35,12 +36,15 @@ def test_operators_and_distinct_kernels_take_time_to_compile() -> None:
 
 def test_layers_that_are_alike_are_compiled_once() -> None:
     layers = [item for n in range(4) for item in within(f"layers.{n}", *CHAIN, MM)]
-    graph = scene(*layers, freed=True)
+    graph = scene(*layers, freed=True, on_cpu=True)
+    matches = found_by(graph, "pointwise_chain")
     told = next(each for each in suggestions(graph).found or () if each.rule == "pointwise_chain")
-    assert told.where == "layers.*" and told.saving_per_step_ns is not None
+    assert told.where == "layers.*"
     ns = START_NS + 4 * OPERATOR_NS + KERNEL_NS
-    steps = math.ceil(ns / told.saving_per_step_ns.mid)
-    assert f"about {steps:,} steps" in told.cost_to_try and "about 7 s" in told.cost_to_try
+    saves = replace(told, saving_per_step_ns=SAVED)
+    priced = [replace(match, after=match.after or NOTHING) for match in matches]
+    said = with_trial(graph, saves, priced, "layers.0", 1.0).cost_to_try
+    assert f"about {math.ceil(ns / SAVED.mid):,} steps" in said and "about 7 s" in said
 
 
 @pytest.mark.parametrize(("band", "ends"), [
@@ -59,13 +63,13 @@ def test_a_flag_is_a_flag() -> None:
 
 
 def test_a_compilation_is_paid_back_by_the_saving_that_is_told() -> None:
-    graph = scene(*within("block", *CHAIN, MM), freed=True)
+    graph = scene(*within("block", *CHAIN, MM), freed=True, on_cpu=True)
     told = next(each for each in suggestions(graph).found or () if each.rule == "pointwise_chain")
     (match,) = found_by(graph, "pointwise_chain")
-    assert told.saving_per_step_ns is not None
-    fewer = replace(told, saving_per_step_ns=scaled(told.saving_per_step_ns, 0.1))
+    match = replace(match, after=match.after or NOTHING)
+    fewer = replace(told, saving_per_step_ns=scaled(SAVED, 0.1))
     ns = START_NS + 4 * OPERATOR_NS + KERNEL_NS
-    steps = math.ceil(ns / (told.saving_per_step_ns.mid * 0.1))
+    steps = math.ceil(ns / (SAVED.mid * 0.1))
     assert f"about {steps:,} steps" in with_trial(graph, fewer, [match], "block", 0.1).cost_to_try
 
 
@@ -101,3 +105,13 @@ def test_a_small_chain_in_a_large_module_is_only_likely() -> None:
         found = [each for each in suggestions(graph).found or () if each.rule == "pointwise_chain"]
         assert [each.tier for each in found] == [tier]
         assert any("compiling changes the time" in text for text in found[0].caveats) == (tier == "T3")
+
+
+def test_on_a_gpu_no_step_pays_back_what_a_cpu_took() -> None:
+    """Its steps are a GPU's and the seconds a CPU's: one by the other is the time of no machine."""
+    graph = scene(MM, steps=2)
+    said = cost_to_try(
+        graph, "pointwise_chain", graph.nodes, "", "model = torch.compile(model)", Band(1e6, 2e6, 3e6)
+    )
+    assert "CPU" in said and "not measured" in said
+    assert "pays back" not in said and "steps" not in said

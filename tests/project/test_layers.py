@@ -50,7 +50,7 @@ PACKAGES = {
     "host_work idle step_times timeline step_kinds occupancy precision verdicts invocations call_kernels "
     "measure row_keys traffic rows counts judge record_costs",
     "fusion": "__init__ step_ops stretch evidence step_graph code_places module_names host_remedies "
-    "idle_claims regions savings rules slower_compiled module_compile cost_to_try checks "
+    "idle_claims regions savings rules alike slower_compiled module_compile cost_to_try checks "
     "headroom peak_memory step_words trial suggestions each_kind",
     "comparison": "__init__ apportion names noise sides became matching same_work culprits sentence assemble "
     "expressions side_values requirements",

@@ -6,6 +6,7 @@ import csv
 import html
 import io
 import json
+import math
 import re
 import xml.etree.ElementTree as ElementTree
 
@@ -171,10 +172,35 @@ def test_a_point_on_its_roof_is_drawn_on_the_roof() -> None:
     point = next(p for p in drawn.points if p.verdict == "memory_bound")
     slope = drawn.slope
     assert slope is not None
-    left = 124.0
+    left = 150.0
     on_roof = slope.start_y + (slope.end_y - slope.start_y) * (point.x - left) / (slope.end_x - left)
     assert point.y == pytest.approx(on_roof, abs=0.6)
     assert not point.above
+
+
+def test_a_row_without_flops_stands_at_its_bytes_per_second_on_the_strips_own_axis() -> None:
+    from traceanalyzer.report.chart import chart
+    from traceanalyzer.report.lines import bytes_of, measured_ns
+    from traceanalyzer.report.view import view_of
+
+    powers = {"": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15}
+    analysis = example.example_analysis()
+    view = view_of(analysis, 500)
+    drawn = chart(analysis, view.rows, view.lines)
+    axis = []
+    for tick in drawn.strip_ticks:
+        digits, _, unit = tick.label.partition(" ")
+        axis.append((tick.at, math.log10(float(digits)) + powers[unit]))
+    (low_y, low), (high_y, high) = axis[0], axis[-1]
+    of_number = {line.number: row for row, line in zip(view.rows, view.lines, strict=True)}
+    moves = [point for point in drawn.points if of_number[point.number].flops == 0]
+    assert moves and high > low
+    for point in moves:
+        row = of_number[point.number]
+        rate = (bytes_of(row) or 0) * 1e9 / measured_ns(row)
+        expected = low_y + (math.log10(rate) - low) / (high - low) * (high_y - low_y)
+        assert point.y == pytest.approx(expected, abs=0.3)
+        assert 44 <= point.x <= 104
 
 
 def test_points_above_their_roof_are_flagged_where_they_are() -> None:

@@ -13,12 +13,13 @@ import pytest
 
 from tests.report import example
 from tests.report.dom import Node, parse
-from traceanalyzer.records.units import duration
+from traceanalyzer.records.units import duration, no_less_than
 from traceanalyzer.report import read_back, render
 from traceanalyzer.report.assets import asset
 from traceanalyzer.report.context import imperative
 from traceanalyzer.report.html import LIMIT, notebook
 from traceanalyzer.report.labels import CLASS_LABELS, FLAG_MEANING, REASON_MEANING, VERDICT_LABELS
+from traceanalyzer.report.largest import is_open_ended
 from traceanalyzer.report.layers import merged
 from traceanalyzer.report.rows import enough_rows
 from traceanalyzer.report.sentence import headline
@@ -84,7 +85,8 @@ def test_the_first_section_answers(name: str) -> None:
     for sentence in (*changes, *told.notes):
         assert sentence.replace("`", "") in everything
     for verdict, ns in shown(analysis).verdict_ns.items():
-        assert (f"{VERDICT_LABELS[verdict]} {duration(shown(analysis).each(ns))}" in answer) == bool(ns)
+        length = no_less_than if is_open_ended(shown(analysis), verdict) else duration
+        assert (f"{VERDICT_LABELS[verdict]} {length(shown(analysis).each(ns))}" in answer) == bool(ns)
         assert VERDICT_LABELS[verdict] in everything
     for warning in analysis.source.warnings:
         assert warning.code in answer or warning.code == "outside_window"  # which a note says

@@ -31,7 +31,14 @@ def test_the_sentence_says_what_the_step_could_come_to():
     assert text is not None
     assert "takes 97 ms now, 76 to 83 ms with the changes that are proved, 60 to 83 ms" in text.sentence
     assert "at its roofs it would take 41 ms, with 5.0 ms of work whose roof is not known." in text.sentence
-    assert [round(bar.mid_share, 2) for bar in text.bars] == [1.0, 0.82, 0.72, 0.42]
+    ends = [(round(bar.low_share, 2), round(bar.high_share, 2)) for bar in text.bars]
+    assert ends == [(1.0, 1.0), (0.78, 0.86), (0.62, 0.86), (0.42, 0.42)]
+    assert [bar.time for bar in text.bars] == [
+        "97 ms, 100.0 %",
+        "76 to 83 ms, 78.4 to 85.6 %",
+        "60 to 83 ms, 61.9 to 85.6 %",
+        "41 ms, 42.3 %",
+    ], "both ends of the time and both of the share"
 
 
 def test_where_next_to_nothing_has_a_roof_no_time_at_the_roofs_is_said():

@@ -118,11 +118,26 @@ def test_of_a_type_that_was_not_measured_flops_decide():
 
 def test_a_rate_that_the_row_itself_disproves_is_left_out():
     """Measured while others kept the machine busy: the row is ten times as fast as its rate."""
-    drawn = (FunctionCount("bernoulli", "fp32", 1_000_000),)
-    row = replace(ROW, time_ns=10_000_000, functions=drawn)
+    evaluated = (FunctionCount("exp", "fp32", 25_000_000),)
+    row = replace(ROW, time_ns=10_000_000, functions=evaluated)
     found = judge_row(row, ROOFS)
     assert found == judge_row(replace(row, functions=()), ROOFS)
     assert "over_roof" not in found.flags
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bool", "int64"])
+@pytest.mark.parametrize("times", [0.1, 0.9, 1.35, 1.6, 10.0])
+def test_a_random_number_is_never_explained_by_its_bytes(times, precision):
+    """A million of 1 byte in 1 ms, where drawing takes 100 ms at the measured rate: however fast the rows of
+    a page draw, and whatever they store, all are on one side.
+    """
+    drawn = (FunctionCount("bernoulli", precision, 1_000_000),)
+    time = round(100_000_000 / times)
+    row = replace(ROW, flops=0, write_bytes=1_000_000, time_ns=time, median_call_ns=time, functions=drawn)
+    found = judge_row(row, ROOFS)
+    assert (found.verdict, found.bound) == ("compute_bound", "compute")
+    assert found.efficiency == pytest.approx(times)
+    assert ("over_roof" in found.flags) == (times > 1)
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from traceanalyzer.assembly.self_check import explained, formulas, self_check
 from traceanalyzer.cost import formula_of
-from traceanalyzer.records import Device, Flag, FormulaText, NamedTime, OpRow
+from traceanalyzer.records import Device, Flag, FormulaText, NamedTime, OpRow, Peak
 
 MIB = 1 << 20
 DEVICE = Device(id="d", name="D", kind="gpu", how="flag", confidence="", bandwidth_bytes_per_s=1e12,
@@ -50,6 +51,17 @@ def test_each_row_above_a_roof_has_a_reason(of: OpRow, words: str) -> None:
     assert words in line.reason
     assert (line.rows, line.time_ns, line.share_of_busy) == (1, 1_000_000, 0.1)
     assert (line.highest_efficiency, line.example) == (of.efficiency, of.name)
+
+
+def test_a_row_faster_than_a_cpu_draws_is_not_said_to_exceed_a_peak() -> None:
+    """1,500 FLOPs at 1 a microsecond are the 1.5 ms of the roof; without any it is the measured rate's."""
+    cpu = replace(DEVICE, kind="cpu", peaks=(Peak("vector", "fp32", 1e6),))
+    drawn = replace(row(flag="over_roof"), flops=0, bound="compute", verdict="compute_bound")
+    computed = replace(drawn, flops=1_500)
+    (told,) = self_check([drawn], cpu, 10_000_000, whole_microseconds=False)
+    (other,) = self_check([computed], cpu, 10_000_000, whole_microseconds=False)
+    assert "random numbers" in told.reason
+    assert "not explained" in other.reason
 
 
 def test_a_coarse_clock_explains_short_kernels_only() -> None:

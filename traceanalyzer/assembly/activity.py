@@ -16,6 +16,7 @@ from traceanalyzer.records.collectives import (
     CollectiveForm,
     Collectives,
     Integers,
+    collective_name,
 )
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.rank_result import RankActivity
@@ -24,13 +25,6 @@ from traceanalyzer.records.units import ITEMSIZE, canonical_dtype
 from traceanalyzer.roofline.invocations import COMMUNICATION
 from traceanalyzer.roofline.judge import work_classes
 
-# What a text names, spelled without case and separators; the first that fits.
-_NAMES = (
-    ("allreduce", "all_reduce"), ("reducescatter", "reduce_scatter"), ("allgather", "all_gather"),
-    ("alltoall", "all_to_all"), ("broadcast", "broadcast"), ("sendrecv", "send_recv"), ("barrier", "barrier"),
-    ("recv", "recv"), ("send", "send"), ("gather", "gather"), ("scatter", "scatter"), ("reduce", "reduce"),
-)  # fmt: skip
-_SEPARATORS = re.compile(r"[^a-z0-9]+")
 _DTYPE = re.compile(r"_(bf16|f16|f32|f64|half|float|double|bfloat16|u?int\d+|[iu]\d+)(?:_|\b)", re.IGNORECASE)
 _UNTYPED = ("send_recv", "send", "recv", "all_to_all")  # NCCL moves bytes there, whatever the kernel's name
 _ANCESTORS = 4  # of a link op, among which the collective's operator is looked for
@@ -44,12 +38,6 @@ def activity_of(judged: Judged) -> RankActivity:
         window_start_ns=window.start_ns, window_end_ns=window.end_ns,
         world_size=trace.distributed.world_size, collectives=_collectives(trace),
     )  # fmt: skip
-
-
-def collective_name(text: str) -> str | None:
-    """`all_reduce` of `allreduce`, `c10d::allreduce_` or `ncclDevKernel_AllReduce_Sum_f16_RING_LL`."""
-    spelled = _SEPARATORS.sub("", text.lower())
-    return next((name for part, name in _NAMES if part in spelled), None)
 
 
 def _collectives(trace: Trace) -> Collectives:

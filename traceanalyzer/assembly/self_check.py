@@ -16,9 +16,11 @@ from traceanalyzer.records.units import si
 from traceanalyzer.records.vocabulary import FEWER_PRODUCTS
 
 _CLOCK = 1.05  # a roof exceeded by less: clocks differ from the datasheet's
+_ROUNDING = 0.999  # of a roof time, below which it is another's
 _SHORT_NS = 20_000  # kernels whose time a clock of whole microseconds resolves to 5 % or worse
 _REPEATS = ("embedding", "gather", "index", "take")
 _FORMULAS = 10  # of the largest priced rows
+_RATE = "a CPU's functions or random numbers, faster than measured: others kept the machine busy then"
 _UNEXPLAINED = "not explained: FLOPs, bytes or the device's peak may be wrong"
 
 
@@ -58,6 +60,8 @@ def _why(row: OpRow, device: Device, whole_microseconds: bool) -> str | None:
         return None
     if "over_roof" in row.flags and any(is_winograd_or_fft(kernel.name) for kernel in row.kernel_names):
         return FEWER_PRODUCTS
+    if "over_roof" in row.flags and _by_functions(row, device):
+        return _RATE
     if "over_roof" not in row.flags:
         cached = _cached(row, device)
         if cached:
@@ -67,6 +71,13 @@ def _why(row: OpRow, device: Device, whole_microseconds: bool) -> str | None:
     if whole_microseconds and row.time_ns <= _SHORT_NS * row.calls:
         return "the trace's clock counts whole microseconds, and the kernels are short"
     return _UNEXPLAINED
+
+
+def _by_functions(row: OpRow, device: Device) -> bool:
+    """Whether what it is above is a CPU's measured rate of functions, and no peak."""
+    peak = device.peak(row.engine, row.precision) if row.engine and row.precision else None
+    flops_ns = row.flops / peak * 1e9 if row.flops and peak else 0.0
+    return device.kind == "cpu" and row.bound == "compute" and flops_ns < _ROUNDING * (row.roof_ns or 0.0)
 
 
 def _cached(row: OpRow, device: Device) -> str | None:

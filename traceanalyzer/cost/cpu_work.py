@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from traceanalyzer.cost.tensors import numel
 from traceanalyzer.records import CpuFunction, FunctionCount, OpCall
-from traceanalyzer.records.calls import Cost
+from traceanalyzer.records.calls import RANDOM, Cost
 from traceanalyzer.records.units import ITEMSIZE
 
 # The function whose rate stands for what the operator evaluates once an element: ATen/native/cpu.
@@ -28,7 +28,6 @@ _FUNCTIONS: dict[CpuFunction, str] = {
     "bernoulli": "bernoulli bernoulli_",
 }  # fmt: skip
 _FUNCTION_OF = {f"aten::{name}": function for function, names in _FUNCTIONS.items() for name in names.split()}
-_RANDOM: frozenset[CpuFunction] = frozenset({"normal", "uniform", "bernoulli"})
 # In place, and what is overwritten was not read.
 _OVERWRITES = frozenset(
     f"aten::{name}_" for name in (
@@ -50,7 +49,7 @@ def functions_of(call: OpCall, cost: Cost) -> tuple[FunctionCount, ...]:
         return ()
     if function == "erf" and any("tanh" in text for text in call.concrete):
         function = "tanh"  # gelu's other formula
-    count = _elements(call, cost, precision) if function in _RANDOM else cost.special_functions
+    count = _elements(call, cost, precision) if function in RANDOM else cost.special_functions
     return (FunctionCount(function, precision, count),) if count else ()
 
 

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import structs
 
+from traceanalyzer.fusion.alike import alike, largest, place_of, where
 from traceanalyzer.fusion.checks import NO_OPERATORS, NOT_RECORDED, UNREAD, checks, unchecked
 from traceanalyzer.fusion.code_places import code_places
 from traceanalyzer.fusion.cost_to_try import WHOLE_MODEL
 from traceanalyzer.fusion.headroom import headroom
 from traceanalyzer.fusion.idle_claims import NOT_IN_EACH_STEP
 from traceanalyzer.fusion.module_compile import compiled_together
-from traceanalyzer.fusion.module_names import attribute, holder, is_whole_model, pattern
+from traceanalyzer.fusion.module_names import attribute, is_whole_model
 from traceanalyzer.fusion.peak_memory import Held, held_at_peak, peak_bytes_saved
 from traceanalyzer.fusion.rules import RULES, Match, Rule
 from traceanalyzer.fusion.savings import added, at_most, possible, proved, saving, scaled
@@ -74,7 +75,9 @@ def suggestions(graph: StepGraph) -> Suggestions:
         try:
             seen = _seen_by(rule, graph)
             pairs = [
-                (made, group) for group in _alike(matches) if (made := _suggestion(seen, rule, group, held))
+                (made, group)
+                for group in alike(rule, matches)
+                if (made := _suggestion(seen, rule, group, held))
             ]
             found += [each for each, _ in pairs]
             groups += [group for _, group in pairs]
@@ -82,7 +85,7 @@ def suggestions(graph: StepGraph) -> Suggestions:
         except Exception as error:
             notices.append(_failed("rule", rule.name, error))
     whole = [
-        with_trial(seen, each, group, _place(group), times)
+        with_trial(seen, each, group, place_of(group), times)
         for (each, times), group, seen in zip(_together(found, graph), groups, graphs, strict=True)
     ]
     pairs = sorted(zip(whole, groups, strict=True), key=lambda pair: _by_saving(pair[0]))
@@ -178,20 +181,6 @@ def _by_saving(suggestion: Suggestion) -> tuple[float, str, str]:
     return (-(band.mid if band else -1.0), suggestion.rule, suggestion.where)
 
 
-def _alike(matches: Sequence[Match]) -> list[list[Match]]:
-    """Matches in the same module of another layer, or all where no module is known.
-
-    Timed ones apart, and those of another title.
-    """
-    groups: dict[tuple[object, ...], list[Match]] = {}
-    for match in matches:
-        place = match.where or holder(match.nodes)
-        timed = match.saved is not None or match.after is not None
-        key = pattern(place), match.tier == "T3", timed, match.title
-        groups.setdefault(key, []).append(match)
-    return list(groups.values())
-
-
 def _held(graph: StepGraph, notices: list[Notice]) -> Held | None:
     try:
         return held_at_peak(graph)
@@ -211,35 +200,35 @@ def _suggestion(
         return None
     tier = max(match.tier for match in group)
     time_ns = sum(node.time_ns for node in _nodes(group))
-    largest, where = _largest(group), _place(group)
-    snippet = _snippet(graph, largest.snippet or rule.snippet, group, where)
+    most, place = largest(group), place_of(group)
+    snippet = _snippet(graph, most.snippet or rule.snippet, group, place)
     promised = _sure(graph, group, tier)
-    band = beyond_change(graph, promised, _nodes(group), _where(group, where), snippet)
+    band = beyond_change(graph, promised, _nodes(group), where(group, place), snippet)
     unsure = band is not None and promised is not None and band.low <= 0 < promised.low
     tier = "T3" if unsure else tier
     starved = _waits(graph) >= _STARVED_SHARE and rule.name not in IDLE_RULES
-    untimed = band is None and largest.after is not None
+    untimed = band is None and most.after is not None
     least = (_MIN_UNTIMED_SHARE if untimed or starved else _MIN_SAVED_SHARE) * graph.step_ns
-    if band.mid < least if band is not None else largest.nodes and time_ns < least:
+    if band.mid < least if band is not None else most.nodes and time_ns < least:
         return None
     repeats = graph.stretch.repeats
     saved = [match.bytes_saved for match in group if match.bytes_saved is not None]
     caveats = (*_caveats(graph, group, band, starved), *((UNSURE,) if unsure else ()))
     return Suggestion(
         rule=rule.name,
-        title=as_of(graph, largest.title or rule.title),
+        title=as_of(graph, most.title or rule.title),
         tier=tier,
-        action=largest.action or rule.action,
+        action=most.action or rule.action,
         snippet=snippet,
-        where=_where(group, where),
+        where=where(group, place),
         count=round(len(group) * repeats),
-        evidence=as_of(graph, largest.evidence or _evidence(largest, group, time_ns)),
+        evidence=as_of(graph, most.evidence or _evidence(most, group, time_ns)),
         bytes_saved_per_step=round(max(0, sum(saved)) * repeats) if saved else None,
         peak_bytes_saved=peak_bytes_saved(graph, rule, group, held),
         saving_per_step_ns=scaled(band, repeats) if band is not None else None,
         share_of_step=band.mid / graph.step_ns if band is not None and not starved else None,
         caveats=tuple(as_of(graph, text) for text in (*rule.caveats, *caveats)),
-        docs=rule.docs,
+        docs=most.docs or rule.docs,
         saving_of=graph.saving_of,
         step_kind=graph.step_kind,
         places=code_places(graph.trace, _nodes(group), repeats),
@@ -325,24 +314,9 @@ def _caveats(graph: StepGraph, group: Sequence[Match], band: Band | None, starve
     return caveats
 
 
-def _largest(group: Sequence[Match]) -> Match:
-    return max(group, key=lambda match: sum(node.time_ns for node in match.nodes))
-
-
-def _place(group: Sequence[Match]) -> str:
-    largest = _largest(group)
-    return largest.where or holder(largest.nodes)
-
-
-def _where(group: Sequence[Match], place: str) -> str:
-    alike = pattern(place)
-    places = {match.where or holder(match.nodes) for match in group}
-    return place if len(places) == 1 else alike
-
-
 def _snippet(graph: StepGraph, template: str, group: Sequence[Match], place: str) -> str:
     """With the module's own name; where there are several of a kind, for all of them. A comment stays."""
-    shown = _where(group, place)
+    shown = where(group, place)
     comment, line_end, code = template.rpartition("\n")
     if "{module}" not in code:
         return template

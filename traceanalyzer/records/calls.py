@@ -13,6 +13,7 @@ Dims = Shape | tuple[Shape, ...]  # one input: a tensor's dims, or those of a li
 
 Engine = Literal["matrix", "vector"]
 CpuFunction = Literal["exp", "tanh", "erf", "log", "division", "normal", "uniform", "bernoulli"]
+RANDOM: frozenset[CpuFunction] = frozenset({"normal", "uniform", "bernoulli"})
 Reason = Literal[
     "no_device", "no_peak", "no_formula", "no_shapes", "no_dtype", "no_concrete_inputs",
     "data_dependent", "no_launch", "no_correlation", "no_op", "cuda_graph", "compiled_region",

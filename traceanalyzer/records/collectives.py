@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,21 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+# What a text names, spelled without case and separators; the first that fits.
+_NAMES = (
+    ("allreduce", "all_reduce"), ("reducescatter", "reduce_scatter"), ("allgather", "all_gather"),
+    ("alltoall", "all_to_all"), ("broadcast", "broadcast"), ("sendrecv", "send_recv"), ("barrier", "barrier"),
+    ("recv", "recv"), ("send", "send"), ("gather", "gather"), ("scatter", "scatter"), ("reduce", "reduce"),
+)  # fmt: skip
+_SEPARATORS = re.compile(r"[^a-z0-9]+")
+
 Integers = npt.NDArray[np.integer[Any]]  # of as few bytes as they need
+
+
+def collective_name(text: str) -> str | None:
+    """`all_reduce` of `allreduce`, `c10d::allreduce_` or `ncclDevKernel_AllReduce_Sum_f16_RING_LL`."""
+    spelled = _SEPARATORS.sub("", text.lower())
+    return next((name for part, name in _NAMES if part in spelled), None)
 
 
 class CollectiveArgs(msgspec.Struct, frozen=True):

@@ -12,19 +12,21 @@ from traceanalyzer.report.waits import waits_for_the_host
 
 _OF_WAITS = (*IDLE_RULES, "exposed_communication")  # rules whose saving is of waiting, not of kernels
 _WORTH_A_MINUTE = 0.01  # of the step: what is likely to save less does not come before what saves more
-_NUMERALS = ("No", "One", "Two", "Three")
+_NUMERALS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
 
 
 def change_sentences(analysis: Analysis) -> list[str]:
-    """What the best suggestions would save; what is of one step is not added to a mean of several."""
+    """What all suggestions would save, whose savings add up; what is of one step is not added to a mean of
+    several.
+    """
     bands: dict[str, list[Band]] = {}
     paced = waits_for_the_host(shown(analysis))
-    largest = with_saving(analysis)[:3]
-    for each in largest:
+    timed = with_saving(analysis)
+    for each in timed:
         if each.saving_per_step_ns and (each.rule in _OF_WAITS or not paced):
             bands.setdefault(per_saving(analysis, each), []).append(each.saving_per_step_ns)
     said = [_saved(of, bands[of], " more" if number else "") for number, of in enumerate(bands)]
-    if hidden := len(largest) - sum(map(len, bands.values())):
+    if hidden := len(timed) - sum(map(len, bands.values())):
         more = " more" if said else ""
         said.append(f"{_changes_of(hidden, more)} would shorten busy time, for which the step does not wait.")
     return said
@@ -37,13 +39,17 @@ def _saved(of: str, bands: Sequence[Band], more: str) -> str:
     if not sure:
         return f"{_changes_of(len(likely), more)} could save up to {most} {of}, or nothing."
     low, high = sum(b.low for b in sure), sum(b.high for b in sure)
-    rest = f"; {_NUMERALS[len(likely)].lower()} more could save up to {most}, or nothing" if likely else ""
+    rest = f"; {_numeral(len(likely)).lower()} more could save up to {most}, or nothing" if likely else ""
     return f"{_changes_of(len(sure), more)} would save {span(low, high)} {of}{rest}."
 
 
 def _changes_of(count: int, more: str) -> str:
     """`One change`, `Two more changes`."""
-    return f"{_NUMERALS[count]}{more} change{'' if count == 1 else 's'}"
+    return f"{_numeral(count)}{more} change{'' if count == 1 else 's'}"
+
+
+def _numeral(count: int) -> str:
+    return _NUMERALS[count] if count < len(_NUMERALS) else f"{count:,}"
 
 
 def with_saving(analysis: Analysis) -> list[Suggestion]:

@@ -17,7 +17,7 @@ from traceanalyzer.report.chart_names import LETTER, Box, Name, Spot, around, ov
 from traceanalyzer.report.lines import OpLine, bytes_of, measured_ns
 
 WIDTH, HEIGHT = 1072, 560
-_LEFT, _RIGHT, _TOP, _BOTTOM = 124.0, 892.0, 20.0, 500.0  # of the plot proper; roofs are named right of it
+_LEFT, _RIGHT, _TOP, _BOTTOM = 150.0, 892.0, 20.0, 500.0  # of the plot proper; roofs are named right of it
 _STRIP = (44.0, 104.0)  # of the rows without FLOPs
 _SMALLEST, _LARGEST = 3.0, 26.0  # radius
 _DECADES = 9  # shown at most; lower points sit on the bottom edge
@@ -97,7 +97,7 @@ class Chart(msgspec.Struct, frozen=True):
     slope: Slope | None
     points: tuple[Point, ...]
     flagged: tuple[Above, ...]
-    has_strip: bool
+    strip_ticks: tuple[Tick, ...]  # B/s, where there are rows without FLOPs
     below: int  # points drawn on an edge of the chart although they lie beyond it
     left_out: int  # rows without a place: communication, copies, unknown work
     names: tuple[Name, ...]  # beside the largest points
@@ -151,7 +151,11 @@ def chart(analysis: Analysis, rows: Sequence[OpRow], lines: Sequence[OpLine]) ->
         slope=slope,
         points=tuple(point for point, _ in points),
         flagged=tuple(Above(p.x, _r(p.y - p.radius)) for p, _ in points if p.above),
-        has_strip=any(not m.intensity for m in marks),
+        strip_ticks=tuple(
+            Tick(_r(scale.at_y(10.0**d)), _plain(d - round(scale.x[0]))) for d in _decades(scale.y)
+        )
+        if any(not m.intensity for m in marks)
+        else (),
         below=sum(outside for _, outside in points),
         left_out=len(shown) - len(marks),
         names=names,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from traceanalyzer.records import Analysis, Job, OpRow
+from traceanalyzer.records import Analysis, Job, OpRow, Suggestion
 from traceanalyzer.records.code import CodePlace, FunctionTime, ModuleTime, Wait
 from traceanalyzer.records.units import duration, percent
 from traceanalyzer.records.vocabulary import LineIs
@@ -157,14 +157,24 @@ def _name(function: str | None) -> str:
     return cut(visible(function or ""), _LONGEST_NAME)
 
 
-def library_texts(places: Sequence[CodePlace]) -> tuple[str, ...]:
-    """Which of them are no code of the user's."""
-    named = [each for each in places if each.library is not None and each.function is not None]
-    files = dict.fromkeys((visible(each.file or ""), visible(each.library or "")) for each in named)
-    return tuple(
-        f"{cut(file, _LONGEST_NAME)} is of the library {cut(library, _LONGEST_NAME)}: change it there, or "
-        "replace the module that calls it" for file, library in files
-    )[:_PLACES]  # fmt: skip
+def library_sentence(suggestions: Sequence[Suggestion]) -> str:
+    """Which places of all suggestions are no code of the user's, said once; "" where all are, or may be."""
+    files: dict[str, dict[str, None]] = {}
+    for place in (place for each in suggestions for place in each.places[:_PLACES]):
+        if place.library is not None and place.function is not None:
+            files.setdefault(_name(place.library), {})[_name(place.file)] = None
+    if not files:
+        return ""
+    named = [f"{_listed(list(of))} {'is' if len(of) == 1 else 'are'} of the library {library}"
+             for library, of in files.items()]  # fmt: skip
+    return f"{'; '.join(named)}: change it there, or replace the module that calls it."
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown, more = names[:_PLACES], len(names) - _PLACES
+    last = f"{more} more files" if more > 0 else shown[-1]
+    others = shown if more > 0 else shown[:-1]
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def place_texts(places: Sequence[CodePlace]) -> tuple[str, ...]:

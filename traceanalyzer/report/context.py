@@ -13,7 +13,7 @@ from traceanalyzer.records.times import kind_name, typical_step
 from traceanalyzer.records.units import digits, duration, percent, si
 from traceanalyzer.records.vocabulary import RULES_TO_VERIFY, SHARING_ON_CPU
 from traceanalyzer.report.change_words import by_certainty, span
-from traceanalyzer.report.code_view import library_texts, place_texts
+from traceanalyzer.report.code_view import place_texts
 from traceanalyzer.report.jobs import has_all_ranks
 from traceanalyzer.report.labels import HOW, TIER_MEANING
 from traceanalyzer.report.sanitize import ABSENT, TEXT, cut, visible
@@ -114,11 +114,8 @@ def suggestions_of(analysis: Analysis) -> tuple[Suggestion, ...]:
 
 
 def _with_ranks(suggestion: Suggestion) -> Suggestion:
-    action = (
-        "Overlap collectives with compute, or make them fewer and smaller; where the others wait for one "
-        "rank (see the ranks), find out first what makes it late."
-    )
-    return msgspec.structs.replace(suggestion, action=action, snippet="", caveats=())
+    late = "where the others wait for one rank (see the ranks), find out first what makes it late"
+    return msgspec.structs.replace(suggestion, caveats=(late,))
 
 
 def imperative(action: str) -> str:
@@ -174,7 +171,7 @@ def _suggestion_text(analysis: Analysis, s: Suggestion, of: str, whole: str) -> 
         bytes=f"{si(s.bytes_saved_per_step, 'B')} {of}" if s.bytes_saved_per_step else "",
         peak=f"frees {si(s.peak_bytes_saved, 'B')} at the peak" if s.peak_bytes_saved else "",
         cost_to_try=_text(s.cost_to_try),
-        caveats=(*map(_text, s.caveats), *library_texts(s.places)),
+        caveats=tuple(map(_text, s.caveats)),
         commands=tuple(_commands(analysis, s)), docs=_text(s.docs),
         has_saving=band is not None,
         least=min(band.low / step_ns, 1.0) if band else 0.0,

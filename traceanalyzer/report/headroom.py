@@ -22,12 +22,12 @@ _NAMED = 6  # rules
 
 
 class HeadroomBar(msgspec.Struct, frozen=True):
-    """One length of the step; `low_share`, `mid_share`: of what it takes now."""
+    """One length of the step; `low_share`, `high_share`: of what it takes now."""
 
     label: str
     time: str
     low_share: float
-    mid_share: float
+    high_share: float
 
 
 class HeadroomText(msgspec.Struct, frozen=True):
@@ -136,5 +136,6 @@ def _bars(analysis: Analysis) -> Iterator[HeadroomBar]:
                ("with all that may help", room.all_ns),
                ("at its roofs", Band(room.at_roofs_ns, room.at_roofs_ns, room.at_roofs_ns))]  # fmt: skip
     for label, band in lengths if bounded else lengths[:-1]:
-        text = f"{_between(band)}, {percent(band.mid / now)}"
-        yield HeadroomBar(label, text, band.low / now, band.mid / now)
+        low, high = percent(band.low / now), percent(band.high / now)
+        share = high if low == high else f"{low.removesuffix(' %')} to {high}"
+        yield HeadroomBar(label, f"{_between(band)}, {share}", band.low / now, band.high / now)

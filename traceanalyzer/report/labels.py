@@ -30,7 +30,7 @@ PATH_PART_MEANING: Final[Mapping[PathPartName, str]] = {
 }
 
 VERDICT_MEANING: Final[Mapping[Verdict, str]] = {
-    "compute_bound": "on the side of arithmetic: intensity at or above the ridge",
+    "compute_bound": "on the side of arithmetic: intensity at or above the ridge, or functions of a CPU",
     "memory_bound": "on the side of memory traffic: intensity below the ridge",
     "latency_bound": "too short or too few blocks to reach either roof",
     "communication": "collectives while no compute kernel runs",
@@ -60,7 +60,8 @@ FLAG_MEANING: Final[Mapping[Flag, str]] = {
     "inefficient": "reaches less of its roof than the efficiency limit, although it is large enough to",
     "balanced": "compute and memory time are nearly equal: the verdict could go either way",
     "cache_resident": "moves its bytes faster than the memory could: some of them came from a cache",
-    "over_roof": "more FLOP/s than the peak: fewer multiplications than counted (Winograd, FFT), or an error",
+    "over_roof": "faster than the peak: fewer multiplications than counted (Winograd, FFT), or an error; "
+    "or faster than a CPU's functions at their measured rates",
     "bytes_only": "the FLOPs or their peak are unknown, but the bytes alone explain the time",
     "tf32_assumed": "faster than the vector peak, so the matrix engine at TF32 is assumed",
     "special_function_heavy": "exp, tanh and the like explain the time; no roof includes their issue rate",

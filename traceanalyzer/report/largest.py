@@ -83,13 +83,18 @@ def _second(analysis: Analysis, figures: Shown, first: Verdict) -> str:
 def _verdict(analysis: Analysis, figures: Shown, verdict: Verdict, *, whole: bool = False) -> str:
     """`519 ms is memory-bound, most of it in aten::_softmax`; `whole` says of what as well."""
     ns = figures.verdict_ns.get(verdict, 0)
-    open_ended = verdict in _OPEN_ENDED and figures.share("unmodelled") >= EXACT
+    open_ended = is_open_ended(figures, verdict)
     least = f"{lower_bound(analysis, whole=whole)} " if open_ended else ""
-    part = no_less_than if open_ended else duration
-    amount = figures.amount(ns, at_least=open_ended) if whole else part(figures.each(ns), 2)
+    part = no_less_than(figures.each(ns)) if open_ended else duration(figures.each(ns), 2)
+    amount = figures.amount(ns, at_least=open_ended) if whole else part
     # Rows are of all steps: of one that is not like the others they say nothing.
     most = "" if figures.step else _operators(analysis, verdict)
     return f"{least}{amount} {_SAID[verdict]}{most}"
+
+
+def is_open_ended(figures: Shown, verdict: Verdict) -> bool:
+    """Whether a verdict may have more time than is known: then its time is rounded down wherever it stands."""
+    return verdict in _OPEN_ENDED and figures.share("unmodelled") >= EXACT
 
 
 def lower_bound(analysis: Analysis, *, whole: bool) -> str:

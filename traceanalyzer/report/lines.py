@@ -25,6 +25,7 @@ from traceanalyzer.report.shown import per_step, rows_heading
 _INPUTS = 140  # characters of an op's inputs in a table
 _MAX_NAME = 120
 _MAX_MODULE = 36
+_FUNCTIONS = "functions and random numbers"  # of a CPU, which are no FLOPs
 _AS_PREDICTED = 0.15  # counters and formulas agree where they are no further apart: docs/hardware.md
 
 
@@ -239,20 +240,21 @@ def _roof_lines(row: OpRow, analysis: Analysis) -> list[str]:
     device, each = analysis.device, partial(per_step, analysis)
     moved, bandwidth = bytes_of(row), device.bandwidth_bytes_per_s
     peak = device.peak(row.engine, row.precision) if row.engine and row.precision else None
-    lines = []
+    lines, flops, bytes_moved = [], each(row.flops or 0), each(moved or 0)
+    parts = [] if is_sum(row) else list(_at_roofs(flops, peak, bytes_moved, bandwidth))
+    roof = each(row.roof_ns or 0.0)
+    by_functions = bool(parts) and roof > 1.001 * max(ns for ns, _ in parts)
     if row.intensity is not None and not is_sum(row):
         ridge = (
             f"; ridge {digits(peak / bandwidth)} FLOP/B ({row.engine} {row.precision})"
             if peak and bandwidth
             else ""
         )
-        lines.append(f"Intensity: {digits(row.intensity)} FLOP/B{ridge}")
+        beside = f"; {_FUNCTIONS} are no FLOPs" if by_functions else ridge
+        lines.append(f"Intensity: {digits(row.intensity)} FLOP/B{beside}")
     if row.roof_ns is not None and row.efficiency is not None:
-        roof = each(row.roof_ns)
-        flops, bytes_moved = each(row.flops or 0), each(moved or 0)
-        parts = [] if is_sum(row) else list(_at_roofs(flops, peak, bytes_moved, bandwidth))
-        if parts and roof > 1.001 * max(ns for ns, _ in parts):
-            parts.append((roof, f"functions at their measured rates = {duration(roof)}"))
+        if by_functions:
+            parts.append((roof, f"{_FUNCTIONS} at their measured rates = {duration(roof)}"))
         which = "the larger of " if len(parts) == 2 else "the largest of " if len(parts) > 2 else ""
         larger = f"{which}{' and '.join(text for _, text in parts)}; " if parts else ""
         lines.append(f"Roof time: {larger}{duration(roof)} of {duration(each(measured_ns(row)))} measured = "

@@ -159,7 +159,7 @@ def _suggestions(view: View) -> str:
 def _when(view: View) -> str:
     """How short the step could become, its memory, and what was not found: a line each."""
     lines = [view.headroom.sentence if view.headroom else "", view.memory.sentence if view.memory else ""]
-    text = "".join(f"* {prose(line)}\n" for line in (*lines, view.missing) if line)
+    text = "".join(f"* {prose(line)}\n" for line in (*lines, view.library, view.missing) if line)
     return f"\n{text}" if text else ""
 
 

@@ -203,15 +203,19 @@ def _memory(analysis: Analysis, figures: Shown) -> list[str]:
     ]
 
 
+def _in_two_digits(ns: float) -> str:
+    return duration(ns, 2)
+
+
 def _with_parts(
-    spent: str, amount: str, figures: Shown, shown_time: Callable[[float, int], str] = duration
+    spent: str, amount: str, figures: Shown, shown_time: Callable[[float], str] = _in_two_digits
 ) -> str:
     """The sentence of the memory-bound share: how much of that time runs at the memory roof."""
     whole, reached = figures.verdict_ns.get("memory_bound", 0), figures.at_roof_ns.get("memory_bound")
     amount = f": {amount}" if amount else ""
     if reached is None or not whole:
         return f"{spent}{amount}."
-    at, below = (shown_time(figures.each(ns), 2) for ns in (reached, whole - reached))
+    at, below = (shown_time(figures.each(ns)) for ns in (reached, whole - reached))
     if whole - reached < _REPORTED_SHARE * whole:
         return f"{spent}, all of it at the memory roof{amount}."
     if whole - reached < reached:

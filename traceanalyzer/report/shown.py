@@ -82,7 +82,7 @@ class Shown(msgspec.Struct, frozen=True):
 
         The whole is without the profiler's own work. `at_least`: the part is a lower bound, and stays one.
         """
-        part = (no_less_than if at_least else duration)(self.each(ns), 2)
+        part = no_less_than(self.each(ns)) if at_least else duration(self.each(ns), 2)
         whole = duration(self.each(self.window_ns - self.profiler_ns), 2)
         if self.step_count is None:
             return f"{part} of the trace's {whole}"

@@ -17,6 +17,7 @@ from traceanalyzer.report.labels import (
     VERDICT_LABELS,
     VERDICT_MEANING,
 )
+from traceanalyzer.report.largest import is_open_ended
 from traceanalyzer.report.sanitize import ABSENT, cut, visible
 from traceanalyzer.report.sentence import is_judged, is_lower_bound, kernel_time, remedy
 from traceanalyzer.report.shown import MAX_NAME, Shown, counted, per, per_step, shown
@@ -156,12 +157,13 @@ def parts(analysis: Analysis) -> Iterable[TimePart]:
         ns = figures.verdict_ns.get(p.verdict, 0)
         visible_part = judged or ns > 0 or p.verdict in ("communication", "copy")
         # Counted over all steps: of one that is not like the others it is not known.
+        length = no_less_than if is_open_ended(figures, p.verdict) else duration
         kernels = ABSENT if figures.step else counted(figures.each(p.kernels))
         yield TimePart(
             key=p.verdict,
             label=VERDICT_LABELS[p.verdict],
             meaning=VERDICT_MEANING[p.verdict],
-            time=duration(figures.each(ns)) if visible_part else ABSENT,
+            time=length(figures.each(ns)) if visible_part else ABSENT,
             time_ns=ns,
             of_busy=percent(figures.share(p.verdict)) if visible_part else ABSENT,
             of_window=percent(figures.of_window(ns)) if visible_part else ABSENT,

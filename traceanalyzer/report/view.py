@@ -69,6 +69,7 @@ class View(msgspec.Struct, frozen=True):
     what_if: tuple[tuple[str, ...], ...]
     critical_path: PathText | None
     headroom: HeadroomText | None
+    library: str  # which places of suggestions are of libraries
     missing: str  # which rules found nothing, or could not be looked for
     strip: Strip | None
     lanes: tuple[Lane, ...]  # steps that differ
@@ -123,6 +124,7 @@ def view_of(analysis: Analysis, top: int) -> View:
         what_if=tuple(context.what_if(analysis)),
         critical_path=path_text(analysis),
         headroom=headroom_text(analysis),
+        library=code_view.library_sentence(context.suggestions_of(analysis)),
         missing=missing(analysis),
         strip=strip(analysis),
         lanes=step_lanes(analysis),

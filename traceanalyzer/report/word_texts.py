@@ -33,7 +33,8 @@ from traceanalyzer.report.labels import (
 )
 
 BOUND_MEANING: Final[Mapping[Bound, str]] = {
-    "compute": "intensity at or above the ridge: at the roofs, arithmetic takes longer than memory traffic",
+    "compute": "intensity at or above the ridge: at the roofs, arithmetic takes longer than memory traffic; "
+    "on a CPU functions and random numbers count with it, which are no FLOPs",
     "memory": "intensity below the ridge, or no FLOPs: at the roofs, memory traffic takes longer",
 }
 

@@ -26,6 +26,7 @@ from traceanalyzer.records import (
     Reason,
     Verdict,
 )
+from traceanalyzer.records.calls import RANDOM
 from traceanalyzer.records.judged import Thresholds
 from traceanalyzer.roofline.precision import Choice, choose
 
@@ -71,8 +72,13 @@ class Roofs(msgspec.Struct, frozen=True):
 
     def functions_ns(self, functions: Iterable[FunctionCount]) -> float:
         """What evaluating them takes at the measured rates; those without one take nothing."""
-        rated = ((each.count, self.rates.get((each.function, each.precision))) for each in functions)
+        rated = ((each.count, self._rate(each)) for each in functions)
         return sum(count / rate * 1e9 for count, rate in rated if rate)
+
+    def _rate(self, each: FunctionCount) -> float | None:
+        """Drawing a number takes the time, whatever the type that it is stored in (a mask is of booleans)."""
+        rate = self.rates.get((each.function, each.precision))
+        return rate or (self.rates.get((each.function, "fp32")) if each.function in RANDOM else None)
 
 
 class RowFacts(msgspec.Struct, frozen=True):
@@ -243,7 +249,7 @@ def _functions_ns(row: RowFacts, roofs: Roofs) -> float:
     """What its functions take at the measured rates; 0 where the row itself shows that a rate is too low.
 
     A row that takes less than they would disproves a rate; where its bytes explain the time, nothing is left
-    for the functions to explain.
+    for the functions to explain. A random number has no FLOPs: beside its few bytes nothing else explains it.
     """
     taken, bandwidth = roofs.functions_ns(row.functions), roofs.device.bandwidth_bytes_per_s
     if not row.time_ns or taken <= row.time_ns:
@@ -251,7 +257,8 @@ def _functions_ns(row: RowFacts, roofs: Roofs) -> float:
     moved = row.traffic_bytes or row.bytes
     memory_ns = moved / bandwidth * 1e9 if moved and bandwidth else 0.0
     explained = memory_ns >= roofs.limits.at_roof * row.time_ns
-    return 0.0 if explained or taken > _DISPROVED * row.time_ns else taken
+    drawn = all(each.function in RANDOM for each in row.functions)
+    return 0.0 if explained or (taken > _DISPROVED * row.time_ns and not drawn) else taken
 
 
 def _limiter(row: RowFacts, roofs: Roofs, compute_ns: float) -> Limiter | None:

@@ -6,7 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from tests.fusion.rules.test_unfused_attention import S, attention, gradients
-from tests.fusion.scenes import Item, claims, forward, found_by, inside, op, scene
+from tests.fusion.scenes import Item, claims, forward, found_by, inside, op, scene, within
+from traceanalyzer.fusion.suggestions import suggestions
 
 
 def test_the_functions_own_matmuls_are_its_fallback_forward_and_backward() -> None:
@@ -76,3 +77,20 @@ def test_on_a_cpu_the_gradient_is_of_what_calls_the_softmax() -> None:
     found = found_by(graph, "attention_fallback")
     assert [{node.phase for node in match.nodes} for match in found] == [{"forward"}, {"backward"}]
     assert {match.tier for match in found} == {"T0"}
+
+
+def test_one_setting_of_a_model_is_one_suggestion_with_its_places() -> None:
+    """Five calls in three kinds of modules, all kept off by one dropout."""
+    places = ("encoder.0", "encoder.1", "decoder.0.own", "decoder.0.cross", "decoder.1.own")
+    calls = [item for place in places for item in within(place, called(dropout="0.1"))]
+    found = suggestions(scene(*calls, on_cpu=True)).found or ()
+    (whole,) = [s for s in found if s.rule == "attention_fallback"]
+    assert whole.count == 5
+    assert set(whole.where.split(", ")) == {"encoder.*", "decoder.*.own", "decoder.*.cross"}
+    assert {place.module for place in whole.places} == set(places)
+
+
+def test_another_dropout_is_another_suggestion() -> None:
+    calls = (*within("encoder.0", called(dropout="0.1")), *within("encoder.1", called(dropout="0.2")))
+    found = [s for s in suggestions(scene(*calls, on_cpu=True)).found or () if s.rule == "attention_fallback"]
+    assert len(found) == 2

@@ -58,3 +58,20 @@ def test_small_operators_inside_the_loader_are_the_loaders_alone() -> None:
     assert told.saving_per_step_ns.high == pytest.approx(sum(node.time_ns for node in match.nodes), rel=0.01)
     outside = scene(*small, product, steps=2, on_cpu=True)
     assert len(found_by(outside, "small_operators")) == 1
+
+
+@pytest.mark.parametrize(("stack", "library"), [
+    (("train.py(12): main", "transformers/pipelines/pt_utils.py(249): __next__"), "transformers"),
+    (("train.py(12): main", "site-packages/loaders/feed.py(9): batches"), "loaders"),
+    (("transformers/trainer.py(2): train", "train.py(12): batches"), None),
+    (("train.py(12): main",), None),
+    ((), None),
+])  # fmt: skip
+def test_who_makes_the_loader_decides_what_is_advised(stack: tuple[str, ...], library: str | None) -> None:
+    """By the function that asks for the batch: a library's own loader has no line of the user's."""
+    (match,) = found_by(held_up("", WAIT, under=stack, annotated=SINGLE), "data_loading")
+    if library is None:
+        assert not match.action and not match.snippet, "the rule's own: a DataLoader of the user's"
+    else:
+        assert library in match.action and "DataLoader" not in match.action + match.snippet
+        assert "num_workers" in match.snippet

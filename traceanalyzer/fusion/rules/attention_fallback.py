@@ -111,4 +111,5 @@ RULE = Rule(
              "takes longer",),
     docs="https://docs.pytorch.org/docs/stable/generated/torch.nn.attention.sdpa_kernel.html",
     replacement="attention",
+    one_setting=True,
 )  # fmt: skip

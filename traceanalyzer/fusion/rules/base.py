@@ -49,6 +49,7 @@ class Match(msgspec.Struct, frozen=True):
     where: str = ""  # instead of the module that holds them
     action: str = ""  # instead of the rule's, where the remedy depends on what was found
     snippet: str = ""  # likewise; {module} as in Rule.snippet
+    docs: str = ""  # likewise
     claims: bool = (
         True  # False: others may claim the same nodes; no time is predicted, or T3 of what both win
     )
@@ -89,6 +90,7 @@ class Rule(msgspec.Struct, frozen=True):
     replacement: Replacement = "nothing"
     fixed_by_compiling_module: bool = False  # compiling the module that holds it is all of its remedy
     needs: tuple[Need, ...] = ("shapes",)  # without which it is found nowhere
+    one_setting: bool = False  # of the model: what is changed holds for all of its modules
     concerns_compiled: bool = False  # applies to kernels of libraries too that compiled code calls
 
     def part(self, heading: str) -> str:

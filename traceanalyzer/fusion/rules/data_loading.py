@@ -1,7 +1,7 @@
 """Seen: the device waits while the host is inside the DataLoader.
 
 Instead: worker processes (`num_workers`), or more of them; `persistent_workers=True`; cheaper or earlier
-preprocessing.
+preprocessing. Where the stack shows that a library's pipeline makes the loader, its own argument for that.
 
 Saves: at most the time in which the device waits for batches; on a CPU also that of operators that run in the
 loader, in the process that trains.
@@ -16,17 +16,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 from msgspec.structs import replace
 
-from traceanalyzer.fusion.idle_claims import promised
+from traceanalyzer.fusion.idle_claims import covering_names, idle_claims, promised
 from traceanalyzer.fusion.rules.base import Match, Rule, wait_evidence, waiting
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
+from traceanalyzer.records.frame_names import is_of_a_user, library_of, parsed
 from traceanalyzer.records.units import duration, percent
 
 _WAIT_SHARE = 0.02  # of the window
 _REST_SHARE = 0.01  # of the operators' time: less of a wait is none that a reader sees
 _LOADER = "enumerate(DataLoader)#"  # torch/utils/data/dataloader.py names the fetching of a batch so
 _WITHOUT_WORKERS = f"{_LOADER}_SingleProcess"
+_OF_A_LIBRARY = (
+    "Let {0} preprocess beside the device: give its call a worker process (num_workers, where it takes that), or "
+    "a cheaper processor. The loader is made by {0}, and works on each input in the thread that launches."
+)
+_PIPELINE = (
+    "for result in pipe(inputs, num_workers=1):  # in a process of its own; more where the pipeline takes more\n"
+    "    ..."
+)
+_ANY_CALL = "num_workers = 8  # among the arguments of {}, where it takes them"
 _MORE = "Give the DataLoader more workers, or make what they do cheaper: the loader has some already."
 
 
@@ -45,15 +56,35 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
         )
         evidence += f"{duration(working_ns)} in operators"
         evidence += ", the rest in Python and storage" if ns >= _REST_SHARE * working_ns else ""
+    library = _library(graph)
     loaders = [name for name in graph.trace.names if name.startswith(_LOADER)]
     if all(name.startswith(_WITHOUT_WORKERS) for name in loaders):
         evidence += "; the loader has no workers"
         title = "The main process loads each batch itself (num_workers=0)" if loaders else ""
+        if library is not None:
+            action = _OF_A_LIBRARY.format(library)
+            snippet = _PIPELINE if library == "transformers" else _ANY_CALL.format(library)
     elif all("_MultiProcessing" in name for name in loaders):
         evidence += "; the loader has workers already"
         action, snippet = _MORE, "loader = DataLoader(data, num_workers=16, prefetch_factor=4)"
     match = waiting(graph, ns + working_ns, evidence, action=action, snippet=snippet)
     yield replace(match, title=title, nodes=loading)
+
+
+def _library(graph: StepGraph) -> str | None:
+    """Whose function asks the loader for the longest wait's batch, by the stack; None: the user's, or unknown."""
+    idle, ns = graph.judged.idle, idle_claims(graph).ns["data_loading"]
+    if not ns.any():
+        return None
+    longest = int(np.argmax(ns))
+    covering = covering_names(graph, int(idle.start_ns[longest]), int(idle.end_ns[longest]))
+    texts = [(thread, graph.trace.names[name]) for thread, name in covering]
+    at = next((at for at, (_, text) in enumerate(texts) if text.startswith(_LOADER)), 0)
+    for thread, text in reversed(texts[:at]):
+        caller = parsed(text) if thread == texts[at][0] else None
+        if caller is not None and is_of_a_user(text):
+            return library_of(caller)
+    return None
 
 
 def _loading(graph: StepGraph, free: Free) -> tuple[Node, ...]:
