@@ -21,8 +21,8 @@ from traceanalyzer.records.units import duration
 
 # Of what is compiled on a CPU, by which its time changes beside the regions: measured, docs/savings.md.
 _CHANGED_SHARE = 0.01
-# Of a CPU's step, by which it differs from one process to the next, which has its tensors elsewhere: six
-# models in which a change did next to nothing took from 2 % less to 3 % more (docs/savings.md).
+# Of a CPU's step, by which it differs from one process to the next, which has its tensors elsewhere: seven
+# models in which a change did next to nothing took from 2 % less to 5 % more (docs/savings.md).
 _PLACED_SHARE = 0.015
 # Of what the host takes between operators that are compiled, with the profiler in it, and the system for
 # pages of what they hand on: nothing where calls and blocks stay as they are, or nearly all.

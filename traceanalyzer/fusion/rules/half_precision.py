@@ -17,7 +17,8 @@ Left out: CPUs whose bf16 peak was not measured, or is less than 1.5 times that 
 type than fp32; depthwise and grouped convolutions, which gain nothing from it; a step that multiplies in half
 precision already, for what is fp32 there was left out on purpose; products that reach less than a tenth of
 the peak, which something else slows, or more than 1.2 times it, for fp32 is multiplied in another type there
-already; less than a twentieth of busy time.
+already; less than a twentieth of busy time; what may cost time, and saves less than 1 % of the step as a
+rule.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from traceanalyzer.records.units import duration, si
 Ends = tuple[float, float, float]  # at worst, as a rule and at best
 _FASTER = 1.5  # than fp32
 _BUSY_SHARE = 0.05  # of busy time
+_STEP_SHARE = 0.01  # of the step, by its middle: what may cost time has to be worth a try
 # At worst, as a rule and at best: the share of the bf16 peak that products reach, of that which they reach in
 # fp32; the bandwidth that casts reach; and which part of the pages' time casts add, in pages of their own.
 _KEPT, _OF_BANDWIDTH, _PAGED = (0.65, 0.85, 1.05), (0.35, 0.7, 1.0), (1.0, 0.7, 0.0)
@@ -66,7 +68,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     if not products or share_of_busy(graph, time_ns(products)) < _BUSY_SHARE:
         return
     band = _saved(graph, free, products, bf16 / fp32)
-    if band.mid <= 0:
+    if band.mid < (_STEP_SHARE * graph.step_ns if band.low <= 0 else 0.0) or band.mid <= 0:
         return
     evidence = (
         f"{len(products)} products per step in fp32, {duration(time_ns(products))}; this CPU multiplies "
