@@ -93,3 +93,22 @@ def generated(step: Step) -> str:
     with torch._inductor.config.patch(force_disable_caches=True):
         codes: list[str] = get_code(torch.compile(step), H, M)
     return codes[0].split("def call(")[-1]
+
+
+def alternating(h: torch.Tensor, m: torch.Tensor) -> torch.Tensor:
+    """Products, and a region behind each."""
+    for _ in range(3):
+        h = torch.sigmoid((h @ h.T) @ h) * h
+    return h
+
+
+def test_several_regions_of_a_pass_are_kernels_of_one_call_that_hands_memory_on(tmp_path: Path) -> None:
+    graph = recorded(lambda: alternating(H, M), tmp_path)
+    assert [each.names for each in regions(graph, Free())] == [("sigmoid", "mul")] * 3
+    code = generated(alternating)
+    assert len(re.findall(r"^ +cpp_fused_\w+\(", code, re.MULTILINE)) == 3
+    blocks, results = (
+        len(re.findall(r"= empty_strided", code)),
+        len(graph.nodes) - 3,
+    )  # of 3 nothing is stored
+    assert blocks < results and "# reuse" in code

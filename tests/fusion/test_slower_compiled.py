@@ -89,7 +89,7 @@ def test_what_is_drawn_elsewhere_is_not_counted_against_a_module() -> None:
         device=replace(CPU, peaks=FLOPS),
     )
     known = replace(handed(other, (0, 1), (1, 2), (2, 3)), executed=True, freed_in_step=frozenset(range(3)))
-    assert saved(known).mid == saved(graph).mid
+    assert saved(known).mid == pytest.approx(saved(graph).mid, rel=1e-6)  # what lies between operators apart
 
 
 COMPILED = [rule for rule in RULES if rule.fixed_by_compiling_module]

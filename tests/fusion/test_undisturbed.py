@@ -48,6 +48,19 @@ def test_a_step_that_was_not_slower_stays_as_it_is(graph: StepGraph) -> None:
         assert slowed(graph, by).undisturbed_ns(graph.nodes) == sum(node.time_ns for node in graph.nodes)
 
 
+def test_no_more_is_taken_off_by_bytes_than_the_system_took_longer(graph: StepGraph) -> None:
+    """What else the profiler adds, it adds to each record."""
+    before = sum(node.time_ns for node in graph.nodes)
+    by = min(node.time_ns for node in graph.nodes) // 10
+    slow = slowed(graph, 2 * by)
+    assert slow.recording is not None
+    for more in (0, by):
+        told = replace(slow.recording, system_ns_per_step=10**6, profiled_system_ns=10**6 + more)
+        priced = replace(slow.judged.priced, trace=replace(slow.trace, recording=told))
+        known = replace(slow, judged=replace(slow.judged, priced=priced))
+        assert known.undisturbed_ns(graph.nodes) == pytest.approx(before - more, abs=2)
+
+
 def test_a_slower_machine_never_takes_all(graph: StepGraph) -> None:
     left = slowed(graph, 10**12).undisturbed_ns(graph.nodes)
     assert left >= 0.3 * sum(node.time_ns for node in graph.nodes)

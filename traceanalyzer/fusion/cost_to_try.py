@@ -16,6 +16,7 @@ from traceanalyzer.records import Band
 from traceanalyzer.records.units import duration
 
 WHOLE_MODEL = "model = torch.compile(model"
+PAYS_BACK = "pays back"
 _START_NS, _OPERATOR_NS, _KERNEL_NS = 5.9e9, 26e6, 890e6
 _FLAG, _ARGUMENT, _VARIABLE = "one flag", "one argument", "one environment variable"
 _FORWARD, _LOOP = "a rewrite of forward", "a change to the training loop"
@@ -67,28 +68,34 @@ def cost_to_try(
 
     `band`: the saving as it is told; None where it is no prediction.
     """
-    if "compile(" not in snippet:
+    ns = compiling_ns(graph, nodes, where, snippet)
+    if not ns:
         wrapper = next((name for name in _WRAPPERS if f"{name}(" in snippet), None)
         if rule == "data_loading" and "DataLoader(" not in snippet:
             return "an argument of the library's call, or another processor"
         tuned = wrapper and rule == "exposed_communication"
         return f"an argument of {wrapper}" if tuned else CHANGES.get(rule, "")
-    ns = compile_ns(_compiled(graph, nodes, where, snippet))
-    if graph.on_gpu:  # what its step saves is no measure of what another machine's compiler takes
+    steps = graph.step_kind
+    of_all = band.mid * (steps.steps / steps.of if steps else 1.0) if band and graph.has_steps else 0.0
+    sure = band is not None and band.low > 0
+    return compiling(ns, of_all, of_all_kinds=steps is not None, sure=sure, on_gpu=graph.on_gpu)
+
+
+def compiling(ns: float, saved_ns: float, *, of_all_kinds: bool, sure: bool, on_gpu: bool) -> str:
+    """What compiling takes, and after how many steps that save so much each it is paid back."""
+    if on_gpu:  # what its step saves is no measure of what another machine's compiler takes
         taken = f"code for a CPU with two cores takes about {duration(ns, 1)}; for a GPU it was not measured"
         return f"one line; compiling comes once, at the first step: {taken}"
     text = f"one line; compiling takes about {duration(ns, 1)} at the first step"
-    saved = band.mid if band is not None else 0.0
-    if saved <= 0 or not graph.has_steps:
+    if saved_ns <= 0:
         return text
-    steps = graph.step_kind
-    all_steps = ceil(ns / saved * (steps.of / steps.steps if steps else 1.0))
-    pays = f"pays back after about {all_steps:,} steps{' of all kinds' if steps else ''}"
-    return (
-        f"{text}, which {pays}"
-        if band and band.low > 0
-        else f"{text}, which {pays} if it saves what is likely"
-    )
+    pays = f"{PAYS_BACK} after about {ceil(ns / saved_ns):,} steps{' of all kinds' if of_all_kinds else ''}"
+    return f"{text}, which {pays}" if sure else f"{text}, which {pays} if it saves what is likely"
+
+
+def compiling_ns(graph: StepGraph, nodes: Sequence[Node], where: str, snippet: str) -> float:
+    """What a compiler takes for what the snippet compiles; 0 where that is nothing."""
+    return compile_ns(_compiled(graph, nodes, where, snippet)) if "compile(" in snippet else 0.0
 
 
 def compile_ns(nodes: Iterable[Node]) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from traceanalyzer.fusion.cost_to_try import PAYS_BACK, compiling
 from traceanalyzer.fusion.suggestions import suggest
 from traceanalyzer.records import Band, RuleCheck, Suggestion
 from traceanalyzer.records.judged import Judged
@@ -20,13 +21,14 @@ def suggest_each_kind(shown: Judged, all_steps: Judged, others: Sequence[Judged]
     """
     result = suggest(shown, all_steps)
     for other in others if result.found is not None else ():
-        result = _with(result, suggest(other, all_steps))
+        result = _with(result, suggest(other, all_steps), on_gpu=shown.device.kind == "gpu")
     return result
 
 
-def _with(shown: Suggestions, other: Suggestions) -> Suggestions:
-    listed, first_op = list(shown.found or ()), list(shown.first_op)
-    for each, op in zip(other.found or (), other.first_op, strict=True):
+def _with(shown: Suggestions, other: Suggestions, *, on_gpu: bool) -> Suggestions:
+    listed, first_op, compiling_ns = list(shown.found or ()), list(shown.first_op), list(shown.compiling_ns)
+    saved_ns = [_of_all(each) for each in listed]
+    for each, op, ns in zip(other.found or (), other.first_op, other.compiling_ns, strict=True):
         if each.saving_of != "step_of_kind":  # of all steps: it is there already
             continue
         same = next((at for at, before in enumerate(listed) if _same(before, each)), None)
@@ -34,13 +36,18 @@ def _with(shown: Suggestions, other: Suggestions) -> Suggestions:
             at = _rank(listed, each)
             listed.insert(at, each)
             first_op.insert(at, op)
+            compiling_ns.insert(at, ns)
+            saved_ns.insert(at, _of_all(each))
         else:
-            listed[same] = _also_of(listed[same], each)
+            saved_ns[same] += _of_all(each)
+            listed[same] = _also_of(
+                listed[same], each, max(compiling_ns[same], ns), saved_ns[same], on_gpu=on_gpu
+            )
     said = {(notice.code, notice.message) for notice in shown.notices}
     more = tuple(notice for notice in other.notices if (notice.code, notice.message) not in said)
     return replace(
-        shown, found=tuple(listed), first_op=tuple(first_op), notices=(*shown.notices, *more),
-        checks=_found_in_either(shown.checks, other.checks),
+        shown, found=tuple(listed), first_op=tuple(first_op), compiling_ns=tuple(compiling_ns),
+        notices=(*shown.notices, *more), checks=_found_in_either(shown.checks, other.checks),
     )  # fmt: skip
 
 
@@ -50,14 +57,20 @@ def _same(shown: Suggestion, other: Suggestion) -> bool:
     return (shown.rule, shown.where) == (other.rule, other.where) and timed
 
 
-def _also_of(shown: Suggestion, other: Suggestion) -> Suggestion:
-    """With what it saves in a step of the other's kind."""
+def _also_of(
+    shown: Suggestion, other: Suggestion, compiling_ns: float, saved_ns: float, *, on_gpu: bool
+) -> Suggestion:
+    """With what it saves in a step of the other's kind; `saved_ns`: of a step of any kind, by all of them."""
     band, steps = other.saving_per_step_ns, other.step_kind
     if band is None or steps is None:
         return shown
     saves = f"{duration(band.low)} to {duration(band.high)}" if band.low else f"at most {duration(band.high)}"
     text = f"per step of kind {steps.name}, {steps.steps} of {steps.of} steps, it saves {saves}"
-    return replace(shown, caveats=(*shown.caveats, text))
+    cost = shown.cost_to_try
+    if PAYS_BACK in cost:
+        sure = any(each.saving_per_step_ns and each.saving_per_step_ns.low > 0 for each in (shown, other))
+        cost = compiling(compiling_ns, saved_ns, of_all_kinds=True, sure=sure, on_gpu=on_gpu)
+    return replace(shown, caveats=(*shown.caveats, text), cost_to_try=cost)
 
 
 def _rank(listed: Sequence[Suggestion], new: Suggestion) -> int:

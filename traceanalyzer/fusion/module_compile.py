@@ -7,11 +7,12 @@ cuts where fewest bytes cross (torch/_functorch/partitioners.py, min_cut_remater
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec.structs import replace
 
+from traceanalyzer.fusion.module_names import holder, is_whole_model
 from traceanalyzer.fusion.regions import RANDOM, Region, region, regions, weight
 from traceanalyzer.fusion.rules import Match, Rule
 from traceanalyzer.fusion.rules.base import arithmetic
@@ -72,7 +73,36 @@ def compiled_together(graph: StepGraph, applied: Sequence[Applied]) -> list[Appl
         (rule, [_less(graph, match, traffic) for match in matches] if _by_module(graph, rule) else matches)
         for rule, matches in applied
     ]
-    return with_losses(graph, whole)
+    return with_losses(graph, list(_entered_once(graph, whole)) if graph.trace.on_cpu else whole)
+
+
+def _entered_once(graph: StepGraph, applied: Sequence[Applied]) -> Iterator[Applied]:
+    """Of the regions of a module that is compiled the first of each pass is what enters it."""
+    entered: set[tuple[str, str | None]] = set()
+    for rule, matches in applied:
+        if not _by_module(graph, rule):
+            yield rule, matches
+            continue
+        joined = []
+        for match in matches:
+            key = _call(graph, match)
+            if match.after is not None and key in entered:
+                after = replace(match.after, launches=0, inner=match.after.launches)
+                match = replace(match, after=after)
+            if match.after is not None and key[0]:
+                entered.add(key)
+            joined.append(match)
+        yield rule, joined
+
+
+def _call(graph: StepGraph, match: Match) -> tuple[str, str | None]:
+    """Which module is called for it, and in which pass; "" where it is in no module."""
+    module = match.where or holder(match.nodes)
+    phase = match.nodes[0].phase if match.nodes else None
+    if not any(node.module for node in match.nodes):
+        return "", phase
+    whole = match.compiled_with_neighbors or is_whole_model(graph, module)
+    return "the model" if whole else module, phase
 
 
 def _by_module(graph: StepGraph, rule: Rule) -> bool:

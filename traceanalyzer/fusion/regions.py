@@ -16,6 +16,7 @@ from traceanalyzer.cost.fusible import SOURCE, VALUES
 from traceanalyzer.fusion.evidence.dataflow import Edge, Tier
 from traceanalyzer.fusion.evidence.execution_trace import UNREAD
 from traceanalyzer.fusion.evidence.free_events import tensor_bytes
+from traceanalyzer.fusion.pages import is_mapped
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
 # What PyTorch's compiler calls as it is on a CPU with several threads: torch/_inductor/utils.py,
@@ -25,7 +26,6 @@ _ADDED_BY_ATEN = ("index_put", "_index_put_impl", "_unsafe_index_put")
 _MAX_ADDED_UP = 8  # parts that one loop reads: torch/_inductor/config.py, realize_acc_reads_threshold
 _MAX_PIECES = 8  # that a GPU's kernel computes in place: torch/_inductor/config.py, max_pointwise_cat_inputs
 RANDOM = ("bernoulli", "native_dropout", "normal", "uniform", "rand", "randn")
-_MAPPED = 1 << 25  # glibc's malloc maps larger blocks anew: M_MMAP_THRESHOLD_MAX, mallopt(3)
 _MAX_OPERATORS = 64  # operators in one region: torch/_inductor/config.py, max_fusion_size
 
 
@@ -128,7 +128,7 @@ def weight(node: Node, read: int, written: int) -> float:
     system clears new pages. In reads, as measured: docs/savings.md."""
     if node.call.name.endswith("_"):
         return read + written
-    return read + (8 if written > _MAPPED else 3) * written
+    return read + (8 if is_mapped(written) else 3) * written
 
 
 def joins(graph: StepGraph, node: Node) -> bool:

@@ -223,12 +223,12 @@ class StepGraph(msgspec.Struct, frozen=True, eq=False, dict=True):
 
         The profiler's own memory keeps the allocator from handing out the same pages again, so that tensors
         are written to new ones, which the system has to clear first: one operator takes 0.6 ms in one step
-        and 2 ms in the next. What the captured steps took longer than those before is taken off by bytes.
+        and 2 ms in the next. What captured steps took longer, inside the system, is taken off by bytes.
         """
         if not self.trace.on_cpu:
             return float(sum(node.time_ns for node in nodes))
         return sum(
-            max(_LEAST_LEFT * node.time_ns, node.time_ns - self._slowed_ns_per_byte * self._fresh(node))
+            max(_LEAST_LEFT * node.time_ns, node.time_ns - self._slowed_ns_per_byte * self.fresh_bytes(node))
             for node in nodes
         )  # fmt: skip
 
@@ -238,7 +238,7 @@ class StepGraph(msgspec.Struct, frozen=True, eq=False, dict=True):
             return 0.0
         records = sum(node.records for node in nodes) / max(1, sum(node.records for node in self.nodes))
         time_ns = sum(node.time_ns for node in nodes)
-        at_worst_ns = max(_LEAST_LEFT * time_ns, time_ns - records * self._slowed_ns)
+        at_worst_ns = max(_LEAST_LEFT * time_ns, time_ns - records * self.slowed_ns)
         return max(0.0, self.undisturbed_ns(nodes) - at_worst_ns)
 
     @property
@@ -258,7 +258,8 @@ class StepGraph(msgspec.Struct, frozen=True, eq=False, dict=True):
         return recording.profiled_step_ns / recording.unprofiled_step_ns
 
     @property
-    def _slowed_ns(self) -> int:
+    def slowed_ns(self) -> int:
+        """By which the captured steps took longer than those without the profiler."""
         recording = self.recording
         if recording is None or not recording.unprofiled_step_ns or not recording.profiled_step_ns:
             return 0
@@ -266,9 +267,11 @@ class StepGraph(msgspec.Struct, frozen=True, eq=False, dict=True):
 
     @cached_property
     def _slowed_ns_per_byte(self) -> float:
-        return self._slowed_ns / max(1, sum(self._fresh(node) for node in self.nodes))
+        in_system = self.recording.more_system_ns if self.recording else None
+        slowed_ns = self.slowed_ns if in_system is None else min(self.slowed_ns, in_system)
+        return slowed_ns / max(1, sum(self.fresh_bytes(node) for node in self.nodes))
 
-    def _fresh(self, node: Node) -> int:
+    def fresh_bytes(self, node: Node) -> int:
         """Bytes that it writes to memory of its own, or of the operator that it fills for, as a clone."""
         above = int(self.trace.ops.parent[node.row])
         filling = node.call.name in UNREAD and above >= 0 and self.trace.ops.kind[above] == OpKind.OP

@@ -11,31 +11,35 @@ from msgspec import structs
 from traceanalyzer.fusion.alike import alike, largest, place_of, where
 from traceanalyzer.fusion.checks import NO_OPERATORS, NOT_RECORDED, UNREAD, checks, unchecked
 from traceanalyzer.fusion.code_places import code_places
-from traceanalyzer.fusion.cost_to_try import WHOLE_MODEL
+from traceanalyzer.fusion.cost_to_try import WHOLE_MODEL, compiling_ns
 from traceanalyzer.fusion.headroom import headroom
 from traceanalyzer.fusion.idle_claims import NOT_IN_EACH_STEP
 from traceanalyzer.fusion.module_compile import compiled_together
 from traceanalyzer.fusion.module_names import attribute, is_whole_model
 from traceanalyzer.fusion.peak_memory import Held, held_at_peak, peak_bytes_saved
+from traceanalyzer.fusion.promise import ALONE_SHARE, disturbed, is_bounded, promise, rests_on_pages
 from traceanalyzer.fusion.rules import RULES, Match, Rule
-from traceanalyzer.fusion.savings import added, at_most, possible, proved, saving, scaled
+from traceanalyzer.fusion.savings import scaled
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph, step_graph
 from traceanalyzer.fusion.step_words import as_of, step_caveats
-from traceanalyzer.fusion.trial import UNSURE, beyond_change, with_trial
-from traceanalyzer.records import Band, Notice, Suggestion, Tier
+from traceanalyzer.fusion.trial import (
+    Compiled,
+    beyond_change,
+    compiled_nodes,
+    why_unsure,
+    with_surroundings,
+    with_trial,
+)
+from traceanalyzer.records import Band, Notice, Suggestion
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.suggestion import Suggestions
 from traceanalyzer.records.units import duration, percent, si
 from traceanalyzer.records.vocabulary import IDLE_RULES
 
 _MIN_SAVED_SHARE = 0.002  # of the step: what saves less, by its middle, is not worth a reader's minute
+_MIN_UNSURE_SHARE = 0.01  # on a CPU, of what is there and may not be seen: processes differ as much
 _MIN_UNTIMED_SHARE = 0.02  # where no time can be predicted, or the device waits for the host anyway
-_STARVED_SHARE = (
-    0.3  # of the window, that the device waits for launches: then faster kernels do not shorten a step
-)
-_ALONE_SHARE = (
-    0.9  # of the time of kernels, if less is attributed to them, what they overlap with may set the pace
-)
+_STARVED_SHARE = 0.3  # of the window, in launch gaps: then faster kernels do not shorten a step
 _MAX_OPERATORS = 12  # operators of a place
 _COMPILED = f"{WHOLE_MODEL})"
 _EACH = "        module.compile()"
@@ -68,32 +72,49 @@ def suggestions(graph: StepGraph) -> Suggestions:
     except Exception as error:
         notices.append(_failed("rule", "compiling modules as a whole", error))
     held = _held(graph, notices)
+    grouped = list(_grouped(graph, matched, notices))
+    worthy = [each for each in grouped if _is_worth(each[0], each[2])]
+    compiled = Compiled.by((_compiled(*each), _nodes(each[2])) for each in worthy)
     found: list[Suggestion] = []
     groups: list[list[Match]] = []
     graphs: list[StepGraph] = []
-    for rule, matches in matched:
+    for seen, rule, group in grouped:
         try:
-            seen = _seen_by(rule, graph)
-            pairs = [
-                (made, group)
-                for group in alike(rule, matches)
-                if (made := _suggestion(seen, rule, group, held))
-            ]
-            found += [each for each, _ in pairs]
-            groups += [group for _, group in pairs]
-            graphs += [seen] * len(pairs)
+            made = _suggestion(seen, rule, group, compiled, held)
         except Exception as error:
             notices.append(_failed("rule", rule.name, error))
+            continue
+        if made is not None:
+            found.append(made)
+            groups.append(group)
+            graphs.append(seen)
     whole = [
         with_trial(seen, each, group, place_of(group), times)
         for (each, times), group, seen in zip(_together(found, graph), groups, graphs, strict=True)
     ]
     pairs = sorted(zip(whole, groups, strict=True), key=lambda pair: _by_saving(pair[0]))
     listed = tuple(each for each, _ in pairs)
+    compiling = (compiling_ns(graph, _nodes(group), place_of(group), each.snippet) for each, group in pairs)
     return Suggestions(
-        listed, tuple(notices), tuple(_first_op(group) for _, group in pairs),
+        listed, tuple(notices), tuple(_first_op(group) for _, group in pairs), tuple(compiling),
         headroom(graph.judged, graph, pairs), checks(graph, matched, listed, notices),
     )  # fmt: skip
+
+
+def _grouped(
+    graph: StepGraph, matched: Iterable[tuple[Rule, Sequence[Match]]], notices: list[Notice]
+) -> Iterator[tuple[StepGraph, Rule, list[Match]]]:
+    """Matches that are alike, with their rule and the steps that it looks at."""
+    for rule, matches in matched:
+        try:
+            seen, groups = _seen_by(rule, graph), alike(rule, matches)
+            for group in groups:
+                _is_worth(seen, group)  # what fails here is left out of all that follows
+                _compiled(seen, rule, group)
+        except Exception as error:
+            notices.append(_failed("rule", rule.name, error))
+            continue
+        yield from ((seen, rule, group) for group in groups)
 
 
 def _together(found: Sequence[Suggestion], graph: StepGraph) -> Iterator[tuple[Suggestion, float]]:
@@ -181,6 +202,16 @@ def _by_saving(suggestion: Suggestion) -> tuple[float, str, str]:
     return (-(band.mid if band else -1.0), suggestion.rule, suggestion.where)
 
 
+def _is_worth(graph: StepGraph, group: Sequence[Match]) -> bool:
+    """Whether enough is promised of it by itself."""
+    band = promise(graph, group, max(match.tier for match in group)) if _is_timed(group) else None
+    return band is not None and band.mid >= _MIN_SAVED_SHARE * graph.step_ns
+
+
+def _is_timed(group: Sequence[Match]) -> bool:
+    return all(match.saved is not None or match.after is not None for match in group)
+
+
 def _held(graph: StepGraph, notices: list[Notice]) -> Held | None:
     try:
         return held_at_peak(graph)
@@ -190,36 +221,40 @@ def _held(graph: StepGraph, notices: list[Notice]) -> Held | None:
 
 
 def _suggestion(
-    graph: StepGraph, rule: Rule, group: Sequence[Match], held: Held | None = None
+    graph: StepGraph, rule: Rule, group: Sequence[Match], together: Compiled, held: Held | None
 ) -> Suggestion | None:
     """None where the saving, or the step, is next to nothing.
 
-    Figures of a part of a trace are scaled to the whole.
+    Figures of a part of a trace are scaled to the whole. `together`: what all compile.
     """
     if graph.step_ns <= 0:
         return None
     tier = max(match.tier for match in group)
     time_ns = sum(node.time_ns for node in _nodes(group))
     most, place = largest(group), place_of(group)
-    snippet = _snippet(graph, most.snippet or rule.snippet, group, place)
-    promised = _sure(graph, group, tier)
-    band = beyond_change(graph, promised, _nodes(group), where(group, place), snippet)
+    promised = promise(graph, group, tier)
+    compiled = _compiled(graph, rule, group)
+    band = beyond_change(graph, promised, compiled, together)
     unsure = band is not None and promised is not None and band.low <= 0 < promised.low
-    tier = "T3" if unsure else tier
     starved = _waits(graph) >= _STARVED_SHARE and rule.name not in IDLE_RULES
     untimed = band is None and most.after is not None
-    least = (_MIN_UNTIMED_SHARE if untimed or starved else _MIN_SAVED_SHARE) * graph.step_ns
+    lost = band is not None and band.low <= 0 and tier < "T3" and not is_bounded(group)
+    share = _MIN_UNSURE_SHARE if graph.trace.on_cpu and lost else _MIN_SAVED_SHARE
+    least = (_MIN_UNTIMED_SHARE if untimed or starved else share) * graph.step_ns
     if band.mid < least if band is not None else most.nodes and time_ns < least:
         return None
+    tier = "T3" if unsure else tier
+    if band is not None:
+        band = with_surroundings(graph, band, compiled, together)
     repeats = graph.stretch.repeats
     saved = [match.bytes_saved for match in group if match.bytes_saved is not None]
-    caveats = (*_caveats(graph, group, band, starved), *((UNSURE,) if unsure else ()))
+    caveats = (*_caveats(graph, group, band, starved), *((why_unsure(compiled),) if unsure else ()))
     return Suggestion(
         rule=rule.name,
         title=as_of(graph, most.title or rule.title),
         tier=tier,
         action=most.action or rule.action,
-        snippet=snippet,
+        snippet=_snippet(graph, rule, group),
         where=where(group, place),
         count=round(len(group) * repeats),
         evidence=as_of(graph, most.evidence or _evidence(most, group, time_ns)),
@@ -235,36 +270,6 @@ def _suggestion(
     )
 
 
-def _sure(graph: StepGraph, group: Sequence[Match], tier: Tier) -> Band | None:
-    """What the evidence promises of the saving, never more than the step; None of next to nothing.
-
-    Of kernels that overlap with others only the attributed part can shorten the step; where that is much
-    less than they take, perhaps nothing, for what they overlap with may set the pace.
-    """
-    band = _band(graph, group)
-    if band is None:
-        return None
-    undisturbed = sum(graph.undisturbed_ns(match.nodes) for match in group)
-    bounded = all(
-        match.saved is not None and match.saved.low <= 0 for match in group
-    )  # by its rule, from above
-    unsure = tier == "T3" or bounded or graph.perhaps_slowed_ns(_nodes(group)) > band.mid - band.low
-    promised = possible(band) if unsure else proved(band, undisturbed)
-    if promised is None:
-        return None
-    if _disturbed(graph) > 1 and any(match.rests_on_roofs for match in group):
-        promised = Band(0.0, promised.mid, min(undisturbed, _disturbed(graph) * promised.high))
-    share = graph.attributed_share(_nodes(group))
-    exposed = scaled(promised, share)
-    return at_most(exposed if share >= _ALONE_SHARE else Band(0.0, exposed.mid, exposed.high), graph.step_ns)
-
-
-def _disturbed(graph: StepGraph) -> float:
-    """How much higher the roofs may be, as many others ran when they were measured; 1 where they did not."""
-    roofs = graph.recording.cpu_roofs if graph.recording and graph.device.how == "calibrated" else None
-    return 1 + roofs.load / (roofs.threads or 1) if roofs is not None and roofs.load is not None else 1.0
-
-
 def _first_op(group: Sequence[Match]) -> int:
     """Row in Trace.ops of the first operator of all matches; -1 of those that have none."""
     first = min(_nodes(group), key=lambda node: node.place, default=None)
@@ -273,20 +278,6 @@ def _first_op(group: Sequence[Match]) -> int:
 
 def _nodes(group: Sequence[Match]) -> list[Node]:
     return [node for match in group for node in match.nodes]
-
-
-def _band(found: StepGraph, group: Sequence[Match]) -> Band | None:
-    """None where no time can be predicted for any of them."""
-    bands = []
-    for match in group:
-        band = match.saved
-        if band is None and match.after is not None:
-            time = found.undisturbed_ns(match.nodes)
-            band = saving(time, match.after, found.device, found.floor_ns)
-        if band is None:
-            return None
-        bands += [band, match.lost] if match.lost is not None else [band]
-    return added(bands)
 
 
 def _waits(graph: StepGraph) -> float:
@@ -303,19 +294,29 @@ def _caveats(graph: StepGraph, group: Sequence[Match], band: Band | None, starve
     if starved and band is not None:
         caveats.append("the device waits for launches much of the time: this saves kernel time, and the step "
                     "is shorter only where kernels take longer than launches")  # fmt: skip
-    if _disturbed(graph) > 1 and band is not None and any(match.rests_on_roofs for match in group):
+    if disturbed(graph) > 1 and band is not None and any(match.rests_on_roofs for match in group):
         caveats.append("others kept the machine busy while its roofs were measured, and perhaps while this "
                     "was recorded: the saving may be larger, or nothing")  # fmt: skip
+    if band is not None and not band.low and rests_on_pages(graph, group):
+        caveats.append("much of what it saves is system time for new pages: a process that keeps its pages "
+                    "saves less, or nothing")  # fmt: skip
     share = graph.attributed_share(_nodes(group))
-    if share < _ALONE_SHARE and band is not None:
+    if share < ALONE_SHARE and band is not None:
         caveats.append(f"its kernels overlap with others: {percent(share)} of their time is counted, and "
                     "the step is no shorter where the others take as long")  # fmt: skip
     caveats += step_caveats(graph, band, _nodes(group), group[0].tier)
     return caveats
 
 
-def _snippet(graph: StepGraph, template: str, group: Sequence[Match], place: str) -> str:
+def _compiled(graph: StepGraph, rule: Rule, group: Sequence[Match]) -> Sequence[Node]:
+    """What the suggestion of this group compiles."""
+    place = where(group, place_of(group))
+    return compiled_nodes(graph, _nodes(group), place, _snippet(graph, rule, group))
+
+
+def _snippet(graph: StepGraph, rule: Rule, group: Sequence[Match]) -> str:
     """With the module's own name; where there are several of a kind, for all of them. A comment stays."""
+    template, place = largest(group).snippet or rule.snippet, place_of(group)
     shown = where(group, place)
     comment, line_end, code = template.rpartition("\n")
     if "{module}" not in code:

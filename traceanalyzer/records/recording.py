@@ -102,7 +102,15 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
             profiled_step_ns=_median(step.profiled_ns for step in steps),
             minor_faults_per_step=_median(step.minor_faults for step in steps),
             system_ns_per_step=_median(step.system_ns for step in steps),
+            profiled_system_ns=None,  # of captured steps of all kinds
         )
+
+    @property
+    def more_system_ns(self) -> int | None:
+        """By which a captured step was in the system longer than others; None where that is unknown."""
+        if self.profiled_system_ns is None or self.system_ns_per_step is None:
+            return None
+        return max(0, self.profiled_system_ns - self.system_ns_per_step)
 
 
 def _median(values: Iterable[int | None]) -> int | None:

@@ -88,5 +88,7 @@ class Suggestions(msgspec.Struct, frozen=True):
     found: tuple[Suggestion, ...] | None
     notices: tuple[Notice, ...] = ()
     first_op: tuple[int, ...] = ()  # of each one found: row in Trace.ops of the operator it begins with; -1
+    # Of each one found what a compiler takes for it; 0: it compiles nothing.
+    compiling_ns: tuple[float, ...] = ()
     headroom: Headroom | None = None
     checks: tuple[RuleCheck, ...] = ()

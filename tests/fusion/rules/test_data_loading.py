@@ -7,6 +7,7 @@ import pytest
 from tests.fusion.rules.waits import held_up
 from tests.fusion.scenes import annotation, claims, found_by, op, scene
 from traceanalyzer.fusion.suggestions import suggestions
+from traceanalyzer.records import Recording
 
 WAIT = 2_000_000
 SINGLE = "enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__"
@@ -44,6 +45,15 @@ def test_on_a_cpu_operators_inside_the_loader_are_loading_too() -> None:
     assert match.saved is not None and match.saved.low == 0
     assert match.saved.high == pytest.approx(WAIT, rel=0.01)
     assert "in operators" in match.evidence and "no workers" in match.evidence
+
+
+@pytest.mark.parametrize(("threads", "promised"), [(1, True), (2, False)])
+def test_workers_take_cores_from_a_step_with_several_threads(threads: int, promised: bool) -> None:
+    loading = annotation(SINGLE, op("stack", (64, 1024), ns=WAIT))
+    known = Recording(threads=threads)
+    graph = scene(loading, op("mm", (512, 512), (512, 512), ns=WAIT), steps=2, on_cpu=True, recording=known)
+    (told,) = [each for each in suggestions(graph).found or () if each.rule == "data_loading"]
+    assert (told.saving_per_step_ns is not None) == promised
 
 
 def test_small_operators_inside_the_loader_are_the_loaders_alone() -> None:

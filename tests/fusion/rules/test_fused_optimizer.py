@@ -80,3 +80,21 @@ def test_sparse_gradients_of_another_optimizer_do_not_count() -> None:
 
 def test_without_dims_nothing_is_claimed() -> None:
     assert not fused(step("AdamW", *(op(each.name) for each in ADAMW)))
+
+
+def test_on_a_cpu_what_lies_between_the_operators_goes_too() -> None:
+    asked = op("is_same_size", ns=40_000)  # dispatch, which does no work
+    items = (asked, *(each for worker in ADAMW for each in (worker, asked)))
+    graph = scene(step("AdamW", *items), op("mm", X, X), on_cpu=True)
+    (match,) = found_by(graph, "fused_optimizer")
+    ops, row = graph.trace.ops, graph.trace.ops.parent[match.nodes[0].row]
+    before = ops.start_ns[match.nodes[0].row] - ops.start_ns[row]  # as when parameters are collected
+    assert match.between is not None and before > 40_000
+    worked = sum(node.time_ns for node in match.nodes)
+    assert match.between.high + worked + before == ops.end_ns[row] - ops.start_ns[row]
+    assert match.between.high > len(ADAMW) * 40_000 > match.between.low > 0
+
+
+def test_a_device_does_not_wait_for_what_lies_between() -> None:
+    (match,) = fused(step("AdamW", *ADAMW))
+    assert match.between is None

@@ -41,10 +41,12 @@ def test_other_work_gains_or_loses() -> None:
 
 
 @pytest.mark.parametrize(("name", "size", "gained"), [
-    ("tanh", 4096, (0.3, 0.42, 0.48)), ("tanh", 1024, (-0.2, 0.0, 0.3)),
-], ids=["in new pages", "in caches"])  # fmt: skip
+    ("tanh", 4096, (0.28, 0.41, 0.505)), ("tanh", 3072, (0.35, 0.585, 0.82)),
+    ("tanh", 2880, (-0.2, 0.0, 0.3)),
+], ids=["in new pages", "in new pages no more", "from the heap"])  # fmt: skip
 def test_what_reads_a_result_in_bf16_follows(name: str, size: int, gained: tuple[float, ...]) -> None:
-    """16.8 million elements are 67 MB, which come in new pages; a million are 4 MB, which do not."""
+    """glibc maps 32 MiB and more anew: 64 MiB in either type, 36 MiB in fp32 alone, 31.6 MiB in neither. Of
+    the time of what is mapped 0.7 is that of pages, of which half is left, or a quarter."""
     other, product = op(name, (size, size), ns=50 * MS), mm(size=size, ns=90 * MS * size**3 // 1024**3)
     alone, after = handed(on(NEW, product)), handed(on(NEW, product, other), (0, 1))
     (less,), (match,) = (found_by(graph, "half_precision") for graph in (alone, after))
@@ -55,14 +57,19 @@ def test_what_reads_a_result_in_bf16_follows(name: str, size: int, gained: tuple
     assert ends == pytest.approx(list(gained))
 
 
-def test_a_grouped_convolution_beside_products_is_as_fast_in_either_type() -> None:
+def test_a_grouped_convolution_beside_products_gains_as_little_as_other_work() -> None:
+    """And its operands are cast: 8 x 96 x 32 x 32 and 96 x 7 x 7 elements, and the bias."""
     shapes = ((8, 96, 32, 32), (96, 1, 7, 7), (96,), (), (), (), (), (), ())
     concrete = ("", "", "", "[1, 1]", "[3, 3]", "[1, 1]", "False", "[0, 0]", "96")
     depthwise = op("convolution", *shapes, concrete=concrete, ns=100 * MS)
     (alone,), (match,) = (
         found_by(on(NEW, *items), "half_precision") for items in ([mm()], [mm(), depthwise])
     )
-    assert match.saved == alone.saved
+    assert alone.saved is not None and match.saved is not None
+    cast = 1e9 * (8 * 96 * 32 * 32 + 96 * 49 + 96) * 6 / NEW_BYTES
+    assert match.saved.low == pytest.approx(alone.saved.low - 15 * MS - cast / 0.35)
+    assert match.saved.mid == pytest.approx(alone.saved.mid - cast / 0.7)
+    assert match.saved.high == pytest.approx(alone.saved.high + 20 * MS - cast)
 
 
 def test_little_to_multiply_beside_much_else_proves_nothing() -> None:

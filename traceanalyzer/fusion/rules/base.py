@@ -55,6 +55,7 @@ class Match(msgspec.Struct, frozen=True):
     )
     compiled_with_neighbors: bool = False  # `after` counts that its neighbors are compiled with it
     lost: Band | None = None  # below 0: its part of what the remedy makes slower
+    between: Band | None = None  # what the host takes between its nodes on a CPU, which goes too
     slower: tuple[str, ...] = ()  # names of the operators that it makes slower
 
     @property

@@ -3,7 +3,8 @@
 Instead: the same optimizer with `fused=True`: one kernel reads parameters, gradients and states once.
 
 Saves: all passes but one. AdamW reads four values per parameter and writes three; as single operators or
-lists it moves about three times as much.
+lists it moves about three times as much. On a CPU also new pages for their results, and what Python takes
+from one operator to the next: half of it at least, for recording them is a part.
 
 When not: a hook or a subclass changes what the step does. Where the step waits for the host, it is launches
 that are saved, not kernel time, and the report says so.
@@ -18,17 +19,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from msgspec.structs import replace
+
 from traceanalyzer.cost.registry import Missing
 from traceanalyzer.cost.tensors import bytes_of, is_list, list_bytes
+from traceanalyzer.fusion.pages import paging_ns
 from traceanalyzer.fusion.rules.base import Match, Rule
 from traceanalyzer.fusion.rules.optimizers import SPARSE, STEP, optimizer_classes
 from traceanalyzer.fusion.savings import Work
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
+from traceanalyzer.records import Band
 
 _SNIPPET = "optimizer = torch.optim.{name}(model.parameters(), lr=lr, fused=True)"
 # Tensors read and written per parameter: torch/optim: adamw, sgd with and without momentum, adagrad.
 _PASSES = {"Adam": 7, "AdamW": 7, "SGD": 5, "Adagrad": 5}
 _SGD_WITHOUT_MOMENTUM, _AMSGRAD = 3, 2  # the latter in addition: its maximum is read and written
+# Of what the host takes between operators on a CPU, with the profiler's part in it.
+_BETWEEN = (0.5, 0.8, 1.0)
 _ADDING = (("_foreach_addcdiv", "addcdiv"), ("_foreach_add", "add"))  # what writes the parameters
 _SCALING = (("_foreach_mul", "mul"),)  # and the momentum of SGD
 _NOT_DENSE = re.compile(rf"{SPARSE.pattern}|view_as_(?:real|complex)")  # the latter: complex parameters
@@ -48,7 +55,9 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
             scopes.setdefault(name, set()).add(row)
     for name, nodes in working.items():
         if not any("fused" in node.name for node in nodes) and not _not_dense(graph, scopes[name]):
-            yield from _match(name, nodes)
+            yield from (
+                _on_cpu(graph, match) if graph.trace.on_cpu else match for match in _match(name, nodes)
+            )
 
 
 def _step_above(graph: StepGraph, node: Node) -> int:
@@ -72,6 +81,26 @@ def _not_dense(graph: StepGraph, scopes: set[int]) -> bool:
         if not_dense & set(ops.name[inside].tolist()):
             return True
     return False
+
+
+def _on_cpu(graph: StepGraph, match: Match) -> Match:
+    """With what lies between the operators, and without pages for results: all is changed in place."""
+    time_ns = graph.undisturbed_ns(match.nodes)
+    moving = 1 - min(1.0, paging_ns(graph, match.nodes) / time_ns) if time_ns else 1.0
+    after = replace(match.after, share=match.after.share * moving) if match.after is not None else None
+    return replace(match, after=after, between=_between(graph, match.nodes))
+
+
+def _between(graph: StepGraph, nodes: Sequence[Node]) -> Band:
+    """What lies between the operators, from the first of a step on: parameters are collected before that,
+    fused or not."""
+    ops = graph.trace.ops
+    first: dict[int, Node] = {}
+    for node in nodes:
+        first.setdefault(_step_above(graph, node), node)
+    whole_ns = sum(int(ops.end_ns[row] - ops.start_ns[node.row]) for row, node in first.items())
+    left_ns = max(0, whole_ns - sum(node.time_ns for node in nodes))
+    return Band(*(share * left_ns for share in _BETWEEN))
 
 
 def _match(name: str, nodes: Sequence[Node]) -> Iterator[Match]:

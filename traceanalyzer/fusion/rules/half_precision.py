@@ -3,10 +3,12 @@
 Instead: the forward pass and the loss under `torch.autocast("cpu", torch.bfloat16)`; backward follows.
 
 Saves: what the products take less in bf16, where they reach 0.65 to 1.05 of the share of the peak that they
-have in fp32 (24 products on an AMD EPYC with AVX512-BF16: 0.63 to 1.02, convolutions lowest); less the casts
-of their operands. What reads nothing but their results, or results of that, runs in bf16 too: it gains 0.3 to
-0.48 of its time where the result is so large that it comes in new pages, nothing as a rule where it is small.
-What else is in fp32 may meet mixed types: from 0.15 slower to 0.2 faster.
+have in fp32 (24 products on an AMD EPYC with AVX512-BF16: 0.63 to 1.02, convolutions lowest); less what
+autocast casts: operands of products that come in fp32, and their gradients. What reads nothing but results of
+products, or results of that, runs in bf16 too. In caches it gains nothing as a rule, for its arithmetic is in
+fp32. Blocks of 32 MiB or more are mapped anew each time: they have half the pages, and as a rule a quarter
+where half of them is less than that, for then the heap may keep them. What else is in fp32, and products that
+their peak does not limit, may meet mixed types: from 0.15 slower to 0.2 faster.
 
 When not: more than bf16's 8 bits are needed, as in solvers and some losses; weights stay in fp32, so that a
 checkpoint and the optimizer are as before.
@@ -15,35 +17,40 @@ Left out: CPUs whose bf16 peak was not measured, or is less than 1.5 times that 
 type than fp32; depthwise and grouped convolutions, which gain nothing from it; a step that multiplies in half
 precision already, for what is fp32 there was left out on purpose; products that reach less than a tenth of
 the peak, which something else slows, or more than 1.2 times it, for fp32 is multiplied in another type there
-already; less than a twentieth of busy time.
+already; less than a twentieth of busy time; what may cost time, and saves less than 1 % of the step as a
+rule.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import prod
 
+from traceanalyzer.fusion.pages import is_mapped, paging_ns
+from traceanalyzer.fusion.regions import RANDOM
+from traceanalyzer.fusion.rules.autocast import cast_bytes, half_results, multiplies, types
 from traceanalyzer.fusion.rules.base import Match, Rule, everywhere
 from traceanalyzer.fusion.rules.convolutions import is_convolution, is_grouped
 from traceanalyzer.fusion.rules.matmuls import HALF, is_trained, share_of_busy, time_ns
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
-from traceanalyzer.records import Band, Dims
+from traceanalyzer.records import Band
 from traceanalyzer.records.units import duration, si
 
+Ends = tuple[float, float, float]  # at worst, as a rule and at best
 _FASTER = 1.5  # than fp32
 _BUSY_SHARE = 0.05  # of busy time
+_STEP_SHARE = 0.01  # of the step, by its middle: what may cost time has to be worth a try
 # At worst, as a rule and at best: the share of the bf16 peak that products reach, of that which they reach in
-# fp32; and the bandwidth that casts reach.
-_KEPT, _OF_BANDWIDTH = (0.65, 0.85, 1.05), (0.35, 0.7, 1.0)
-# Of the time of other fp32 work, which gains it: what is written to new pages, whose clearing takes most
-# of the time, about half (64 MiB, 18 operators: 0.23 to 0.49); what fits into caches nothing (6 MiB, 20
-# operators: -0.8 to 0.5), for its arithmetic is in fp32.
-_NEW_PAGES, _CACHED, _OTHERS = (0.3, 0.42, 0.48), (-0.2, 0.0, 0.3), (-0.15, 0.0, 0.2)
-_MAPPED = 32 << 20  # bytes of a result from which glibc always maps new pages: mallopt(3), M_MMAP_THRESHOLD
+# fp32; the bandwidth that casts reach; and which part of the pages' time casts add, in pages of their own.
+_KEPT, _OF_BANDWIDTH, _PAGED = (0.65, 0.85, 1.05), (0.35, 0.7, 1.0), (1.0, 0.7, 0.0)
+# Of the time of other fp32 work, which gains it: what is read from memory, which gains bytes (64 MiB, 18
+# operators: 0.23 to 0.49 with its pages); what fits into caches (6 MiB, 20 operators: -0.8 to 0.5).
+_FROM_MEMORY, _CACHED, _OTHERS = (0.0, 0.2, 0.4), (-0.2, 0.0, 0.3), (-0.15, 0.0, 0.2)
+# Of the system's time in it: of pages that are mapped anew in either type, that are not in bf16, and of
+# smaller blocks, whose pages another process may keep.
+_MAPPED_STILL, _MAPPED_BEFORE, _OF_THE_HEAP = (0.4, 0.5, 0.55), (0.5, 0.75, 1.0), (0.0, 0.25, 0.6)
+_UNCOUNTED = 0.7  # of the time of what is mapped anew, where page faults were not counted
 _LEAST_OF_PEAK = 0.1
 _MOST_OF_PEAK = 1.2  # beyond it fp32 is in another type already: torch.set_float32_matmul_precision
-_ALL = 0.9  # of what an operator reads
-_CAST_BYTES = 4 + 2  # an element is read in fp32 and written in bf16, or the other way round
 _INFERENCE = 'with torch.autocast("cpu", torch.bfloat16):\n    output = model(batch)'
 _TRAINING = (
     'with torch.autocast("cpu", torch.bfloat16):\n    loss = criterion(model(batch), target)\nloss.backward()'
@@ -60,8 +67,8 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     products = [node for node in graph.nodes if free(node) and _gains(graph, node, fp32)]
     if not products or share_of_busy(graph, time_ns(products)) < _BUSY_SHARE:
         return
-    band = _saved(graph, products, bf16 / fp32)
-    if band.mid <= 0:
+    band = _saved(graph, free, products, bf16 / fp32)
+    if band.mid < (_STEP_SHARE * graph.step_ns if band.low <= 0 else 0.0) or band.mid <= 0:
         return
     evidence = (
         f"{len(products)} products per step in fp32, {duration(time_ns(products))}; this CPU multiplies "
@@ -76,13 +83,12 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
 
 
 def _multiplies_half(node: Node) -> bool:
-    cost = node.cost
-    return cost is not None and cost.engine == "matrix" and cost.flops > 0 and cost.precision in HALF
+    return multiplies(node) and node.cost is not None and node.cost.precision in HALF
 
 
 def _gains(graph: StepGraph, node: Node, fp32: float) -> bool:
     cost = node.cost
-    if cost is None or cost.engine != "matrix" or not cost.flops or _types(node) != {"fp32"}:
+    if cost is None or not multiplies(node) or types(node) != {"fp32"}:
         return False
     at_peak_ns, time_ns = 1e9 * cost.flops / fp32, graph.undisturbed_ns([node])
     if at_peak_ns < _LEAST_OF_PEAK * time_ns or at_peak_ns > _MOST_OF_PEAK * time_ns:
@@ -90,62 +96,60 @@ def _gains(graph: StepGraph, node: Node, fp32: float) -> bool:
     return not (is_convolution(node) and is_grouped(node))
 
 
-def _types(node: Node) -> set[str | None]:
-    return {dtype for _, dims, dtype, _ in node.call.tensors() if dims}
+def _saved(graph: StepGraph, free: Free, products: Sequence[Node], faster: float) -> Band:
+    """Of their time less that in bf16, of what other work gains or loses, and less what casts take.
+
+    What another rule has claimed is left to it: it may be gone.
+    """
+    half, gaining = half_results(graph), {node.place for node in products}
+    nodes = [node for node in graph.nodes if free(node) and node.phase != "optimizer"]
+    low, mid, high = (1 - 1 / (faster * kept) for kept in _KEPT)
+    parts = [_cast(graph, nodes, half)]
+    for node in nodes:
+        if node.place in gaining:
+            parts.append(_part(graph, node, (low, mid, high), heap=None))
+        elif "fp32" in types(node) and node.name not in RANDOM:  # numbers are drawn as fast in either type
+            follows = node.place in half and not multiplies(node)
+            parts.append(_followed(graph, node) if follows else _times(graph.undisturbed_ns([node]), _OTHERS))
+    return Band(*(max(0.0, sum(ends)) for ends in zip(*parts, strict=True)))
 
 
-def _saved(graph: StepGraph, products: Sequence[Node], faster: float) -> Band:
-    """Of their time less that in bf16 and that of the casts, and of what other work gains or loses."""
-    bandwidth = graph.device.bandwidth_bytes_per_s or float("inf")
-    products_ns, others_ns = graph.undisturbed_ns(products), _others_ns(graph, products)
-    cast_ns = 1e9 * _CAST_BYTES * sum(map(_operand_elements, products)) / bandwidth
+def _followed(graph: StepGraph, node: Node) -> Ends:
+    """What an operator gains that is no product, and whose inputs come in bf16."""
+    mapped = node.cost is not None and is_mapped(node.cost.write_bytes)
+    return _part(graph, node, _FROM_MEMORY if mapped else _CACHED, heap=_OF_THE_HEAP)
+
+
+def _part(graph: StepGraph, node: Node, gained: Ends, heap: Ends | None) -> Ends:
+    """Of its time outside of the system, and of that inside; `heap`: of the latter, for pages of the heap,
+    None where that is as of all its time."""
+    time_ns, written = graph.undisturbed_ns([node]), node.cost.write_bytes if node.cost else 0
+    if not is_mapped(written):
+        pages_ns = paging_ns(graph, [node]) if heap is not None else 0.0
+        of_pages = heap or gained
+    else:
+        counted = graph.recording is not None and graph.recording.system_ns_per_step is not None
+        pages_ns = paging_ns(graph, [node]) if counted or heap is None else _UNCOUNTED * time_ns
+        of_pages = _MAPPED_STILL if is_mapped(written // 2) else _MAPPED_BEFORE
+    pages_ns = min(pages_ns, time_ns)
+    inside, outside = _times(pages_ns, of_pages), _times(time_ns - pages_ns, gained)
+    return (inside[0] + outside[0], inside[1] + outside[1], inside[2] + outside[2])
+
+
+def _cast(graph: StepGraph, nodes: Sequence[Node], half: frozenset[int]) -> Ends:
+    """What casts take, below 0: by the bandwidth, and in new pages as other operators have them."""
+    moved = cast_bytes(graph, nodes, half)
+    cast_ns = 1e9 * moved / (graph.device.bandwidth_bytes_per_s or float("inf"))
+    fresh = sum(map(graph.fresh_bytes, graph.nodes))
+    pages_ns = paging_ns(graph, graph.nodes) * (moved / 2) / fresh if fresh else 0.0
     low, mid, high = (
-        products_ns * (1 - 1 / (faster * kept)) - cast_ns / of_bandwidth
-        + sum(share * ns for share, ns in zip(shares, others_ns, strict=True))
-        for kept, of_bandwidth, *shares in zip(
-            _KEPT, _OF_BANDWIDTH, _NEW_PAGES, _CACHED, _OTHERS, strict=True
-        )
-    )  # fmt: skip
-    return Band(max(0.0, low), max(0.0, mid), max(0.0, high))
+        -cast_ns / reached - paged * pages_ns for reached, paged in zip(_OF_BANDWIDTH, _PAGED, strict=True)
+    )
+    return (low, mid, high)
 
 
-def _others_ns(graph: StepGraph, products: Sequence[Node]) -> tuple[float, float, float]:
-    """Time of what follows in bf16 and is written to new pages, of what else follows, of all else in fp32."""
-    following = _following(graph, products)
-    large = [node for node in following if node.cost is not None and node.cost.write_bytes >= _MAPPED]
-    done = {node.place for node in (*products, *following)}
-    others = [node for node in graph.nodes if node.place not in done and _may_change(node)]
-    large_ns = graph.undisturbed_ns(large)
-    return large_ns, graph.undisturbed_ns(following) - large_ns, graph.undisturbed_ns(others)
-
-
-def _following(graph: StepGraph, products: Sequence[Node]) -> list[Node]:
-    """What reads nothing else in fp32 than results of the products, or of such: autocast keeps their type."""
-    half = {node.place for node in products}
-    found = []
-    for node in graph.nodes:
-        if node.place not in half and _may_change(node):
-            edges = graph.into.get(node.place, ())
-            read = sum(edge.bytes for edge in edges if edge.tier == "T1" and edge.producer in half)
-            if read >= _ALL * 4 * _operand_elements(node):
-                half.add(node.place)
-                found.append(node)
-    return found
-
-
-def _may_change(node: Node) -> bool:
-    grouped = is_convolution(node) and is_grouped(node)  # as fast in either type
-    return node.phase != "optimizer" and "fp32" in _types(node) and not grouped
-
-
-def _operand_elements(node: Node) -> int:
-    """Of its operands in fp32, lists of tensors among them."""
-    return sum(_elements(dims) for _, dims, dtype, _ in node.call.tensors() if dtype == "fp32")
-
-
-def _elements(dims: Dims) -> int:
-    nested = [_elements(each) for each in dims if isinstance(each, tuple)]
-    return sum(nested) if nested else prod(size for size in dims if isinstance(size, int))
+def _times(ns: float, shares: Ends) -> Ends:
+    return (ns * shares[0], ns * shares[1], ns * shares[2])
 
 
 RULE = Rule(

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from traceanalyzer.fusion.pages import PAGE_BYTES
 from traceanalyzer.fusion.rules.base import Match, Rule, everywhere, started
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 from traceanalyzer.records import Band
@@ -26,7 +27,6 @@ from traceanalyzer.records.units import duration, si
 _LEAST_FAULTS = 1000  # per step
 _STEP_SHARE = 0.02  # of the step, inside the system
 _AT_BEST = 1.5  # of the system time: measured 0.98 to 1.17 on one thread
-_PAGE_BYTES = 4096  # where the recording does not say
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
@@ -42,7 +42,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     threads = recording.threads or (recording.cpu_roofs.threads if recording.cpu_roofs else None)
     if not threads or system_ns < _STEP_SHARE * step_ns * threads:
         return
-    size = recording.page_bytes or _PAGE_BYTES
+    size = recording.page_bytes or PAGE_BYTES
     evidence = f"a typical step has {faults:,} page faults of {size // 1024} KiB = {si(faults * size, 'B')}, "
     evidence += f"{duration(system_ns)} of system time"
     band = _saved(system_ns / graph.stretch.repeats, threads)
