@@ -28,11 +28,29 @@ def compiled(name: str, steps: int, band: Band, rule: str = "pointwise_chain") -
     return Suggestions((suggestion,), first_op=(0,), compiling_ns=(COMPILING_NS,))
 
 
-def told(monkeypatch: pytest.MonkeyPatch, *kinds: Suggestions) -> tuple[Suggestion, ...]:
+def judged(columns: int) -> Judged:
+    return scene(op("mm", (64, 64), (64, columns)), on_cpu=True).judged
+
+
+def told(monkeypatch: pytest.MonkeyPatch, *kinds: Suggestions, same: bool = False) -> tuple[Suggestion, ...]:
+    """`same`: steps of the further kinds make the calls of the first."""
     ready = iter(kinds)
     monkeypatch.setattr(each_kind, "suggest", lambda *_: next(ready))
-    judged: Judged = scene(op("mm", (64, 64), (64, 64)), on_cpu=True).judged
-    return each_kind.suggest_each_kind(judged, judged, [judged] * (len(kinds) - 1)).found or ()
+    shown, others = judged(64), [judged(64 if same else 32)] * (len(kinds) - 1)
+    return each_kind.suggest_each_kind(shown, shown, others).found or ()
+
+
+def test_a_step_of_the_same_calls_that_took_longer_has_advice_on_waits_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A step that the machine disturbed takes fourteen times as long, and no change of code undoes that."""
+    shown, band = compiled("A", 4, Band(8e6, 10e6, 12e6)), Band(30e6, 40e6, 50e6)
+    norm, loading = (compiled("B", 2, band, rule=rule) for rule in ("residual_norm", "data_loading"))
+    assert told(monkeypatch, shown, norm, same=True) == shown.found
+    assert told(monkeypatch, shown, compiled("B", 2, band), same=True) == shown.found
+    rules = [each.rule for each in told(monkeypatch, shown, loading, same=True)]
+    assert rules == ["data_loading", "pointwise_chain"]
+    assert len(told(monkeypatch, shown, norm)) == 2, "other calls are another matter"
 
 
 def test_steps_of_both_kinds_pay_a_compilation_back(monkeypatch: pytest.MonkeyPatch) -> None:

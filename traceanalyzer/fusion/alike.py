@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from traceanalyzer.fusion.module_names import holder, pattern
+from traceanalyzer.fusion.module_names import holder, pattern, shared_pattern
 from traceanalyzer.fusion.rules import Match, Rule
 
 _MAX_NAMED = 3  # places of one suggestion
@@ -40,9 +40,13 @@ def where(group: Sequence[Match], place: str) -> str:
     if len({_place(match) for match in group}) == 1:
         return place
     time: Counter[str] = Counter()
+    places: dict[str, list[str]] = {}
     for match in group:
-        time[pattern(_place(match))] += _time(match)
-    names = [name for name, _ in sorted(time.items(), key=lambda item: (-item[1], item[0])) if name]
+        same = pattern(_place(match))
+        time[same] += _time(match)
+        places.setdefault(same, []).append(_place(match))
+    ordered = [same for same, _ in sorted(time.items(), key=lambda item: (-item[1], item[0])) if same]
+    names = [shared_pattern(places[same]) for same in ordered]
     more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
     return f"{', '.join(names[:_MAX_NAMED])}{more}"
 

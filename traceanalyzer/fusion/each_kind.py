@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from msgspec.structs import replace
@@ -12,6 +13,7 @@ from traceanalyzer.records import Band, RuleCheck, Suggestion
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.suggestion import Suggestions
 from traceanalyzer.records.units import duration
+from traceanalyzer.records.vocabulary import IDLE_RULES
 
 
 def suggest_each_kind(shown: Judged, all_steps: Judged, others: Sequence[Judged] = ()) -> Suggestions:
@@ -21,8 +23,25 @@ def suggest_each_kind(shown: Judged, all_steps: Judged, others: Sequence[Judged]
     """
     result = suggest(shown, all_steps)
     for other in others if result.found is not None else ():
-        result = _with(result, suggest(other, all_steps), on_gpu=shown.device.kind == "gpu")
+        further = suggest(other, all_steps)
+        if _calls(other) == _calls(shown):
+            further = _of_waits(further)
+        result = _with(result, further, on_gpu=shown.device.kind == "gpu")
     return result
+
+
+def _calls(judged: Judged) -> Counter[tuple[object, ...]]:
+    """How often each is made in the steps that are judged."""
+    return Counter({(row.name, row.input_dims, row.phase, row.module): row.calls for row in judged.rows})
+
+
+def _of_waits(slower: Suggestions) -> Suggestions:
+    """Of a step that runs the same calls, only slower: what helps these is said of the step that is shown."""
+    listed = zip(slower.found or (), slower.first_op, slower.compiling_ns, strict=True)
+    kept = tuple(each for each in listed if each[0].rule in IDLE_RULES)
+    suggestions, first_op, compiling_ns = zip(*kept, strict=True) if kept else ((), (), ())
+    checks = tuple(each for each in slower.checks if each.rule in IDLE_RULES)
+    return replace(slower, found=suggestions, first_op=first_op, compiling_ns=compiling_ns, checks=checks)
 
 
 def _with(shown: Suggestions, other: Suggestions, *, on_gpu: bool) -> Suggestions:

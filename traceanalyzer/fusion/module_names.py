@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from traceanalyzer.fusion.step_graph import Node, StepGraph
 from traceanalyzer.records.recording import MODULE_ANNOTATION
 
+_NUMBER = re.compile(r"\d+")
+
 
 def holder(nodes: Sequence[Node]) -> str:
     """The innermost module that holds all of them; "" where none does."""
@@ -22,12 +24,29 @@ def holder(nodes: Sequence[Node]) -> str:
 
 def pattern(path: str) -> str:
     """The same of every layer: `layers.*.mlp`."""
-    return re.sub(r"\d+", "*", path)
+    return _NUMBER.sub("*", path)
+
+
+def shared_pattern(paths: Sequence[str]) -> str:
+    """Of paths with one `pattern`: a number that all have stays, as those of `wav2vec2.layers.*`."""
+    numbers = zip(*(_NUMBER.findall(path) for path in paths), strict=True)
+    shown = iter([each[0] if len(set(each)) == 1 else "*" for each in numbers])
+    return _NUMBER.sub(lambda _: next(shown), paths[0])
+
+
+def as_regex(path: str) -> str:
+    """Which names a pattern means."""
+    return re.escape(path).replace(r"\*", r"\d+")
 
 
 def is_in(module: str | None, path: str) -> bool:
     """Whether a module is the one at `path`, or inside of it."""
     return bool(path) and module is not None and (module == path or module.startswith(f"{path}."))
+
+
+def is_in_any(module: str | None, path: str) -> bool:
+    """Whether a module is one of those that a pattern means, or inside of it."""
+    return bool(path) and module is not None and bool(re.match(rf"{as_regex(path)}(?:\.|$)", module))
 
 
 def attribute(path: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -15,10 +14,11 @@ from traceanalyzer.fusion.cost_to_try import WHOLE_MODEL, compiling_ns
 from traceanalyzer.fusion.headroom import headroom
 from traceanalyzer.fusion.idle_claims import NOT_IN_EACH_STEP
 from traceanalyzer.fusion.module_compile import compiled_together
-from traceanalyzer.fusion.module_names import attribute, is_whole_model
+from traceanalyzer.fusion.module_names import as_regex, attribute, is_whole_model
 from traceanalyzer.fusion.peak_memory import Held, held_at_peak, peak_bytes_saved
 from traceanalyzer.fusion.promise import ALONE_SHARE, disturbed, is_bounded, promise, rests_on_pages
 from traceanalyzer.fusion.rules import RULES, Match, Rule
+from traceanalyzer.fusion.rules.base import everywhere
 from traceanalyzer.fusion.savings import scaled
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph, step_graph
 from traceanalyzer.fusion.step_words import as_of, step_caveats
@@ -266,7 +266,8 @@ def _suggestion(
         docs=most.docs or rule.docs,
         saving_of=graph.saving_of,
         step_kind=graph.step_kind,
-        places=code_places(graph.trace, _nodes(group), repeats),
+        # Of what is changed for all of the step no line is the place.
+        places=() if place == everywhere(graph) else code_places(graph.trace, _nodes(group), repeats),
     )
 
 
@@ -325,7 +326,7 @@ def _snippet(graph: StepGraph, rule: Rule, group: Sequence[Match]) -> str:
         return f"{comment}{line_end}{_COMPILED}"
     if "*" not in shown:
         return f"{comment}{line_end}{code.format(module=attribute(place))}"
-    named = re.escape(shown).replace(r"\*", r"\d+")
+    named = as_regex(shown)
     loop = f'for name, module in model.named_modules():\n    if re.fullmatch(r"{named}", name):\n{_EACH}'
     return f"{comment}{line_end}{loop}"
 

@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from traceanalyzer.fusion.cost_to_try import WHOLE_MODEL, cost_to_try
-from traceanalyzer.fusion.module_names import is_in, pattern
+from traceanalyzer.fusion.module_names import is_in_any
 from traceanalyzer.fusion.pages import paging_ns
 from traceanalyzer.fusion.rules import Match
 from traceanalyzer.fusion.savings import WIDEST, added, at_most, possible, scaled
@@ -117,14 +117,7 @@ def compiled_nodes(graph: StepGraph, nodes: Sequence[Node], where: str, snippet:
         return ()
     if WHOLE_MODEL in snippet:
         return [node for node in graph.nodes if node.phase != "optimizer"]
-    alike = "*" in where
-    inside = [node for node in graph.nodes if is_in(_name(node, alike=alike), where)]
-    return inside or nodes
-
-
-def _name(node: Node, *, alike: bool) -> str:
-    module = node.module or ""
-    return pattern(module) if alike else module
+    return [node for node in graph.nodes if is_in_any(node.module, where)] or nodes
 
 
 def with_trial(
