@@ -34,6 +34,7 @@ from traceanalyzer.machine import processor  # noqa: E402
 from traceanalyzer.records import Analysis, Band, Suggestion  # noqa: E402
 
 NEAR = 0.2  # beside a band, of its ends
+SMALL, SEVERAL = 0.05, 3  # of a step, by what is promised; processes
 PAGES = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=4294967296"
 # How a snippet begins that can be pasted as it is.
 OF_MODULES = ("for name, module in model.named_modules():", "model = torch.compile(model")
@@ -109,11 +110,9 @@ class Trial:
     def promised(self) -> Band | None:
         return promised(self.follows) if self.exact else None
 
-    @property
-    def exact_to(self) -> float:
-        """Width in ms of the interval that its saving is wanted in: a promise is held against what is told
-        apart from nothing."""
-        return self.promised.mid if self.promised and self.promised.low else float("inf")
+    def processes(self, step_ms: float) -> int:
+        """A small saving is told from what two runs of a script differ by in several."""
+        return SEVERAL if self.promised and self.promised.mid < SMALL * step_ms else 1
 
 
 def trials(case: Case, analysis: Analysis, folder: Path) -> list[Trial]:
@@ -141,7 +140,8 @@ def followed(case: Case, folder: Path) -> tuple[list[Followed], list[str]]:
     tunables = next(iter(TUNABLES.findall(snippets)), PAGES)
     tried = trials(case, analysis, folder)
     rows = []
-    times = timed(case, {each.changes: each.exact_to for each in tried}, tunables, folder)
+    step_ms = (analysis.window.step_ns.median if analysis.window.step_ns else 0) / 1e6
+    times = timed(case, {each.changes: each.processes(step_ms) for each in tried}, tunables, folder)
     for trial in tried:
         names = tuple(dict.fromkeys(each.rule for each in trial.follows))
         rank = min((1 + rules.index(name) for name in names), default=None)

@@ -1,11 +1,14 @@
-"""Steps timed outside the profiler: a process for each set of changes, all kept, asked in turn."""
+"""Steps timed outside the profiler: processes for each set of changes, all kept, asked in turn.
+
+Two processes of one script differ by some per cent of a step on a CPU, for glibc's heap keeps other pages in
+each. What is no larger is held between the processes of several runs.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
@@ -21,7 +24,6 @@ from traceanalyzer.records import Band
 Changes = tuple[str, ...]
 
 ROUNDS, ROUND_MS = 12, 400.0
-MOST_S = 150.0  # of further rounds
 AT_ONCE = 2  # processes that are made ready
 UNSURE = 0.05  # that the median lies outside of its interval
 
@@ -67,20 +69,17 @@ class Served:
         self.process.communicate("")
 
 
-def timed(case: Case, exact_to: Mapping[Changes, float], tunables: str, folder: Path) -> dict[Changes, Timed]:
-    """Each set of changes; those that the folder has no timings of are timed and added to it.
-
-    `exact_to`: how wide in ms the interval of its saving is to be, where a few minutes get there.
-    """
+def timed(case: Case, processes: Mapping[Changes, int], tunables: str, folder: Path) -> dict[Changes, Timed]:
+    """Each set of changes, in so many processes; those that the folder has no timings of are added to it."""
     path = folder / f"{case.name} timed.jsonl"
     lines = path.read_bytes().splitlines() if path.exists() else []
     found = {each.changes: each for each in (msgspec.json.decode(line, type=Timed) for line in lines)}
-    missing = {changes: width for changes, width in exact_to.items() if _written_out(changes) not in found}
+    missing = {changes: count for changes, count in processes.items() if _written_out(changes) not in found}
     with path.open("ab") as file:
         for each in _measured(case, missing, tunables) if missing else ():
             file.write(msgspec.json.encode(each) + b"\n")
             found[each.changes] = each
-    return {changes: found[_written_out(changes)] for changes in exact_to}
+    return {changes: found[_written_out(changes)] for changes in processes}
 
 
 def _written_out(changes: Iterable[str]) -> Changes:
@@ -93,44 +92,37 @@ def _written_out(changes: Iterable[str]) -> Changes:
     )
 
 
-def _measured(case: Case, exact_to: Mapping[Changes, float], tunables: str) -> Iterator[Timed]:
+def _measured(case: Case, processes: Mapping[Changes, int], tunables: str) -> Iterator[Timed]:
+    sets = [changes for changes, count in processes.items() for _ in range(count)]
+    bases: list[Changes] = [()] * max(processes.values())
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        base, *served = pool.map(lambda each: Served(case, each, tunables), ((), *exact_to))
+        served = list(pool.map(lambda changes: Served(case, changes, tunables), (*bases, *sets)))
     try:
-        rounds = _rounds(base, dict(zip(served, exact_to.values(), strict=True)))
+        counts = [max(2, ceil(ROUND_MS / each.step_ms(1))) for each in served]
+        rounds = [[each.step_ms(n) for each, n in zip(served, counts, strict=True)] for _ in range(ROUNDS)]
     finally:
-        for each in (base, *served):
+        for each in served:
             each.end()
-    for changes, each in zip(exact_to, served, strict=True):
-        before = median(before for before, _ in rounds[each])
-        yield Timed(_written_out(changes), before, interval(rounds[each]), each.ready_s - base.ready_s)
+    times = list(zip(*rounds, strict=True))
+    for changes, count in processes.items():
+        first = len(bases) + sets.index(changes)
+        before, after = times[: len(bases)][:count], times[first : first + count]
+        ready_s = served[first].ready_s - served[0].ready_s
+        yield Timed(_written_out(changes), median(map(median, before)), _saved(before, after), ready_s)
 
 
-def _rounds(base: Served, exact_to: Mapping[Served, float]) -> dict[Served, list[tuple[float, float]]]:
-    """Steps before and after in turn; more of those whose interval is too wide, whatever lies in it."""
-    counts = {each: max(2, ceil(ROUND_MS / each.step_ms(1))) for each in (base, *exact_to)}
-    rounds: dict[Served, list[tuple[float, float]]] = {each: [] for each in exact_to}
-    wanted, more_until = list(exact_to), float("inf")
-    while wanted:
-        before = base.step_ms(counts[base])
-        for each in wanted:
-            rounds[each].append((before, each.step_ms(counts[each])))
-        if len(rounds[wanted[0]]) < ROUNDS:
-            continue
-        more_until = min(more_until, time.monotonic() + MOST_S)
-        late = time.monotonic() > more_until
-        wanted = [each for each in wanted if not late and _width(rounds[each]) > exact_to[each]]
-    return rounds
+def _saved(before: Sequence[Sequence[float]], after: Sequence[Sequence[float]]) -> Band:
+    """By rounds of one process each; between the medians of several."""
+    if len(before) == 1:
+        return interval([one - other for one, other in zip(*before, *after, strict=True)])
+    before_ms, after_ms = sorted(map(median, before)), sorted(map(median, after))
+    saved = median(before_ms) - median(after_ms)
+    return Band(before_ms[0] - after_ms[-1], saved, before_ms[-1] - after_ms[0])
 
 
-def interval(rounds: Sequence[tuple[float, float]]) -> Band:
-    """The median of what was saved, and what holds it with 95 % (sign test)."""
-    saved = sorted(before - after for before, after in rounds)
+def interval(saved: Sequence[float]) -> Band:
+    """The median, and what holds it with 95 % (sign test)."""
+    ordered = sorted(saved)
     chances = accumulate(2 * comb(len(saved), below) / 2 ** len(saved) for below in range(len(saved)))
     end = max(1, sum(chance <= UNSURE for chance in chances))
-    return Band(saved[end - 1], median(saved), saved[-end])
-
-
-def _width(rounds: Sequence[tuple[float, float]]) -> float:
-    band = interval(rounds)
-    return band.high - band.low
+    return Band(ordered[end - 1], median(ordered), ordered[-end])
