@@ -26,7 +26,9 @@ def of_libraries(*places: CodePlace) -> Analysis:
 
 @pytest.mark.parametrize("kind", ["html", "md"])
 def test_each_library_is_named_once_with_all_of_its_files(kind: str) -> None:
-    analysis = of_libraries(place("attention.py", "models"), place("norm.py", "models"), place("own.py", None))
+    analysis = of_libraries(
+        place("attention.py", "models"), place("norm.py", "models"), place("own.py", None)
+    )
     text = render(analysis, kind).split('<script type="application/json"')[0]
     said = "attention.py and norm.py are of the library models: change it there, or replace the module"
     assert text.count(said) == 1
