@@ -188,14 +188,17 @@ def test_every_figure_of_a_page_and_line_of_the_summary_is_explained() -> None:
 
 
 # Words of the field in sentences, evidence and methods, which no heading and no closed list holds.
-JARGON = """
-annotation attributed backward bandwidth bound bytes chain checkpointing collective compulsory contraction coverage
-efficiency evidence exposed FLOPs forward headroom hidden idle intensity kernel kind launch limiter match
-memory_bound module modules normalization operator optimizer own peak phase priced proved rank recompute ridge roof
-roofs row rule scope scopes stack step steps stream suggestion suggestions tier traffic verdict warnings window
-""".split()
-PHRASES = ["its own", "compulsory traffic", "launch floor", "memory roof", "page fault", "page faults", "roof time",
-           "critical path", "self-check", "at most", "idle time", "busy time"]  # fmt: skip
+JARGON = re.findall(r"\w+", """
+annotation attributed backward bandwidth bound bytes chain checkpointing collective compulsory contraction
+coverage efficiency evidence exposed FLOPs forward headroom hidden idle intensity kernel kind launch limiter
+match memory_bound module modules normalization operator optimizer own peak phase priced proved rank
+recompute ridge roof roofs row rule scope scopes stack step steps stream suggestion suggestions tier traffic
+verdict warnings window
+""")  # fmt: skip
+PHRASES = (
+    "its own", "compulsory traffic", "launch floor", "memory roof", "page fault", "page faults", "roof time",
+    "critical path", "self-check", "at most", "idle time", "busy time",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("word", [*JARGON, *PHRASES])

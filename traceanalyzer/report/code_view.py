@@ -209,9 +209,9 @@ def largest_module(analysis: Analysis) -> str:
 
 
 def without_lines(analysis: Analysis) -> str:
-    """Why no function, file or line is named, and how to have them; "" where they are, or nothing is linked."""
-    named = any(each.function for each in (*(analysis.function_rows or ()), *analysis.wait_rows))
-    if named or not analysis.coverage.linked_share:
+    """Why no function, file or line is named, and how to have them; "" where one is, or none could be."""
+    named = any(each.function for each in analysis.function_rows or ())
+    if named or any(each.function for each in analysis.wait_rows) or not analysis.coverage.linked_share:
         return ""
     if analysis.recording is not None:
         return "not known: recorded without them; `traceanalyze profile --stack` records each call's"

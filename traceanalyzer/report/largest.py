@@ -93,7 +93,7 @@ def _verdict(analysis: Analysis, figures: Shown, verdict: Verdict, *, whole: boo
 
 
 def is_open_ended(figures: Shown, verdict: Verdict) -> bool:
-    """Whether a verdict may have more time than is known: then its time is rounded down wherever it stands."""
+    """Whether a verdict may have more time than is known: then its time is rounded down everywhere."""
     return verdict in _OPEN_ENDED and figures.share("unmodelled") >= EXACT
 
 

@@ -113,7 +113,7 @@ def is_of_the_host(analysis: Analysis) -> bool:
 
 
 def busy_words(analysis: Analysis) -> str:
-    """What shares of rows are of: a host that prepared a device's work was not busy with it as a device is."""
+    """What shares of rows are of: a host that prepared a device's work was not busy as a device is."""
     if is_of_the_host(analysis):
         return "the host's time in operators"
     return "busy time" if analysis.device.kind == "gpu" else "the time in operators"

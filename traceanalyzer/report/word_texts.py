@@ -101,16 +101,16 @@ TERM_MEANING: Final[Mapping[str, str]] = {
     "operator": "a function of PyTorch that works on tensors, such as aten::mm, as the profiler records it",
     "row": "one line of the table of operators: all calls of one operator with the same inputs",
     "contraction": "a matmul, a convolution or attention: sums of products, the class tensor_contraction",
-    "normalization": "softmax, batch norm, layer norm and other reductions, the class statistical_normalization",
+    "normalization": "softmax, batch norm, layer norm and other reductions: statistical_normalization",
     "its own": "of a module: time of work launched in it and in no module inside it",
-    "kind": "of steps: those that run the same operators in about the same time; letters name them",
+    "kind": "of steps: those that run the same operators in about the same time, named by a letter",
     "match": "one place where a rule fits; a suggestion counts its matches",
     "chain": "operators one behind the other, each of which reads what the one before wrote",
     "scope": "what is open round an operator: an annotation, a module or an operator that calls it",
     "annotation": "a named stretch of the recording, as torch.profiler.record_function writes it",
     "stack": "the Python functions that were open: recorded by with_stack=True, or `profile --stack`",
     "compulsory traffic": "each distinct tensor read once, each result written once: no kernel moves less",
-    "traffic": "bytes that a kernel is known to move: compulsory traffic, or more where further passes are proved",
+    "traffic": "bytes that a kernel is known to move: compulsory, or more where further passes are proved",
     "attributed": "of a row: its part of busy time, where kernels that run at once share it",
     "priced": "FLOPs and bytes are known, from a formula and the sizes of the inputs",
     "memory roof": "the bandwidth of the device's memory: what moves its bytes at that rate runs at it",
@@ -168,7 +168,7 @@ def word_texts() -> Mapping[str, tuple[Meaning, ...]]:
 
 
 def meanings_of(name: str) -> tuple[Meaning, ...]:
-    """Of a word as a report spells it; capitals, underscores for blanks and one or several make no difference."""
+    """Of a word as a report spells it; capitals, underscores for blanks, one or several: no difference."""
     word, spelled = _plain(name), _spelled_alike()
     forms = (word, word.removesuffix("s"), f"{word}s")
     return next((spelled[form] for form in forms if form in spelled), ())
