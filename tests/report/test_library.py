@@ -13,7 +13,8 @@ from traceanalyzer.report import render
 
 def place(file: str, library: str | None) -> CodePlace:
     return CodePlace(
-        module=None, file=file, line=1, function="forward", count=1, time_ns=1, line_is="call", library=library
+        module=None, file=file, line=1, function="forward", count=1, time_ns=1, line_is="call",
+        library=library,
     )  # fmt: skip
 
 

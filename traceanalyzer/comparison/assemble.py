@@ -40,9 +40,10 @@ def comparison_of(
         for was, now in ((base.idle_by_cause[cause], head.idle_by_cause[cause]),)
     )  # fmt: skip
     why = next((reason.message for reason in work.reasons if reason.code in OTHER_WORK), "")
+    without = _unprofiled(base, head)
     sentence = sentence_of(
         step, window, culprits.named(ops, idle, step, window, base, head), why="" if work.same else why,
-        have_steps=(base.has_steps, head.has_steps), shared=shared,
+        have_steps=(base.has_steps, head.has_steps), shared=shared, recorded=without is not None,
     )  # fmt: skip
     return Comparison(
         tool=Tool("traceanalyze", version("torch-traceanalyzer")),
@@ -54,7 +55,7 @@ def comparison_of(
         base=base.info, head=head.info, same_work=work, step_ns=step, window_ns=window,
         busy_ns=Change.of(base.busy_ns, head.busy_ns), idle_ns=Change.of(base.idle_ns, head.idle_ns),
         idle_by_cause=idle, verdicts=_verdicts(base, head), memory_bound=_memory_bound(base, head),
-        unprofiled_step_ns=_unprofiled(base, head), memory=_memory(base, head),
+        unprofiled_step_ns=without, memory=_memory(base, head),
         culprit=culprits.largest(ops, idle, step), ops=tuple(each.shown for each in ops),
     )  # fmt: skip
 

@@ -20,6 +20,7 @@ from traceanalyzer.comparison.expressions import Expression
 from traceanalyzer.comparison.side_values import SideValues
 from traceanalyzer.comparison.sides import Side
 from traceanalyzer.records import Analysis, Comparison, Requirement, Value
+from traceanalyzer.records.comparison import Change
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.records.units import duration, percent
 from traceanalyzer.records.vocabulary import LEAST_MODELLED
@@ -47,10 +48,10 @@ def checked(
 
 def _under_the_profiler(result: Requirement, without: Value) -> Requirement:
     """Of a step's time, that it is the recorded one, beside that without the profiler where it is known."""
-    of_a_step = result.name.startswith(_STEPS) and result.reason is None
-    if not of_a_step or not isinstance(without, int | float):
+    if not result.name.startswith(_STEPS) or result.value is None or not isinstance(without, int | float):
         return result
-    return structs.replace(result, reason=f"under the profiler; {_UNPROFILED} is {duration(without)}")
+    said = f"under the profiler; {_UNPROFILED} is {duration(without)}"
+    return structs.replace(result, reason="; ".join(filter(None, (result.reason, said))))
 
 
 def step_interval(runs: Sequence[Analysis], baseline: Sequence[Analysis]) -> noise.Interval | None:
@@ -63,7 +64,16 @@ def step_interval(runs: Sequence[Analysis], baseline: Sequence[Analysis]) -> noi
 def compared(expressions: Sequence[Expression], comparison: Comparison) -> tuple[Requirement, ...]:
     """Of a comparison, whose own interval tells a change of the step from noise."""
     values = side_values.of_comparison(comparison)
-    return tuple(_compared(each, values, comparison) for each in expressions)
+    results = (_compared(each, values, comparison) for each in expressions)
+    return tuple(_of_recorded_steps(each, comparison.unprofiled_step_ns) for each in results)
+
+
+def _of_recorded_steps(result: Requirement, without: Change | None) -> Requirement:
+    """Likewise of a comparison's step, beside how it changed without the profiler."""
+    if result.name not in _OF_THE_STEP or result.value is None or without is None:
+        return result
+    said = f"under the profiler; without it {duration(without.base)}, now {duration(without.head)}"
+    return structs.replace(result, reason="; ".join(filter(None, (result.reason, said))))
 
 
 def _compared(wanted: Expression, values: SideValues, comparison: Comparison) -> Requirement:

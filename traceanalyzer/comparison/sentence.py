@@ -11,13 +11,14 @@ _NAME = 60  # characters
 
 def sentence_of(
     step: StepChange, window: Change, named: Named | None, *, why: str, have_steps: tuple[bool, bool],
-    shared: bool = False,
+    shared: bool = False, recorded: bool = False,
 ) -> str:  # fmt: skip
     """`why`: the message of the first reason for which the work is not the same; `have_steps`: base and head.
 
-    `shared`: base and head have a run in common, which no change can be seen of.
+    `shared`: base and head have a run in common, which no change can be seen of. `recorded`: what the steps
+    take without the profiler is known too, so that the line has to say which it is about.
     """
-    line = _told(step, window, have_steps)
+    line = _told(step, window, have_steps, " under the profiler" if recorded else "")
     if have_steps[0] == have_steps[1]:
         line += _where(named)
     if shared:
@@ -25,14 +26,14 @@ def sentence_of(
     return f"Not the same work ({why}): {line[0].lower()}{line[1:]}" if why else line
 
 
-def _told(step: StepChange, window: Change, have_steps: tuple[bool, bool]) -> str:
+def _told(step: StepChange, window: Change, have_steps: tuple[bool, bool], recorded: str) -> str:
     if have_steps[0] != have_steps[1]:
         first, second = (("a step", "the whole trace")[not steps] for steps in have_steps)
         return (
             f"{first[0].upper()}{first[1:]} of the base takes {duration(window.base)}, {second} of the head "
             f"{duration(window.head)}, which cannot be compared: {step.reason}."
         )
-    what = "step" if have_steps[0] else "trace"
+    what = f"step{recorded}" if have_steps[0] else "trace"
     if step.base is None or step.head is None or step.change is None:
         return f"The {what} takes {_from_to(window)}; whether that is noise cannot be told: {step.reason}."
     values = Change.of(step.base, step.head)

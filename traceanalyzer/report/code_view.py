@@ -12,7 +12,7 @@ from traceanalyzer.records.units import duration, percent
 from traceanalyzer.records.vocabulary import LineIs
 from traceanalyzer.report.labels import CAUSE_LABELS
 from traceanalyzer.report.sanitize import cut, visible
-from traceanalyzer.report.shown import per_step
+from traceanalyzer.report.shown import busy_words, per_step
 
 _FUNCTIONS = 6
 _WAITS = 8
@@ -205,7 +205,20 @@ def largest_module(analysis: Analysis) -> str:
     most = max(modules, key=lambda module: module.self_ns)
     count = f" ({most.repeat:,} of them)" if most.repeat > 1 else ""
     share = percent(most.self_ns / analysis.time.busy_ns)
-    return f"{share} of busy time is {tail(visible(most.path or ''), 44)}'s own{count}"
+    return f"{share} of {busy_words(analysis)} is {tail(visible(most.path or ''), 44)}'s own{count}"
+
+
+def without_lines(analysis: Analysis) -> str:
+    """Why no function, file or line is named, and how to have them; "" where one is, or none could be."""
+    named = any(each.function for each in analysis.function_rows or ())
+    if named or any(each.function for each in analysis.wait_rows) or not analysis.coverage.linked_share:
+        return ""
+    if analysis.recording is not None:
+        return "not known: recorded without them; `traceanalyze profile --stack` records each call's"
+    return (
+        "not known: recorded without stacks; with_stack=True of torch.profiler, or `traceanalyze profile`, "
+        "records them"
+    )
 
 
 def largest_wait(analysis: Analysis) -> str:

@@ -45,6 +45,7 @@ LABEL_MEANING: Final[Mapping[str, str]] = {  # in front of a line of the summary
     "what-if": "busy time projected onto other devices",
     "idle": "time in which the device runs nothing, by its largest causes",
     "critical": "the longest chain of work that the step had to wait for: --critical-path",
+    "lines": "why no function, file or line is named, and how to record them",
     "warning": "what a reader has to know about the recording; `traceanalyze explain CODE` says more",
 }
 

@@ -93,7 +93,7 @@ def _verdict(analysis: Analysis, figures: Shown, verdict: Verdict, *, whole: boo
 
 
 def is_open_ended(figures: Shown, verdict: Verdict) -> bool:
-    """Whether a verdict may have more time than is known: then its time is rounded down wherever it stands."""
+    """Whether a verdict may have more time than is known: then its time is rounded down everywhere."""
     return verdict in _OPEN_ENDED and figures.share("unmodelled") >= EXACT
 
 
@@ -116,6 +116,15 @@ def _short(name: str) -> str:
     """Without what a template is filled with: a first line is no place for it."""
     head, bracket, _ = _ARGUMENTS.sub("", visible(name)).removeprefix("void ").partition("<")
     return cut(f"{head}<…>" if bracket else head, _NAME)
+
+
+def _told_apart(name: str, others: Iterable[str]) -> str:
+    """As `_short`; with what fills its template where that alone tells it from another name."""
+    short = _short(name)
+    if all(other == name or _short(other) != short for other in others):
+        return short
+    head, bracket, inside = visible(name).removeprefix("void ").partition("<")
+    return cut(f"{head.rpartition('::')[2]}{bracket}{inside}", _NAME)
 
 
 def _waiting_function(analysis: Analysis, figures: Shown) -> str:
@@ -148,7 +157,9 @@ def _operators(analysis: Analysis, verdict: Verdict) -> str:
             ]
             module = f" of {_short(leaf)}" if leaf and of_leaf >= _MOST * whole else ""
             every = "all" if (of_leaf if module else part) == whole else "most"
-            return f", {every} of it in {' and '.join(_short(name) for name, _ in named[:count])}{module}"
+            every_name = {row.name for row in analysis.op_rows}
+            shown_names = " and ".join(_told_apart(name, every_name) for name, _ in named[:count])
+            return f", {every} of it in {shown_names}{module}"
     return f", most of it in {_short(modules[0][0])}" if modules and modules[0][0] and (
         modules[0][1] >= _MOST * whole) else ""  # fmt: skip
 

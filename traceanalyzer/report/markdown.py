@@ -115,7 +115,7 @@ def _window(view: View) -> str:
         if p.time_ns or p.key == "memory_bound"
     )
     time = _per(view.heading) + view.with_profiler
-    return as_table(["", "verdict", time, " of busy", f" {view.of_whole}", " at the roof"], rows)
+    return as_table(["", "verdict", time, f" {view.of_busy}", f" {view.of_whole}", " at the roof"], rows)
 
 
 def _bar(share: float) -> str:
@@ -199,7 +199,7 @@ def _operators(view: View) -> str:
         for line in shown
     )  # fmt: skip
     heads = ["operator", "inputs, phase, module", _per(view.rows_heading)]
-    heads += [" of busy", " FLOP/B", " FLOP/s", " B/s", " of roof", "verdict"]
+    heads += [f" {view.of_busy}", " FLOP/B", " FLOP/s", " B/s", " of roof", "verdict"]
     if not shown:
         return ""
     return f"\n**The {len(shown)} largest of {view.total_rows:,} rows**\n\n" + as_table(heads, rows)
@@ -227,7 +227,7 @@ def _classes(view: View) -> str:
         published = [percent(match.flops_share, 2), percent(match.time_share)] if match else [ABSENT, ABSENT]
         rows.append([line.label, line.flops_share, line.time, line.time_share, *published])
     theirs_heads = [f" {table.year}: of FLOPs", f" {table.year}: of runtime"]
-    text = as_table(["class", " of FLOPs", _per(view.rows_heading), " of busy", *theirs_heads], rows)
+    text = as_table(["class", " of FLOPs", _per(view.rows_heading), f" {view.of_busy}", *theirs_heads], rows)
     notes = "".join(f"* {caveat}\n" for caveat in table.caveats)
     return f"{text}\n{table.source}: {table.workload}, {table.device}.\n{notes}"
 
@@ -236,13 +236,25 @@ def _phases(view: View) -> str:
     text = ""
     if view.phases:
         rows = ([p.label, p.time, p.of_busy, p.memory_bound, p.flops] for p in view.phases)
-        heads = ["phase", _per(view.rows_heading), " of busy", " memory-bound, of the phase", " FLOPs"]
+        heads = [
+            "phase",
+            _per(view.rows_heading),
+            f" {view.of_busy}",
+            " memory-bound, of the phase",
+            " FLOPs",
+        ]
         text += as_table(heads, rows) + "\n"
     if view.layers:
         by_layer = (
             [cell(p.label), p.modules, *map(prose, (p.time, p.of_busy, p.memory_bound))] for p in view.layers
         )
-        heads = ["module", " modules", _per(view.rows_heading), " of busy", " memory-bound, of the layer"]
+        heads = [
+            "module",
+            " modules",
+            _per(view.rows_heading),
+            f" {view.of_busy}",
+            " memory-bound, of the layer",
+        ]
         text += as_table(heads, by_layer) + "\n"
     return text
 
@@ -296,7 +308,7 @@ def _checks(view: View) -> str:
             "reason",
             " rows",
             _per(view.rows_heading),
-            " of busy",
+            f" {view.of_busy}",
             " at most, of roof",
             "example",
         ]

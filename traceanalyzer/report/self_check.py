@@ -8,7 +8,7 @@ from traceanalyzer.records import Analysis
 from traceanalyzer.records.units import duration, percent
 from traceanalyzer.report.rows import count_of, is_sum
 from traceanalyzer.report.sanitize import TEXT, cut, visible
-from traceanalyzer.report.shown import per_step
+from traceanalyzer.report.shown import busy_words, per_step
 
 _ROOFS = {"bandwidth": "memory bandwidth", "compute": "compute peak"}
 
@@ -58,7 +58,7 @@ def verdict_of_check(analysis: Analysis) -> str:
         return f"None of the {compared:,} rows compared with a roof exceeds it."
     share = sum(entry.share_of_busy for entry in analysis.self_check)
     exceed = "row exceeds its roof" if above == 1 else "rows exceed their roof"
-    return f"{above:,} {exceed}, with {percent(share)} of busy time."
+    return f"{above:,} {exceed}, with {percent(share)} of {busy_words(analysis)}."
 
 
 def formula_lines(analysis: Analysis) -> tuple[FormulaLine, ...]:

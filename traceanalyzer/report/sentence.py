@@ -27,7 +27,7 @@ from traceanalyzer.report.largest import (
     names_verdict,
 )
 from traceanalyzer.report.sanitize import visible
-from traceanalyzer.report.shown import Shown, per_step, rows_heading, shown
+from traceanalyzer.report.shown import Shown, is_of_the_host, per_step, rows_heading, shown
 from traceanalyzer.report.waits import about_time, idle_and_busy, longest, share_of_window
 
 _INTERVAL = 0.25  # of busy time not modelled: above it, a lower bound alone would mislead
@@ -62,7 +62,7 @@ def headline(analysis: Analysis) -> Headline:
     notes, figures = _notes(analysis), shown(analysis)
     if _warned(analysis, "counters_without_times"):
         return _counted(analysis)
-    if any(reason.reason == "not_recorded" for reason in analysis.coverage.reasons):
+    if is_of_the_host(analysis):
         return _without_device(analysis)
     if not figures.busy_ns:
         where = figures.name or ("the window" if figures.step_count else "the trace")
@@ -142,6 +142,8 @@ def _device(analysis: Analysis) -> str:
 
 
 def _busy_time(analysis: Analysis) -> str:
+    if is_of_the_host(analysis):
+        return "the host's time in operators"
     return "the GPU's busy time" if analysis.device.kind == "gpu" else "the CPU's time in operators"
 
 
@@ -340,9 +342,9 @@ def _notes(analysis: Analysis) -> tuple[str, ...]:
     everything = time.busy_ns + time.outside_window_ns
     if time.outside_window_ns > _REPORTED_SHARE * everything:
         share = whole_percent(time.outside_window_ns / everything)
+        whole = "the trace's busy time" if analysis.device.kind == "gpu" else "the time in all its operators"
         sentences.append(
-            f"{duration(time.outside_window_ns)} of activity, {share} of the trace's busy time, lies outside "
-            "the window."
+            f"{duration(time.outside_window_ns)} of activity, {share} of {whole}, lies outside the window."
         )
     if time.hidden_communication_ns > _REPORTED_SHARE * time.busy_ns > 0:
         sentences.append(

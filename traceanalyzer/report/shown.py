@@ -107,6 +107,18 @@ def shown(analysis: Analysis) -> Shown:
     )  # fmt: skip
 
 
+def is_of_the_host(analysis: Analysis) -> bool:
+    """Whether the times are the host's, for the activity of the device that worked is not in the trace."""
+    return any(reason.reason == "not_recorded" for reason in analysis.coverage.reasons)
+
+
+def busy_words(analysis: Analysis) -> str:
+    """What shares of rows are of: a host that prepared a device's work was not busy as a device is."""
+    if is_of_the_host(analysis):
+        return "the host's time in operators"
+    return "busy time" if analysis.device.kind == "gpu" else "the time in operators"
+
+
 def per_step(analysis: Analysis, ns: float) -> float:
     """`ns` of the window as rows of tables show it: per step where steps are alike, else all of it."""
     return (

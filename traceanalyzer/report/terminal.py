@@ -106,7 +106,7 @@ def _window(view: View) -> Table:
     table.add_row(
         Text(view.subject if len(view.subject) < 24 else "", style=dim),
         Text(view.with_profiler.removeprefix(", "), style=dim),
-        *(Text(t, style=dim) for t in (cut(view.heading, _HEADING), "of busy", view.of_whole, "at roof")),
+        *(Text(t, style=dim) for t in (cut(view.heading, _HEADING), view.of_busy, view.of_whole, "at roof")),
     )  # fmt: skip
     for part in view.parts:
         if not part.time_ns and part.key not in ("memory_bound", "idle"):
@@ -128,7 +128,7 @@ def _operators(view: View, top: int, width: int) -> Table:
     from rich.text import Text
 
     table = grid(True, True, True, False, False)
-    heads = ("of busy", view.rows_heading, "of roof", "verdict", "operator")
+    heads = (view.of_busy, view.rows_heading, "of roof", "verdict", "operator")
     table.add_row(*(Text(t, style="dim") for t in heads))
     lines = [line for line in view.lines if not line.is_sum][:top]
     left = width - _BEFORE_NAME - max(0, len(view.rows_heading) - _TIME)

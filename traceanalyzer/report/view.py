@@ -25,7 +25,7 @@ from traceanalyzer.report.self_check import (
     verdict_of_check,
 )
 from traceanalyzer.report.sentence import Headline, headline, kernel_time, verdict_sentence, which
-from traceanalyzer.report.shown import rows_heading, shown
+from traceanalyzer.report.shown import busy_words, is_of_the_host, rows_heading, shown
 from traceanalyzer.report.strips import MemoryStrip, Strip, memory_strip, strip
 from traceanalyzer.report.summary import ClassLine, Fact, PhaseLine, ReasonLine, TimePart
 
@@ -70,6 +70,7 @@ class View(msgspec.Struct, frozen=True):
     critical_path: PathText | None
     headroom: HeadroomText | None
     library: str  # which places of suggestions are of libraries
+    without_lines: str  # why no function, file or line is named
     missing: str  # which rules found nothing, or could not be looked for
     strip: Strip | None
     lanes: tuple[Lane, ...]  # steps that differ
@@ -81,6 +82,8 @@ class View(msgspec.Struct, frozen=True):
     with_profiler: str  # behind it, where the profiler's own work is a visible part: ", profiler included"
     of_whole: str  # over their shares: "of window", "of step"
     rows_heading: str  # over those of rows: "per step", "all 4 steps", "time"
+    busy: str  # what shares are of: "busy time", "the host's time in operators"
+    of_busy: str  # over a column of them
     units: str  # of work: "kernels", or "records" of operators on a CPU
     whole: str  # "kernel time", "operator time"
     check: str  # the self-check in one sentence
@@ -91,6 +94,7 @@ class View(msgspec.Struct, frozen=True):
 def view_of(analysis: Analysis, top: int) -> View:
     """Everything shown of `analysis`, with its `top` largest rows and the sums of the others."""
     rows, figures = tuple(top_rows(merged(analysis), top)), shown(analysis)
+    without_lines = code_view.without_lines(analysis)
     return View(
         file=visible(file_name(analysis)),
         subject=_subject(analysis), version=_recorded(analysis)[0], command=_recorded(analysis)[1],
@@ -112,7 +116,8 @@ def view_of(analysis: Analysis, top: int) -> View:
         functions=code_view.function_lines(analysis),
         waits=code_view.wait_lines(analysis),
         where=tuple((label, text) for label, text in (
-            ("module", code_view.largest_module(analysis)), ("wait", code_view.largest_wait(analysis))
+            ("module", code_view.largest_module(analysis)), ("wait", code_view.largest_wait(analysis)),
+            ("lines", without_lines),
         ) if text),
         rows=rows,
         lines=tuple(op_line(row, i, analysis) for i, row in enumerate(rows, 1)),
@@ -125,6 +130,7 @@ def view_of(analysis: Analysis, top: int) -> View:
         critical_path=path_text(analysis),
         headroom=headroom_text(analysis),
         library=code_view.library_sentence(context.suggestions_of(analysis)),
+        without_lines=without_lines,
         missing=missing(analysis),
         strip=strip(analysis),
         lanes=step_lanes(analysis),
@@ -136,6 +142,8 @@ def view_of(analysis: Analysis, top: int) -> View:
         with_profiler=", profiler included" if figures.profiler_ns else "",
         of_whole="of step" if figures.step else "of window",
         rows_heading=rows_heading(analysis),
+        busy=busy_words(analysis),
+        of_busy="of host" if is_of_the_host(analysis) else "of busy",
         units="kernels" if analysis.device.kind == "gpu" else "records",
         whole=kernel_time(analysis),
         check=verdict_of_check(analysis),

@@ -88,6 +88,7 @@ TERM_MEANING: Final[Mapping[str, str]] = {
     "likely": "the middle of a band of savings",
     "evidence": "what in the recording shows a suggestion to be right; its tier says how surely",
     "of roof": "efficiency: roof time / measured time",
+    "of host": "share of the host's time in operators, where the device's own time is not in the trace",
     "of busy": "share of the time in which the device runs anything",
     "of window": "share of the analyzed time, idle included",
     "at the roof": "time of rows that reach 60 % of a roof or more, by their traffic or their FLOPs",
@@ -95,6 +96,33 @@ TERM_MEANING: Final[Mapping[str, str]] = {
     "exposed": "communication while the device computes nothing: the step waits for it",
     "wait": "idle time of one cause, by the function that the host was in for most of it",
     "waited for": "time for which other ranks waited in a collective that this one entered last",
+    "kernel": "one piece of work of a GPU, as recorded; on a CPU the time of an operator stands for it",
+    "launch": "the call by which the host hands a kernel to the device, which runs it later",
+    "operator": "a function of PyTorch that works on tensors, such as aten::mm, as the profiler records it",
+    "row": "one line of the table of operators: all calls of one operator with the same inputs",
+    "contraction": "a matmul, a convolution or attention: sums of products, the class tensor_contraction",
+    "normalization": "softmax, batch norm, layer norm and other reductions: statistical_normalization",
+    "its own": "of a module: time of work launched in it and in no module inside it",
+    "kind": "of steps: those that run the same operators in about the same time, named by a letter",
+    "match": "one place where a rule fits; a suggestion counts its matches",
+    "chain": "operators one behind the other, each of which reads what the one before wrote",
+    "scope": "what is open round an operator: an annotation, a module or an operator that calls it",
+    "annotation": "a named stretch of the recording, as torch.profiler.record_function writes it",
+    "stack": "the Python functions that were open: recorded by with_stack=True, or `profile --stack`",
+    "compulsory traffic": "each distinct tensor read once, each result written once: no kernel moves less",
+    "traffic": "bytes that a kernel is known to move: compulsory, or more where further passes are proved",
+    "attributed": "of a row: its part of busy time, where kernels that run at once share it",
+    "priced": "FLOPs and bytes are known, from a formula and the sizes of the inputs",
+    "memory roof": "the bandwidth of the device's memory: what moves its bytes at that rate runs at it",
+    "compulsory": "what cannot be avoided: see compulsory traffic",
+    "stream": "a queue of the device; work of several streams may overlap",
+    "checkpointing": "activations are not kept for the backward pass and are computed again in it",
+    "bandwidth": "bytes per second that the device's memory is taken to move",
+    "own": "of a module: time of work launched in it and in no module inside it",
+    "rule": "what looks for one kind of change; `traceanalyze explain RULE` says what it sees and leaves out",
+    "suggestion": "one change that a rule advises: what to do, where, and what it saves",
+    "idle time": "time of the window in which the device runs nothing; each part of it has a cause",
+    "busy time": "time in which the device runs anything: kernels, communication or copies",
     "MFU": "model FLOPs utilization: FLOPs of contractions, none computed again, of the dense peak",
 }
 
@@ -140,8 +168,10 @@ def word_texts() -> Mapping[str, tuple[Meaning, ...]]:
 
 
 def meanings_of(name: str) -> tuple[Meaning, ...]:
-    """Of a word as a report spells it; capitals, and underscores for blanks, make no difference."""
-    return _spelled_alike().get(_plain(name), ())
+    """Of a word as a report spells it; capitals, underscores for blanks, one or several: no difference."""
+    word, spelled = _plain(name), _spelled_alike()
+    forms = (word, word.removesuffix("s"), f"{word}s")
+    return next((spelled[form] for form in forms if form in spelled), ())
 
 
 @lru_cache(maxsize=1)

@@ -46,11 +46,11 @@ NCCL = "ncclDevKernel_{}_RING_LL(ncclDevKernelArgsStorage<4096ul>)"
 @pytest.mark.parametrize(
     ("kernel", "called", "within", "argument", "link"),
     [
-        ("AllReduce_Sum_f32", "", "DistributedDataParallel.forward", "bucket_cap_mb", "DistributedDataParallel"),
+        ("AllReduce_Sum_f32", "", "DistributedDataParallel.forward", "bucket_cap_mb", "DataParallel.html"),
         ("AllReduce_Sum_f32", "", "", "async_op=True", "/distributed.html"),
         ("AllGather", "", "FSDP::all_gather", "set_modules_to_forward_prefetch", "fully_shard"),
         ("ReduceScatter_Sum_bf16", "", "FullyShardedDataParallel.forward", "backward_prefetch", "/fsdp.html"),
-        ("ReduceScatter_Sum_bf16", "", "DistributedDataParallel.forward", "async_op=True", "/distributed.html"),
+        ("ReduceScatter_Sum_f32", "", "DistributedDataParallel.forward", "async_op=True", "distributed.html"),
         ("SendRecv", "c10d::alltoall_base_", "", "all_to_all_single", "all_to_all_single"),
         ("SendRecv", "c10d::send", "", "", "pipelining"),
         ("Generic", "c10d::allreduce_", "DistributedDataParallel.forward", "bucket_cap_mb", "Distributed"),

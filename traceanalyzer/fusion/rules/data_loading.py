@@ -31,12 +31,12 @@ _REST_SHARE = 0.01  # of the operators' time: less of a wait is none that a read
 _LOADER = "enumerate(DataLoader)#"  # torch/utils/data/dataloader.py names the fetching of a batch so
 _WITHOUT_WORKERS = f"{_LOADER}_SingleProcess"
 _OF_A_LIBRARY = (
-    "Let {0} preprocess beside the device: give its call a worker process (num_workers, where it takes that), or "
-    "a cheaper processor. The loader is made by {0}, and works on each input in the thread that launches."
+    "Let {0} preprocess beside the device: give its call a worker process (num_workers, where it takes "
+    "that), or a cheaper processor. The loader is made by {0}, and works on each input in the thread that "
+    "launches."
 )
 _PIPELINE = (
-    "for result in pipe(inputs, num_workers=1):  # in a process of its own; more where the pipeline takes more\n"
-    "    ..."
+    "for result in pipe(inputs, num_workers=1):  # in a process of its own; more where it takes more\n    ..."
 )
 _ANY_CALL = "num_workers = 8  # among the arguments of {}, where it takes them"
 _MORE = "Give the DataLoader more workers, or make what they do cheaper: the loader has some already."
@@ -80,7 +80,7 @@ def _on_shared_cores(graph: StepGraph) -> bool:
 
 
 def _library(graph: StepGraph) -> str | None:
-    """Whose function asks the loader for the longest wait's batch, by the stack; None: the user's, or unknown."""
+    """Whose function asks the loader for the batch of the longest wait; None: the user's, or unknown."""
     idle, ns = graph.judged.idle, idle_claims(graph).ns["data_loading"]
     if not ns.any():
         return None

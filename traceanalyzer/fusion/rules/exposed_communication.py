@@ -2,10 +2,10 @@
 
 Instead: first the other ranks' traces beside this one, which distinguish waiting for a slower rank from
 moving bytes; then what overlaps or shortens them, by the kind that takes most. All-reduces of
-DistributedDataParallel: larger or fewer buckets (`bucket_cap_mb`), `gradient_as_bucket_view`, `no_sync()` while
-gradients are added up, gradients in half precision (`bf16_compress_hook`). All-gathers and reduce-scatters of
-FSDP: prefetching forward and backward. All-to-alls, sends and receives, and collectives of the script's own:
-`async_op=True`, with work that does not need them before the wait.
+DistributedDataParallel: larger or fewer buckets (`bucket_cap_mb`), `gradient_as_bucket_view`, `no_sync()`
+while gradients are added up, gradients in half precision (`bf16_compress_hook`). All-gathers and
+reduce-scatters of FSDP: prefetching forward and backward. All-to-alls, sends and receives, and collectives of
+the script's own: `async_op=True`, with work that does not need them before the wait.
 
 Saves: at most the time in which communication runs alone.
 
@@ -38,7 +38,7 @@ _WORDS = {
     "all_to_all": "all-to-all", "send_recv": "send and receive", "recv": "receive",
 }  # fmt: skip
 # How what calls them names itself: torch/nn/parallel/distributed.py, torch/csrc/distributed/c10d/reducer.cpp,
-# torch/distributed/fsdp/fully_sharded_data_parallel.py, torch/distributed/fsdp/_fully_shard/_fsdp_param_group.py.
+# torch/distributed/fsdp/fully_sharded_data_parallel.py and _fully_shard/_fsdp_param_group.py there.
 _DDP = ("DistributedDataParallel.", "torch::distributed::reducer", "torch.distributed.ddp.reducer")
 _FSDP1, _FSDP2 = ("FullyShardedDataParallel.",), ("FSDP::",)
 _DOCS = "https://docs.pytorch.org/docs/stable"
@@ -119,15 +119,14 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
 
 def _kinds(graph: StepGraph) -> Counter[str]:
     """Busy time of collectives by kind; "" where no name says which."""
-    trace, times = graph.trace, graph.judged.times
+    trace, times, kernels = graph.trace, graph.judged.times, graph.trace.kernels
     is_collective = np.array([row.verdict == "communication" for row in graph.judged.table], bool)
     kinds: Counter[str] = Counter()
     if not is_collective.any():
         return kinds
     kind_of: dict[tuple[int, int, int], str] = {}
     for record in np.flatnonzero(is_collective[times.row] & (times.attributed_ns > 0)).tolist():
-        key = tuple(int(column[record]) for column in (trace.kernels.collective, trace.kernels.op,
-                                                       trace.kernels.name))  # fmt: skip
+        key = int(kernels.collective[record]), int(kernels.op[record]), int(kernels.name[record])
         if key not in kind_of:
             kind_of[key] = next(filter(None, map(collective_name, _names(trace, *key))), "")
         kinds[kind_of[key]] += int(times.attributed_ns[record])
@@ -153,9 +152,10 @@ def _advice(graph: StepGraph, kind: str) -> _Advice:
     if kind in ("send", "recv", "send_recv"):
         return _OF_STAGES
     if kind in ("all_gather", "reduce_scatter"):
-        for advice, names in ((_OF_FSDP1, _FSDP1), (_OF_FSDP2, _FSDP2)):
-            if graph.has_scope(lambda name, names=names: name.startswith(names)):
-                return advice
+        if graph.has_scope(lambda name: name.startswith(_FSDP1)):
+            return _OF_FSDP1
+        if graph.has_scope(lambda name: name.startswith(_FSDP2)):
+            return _OF_FSDP2
     if kind == "all_reduce" and graph.has_scope(lambda name: name.startswith(_DDP)):
         return _OF_DDP
     return _OF_THE_SCRIPT
