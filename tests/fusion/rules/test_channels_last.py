@@ -84,15 +84,15 @@ def test_a_cpu_converts_inside_of_its_convolutions() -> None:
 
 
 def test_norms_that_lose_are_taken_off() -> None:
-    """The gradient of a batch norm: 1.9 ms, then 4.6."""
+    """The gradient of a batch norm: 1.9 ms, then 4.6; at best half as much more."""
     norm = on_cpu("native_batch_norm_backward", ns=4 * MS)
     alone, less = (
         found_by(scene(*items, steps=2, on_cpu=True, device=cpu(fp32=200e9)), "channels_last")[0].saved
         for items in ([on_cpu("mkldnn_convolution")], [on_cpu("mkldnn_convolution"), norm])
     )
-    assert (
-        alone is not None and less is not None and alone.high - less.high == pytest.approx(6 * MS, rel=1e-5)
-    )
+    assert alone is not None and less is not None
+    assert alone.mid - less.mid == pytest.approx(6 * MS, rel=1e-5)
+    assert alone.high - less.high == pytest.approx(3 * MS, rel=1e-5)
 
 
 @pytest.mark.left_out
