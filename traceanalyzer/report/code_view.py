@@ -160,9 +160,9 @@ def _name(function: str | None) -> str:
 def library_sentence(suggestions: Sequence[Suggestion]) -> str:
     """Which places of all suggestions are no code of the user's, said once; "" where all are, or may be."""
     files: dict[str, dict[str, None]] = {}
-    for place in (place for each in suggestions for place in each.places[:_PLACES]):
-        if place.library is not None and place.function is not None:
-            files.setdefault(_name(place.library), {})[_name(place.file)] = None
+    for at in (at for each in suggestions for at in each.places[:_PLACES]):
+        if at.library is not None and at.function is not None:
+            files.setdefault(_name(at.library), {})[_name(at.file)] = None
     if not files:
         return ""
     named = [f"{_listed(list(of))} {'is' if len(of) == 1 else 'are'} of the library {library}"

@@ -70,8 +70,8 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
         action, snippet = _MORE, "loader = DataLoader(data, num_workers=16, prefetch_factor=4)"
     again = not _on_shared_cores(graph)
     match = waiting(graph, ns + working_ns, evidence, action=action, snippet=snippet, again=again)
-    told = again or working_ns >= _WAIT_SHARE * graph.step_ns  # without a time, by that of its operators
-    yield replace(match, title=title, nodes=loading if told else ())
+    is_long = again or working_ns >= _WAIT_SHARE * graph.step_ns  # without a time, by that of its operators
+    yield replace(match, title=title, nodes=loading if is_long else ())
 
 
 def _on_shared_cores(graph: StepGraph) -> bool:
