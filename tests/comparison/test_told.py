@@ -51,7 +51,9 @@ def test_a_change_that_is_sure_and_small_is_none() -> None:
     head = [of_length([100 * MS + 500_000] * 5) for _ in exact]
     step = comparison_of(base, head).step_ns
     assert step.verdict == "no_change" and (step.low, step.high) == (500_000, 500_000)
-    assert comparison_of(base, head).sentence.startswith("The step under the profiler takes as long as before, to 1 %")
+    assert comparison_of(base, head).sentence.startswith(
+        "The step under the profiler takes as long as before, to 1 %"
+    )
 
 
 def test_one_run_a_side_says_what_its_interval_leaves_out() -> None:
@@ -155,7 +157,9 @@ def test_a_report_that_does_not_hold_its_steps_still_has_steps() -> None:
     older = structs.replace(run(row("mul", 9 * MS, N)), step_rows=None)
     comparison = comparison_of([older], [run(row("mul", 9 * MS, N))])
     assert comparison.base.step_count == 3 and comparison.window_ns.change == 0
-    assert comparison.sentence.startswith("The step under the profiler takes 3.10 ms, now 3.10 ms; whether that")
+    assert comparison.sentence.startswith(
+        "The step under the profiler takes 3.10 ms, now 3.10 ms; whether that"
+    )
     assert comparison.step_ns.reason == "a report of the base does not hold the times of its steps"
 
 

@@ -99,10 +99,12 @@ def _loading(graph: StepGraph, free: Free) -> tuple[Node, ...]:
     """On a CPU, where they are no wait: operators that run inside the loader, in the thread of the step."""
     if graph.on_gpu or not graph.has_scope(lambda name: name.startswith(_LOADER)):
         return ()
-    return tuple(
-        node for node in graph.nodes
-        if free(node) and any(name.startswith(_LOADER) for name in graph.scopes(node))
-    )  # fmt: skip
+    return tuple(node for node in graph.nodes if free(node) and is_loading(graph, node))
+
+
+def is_loading(graph: StepGraph, node: Node) -> bool:
+    """Whether a DataLoader's own annotation encloses it."""
+    return any(name.startswith(_LOADER) for name in graph.scopes(node))
 
 
 RULE = Rule(

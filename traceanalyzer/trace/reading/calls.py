@@ -153,9 +153,10 @@ def _strides(item: Any) -> Dims:
 
 
 def _of_each(item: Any, read: Callable[[Any], Shape]) -> Dims:
-    if isinstance(item, list) and any(isinstance(part, list) for part in item):
-        return tuple(map(read, item))
-    return read(item)
+    if not isinstance(item, list) or not any(isinstance(part, list) for part in item):
+        return read(item)
+    nested = any(isinstance(size, list) for part in item if isinstance(part, list) for size in part)
+    return () if nested else tuple(map(read, item))
 
 
 def _shape(item: Any) -> Shape:
