@@ -14,11 +14,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import msgspec
 
 from traceanalyzer.ranks.leading import Leading
 from traceanalyzer.ranks.progress import Total
+from traceanalyzer.ranks.resources import largest_first
 from traceanalyzer.ranks.results import Results
 from traceanalyzer.ranks.worker import Recipe, packed
 from traceanalyzer.records.errors import TraceAnalyzerError, UsageError
@@ -53,23 +55,70 @@ def on_cluster(
     files: Sequence[str], recipe: Recipe, leading: Leading, total: Total, cluster: Client | str
 ) -> list[FileResult]:
     """The results in the order of the files; UsageError where the scheduler cannot be reached."""
-    version, results = _version(), Results(leading)
+    results = Results(leading)
     with _connected(cluster) as client:
         from distributed import as_completed
 
-        parcels = [pickle.dumps(Parcel(recipe, file, leading, version)) for file in files]
-        futures = client.map(pickle.loads, parcels, pure=False, key="traceanalyze", retries=2)
-        order = {future.key: index for index, future in enumerate(futures)}
+        tasks = Tasks(client, files, recipe, as_completed(loop=client.loop), largest_first(files))
         try:
-            for future in as_completed(futures, loop=client.loop):
-                index = order[future.key]
-                results.add(index, _result(future, files[index]))
-                future.release()  # its worker keeps it no longer
-                total.finished(files[index])
+            tasks.collect(results, total)
         finally:
             with suppress(Exception):
-                client.cancel(futures)
+                client.cancel(list(tasks.sent))
     return results.in_order()
+
+
+class Tasks(msgspec.Struct):
+    """Files on their way to the workers: a few at a time, so that later ones are sent with who leads by then.
+
+    Twice as many as there are threads: each has its next file at hand, and a cluster that adapts to what it
+    is given grows.
+    """
+
+    client: Client
+    files: Sequence[str]
+    recipe: Recipe
+    done: Any  # iterates over the futures that are
+    waiting: list[int]
+    sent: dict[Future[bytes], int] = msgspec.field(default_factory=dict)
+    gone: Exception | None = None  # how it was noticed that there is no cluster any more
+
+    def collect(self, results: Results, total: Total) -> None:
+        """Each result as it comes; those that are sent after it know who leads."""
+        self.send(results.leading)
+        for future in self.done:
+            index = self.sent.pop(future)
+            results.add(index, _result(future, self.files[index]))
+            future.release()  # its worker keeps it no longer
+            total.finished(self.files[index])
+            self.send(results.leading)
+        for index in self.waiting:
+            name = shown_name(self.files[index])
+            results.add(index, FileResult((), (Failure(name, _closed(name, self.gone)),)))
+            total.finished(self.files[index])
+
+    def send(self, leading: Leading) -> None:
+        """As many as there is room for; what can be sent no more since the cluster is gone stays waiting."""
+        version = _version()
+        for index in self.waiting[: self._room()]:
+            parcel = pickle.dumps(Parcel(self.recipe, self.files[index], leading, version))
+            try:
+                key = f"traceanalyze-{uuid4().hex}"
+                future = self.client.submit(pickle.loads, parcel, key=key, pure=False, retries=2)
+            except Exception as error:  # whichever it is of many; what was sent says that it is cancelled
+                self.gone = error
+                return
+            self.waiting.remove(index)
+            self.sent[future] = index
+            self.done.add(future)
+
+    def _room(self) -> int:
+        try:
+            threads = sum(map(int, self.client.nthreads().values()))
+        except Exception as error:
+            self.gone = error
+            return 0
+        return max(0, 2 * max(1, threads) - len(self.sent))
 
 
 @contextmanager
@@ -136,8 +185,13 @@ def _explained(error: Exception, file: str) -> Exception:
             fix="give the workers more memory or fewer threads",
         )
     if isinstance(error, CancelledError):
-        return ClusterError(f"{file}: the cluster was closed before it was read", fix="start it again")
+        return _closed(file, error)
     return error
+
+
+def _closed(file: str, error: Exception | None) -> ClusterError:
+    why = type(error).__name__
+    return ClusterError(f"{file}: the cluster was closed before it was read ({why})", fix="start it again")
 
 
 def _run(recipe: Recipe, file: str, leading: Leading, version: str) -> bytes:
