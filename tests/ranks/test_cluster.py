@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -19,7 +20,9 @@ from tests.ranks.many import folder_of, formula
 from tests.ranks.test_waits import pipeline, program
 from traceanalyzer import AnalyzeOptions
 from traceanalyzer.cli import main
+from traceanalyzer.pipeline import FileRecipe
 from traceanalyzer.ranks import cluster
+from traceanalyzer.ranks.leading import Leading
 from traceanalyzer.records.file_result import FileResult
 from traceanalyzer.report import render
 
@@ -102,6 +105,38 @@ def test_what_only_the_rank_on_top_needs_is_made_for_those_that_lead(
     assert len(whole) in (24, 25), "the one on top may be read once more"
     threads, steps_up = 2, 6  # of busy time, from one rank to the next
     assert 1 <= sum(whole) <= 2 * threads + steps_up + 1
+    here = traceanalyzer.analyze(folder, options=AnalyzeOptions(jobs=1, kernels=False))
+    assert render(there, "json") == render(here, "json")
+
+
+def test_twice_as_many_are_sent_as_there_are_threads() -> None:
+    """Also where workers come when some are sent already; each file once."""
+    threads: dict[str, int] = {}
+    client = SimpleNamespace(nthreads=lambda: threads, submit=lambda *_, **__: Pending())
+    tasks = cluster.Tasks(
+        client, [f"{n}.json" for n in range(9)], FileRecipe(AnalyzeOptions(), None), list(range(9))
+    )  # fmt: skip
+    counts = []
+    for there in ({}, {"a": 1}, {"a": 1, "b": 2}, {"b": 2}, {"b": 9}):
+        threads.clear()
+        threads.update(there)
+        tasks.send(Leading())
+        counts.append(len(tasks.sent))
+    assert counts == [2, 2, 6, 6, 9] and sorted(tasks.sent.values()) == list(range(9))
+
+
+class Pending:
+    def add_done_callback(self, _: object) -> None:
+        """Never."""
+
+
+@pytest.mark.slow
+def test_workers_that_come_when_the_job_waits_for_them(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "job", 6)
+    with distributed.LocalCluster(n_workers=0, threads_per_worker=1, dashboard_address=None) as local:
+        threading.Timer(1.5, local.scale, (2,)).start()
+        options = AnalyzeOptions(scheduler=local.scheduler_address, kernels=False)
+        there = traceanalyzer.analyze(folder, options=options)
     here = traceanalyzer.analyze(folder, options=AnalyzeOptions(jobs=1, kernels=False))
     assert render(there, "json") == render(here, "json")
 

@@ -10,6 +10,7 @@ import asyncio
 import os
 import pickle
 import socket
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _SAID = 120  # characters of what a connection failed with
 _CONNECT_S = 5  # an address at which nothing answers
+_LOOK_S = 1  # between two looks whether more workers have come
 
 
 class ClusterError(TraceAnalyzerError):
@@ -57,9 +59,7 @@ def on_cluster(
     """The results in the order of the files; UsageError where the scheduler cannot be reached."""
     results = Results(leading)
     with _connected(cluster) as client:
-        from distributed import as_completed
-
-        tasks = Tasks(client, files, recipe, as_completed(loop=client.loop), largest_first(files))
+        tasks = Tasks(client, files, recipe, largest_first(files))
         try:
             tasks.collect(results, total)
         finally:
@@ -72,25 +72,28 @@ class Tasks(msgspec.Struct):
     """Files on their way to the workers: a few at a time, so that later ones are sent with who leads by then.
 
     Twice as many as there are threads: each has its next file at hand, and a cluster that adapts to what it
-    is given grows.
+    is given grows. Workers that come later are given files without waiting for a result.
     """
 
     client: Client
     files: Sequence[str]
     recipe: Recipe
-    done: Any  # iterates over the futures that are
     waiting: list[int]
     sent: dict[Future[bytes], int] = msgspec.field(default_factory=dict)
+    news: threading.Event = msgspec.field(default_factory=threading.Event)  # one of them is done
     gone: Exception | None = None  # how it was noticed that there is no cluster any more
 
     def collect(self, results: Results, total: Total) -> None:
         """Each result as it comes; those that are sent after it know who leads."""
         self.send(results.leading)
-        for future in self.done:
-            index = self.sent.pop(future)
-            results.add(index, _result(future, self.files[index]))
-            future.release()  # its worker keeps it no longer
-            total.finished(self.files[index])
+        while self.sent:
+            self.news.wait(_LOOK_S)
+            self.news.clear()
+            for future in [each for each in self.sent if each.done()]:
+                index = self.sent.pop(future)
+                results.add(index, _result(future, self.files[index]))
+                future.release()  # its worker keeps it no longer
+                total.finished(self.files[index])
             self.send(results.leading)
         for index in self.waiting:
             name = shown_name(self.files[index])
@@ -99,8 +102,8 @@ class Tasks(msgspec.Struct):
 
     def send(self, leading: Leading) -> None:
         """As many as there is room for; what can be sent no more since the cluster is gone stays waiting."""
-        version = _version()
-        for index in self.waiting[: self._room()]:
+        version, room = _version(), self._room() if self.waiting else 0
+        for index in self.waiting[:room]:
             parcel = pickle.dumps(Parcel(self.recipe, self.files[index], leading, version))
             try:
                 key = f"traceanalyze-{uuid4().hex}"
@@ -110,7 +113,7 @@ class Tasks(msgspec.Struct):
                 return
             self.waiting.remove(index)
             self.sent[future] = index
-            self.done.add(future)
+            future.add_done_callback(lambda _: self.news.set())
 
     def _room(self) -> int:
         try:
