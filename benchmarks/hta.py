@@ -5,7 +5,9 @@ by default a small one written here) to each size and prints two tables as Markd
 HTA's own loading, and a whole `report` against `TraceAnalysis` with two of its analyses, and two tables
 of TraceLens where AMD's is installed (from its repository: the distribution of that name is another
 program). Seconds are processor time of a process of its own, the best of several; compare ratios within
-one run. Each process starts Python and imports what it needs, as a user's does.
+one run. Each process starts Python and imports what it needs, as a user's does; HTA's own modules, which both
+sides import, and ours are measured alone too, so that the columns of loading are without any imports.
+`--loading` leaves the tables of whole reports out.
 """
 
 from __future__ import annotations
@@ -23,16 +25,28 @@ from tile import tile
 
 from traceanalyzer.records.units import parse_quantity
 
-OURS = """
-import sys
-from traceanalyzer.ranks.hta import trace_analysis
-trace_analysis((sys.argv[1],))
-"""
-LOADING = """
+IMPORTS = """
 import sys
 from hta.trace_analysis import TraceAnalysis
+"""
+BOTH_IMPORTS = (
+    IMPORTS
+    + """
+from traceanalyzer.ranks.hta import trace_analysis
+"""
+)
+OURS = (
+    BOTH_IMPORTS
+    + """
+trace_analysis((sys.argv[1],))
+"""
+)
+LOADING = (
+    IMPORTS
+    + """
 analysis = TraceAnalysis({0: sys.argv[1]}, "", include_last_profiler_step=True)
 """
+)
 TWO_ANALYSES = (
     LOADING
     + """
@@ -47,8 +61,9 @@ analyzer = TreePerfAnalyzer.from_file(sys.argv[1])
 analyzer.get_df_gpu_timeline()
 analyzer.get_df_kernel_launchers()
 """
-LOADS = ("| source | size | `to_hta()` | HTA's loading | times as fast | memory | HTA's | times as lean |\n"
-         "|---|---:|---:|---:|---:|---:|---:|---:|")  # fmt: skip
+LOADS = ("| source | size | `to_hta()` | HTA's loading | times as fast | memory | HTA's | times as lean "
+         "| its imports | and ours | loading, ours | HTA's | times as fast |\n"
+         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")  # fmt: skip
 REPORTS = ("| source | size | report | HTA, two analyses | times as fast | memory | HTA's | times as lean "
            "| TraceLens | times as fast | times as lean |\n"
            "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")  # fmt: skip
@@ -92,16 +107,27 @@ def against(ours: Run, theirs: Run) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def lines(source: Path, size: float, folder: Path) -> tuple[str, str]:
+def lines(source: Path, size: float, folder: Path, *, reports: bool) -> tuple[str, str]:
     """One line of each table."""
     trace = folder / "trace.json"
     tile(str(source), trace, size)
     head = (source.name.split(".")[0], f"{trace.stat().st_size / 1e6:,.0f} MB")
-    loads = against(code(OURS, trace), code(LOADING, trace))
+    loads = loading(trace)
+    if not reports:
+        return f"| {' | '.join(head + loads)} |", ""
     report = best(ROUNDS, *TRACEANALYZE, "report", "-q", str(trace), "-o", str(folder / "r.html"), "--force")
     cells = against(report, code(TWO_ANALYSES, trace)) + tracelens(report, trace)
     trace.unlink()
     return f"| {' | '.join(head + loads)} |", f"| {' | '.join(head + cells)} |"
+
+
+def loading(trace: Path) -> tuple[str, ...]:
+    """Both ways as a user has them, and without what they import."""
+    theirs_alone, both = code(IMPORTS, trace).processor_s, code(BOTH_IMPORTS, trace).processor_s
+    ours, theirs = code(OURS, trace), code(LOADING, trace)
+    mine, other = ours.processor_s - both, theirs.processor_s - theirs_alone
+    imports = f"{theirs_alone:.2f} s", f"{both - theirs_alone:.2f} s"
+    return (*against(ours, theirs), *imports, f"{mine:.2f} s", f"{other:.2f} s", f"{other / mine:.1f}")
 
 
 def tracelens(report: Run, trace: Path) -> tuple[str, str, str]:
@@ -117,17 +143,20 @@ def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", default="10MB,100MB")
+    parser.add_argument("--loading", action="store_true")
     parser.add_argument("sources", nargs="*", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sources = options.sources or [sample(folder / "sample.json")]
         sizes = [parse_quantity(text) for text in options.sizes.split(",")]
-        rows = [lines(source, size, folder) for source in sources for size in sizes]
+        rows = [lines(source, size, folder, reports=not options.loading)
+                for source in sources for size in sizes]  # fmt: skip
     print(f"Python {platform.python_version()}, {platform.machine()}\n")
     print(LOADS, *(load for load, _ in rows), sep="\n")
-    print()
-    print(REPORTS, *(report for _, report in rows), sep="\n")
+    if not options.loading:
+        print()
+        print(REPORTS, *(report for _, report in rows), sep="\n")
 
 
 if __name__ == "__main__":

@@ -10,15 +10,18 @@ import asyncio
 import os
 import pickle
 import socket
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import msgspec
 
 from traceanalyzer.ranks.leading import Leading
 from traceanalyzer.ranks.progress import Total
+from traceanalyzer.ranks.resources import largest_first
 from traceanalyzer.ranks.results import Results
 from traceanalyzer.ranks.worker import Recipe, packed
 from traceanalyzer.records.errors import TraceAnalyzerError, UsageError
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
 _SAID = 120  # characters of what a connection failed with
 _CONNECT_S = 5  # an address at which nothing answers
+_LOOK_S = 1  # between two looks whether more workers have come
 
 
 class ClusterError(TraceAnalyzerError):
@@ -53,23 +57,71 @@ def on_cluster(
     files: Sequence[str], recipe: Recipe, leading: Leading, total: Total, cluster: Client | str
 ) -> list[FileResult]:
     """The results in the order of the files; UsageError where the scheduler cannot be reached."""
-    version, results = _version(), Results(leading)
+    results = Results(leading)
     with _connected(cluster) as client:
-        from distributed import as_completed
-
-        parcels = [pickle.dumps(Parcel(recipe, file, leading, version)) for file in files]
-        futures = client.map(pickle.loads, parcels, pure=False, key="traceanalyze", retries=2)
-        order = {future.key: index for index, future in enumerate(futures)}
+        tasks = Tasks(client, files, recipe, largest_first(files))
         try:
-            for future in as_completed(futures, loop=client.loop):
-                index = order[future.key]
-                results.add(index, _result(future, files[index]))
-                future.release()  # its worker keeps it no longer
-                total.finished(files[index])
+            tasks.collect(results, total)
         finally:
             with suppress(Exception):
-                client.cancel(futures)
+                client.cancel(list(tasks.sent))
     return results.in_order()
+
+
+class Tasks(msgspec.Struct):
+    """Files on their way to the workers: a few at a time, so that later ones are sent with who leads by then.
+
+    Twice as many as there are threads: each has its next file at hand, and a cluster that adapts to what it
+    is given grows. Workers that come later are given files without waiting for a result.
+    """
+
+    client: Client
+    files: Sequence[str]
+    recipe: Recipe
+    waiting: list[int]
+    sent: dict[Future[bytes], int] = msgspec.field(default_factory=dict)
+    news: threading.Event = msgspec.field(default_factory=threading.Event)  # one of them is done
+    gone: Exception | None = None  # how it was noticed that there is no cluster any more
+
+    def collect(self, results: Results, total: Total) -> None:
+        """Each result as it comes; those that are sent after it know who leads."""
+        self.send(results.leading)
+        while self.sent:
+            self.news.wait(_LOOK_S)
+            self.news.clear()
+            for future in [each for each in self.sent if each.done()]:
+                index = self.sent.pop(future)
+                results.add(index, _result(future, self.files[index]))
+                future.release()  # its worker keeps it no longer
+                total.finished(self.files[index])
+            self.send(results.leading)
+        for index in self.waiting:
+            name = shown_name(self.files[index])
+            results.add(index, FileResult((), (Failure(name, _closed(name, self.gone)),)))
+            total.finished(self.files[index])
+
+    def send(self, leading: Leading) -> None:
+        """As many as there is room for; what can be sent no more since the cluster is gone stays waiting."""
+        version, room = _version(), self._room() if self.waiting else 0
+        for index in self.waiting[:room]:
+            parcel = pickle.dumps(Parcel(self.recipe, self.files[index], leading, version))
+            try:
+                key = f"traceanalyze-{uuid4().hex}"
+                future = self.client.submit(pickle.loads, parcel, key=key, pure=False, retries=2)
+            except Exception as error:  # whichever it is of many; what was sent says that it is cancelled
+                self.gone = error
+                return
+            self.waiting.remove(index)
+            self.sent[future] = index
+            future.add_done_callback(lambda _: self.news.set())
+
+    def _room(self) -> int:
+        try:
+            threads = sum(map(int, self.client.nthreads().values()))
+        except Exception as error:
+            self.gone = error
+            return 0
+        return max(0, 2 * max(1, threads) - len(self.sent))
 
 
 @contextmanager
@@ -136,8 +188,13 @@ def _explained(error: Exception, file: str) -> Exception:
             fix="give the workers more memory or fewer threads",
         )
     if isinstance(error, CancelledError):
-        return ClusterError(f"{file}: the cluster was closed before it was read", fix="start it again")
+        return _closed(file, error)
     return error
+
+
+def _closed(file: str, error: Exception | None) -> ClusterError:
+    why = type(error).__name__
+    return ClusterError(f"{file}: the cluster was closed before it was read ({why})", fix="start it again")
 
 
 def _run(recipe: Recipe, file: str, leading: Leading, version: str) -> bytes:

@@ -20,7 +20,7 @@ import msgspec
 
 from traceanalyzer.ranks.leading import Leading
 from traceanalyzer.ranks.progress import Total
-from traceanalyzer.ranks.resources import at_first_sight, cores, file_bytes, jobs_that_fit, text_bytes
+from traceanalyzer.ranks.resources import at_first_sight, cores, jobs_that_fit, largest_first, text_bytes
 from traceanalyzer.ranks.results import Results
 from traceanalyzer.ranks.worker import COMMAND, HERE, Analyzer, Recipe, Task
 from traceanalyzer.records.errors import TraceAnalyzerError
@@ -114,8 +114,7 @@ class Pool(msgspec.Struct):
     closed: bool = False
 
     def __post_init__(self) -> None:
-        """The largest first: what is left for the end is short."""
-        for index in sorted(range(len(self.files)), key=lambda index: -file_bytes(self.files[index])):
+        for index in largest_first(self.files):
             self.waiting.put(index)
 
     def collect(self, jobs: int, total: Total) -> None:

@@ -70,6 +70,11 @@ def file_bytes(file: str) -> int:
         return 0
 
 
+def largest_first(files: Sequence[str]) -> list[int]:
+    """The files' numbers, so that what is left for the end is short."""
+    return sorted(range(len(files)), key=lambda number: -file_bytes(files[number]))
+
+
 def free_bytes() -> int | None:
     """Memory that can be had without swapping; None where the system does not tell."""
     limits = [_available(), *(_left(group) for group in machine.control_groups("memory"))]

@@ -66,6 +66,12 @@ def may_pass(error: BaseException) -> bool:
     answered = status(error)
     if answered is not None:
         return answered in _BUSY
+    if _has_name(error, "EndpointConnection"):  # nobody answers, and botocore has asked for most of a minute
+        return False
+    return _is_of_connection(error)
+
+
+def _is_of_connection(error: BaseException) -> bool:
     if isinstance(error, LostPlace | FileNotFoundError | PermissionError | IsADirectoryError):
         return False
     return isinstance(error, OSError | TimeoutError) or _has_name(error, "Connect", "Timeout", "Payload",
@@ -120,7 +126,7 @@ def _said(error: Exception, url: str) -> tuple[str, str]:
         return f"cannot be opened by this URL ({type(error).__name__})", (
             "give a path, or a URL with https://, s3://, gs:// or hf://"
         )
-    what = "the connection failed" if may_pass(error) else "cannot be read"
+    what = "the connection failed" if _is_of_connection(error) else "cannot be read"
     return f"{what} ({type(error).__name__})", "check the URL and the network, then try again"
 
 
