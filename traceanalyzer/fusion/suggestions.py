@@ -200,10 +200,10 @@ def _suggestion(
         return None
     tier = max(match.tier for match in group)
     time_ns = sum(node.time_ns for node in _nodes(group))
-    most, place = largest(group), place_of(group)
-    snippet = _snippet(graph, most.snippet or rule.snippet, group, place)
+    most, module = largest(group), place_of(group)
+    snippet = _snippet(graph, most.snippet or rule.snippet, group, module)
     promised = _sure(graph, group, tier)
-    band = beyond_change(graph, promised, _nodes(group), where(group, place), snippet)
+    band = beyond_change(graph, promised, _nodes(group), where(group, module), snippet)
     unsure = band is not None and promised is not None and band.low <= 0 < promised.low
     tier = "T3" if unsure else tier
     starved = _waits(graph) >= _STARVED_SHARE and rule.name not in IDLE_RULES
@@ -220,7 +220,7 @@ def _suggestion(
         tier=tier,
         action=most.action or rule.action,
         snippet=snippet,
-        where=where(group, place),
+        where=where(group, module),
         count=round(len(group) * repeats),
         evidence=as_of(graph, most.evidence or _evidence(most, group, time_ns)),
         bytes_saved_per_step=round(max(0, sum(saved)) * repeats) if saved else None,

@@ -107,10 +107,10 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
         return
     ns, kinds = alone / graph.step_count, _kinds(graph)
     evidence = f"collectives run alone for {duration(ns)} per step, {percent(alone / busy)} of busy time"
-    named = [f"{_WORDS.get(kind, kind)} {duration(time / graph.step_count)}"
-             for kind, time in kinds.most_common(_NAMED) if kind]  # fmt: skip
+    named = [f"{_WORDS.get(name, name)} {duration(time / graph.step_count)}"
+             for name, time in kinds.most_common(_NAMED) if name]  # fmt: skip
     evidence += f": {', '.join(named)}" if named else ""
-    advice = _advice(graph, max(kinds, key=lambda kind: kinds[kind], default=""))
+    advice = _advice(graph, max(kinds, key=lambda name: kinds[name], default=""))
     yield Match(
         (), "T3", saved=Band(0.0, ns, ns), evidence=evidence, where=everywhere(graph),
         action=advice.action, snippet=advice.snippet, docs=advice.docs,
@@ -145,18 +145,18 @@ def _names(trace: Trace, args_row: int, op: int, name: int) -> Iterator[str]:
     yield trace.names[name]
 
 
-def _advice(graph: StepGraph, kind: str) -> _Advice:
+def _advice(graph: StepGraph, collective: str) -> _Advice:
     """By the kind that takes most, and who calls it, as far as the trace names that."""
-    if kind == "all_to_all":
+    if collective == "all_to_all":
         return _OF_ALL_TO_ALL
-    if kind in ("send", "recv", "send_recv"):
+    if collective in ("send", "recv", "send_recv"):
         return _OF_STAGES
-    if kind in ("all_gather", "reduce_scatter"):
+    if collective in ("all_gather", "reduce_scatter"):
         if graph.has_scope(lambda name: name.startswith(_FSDP1)):
             return _OF_FSDP1
         if graph.has_scope(lambda name: name.startswith(_FSDP2)):
             return _OF_FSDP2
-    if kind == "all_reduce" and graph.has_scope(lambda name: name.startswith(_DDP)):
+    if collective == "all_reduce" and graph.has_scope(lambda name: name.startswith(_DDP)):
         return _OF_DDP
     return _OF_THE_SCRIPT
 
