@@ -1,4 +1,4 @@
-"""Whose code a suggestion's places are, said once."""
+"""Whose code a suggestion's places are, said once; and why none are named."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import pytest
 
 from tests.report import example
 from traceanalyzer.records import Analysis
-from traceanalyzer.records.code import CodePlace
+from traceanalyzer.records.code import CodePlace, FunctionTime
 from traceanalyzer.report import render
+
+FUNCTION = FunctionTime(file="net.py", line=3, function="forward", line_is="call", time_ns=5, verdicts=())
 
 
 def place(file: str, library: str | None) -> CodePlace:
@@ -40,3 +42,17 @@ def test_each_library_is_named_once_with_all_of_its_files(kind: str) -> None:
 def test_of_a_users_own_code_nothing_is_said(kind: str) -> None:
     text = render(of_libraries(place("own.py", None)), kind).split('<script type="application/json"')[0]
     assert "of the library" not in text
+
+
+@pytest.mark.parametrize("kind", ["html", "md", "txt"])
+def test_without_any_function_one_line_says_how_to_record_them(kind: str) -> None:
+    analysis = example.with_suggestions()
+    bare = msgspec.structs.replace(analysis, function_rows=None, wait_rows=())
+    text = " ".join(render(bare, kind).replace("\\", "").split())
+    assert text.count("record with stacks") == 1 and "with_stack=True" in text
+    unlinked = msgspec.structs.replace(
+        bare, coverage=msgspec.structs.replace(bare.coverage, linked_share=0.0)
+    )
+    assert "record with stacks" not in render(unlinked, kind), "nothing leads to a function there"
+    named = msgspec.structs.replace(bare, function_rows=(FUNCTION,))
+    assert "record with stacks" not in render(named, kind)

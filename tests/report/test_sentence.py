@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tests.report import example
-from traceanalyzer.records import AboveRoof, Analysis, SavingOf
+from traceanalyzer.records import AboveRoof, Analysis, IdlePart, NamedTime, SavingOf
 from traceanalyzer.records.vocabulary import FEWER_PRODUCTS
 from traceanalyzer.report.sentence import headline, whole_percent
 from traceanalyzer.report.shown import shown
@@ -286,3 +286,22 @@ def test_where_next_to_nothing_is_modelled_none_of_it_is_called_zero() -> None:
     assert shown_times["memory_bound"] == shown_times["compute_bound"] == "–"
     assert shown_times["latency_bound"] != "–"
     assert all(fact.text == "unknown" for fact in facts(analysis) if fact.name == "Memory-bound")
+
+
+@pytest.mark.parametrize(
+    ("cause", "name", "said"),
+    [
+        ("host_work", "## Call CompiledFxGraph fem7v7a2b5fjalpsipmt ##", True),
+        ("host_work", "Torch-Compiled Region: 0/1", True),
+        ("host_work", "checkpoint.py(3): save", False),
+        ("synchronisation", "## Call CompiledFxGraph fem7v7a2b5fjalpsipmt ##", False),
+    ],
+)
+def test_a_wait_for_compiled_code_says_what_that_is(cause: str, name: str, said: bool) -> None:
+    analysis = example.mostly_idle()
+    idle_ns = analysis.time.idle_ns
+    part = IdlePart(cause, idle_ns, (NamedTime(name, idle_ns),))  # type: ignore[arg-type]
+    time = msgspec.structs.replace(analysis.time, idle_by_cause=(part,))
+    sentence = verdict_sentence(msgspec.structs.replace(analysis, time=time))
+    assert ("torch.compile has generated" in sentence) == said
+    assert ("does not say" in sentence) == said, "what is not known is said with it"

@@ -35,8 +35,8 @@ def test_the_sentence_says_what_the_step_could_come_to():
     assert ends == [(1.0, 1.0), (0.78, 0.86), (0.62, 0.86), (0.42, 0.42)]
     assert [bar.time for bar in text.bars] == [
         "97 ms, 100.0 %",
-        "76 to 83 ms, 78.4 to 85.6 %",
-        "60 to 83 ms, 61.9 to 85.6 %",
+        "76 to 83 ms, 78 to 86 %",
+        "60 to 83 ms, 62 to 86 %",
         "41 ms, 42.3 %",
     ], "both ends of the time and both of the share"
 

@@ -107,7 +107,8 @@ def test_step_numbers_of_endless_digits_are_no_steps(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dims", [
-    [[-4, 8]], [[2**62, 2]], [[2**40, 2**40]], [["a"]], [[[[]]]], [[[[2, 3]], [4]]], Text(f"[{DEEP}]"), Text("[[" + "9" * 5000 + "]]"),
+    [[-4, 8]], [[2**62, 2]], [[2**40, 2**40]], [["a"]], [[[[]]]], [[[[2, 3]], [4]]],
+    Text(f"[{DEEP}]"), Text("[[" + "9" * 5000 + "]]"),
 ])  # fmt: skip
 def test_sizes_that_no_tensor_has_are_not_recorded(dims: Any, tmp_path: Path) -> None:
     args = {"Input Dims": dims, "Input type": ["float"], "Concrete Inputs": [""]}

@@ -35,10 +35,10 @@ def place_of(group: Sequence[Match]) -> str:
     return _place(largest(group))
 
 
-def where(group: Sequence[Match], place: str) -> str:
+def where(group: Sequence[Match], largest_place: str) -> str:
     """Of several layers `blocks.*`; of modules of several kinds their names, those with most time first."""
     if len({_place(match) for match in group}) == 1:
-        return place
+        return largest_place
     time: Counter[str] = Counter()
     places: dict[str, list[str]] = {}
     for match in group:

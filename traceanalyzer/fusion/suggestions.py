@@ -231,7 +231,7 @@ def _suggestion(
         return None
     tier = max(match.tier for match in group)
     time_ns = sum(node.time_ns for node in _nodes(group))
-    most, place = largest(group), place_of(group)
+    most, module = largest(group), place_of(group)
     promised = promise(graph, group, tier)
     compiled = _compiled(graph, rule, group)
     band = beyond_change(graph, promised, compiled, together)
@@ -255,7 +255,7 @@ def _suggestion(
         tier=tier,
         action=most.action or rule.action,
         snippet=_snippet(graph, rule, group),
-        where=where(group, place),
+        where=where(group, module),
         count=round(len(group) * repeats),
         evidence=as_of(graph, most.evidence or _evidence(most, group, time_ns)),
         bytes_saved_per_step=round(max(0, sum(saved)) * repeats) if saved else None,
@@ -267,7 +267,7 @@ def _suggestion(
         saving_of=graph.saving_of,
         step_kind=graph.step_kind,
         # Of what is changed for all of the step no line is the place.
-        places=() if place == everywhere(graph) else code_places(graph.trace, _nodes(group), repeats),
+        places=() if module == everywhere(graph) else code_places(graph.trace, _nodes(group), repeats),
     )
 
 

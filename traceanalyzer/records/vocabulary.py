@@ -62,3 +62,6 @@ FEWER_PRODUCTS = "Winograd and FFT convolutions execute fewer multiplications th
 
 LEAST_MODELLED = 0.05
 """Of kernel time modelled: below it there is nothing to say about how much is memory-bound."""
+
+COMPILED_CODE = ("CompiledFxGraph", "CompiledFunction", "Torch-Compiled Region", "torchinductor")
+"""What a recording calls code that torch.compile generated, and what runs it on the host."""

@@ -141,7 +141,7 @@ def chart(analysis: Analysis, rows: Sequence[OpRow], lines: Sequence[OpLine]) ->
              if mark.row.attributed_ns >= _NAMED_SHARE * analysis.time.busy_ns]  # fmt: skip
     names = placed_names(
         [Spot(name, p.number, p.x, p.y, p.radius) for name, p in named[:_NAMED]],
-        [*boxes, *_texts(roofs, slope), *_lines(roofs, slope)],
+        [*boxes, *_texts(roofs, slope), *_lines(roofs, slope), *_tick_boxes(scale)],
         Box(_STRIP[0], _TOP, _RIGHT, _BOTTOM),
     )
     return Chart(
@@ -265,6 +265,12 @@ def _texts(roofs: Sequence[Roof], slope: Slope | None) -> list[Box]:
         boxes.append(Box(_RIGHT + 4, roof.label_y - 12, WIDTH, roof.label_y + 4))
         boxes.append(Box(roof.from_x - 2, _BOTTOM - 7 * len(roof.ridge_label), roof.from_x + 14, _BOTTOM))
     return boxes
+
+
+def _tick_boxes(scale: _Scale) -> list[Box]:
+    """Where the labels of the FLOP/s axis stand, between the strip and the plot."""
+    heights = (scale.at_y(10.0**d) for d in _decades(scale.y))
+    return [Box(_LEFT - 46, y - 8, _LEFT - 4, y + 7) for y in heights]
 
 
 def _lines(roofs: Sequence[Roof], slope: Slope | None) -> list[Box]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import msgspec
 
@@ -160,7 +161,7 @@ def _name(function: str | None) -> str:
 def library_sentence(suggestions: Sequence[Suggestion]) -> str:
     """Which places of all suggestions are no code of the user's, said once; "" where all are, or may be."""
     files: dict[str, dict[str, None]] = {}
-    for at in (at for each in suggestions for at in each.places[:_PLACES]):
+    for at in chain.from_iterable(each.places[:_PLACES] for each in suggestions):
         if at.library is not None and at.function is not None:
             files.setdefault(_name(at.library), {})[_name(at.file)] = None
     if not files:
@@ -211,14 +212,14 @@ def largest_module(analysis: Analysis) -> str:
 def without_lines(analysis: Analysis) -> str:
     """Why no function, file or line is named, and how to have them; "" where one is, or none could be."""
     named = any(each.function for each in analysis.function_rows or ())
-    if named or any(each.function for each in analysis.wait_rows) or not analysis.coverage.linked_share:
+    if (
+        named
+        or any(each.function for each in analysis.wait_rows)
+        or not analysis.coverage.linked_share
+        or not analysis.suggestions
+    ):
         return ""
-    if analysis.recording is not None:
-        return "not known: recorded without them; `traceanalyze profile --stack` records each call's"
-    return (
-        "not known: recorded without stacks; with_stack=True of torch.profiler, or `traceanalyze profile`, "
-        "records them"
-    )
+    return "unknown: record with stacks (`traceanalyze profile`, with_stack=True)"
 
 
 def largest_wait(analysis: Analysis) -> str:

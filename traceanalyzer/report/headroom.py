@@ -136,6 +136,6 @@ def _bars(analysis: Analysis) -> Iterator[HeadroomBar]:
                ("with all that may help", room.all_ns),
                ("at its roofs", Band(room.at_roofs_ns, room.at_roofs_ns, room.at_roofs_ns))]  # fmt: skip
     for label, band in lengths if bounded else lengths[:-1]:
-        low, high = percent(band.low / now), percent(band.high / now)
-        share = high if low == high else f"{low.removesuffix(' %')} to {high}"
+        low, high = whole_percent(band.low / now), whole_percent(band.high / now)
+        share = percent(band.mid / now) if low == high else f"{low.removesuffix(' %')} to {high}"
         yield HeadroomBar(label, f"{_between(band)}, {share}", band.low / now, band.high / now)

@@ -61,7 +61,8 @@ def summary(analysis: Analysis, *, width: int = 80, color: bool = False, top: in
     _changes(console, view)
     _waits(console, view)
     for label, text in view.where:
-        _line(console, label, text)
+        if label != "lines" or view.critical_path is None:  # whose modules say where, on as many lines
+            _line(console, label, text)
     _when(console, view)
     if view.lines:
         console.print()

@@ -9,6 +9,7 @@ from typing import Literal
 from traceanalyzer.records import IdleCause, IdlePart, StepTime
 from traceanalyzer.records.times import steps_differ
 from traceanalyzer.records.units import duration, whole_percent
+from traceanalyzer.records.vocabulary import COMPILED_CODE
 from traceanalyzer.report.labels import VERDICT_NOUNS, WAITS_FOR
 from traceanalyzer.report.sanitize import cut, visible
 from traceanalyzer.report.shown import MAX_NAME, Shown
@@ -120,7 +121,22 @@ def about_time(figures: Shown, steps: Sequence[StepTime]) -> list[str]:
         sentences.append(
             f"The {what} takes about {without} without the profiler's own {taken}, which tables include."
         )
-    return sentences + _start_up(figures, steps)
+    return [*_compiled_code(figures), *sentences, *_start_up(figures, steps)]
+
+
+def _compiled_code(figures: Shown) -> list[str]:
+    """What the host does in compiled code, where the first line says that the device waits for that."""
+    largest = _largest(figures) if figures.mostly_idle else None
+    if largest is None or largest.cause != "host_work":
+        return []
+    if not any(part in (largest.main_name or "") for part in COMPILED_CODE):
+        return []
+    return [
+        "That is the host running what torch.compile has generated: a Python wrapper, which checks sizes, "
+        "allocates and launches. Which of these took the time this recording does not say; one with stacks "
+        "(with_stack=True) shows more, and where each step waits so, mode=reduce-overhead replays the "
+        "launches as a CUDA graph."
+    ]
 
 
 def _start_up(figures: Shown, steps: Sequence[StepTime]) -> list[str]:

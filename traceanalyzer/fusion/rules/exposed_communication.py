@@ -107,8 +107,8 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
         return
     ns, kinds = alone / graph.step_count, _kinds(graph)
     evidence = f"collectives run alone for {duration(ns)} per step, {percent(alone / busy)} of busy time"
-    named = [f"{_WORDS.get(kind, kind)} {duration(time / graph.step_count)}"
-             for kind, time in kinds.most_common(_NAMED) if kind]  # fmt: skip
+    named = [f"{_WORDS.get(name, name)} {duration(time / graph.step_count)}"
+             for name, time in kinds.most_common(_NAMED) if name]  # fmt: skip
     evidence += f": {', '.join(named)}" if named else ""
     advice = _advice(graph, max(kinds, key=kinds.__getitem__, default=""))
     yield Match(

@@ -18,7 +18,6 @@ is promised: it may be what comes once.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -28,11 +27,11 @@ from traceanalyzer.fusion.idle_claims import covering_names, idle_claims
 from traceanalyzer.fusion.rules.base import Match, Rule, wait_evidence, waiting
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 from traceanalyzer.records.trace import OpKind, RecordKind
+from traceanalyzer.records.vocabulary import COMPILED_CODE
 from traceanalyzer.roofline.intervals import disjoint
 
 _WAIT_SHARE = 0.02  # of the window
 _MAX_NAMES = 3  # names
-_COMPILED = re.compile(r"CompiledFxGraph|CompiledFunction|Torch-Compiled Region|torchinductor")
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
@@ -75,7 +74,7 @@ def _remedy(graph: StepGraph, row: int, start: int, end: int) -> tuple[Remedy, s
 def _launched_share(graph: StepGraph, row: int) -> float:
     """Of all kernels, those that are launched within what has this name; of an operator, one is all."""
     ops, spans, kernels = graph.trace.ops, graph.trace.spans, graph.trace.kernels
-    if _COMPILED.search(graph.trace.names[row]):
+    if any(part in graph.trace.names[row] for part in COMPILED_CODE):
         return 1.0
     mine, frames = np.flatnonzero(ops.name == row), np.flatnonzero(spans.name == row)
     held = disjoint(np.concatenate((ops.start_ns[mine], spans.start_ns[frames])),
