@@ -37,8 +37,8 @@ def places(values: Ints) -> tuple[Ints, Ints]:
     """The distinct values, ascending, and the place of each value, from 0 on, among them."""
     size = int(values.max(initial=-1)) + 1
     if size > 4 * len(values):
-        rows, place = np.unique(values, return_inverse=True)
-        return rows, place.ravel()
+        rows, each = np.unique(values, return_inverse=True)
+        return rows, each.ravel()
     there = np.zeros(size, bool)
     there[values] = True
     return np.flatnonzero(there), (np.cumsum(there) - 1)[values]
