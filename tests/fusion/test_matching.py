@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -17,7 +18,7 @@ from traceanalyzer.fusion.evidence.execution_trace import Executed, executed, fl
 from traceanalyzer.fusion.step_ops import step_ops
 from traceanalyzer.inference.align_steps import _common, _far_from_differences, matched
 from traceanalyzer.inference.call_sites import with_call_sites
-from traceanalyzer.records.trace import Trace
+from traceanalyzer.records.trace import Ids, Trace
 
 SCRIPT = """
 import torch
@@ -36,6 +37,10 @@ for i in range(12):
 """
 
 
+def numbered(letters: Sequence[str]) -> Ids:
+    return np.array(list(map(ord, letters)), np.int32)
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_common_stretches_are_equal_and_in_order(seed: int) -> None:
     chance = random.Random(seed)
@@ -46,7 +51,7 @@ def test_common_stretches_are_equal_and_in_order(seed: int) -> None:
         new = [chance.choice("abcd") for _ in range(chance.randrange(3))]
         right[place : place + chance.randrange(3)] = new
     seen: set[tuple[int, int]] = set()
-    for a, b, size in _common(left, right):
+    for a, b, size in _common(numbered(left), numbered(right)):
         assert left[a : a + size] == right[b : b + size]
         seen |= {(a + i, b + i) for i in range(size)}
     ordered = sorted(seen)
@@ -60,7 +65,7 @@ def test_as_much_is_common_as_can_be(seed: int) -> None:
     chance = random.Random(seed)
     for _ in range(50):
         left, right = ([chance.choice("abc") for _ in range(chance.randrange(9))] for _ in "12")
-        assert sum(size for *_, size in _common(left, right)) == longest(left, right)
+        assert sum(size for *_, size in _common(numbered(left), numbered(right))) == longest(left, right)
 
 
 def longest(left: list[str], right: list[str]) -> int:
@@ -77,7 +82,7 @@ def longest(left: list[str], right: list[str]) -> int:
 def test_few_differences_far_apart_leave_the_rest_common() -> None:
     left = [str(place % 7) for place in range(20_000)]
     right = ["x", *left[:10_000], "y", *left[10_000:], "z"]
-    assert sum(size for *_, size in _common(left, right)) == len(left)
+    assert sum(size for *_, size in _common(numbered(left), numbered(right))) == len(left)
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +109,7 @@ def test_a_step_like_it_is_matched_whole_and_one_with_another_branch_in_part(tra
     """Steps 5, 6 and 7 are recorded, and the evidence is of step 9: 6 goes another way."""
     given = evidence(trained)
     unmatched = []
-    for timed in trained.steps:
-        rows = matched(names_of(given), given.thread, trained, timed)
+    for rows in matched(names_of(given), given.thread, trained, trained.steps):
         assert len(set(rows[rows >= 0].tolist())) == int((rows >= 0).sum())
         for row, op in enumerate(rows.tolist()):
             assert op < 0 or given.names[given.name[row]] == trained.names[trained.ops.name[op]]
@@ -160,14 +164,15 @@ def test_what_is_near_a_difference_is_left_out(seed: int, margin: int) -> None:
     chance = random.Random(seed)
     left = [chance.choice("abc") for _ in range(40)]
     right = left[:20] + ["x"] + left[20:]
-    near = {(a + i, b + i) for a, b, size in _far_from_differences(left, right, margin) for i in range(size)}
+    far = _far_from_differences(numbered(left), numbered(right), margin)
+    near = {(a + i, b + i) for a, b, size in far for i in range(size)}
     every = {(i, i) for i in range(20 - margin)} | {(i, i + 1) for i in range(20 + margin, 40)}
     assert near == every
 
 
 def test_a_training_proves_what_its_author_knows(trained: Trace) -> None:
     given, timed = evidence(trained), trained.steps[0]
-    rows = matched(names_of(given), given.thread, trained, timed)
+    (rows,) = matched(names_of(given), given.thread, trained, [timed])
     working = set(step_ops(price(trained), timed).op.tolist())
     works = [op in working for op in rows.tolist()]
     name = [given.names[row].removeprefix("aten::") for row in given.name]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from traceanalyzer.records.trace import above, nearest
+from traceanalyzer.records.trace import above, nearest, places
 from traceanalyzer.trace.linking import tree
 
 Interval = tuple[int, int, int, bool]  # thread, start, end, annotation
@@ -70,6 +70,13 @@ def test_order_is_by_thread_start_length_and_file(rows: list[Interval]) -> None:
     columns = [np.array([r[i] for r in rows], np.int64) for i in range(3)]
     found = tree.order(*columns)
     assert [rows[i] for i in found.tolist()] == sorted_rows(rows)
+
+
+@given(st.sampled_from([3, 30, 2**40]).flatmap(lambda most: st.lists(st.integers(0, most))))
+def test_places_are_those_among_the_distinct_values(values: list[int]) -> None:
+    rows, place = places(np.array(values, np.int64))
+    assert rows.tolist() == sorted(set(values))
+    assert rows[place].tolist() == values
 
 
 @given(intervals, st.lists(st.booleans(), min_size=25, max_size=25))

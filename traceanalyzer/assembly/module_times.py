@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Literal
 
 import msgspec
@@ -121,7 +122,8 @@ def _operators(trace: Trace, names: Mapping[int, str]) -> dict[str, frozenset[in
     ops = trace.ops
     forward = (ops.module >= 0) & (ops.kind == OpKind.OP) & (ops.phase <= 0)
     inside: dict[int, set[int]] = {}
-    for module, name in np.unique(np.stack((ops.module, ops.name))[:, forward], axis=1).T.tolist():
+    pairs = distinct(ops.module[forward] * np.int64(len(trace.names)) + ops.name[forward])
+    for module, name in map(divmod, pairs.tolist(), repeat(len(trace.names))):
         inside.setdefault(module, set()).add(name)
     return {name: frozenset(inside.get(row, ())) for row, name in names.items()}
 

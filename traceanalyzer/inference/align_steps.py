@@ -1,6 +1,6 @@
-"""The operators of one step, found again in a timed one.
+"""The operators of one step, found again in timed ones.
 
-Training repeats itself: the two steps call the same operators in the same order, thread by thread. Where
+Training repeats itself: two steps call the same operators in the same order, thread by thread. Where
 they differ (a logged step, another branch), what stands before and behind the difference still matches.
 """
 
@@ -10,35 +10,44 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from traceanalyzer.records.trace import Ids, OpKind, Step, Trace
+from traceanalyzer.records.trace import Ids, Ints, OpKind, Step, Trace
 
 _MOST_DIFFERENCES = 1000  # operators that only one of two threads has: beyond, the two are not compared
 
 
 def matched(
-    names: Sequence[str], threads: Sequence[int], trace: Trace, timed: Step, margin: int = 0
-) -> Ids:  # fmt: skip
-    """Row in Trace.ops of each operator of the other step; -1 where the timed step has no such one.
+    names: Sequence[str], threads: Sequence[int], trace: Trace, timed: Sequence[Step], margin: int = 0
+) -> Iterator[Ids]:
+    """Of each timed step the row in Trace.ops of each operator of the other step; -1 where it has none.
 
     `margin`: operators that a match has to be away from the nearest difference.
     """
     ops = trace.ops
-    inside = (ops.start_ns >= timed.start_ns) & (ops.start_ns < timed.end_ns)
-    rows = np.flatnonzero(inside & np.isin(ops.kind, (OpKind.OP, OpKind.AUTOGRAD, OpKind.COMPILED)))
-    row_of = np.full(len(names), -1, np.int32)
-    ours = _by_thread(threads, range(len(names)))
-    theirs = _by_thread(ops.thread[rows].tolist(), rows.tolist())
-    for mine, its in zip(ours, theirs, strict=False):  # both by their first operator
-        left = [names[row] for row in mine]
-        right = [trace.names[ops.name[row]] for row in its]
-        for a, b, size in _far_from_differences(left, right, margin):
-            row_of[mine[a : a + size]] = its[b : b + size]
-    return row_of
+    numbers: dict[str, int] = {}
+    number_of = np.array([numbers.setdefault(name, len(numbers)) for name in trace.names], np.int32)
+    number = np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int32)
+    operators = np.flatnonzero(np.isin(ops.kind, (OpKind.OP, OpKind.AUTOGRAD, OpKind.COMPILED)))
+    lanes = [operators[lane] for lane in _by_thread(ops.thread[operators])]
+    starts = [ops.start_ns[lane] for lane in lanes]
+    ours = _by_thread(np.array(threads, np.int64))
+    for step in timed:
+        row_of = np.full(len(names), -1, np.int32)
+        begun = [np.searchsorted(start_ns, (step.start_ns, step.end_ns)) for start_ns in starts]
+        theirs = [lane[first:last] for lane, (first, last) in zip(lanes, begun, strict=True) if first < last]
+        for mine, its in zip(ours, theirs, strict=False):  # both by their first operator
+            for a, b, size in _far_from_differences(number[mine], number_of[ops.name[its]], margin):
+                row_of[mine[a : a + size]] = its[b : b + size]
+        yield row_of
 
 
-def _far_from_differences(
-    left: Sequence[str], right: Sequence[str], margin: int
-) -> Iterator[tuple[int, int, int]]:
+def _by_thread(threads: Ids | Ints) -> list[Ints]:
+    """Rows of each thread in their order; threads by their first row."""
+    rows = np.argsort(threads, kind="stable")
+    lanes = np.split(rows, np.flatnonzero(np.diff(threads[rows])) + 1)
+    return sorted(filter(len, lanes), key=lambda lane: int(lane[0]))
+
+
+def _far_from_differences(left: Ids, right: Ids, margin: int) -> Iterator[tuple[int, int, int]]:
     """As `_common`, without what is within `margin` of where one side has something else."""
     ends = len(left), len(right)
     for a, b, size in _joined(sorted(_common(left, right))):
@@ -62,27 +71,24 @@ def _joined(stretches: Sequence[tuple[int, int, int]]) -> Iterator[tuple[int, in
         yield begun
 
 
-def _by_thread(threads: Sequence[int], rows: Sequence[int]) -> list[list[int]]:
-    """Rows of each thread in their order; threads by their first row."""
-    rows_of: dict[int, list[int]] = {}
-    for thread, row in zip(threads, rows, strict=True):
-        rows_of.setdefault(thread, []).append(row)
-    return list(rows_of.values())
-
-
-def _common(left: Sequence[str], right: Sequence[str]) -> Iterator[tuple[int, int, int]]:
+def _common(left: Ids, right: Ids) -> Iterator[tuple[int, int, int]]:
     """(start in left, start in right, length) of stretches that are equal."""
-    shorter = min(len(left), len(right))
-    head = next((i for i in range(shorter) if left[i] != right[i]), shorter)
+    head = _equal(left, right)
+    tail = _equal(left[head:][::-1], right[head:][::-1])
     yield 0, 0, head
-    rest = shorter - head
-    tail = next((i for i in range(rest) if left[-1 - i] != right[-1 - i]), rest)
     yield len(left) - tail, len(right) - tail, tail
-    middle = _shared(left[head : len(left) - tail], right[head : len(right) - tail])
+    middle = _shared(left[head : len(left) - tail].tolist(), right[head : len(right) - tail].tolist())
     yield from ((head + a, head + b, size) for a, b, size in middle)
 
 
-def _shared(left: Sequence[str], right: Sequence[str]) -> Iterator[tuple[int, int, int]]:
+def _equal(left: Ids, right: Ids) -> int:
+    """How many are equal from the start."""
+    shorter = min(len(left), len(right))
+    differing = np.flatnonzero(left[:shorter] != right[:shorter])
+    return int(differing[0]) if len(differing) else shorter
+
+
+def _shared(left: Sequence[int], right: Sequence[int]) -> Iterator[tuple[int, int, int]]:
     """Of the longest common subsequence its stretches; none where the two differ in too much.
 
     E. W. Myers, An O(ND) difference algorithm and its variations, 1986: fast where little differs.

@@ -98,8 +98,8 @@ def _rows(trace: Trace, followed: _Followed) -> Ids:
     names = [followed.names[name] for name in followed.name]
     site = np.array(followed.site, np.int32)
     of_op = np.full(len(trace.ops), -1, np.int32)
-    for step in trace.steps if len(names) else ():
-        row = matched(names, followed.thread, trace, step, margin=_MARGIN)
+    steps = trace.steps if len(names) else ()
+    for row in matched(names, followed.thread, trace, steps, margin=_MARGIN):
         if (row >= 0).sum() >= _MATCHED * len(names):
             of_op[row[row >= 0]] = site[row >= 0]
     return of_op[forward_source(trace.ops)]

@@ -33,6 +33,17 @@ def distinct(values: npt.NDArray[Number]) -> npt.NDArray[Number]:
     return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
 
 
+def places(values: Ints) -> tuple[Ints, Ints]:
+    """The distinct values, ascending, and the place of each value, from 0 on, among them."""
+    size = int(values.max(initial=-1)) + 1
+    if size > 4 * len(values):
+        rows, each = np.unique(values, return_inverse=True)
+        return rows, each.ravel()
+    there = np.zeros(size, bool)
+    there[values] = True
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[values]
+
+
 def passes(names: Sequence[str], column: Ids, test: Callable[[str], object]) -> Bools:
     """Whether each entry's name passes; every distinct name is looked at once. -1 does not pass."""
     used, good = (np.zeros(len(names) + 1, bool) for _ in range(2))  # -1 is the last entry

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from traceanalyzer.records.trace import Bools, Ids, Ints, Trace
+from traceanalyzer.records.trace import Bools, Ids, Ints, Trace, places
 from traceanalyzer.roofline.attribution import Extent
 from traceanalyzer.roofline.invocations import (
     Groups,
@@ -90,7 +90,7 @@ def _count(members: Ids, size: int) -> Ints:
     return np.bincount(members, minlength=size).astype(np.int64)
 
 
-def _sum(group: Ids, value: Ints, size: int) -> Ints:
+def _sum(group: Ids | Ints, value: Ints, size: int) -> Ints:
     """Exact integer sums by group (bincount's weights would go through float64)."""
     total = np.zeros(size, np.int64)
     np.add.at(total, group, value)
@@ -101,6 +101,6 @@ def kernel_times(trace: Trace, groups: Groups, duration_ns: Ints, inside: Bools)
     """(row, kernel name, time) of every distinct pair."""
     row, name = groups.row[inside].astype(np.int64), trace.kernels.name[inside].astype(np.int64)
     width = len(trace.names) + 1
-    pair, index = np.unique(row * width + name, return_inverse=True)
-    time = _sum(index.astype(np.int32), duration_ns[inside], len(pair))
+    pair, index = places(row * width + name)
+    time = _sum(index, duration_ns[inside], len(pair))
     return (pair // width).astype(np.int32), (pair % width).astype(np.int32), time

@@ -13,7 +13,7 @@ import numpy as np
 
 from traceanalyzer.records import OpRow, StepKind, StepTime
 from traceanalyzer.records.times import typical_step
-from traceanalyzer.records.trace import Bools, Ids, Ints
+from traceanalyzer.records.trace import Bools, Ids, Ints, places
 from traceanalyzer.records.units import digits, duration, whole_percent
 from traceanalyzer.roofline.attribution import Attributed
 
@@ -160,11 +160,11 @@ def _work(
     steps: int, attributed: Attributed, kernels: Ids, row: Ids, table: Sequence[OpRow], names: Sequence[str]
 ) -> tuple[_Work, _Work]:
     """By operator, where a kernel of the same name is one too, for its launch may be missing; and by call."""
-    distinct, pair = np.unique(row * np.int64(len(names)) + kernels, return_inverse=True)
-    cell = attributed.step * np.int64(len(distinct)) + pair.ravel()[attributed.record]
-    cells, at = np.unique(cell[attributed.time_ns > 0], return_inverse=True)
+    distinct, pair = places(row * np.int64(len(names)) + kernels)
+    cell = attributed.step * np.int64(len(distinct)) + pair[attributed.record]
+    cells, at = places(cell[attributed.time_ns > 0])
     busy_ns = np.zeros(len(cells), np.int64)
-    np.add.at(busy_ns, at.ravel(), attributed.time_ns[attributed.time_ns > 0])
+    np.add.at(busy_ns, at, attributed.time_ns[attributed.time_ns > 0])
     border = np.searchsorted(cells, np.arange(steps + 1) * np.int64(len(distinct)))
     item = (cells % max(len(distinct), 1)).astype(np.int32)
     rows = [table[at] for at in (distinct // len(names)).tolist()]

@@ -179,7 +179,7 @@ def _executed(trace: Trace, working: StepOps, step: Step) -> _Read | None:
     given = executed(trace.evidence) if trace.evidence is not None else None
     if given is None:
         return None
-    rows = matched([given.names[name] for name in given.name], given.thread, trace, step)
+    (rows,) = matched([given.names[name] for name in given.name], given.thread, trace, [step])
     place = _places(len(trace.ops), working.op)[rows]
     place[rows < 0] = -1
     again = len(np.unique(place[place >= 0]))
