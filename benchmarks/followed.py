@@ -64,13 +64,15 @@ class Followed:
     ready_s: float  # to the first timed step, with whatever is compiled
 
     @property
-    def near(self) -> bool:
-        """Nothing that was promised as perhaps nothing is what no interval tells from it."""
+    def told_apart(self) -> bool:
+        """Whether a promise is held against anything: not one of perhaps nothing where nothing is seen."""
         band, saved = self.promised, self.saved
-        if band is None:
-            return False
-        nothing = not band.low and saved.low <= 0 <= saved.high
-        return nothing or (1 - NEAR) * band.low <= saved.mid <= (1 + NEAR) * band.high
+        return band is not None and not (not band.low and saved.low <= 0 <= saved.high)
+
+    @property
+    def near(self) -> bool:
+        band = self.promised
+        return band is not None and (1 - NEAR) * band.low <= self.saved.mid <= (1 + NEAR) * band.high
 
     @property
     def may_be_nothing(self) -> bool:
@@ -156,7 +158,7 @@ def followed(case: Case, folder: Path) -> tuple[list[Followed], list[str]]:
 def line(row: Followed) -> str:
     band, saved = row.promised, row.saved
     told = f"{band.low:.1f} / {band.mid:.1f} / {band.high:.1f}" if band else "not suggested"
-    inside = ("yes" if row.near else "no") if band else ""
+    inside = ("yes" if row.near else "no") if row.told_apart else "not told from nothing" if band else ""
     number = f"{row.rank}: {', '.join(row.rules)}" if row.rank else ""
     return (
         f"| {row.case} | {row.change} | {row.before:.1f} "
@@ -179,12 +181,14 @@ def largest_named(rows: Iterable[Followed]) -> tuple[str, bool]:
 
 
 def summary(rows: Sequence[Followed], left: dict[str, list[str]]) -> Iterator[str]:
-    pairs = [row for row in rows if row.promised and "+" not in row.change]
+    pairs = [row for row in rows if row.told_apart and "+" not in row.change]
+    untold = sum(row.promised is not None and not row.told_apart for row in rows)
     wide = [row for row in pairs if row.promised and 0 < 2.501 * row.promised.low < row.promised.high]
     nothing = [f"{row.case}: {row.change}" for row in pairs if row.may_be_nothing]
     together = [row for row in rows if "+" in row.change]
     yield (
-        f"{sum(row.near for row in pairs)} of {len(pairs)} pairs lie inside the band or a fifth from it; "
+        f"{sum(row.near for row in pairs)} of {len(pairs)} pairs lie inside the band or a fifth from it "
+        f"({untold} more, of which perhaps nothing was promised, are not told from nothing); "
         f"{len(wide)} proved bands are wider than 2.5; proved and perhaps nothing: "
         f"{', '.join(nothing) or 'none'}. Together: {sum(row.near for row in together)} of {len(together)}."
     )

@@ -1,4 +1,4 @@
-"""Models that no band was looked at with: the others show what rules leave out, these whether that holds."""
+"""Models that were added when bands stood: the others show what rules leave out, these whether that holds."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from case import PASTED, Case
 from traceanalyzer.records import Band
 
 Changes = tuple[str, ...]
+Key = tuple[Changes, int, str]
 
 ROUNDS, ROUND_MS = 12, 400.0
 AT_ONCE = 2  # processes that are made ready
@@ -32,9 +33,15 @@ class Timed(msgspec.Struct, frozen=True):
     """What a set of changes saved of a step, in ms, and the seconds until it was ready."""
 
     changes: Changes  # code that was pasted as itself
+    processes: int
+    tunables: str  # of glibc, where pages are kept
     before: float
     saved: Band
     ready_s: float
+
+    @property
+    def key(self) -> Key:
+        return self.changes, self.processes, self.tunables
 
 
 class Served:
@@ -73,13 +80,18 @@ def timed(case: Case, processes: Mapping[Changes, int], tunables: str, folder: P
     """Each set of changes, in so many processes; those that the folder has no timings of are added to it."""
     path = folder / f"{case.name} timed.jsonl"
     lines = path.read_bytes().splitlines() if path.exists() else []
-    found = {each.changes: each for each in (msgspec.json.decode(line, type=Timed) for line in lines)}
-    missing = {changes: count for changes, count in processes.items() if _written_out(changes) not in found}
+    kept = {each.key: each for each in (msgspec.json.decode(line, type=Timed) for line in lines)}
+    keys = {changes: _key(changes, count, tunables) for changes, count in processes.items()}
+    missing = {changes: count for changes, count in processes.items() if keys[changes] not in kept}
     with path.open("ab") as file:
         for each in _measured(case, missing, tunables) if missing else ():
             file.write(msgspec.json.encode(each) + b"\n")
-            found[each.changes] = each
-    return {changes: found[_written_out(changes)] for changes in processes}
+            kept[each.key] = each
+    return {changes: kept[key] for changes, key in keys.items()}
+
+
+def _key(changes: Changes, count: int, tunables: str) -> Key:
+    return _written_out(changes), count, tunables if "kept_pages" in changes else ""
 
 
 def _written_out(changes: Iterable[str]) -> Changes:
@@ -108,7 +120,8 @@ def _measured(case: Case, processes: Mapping[Changes, int], tunables: str) -> It
         first = len(bases) + sets.index(changes)
         before, after = times[: len(bases)][:count], times[first : first + count]
         ready_s = served[first].ready_s - served[0].ready_s
-        yield Timed(_written_out(changes), median(map(median, before)), _saved(before, after), ready_s)
+        key = _key(changes, count, tunables)
+        yield Timed(*key, median(map(median, before)), _saved(before, after), ready_s)
 
 
 def _saved(before: Sequence[Sequence[float]], after: Sequence[Sequence[float]]) -> Band:

@@ -47,10 +47,26 @@ def test_a_step_of_the_same_calls_that_took_longer_has_advice_on_waits_alone(
     shown, band = compiled("A", 4, Band(8e6, 10e6, 12e6)), Band(30e6, 40e6, 50e6)
     norm, loading = (compiled("B", 2, band, rule=rule) for rule in ("residual_norm", "data_loading"))
     assert told(monkeypatch, shown, norm, same=True) == shown.found
-    assert told(monkeypatch, shown, compiled("B", 2, band), same=True) == shown.found
     rules = [each.rule for each in told(monkeypatch, shown, loading, same=True)]
     assert rules == ["data_loading", "pointwise_chain"]
     assert len(told(monkeypatch, shown, norm)) == 2, "other calls are another matter"
+
+
+def test_what_shortens_calls_saves_as_much_in_a_step_that_took_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """10 ms in each of six steps pay 20 s back after 2,000."""
+    shown, slower = compiled("A", 4, Band(8e6, 10e6, 12e6)), compiled("B", 2, Band(30e6, 40e6, 50e6))
+    (both,) = told(monkeypatch, shown, slower, same=True)
+    assert both.caveats == ("per step of kind B, 2 of 6 steps, it saves 8.00 ms to 12.0 ms",)
+    assert both.cost_to_try.endswith("which pays back after about 2,000 steps of all kinds")
+
+
+def test_another_type_is_another_call() -> None:
+    half = scene(op("mm", (64, 64), (64, 64), dtypes="bf16"), on_cpu=True).judged
+    assert each_kind._calls(half) != each_kind._calls(judged(64))
+    twice = scene(*[op("mm", (64, 64), (64, 64))] * 2, on_cpu=True).judged
+    assert each_kind._calls(twice) != each_kind._calls(judged(64))
 
 
 def test_steps_of_both_kinds_pay_a_compilation_back(monkeypatch: pytest.MonkeyPatch) -> None:

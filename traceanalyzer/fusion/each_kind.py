@@ -15,6 +15,9 @@ from traceanalyzer.records.suggestion import Suggestions
 from traceanalyzer.records.units import duration
 from traceanalyzer.records.vocabulary import IDLE_RULES
 
+_NO_CALLS = (*IDLE_RULES, "exposed_communication", "kept_pages")
+"""Rules whose saving does not lie in the calls that a step makes: another step of the same may wait."""
+
 
 def suggest_each_kind(shown: Judged, all_steps: Judged, others: Sequence[Judged] = ()) -> Suggestions:
     """What would save time in the step that is shown, then what would only in steps of `others`' kinds.
@@ -25,22 +28,33 @@ def suggest_each_kind(shown: Judged, all_steps: Judged, others: Sequence[Judged]
     for other in others if result.found is not None else ():
         further = suggest(other, all_steps)
         if _calls(other) == _calls(shown):
-            further = _of_waits(further)
+            further = _of_the_same_calls(further, result)
         result = _with(result, further, on_gpu=shown.device.kind == "gpu")
     return result
 
 
 def _calls(judged: Judged) -> Counter[tuple[object, ...]]:
     """How often each is made in the steps that are judged."""
-    return Counter({(row.name, row.input_dims, row.phase, row.module): row.calls for row in judged.rows})
+    calls: Counter[tuple[object, ...]] = Counter()
+    for row in judged.rows:
+        calls[row.name, row.input_dims, row.input_types, row.phase, row.module] += row.calls
+    return calls
 
 
-def _of_waits(slower: Suggestions) -> Suggestions:
-    """Of a step that runs the same calls, only slower: what helps these is said of the step that is shown."""
-    listed = zip(slower.found or (), slower.first_op, slower.compiling_ns, strict=True)
-    kept = tuple(each for each in listed if each[0].rule in IDLE_RULES)
+def _of_the_same_calls(slower: Suggestions, shown: Suggestions) -> Suggestions:
+    """Of a step that makes the calls of the one that is shown and only took longer.
+
+    What shortens calls saves as much in it as in the other. What is no matter of calls it may have alone.
+    """
+    kept = []
+    for each, op, ns in zip(slower.found or (), slower.first_op, slower.compiling_ns, strict=True):
+        same = next((before for before in shown.found or () if _same(before, each)), None)
+        if each.rule in _NO_CALLS:
+            kept.append((each, op, ns))
+        elif same is not None:
+            kept.append((replace(each, saving_per_step_ns=same.saving_per_step_ns), op, ns))
     suggestions, first_op, compiling_ns = zip(*kept, strict=True) if kept else ((), (), ())
-    checks = tuple(each for each in slower.checks if each.rule in IDLE_RULES)
+    checks = tuple(each for each in slower.checks if each.rule in _NO_CALLS)
     return replace(slower, found=suggestions, first_op=first_op, compiling_ns=compiling_ns, checks=checks)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from traceanalyzer.records import Analysis, Band, Suggestion
+from traceanalyzer.records import Analysis, Suggestion
 from traceanalyzer.records.units import duration
-from traceanalyzer.records.vocabulary import IDLE_RULES
+from traceanalyzer.records.vocabulary import IDLE_RULES, SHARING_ON_CPU
 from traceanalyzer.report.shown import per_saving, shown
 from traceanalyzer.report.waits import waits_for_the_host
 
@@ -16,30 +16,45 @@ _NUMERALS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight
 
 
 def change_sentences(analysis: Analysis) -> list[str]:
-    """What all suggestions would save, whose savings add up; what is of one step is not added to a mean of
-    several.
+    """What all suggestions would save; what is of one step is not added to a mean of several.
+
+    Savings add up, but for those of which it is said that they are partly of the same time.
     """
-    bands: dict[str, list[Band]] = {}
+    counted: dict[str, list[Suggestion]] = {}
     paced = waits_for_the_host(shown(analysis))
     timed = with_saving(analysis)
     for each in timed:
-        if each.saving_per_step_ns and (each.rule in _OF_WAITS or not paced):
-            bands.setdefault(per_saving(analysis, each), []).append(each.saving_per_step_ns)
-    said = [_saved(of, bands[of], " more" if number else "") for number, of in enumerate(bands)]
-    if hidden := len(timed) - sum(map(len, bands.values())):
+        if each.rule in _OF_WAITS or not paced:
+            counted.setdefault(per_saving(analysis, each), []).append(each)
+    said = [
+        _saved(of, each, " more" if number else "", shared=shares_time(analysis, each))
+        for number, (of, each) in enumerate(counted.items())
+    ]
+    if hidden := len(timed) - sum(map(len, counted.values())):
         more = " more" if said else ""
         said.append(f"{_changes_of(hidden, more)} would shorten busy time, for which the step does not wait.")
     return said
 
 
-def _saved(of: str, bands: Sequence[Band], more: str) -> str:
-    """One sentence of savings that add up; those that may be zero are stated apart."""
+def shares_time(analysis: Analysis, changes: Sequence[Suggestion]) -> bool:
+    """Whether one of several changes saves time of operators that others make faster."""
+    return analysis.device.kind == "cpu" and len(changes) > 1 and any(
+        each.rule in SHARING_ON_CPU for each in changes
+    )  # fmt: skip
+
+
+def _saved(of: str, changes: Sequence[Suggestion], more: str, *, shared: bool) -> str:
+    """One sentence; savings that may be zero are stated apart. `shared`: as `shares_time` has it."""
+    bands = [each.saving_per_step_ns for each in changes if each.saving_per_step_ns]
     sure, likely = [b for b in bands if b.low], [b for b in bands if not b.low]
+    partly = ", partly of the same time" if shared else ""
     most = duration(sum(b.high for b in likely), 2)
     if not sure:
-        return f"{_changes_of(len(likely), more)} could save up to {most} {of}, or nothing."
+        return f"{_changes_of(len(likely), more)} could save up to {most} {of}{partly}, or nothing."
     low, high = sum(b.low for b in sure), sum(b.high for b in sure)
-    rest = f"; {_numeral(len(likely)).lower()} more could save up to {most}, or nothing" if likely else ""
+    rest = ""
+    if likely:
+        rest = f"; {_numeral(len(likely)).lower()} more could save up to {most}{partly}, or nothing"
     return f"{_changes_of(len(sure), more)} would save {span(low, high)} {of}{rest}."
 
 

@@ -4,7 +4,7 @@ Instead: `torch.compile`, which makes one call of many; larger batches, so that 
 thread (`OMP_NUM_THREADS=1`) where several share such work, for waking the others takes longer.
 
 Saves: at most the time of these calls, without what the profiler added to it; how much of that larger batches
-or fewer threads save no trace shows.
+or fewer threads save no trace shows. Those in chains that another rule has found are counted there.
 
 When not: batches are small by need, as for one request at a time.
 
@@ -28,21 +28,24 @@ _PROFILER_SHARE = 0.5  # of such a call's time at least is what recording it add
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
-    """One match for all of them together, those of chains that another rule has found among them."""
+    """One match for all of them together; those that another rule has found are left to it."""
     if graph.on_gpu:
         return
     small = [node for node in graph.nodes if _is_small(graph, node) and not is_loading(graph, node)]
     ns = sum(node.time_ns for node in small)
     if len(small) < _LEAST_OPERATORS or ns < _STEP_SHARE * graph.step_ns:
         return
+    left = [node for node in small if free(node)]
+    left_ns = sum(node.time_ns for node in left)
     threads = graph.recording.threads if graph.recording else None
     each = f"{len(small):,} operators per step take {duration(ns / len(small))} each"
     evidence = f"{each}, and their work takes less than an empty call: {duration(ns)}, "
     evidence += f"{percent(ns / graph.step_ns)} of the step"
+    evidence += f", {duration(ns - left_ns)} of it in what other changes save" if left_ns < ns else ""
     shared = bool(threads and threads > 1)
-    most = ns / max(1.0, graph.slowed_times)
+    most = left_ns / max(1.0, graph.slowed_times)
     yield Match(
-        tuple(small), "T3", saved=Band(0.0, _PROFILER_SHARE * most, most), claims=False,
+        tuple(left), "T3", saved=Band(0.0, _PROFILER_SHARE * most, most),
         evidence=f"{evidence}; {threads} threads share them" if shared else evidence,
         where=everywhere(graph), action=_ONE_THREAD_FIRST if shared else "",
         snippet=f"OMP_NUM_THREADS=1 {started(graph)}" if shared else "",
