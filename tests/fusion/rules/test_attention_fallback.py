@@ -86,7 +86,7 @@ def test_one_setting_of_a_model_is_one_suggestion_with_its_places() -> None:
     found = suggestions(scene(*calls, on_cpu=True)).found or ()
     (whole,) = [s for s in found if s.rule == "attention_fallback"]
     assert whole.count == 5
-    assert set(whole.where.split(", ")) == {"encoder.*", "decoder.*.own", "decoder.*.cross"}
+    assert set(whole.where.split(", ")) == {"encoder.*", "decoder.*.own", "decoder.0.cross"}
     assert {place.module for place in whole.places} == set(places)
 
 
