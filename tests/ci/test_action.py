@@ -97,7 +97,7 @@ def test_a_slower_step_is_a_warning_and_breaks_only_what_is_required(
     assert job.run(trace=saved["head"], baseline=saved["base"], artifact_name="gpt") == 0
     assert job.outputs["regression"] == "true"
     assert Path(job.outputs["comparison-path"]).name == "gpt-diff.html"
-    assert platform.bodies[0].startswith("### The step is 1.8 ms (52.9 %) slower")
+    assert platform.bodies[0].startswith("### The step under the profiler is 1.8 ms (52.9 %) slower")
     assert sum(line.startswith("::warning") for line in job.log) == 1
     require = "window.step_ns.median<=+5%\n\n  coverage.modelled_share>=0 \n"
     asked = {"trace": saved["head"], "baseline": saved["base"], "artifact_name": "gpt", "require": require}
