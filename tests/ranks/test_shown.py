@@ -100,3 +100,13 @@ def test_ranks_that_cannot_be_compared_are_still_reported(
     assert job.job is None and job.ranks is not None and len(job.ranks) == 4
     assert [w.code for w in job.source.warnings if w.code == "ranks_not_compared"]
     assert "no clock" in render(job, "md")
+
+
+def test_the_terminal_names_every_file_that_is_missing(tmp_path: Path) -> None:
+    done, _ = run(3, 2, lambda rank, step: [Product(1000), Collective("all_reduce", (0, 1, 2), 100)])
+    folder = write(tmp_path / "job", done)
+    broken = [folder / f"rank{rank}.json" for rank in range(3, 9)]
+    for path in broken:
+        path.write_bytes(b"\x1f\x8bnot a trace")
+    text = summary(analyze(folder), width=80)
+    assert all(path.name in "".join(text.split()) for path in broken)

@@ -30,6 +30,7 @@ _BAR = 18
 _BEFORE_NAME = 44  # columns of a row before the operator
 _TIME = 8  # of them for its time
 _WARNINGS = 3
+_MISSING = 20  # files that are named, as none that is missing may go unnoticed
 _MIN_INPUTS = 14  # characters; fewer are not worth showing
 _HEADING = 17  # characters over a column of times: a step may be called anything
 _LABEL = 10  # characters before what a line says
@@ -237,8 +238,8 @@ def _waits(console: Console, view: View) -> None:
 def _basis(console: Console, analysis: Analysis, view: View) -> None:
     """Coverage, device and warnings."""
     modelled = f"{percent(analysis.coverage.modelled_share)} of {view.whole} modelled"
-    missing = "".join(f"{r.reason} {r.share}" for r in view.reasons[:1])
-    _line(console, "coverage", f"{modelled}{f'; most of the rest: {missing}' if missing else ''}")
+    rest = "".join(f"{r.reason} {r.share}" for r in view.reasons[:1])
+    _line(console, "coverage", f"{modelled}{f'; most of the rest: {rest}' if rest else ''}")
     device = analysis.device
     bandwidth = device.bandwidth_bytes_per_s
     memory = si(bandwidth, "B/s") if bandwidth else "bandwidth unknown"
@@ -249,9 +250,10 @@ def _basis(console: Console, analysis: Analysis, view: View) -> None:
         _line(console, "step", f"{within} under the profiler, {without} without it")
     if sum(entry.share_of_busy for entry in analysis.self_check) > _WORTH_A_CHECK:
         _line(console, "check", view.check)
-    for code, message, count in view.warnings[:_WARNINGS]:
+    missing = [each for each in view.warnings if each[0] == "rank_failed"][:_MISSING]
+    others = [each for each in view.warnings if each[0] != "rank_failed"][:_WARNINGS]
+    for code, message, count in (*missing, *others):
         times = f" ×{count:,}" if count > 1 else ""
         _line(console, "warning", cut(f"{code}{times}: {message}", _WARNING_TEXT))
-    if len(view.warnings) > _WARNINGS:
-        more = len(view.warnings) - _WARNINGS
+    if more := len(view.warnings) - len(missing) - len(others):
         _line(console, "", f"and {more} more warning{'s' if more > 1 else ''} in the report")
