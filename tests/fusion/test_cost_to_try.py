@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from tests.fusion.rules.test_fused_optimizer import ADAMW
 from tests.fusion.scenes import annotation, found_by, op, scene, within
-from traceanalyzer.fusion.cost_to_try import CHANGES, compile_ns, cost_to_try
+from traceanalyzer.fusion.cost_to_try import CHANGES, compile_ns, compiling_ns, cost_to_try
 from traceanalyzer.fusion.rules import RULES
 from traceanalyzer.fusion.savings import NOTHING, WIDEST, scaled
 from traceanalyzer.fusion.suggestions import suggestions
@@ -46,6 +46,18 @@ def test_layers_that_are_alike_are_compiled_once() -> None:
     priced = [replace(match, after=match.after or NOTHING) for match in matches]
     said = with_trial(graph, saves, priced, "layers.0", 1.0).cost_to_try
     assert f"about {math.ceil(ns / SAVED.mid):,} steps" in said and "about 7 s" in said
+
+
+@pytest.mark.parametrize(("where", "snippet", "operators"), [
+    ("cell", "model.cell.compile()", 4),
+    ("", "model = torch.compile(model)", 61),  # a model that calls it 15 times is traced with all of them
+])  # fmt: skip
+def test_a_module_that_is_called_often_is_compiled_once(where: str, snippet: str, operators: int) -> None:
+    cell = annotation("nn.Module: cell", *within("cell", *CHAIN, MM))
+    net = annotation("nn.Module: Net", *[cell] * 15, *within("Net", MM))
+    graph = scene(net, net, steps=2, on_cpu=True)
+    ns = compiling_ns(graph, graph.nodes, where, snippet)
+    assert ns == START_NS + operators * OPERATOR_NS + KERNEL_NS
 
 
 @pytest.mark.parametrize(("band", "ends"), [

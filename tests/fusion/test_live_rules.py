@@ -154,3 +154,24 @@ def test_a_bias_belongs_to_its_product(tmp_path: Path) -> None:
 def test_what_is_no_bias_of_a_product_is_left(tmp_path: Path, step: Callable[..., object]) -> None:
     x, w, b = torch.rand(N, N), torch.rand(N, N), torch.rand(N)
     assert not matches(recorded(lambda: step(x, w, b), tmp_path), "bias_addition")
+
+
+def test_a_closure_that_a_step_calls_is_not_the_optimizers(tmp_path: Path) -> None:
+    """Both passes run inside of `Optimizer.step#AdamW.step`, as with Lightning's automatic optimization."""
+    layers, x = nn.Sequential(nn.Linear(N, N), nn.ReLU(), nn.Linear(N, N)), torch.rand(256, N)
+    optimizer = torch.optim.AdamW(layers.parameters(), foreach=False)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = layers(x).square().mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    def step() -> object:
+        return optimizer.step(closure)  # type: ignore[arg-type]
+
+    (match,) = matches(recorded(step, tmp_path), "fused_optimizer")
+    names = {node.name for node in match.nodes}
+    assert {"lerp", "addcmul", "addcdiv"} <= names, "the optimizer's own"
+    assert names.isdisjoint(("addmm", "mm", "relu", "threshold_backward", "pow", "mean", "sum", "ones_like"))
+    assert match.between is None and all(node.phase == "optimizer" for node in match.nodes)

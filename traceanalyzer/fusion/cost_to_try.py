@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import ceil
 
-from traceanalyzer.fusion.module_names import is_in
+from traceanalyzer.fusion.module_names import is_in_any, module_calls
+from traceanalyzer.fusion.rules.data_loading import is_loading
 from traceanalyzer.fusion.step_graph import Node, StepGraph
 from traceanalyzer.records import Band
 from traceanalyzer.records.units import duration
@@ -95,7 +96,8 @@ def compiling(ns: float, saved_ns: float, *, of_all_kinds: bool, sure: bool, on_
 
 def compiling_ns(graph: StepGraph, nodes: Sequence[Node], where: str, snippet: str) -> float:
     """What a compiler takes for what the snippet compiles; 0 where that is nothing."""
-    return compile_ns(_compiled(graph, nodes, where, snippet)) if "compile(" in snippet else 0.0
+    compiled = compiled_nodes(graph, nodes, where, snippet)
+    return compile_ns(_called_once(graph, compiled, compiled_path(where, snippet))) if compiled else 0.0
 
 
 def compile_ns(nodes: Iterable[Node]) -> float:
@@ -115,9 +117,43 @@ def compile_ns(nodes: Iterable[Node]) -> float:
     return _START_NS + count * _OPERATOR_NS + len(kernels) * _KERNEL_NS
 
 
-def _compiled(graph: StepGraph, nodes: Sequence[Node], where: str, snippet: str) -> list[Node]:
-    """What the snippet compiles: the model's passes, one of several alike modules, or these nodes alone."""
+def compiled_path(where: str, snippet: str) -> str:
+    """Of the modules that the snippet compiles, as a pattern; "" of the whole model."""
+    return "" if WHOLE_MODEL in snippet else where
+
+
+def compiled_nodes(graph: StepGraph, nodes: Sequence[Node], where: str, snippet: str) -> Sequence[Node]:
+    """All that the snippet compiles: the model's passes, the modules of these names, or these nodes alone.
+
+    `where`: the module that is compiled, as a pattern where several alike are.
+    """
+    if "compile(" not in snippet:
+        return ()
     if WHOLE_MODEL in snippet:
-        return [node for node in graph.nodes if node.phase != "optimizer"]
-    within = [node for node in graph.nodes if is_in(node.module, where)]
+        loading = graph.once(_loading)
+        return [node for node in graph.nodes if node.phase != "optimizer" and node.place not in loading]
+    within = [node for node in graph.nodes if is_in_any(node.module, where)]
     return within or sorted(nodes, key=lambda node: node.place)
+
+
+def _loading(graph: StepGraph) -> frozenset[int]:
+    """Places of operators that the DataLoader runs: the model's passes are without them."""
+    return frozenset(node.place for node in graph.nodes if is_loading(graph, node))
+
+
+def _called_once(graph: StepGraph, compiled: Sequence[Node], path: str) -> Sequence[Node]:
+    """Of what is compiled one call of each module, the longest: that is traced once, however many there are.
+
+    All of it where no call is annotated.
+    """
+    calls, ops = module_calls(graph, path), graph.trace.ops
+    of_call: dict[int, list[Node]] = {}
+    for node in compiled:
+        of_call.setdefault(calls[node.place], []).append(node)
+    longest: dict[int, list[Node]] = {}
+    for row, within in of_call.items():
+        name = int(ops.name[row]) if row >= 0 else -1
+        if row >= 0 and len(within) > len(longest.get(name, ())):
+            longest[name] = within
+    once = [node for within in longest.values() for node in within]
+    return sorted(once, key=lambda node: node.place) or compiled

@@ -7,12 +7,13 @@ cuts where fewest bytes cross (torch/_functorch/partitioners.py, min_cut_remater
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
 
 import msgspec
 from msgspec.structs import replace
 
-from traceanalyzer.fusion.module_names import holder, is_whole_model
+from traceanalyzer.fusion.module_names import holder, is_whole_model, module_calls
 from traceanalyzer.fusion.regions import RANDOM, Region, region, regions, weight
 from traceanalyzer.fusion.rules import Match, Rule
 from traceanalyzer.fusion.rules.base import arithmetic
@@ -20,6 +21,8 @@ from traceanalyzer.fusion.slower_compiled import Applied, with_losses
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 
 Source = tuple[str, int]  # one tensor: ("made", place of who makes it) or ("before", its origin)
+
+Entry = tuple[str, int, str | None]  # of compiled code: the module, which call of it, and which pass
 
 
 class _Traffic(msgspec.Struct):
@@ -77,32 +80,37 @@ def compiled_together(graph: StepGraph, applied: Sequence[Applied]) -> list[Appl
 
 
 def _entered_once(graph: StepGraph, applied: Sequence[Applied]) -> Iterator[Applied]:
-    """Of the regions of a module that is compiled the first of each pass is what enters it."""
-    entered: set[tuple[str, str | None]] = set()
+    """Of the regions of a module that is compiled the first of each call and pass is what enters it."""
+    entered: set[Entry] = set()
+    calls = cache(partial(module_calls, graph))
     for rule, matches in applied:
         if not _by_module(graph, rule):
             yield rule, matches
             continue
         joined = []
         for match in matches:
-            key = _call(graph, match)
-            if match.after is not None and key in entered:
-                after = replace(match.after, launches=0, inner=match.after.launches)
+            entries = _entries(graph, match, calls)
+            if match.after is not None and entries:
+                fresh, launches = len(entries - entered), match.after.launches
+                entering = max(launches, fresh) if fresh else 0
+                after = replace(match.after, launches=entering, inner=0 if fresh else launches)
                 match = replace(match, after=after)
-            if match.after is not None and key[0]:
-                entered.add(key)
+                entered |= entries
             joined.append(match)
         yield rule, joined
 
 
-def _call(graph: StepGraph, match: Match) -> tuple[str, str | None]:
-    """Which module is called for it, and in which pass; "" where it is in no module."""
-    module = match.where or holder(match.nodes)
-    phase = match.nodes[0].phase if match.nodes else None
+def _entries(graph: StepGraph, match: Match, calls: Callable[[str], list[int]]) -> set[Entry]:
+    """Which calls of a module it is in, and in which pass; the module alone where no call is annotated.
+    Nothing where it is in no module."""
     if not any(node.module for node in match.nodes):
-        return "", phase
-    whole = match.compiled_with_neighbors or is_whole_model(graph, module)
-    return "the model" if whole else module, phase
+        return set()
+    module = match.where or holder(match.nodes)
+    if match.compiled_with_neighbors or is_whole_model(graph, module):
+        module = ""
+    rows = calls(module)
+    within = {(module, rows[node.place], node.phase) for node in match.nodes}
+    return {entry for entry in within if entry[1] >= 0} or within
 
 
 def _by_module(graph: StepGraph, rule: Rule) -> bool:

@@ -5,8 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import msgspec
+import numpy as np
+
 from traceanalyzer.fusion.step_graph import Node, StepGraph
+from traceanalyzer.records.code_places import forward_source
 from traceanalyzer.records.recording import MODULE_ANNOTATION
+from traceanalyzer.records.trace import Ids, OpKind, above, nearest, passes
 
 _NUMBER = re.compile(r"\d+")
 
@@ -67,3 +72,37 @@ def _roots(graph: StepGraph) -> frozenset[str]:
         modules = [name for name in graph.scopes(node) if name.startswith(MODULE_ANNOTATION)]
         roots.update(name.removeprefix(MODULE_ANNOTATION) for name in modules[-1:])
     return frozenset(roots)
+
+
+class _Calls(msgspec.Struct, frozen=True, eq=False):
+    """Calls of modules that the trace annotates; all are rows in Trace.ops."""
+
+    innermost: Ids  # of each node
+    around: Ids  # of each row the next one outside
+
+
+def module_calls(graph: StepGraph, path: str) -> list[int]:
+    """Of each node which call it runs in of the module that a path means, or of one inside of that where that
+    is never called itself: its row in Trace.ops; -1. A backward operator belongs to the call of its forward
+    one. "": the call of the module that no other encloses.
+    """
+    names, ops, calls = graph.trace.names, graph.trace.ops, graph.once(_calls)
+    row, found = calls.innermost.copy(), np.full(len(graph.nodes), -1, np.int32)
+    chosen = passes(
+        names, np.arange(len(names), dtype=np.int32),
+        lambda name: name.startswith(MODULE_ANNOTATION)
+        and (not path or is_in_any(name.removeprefix(MODULE_ANNOTATION), path)),
+    )  # fmt: skip
+    while (row >= 0).any():
+        found = np.where((row >= 0) & chosen[ops.name[row]], row, found)
+        row = np.where(row >= 0, calls.around[row], -1)
+    rows: list[int] = found.tolist()
+    return rows
+
+
+def _calls(graph: StepGraph) -> _Calls:
+    ops = graph.trace.ops
+    called = ops.kind == OpKind.ANNOTATION
+    called &= passes(graph.trace.names, ops.name, lambda name: name.startswith(MODULE_ANNOTATION))
+    own = np.array([node.row for node in graph.nodes], np.int32)
+    return _Calls(nearest(ops.parent, called)[forward_source(ops)[own]], above(ops.parent, called))

@@ -10,7 +10,7 @@ from msgspec import structs
 from traceanalyzer.fusion.alike import alike, largest, place_of, where
 from traceanalyzer.fusion.checks import NO_OPERATORS, NOT_RECORDED, UNREAD, checks, unchecked
 from traceanalyzer.fusion.code_places import code_places
-from traceanalyzer.fusion.cost_to_try import WHOLE_MODEL, compiling_ns
+from traceanalyzer.fusion.cost_to_try import WHOLE_MODEL, compiled_nodes, compiled_path, compiling_ns
 from traceanalyzer.fusion.headroom import headroom
 from traceanalyzer.fusion.idle_claims import NOT_IN_EACH_STEP
 from traceanalyzer.fusion.module_compile import compiled_together
@@ -25,7 +25,6 @@ from traceanalyzer.fusion.step_words import as_of, step_caveats
 from traceanalyzer.fusion.trial import (
     Compiled,
     beyond_change,
-    compiled_nodes,
     why_unsure,
     with_surroundings,
     with_trial,
@@ -245,7 +244,8 @@ def _suggestion(
         return None
     tier = "T3" if unsure else tier
     if band is not None:
-        band = with_surroundings(graph, band, compiled, together)
+        path = compiled_path(where(group, module), _snippet(graph, rule, group))
+        band = with_surroundings(graph, band, compiled, path, together)
     repeats = graph.stretch.repeats
     saved = [match.bytes_saved for match in group if match.bytes_saved is not None]
     caveats = (*_caveats(graph, group, band, starved), *((why_unsure(compiled),) if unsure else ()))

@@ -7,16 +7,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import msgspec
+import numpy as np
 from msgspec.structs import replace
 
-from traceanalyzer.fusion.cost_to_try import WHOLE_MODEL, cost_to_try
-from traceanalyzer.fusion.module_names import is_in_any
+from traceanalyzer.fusion.cost_to_try import cost_to_try
+from traceanalyzer.fusion.idle_claims import idle_claims
+from traceanalyzer.fusion.module_names import module_calls
 from traceanalyzer.fusion.pages import paging_ns
 from traceanalyzer.fusion.rules import Match
 from traceanalyzer.fusion.savings import WIDEST, added, at_most, possible, scaled
 from traceanalyzer.fusion.step_graph import Node, StepGraph
 from traceanalyzer.fusion.step_words import as_of
 from traceanalyzer.records import Band, Suggestion
+from traceanalyzer.records.trace import Ints, OpKind, nearest
 from traceanalyzer.records.units import duration
 
 # Of what is compiled on a CPU, by which its time changes beside the regions: measured, docs/savings.md.
@@ -28,6 +31,10 @@ _PLACED_SHARE = 0.015
 # Of what the host takes between operators that are compiled, with the profiler in it, and the system for
 # pages of what they hand on: nothing where calls and blocks stay as they are, or nearly all.
 _AROUND = Band(0.0, 0.4, 0.9)
+_OF_CALLS = (
+    "launch_bound",
+    "host_work",
+)  # rules of idle time between calls, of which no rule has advice there
 _COMPILED = "compiling changes the time of what is compiled by about 1 %, and this may save less than that"
 _PLACED = "steps of the same code differ by some percent from one process to the next: this may not be seen"
 
@@ -63,28 +70,76 @@ def beyond_change(
     return Band(low, band.mid, min(band.high, most)) if low > 0 and band.mid <= most else possible(band)
 
 
-def with_surroundings(graph: StepGraph, band: Band, compiled: Sequence[Node], together: Compiled) -> Band:
+def with_surroundings(
+    graph: StepGraph, band: Band, compiled: Sequence[Node], path: str, together: Compiled
+) -> Band:
     """With its part of what compiling saves on a CPU around the operators that it replaces, where that is
-    anything; as far as a band that is proved may reach."""
+    anything; as far as a band that is proved may reach. `path`: as `compiled_path` has it."""
     if not graph.trace.on_cpu or not compiled:
         return band
-    ns = _between_ns(graph, compiled, together) + _reused_ns(graph, compiled, together)
+    ns = _between_ns(graph, compiled, path, together) + _reused_ns(graph, compiled, together)
     whole = at_most(added([band, scaled(_AROUND, ns)]), graph.step_ns)
     most = WIDEST * band.low if band.low > 0 else float("inf")
     return at_most(whole, max(band.high, most))
 
 
-def _between_ns(graph: StepGraph, compiled: Sequence[Node], together: Compiled) -> float:
-    """What the host takes from one operator to the next of what is compiled, without the profiler."""
+def _between_ns(graph: StepGraph, compiled: Sequence[Node], path: str, together: Compiled) -> float:
+    """What the host takes from one operator to the next of one call that is compiled, without the profiler,
+    and without what it waits for: a batch, or another's remedy."""
     ops, thread = graph.trace.ops, graph.threads
+    calls = _calls_of(graph, compiled, path)
+    waited = graph.once(_waited)
     ns = 0.0
     for before, node in pairwise(sorted(compiled, key=lambda each: each.place)):
-        if before.place + 1 == node.place and before.phase == node.phase:
-            gap_ns = int(ops.start_ns[node.row] - ops.end_ns[before.row])
-            same = thread[before.place] == thread[node.place]
-            ns += max(0, gap_ns) / together.times.get(node.place, 1) if same else 0.0
+        call = calls[node.place]
+        same = call >= 0 and call == calls[before.place] and thread[before.place] == thread[node.place]
+        if same and before.place + 1 == node.place and before.phase == node.phase:
+            ends = int(ops.end_ns[before.row]), int(ops.start_ns[node.row])
+            gap_ns = ends[1] - ends[0] - waited.within(*ends)
+            ns += max(0, gap_ns) / together.times.get(node.place, 1)
     whole_ns = graph.step_ns - sum(node.time_ns for node in graph.nodes)
     return ns * max(0.0, 1 - graph.slowed_ns / whole_ns) if whole_ns > 0 else 0.0
+
+
+def _calls_of(graph: StepGraph, compiled: Sequence[Node], path: str) -> Sequence[int]:
+    """Of each node which call it runs in of what is compiled; -1: of none.
+
+    Where the place names no module that is called, the call of the outermost one; where the trace annotates
+    no calls, whatever annotation encloses it.
+    """
+    for each in dict.fromkeys((path, "")):
+        calls = module_calls(graph, each)
+        if any(calls[node.place] >= 0 for node in compiled):
+            return calls
+    ops = graph.trace.ops
+    around = nearest(ops.parent, ops.kind == OpKind.ANNOTATION)
+    # Outside of all annotations is one place too: that of a step without a name.
+    return [len(ops) if row < 0 else row for row in around[[node.row for node in graph.nodes]].tolist()]
+
+
+class _Waited(msgspec.Struct, frozen=True, eq=False):
+    """Idle time that the remedies of other rules may take away, summed up to its ends."""
+
+    at_ns: Ints
+    total_ns: Ints
+
+    def within(self, start: int, end: int) -> float:
+        if not len(self.at_ns):
+            return 0.0
+        before, after = np.interp([start, end], self.at_ns, self.total_ns)
+        return float(after - before)
+
+
+def _waited(graph: StepGraph) -> _Waited:
+    idle, claims = graph.judged.idle, idle_claims(graph)
+    theirs = np.zeros(len(idle.start_ns), bool)
+    for rule, ns in claims.ns.items():
+        if rule not in _OF_CALLS:
+            theirs |= ns > 0
+    start, end = idle.start_ns[theirs], idle.end_ns[theirs]
+    total = np.cumsum(end - start)
+    at = np.stack((start, end), axis=1).ravel()
+    return _Waited(at, np.stack((total - (end - start), total), axis=1).ravel())
 
 
 def _reused_ns(graph: StepGraph, compiled: Sequence[Node], together: Compiled) -> float:
@@ -105,18 +160,6 @@ def _reused_ns(graph: StepGraph, compiled: Sequence[Node], together: Compiled) -
 def why_unsure(compiled: Sequence[Node]) -> str:
     """What a saving is not sure of that `beyond_change` has begin at zero."""
     return _COMPILED if compiled else _PLACED
-
-
-def compiled_nodes(graph: StepGraph, nodes: Sequence[Node], where: str, snippet: str) -> Sequence[Node]:
-    """All that the snippet compiles: the model's passes, the modules of these names, or these nodes alone.
-
-    `where`: the module that is compiled, as a pattern where several alike are.
-    """
-    if "compile(" not in snippet:
-        return ()
-    if WHOLE_MODEL in snippet:
-        return [node for node in graph.nodes if node.phase != "optimizer"]
-    return [node for node in graph.nodes if is_in_any(node.module, where)] or nodes
 
 
 def with_trial(

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from tests.fusion.scenes import Item, annotation, claims, found_by, op, scene
+from tests.fusion.scenes import Item, annotation, backward, claims, forward, found_by, op, scene
 from traceanalyzer.fusion.rules import Match
+from traceanalyzer.fusion.rules.fused_optimizer import find
+from traceanalyzer.fusion.step_graph import Free, StepGraph
+from traceanalyzer.fusion.suggestions import suggestions
 
 X = (4096, 4096)
 P = 4 * 4096 * 4096
@@ -93,6 +96,66 @@ def test_on_a_cpu_what_lies_between_the_operators_goes_too() -> None:
     worked = sum(node.time_ns for node in match.nodes)
     assert match.between.high + worked + before == ops.end_ns[row] - ops.start_ns[row]
     assert match.between.high > len(ADAMW) * 40_000 > match.between.low > 0
+
+
+def test_what_others_do_between_the_operators_stays() -> None:
+    """Another rule has claimed an operator of 5 ms in the midst of them: it is no time of the host's."""
+    items = (*ADAMW[:4], op("zero_", X, ns=5_000_000), *ADAMW[4:])
+    graph = scene(step("AdamW", *items), op("mm", X, X), on_cpu=True)
+    (match,) = find(graph, Free(frozenset({4})))
+    assert len(match.nodes) == 8
+    assert match.between is not None and match.between.high < 5_000_000
+
+
+MS = 1_000_000
+PASSES = (
+    forward(op("mm", X, X, ns=20 * MS), 1), op("argmax", X, ns=5 * MS), op("is_same_size", ns=9 * MS),
+    annotation("Optimizer.zero_grad#AdamW.zero_grad", op("zero_", X, ns=2 * MS)),
+    backward("MmBackward0", op("mm", X, X, ns=30 * MS), sequence=1),
+)  # fmt: skip
+
+
+def closed(on_cpu: bool, *items: Item) -> StepGraph:
+    """A step that is given a closure, as trainers do: it runs both passes inside of it."""
+    return scene(step("AdamW", *items, *ADAMW), steps=2, on_cpu=on_cpu)
+
+
+@pytest.mark.parametrize("on_cpu", [True, False])
+def test_what_a_closure_runs_is_not_the_optimizers(on_cpu: bool) -> None:
+    (match,) = found_by(closed(on_cpu, *PASSES), "fused_optimizer")
+    assert [node.call.name for node in match.nodes] == [each.name for each in ADAMW]
+    assert match.bytes_saved == (ADAMW_PASSES - 7) * P
+    assert match.between is None
+
+
+def test_a_model_that_is_called_in_a_closure_is_not_the_optimizers() -> None:
+    model = annotation("nn.Module: Net", op("mm", X, X, ns=20 * MS))  # without gradients
+    (match,) = found_by(closed(True, model), "fused_optimizer")
+    assert len(match.nodes) == 8 and match.between is None
+
+
+def test_with_a_closure_no_more_is_promised_than_the_operators_take() -> None:
+    """Eight operators of 4 ms in a step of 98: of the other 66 ms nothing goes away."""
+    slow = [replace(each, kernels=(("kernel", 4 * MS),)) for each in ADAMW]
+    graph = scene(step("AdamW", *PASSES, *slow), steps=2, on_cpu=True)
+    (told,) = [each for each in suggestions(graph).found or () if each.rule == "fused_optimizer"]
+    band = told.saving_per_step_ns
+    assert band is not None and 0 < band.mid <= band.high <= 32 * MS
+
+
+def test_gradients_that_are_clipped_after_the_closure_are_not_the_optimizers() -> None:
+    """Lightning clips inside of `step`. The optimizer begins with its count of steps."""
+    clipping = (op("linalg_vector_norm", X), op("clamp", ()), op("mul_", X, ()), op("mul_", X, ()))
+    (match,) = found_by(closed(True, *PASSES, *clipping, op("add_", (), ())), "fused_optimizer")
+    assert [node.call.name for node in match.nodes] == ["aten::add_", *(each.name for each in ADAMW)]
+
+
+def test_a_step_in_a_hook_of_a_gradient_is_an_optimizers() -> None:
+    """Each gradient is used as soon as it is there: the backward pass encloses the steps."""
+    hooked = backward("torch::autograd::AccumulateGrad", step("AdamW", *ADAMW))
+    (match,) = found_by(scene(forward(op("mm", X, X), 1), backward("MmBackward0", op("mm", X, X), sequence=1),
+                              hooked, steps=2, on_cpu=True), "fused_optimizer")  # fmt: skip
+    assert len(match.nodes) == 8 and match.between is not None
 
 
 def test_a_device_does_not_wait_for_what_lies_between() -> None:

@@ -4,20 +4,22 @@ Instead: the same optimizer with `fused=True`: one kernel reads parameters, grad
 
 Saves: all passes but one. AdamW reads four values per parameter and writes three; as single operators or
 lists it moves about three times as much. On a CPU also new pages for their results, and what Python takes
-from one operator to the next: half of it at least, for recording them is a part.
+from one operator to the next: half of it at least, for recording them is a part. Not where the step was given
+a closure: the script's own code is between them too.
 
 When not: a hook or a subclass changes what the step does. Where the step waits for the host, it is launches
 that are saved, not kernel time, and the report says so.
 
-Left out: optimizers without such an argument (Adam, AdamW, SGD and Adagrad have it), and fused ones; sparse
-gradients and complex parameters, which the fused kernels refuse; an optimizer that works on CPU tensors
-while a GPU is looked at.
+Left out: optimizers without such an argument (Adam, AdamW, SGD and Adagrad have it), and fused ones; what a
+closure runs inside of the step; sparse gradients and complex parameters, which the fused kernels refuse; an
+optimizer that works on CPU tensors while a GPU is looked at.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import dropwhile
 
 from msgspec.structs import replace
 
@@ -25,7 +27,8 @@ from traceanalyzer.cost.registry import Missing
 from traceanalyzer.cost.tensors import bytes_of, is_list, list_bytes
 from traceanalyzer.fusion.pages import paging_ns
 from traceanalyzer.fusion.rules.base import Match, Rule
-from traceanalyzer.fusion.rules.optimizers import SPARSE, STEP, optimizer_classes
+from traceanalyzer.fusion.rules.gradient_clipping import NORMS
+from traceanalyzer.fusion.rules.optimizers import SPARSE, STEP, closure_ends, optimizer_classes
 from traceanalyzer.fusion.savings import Work
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 from traceanalyzer.records import Band
@@ -38,6 +41,8 @@ _SGD_WITHOUT_MOMENTUM, _AMSGRAD = 3, 2  # the latter in addition: its maximum is
 _BETWEEN = (0.5, 0.8, 1.0)
 _ADDING = (("_foreach_addcdiv", "addcdiv"), ("_foreach_add", "add"))  # what writes the parameters
 _SCALING = (("_foreach_mul", "mul"),)  # and the momentum of SGD
+_MEASURING = (*NORMS, "_foreach_norm", "clamp")  # of torch.nn.utils.clip_grad_norm_, and what it does next
+_SCALES = ("mul", "_foreach_mul")
 _NOT_DENSE = re.compile(rf"{SPARSE.pattern}|view_as_(?:real|complex)")  # the latter: complex parameters
 
 
@@ -47,17 +52,26 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     scopes: dict[str, set[int]] = {}
     if not optimizer_classes(graph):
         return
+    closures = graph.once(closure_ends)
     for node in graph.nodes:
         row = _step_above(graph, node) if free(node) else -1
         name = _optimizer(graph, row)
-        if name in _PASSES:
+        if name in _PASSES and graph.trace.ops.start_ns[node.row] >= closures.get(row, 0):
             working.setdefault(name, []).append(node)
             scopes.setdefault(name, set()).add(row)
     for name, nodes in working.items():
         if not any("fused" in node.name for node in nodes) and not _not_dense(graph, scopes[name]):
+            if not scopes[name].isdisjoint(closures):
+                nodes = _after_clipping(nodes)
             yield from (
                 _on_cpu(graph, match) if graph.trace.on_cpu else match for match in _match(name, nodes)
             )
+
+
+def _after_clipping(nodes: Sequence[Node]) -> list[Node]:
+    """Without norms of gradients, and what scales those by them: after a closure `step` may hold that too."""
+    last = max((at for at, node in enumerate(nodes) if node.name in _MEASURING), default=-1)
+    return list(nodes) if last < 0 else list(dropwhile(lambda node: node.name in _SCALES, nodes[last + 1 :]))
 
 
 def _step_above(graph: StepGraph, node: Node) -> int:
@@ -91,16 +105,23 @@ def _on_cpu(graph: StepGraph, match: Match) -> Match:
     return replace(match, after=after, between=_between(graph, match.nodes))
 
 
-def _between(graph: StepGraph, nodes: Sequence[Node]) -> Band:
+def _between(graph: StepGraph, nodes: Sequence[Node]) -> Band | None:
     """What lies between the operators, from the first of a step on: parameters are collected before that,
-    fused or not."""
+    fused or not. None after a closure: what its caller does before it goes on is no part of the optimizer."""
     ops = graph.trace.ops
     first: dict[int, Node] = {}
     for node in nodes:
         first.setdefault(_step_above(graph, node), node)
+    if not first.keys().isdisjoint(graph.once(closure_ends)):
+        return None
     whole_ns = sum(int(ops.end_ns[row] - ops.start_ns[node.row]) for row, node in first.items())
-    left_ns = max(0, whole_ns - sum(node.time_ns for node in nodes))
-    return Band(*(share * left_ns for share in _BETWEEN))
+    begins = {row: node.place for row, node in first.items()}
+    worked_ns = sum(
+        node.time_ns
+        for node in graph.nodes
+        if node.place >= begins.get(_step_above(graph, node), node.place + 1)
+    )
+    return Band(*(share * max(0, whole_ns - worked_ns) for share in _BETWEEN))
 
 
 def _match(name: str, nodes: Sequence[Node]) -> Iterator[Match]:
