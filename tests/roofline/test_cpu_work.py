@@ -117,7 +117,7 @@ def test_of_a_type_that_was_not_measured_flops_decide():
 
 
 def test_a_rate_that_the_row_itself_disproves_is_left_out():
-    """Measured while others kept the machine busy: the row is ten times as fast as its rate."""
+    """The row is ten times as fast as its rate, whatever made the measurement slow."""
     evaluated = (FunctionCount("exp", "fp32", 25_000_000),)
     row = replace(ROW, time_ns=10_000_000, functions=evaluated)
     found = judge_row(row, ROOFS)

@@ -60,8 +60,18 @@ def test_a_row_faster_than_a_cpu_draws_is_not_said_to_exceed_a_peak() -> None:
     computed = replace(drawn, flops=1_500)
     (told,) = self_check([drawn], cpu, 10_000_000, whole_microseconds=False)
     (other,) = self_check([computed], cpu, 10_000_000, whole_microseconds=False)
-    assert "random numbers" in told.reason
+    assert "random numbers" in told.reason and "the rate that was measured" in told.reason
+    assert "busy" not in told.reason, "which is not known: it may have had more threads than the measurement"
     assert "not explained" in other.reason
+
+
+def test_a_roof_that_was_measured_is_compared_with_no_datasheet() -> None:
+    near = row(flag="over_roof", efficiency=1.02)
+    measured = replace(DEVICE, kind="cpu", how="calibrated", peaks=(Peak("vector", "fp32", 1e-9),))
+    (told,) = self_check([near], measured, 10_000_000, whole_microseconds=False)
+    (known,) = self_check([near], DEVICE, 10_000_000, whole_microseconds=False)
+    assert "measurements" in told.reason and "datasheet" not in told.reason
+    assert "datasheet" in known.reason
 
 
 def test_a_coarse_clock_explains_short_kernels_only() -> None:

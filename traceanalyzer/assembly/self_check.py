@@ -15,12 +15,15 @@ from traceanalyzer.records import AboveRoof, Device, FormulaText, OpRow
 from traceanalyzer.records.units import si
 from traceanalyzer.records.vocabulary import FEWER_PRODUCTS
 
-_CLOCK = 1.05  # a roof exceeded by less: clocks differ from the datasheet's
+_CLOCK = 1.05  # a roof exceeded by less: clocks differ from the datasheet's, two measurements from each other
 _ROUNDING = 0.999  # of a roof time, below which it is another's
 _SHORT_NS = 20_000  # kernels whose time a clock of whole microseconds resolves to 5 % or worse
 _REPEATS = ("embedding", "gather", "index", "take")
 _FORMULAS = 10  # of the largest priced rows
-_RATE = "a CPU's functions or random numbers, faster than measured: others kept the machine busy then"
+# Why is not known: where threads differ, or others kept the machine busy, a warning of its own says so.
+_RATE = "a CPU's functions or random numbers, faster than the rate that was measured"
+_NEAR_DATASHEET = "by up to 5 %: clocks differ from the datasheet's"
+_NEAR_MEASURED = "by up to 5 %, as two measurements differ"
 _UNEXPLAINED = "not explained: FLOPs, bytes or the device's peak may be wrong"
 
 
@@ -67,7 +70,7 @@ def _why(row: OpRow, device: Device, whole_microseconds: bool) -> str | None:
         if cached:
             return cached
     if (row.efficiency or 0) <= _CLOCK:
-        return "by up to 5 %: clocks differ from the datasheet's"
+        return _NEAR_MEASURED if device.how == "calibrated" else _NEAR_DATASHEET
     if whole_microseconds and row.time_ns <= _SHORT_NS * row.calls:
         return "the trace's clock counts whole microseconds, and the kernels are short"
     return _UNEXPLAINED
@@ -92,7 +95,7 @@ def _cached(row: OpRow, device: Device) -> str | None:
     if beyond <= 0 or (row.efficiency or 0) <= moved / beyond:
         return f"part of it was in the cache of {size} when the call began or ended"
     if any(word in row.name for word in _REPEATS):
-        return "rows that are read repeatedly come from the cache"
+        return "rows that are read repeatedly may come from the cache"
     if row.name.startswith("triton_"):
         return "a fused kernel may read only parts of its arguments"
     return None

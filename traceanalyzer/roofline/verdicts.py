@@ -45,7 +45,7 @@ _FLOPS_PER_SPECIAL = {
 
 
 Rates = Mapping[tuple[str, str], float]  # (function, precision): elements a second
-_DISPROVED = 1.5  # a row that takes so much less than at a measured rate: others kept the machine busy then
+_DISPROVED = 1.5  # a row that takes so much less than at a measured rate: the rate is too low for it
 
 
 class Roofs(msgspec.Struct, frozen=True):

@@ -49,7 +49,7 @@ NCCL = "ncclDevKernel_{}_RING_LL(ncclDevKernelArgsStorage<4096ul>)"
         ("AllReduce_Sum_f32", "", "DistributedDataParallel.forward", "bucket_cap_mb", "DataParallel.html"),
         ("AllReduce_Sum_f32", "", "", "async_op=True", "/distributed.html"),
         ("AllGather", "", "FSDP::all_gather", "set_modules_to_forward_prefetch", "fully_shard"),
-        ("ReduceScatter_Sum_bf16", "", "FullyShardedDataParallel.forward", "backward_prefetch", "/fsdp.html"),
+        ("ReduceScatter_Sum_bf16", "", "FullyShardedDataParallel.forward", "forward_prefetch", "/fsdp.html"),
         ("ReduceScatter_Sum_f32", "", "DistributedDataParallel.forward", "async_op=True", "distributed.html"),
         ("SendRecv", "c10d::alltoall_base_", "", "all_to_all_single", "all_to_all_single"),
         ("SendRecv", "c10d::send", "", "", "pipelining"),

@@ -49,7 +49,8 @@ RULE = Rule(
     "checkpoint_saving", __doc__ or "", find,
     title="The device waits while a checkpoint seems to be written",
     action="Save checkpoints while training goes on, through pinned memory, or less often.",
-    snippet="torch.distributed.checkpoint.async_save(state, checkpoint_id=path)",
+    snippet="from torch.distributed.checkpoint import async_save\n\n"
+    "saving = async_save(state, checkpoint_id=path)  # saving.result() before the next",
     caveats=("the saving is per step of this window: a run with fewer checkpoints saves less",),
     needs=("gpu", "launches"),
     docs="https://docs.pytorch.org/docs/stable/distributed.checkpoint.html",

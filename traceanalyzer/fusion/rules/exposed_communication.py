@@ -4,8 +4,8 @@ Instead: first the other ranks' traces beside this one, which distinguish waitin
 moving bytes; then what overlaps or shortens them, by the kind that takes most. All-reduces of
 DistributedDataParallel: larger or fewer buckets (`bucket_cap_mb`), `gradient_as_bucket_view`, `no_sync()`
 while gradients are added up, gradients in half precision (`bf16_compress_hook`). All-gathers and
-reduce-scatters of FSDP: prefetching forward and backward. All-to-alls, sends and receives, and collectives of
-the script's own: `async_op=True`, with work that does not need them before the wait.
+reduce-scatters of FSDP: prefetching forward, or more than one module ahead. All-to-alls, sends and receives,
+and collectives of the script's own: `async_op=True`, with work that does not need them before the wait.
 
 Saves: at most the time in which communication runs alone.
 
@@ -54,23 +54,25 @@ _OF_DDP = _Advice(
     "Tune the buckets of DistributedDataParallel, whose all-reduces overlap with the backward pass: another "
     "bucket_cap_mb, gradient_as_bucket_view=True, no_sync() while gradients are added up, and "
     "bf16_compress_hook, which halves the bytes of fp32 gradients.",
-    "model = torch.nn.parallel.DistributedDataParallel(\n"
-    "    model, device_ids=[local_rank], bucket_cap_mb=100, gradient_as_bucket_view=True\n)",
+    "model = torch.nn.parallel.DistributedDataParallel(  # beside the arguments that it has\n"
+    "    model, bucket_cap_mb=100, gradient_as_bucket_view=True\n)",
     f"{_DOCS}/generated/torch.nn.parallel.DistributedDataParallel.html",
 )
 _OF_FSDP1 = _Advice(
-    "Let FullyShardedDataParallel prefetch: backward_prefetch=BACKWARD_PRE, and forward_prefetch=True where "
-    "each forward pass runs the same modules in one order; limit_all_gathers=False where memory is left.",
-    "from torch.distributed.fsdp import BackwardPrefetch, FullyShardedDataParallel\n\n"
-    "model = FullyShardedDataParallel(\n"
-    "    model, backward_prefetch=BackwardPrefetch.BACKWARD_PRE, forward_prefetch=True\n)",
+    "Let FullyShardedDataParallel prefetch forward too, forward_prefetch=True, where each forward pass runs "
+    "the same modules in one order; limit_all_gathers=False where memory is left. The backward pass "
+    "prefetches unless backward_prefetch was changed.",
+    "from torch.distributed.fsdp import FullyShardedDataParallel\n\n"
+    "model = FullyShardedDataParallel(  # beside the arguments that it has\n"
+    "    model, device_id=device, forward_prefetch=True, limit_all_gathers=False\n)",
     f"{_DOCS}/fsdp.html",
 )
 _OF_FSDP2 = _Advice(
-    "Let the modules of fully_shard prefetch one another, and keep what is gathered for the backward pass "
-    "(reshard_after_forward=False) where memory is left.",
-    "block.set_modules_to_forward_prefetch([next_block])\n"
-    "block.set_modules_to_backward_prefetch([previous_block])",
+    "Let the modules of fully_shard prefetch two or more others each, for one is what they do anyway; and "
+    "keep what is gathered for the backward pass (reshard_after_forward=False). Both take memory.",
+    "for at, block in enumerate(blocks):  # in the order in which they run\n"
+    "    block.set_modules_to_forward_prefetch(blocks[at + 1 : at + 3])\n"
+    "    block.set_modules_to_backward_prefetch(blocks[max(0, at - 2) : at][::-1])",
     f"{_DOCS}/distributed.fsdp.fully_shard.html",
 )
 _OF_ALL_TO_ALL = _Advice(

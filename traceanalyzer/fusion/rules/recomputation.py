@@ -58,10 +58,16 @@ RULE = Rule(
     "recomputation", __doc__ or "", find,
     title="The forward pass is computed a second time",
     action="Checkpoint only as much as memory asks for: keep matmuls and attention, compute the rest again.",
-    snippet="kept = [torch.ops.aten.mm.default, torch.ops.aten.addmm.default, torch.ops.aten.bmm.default,\n"
-    "        torch.ops.aten._scaled_dot_product_flash_attention.default]\n"
-    "checkpoint(block, x, use_reentrant=False,\n"
-    "           context_fn=functools.partial(create_selective_checkpoint_contexts, kept))",
+    snippet="import functools\n"
+    "from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts\n\n"
+    "aten = torch.ops.aten\n"
+    "kept = [aten.mm.default, aten.addmm.default, aten.bmm.default, aten.convolution.default,\n"
+    "        aten._scaled_dot_product_flash_attention.default,\n"
+    "        aten._scaled_dot_product_cudnn_attention.default,\n"
+    "        aten._scaled_dot_product_efficient_attention.default,\n"
+    "        aten._scaled_dot_product_flash_attention_for_cpu.default]\n"
+    "y = checkpoint(block, x, use_reentrant=False,\n"
+    "               context_fn=functools.partial(create_selective_checkpoint_contexts, kept))",
     caveats=("costs memory: the low end keeps matmuls and attention, the high end everything",
              "what other suggestions save in checkpointed modules is not counted here"),
     needs=("backward",),
