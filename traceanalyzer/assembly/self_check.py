@@ -13,15 +13,13 @@ from traceanalyzer.assembly.totals import share
 from traceanalyzer.cost.kernel_names import is_winograd_or_fft
 from traceanalyzer.records import AboveRoof, Device, FormulaText, OpRow
 from traceanalyzer.records.units import si
-from traceanalyzer.records.vocabulary import FEWER_PRODUCTS
+from traceanalyzer.records.vocabulary import BEYOND_RATE, FEWER_PRODUCTS
 
 _CLOCK = 1.05  # a roof exceeded by less: clocks differ from the datasheet's, two measurements from each other
 _ROUNDING = 0.999  # of a roof time, below which it is another's
 _SHORT_NS = 20_000  # kernels whose time a clock of whole microseconds resolves to 5 % or worse
 _REPEATS = ("embedding", "gather", "index", "take")
 _FORMULAS = 10  # of the largest priced rows
-# Why is not known: where threads differ, or others kept the machine busy, a warning of its own says so.
-_RATE = "a CPU's functions or random numbers, faster than the rate that was measured"
 _NEAR_DATASHEET = "by up to 5 %: clocks differ from the datasheet's"
 _NEAR_MEASURED = "by up to 5 %, as two measurements differ"
 _UNEXPLAINED = "not explained: FLOPs, bytes or the device's peak may be wrong"
@@ -64,7 +62,7 @@ def _why(row: OpRow, device: Device, whole_microseconds: bool) -> str | None:
     if "over_roof" in row.flags and any(is_winograd_or_fft(kernel.name) for kernel in row.kernel_names):
         return FEWER_PRODUCTS
     if "over_roof" in row.flags and _by_functions(row, device):
-        return _RATE
+        return BEYOND_RATE  # why is not known: of threads that differ or a busy machine a warning tells
     if "over_roof" not in row.flags:
         cached = _cached(row, device)
         if cached:

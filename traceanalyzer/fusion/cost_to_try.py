@@ -73,7 +73,7 @@ def cost_to_try(
     if not ns:
         wrapper = next((name for name in _WRAPPERS if f"{name}(" in snippet), None)
         if rule == "data_loading" and "DataLoader(" not in snippet:
-            return "an argument of the library's call, or another processor"
+            return "an argument of the library's call, or a faster preprocessor"
         tuned = wrapper and rule == "exposed_communication"
         return f"an argument of {wrapper}" if tuned else CHANGES.get(rule, "")
     steps = graph.step_kind

@@ -262,7 +262,7 @@ def _suggestion(
         peak_bytes_saved=peak_bytes_saved(graph, rule, group, held),
         saving_per_step_ns=scaled(band, repeats) if band is not None else None,
         share_of_step=band.mid / graph.step_ns if band is not None and not starved else None,
-        caveats=tuple(as_of(graph, text) for text in (*rule.caveats, *caveats)),
+        caveats=tuple(as_of(graph, text) for text in (*_of_device(graph, rule), *caveats)),
         docs=most.docs or rule.docs,
         saving_of=graph.saving_of,
         step_kind=graph.step_kind,
@@ -279,6 +279,12 @@ def _first_op(group: Sequence[Match]) -> int:
 
 def _nodes(group: Sequence[Match]) -> list[Node]:
     return [node for match in group for node in match.nodes]
+
+
+def _of_device(graph: StepGraph, rule: Rule) -> Iterator[str]:
+    """The rule's own caveats, without those of the other kind of device."""
+    other = "on a CPU " if graph.on_gpu else "on a GPU "
+    return (text for text in rule.caveats if not text.startswith(other))
 
 
 def _waits(graph: StepGraph) -> float:

@@ -47,6 +47,8 @@ RULE_BY_CAUSE: Mapping[IdleCause, str] = {
 IDLE_RULES = (*RULE_BY_CAUSE.values(), "checkpoint_saving", "small_copies")
 """Names of the rules that shorten idle time, and nothing else."""
 
+OF_CONFIGURATION = ("attention_fallback",)
+"""Rules whose change is one of a model's settings, whatever code reads it."""
 SHARING_ON_CPU = ("kept_pages", "channels_last")
 """Names of the rules that on a CPU save of operators which others make faster too; none is ever proved."""
 
@@ -57,6 +59,8 @@ RULES_TO_VERIFY = (
 )  # fmt: skip
 """Names of the rules whose largest match `verify` rebuilds and times."""
 
+BEYOND_RATE = "a CPU's functions or random numbers, faster than the rate that was measured"
+"""Why a row is above what a function's own rate allows, which is no roof of other rows."""
 FEWER_PRODUCTS = "Winograd and FFT convolutions execute fewer multiplications than the direct sum"
 """A reason for which rows exceed their roof that says nothing against the roof."""
 

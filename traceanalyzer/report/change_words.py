@@ -10,7 +10,6 @@ from traceanalyzer.records.vocabulary import IDLE_RULES, SHARING_ON_CPU
 from traceanalyzer.report.shown import per_saving, shown
 from traceanalyzer.report.waits import waits_for_the_host
 
-_OF_WAITS = (*IDLE_RULES, "exposed_communication")  # rules whose saving is of waiting, not of kernels
 _WORTH_A_MINUTE = 0.01  # of the step: what is likely to save less does not come before what saves more
 _NUMERALS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
 
@@ -24,7 +23,7 @@ def change_sentences(analysis: Analysis) -> list[str]:
     paced = waits_for_the_host(shown(analysis))
     timed = with_saving(analysis)
     for each in timed:
-        if each.rule in _OF_WAITS or not paced:
+        if each.rule in IDLE_RULES or not paced:
             counted.setdefault(per_saving(analysis, each), []).append(each)
     said = [
         _saved(of, each, " more" if number else "", shared=shares_time(analysis, each))

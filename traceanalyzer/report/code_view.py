@@ -10,7 +10,7 @@ import msgspec
 from traceanalyzer.records import Analysis, Job, OpRow, Suggestion
 from traceanalyzer.records.code import CodePlace, FunctionTime, ModuleTime, Wait
 from traceanalyzer.records.units import duration, percent
-from traceanalyzer.records.vocabulary import LineIs
+from traceanalyzer.records.vocabulary import OF_CONFIGURATION, LineIs
 from traceanalyzer.report.labels import CAUSE_LABELS
 from traceanalyzer.report.sanitize import cut, visible
 from traceanalyzer.report.shown import busy_words, per_step
@@ -161,7 +161,8 @@ def _name(function: str | None) -> str:
 def library_sentence(suggestions: Sequence[Suggestion]) -> str:
     """Which places of all suggestions are no code of the user's, said once; "" where all are, or may be."""
     files: dict[str, dict[str, None]] = {}
-    for at in chain.from_iterable(each.places[:_PLACES] for each in suggestions):
+    of_code = (each for each in suggestions if each.rule not in OF_CONFIGURATION)
+    for at in chain.from_iterable(each.places[:_PLACES] for each in of_code):
         if at.library is not None and at.function is not None:
             files.setdefault(_name(at.library), {})[_name(at.file)] = None
     if not files:

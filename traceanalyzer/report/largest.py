@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from traceanalyzer.records import VERDICTS, Analysis, OpRow, Verdict
 from traceanalyzer.records.code import in_one_function
 from traceanalyzer.records.units import duration, no_less_than
-from traceanalyzer.records.vocabulary import FEWER_PRODUCTS
+from traceanalyzer.records.vocabulary import BEYOND_RATE, FEWER_PRODUCTS
 from traceanalyzer.report.code_view import wait_line
 from traceanalyzer.report.rows import is_sum
 from traceanalyzer.report.sanitize import cut, visible
@@ -107,9 +107,11 @@ def lower_bound(analysis: Analysis, *, whole: bool) -> str:
 def above_roofs_share(analysis: Analysis) -> float:
     """Of busy time, what takes less than its roof time: with a higher roof its verdict may be another.
 
-    Without convolutions that take a shorter way than is counted, which no roof is to blame for.
+    Without convolutions that take a shorter way than is counted, which no roof is to blame for, and functions
+    that beat a rate of their own, which judges nothing else.
     """
-    return sum(entry.share_of_busy for entry in analysis.self_check if entry.reason != FEWER_PRODUCTS)
+    blameless = (FEWER_PRODUCTS, BEYOND_RATE)
+    return sum(entry.share_of_busy for entry in analysis.self_check if entry.reason not in blameless)
 
 
 def _short(name: str) -> str:

@@ -57,6 +57,11 @@ def verdict_sentence(analysis: Analysis) -> str:
     return " ".join((words.lead, *words.more, *words.changes))
 
 
+_FIRST = (
+    "Find what slows everything first (far_below_roofs): until then each change may save less, or nothing."
+)
+
+
 def headline(analysis: Analysis) -> Headline:
     """The verdict in words, for every state an analysis can be in."""
     notes, figures = _notes(analysis), shown(analysis)
@@ -79,8 +84,7 @@ def headline(analysis: Analysis) -> Headline:
     ]
     if _warned(analysis, "gpu_not_captured"):
         sentences.insert(0, "The trace lists a GPU but holds none of its work: this is the CPU side.")
-    # What slows everything down comes first.
-    changes = () if limited_by_nothing(analysis, figures) else tuple(change_sentences(analysis))
+    changes = (_FIRST,) if limited_by_nothing(analysis, figures) else tuple(change_sentences(analysis))
     return Headline(_with_rank(analysis, sentences[0]), tuple(sentences[1:]), changes, notes)
 
 

@@ -158,9 +158,12 @@ def test_modules_prefetch_more_than_the_one_that_they_would_anyway(alone: None) 
     assert ahead[1::2] == [[], [0], [1, 0], [2, 1], [3, 2]]
 
 
-@pytest.mark.parametrize("word", ["all_reduce", "all_to_all_single"])
+@pytest.mark.parametrize(
+    "word",
+    ["all_reduce", "all_to_all_single", "all_gather_into_tensor", "reduce_scatter_tensor", "broadcast"],
+)
 def test_collectives_run_beside_other_work_on_a_cpu(word: str, alone: None) -> None:
-    tensors = {name: torch.ones(4) for name in ("x", "z", "sent", "received")}
+    tensors = {name: torch.ones(4) for name in ("x", "z", "sent", "received", "all_of_x", "part_of_x")}
     names = {"torch": torch, "f": torch.exp, "dense": torch.exp, **tensors}
     exec(of_advice(word), names)
     assert names["work"].is_completed() and names["y"].shape == (4,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Literal
@@ -305,10 +306,21 @@ def everywhere(graph: StepGraph) -> str:
 
 
 def started(graph: StepGraph) -> str:
-    """How the script is started, by its recorded name: a file's, or a module's."""
-    recorded = graph.trace.recording.script if graph.trace.recording else None
-    script = recorded or "train.py"
-    return f"python {script}" if script.endswith(".py") else f"python -m {script}"
+    """How the script is started, by its recorded name, a file's or a module's, and its arguments."""
+    recording = graph.trace.recording
+    script = (recording.script if recording else None) or "train.py"
+    start = "python" if script.endswith(".py") else "python -m"
+    return " ".join((start, script, *_arguments(recording.command or "" if recording else "", script)))
+
+
+def _arguments(command: str, script: str) -> list[str]:
+    """What stands behind the script's name where it was profiled."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # a quote that does not end
+        return []
+    behind = words[words.index(script) + 1 :] if script in words else []
+    return [shlex.quote(word) for word in behind]
 
 
 def wait_evidence(graph: StepGraph, ns: float, share: float) -> str:

@@ -32,7 +32,7 @@ _LOADER = "enumerate(DataLoader)#"  # torch/utils/data/dataloader.py names the f
 _WITHOUT_WORKERS = f"{_LOADER}_SingleProcess"
 _OF_A_LIBRARY = (
     "Let {0} preprocess beside the device: give its call a worker process (num_workers, where it takes "
-    "that), or a cheaper processor. The loader is made by {0}, and works on each input in the thread that "
+    "that), or a faster preprocessor. The loader is made by {0}, and works on each input in the thread that "
     "launches."
 )
 _PIPELINE = (

@@ -90,15 +90,23 @@ _OF_STAGES = _Advice(
     "",
     f"{_DOCS}/distributed.pipelining.html",
 )
-_OF_THE_SCRIPT = _Advice(
-    "Start collectives as soon as their input is there, with async_op=True, and wait for each where its "
-    "result is needed; few large ones take less than many small ones.",
-    "import torch.distributed as dist\n\n"
-    "work = dist.all_reduce(x, async_op=True)\n"
-    "y = f(z)  # what does not need it\n"
-    "work.wait()",
-    f"{_DOCS}/distributed.html#synchronous-and-asynchronous-collective-operations",
-)
+
+
+def _of_the_script(call: str) -> _Advice:
+    return _Advice(
+        "Start collectives as soon as their input is there, with async_op=True, and wait for each where its "
+        "result is needed; few large ones take less than many small ones.",
+        f"import torch.distributed as dist\n\nwork = {call}\ny = f(z)  # what does not need it\nwork.wait()",
+        f"{_DOCS}/distributed.html#synchronous-and-asynchronous-collective-operations",
+    )
+
+
+_OTHERS = _of_the_script("dist.all_reduce(x, async_op=True)")  # that no wrapper is seen to call
+_OF_THE_SCRIPT = {
+    "all_gather": _of_the_script("dist.all_gather_into_tensor(all_of_x, x, async_op=True)"),
+    "reduce_scatter": _of_the_script("dist.reduce_scatter_tensor(part_of_x, x, async_op=True)"),
+    "broadcast": _of_the_script("dist.broadcast(x, src=0, async_op=True)"),
+}
 
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
@@ -160,15 +168,15 @@ def _advice(graph: StepGraph, collective: str) -> _Advice:
             return _OF_FSDP2
     if collective == "all_reduce" and graph.has_scope(lambda name: name.startswith(_DDP)):
         return _OF_DDP
-    return _OF_THE_SCRIPT
+    return _OF_THE_SCRIPT.get(collective, _OTHERS)
 
 
 RULE = Rule(
     "exposed_communication", __doc__ or "", find,
     title="Communication is not hidden behind compute",
-    action=_OF_THE_SCRIPT.action,
+    action=_OTHERS.action,
     caveats=("one rank's trace does not distinguish waiting for a slower rank from moving bytes: "
              "`traceanalyze report` of a folder with one trace a rank does",),
     needs=(),
-    docs=_OF_THE_SCRIPT.docs,
+    docs=_OTHERS.docs,
 )  # fmt: skip
