@@ -5,8 +5,9 @@ preprocessing. Where the stack shows that a library's pipeline makes the loader,
 
 Saves: at most the time in which the device waits for batches; on a CPU also that of operators that run in the
 loader, in the process that trains. Nothing at worst: workers take cores from a step on a CPU (followed on two
-cores, one worker made a step of 34 ms 6 ms longer). The middle takes off what a worker's core lacks a step
-that has one thread a core: of so many threads, that part of the operators' time. Waiting takes nobody's core.
+cores, one worker made a step of 34 ms 6 ms longer). The middle counts that a worker
+takes one of the step's cores: of two threads it takes off half of the operators' time, of 64 a 64th. Waiting
+takes nobody's core.
 
 When not: the host has no cores left, or the storage delivers no more.
 
