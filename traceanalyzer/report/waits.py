@@ -132,10 +132,8 @@ def _compiled_code(figures: Shown) -> list[str]:
     if not any(part in (largest.main_name or "") for part in COMPILED_CODE):
         return []
     return [
-        "That is the host running what torch.compile has generated: a Python wrapper, which checks sizes, "
-        "allocates and launches. Which of these took the time this recording does not say; one with stacks "
-        "(with_stack=True) shows more, and where each step waits so, mode=reduce-overhead replays the "
-        "launches as a CUDA graph."
+        "torch.compile has generated that wrapper, and the trace does not say what in it takes long; where "
+        "each step waits so, mode=reduce-overhead replays it."
     ]
 
 
