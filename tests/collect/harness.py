@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -35,9 +36,11 @@ class Run:
 
 
 def finished(command: Sequence[str], folder: Path, **environment: str) -> Run:
+    """With Ctrl-C as in a terminal: a shell ignores it for what it starts in the background."""
     done = subprocess.run(
-        command, cwd=folder, env=os.environ | environment, capture_output=True, timeout=LIMIT_S, check=False
-    )
+        command, cwd=folder, env=os.environ | environment, capture_output=True, timeout=LIMIT_S, check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     return Run(done.returncode, done.stdout, done.stderr.decode())
 
 

@@ -95,6 +95,7 @@ def test_a_training_thread_ends_and_who_waits_for_it(tmp_path: Path) -> None:
     script.write_text(f"import threading\n{head}def train():\n{loop}{main}")
     run = profiled(tmp_path, str(script), options=["--stop"])
     assert run.code == 0 and steps(tmp_path / TRACE) == [5, 6, 7]
+    assert not run.others_said, "no traceback of the thread"
 
 
 @slow

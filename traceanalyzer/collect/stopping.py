@@ -52,9 +52,11 @@ class Stopper:
         if not self.stopped:
             self._say("the script catches SystemExit and goes on, so --stop does not end it")
             return
+        if threading.current_thread() is threading.main_thread():
+            raise StopRun(0)
         if self._attempts == 1:
             self._interrupt_main_thread()
-        raise StopRun(0)
+        raise SystemExit(0)  # of a thread this class alone ends without a word: threading.excepthook
 
     def ended(self, error: BaseException | None) -> BaseException | None:
         """What ended the script, without what ended it for us: nothing, as if it had come to its end."""
@@ -71,11 +73,9 @@ class Stopper:
 
     def _interrupt_main_thread(self) -> None:
         """Where another thread makes the steps, the main one waits for it: as Ctrl-C would end both."""
-        main = threading.main_thread()
-        if threading.current_thread() is main or main.ident is None:
-            return
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler and hasattr(signal, "pthread_kill"):
-            signal.pthread_kill(main.ident, signal.SIGINT)
+        main, handler = threading.main_thread().ident, signal.getsignal(signal.SIGINT)
+        if main is not None and handler is signal.default_int_handler and hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(main, signal.SIGINT)
         else:
             self._say("the steps run in a thread, which --stop ends; the rest of the script goes on")
 
