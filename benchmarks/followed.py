@@ -124,7 +124,7 @@ def trials(case: Case, analysis: Analysis, folder: Path) -> list[Trial]:
     pasted = [each for each in found[0].follows if each.snippet.startswith(OF_MODULES)]
     if pasted:
         code = folder / f"{case.name} pasted.py"
-        code.write_text("\n".join(each.snippet for each in pasted), encoding="utf-8")
+        code.write_text("\n".join(dict.fromkeys(each.snippet for each in pasted)), encoding="utf-8")
         found.append(Trial("compile, as the report has it", (f"{PASTED}{code}",), tuple(pasted)))
     sure = [each for each in found if each.promised and each.promised.low > 0]
     if len(sure) > 1:
