@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 WIDTH, HEADS, TOKENS, BATCH = 128, 4, 256, 2
+WORDS = 20_000  # so many that an optimizer in many passes is a good part of the step on any machine
 
 
 class Block(nn.Module):
@@ -33,16 +34,16 @@ class Block(nn.Module):
 
 def main(followed: bool) -> None:
     torch.manual_seed(0)
-    model: nn.Module = nn.Sequential(*(Block(followed) for _ in range(2)))
+    model: nn.Module = nn.Sequential(nn.Embedding(WORDS, WIDTH), *(Block(followed) for _ in range(2)))
     optimizer = torch.optim.AdamW(model.parameters(), fused=followed, foreach=not followed)
 
-    def loss(x: torch.Tensor) -> torch.Tensor:
-        mean: torch.Tensor = model(x).square().mean()
+    def loss(tokens: torch.Tensor) -> torch.Tensor:
+        mean: torch.Tensor = model(tokens).square().mean()
         return mean
 
     run = torch.compile(loss) if followed else loss
     for _ in range(12):
-        run(torch.randn(BATCH, TOKENS, WIDTH)).backward()  # type: ignore[no-untyped-call]
+        run(torch.randint(WORDS, (BATCH, TOKENS))).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad(set_to_none=followed)
 
