@@ -83,6 +83,20 @@ def test_a_cpu_converts_inside_of_its_convolutions() -> None:
     assert "model.to(memory_format=torch.channels_last)" in rule_named("channels_last").snippet
 
 
+def test_evidence_names_all_that_gains() -> None:
+    cases = (
+        ((), "1 convolution takes 22.2 ms per step more than the FLOPs do at the peak"),
+        ((9,), "and 1 pooling or interpolation takes 9.00 ms per step, vectorized in channels_last alone"),
+        ((9, 5), "and 2 poolings and interpolations take 14.0 ms per step"),
+    )
+    for poolings, said in cases:
+        items = [on_cpu("max_pool2d_with_indices", ns=each * MS) for each in poolings]
+        graph = scene(on_cpu("mkldnn_convolution"), *items, steps=2, on_cpu=True, device=cpu(fp32=200e9))
+        (match,) = found_by(graph, "channels_last")
+        assert said in match.evidence
+        assert ("pooling" in match.evidence) == bool(poolings)
+
+
 def test_norms_that_lose_are_taken_off() -> None:
     """The gradient of a batch norm: 1.9 ms, then 4.6; at best half as much more."""
     norm = on_cpu("native_batch_norm_backward", ns=4 * MS)

@@ -81,10 +81,7 @@ def _on_cpu(graph: StepGraph) -> Iterator[Match]:
     mid = _CONVERTING * beyond + vectorized - lost
     band = Band(0.0, max(0.0, mid), max(0.0, beyond + vectorized - _LOST_AT_BEST * lost))
     if band.mid and share_of_busy(graph, band.mid) >= _CPU_BUSY_SHARE:
-        evidence = (
-            f"{len(convolutions)} convolutions of images whose channels lie apart take {duration(beyond)} "
-        )
-        evidence += "per step more than their FLOPs do at the peak"
+        evidence = _evidence(len(convolutions), beyond, len(gains), graph.undisturbed_ns(gains))
         nodes = tuple(sorted((*convolutions, *gains), key=lambda node: node.place))
         yield Match(
             nodes,
@@ -96,6 +93,23 @@ def _on_cpu(graph: StepGraph) -> Iterator[Match]:
             claims=False,
             saved_by_roofs=True,
         )
+
+
+def _evidence(convolutions: int, beyond_ns: float, others: int, others_ns: float) -> str:
+    text = (
+        f"of images whose channels lie apart, {_counted(convolutions, 'convolution')} {duration(beyond_ns)} "
+    )
+    text += "per step more than the FLOPs do at the peak"
+    if not others:
+        return text
+    return (
+        f"{text}, and {_counted(others, 'pooling or interpolation', 'poolings and interpolations')} "
+        f"{duration(others_ns)} per step, vectorized in channels_last alone"
+    )
+
+
+def _counted(number: int, single: str, several: str = "") -> str:
+    return f"{number} {several or f'{single}s'} take" if number > 1 else f"{number} {single} takes"
 
 
 def _holds_pixels_together(node: Node) -> bool:
