@@ -7,11 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from traceanalyzer.assembly.totals import share
 from traceanalyzer.records import Device, Notice, OpRow
 from traceanalyzer.records.units import canonical_dtype, duration, percent, si
+from traceanalyzer.roofline.far_below import far_below
 
-_FAR_BELOW = 0.1  # of their roofs, that rows reach on average
-_AT_A_ROOF = 0.1  # of busy time that runs at a roof: from it on, a roof limits some of what runs
-_ENOUGH_OF_BUSY = 0.05  # of busy time in large kernels: an average over less says nothing
-_MOST = 0.5  # of the time of rows that a roof could limit, in kernels whose work alone outlasts a launch
 _FP64_CUT = 1 / 16  # of the fp32 rate: full-rate parts have 1/2, the others 1/32 or 1/64
 _FP64_OF_BUSY = 0.01
 
@@ -26,24 +23,16 @@ def roof_notices(
 def _far_below_roofs(
     rows: Sequence[OpRow], device: Device, busy_ns: int, launch_floor_ns: int
 ) -> Iterator[Notice]:
-    """Where nothing notable runs at a roof, and most of what one could limit is large and far below it."""
-    limited = [r for r in rows if r.verdict in ("compute_bound", "memory_bound") and r.efficiency is not None]
-    large = [r for r in limited if (r.roof_ns or 0.0) > launch_floor_ns * r.calls]
-    time_ns, of_large = _attributed(limited), _attributed(large)
-    if not of_large or of_large < max(_ENOUGH_OF_BUSY * busy_ns, _MOST * time_ns):
+    slow = far_below(rows, busy_ns, launch_floor_ns)
+    if slow is None:
         return
-    if _attributed([row for row in rows if row.runs_at_a_roof]) >= _AT_A_ROOF * busy_ns:
-        return
-    reached = sum(row.attributed_ns * (row.efficiency or 0.0) for row in limited) / time_ns
-    if reached >= _FAR_BELOW:
-        return
-    most = max(large, key=lambda row: (row.attributed_ns, row.name))
+    most = max(slow.large, key=lambda row: (row.attributed_ns, row.name))
     text = (
-        f"what a roof could limit gets to {percent(reached)} of it on average, weighted by time "
+        f"what a roof could limit gets to {percent(slow.reached)} of it on average, weighted by time "
         f"({_work(most)}): the kernels are bad ones, or the {device.kind.upper()} is throttled, shared, "
         f"paging or not the one named here. {_TESTS[device.kind]}"
     )
-    yield Notice("far_below_roofs", text, len(large))
+    yield Notice("far_below_roofs", text, len(slow.large))
 
 
 def _attributed(rows: Iterable[OpRow]) -> int:

@@ -9,6 +9,7 @@ from traceanalyzer.fusion.rules import Match
 from traceanalyzer.fusion.savings import added, at_most, possible, proved, saving, scaled
 from traceanalyzer.fusion.step_graph import StepGraph
 from traceanalyzer.records import Band, Tier
+from traceanalyzer.roofline.far_below import far_below
 
 ALONE_SHARE = 0.9
 """Of the time of kernels: if less is attributed to them, what they overlap with may set the pace."""
@@ -27,7 +28,7 @@ def promise(graph: StepGraph, group: Sequence[Match], tier: Tier) -> Band | None
     undisturbed = sum(graph.undisturbed_ns(match.nodes) for match in group)
     undisturbed += sum(match.between.high for match in group if match.between is not None)
     unsure = tier == "T3" or is_bounded(group) or graph.perhaps_slowed_ns(nodes) > band.mid - band.low
-    unsure = unsure or rests_on_pages(graph, group)
+    unsure = unsure or rests_on_pages(graph, group) or rests_on_roofs_out_of_reach(graph, group)
     promised = possible(band) if unsure else proved(band, undisturbed)
     if promised is None:
         return None
@@ -41,6 +42,15 @@ def promise(graph: StepGraph, group: Sequence[Match], tier: Tier) -> Band | None
 def is_bounded(group: Sequence[Match]) -> bool:
     """Whether its rule knows no more than how much it may save at most."""
     return all(match.saved is not None and match.saved.low <= 0 for match in group)
+
+
+def rests_on_roofs_out_of_reach(graph: StepGraph, group: Sequence[Match]) -> bool:
+    """Whether it is what roofs allow, where something else makes all that is large slow."""
+    return any(match.rests_on_roofs for match in group) and graph.once(_no_roof_limits)
+
+
+def _no_roof_limits(graph: StepGraph) -> bool:
+    return far_below(graph.rows, graph.busy_ns, graph.floor_ns) is not None
 
 
 def disturbed(graph: StepGraph) -> float:

@@ -16,7 +16,14 @@ from traceanalyzer.fusion.idle_claims import NOT_IN_EACH_STEP
 from traceanalyzer.fusion.module_compile import compiled_together
 from traceanalyzer.fusion.module_names import as_regex, attribute, is_whole_model
 from traceanalyzer.fusion.peak_memory import Held, held_at_peak, peak_bytes_saved
-from traceanalyzer.fusion.promise import ALONE_SHARE, disturbed, is_bounded, promise, rests_on_pages
+from traceanalyzer.fusion.promise import (
+    ALONE_SHARE,
+    disturbed,
+    is_bounded,
+    promise,
+    rests_on_pages,
+    rests_on_roofs_out_of_reach,
+)
 from traceanalyzer.fusion.rules import RULES, Match, Rule
 from traceanalyzer.fusion.rules.base import everywhere
 from traceanalyzer.fusion.savings import scaled
@@ -307,6 +314,9 @@ def _caveats(graph: StepGraph, group: Sequence[Match], band: Band | None, starve
     if band is not None and not band.low and rests_on_pages(graph, group):
         caveats.append("much of what it saves is system time for new pages: a process that keeps its pages "
                     "saves less, or nothing")  # fmt: skip
+    if band is not None and rests_on_roofs_out_of_reach(graph, group):
+        caveats.append("large kernels stay far below their roofs for a reason that is not known "
+                    "(far_below_roofs): until it is found, the replacement may be as slow")  # fmt: skip
     share = graph.attributed_share(_nodes(group))
     if share < ALONE_SHARE and band is not None:
         caveats.append(f"its kernels overlap with others: {percent(share)} of their time is counted, and "

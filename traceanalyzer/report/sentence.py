@@ -57,9 +57,7 @@ def verdict_sentence(analysis: Analysis) -> str:
     return " ".join((words.lead, *words.more, *words.changes))
 
 
-_FIRST = (
-    "Find what slows everything first (far_below_roofs): until then each change may save less, or nothing."
-)
+_FIRST = "Find what slows everything first (far_below_roofs): until then faster kernels may save nothing."
 
 
 def headline(analysis: Analysis) -> Headline:
