@@ -62,12 +62,6 @@ def idle_and_busy(figures: Shown, device: Literal["gpu", "cpu"]) -> list[str]:
     return [f"The GPU is idle {idle}, {share_of_window(figures, idle_ns)}, and busy {busy}."]
 
 
-def waits_for_the_host(figures: Shown) -> bool:
-    """Whether the host sets the pace: then faster kernels only wait longer."""
-    largest = _largest(figures) if figures.mostly_idle else None
-    return largest is not None and largest.cause in ("launch_gap", "host_work", "compilation")
-
-
 def largest_cause(figures: Shown) -> IdleCause | None:
     """What most idle time goes to, but for the profiler's own work; None where there is none."""
     largest = _largest(figures)
