@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tests.report import example
-from traceanalyzer.records import AboveRoof, Analysis, IdlePart, NamedTime, SavingOf
+from traceanalyzer.records import AboveRoof, Analysis, IdlePart, Job, NamedTime, Reason, SavingOf
 from traceanalyzer.records.vocabulary import FEWER_PRODUCTS
 from traceanalyzer.report.sentence import headline, whole_percent
 from traceanalyzer.report.shown import shown
@@ -305,3 +305,45 @@ def test_a_wait_for_compiled_code_says_what_that_is(cause: str, name: str, said:
     sentence = verdict_sentence(msgspec.structs.replace(analysis, time=time))
     assert ("torch.compile has generated" in sentence) == said
     assert ("does not say" in sentence) == said, "what is not known is said with it"
+
+
+def mostly_unpriced(*reasons: Reason) -> Job:
+    """Of ten rows alike but for their names, so many have no price for each of these reasons."""
+    row = next(r for r in example.training_rows() if r.verdict == "memory_bound" and r.name == "aten::add")
+    ns = 3_000_000
+    alike = msgspec.structs.replace(row, time_ns=ns, attributed_ns=ns)
+    rows = [msgspec.structs.replace(alike, name=f"mylib::op_{at}", module=None) for at in range(10)]
+    for at, reason in enumerate(reasons):
+        rows[at] = example.unjudged(rows[at], reason)
+    return example.analysis_of(rows, idle_ns=0)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "words", "absent"),
+    [
+        (("no_formula",) * 6, "give its formula: --cost-file F.py.", "record"),
+        (("data_dependent",) * 4 + ("no_shapes",) * 2, "give its formula: --cost-file F.py.", "shapes=True"),
+        (("cuda_graph",) * 6, "Record the same step without graphs and give that trace with --capture.",
+         "--cost-file"),
+        (("no_op",) * 6, "is judged. ", "--cost-file"),
+    ],
+)  # fmt: skip
+def test_where_the_first_line_is_about_what_could_not_be_judged_the_next_says_what_helps(
+    reasons: tuple[Reason, ...], words: str, absent: str
+) -> None:
+    analysis = mostly_unpriced(*reasons)
+    told = headline(analysis)
+    assert "could not be judged" in told.lead.partition(";")[0]
+    known = next(text for text in told.more if text.startswith("No price is known of"))
+    assert told.more[0] == known, "the next sentence"
+    assert re.findall(r"mylib::op_\d \((\S+ \S+)\)", known) == ["1.0 ms"] * 3, "per step, three steps"
+    assert known.endswith("; the other 4.0 ms of 10 ms busy is judged.")
+    assert words in " ".join(told.more)
+    assert absent not in " ".join((*told.more, *told.notes))
+
+
+def test_what_could_not_be_judged_is_named_only_where_it_leads() -> None:
+    assert not any(
+        "No price is known" in text for text in headline(mostly_unpriced(*["no_formula"] * 3)).more
+    )  # type: ignore[list-item]
+    assert not any("No price is known" in text for text in headline(example.mostly_idle()).more)
