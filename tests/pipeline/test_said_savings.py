@@ -11,6 +11,7 @@ import traceanalyzer
 from tests.pipeline import real
 from traceanalyzer.records import Analysis
 from traceanalyzer.records.units import duration
+from traceanalyzer.records.vocabulary import IDLE_RULES
 from traceanalyzer.report.headroom import headroom_text
 from traceanalyzer.report.sentence import headline
 
@@ -55,6 +56,9 @@ def check(analysis: Analysis) -> None:
         s.saving_per_step_ns.high for s in analysis.suggestions or ()
         if s.saving_per_step_ns and s.saving_of in ("each_step", "shown_step", "trace")
     ]  # fmt: skip
+    if any("for which the step does not wait" in sentence for sentence in here):
+        busy = [s for s in analysis.suggestions or () if s.rule not in IDLE_RULES and s.saving_per_step_ns]
+        assert all(any("waits for the host much of the time" in c for c in s.caveats) for s in busy), busy
     if sum(counted) > ROUNDED * most:
         assert any(words in sentence for sentence in here for words in WHY), said
     else:

@@ -9,7 +9,9 @@ import pytest
 
 from tests.report import example
 from traceanalyzer.records import AboveRoof, Analysis, IdlePart, Job, NamedTime, Reason, SavingOf
+from traceanalyzer.records.suggestion import OfKind
 from traceanalyzer.records.vocabulary import FEWER_PRODUCTS
+from traceanalyzer.report.change_words import change_sentences
 from traceanalyzer.report.sentence import headline, whole_percent
 from traceanalyzer.report.shown import shown
 from traceanalyzer.report.summary import facts, parts
@@ -347,3 +349,32 @@ def test_what_could_not_be_judged_is_named_only_where_it_leads() -> None:
         "No price is known" in text for text in headline(mostly_unpriced(*["no_formula"] * 3)).more
     )  # type: ignore[list-item]
     assert not any("No price is known" in text for text in headline(example.mostly_idle()).more)
+
+
+def test_a_wait_for_compiled_code_is_explained_by_the_change_where_one_is_listed() -> None:
+    analysis = example.mostly_idle()
+    part = IdlePart(
+        "host_work", analysis.time.idle_ns, (NamedTime("Torch-Compiled Region: 0/1", analysis.time.idle_ns),)
+    )
+    time = msgspec.structs.replace(analysis.time, idle_by_cause=(part,))
+    first, *_ = example.with_suggestions().suggestions or ()
+    for rule, said in (("compiled_launches", False), ("pointwise_chain", True)):
+        listed = msgspec.structs.replace(
+            analysis, time=time, suggestions=(msgspec.structs.replace(first, rule=rule),)
+        )
+        assert ("torch.compile has generated" in verdict_sentence(listed)) is said
+
+
+def test_nothing_of_busy_time_is_sure_in_steps_of_another_kind_whose_pace_the_host_sets() -> None:
+    """The last of the three steps waits for 53 of its 80 ms for a checkpoint."""
+    analysis = example.of_two_kinds()
+    first, *_ = analysis.suggestions or ()
+    change = msgspec.structs.replace(
+        first, rule="pointwise_chain", saving_of="step_of_kind", step_kind=OfKind("B", 1, 3)
+    )
+    listed = msgspec.structs.replace(analysis, suggestions=(change,))
+    of = "per step of kind B, 1 of 3 steps"
+    assert change_sentences(listed) == [f"One change could save up to 1.9 ms {of}, or nothing."]
+    here = msgspec.structs.replace(change, step_kind=OfKind("A", 2, 3))
+    shorter = change_sentences(msgspec.structs.replace(analysis, suggestions=(here,)))
+    assert shorter == ["One change would save 1.1 to 1.9 ms per step of kind A, 2 of 3 steps."]

@@ -11,7 +11,8 @@ import pytest
 from tests.report import dom, example
 from tests.report.example_when import timed
 from tests.report.test_change_order import suggestion
-from traceanalyzer.records import Band, Headroom
+from traceanalyzer.records import Band, Headroom, Notice, RuleCheck
+from traceanalyzer.records.vocabulary import NEXT_TO_NOTHING
 from traceanalyzer.report import read_back, render
 from traceanalyzer.report.change_words import change_sentences
 from traceanalyzer.report.headroom import headroom_text, missing
@@ -202,3 +203,33 @@ def test_reports_whose_bins_or_headroom_cannot_be_are_refused():
     told["headroom"]["at_roofs_ns"] = told["headroom"]["now_ns"] + 1
     with pytest.raises(ValueError, match="out of order"):
         read_back(json.dumps(told).encode())
+
+
+@pytest.mark.parametrize("name", ["html", "md", "txt"])
+def test_idle_time_without_a_change_says_why(name: str) -> None:
+    words = "launch gaps are 11 % of it: a graph is suggested from 30 % on"
+    checks = (
+        RuleCheck("launch_bound", "not_found", words), RuleCheck("zero_grad", "not_found", NEXT_TO_NOTHING),
+        RuleCheck("rms_norm", "not_found"),
+    )  # fmt: skip
+    text = " ".join(render(msgspec.structs.replace(timed(), checks=checks), name).split())
+    assert f"L{words[1:]}." in text
+    if name == "md":
+        assert NEXT_TO_NOTHING not in text
+
+
+def test_what_every_change_may_be_slowed_by_is_said_of_the_headroom_too() -> None:
+    analysis = msgspec.structs.replace(example.example_analysis(), headroom=room(
+        97_000_000, Band(76e6, 80e6, 83e6), Band(60e6, 70e6, 83e6), 41_000_000))  # fmt: skip
+    notice = Notice("far_below_roofs", "all large kernels are far below their roofs")
+    slow = tuple(msgspec.structs.replace(part, at_roof_ns=0) for part in analysis.verdicts)
+    slowed = msgspec.structs.replace(
+        analysis, verdicts=slow, source=msgspec.structs.replace(analysis.source, warnings=(notice,))
+    )
+    assert headline(slowed).changes[0].startswith("Find what slows everything first")
+    for each, conditional in ((analysis, False), (slowed, True)):
+        text = headroom_text(each)
+        assert text is not None
+        assert (
+            "60 to 83 ms with all that may help, if nothing slows what is left" in text.sentence
+        ) is conditional

@@ -10,7 +10,7 @@ from traceanalyzer.records.vocabulary import RULE_BY_CAUSE, IdleCause
 
 _CAUSES: tuple[IdleCause, ...] = ("launch_gap", "data_loading", "host_work", "compilation")
 _SHARE = 0.3  # of the window, that the device waits for a host that is busy
-PACE_RULES = tuple(RULE_BY_CAUSE[cause] for cause in _CAUSES)
+PACE_RULES = (*(RULE_BY_CAUSE[cause] for cause in _CAUSES), "compiled_launches")
 """Names of the rules that shorten the time in which the device waits for a busy host."""
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from traceanalyzer.records import Analysis, Band, Headroom
 from traceanalyzer.records.units import duration, percent, whole_percent
+from traceanalyzer.records.vocabulary import NEXT_TO_NOTHING
 from traceanalyzer.report.change_words import cut_at_roofs, span
 from traceanalyzer.report.largest import limited_by_nothing
 from traceanalyzer.report.sanitize import visible
@@ -78,11 +79,22 @@ def missing(analysis: Analysis) -> str:
     for check in analysis.checks:
         if check.outcome == "not_checkable":
             reasons.setdefault(check.reason or "", []).append(check.rule)
-    text = f"Looked for and not found: {absent} of {len(analysis.checks)} rules."
+    text = (
+        f"{unchanged(analysis)} Looked for and not found: {absent} of {len(analysis.checks)} rules.".lstrip()
+    )
     for reason, rules in reasons.items():
         more = f" and {len(rules) - _NAMED} more" if len(rules) > _NAMED else ""
         text += f" Not looked for ({visible(reason)}): {', '.join(map(visible, rules[:_NAMED]))}{more}."
     return text
+
+
+def unchanged(analysis: Analysis) -> str:
+    """Why there is no change for idle time that is seen in the step; "" where that is no matter."""
+    reasons = [
+        check.reason for check in analysis.checks or ()
+        if check.outcome == "not_found" and check.reason and check.reason != NEXT_TO_NOTHING
+    ]  # fmt: skip
+    return " ".join(f"{text[0].upper()}{text[1:]}." for text in map(visible, reasons))
 
 
 def _whole(analysis: Analysis) -> str:

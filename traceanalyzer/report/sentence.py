@@ -29,7 +29,7 @@ from traceanalyzer.report.largest import (
 from traceanalyzer.report.sanitize import visible
 from traceanalyzer.report.shown import Shown, is_of_the_host, per_step, rows_heading, shown
 from traceanalyzer.report.unpriced import leads_unjudged, unpriced
-from traceanalyzer.report.waits import about_time, idle_and_busy, longest, share_of_window
+from traceanalyzer.report.waits import about_time, compiled_code, idle_and_busy, longest, share_of_window
 
 _INTERVAL = 0.25  # of busy time not modelled: above it, a lower bound alone would mislead
 _REPORTED_SHARE = 0.01
@@ -78,6 +78,7 @@ def headline(analysis: Analysis) -> Headline:
     sentences = [
         lead,
         *_unjudged(analysis, figures),
+        *_without_advice(analysis, figures),
         *about_time(figures, analysis.step_rows or ()),
         *idle_and_busy(figures, analysis.device.kind),
         *more,
@@ -95,6 +96,12 @@ def _unjudged(analysis: Analysis, figures: Shown) -> list[str]:
     if not (is_judged(analysis) and leads_unjudged(figures)):
         return []
     return unpriced(analysis, figures, _main_remedy(analysis))
+
+
+def _without_advice(analysis: Analysis, figures: Shown) -> list[str]:
+    """What a wait for compiled code is, where no change says so."""
+    listed = any(each.rule == "compiled_launches" for each in analysis.suggestions or ())
+    return [] if listed else compiled_code(figures)
 
 
 def _without_device(analysis: Analysis) -> Headline:

@@ -254,7 +254,7 @@ def _waits(console: Console, view: View) -> None:
     """What the device waits for, where that is worth a line."""
     texts = [f"{part.label} {part.time}" for part in _causes(view)[:_CAUSES]]
     if texts:
-        _line(console, "idle", ", ".join(texts))
+        _line(console, "idle", ". ".join(filter(None, (", ".join(texts), view.unchanged))))
 
 
 def _basis(console: Console, analysis: Analysis, view: View) -> None:

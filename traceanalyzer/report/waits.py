@@ -115,20 +115,17 @@ def about_time(figures: Shown, steps: Sequence[StepTime]) -> list[str]:
         sentences.append(
             f"The {what} takes about {without} without the profiler's own {taken}, which tables include."
         )
-    return [*_compiled_code(figures), *sentences, *_start_up(figures, steps)]
+    return [*sentences, *_start_up(figures, steps)]
 
 
-def _compiled_code(figures: Shown) -> list[str]:
+def compiled_code(figures: Shown) -> list[str]:
     """What the host does in compiled code, where the first line says that the device waits for that."""
     largest = _largest(figures) if figures.mostly_idle else None
     if largest is None or largest.cause != "host_work":
         return []
     if not any(part in (largest.main_name or "") for part in COMPILED_CODE):
         return []
-    return [
-        "torch.compile has generated that wrapper, and the trace does not say what in it takes long; where "
-        "each step waits so, mode=reduce-overhead replays it."
-    ]
+    return ["torch.compile has generated that wrapper, and the trace does not say what in it takes long."]
 
 
 def _start_up(figures: Shown, steps: Sequence[StepTime]) -> list[str]:

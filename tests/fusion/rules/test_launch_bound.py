@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from tests.fusion.rules.waits import BUSY, launched
 from tests.fusion.scenes import claims, found_by
 from traceanalyzer.fusion.step_graph import StepGraph
+from traceanalyzer.fusion.suggestions import suggestions
 from traceanalyzer.records import Recording
 from traceanalyzer.records.units import percent
 
@@ -115,3 +116,22 @@ def test_a_start_up_without_steps_says_nothing_of_a_step() -> None:
 def test_without_steps_nothing_is_promised() -> None:
     (match,) = found_by(launched(MANY, steps=0), "launch_bound")
     assert match.saved is None
+
+
+@pytest.mark.parametrize("graph, words", [
+    (launched([2_100] * 100, steps=3), "a graph of the step is suggested from 30 % on"),
+    (launched(MANY, steps=3, launch="cudaGraphLaunch"), "graphs launch most of the kernels already"),
+    (launched([200] * 100, steps=3), None),                     # nothing that a reader sees
+    (launched([30_000_000], steps=3), None),                    # no launch gap
+])  # fmt: skip
+def test_gaps_that_a_reader_sees_are_explained_where_they_are_left_out(
+    graph: StepGraph, words: str | None
+) -> None:
+    assert "launch_bound" not in claims(graph)
+    check = next(each for each in suggestions(graph).checks if each.rule == "launch_bound")
+    assert check.outcome == "not_found"
+    if words is None:
+        assert check.reason is None
+    else:
+        assert check.reason is not None and words in check.reason
+        assert check.reason.startswith("launch gaps are ")

@@ -32,9 +32,10 @@ from traceanalyzer.fusion.rules.synchronisation import waiting_operators
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 from traceanalyzer.records import Band
 from traceanalyzer.records.trace import UNLINKED, RecordKind
-from traceanalyzer.records.units import duration
+from traceanalyzer.records.units import duration, percent
 
 _GAPS_SHARE = 0.3  # of the time in which the device works or waits for launches
+_SEEN_SHARE = 0.05  # of the window, from which on it is said why gaps are left out
 _MIN_BUSY_SHARE = 0.05
 _LEAD_SHARE = 0.1  # of the gaps, that the host is ahead when a step begins
 _FASTER_SHARE = 0.05  # of a step, that it is shorter without the profiler
@@ -54,6 +55,25 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
         return
     evidence = "; ".join((wait_evidence(graph, launching, share), *_doubts(graph, launching)))
     yield _match(graph, _saved(graph, launching), evidence, sure=not any(_doubts(graph, launching)))
+
+
+def why_not(graph: StepGraph) -> str:
+    """Why gaps that a reader sees in the step are left out; "" where there are none to speak of."""
+    launching, share = promised(graph, "launch_bound")
+    if not graph.on_gpu or share < _SEEN_SHARE:
+        return ""
+    if is_replayed(graph):
+        return "launch gaps are left in the step, and graphs launch most of the kernels already"
+    if _hardly_works(graph):
+        return "launch gaps are in a trace that shows a start-up and names no steps"
+    if _host_lead_ns(graph) > launching:
+        lead = duration(_host_lead_ns(graph))
+        return f"launch gaps are shorter than the {lead} that the host is ahead when a step begins"
+    of_working = launching / (launching + graph.busy_ns / graph.step_count)
+    return (
+        f"launch gaps are {percent(of_working)} of the time in which the device works or waits for launches: "
+        f"a graph of the step is suggested from {percent(_GAPS_SHARE, 0)} on"
+    )
 
 
 def _host_lead_ns(graph: StepGraph) -> float:
@@ -159,5 +179,6 @@ RULE = Rule(
     caveats=("shapes must not change, and nothing in the step may wait for results on the host",
              "the profiler slows the host: without it the gaps are shorter"),
     needs=("gpu", "launches"),
+    why_not=why_not,
     docs="https://docs.pytorch.org/docs/stable/notes/cuda.html",
 )  # fmt: skip
