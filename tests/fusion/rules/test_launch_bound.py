@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from tests.fusion.rules.waits import BUSY, launched
+from tests.fusion.rules.waits import BUSY, Deed, doing, launched
 from tests.fusion.scenes import claims, found_by
 from traceanalyzer.fusion.step_graph import StepGraph
 from traceanalyzer.fusion.suggestions import suggestions
@@ -135,3 +135,14 @@ def test_gaps_that_a_reader_sees_are_explained_where_they_are_left_out(
     else:
         assert check.reason is not None and words in check.reason
         assert check.reason.startswith("launch gaps are ")
+
+
+@pytest.mark.left_out
+@pytest.mark.parametrize("loading, tier", [(0, "T0"), (10_000, "T0"), (12_000_000, "T3")])
+def test_nothing_is_proved_of_a_step_that_waits_longer_for_data(loading: int, tier: str) -> None:
+    """Two gaps of 10 µs a step, each before a kernel of 5."""
+    name = "enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__"
+    deeds: list[Deed] = [("annotation", name, loading)] if loading else []
+    (match,) = found_by(doing(deeds, deeds, deeds), "launch_bound")
+    assert match.tier == tier and match.saved is not None and (match.saved.low > 0) is (tier == "T0")
+    assert ("waits longer for data" in match.evidence) is (tier == "T3")

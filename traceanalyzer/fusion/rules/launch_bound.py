@@ -13,8 +13,9 @@ launching; what another rule has a remedy for; steps at whose start the host is 
 device than the gaps are long; traces without steps that show a start-up. A graph cannot be captured over a
 wait for the device, and holds for one set of shapes: where the host waits between the first and the last
 launch of a step, or shapes change from step to step, the action says what to do first, and nothing is
-proved. Nor is it of one step alone, where the host is ahead of the device when a step begins, where stacks
-were recorded and no time without the profiler, or where steps without the profiler were faster.
+proved. Nor is it of one step alone, where the step waits longer for data, where the host is ahead of the
+device when a step begins, where stacks were recorded and no time without the profiler, or where steps without
+the profiler were faster.
 """
 
 from __future__ import annotations
@@ -88,6 +89,8 @@ def _doubts(graph: StepGraph, launching: float) -> list[str]:
     if lead > _LEAD_SHARE * launching:
         doubts.append(f"the host is {duration(lead)} ahead of the device when a step begins")
     without_profiler = recording.unprofiled_step_ns if recording else None
+    if promised(graph, "data_loading")[0] > launching:
+        doubts.append("the step waits longer for data, and may wait for that instead")
     if len(graph.trace.frames.start_ns) and not without_profiler:
         doubts.append("taking Python's stacks slowed the host while this was recorded")
     if recording and recording.unprofiled_step_ns and recording.profiled_step_ns:
