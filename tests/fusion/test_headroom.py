@@ -12,9 +12,11 @@ from tests.fusion.test_rules import judged
 from tests.trace.build import Rows
 from traceanalyzer.fusion.checks import NO_OPERATORS, unchecked
 from traceanalyzer.fusion.headroom import headroom
+from traceanalyzer.fusion.host_pace import host_pace
 from traceanalyzer.fusion.rules import RULES
 from traceanalyzer.fusion.suggestions import suggestions
-from traceanalyzer.records import Band, Recording, RuleCheck, Suggestion
+from traceanalyzer.records import Band, IdlePart, Recording, RuleCheck, Suggestion
+from traceanalyzer.records.pace import paced_ns
 from traceanalyzer.records.suggestion import SavingOf
 
 GAP = 20_000
@@ -147,3 +149,37 @@ def test_launch_gaps_that_the_profiler_or_the_start_may_have_made_are_no_proof(p
     assert (match.tier, match.saved.low > 0) == (tier, tier == "T0")
     assert ("ahead of the device" in match.evidence) == (lead > 0)
     assert ("without the profiler" in match.evidence) == (profiled > 3_000_000)
+
+
+def test_communication_has_no_roof_that_cuts_it_off():
+    """All of busy time has no roof; of half of it a collective may be hidden, and no more than that."""
+    graph = launched([2_100] * 100, steps=3)
+    half = graph.busy_ns / 3 / 2
+    hidden = room(saving("exposed_communication", 0, half, half), graph=graph)
+    assert hidden.all_ns.low == pytest.approx(hidden.now_ns - half, abs=1)
+    assert hidden.at_roofs_ns <= hidden.all_ns.low
+    both = room(
+        saving("exposed_communication", 0, half, half), saving("pointwise_chain", 0, 0, 9e9), graph=graph
+    )
+    assert both.all_ns.low == pytest.approx(graph.busy_ns / 3 - half, abs=1), (
+        "what is left is work without a roof"
+    )
+
+
+@pytest.mark.parametrize("cause", ["launch_gap", "data_loading", "host_work", "compilation"])
+@pytest.mark.parametrize(
+    ("device", "share", "paces"), [("gpu", 0.31, True), ("gpu", 0.29, False), ("cpu", 0.9, False)]
+)
+def test_a_host_that_is_busy_sets_the_pace_of_a_gpu(cause, device, share, paces):
+    idle = [IdlePart("unknown", 600), IdlePart(cause, round(1000 * share))]
+    assert bool(paced_ns(device, idle, 1000)) is paces
+    parts = [IdlePart("synchronisation", 900), IdlePart("first_use", 900), IdlePart("profiler", 900)]
+    assert not paced_ns(device, parts, 1000), "a host that waits, starts up or records sets none"
+
+
+def test_of_what_kernels_save_a_host_lets_through_what_it_waits_for_and_what_its_waits_lose():
+    """It launches one kernel after another, and waits for none."""
+    assert not host_pace(launched([2_100] * 100, steps=3)).paced_ns
+    pace = host_pace(GRAPH)
+    assert pace.paced_ns == pytest.approx(WAITED, rel=0.01) and pace.saved(1e6, 0.0) == pace.awaited_ns == 0
+    assert pace.saved(1e6, pace.paced_ns / 4) == pytest.approx(0.25e6)

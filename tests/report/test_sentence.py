@@ -8,8 +8,10 @@ import msgspec
 import pytest
 
 from tests.report import example
-from traceanalyzer.records import AboveRoof, Analysis, IdlePart, NamedTime, SavingOf
+from traceanalyzer.records import AboveRoof, Analysis, IdlePart, Job, NamedTime, Reason, SavingOf
+from traceanalyzer.records.suggestion import OfKind
 from traceanalyzer.records.vocabulary import FEWER_PRODUCTS
+from traceanalyzer.report.change_words import change_sentences
 from traceanalyzer.report.sentence import headline, whole_percent
 from traceanalyzer.report.shown import shown
 from traceanalyzer.report.summary import facts, parts
@@ -305,3 +307,74 @@ def test_a_wait_for_compiled_code_says_what_that_is(cause: str, name: str, said:
     sentence = verdict_sentence(msgspec.structs.replace(analysis, time=time))
     assert ("torch.compile has generated" in sentence) == said
     assert ("does not say" in sentence) == said, "what is not known is said with it"
+
+
+def mostly_unpriced(*reasons: Reason) -> Job:
+    """Of ten rows alike but for their names, so many have no price for each of these reasons."""
+    row = next(r for r in example.training_rows() if r.verdict == "memory_bound" and r.name == "aten::add")
+    ns = 3_000_000
+    alike = msgspec.structs.replace(row, time_ns=ns, attributed_ns=ns)
+    rows = [msgspec.structs.replace(alike, name=f"mylib::op_{at}", module=None) for at in range(10)]
+    for at, reason in enumerate(reasons):
+        rows[at] = example.unjudged(rows[at], reason)
+    return example.analysis_of(rows, idle_ns=0)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "words", "absent"),
+    [
+        (("no_formula",) * 6, "give its formula: --cost-file F.py.", "record"),
+        (("data_dependent",) * 4 + ("no_shapes",) * 2, "give its formula: --cost-file F.py.", "shapes=True"),
+        (("cuda_graph",) * 6, "Record the same step without graphs and give that trace with --capture.",
+         "--cost-file"),
+        (("no_op",) * 6, "is judged. ", "--cost-file"),
+    ],
+)  # fmt: skip
+def test_where_the_first_line_is_about_what_could_not_be_judged_the_next_says_what_helps(
+    reasons: tuple[Reason, ...], words: str, absent: str
+) -> None:
+    analysis = mostly_unpriced(*reasons)
+    told = headline(analysis)
+    assert "could not be judged" in told.lead.partition(";")[0]
+    known = next(text for text in told.more if text.startswith("No price is known of"))
+    assert told.more[0] == known, "the next sentence"
+    assert re.findall(r"mylib::op_\d \((\S+ \S+)\)", known) == ["1.0 ms"] * 3, "per step, three steps"
+    assert known.endswith("; the other 4.0 ms of 10 ms busy is judged.")
+    assert words in " ".join(told.more)
+    assert absent not in " ".join((*told.more, *told.notes))
+
+
+def test_what_could_not_be_judged_is_named_only_where_it_leads() -> None:
+    assert not any(
+        "No price is known" in text for text in headline(mostly_unpriced(*["no_formula"] * 3)).more
+    )  # type: ignore[list-item]
+    assert not any("No price is known" in text for text in headline(example.mostly_idle()).more)
+
+
+def test_a_wait_for_compiled_code_is_explained_by_the_change_where_one_is_listed() -> None:
+    analysis = example.mostly_idle()
+    part = IdlePart(
+        "host_work", analysis.time.idle_ns, (NamedTime("Torch-Compiled Region: 0/1", analysis.time.idle_ns),)
+    )
+    time = msgspec.structs.replace(analysis.time, idle_by_cause=(part,))
+    first, *_ = example.with_suggestions().suggestions or ()
+    for rule, said in (("compiled_launches", False), ("pointwise_chain", True)):
+        listed = msgspec.structs.replace(
+            analysis, time=time, suggestions=(msgspec.structs.replace(first, rule=rule),)
+        )
+        assert ("torch.compile has generated" in verdict_sentence(listed)) is said
+
+
+def test_nothing_of_busy_time_is_sure_in_steps_of_another_kind_whose_pace_the_host_sets() -> None:
+    """The last of the three steps waits for 53 of its 80 ms for a checkpoint."""
+    analysis = example.of_two_kinds()
+    first, *_ = analysis.suggestions or ()
+    change = msgspec.structs.replace(
+        first, rule="pointwise_chain", saving_of="step_of_kind", step_kind=OfKind("B", 1, 3)
+    )
+    listed = msgspec.structs.replace(analysis, suggestions=(change,))
+    of = "per step of kind B, 1 of 3 steps"
+    assert change_sentences(listed) == [f"One change could save up to 1.9 ms {of}, or nothing."]
+    here = msgspec.structs.replace(change, step_kind=OfKind("A", 2, 3))
+    shorter = change_sentences(msgspec.structs.replace(analysis, suggestions=(here,)))
+    assert shorter == ["One change would save 1.1 to 1.9 ms per step of kind A, 2 of 3 steps."]

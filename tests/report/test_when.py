@@ -11,8 +11,10 @@ import pytest
 from tests.report import dom, example
 from tests.report.example_when import timed
 from tests.report.test_change_order import suggestion
-from traceanalyzer.records import Band, Headroom
+from traceanalyzer.records import Band, Headroom, Notice, RuleCheck
+from traceanalyzer.records.vocabulary import NEXT_TO_NOTHING
 from traceanalyzer.report import read_back, render
+from traceanalyzer.report.change_words import change_sentences
 from traceanalyzer.report.headroom import headroom_text, missing
 from traceanalyzer.report.sentence import headline
 from traceanalyzer.report.strips import HEIGHT, memory_sentence, memory_strip, strip
@@ -61,18 +63,28 @@ def test_what_may_help_is_not_named_where_the_step_stays_as_long():
     assert text is not None and "takes 77 ms now; at its roofs" in text.sentence
 
 
-@pytest.mark.parametrize(("after", "said"), [(86e6, True), (77e6, False)])
-def test_savings_that_do_not_add_up_are_explained_by_the_host(after: float, said: bool) -> None:
+@pytest.mark.parametrize(
+    ("proved", "words"),
+    [
+        (Band(86e6, 86e6, 86e6), "save 11 ms per step, not the 20 to 30 ms that it takes off busy time: "
+         "the GPU then waits for the host."),
+        (Band(67e6, 72e6, 77e6), "save 20 to 30 ms per step."),
+    ],
+)  # fmt: skip
+def test_savings_that_do_not_add_up_are_explained_by_the_host(proved: Band, words: str) -> None:
     """Of 97 ms a proved change saves at least 20; 11 of these arrive where the device waits for the host."""
     made = example.example_analysis()
-    sure = msgspec.structs.replace(suggestion("sure", 20e6, 25e6, 0.2), saving_of="each_step")
+    sure = msgspec.structs.replace(
+        suggestion("sure", 20e6, 25e6, 0.2), saving_of="each_step", saving_per_step_ns=Band(20e6, 25e6, 30e6)
+    )
     gaps = [msgspec.structs.replace(made.time.idle_by_cause[0], cause="launch_gap", time_ns=40_000_000)]
     analysis = msgspec.structs.replace(
         made, suggestions=(sure,), time=msgspec.structs.replace(made.time, idle_by_cause=tuple(gaps)),
-        headroom=room(97_000_000, Band(after, after, after), Band(after, after, after), 41_000_000),
+        headroom=room(97_000_000, proved, proved, 41_000_000),
     )  # fmt: skip
+    assert change_sentences(analysis) == [f"One change would {words}"]
     text = headroom_text(analysis)
-    assert text is not None and ("save less together than one by one" in text.sentence) is said
+    assert text is not None and "with the changes that are proved; at its roofs" in text.sentence
 
 
 def test_what_saves_nothing_is_not_named():
@@ -191,3 +203,33 @@ def test_reports_whose_bins_or_headroom_cannot_be_are_refused():
     told["headroom"]["at_roofs_ns"] = told["headroom"]["now_ns"] + 1
     with pytest.raises(ValueError, match="out of order"):
         read_back(json.dumps(told).encode())
+
+
+@pytest.mark.parametrize("name", ["html", "md", "txt"])
+def test_idle_time_without_a_change_says_why(name: str) -> None:
+    words = "launch gaps are 11 % of it: a graph is suggested from 30 % on"
+    checks = (
+        RuleCheck("launch_bound", "not_found", words), RuleCheck("zero_grad", "not_found", NEXT_TO_NOTHING),
+        RuleCheck("rms_norm", "not_found"),
+    )  # fmt: skip
+    text = " ".join(render(msgspec.structs.replace(timed(), checks=checks), name).split())
+    assert f"L{words[1:]}." in text
+    if name == "md":
+        assert NEXT_TO_NOTHING not in text
+
+
+def test_what_every_change_may_be_slowed_by_is_said_of_the_headroom_too() -> None:
+    analysis = msgspec.structs.replace(example.example_analysis(), headroom=room(
+        97_000_000, Band(76e6, 80e6, 83e6), Band(60e6, 70e6, 83e6), 41_000_000))  # fmt: skip
+    notice = Notice("far_below_roofs", "all large kernels are far below their roofs")
+    slow = tuple(msgspec.structs.replace(part, at_roof_ns=0) for part in analysis.verdicts)
+    slowed = msgspec.structs.replace(
+        analysis, verdicts=slow, source=msgspec.structs.replace(analysis.source, warnings=(notice,))
+    )
+    assert headline(slowed).changes[0].startswith("Find what slows everything first")
+    for each, conditional in ((analysis, False), (slowed, True)):
+        text = headroom_text(each)
+        assert text is not None
+        assert (
+            "60 to 83 ms with all that may help, if nothing slows what is left" in text.sentence
+        ) is conditional

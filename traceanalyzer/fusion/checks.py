@@ -9,9 +9,9 @@ from traceanalyzer.fusion.rules.base import Need
 from traceanalyzer.fusion.step_graph import StepGraph
 from traceanalyzer.records import Notice, Suggestion
 from traceanalyzer.records.suggestion import RuleCheck
+from traceanalyzer.records.vocabulary import NEXT_TO_NOTHING
 
 _LEAST_SHAPED = 0.05  # of the time of records, by operators whose sizes are known
-NEXT_TO_NOTHING = "it is there, and would save next to nothing"
 NO_OPERATORS = "no operators were recorded"
 NOT_RECORDED = "the device's work is not in the trace: the host's time says nothing of what would be saved"
 UNREAD = "the operators of the step could not be read: see the notices"
@@ -33,7 +33,14 @@ def checks(
     seen = {rule.name for rule, matches in matched if matches}
     failed = {notice.message.partition(":")[0] for notice in notices if notice.code == "rule_failed"}
     lacking = {need: reason for need, reason in _MISSING.items() if _LACKS[need](graph)}
-    return tuple(_check(rule, named, seen, failed, lacking) for rule in RULES)
+    return tuple(_explained(graph, rule, _check(rule, named, seen, failed, lacking)) for rule in RULES)
+
+
+def _explained(graph: StepGraph, rule: Rule, check: RuleCheck) -> RuleCheck:
+    """With why nothing is suggested, where a reader sees in the time that it could be."""
+    if rule.why_not is None or check.outcome != "not_found" or check.reason is not None:
+        return check
+    return RuleCheck(rule.name, "not_found", rule.why_not(graph) or None)
 
 
 def _check(

@@ -56,6 +56,7 @@ CHANGES = {
     "recompilation": "a line for each size that changes",
     "checkpoint_saving": _LOOP,
     "host_work": _LOOP,
+    "compiled_launches": _ARGUMENT,
     "kept_pages": _VARIABLE,
     "small_operators": _VARIABLE,
 }

@@ -10,45 +10,22 @@ neither is proved, and together they leave what the roofs ask for.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
-import msgspec
-import numpy as np
+from msgspec.structs import replace
 
+from traceanalyzer.fusion.host_pace import HostPace, host_pace, pace_of
 from traceanalyzer.fusion.rules import Match
 from traceanalyzer.fusion.step_graph import Node, StepGraph
-from traceanalyzer.records import Band, IdleCause, Suggestion
+from traceanalyzer.records import Band, Suggestion
 from traceanalyzer.records.judged import Judged
+from traceanalyzer.records.pace import PACE_RULES
 from traceanalyzer.records.suggestion import Headroom
-from traceanalyzer.records.trace import distinct, passes
 from traceanalyzer.records.vocabulary import IDLE_RULES
-from traceanalyzer.roofline.attribution import clip
-from traceanalyzer.roofline.intervals import disjoint, without
 
-_PACE: tuple[IdleCause, ...] = ("launch_gap", "data_loading", "host_work")
-_OF_PACE = ("launch_bound", "data_loading", "host_work")  # rules that shorten them
-_PACED_SHARE = 0.3  # of the window, that the device waits for a host that is busy: it sets the pace
-# cudaMemcpy and hipMemcpy to pageable memory return when the copy is done: CUDA Runtime API, "API
-# synchronization behavior".
-_WAITING = re.compile("Synchronize|Memcpy(?!Peer)")
+# Rules whose saving is time of rows without a roof: none bounds what is left of it.
+_OF_UNBOUNDED_TIME = ("exposed_communication",)
 _NOTHING = Band(0.0, 0.0, 0.0)
-
-
-class Pace(msgspec.Struct, frozen=True):
-    """What the host lets faster kernels save."""
-
-    paced_ns: float  # per step, in which the device waits for a busy host that sets the pace; 0: it does not
-    awaited_ns: float  # per step, in which the host waits for the busy device
-    shortened: bool = True  # count what suggestions take off `paced_ns`
-
-    def saved(self, kernels_ns: float, of_pace_ns: float) -> float:
-        """Of what kernels save, what the step does."""
-        if not self.paced_ns:
-            return kernels_ns
-        at_once = min(kernels_ns, self.awaited_ns)
-        share = min(1.0, of_pace_ns / self.paced_ns) if self.shortened else 0.0
-        return at_once + share * (kernels_ns - at_once)
 
 
 def headroom(
@@ -61,16 +38,15 @@ def headroom(
     counted = [each for each, _ in mine]
     now_ns = round(judged.window_ns / judged.step_count)
     sure = [each for each in counted if each.saving_per_step_ns and each.saving_per_step_ns.low > 0]
-    paced_ns = sum(judged.idle_ns(cause) for cause in _PACE) / judged.step_count
-    if paced_ns < _PACED_SHARE * now_ns:
-        paced_ns = 0.0
-    awaited_ns = _awaited_ns(judged) / judged.step_count
-    proved = _left(now_ns, sure, Pace(paced_ns, awaited_ns, shortened=False))
-    everything = _left(now_ns, counted, Pace(paced_ns, awaited_ns))
+    pace = host_pace(graph) if graph is not None else pace_of(judged)
+    proved = _left(now_ns, sure, replace(pace, shortened=False))
+    everything = _left(now_ns, counted, pace)
     least, open_ns = _at_roofs(judged)
     replaced = sum(saved_at_roofs(graph, group) for _, group in mine) if graph is not None else 0.0
     at_roofs = min(max(0.0, least - replaced), proved.low)
-    everything = _between(at_roofs, everything, proved)
+    unbounded = sum(_most(each) for each in counted if each.rule in _OF_UNBOUNDED_TIME)
+    everything = _between(max(0.0, at_roofs - unbounded), everything, proved)
+    at_roofs = min(at_roofs, everything.low)
     return Headroom(
         now_ns=now_ns,
         proved_ns=proved,
@@ -89,21 +65,7 @@ def _between(shortest: float, band: Band, longest: Band) -> Band:
     return Band(low, mid, high)
 
 
-def _awaited_ns(judged: Judged) -> int:
-    """In calls that return when the device has done its work, while it is at work."""
-    trace = judged.priced.trace
-    calls, used = trace.launches, trace.kernels.launch
-    threads = distinct(calls.thread[used[used >= 0]])
-    waits = passes(trace.names, calls.name, _WAITING.search) & np.isin(calls.thread, threads)
-    start, end = clip(
-        calls.start_ns[waits], calls.end_ns[waits], (judged.window.start_ns, judged.window.end_ns)
-    )
-    in_calls = disjoint(start, end, np.zeros(len(start), np.int32))
-    idle = disjoint(judged.idle.start_ns, judged.idle.end_ns, judged.idle.name)
-    return int(without(in_calls, idle).length_ns.sum())
-
-
-def _left(now_ns: int, counted: Iterable[Suggestion], host: Pace) -> Band:
+def _left(now_ns: int, counted: Iterable[Suggestion], host: HostPace) -> Band:
     """What remains of the step; low is the shortest."""
     idle, pace, busy = _NOTHING, _NOTHING, _NOTHING
     for each in counted:
@@ -112,7 +74,7 @@ def _left(now_ns: int, counted: Iterable[Suggestion], host: Pace) -> Band:
             idle = _plus(idle, band)
         else:
             busy = _plus(busy, band)
-        if each.rule in _OF_PACE:
+        if each.rule in PACE_RULES:
             pace = _plus(pace, band)
 
     def left(waited: float, of_pace: float, kernels: float) -> float:
@@ -123,6 +85,10 @@ def _left(now_ns: int, counted: Iterable[Suggestion], host: Pace) -> Band:
         left(idle.mid, pace.mid, busy.mid),
         left(idle.low, pace.low, busy.low),
     )
+
+
+def _most(suggestion: Suggestion) -> float:
+    return suggestion.saving_per_step_ns.high if suggestion.saving_per_step_ns else 0.0
 
 
 def _plus(band: Band, other: Band) -> Band:

@@ -1,8 +1,9 @@
 """Which rule's remedy an idle stretch belongs to: each nanosecond of idle time is promised by one at most.
 
-By cause, with three exceptions, in which what stands next to a stretch says more than its cause:
+By cause, with four exceptions, in which what stands next to a stretch says more than its cause:
 
 * In the one step that saves a checkpoint, what follows the copies to the host is that checkpoint.
+* Host work in the wrapper of compiled code is that code's: its name says that it launches.
 * What lies between two tiny copies to the device would not be there if they were one.
 * A launch gap in which a wait of the host ends is the wait's, as far as the host had to wait for a device
   that worked: without it the host would have been that far ahead.
@@ -19,9 +20,11 @@ from traceanalyzer.fusion.host_remedies import writes_a_file
 from traceanalyzer.fusion.step_graph import StepGraph
 from traceanalyzer.records import IDLE_CAUSES, IdleCause
 from traceanalyzer.records.trace import Bools, Ids, Ints, OpKind, RecordKind, passes
-from traceanalyzer.records.vocabulary import IDLE_RULES, RULE_BY_CAUSE
+from traceanalyzer.records.vocabulary import COMPILED_CODE, IDLE_RULES, RULE_BY_CAUSE
 
-NOT_IN_EACH_STEP = ("checkpoint_saving", "host_work", "memory_allocation", "recompilation")
+NOT_IN_EACH_STEP = (
+    "checkpoint_saving", "host_work", "compiled_launches", "memory_allocation", "recompilation",
+)  # fmt: skip
 """Of IDLE_RULES those of what is done every so many steps: of steps that differ, they look at all."""
 BUFFERED_BYTES = 65536  # CUDA Runtime API, "API synchronization behavior": the call returns once buffered
 _SAVED_BYTES = 10_000_000  # that a step copies to the host, if it saves a model
@@ -66,6 +69,7 @@ def _claims(graph: StepGraph) -> IdleClaims:
     owner = np.full(count, -1, np.int64)
     for cause, rule in RULE_BY_CAUSE.items():
         owner[_of(graph, cause)] = IDLE_RULES.index(rule)
+    owner[_in_compiled_code(graph)] = IDLE_RULES.index("compiled_launches")
     owner[_not_from_large_pageable(graph)] = -1
     owner[between_small_copies(graph)] = IDLE_RULES.index("small_copies")
     cuts = np.array(graph.judged.window.cuts, np.int64)
@@ -83,6 +87,16 @@ def _of(graph: StepGraph, *causes: IdleCause) -> Bools:
     """Stretches of one of these causes."""
     chosen: Bools = np.isin(graph.judged.idle.cause, [IDLE_CAUSES.index(cause) for cause in causes])
     return chosen
+
+
+def _in_compiled_code(graph: StepGraph) -> Bools:
+    """Host work inside a wrapper that a compiler generated, by its name."""
+    idle = graph.judged.idle
+    inside = _of(graph, "host_work") & (idle.name >= 0)
+    inside[inside] = passes(
+        graph.trace.names, idle.name[inside], lambda name: any(part in name for part in COMPILED_CODE)
+    )
+    return inside
 
 
 def _records(graph: StepGraph) -> Ids:

@@ -12,6 +12,7 @@ from traceanalyzer.fusion.checks import NO_OPERATORS, NOT_RECORDED, UNREAD, chec
 from traceanalyzer.fusion.code_places import code_places
 from traceanalyzer.fusion.cost_to_try import WHOLE_MODEL, compiled_nodes, compiled_path, compiling_ns
 from traceanalyzer.fusion.headroom import headroom
+from traceanalyzer.fusion.host_pace import host_pace
 from traceanalyzer.fusion.idle_claims import NOT_IN_EACH_STEP
 from traceanalyzer.fusion.module_compile import compiled_together
 from traceanalyzer.fusion.module_names import as_regex, attribute, is_whole_model
@@ -45,7 +46,7 @@ from traceanalyzer.records.vocabulary import IDLE_RULES
 _MIN_SAVED_SHARE = 0.002  # of the step: what saves less, by its middle, is not worth a reader's minute
 _MIN_UNSURE_SHARE = 0.01  # on a CPU, of what is there and may not be seen: processes differ as much
 _MIN_UNTIMED_SHARE = 0.02  # where no time can be predicted, or the device waits for the host anyway
-_STARVED_SHARE = 0.3  # of the window, in launch gaps: then faster kernels do not shorten a step
+_THROUGH_SHARE = 0.5  # of what kernels save: where the host's pace lets less through, the change says so
 _MAX_OPERATORS = 12  # operators of a place
 _COMPILED = f"{WHOLE_MODEL})"
 _EACH = "        module.compile()"
@@ -242,7 +243,7 @@ def _suggestion(
     compiled = _compiled(graph, rule, group)
     band = beyond_change(graph, promised, compiled, together)
     unsure = band is not None and promised is not None and band.low <= 0 < promised.low
-    starved = _waits(graph) >= _STARVED_SHARE and rule.name not in IDLE_RULES
+    starved = rule.name not in IDLE_RULES and _is_starved(graph, band.mid if band else time_ns)
     untimed = band is None and most.after is not None
     lost = band is not None and band.low <= 0 and tier < "T3" and not is_bounded(group)
     share = _MIN_UNSURE_SHARE if graph.trace.on_cpu and lost else _MIN_SAVED_SHARE
@@ -294,10 +295,10 @@ def _of_device(graph: StepGraph, rule: Rule) -> Iterator[str]:
     return (text for text in rule.caveats if not text.startswith(other))
 
 
-def _waits(graph: StepGraph) -> float:
-    """Share of the window in which a GPU waits for launches; 0 where the trace names no steps."""
-    known = graph.window_ns and graph.on_gpu and graph.has_steps
-    return graph.idle_ns("launch_gap") / graph.window_ns if known else 0.0
+def _is_starved(graph: StepGraph, kernels_ns: float) -> bool:
+    """Whether kernels that save so much mostly make the device wait longer for the host."""
+    saved_ns = kernels_ns * graph.stretch.repeats
+    return host_pace(graph).saved(saved_ns, 0.0) < _THROUGH_SHARE * saved_ns
 
 
 def _caveats(graph: StepGraph, group: Sequence[Match], band: Band | None, starved: bool) -> list[str]:
@@ -306,8 +307,8 @@ def _caveats(graph: StepGraph, group: Sequence[Match], band: Band | None, starve
         caveats.append("the saving is that of compiling the whole model: intermediate results of neighbors "
                     "stay in one kernel, and backward recomputes what is cheap")  # fmt: skip
     if starved and band is not None:
-        caveats.append("the device waits for launches much of the time: this saves kernel time, and the step "
-                    "is shorter only where kernels take longer than launches")  # fmt: skip
+        caveats.append("the device waits for the host much of the time: this saves busy time, and the step "
+                    "is shorter only where the host waits for the device")  # fmt: skip
     if disturbed(graph) > 1 and band is not None and any(match.rests_on_roofs for match in group):
         caveats.append("others kept the machine busy while its roofs were measured, and perhaps while this "
                     "was recorded: the saving may be larger, or nothing")  # fmt: skip

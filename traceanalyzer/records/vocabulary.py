@@ -44,7 +44,7 @@ RULE_BY_CAUSE: Mapping[IdleCause, str] = {
     "host_work": "host_work",
 }
 """What shortens idle time of a cause."""
-IDLE_RULES = (*RULE_BY_CAUSE.values(), "checkpoint_saving", "small_copies")
+IDLE_RULES = (*RULE_BY_CAUSE.values(), "checkpoint_saving", "small_copies", "compiled_launches")
 """Names of the rules that shorten idle time, and nothing else."""
 
 OF_CONFIGURATION = ("attention_fallback",)
@@ -59,6 +59,8 @@ RULES_TO_VERIFY = (
 )  # fmt: skip
 """Names of the rules whose largest match `verify` rebuilds and times."""
 
+NEXT_TO_NOTHING = "it is there, and would save next to nothing"
+"""Why a rule that was found is no suggestion."""
 BEYOND_RATE = "a CPU's functions or random numbers, faster than the rate that was measured"
 """Why a row is above what a function's own rate allows, which is no roof of other rows."""
 FEWER_PRODUCTS = "Winograd and FFT convolutions execute fewer multiplications than the direct sum"

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import msgspec
 
 from traceanalyzer.records import Analysis, Band, Projection, Suggestion
-from traceanalyzer.records.times import kind_name, typical_step
+from traceanalyzer.records.times import typical_step
 from traceanalyzer.records.units import digits, duration, percent, si
 from traceanalyzer.records.vocabulary import RULES_TO_VERIFY, SHARING_ON_CPU
 from traceanalyzer.report.change_words import by_certainty, span
@@ -17,10 +17,11 @@ from traceanalyzer.report.code_view import place_texts
 from traceanalyzer.report.jobs import has_all_ranks
 from traceanalyzer.report.labels import HOW, TIER_MEANING
 from traceanalyzer.report.sanitize import ABSENT, TEXT, cut, visible
-from traceanalyzer.report.shown import per_saving, per_step, shown
+from traceanalyzer.report.shown import per_saving, per_step, shown, steps_of_kind
 from traceanalyzer.report.summary import Fact
 
 _ASKS_FOR_RANKS = "exposed_communication"
+_OF_ALL_RANKS = "of a folder with one trace a rank"  # in what that rule says
 _EVERYWHERE = "the whole "  # step or trace: no place
 _TITLE = 80  # characters of a suggestion's title
 _CLAUSE = re.compile(r"[;:.](?:\s|$)| \(")
@@ -115,7 +116,8 @@ def suggestions_of(analysis: Analysis) -> tuple[Suggestion, ...]:
 
 def _with_ranks(suggestion: Suggestion) -> Suggestion:
     late = "where the others wait for one rank (see the ranks), find out first what makes it late"
-    return msgspec.structs.replace(suggestion, caveats=(late,))
+    others = (text for text in suggestion.caveats if _OF_ALL_RANKS not in text)
+    return msgspec.structs.replace(suggestion, caveats=(late, *others))
 
 
 def imperative(action: str) -> str:
@@ -132,9 +134,7 @@ def _of_step(analysis: Analysis, s: Suggestion) -> float:
     if s.saving_of == "mean_step":
         return window.window_ns / (window.step_count or 1)
     if s.step_kind is not None:
-        letters = {kind_name(at): group for at, group in enumerate(window.kinds or ())}
-        names = letters[s.step_kind.name].steps if s.step_kind.name in letters else ()
-        steps = [step for step in analysis.step_rows or () if step.name in names]
+        steps = steps_of_kind(analysis, s)
         return typical_step(steps).device_ns if steps else figures.each(figures.window_ns)
     return figures.each(figures.window_ns)
 

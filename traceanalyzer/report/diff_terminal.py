@@ -68,6 +68,10 @@ def _both(console: Console, view: DiffView) -> None:
             cells = (f"{indent}{line.label}", line.base, line.head, line.change, line.share)
             table.add_row(*map(Text, cells))
     console.print(table, no_wrap=True)
+    if more := len(view.causes[_CAUSES:]):
+        console.print(
+            Text(f"{more} smaller cause{'s' if more > 1 else ''} on the page (-o diff.html)", style="dim")
+        )
 
 
 def _changes(console: Console, view: DiffView) -> None:

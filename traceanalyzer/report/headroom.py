@@ -8,14 +8,14 @@ import msgspec
 
 from traceanalyzer.records import Analysis, Band, Headroom
 from traceanalyzer.records.units import duration, percent, whole_percent
-from traceanalyzer.report.change_words import span
+from traceanalyzer.records.vocabulary import NEXT_TO_NOTHING
+from traceanalyzer.report.change_words import cut_at_roofs, span
+from traceanalyzer.report.largest import limited_by_nothing
 from traceanalyzer.report.sanitize import visible
 from traceanalyzer.report.shown import shown
 
 _LITTLE, _MUCH = 0.1, 0.7  # of their roofs, that kernels reach
 _LEAST_KNOWN = 0.5  # of busy time, whose roofs are known, for anything to be said of it
-_PACE = ("launch_gap", "data_loading", "host_work")  # causes for which a faster device waits longer
-_LESS = 0.02  # of what is saved, by which it has to be less to be explained
 _OPEN = 0.01  # of the step, whose roof is not known, to be named
 _MOSTLY_OPEN = 0.8  # of the time at the roofs, from which on that says nothing
 _NAMED = 6  # rules
@@ -47,19 +47,14 @@ def headroom_text(analysis: Analysis) -> HeadroomText | None:
     sentence = f"{_whole(analysis)} takes {duration(room.now_ns, 2)} now"
     if proved:
         sentence += f", {_between(room.proved_ns)} with the changes that are proved"
-    if possible and duration(room.all_ns.low, 2) != duration(room.now_ns, 2):
-        sentence += f", {_between(room.all_ns)} with all that may help"
-    words = [f"{sentence}; {_at_roofs(room)}.", *_less_than_promised(analysis, room), *_reach(analysis)]
+    possible = possible and duration(room.all_ns.low, 2) != duration(room.now_ns, 2)
+    if possible:
+        cut_off = ", cut off at what its roofs allow" if cut_at_roofs(analysis) else ""
+        sentence += f", {_between(room.all_ns)} with all that may help{cut_off}"
+    if (proved or possible) and limited_by_nothing(analysis, shown(analysis)):
+        sentence += ", if nothing slows what is left (far_below_roofs)"
+    words = [f"{sentence}; {_at_roofs(room)}.", *_reach(analysis)]
     return HeadroomText(" ".join(words), tuple(_bars(analysis)))
-
-
-def _less_than_promised(analysis: Analysis, room: Headroom) -> Iterator[str]:
-    """Why the proved savings do not add up to what the step becomes, where they do not."""
-    counted = [s for s in analysis.suggestions or () if s.saving_of in ("each_step", "shown_step", "trace")]
-    sure = sum(s.saving_per_step_ns.low for s in counted if s.saving_per_step_ns)
-    for_host = sum(part.time_ns for part in analysis.time.idle_by_cause if part.cause in _PACE)
-    if for_host and room.now_ns - room.proved_ns.high < (1 - _LESS) * sure:
-        yield "The proved changes save less together than one by one: the device then waits for the host."
 
 
 def _at_roofs(room: Headroom) -> str:
@@ -84,11 +79,22 @@ def missing(analysis: Analysis) -> str:
     for check in analysis.checks:
         if check.outcome == "not_checkable":
             reasons.setdefault(check.reason or "", []).append(check.rule)
-    text = f"Looked for and not found: {absent} of {len(analysis.checks)} rules."
+    text = (
+        f"{unchanged(analysis)} Looked for and not found: {absent} of {len(analysis.checks)} rules.".lstrip()
+    )
     for reason, rules in reasons.items():
         more = f" and {len(rules) - _NAMED} more" if len(rules) > _NAMED else ""
         text += f" Not looked for ({visible(reason)}): {', '.join(map(visible, rules[:_NAMED]))}{more}."
     return text
+
+
+def unchanged(analysis: Analysis) -> str:
+    """Why there is no change for idle time that is seen in the step; "" where that is no matter."""
+    reasons = [
+        check.reason for check in analysis.checks or ()
+        if check.outcome == "not_found" and check.reason and check.reason != NEXT_TO_NOTHING
+    ]  # fmt: skip
+    return " ".join(f"{text[0].upper()}{text[1:]}." for text in map(visible, reasons))
 
 
 def _whole(analysis: Analysis) -> str:
@@ -103,11 +109,7 @@ def _same(band: Band, now_ns: int) -> bool:
 
 
 def _between(band: Band) -> str:
-    return (
-        span(band.low, band.high)
-        if duration(band.low, 2) != duration(band.high, 2)
-        else duration(band.low, 2)
-    )
+    return span(band.low, band.high)
 
 
 def _reach(analysis: Analysis) -> list[str]:

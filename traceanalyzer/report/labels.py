@@ -91,7 +91,9 @@ REASON_MEANING: Final[Mapping[Reason, str]] = {
 REASON_REMEDY: Final[Mapping[Reason, str]] = {
     "no_device": "give --device NAME or --device-file F.toml",
     "no_peak": "give --bandwidth BYTES and --peak PREC=FLOPS, or --device-file F.toml",
-    "no_formula": "its time counts, its work is unknown",
+    "no_formula": "where you know what it computes, give a formula: --cost-file F.py",
+    "data_dependent": "where you know what it computes, give a formula: --cost-file F.py",
+    "formula_failed": "give a formula of your own: --cost-file F.py",
     "no_shapes": "record with record_shapes=True",
     "no_dtype": "give the type with --assume-dtype fp32, or record with a newer PyTorch",
     "no_concrete_inputs": "record with record_shapes=True and a newer PyTorch",
@@ -101,6 +103,9 @@ REASON_REMEDY: Final[Mapping[Reason, str]] = {
     "no_op": "record CPU activity too",
     "cuda_graph": "record the same step without graphs and give that trace with --capture",
 }
+
+BY_FORMULA: Final[tuple[Reason, ...]] = ("no_formula", "data_dependent", "formula_failed")
+"""Reasons for which a formula of the user's own is all that is missing."""
 
 CAUSE_LABELS: Final[Mapping[IdleCause, str]] = {
     "launch_gap": "launch gap",

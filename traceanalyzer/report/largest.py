@@ -129,6 +129,12 @@ def _told_apart(name: str, others: Iterable[str]) -> str:
     return cut(f"{head.rpartition('::')[2]}{bracket}{inside}", _NAME)
 
 
+def short_names(analysis: Analysis, names: Iterable[str]) -> list[str]:
+    """Names of operators as a sentence has them."""
+    every_name = {row.name for row in analysis.op_rows}
+    return [_told_apart(name, every_name) for name in names]
+
+
 def _waiting_function(analysis: Analysis, figures: Shown) -> str:
     """`, most of it in resize (image_processing_owlv2.py:301)`, where the largest wait is in one function."""
     cause = largest_cause(figures)
@@ -159,8 +165,7 @@ def _operators(analysis: Analysis, verdict: Verdict) -> str:
             ]
             module = f" of {_short(leaf)}" if leaf and of_leaf >= _MOST * whole else ""
             every = "all" if (of_leaf if module else part) == whole else "most"
-            every_name = {row.name for row in analysis.op_rows}
-            shown_names = " and ".join(_told_apart(name, every_name) for name, _ in named[:count])
+            shown_names = " and ".join(short_names(analysis, [name for name, _ in named[:count]]))
             return f", {every} of it in {shown_names}{module}"
     return f", most of it in {_short(modules[0][0])}" if modules and modules[0][0] and (
         modules[0][1] >= _MOST * whole) else ""  # fmt: skip

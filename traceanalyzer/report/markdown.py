@@ -13,12 +13,16 @@ from traceanalyzer.report.published import TRANSFORMER_2021
 from traceanalyzer.report.report_marker import mark
 from traceanalyzer.report.sanitize import ABSENT
 from traceanalyzer.report.view import View, view_of
+from traceanalyzer.report.wrapping import left_out
 
 LIMIT = 60_000  # a GitHub comment holds 65,536 characters
 _TOP = 10
 _BAR = 20  # characters of a bar that is all of the window
 _WORTH_A_TABLE = 0.01  # of the window, that the device is idle
 _RANKS = 64  # of more, the extremes
+_CHANGES = 10
+_WARNINGS = 20
+_PEAKS = 40
 OMITTED = "\n*Left out to stay short; the page and the JSON report hold it.*\n"
 
 
@@ -132,8 +136,15 @@ def _idle(view: View) -> str:
 def _warnings(view: View) -> str:
     if not view.warnings:
         return ""
-    lines = (f"* **{prose(c)}**{f' ×{n:,}' if n > 1 else ''} {prose(m)}\n" for c, m, n in view.warnings[:20])
-    return "\n" + "".join(lines)
+    shown = view.warnings[:_WARNINGS]
+    lines = (f"* **{prose(c)}**{f' ×{n:,}' if n > 1 else ''} {prose(m)}\n" for c, m, n in shown)
+    return "\n" + "".join(lines) + _left_out(warning=len(view.warnings) - len(shown))
+
+
+def _left_out(**counts: int) -> str:
+    """How many are not in a list, behind it."""
+    rest = left_out(**counts)
+    return f"\n{rest}.\n" if rest else ""
 
 
 def _suggestions(view: View) -> str:
@@ -142,7 +153,8 @@ def _suggestions(view: View) -> str:
     if not view.suggestions:
         return "\nNo suggestions.\n"
     text = "\n**What to change**\n\n"
-    for number, f in enumerate(view.suggestions[:10], 1):
+    shown = view.suggestions[:_CHANGES]
+    for number, f in enumerate(shown, 1):
         at = ", ".join(map(code, f.places))
         places = ", ".join(filter(None, (code(f.site) or f.where, at, _times(f.count))))
         where = f" in {places}" if places else ""
@@ -153,7 +165,7 @@ def _suggestions(view: View) -> str:
             f"{number}. **{prose(f.imperative)}**{where}: {saving}. {prose(f.title)}. "
             f"{action}{effort}({prose(f.rule)}, {f.tier}: {prose(f.evidence)})\n"
         )
-    return text
+    return text + _left_out(change=len(view.suggestions) - len(shown))
 
 
 def _when(view: View) -> str:
@@ -214,8 +226,9 @@ def _coverage(analysis: Analysis, view: View) -> str:
     text += "\n" + "".join(f"* {prose(f'{f.name}: {f.text} {f.about}')}\n" for f in view.device)
     if not analysis.device.peaks:
         return text
-    rows = ([p.engine, prose(p.precision), p.rate, p.ridge] for p in view.peaks[:40])
-    return text + "\n" + as_table(["engine", "precision", " dense peak", " ridge"], rows)
+    rows = ([p.engine, prose(p.precision), p.rate, p.ridge] for p in view.peaks[:_PEAKS])
+    table = as_table(["engine", "precision", " dense peak", " ridge"], rows)
+    return f"{text}\n{table}{_left_out(peak=len(view.peaks) - _PEAKS)}"
 
 
 def _classes(view: View) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from traceanalyzer.records import Analysis
 from traceanalyzer.report.assets import templates
 from traceanalyzer.report.view import View, view_of
+from traceanalyzer.report.wrapping import left_out
 
 _ROWS = 8
 
@@ -13,7 +14,8 @@ def notebook(analysis: Analysis, top: int = _ROWS) -> str:
     """The sentence, the window and the `top` largest rows; readable also where a notebook drops the style."""
     view = view_of(analysis, top)
     return templates().get_template("notebook.html.j2").render(
-        view=view, analysis=analysis, lines=[line for line in view.lines if not line.is_sum]
+        view=view, analysis=analysis, left_out=left_out,
+        lines=[line for line in view.lines if not line.is_sum],
     )  # fmt: skip
 
 

@@ -28,7 +28,8 @@ from traceanalyzer.report.largest import (
 )
 from traceanalyzer.report.sanitize import visible
 from traceanalyzer.report.shown import Shown, is_of_the_host, per_step, rows_heading, shown
-from traceanalyzer.report.waits import about_time, idle_and_busy, longest, share_of_window
+from traceanalyzer.report.unpriced import leads_unjudged, unpriced
+from traceanalyzer.report.waits import about_time, compiled_code, idle_and_busy, longest, share_of_window
 
 _INTERVAL = 0.25  # of busy time not modelled: above it, a lower bound alone would mislead
 _REPORTED_SHARE = 0.01
@@ -74,6 +75,8 @@ def headline(analysis: Analysis) -> Headline:
     lead, *more = [*_leading(analysis, figures), *_far_below(analysis, figures), *_memory(analysis, figures)]
     sentences = [
         lead,
+        *_unjudged(analysis, figures),
+        *_without_advice(analysis, figures),
         *about_time(figures, analysis.step_rows or ()),
         *idle_and_busy(figures, analysis.device.kind),
         *more,
@@ -84,6 +87,19 @@ def headline(analysis: Analysis) -> Headline:
         sentences.insert(0, "The trace lists a GPU but holds none of its work: this is the CPU side.")
     changes = (_FIRST,) if limited_by_nothing(analysis, figures) else tuple(change_sentences(analysis))
     return Headline(_with_rank(analysis, sentences[0]), tuple(sentences[1:]), changes, notes)
+
+
+def _unjudged(analysis: Analysis, figures: Shown) -> list[str]:
+    """Where the first line is about what could not be judged: what that is, and what helps."""
+    if not (is_judged(analysis) and leads_unjudged(figures)):
+        return []
+    return unpriced(analysis, figures, _main_remedy(analysis))
+
+
+def _without_advice(analysis: Analysis, figures: Shown) -> list[str]:
+    """What a wait for compiled code is, where no change says so."""
+    listed = any(each.rule == "compiled_launches" for each in analysis.suggestions or ())
+    return [] if listed else compiled_code(figures)
 
 
 def _without_device(analysis: Analysis) -> Headline:
@@ -198,7 +214,7 @@ def _memory(analysis: Analysis, figures: Shown) -> list[str]:
         begin = lower_bound(analysis, whole=True)
         share = _with_parts(f"{begin} {least} {spent}", amount, figures, no_less_than)
         return [share, f"A further {why}."]
-    help_ = remedy(analysis, analysis.coverage.reasons[0].reason) if analysis.coverage.reasons else ""
+    help_ = "" if leads_unjudged(figures) else _main_remedy(analysis)
     between = f"Between {least} and {most}" if memory_share >= _REPORTED_SHARE else f"At most {most}"
     at_least = f"at least {amount}" if memory_share >= _REPORTED_SHARE else ""
     return [
@@ -239,6 +255,12 @@ def _main_reason(analysis: Analysis) -> str:
         return "no reason recorded"
     mostly = "mostly: " if len(reasons) > 1 else ""
     return mostly + REASON_MEANING[reasons[0].reason]
+
+
+def _main_remedy(analysis: Analysis) -> str:
+    """What helps against the reason that most of that time has."""
+    reasons = analysis.coverage.reasons
+    return remedy(analysis, reasons[0].reason) if reasons else ""
 
 
 def _unknown_share(analysis: Analysis) -> list[str]:

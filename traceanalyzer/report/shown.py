@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from traceanalyzer.records import Analysis, IdlePart, SavingOf, StepTime, Suggestion, Verdict
-from traceanalyzer.records.times import shown_step
+from traceanalyzer.records.times import kind_name, shown_step
 from traceanalyzer.records.units import duration, no_less_than
 from traceanalyzer.report.sanitize import cut, visible
 
@@ -144,6 +144,13 @@ def rows_heading(analysis: Analysis) -> str:
 def per(analysis: Analysis) -> str:
     """What times that are shown are of: `per step`, `of ProfilerStep#6`, `of the trace`."""
     return _per(_shown_part(analysis), analysis)
+
+
+def steps_of_kind(analysis: Analysis, suggestion: Suggestion) -> list[StepTime]:
+    """The steps of the kind that its saving is of; none where it is of no single kind."""
+    of, kinds = suggestion.step_kind, analysis.window.kinds or ()
+    names = next((k.steps for at, k in enumerate(kinds) if of and of.name == kind_name(at)), ())
+    return [step for step in analysis.step_rows or () if step.name in names]
 
 
 def per_saving(analysis: Analysis, suggestion: Suggestion) -> str:

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 from traceanalyzer.records import Analysis
 from traceanalyzer.records.units import duration, percent, si
 from traceanalyzer.report.code_view import tail
+from traceanalyzer.report.context import SuggestionText
 from traceanalyzer.report.jobs import extremes
 from traceanalyzer.report.labels import HOW
 from traceanalyzer.report.lines import OpLine
 from traceanalyzer.report.report_marker import mark
 from traceanalyzer.report.sanitize import cut, cut_apart, visible
+from traceanalyzer.report.summary import TimePart
 from traceanalyzer.report.view import View, view_of
-from traceanalyzer.report.wrapping import wrapped
+from traceanalyzer.report.wrapping import left_out, wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,6 +31,8 @@ _COLORS = {
 _BAR = 18
 _BEFORE_NAME = 44  # columns of a row before the operator
 _TIME = 8  # of them for its time
+_CHANGES = 3
+_CAUSES = 3  # of idle time
 _WARNINGS = 3
 _MISSING = 20  # files that are named, as none that is missing may go unnoticed
 _MIN_INPUTS = 14  # characters; fewer are not worth showing
@@ -68,7 +72,7 @@ def summary(analysis: Analysis, *, width: int = 80, color: bool = False, top: in
     if view.lines:
         console.print()
         console.print(_operators(view, top, console.width), no_wrap=True)
-        console.print()
+    _left_out(console, view, top)
     _critical_path(console, view)
     _projected(console, view)
     _basis(console, analysis, view)
@@ -130,9 +134,9 @@ def _operators(view: View, top: int, width: int) -> Table:
     from rich.text import Text
 
     table = grid(True, True, True, False, False)
+    lines = [line for line in view.lines if not line.is_sum][:top]
     heads = (view.of_busy, view.rows_heading, "of roof", "verdict", "operator")
     table.add_row(*(Text(t, style="dim") for t in heads))
-    lines = [line for line in view.lines if not line.is_sum][:top]
     left = width - _BEFORE_NAME - max(0, len(view.rows_heading) - _TIME)
     for line, name in zip(lines, _names(lines, left), strict=True):
         table.add_row(
@@ -181,11 +185,30 @@ def _name(line: OpLine, width: int) -> str:
 
 
 def _changes(console: Console, view: View) -> None:
-    for change in [each for each in view.suggestions or () if each.has_saving][:3]:
+    for change in _listed_changes(view):
         where = f" in {cut(change.site, _WHERE)}" if change.site else ""
         where += "".join(f" at {each}" for each in change.places[:1])
         effort = f"; to try it: {change.cost_to_try}" if change.cost_to_try else ""
         _line(console, "change", f"{change.imperative}{where}: {change.saving} ({change.rule}){effort}")
+
+
+def _listed_changes(view: View) -> list[SuggestionText]:
+    return [each for each in view.suggestions or () if each.has_saving][:_CHANGES]
+
+
+def _left_out(console: Console, view: View, top: int) -> None:
+    """What is cut above, in the place of a blank line."""
+    rows = min(top, sum(not line.is_sum for line in view.lines))
+    console.print(left_out(
+        change=len(view.suggestions or ()) - len(_listed_changes(view)), cause=len(_causes(view)[_CAUSES:]),
+        row=view.total_rows - rows,
+    ), style="dim")  # fmt: skip
+
+
+def _causes(view: View) -> list[TimePart]:
+    """Of idle time, those that are worth a word."""
+    worth = [part for part in view.idle if part.window_share >= _WORTH_A_LINE]
+    return sorted(worth, key=lambda part: -part.time_ns)
 
 
 def _line(console: Console, label: str, text: str) -> None:
@@ -229,10 +252,9 @@ def _over(view: View) -> str:
 
 def _waits(console: Console, view: View) -> None:
     """What the device waits for, where that is worth a line."""
-    causes = [part for part in view.idle if part.window_share >= _WORTH_A_LINE]
-    causes = sorted(causes, key=lambda part: -part.time_ns)[:3]
-    if causes:
-        _line(console, "idle", ", ".join(f"{part.label} {part.time}" for part in causes))
+    texts = [f"{part.label} {part.time}" for part in _causes(view)[:_CAUSES]]
+    if texts:
+        _line(console, "idle", ". ".join(filter(None, (", ".join(texts), view.unchanged))))
 
 
 def _basis(console: Console, analysis: Analysis, view: View) -> None:
@@ -255,5 +277,5 @@ def _basis(console: Console, analysis: Analysis, view: View) -> None:
     for code, message, count in (*missing, *others):
         times = f" ×{count:,}" if count > 1 else ""
         _line(console, "warning", cut(f"{code}{times}: {message}", _WARNING_TEXT))
-    if more := len(view.warnings) - len(missing) - len(others):
-        _line(console, "", f"and {more} more warning{'s' if more > 1 else ''} in the report")
+    if rest := left_out(warning=len(view.warnings) - len(missing) - len(others)):
+        _line(console, "", rest)

@@ -10,7 +10,7 @@ from traceanalyzer.report import code_view, context, summary
 from traceanalyzer.report.code_view import FunctionLine, ModuleLine, WaitLine
 from traceanalyzer.report.context import PeakLine, SuggestionText
 from traceanalyzer.report.critical_path import PathText, path_text
-from traceanalyzer.report.headroom import HeadroomText, headroom_text, missing
+from traceanalyzer.report.headroom import HeadroomText, headroom_text, missing, unchanged
 from traceanalyzer.report.jobs import CollectiveLine, RankLine, collective_lines, job_sentences, rank_lines
 from traceanalyzer.report.lanes import Lane, step_lanes
 from traceanalyzer.report.layers import LayerLine, layers, merged
@@ -71,7 +71,8 @@ class View(msgspec.Struct, frozen=True):
     headroom: HeadroomText | None
     library: str  # which places of suggestions are of libraries
     without_lines: str  # why no function, file or line is named
-    missing: str  # which rules found nothing, or could not be looked for
+    unchanged: str  # why idle time that is seen has no change
+    missing: str  # that too, and which rules found nothing, or could not be looked for
     strip: Strip | None
     lanes: tuple[Lane, ...]  # steps that differ
     memory: MemoryStrip | None
@@ -131,6 +132,7 @@ def view_of(analysis: Analysis, top: int) -> View:
         headroom=headroom_text(analysis),
         library=code_view.library_sentence(context.suggestions_of(analysis)),
         without_lines=without_lines,
+        unchanged=unchanged(analysis),
         missing=missing(analysis),
         strip=strip(analysis),
         lanes=step_lanes(analysis),

@@ -62,12 +62,6 @@ def idle_and_busy(figures: Shown, device: Literal["gpu", "cpu"]) -> list[str]:
     return [f"The GPU is idle {idle}, {share_of_window(figures, idle_ns)}, and busy {busy}."]
 
 
-def waits_for_the_host(figures: Shown) -> bool:
-    """Whether the host sets the pace: then faster kernels only wait longer."""
-    largest = _largest(figures) if figures.mostly_idle else None
-    return largest is not None and largest.cause in ("launch_gap", "host_work", "compilation")
-
-
 def largest_cause(figures: Shown) -> IdleCause | None:
     """What most idle time goes to, but for the profiler's own work; None where there is none."""
     largest = _largest(figures)
@@ -121,20 +115,17 @@ def about_time(figures: Shown, steps: Sequence[StepTime]) -> list[str]:
         sentences.append(
             f"The {what} takes about {without} without the profiler's own {taken}, which tables include."
         )
-    return [*_compiled_code(figures), *sentences, *_start_up(figures, steps)]
+    return [*sentences, *_start_up(figures, steps)]
 
 
-def _compiled_code(figures: Shown) -> list[str]:
+def compiled_code(figures: Shown) -> list[str]:
     """What the host does in compiled code, where the first line says that the device waits for that."""
     largest = _largest(figures) if figures.mostly_idle else None
     if largest is None or largest.cause != "host_work":
         return []
     if not any(part in (largest.main_name or "") for part in COMPILED_CODE):
         return []
-    return [
-        "torch.compile has generated that wrapper, and the trace does not say what in it takes long; where "
-        "each step waits so, mode=reduce-overhead replays it."
-    ]
+    return ["torch.compile has generated that wrapper, and the trace does not say what in it takes long."]
 
 
 def _start_up(figures: Shown, steps: Sequence[StepTime]) -> list[str]:

@@ -6,9 +6,10 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from tests.fusion.rules.waits import BUSY, launched
+from tests.fusion.rules.waits import BUSY, Deed, doing, launched
 from tests.fusion.scenes import claims, found_by
 from traceanalyzer.fusion.step_graph import StepGraph
+from traceanalyzer.fusion.suggestions import suggestions
 from traceanalyzer.records import Recording
 from traceanalyzer.records.units import percent
 
@@ -115,3 +116,33 @@ def test_a_start_up_without_steps_says_nothing_of_a_step() -> None:
 def test_without_steps_nothing_is_promised() -> None:
     (match,) = found_by(launched(MANY, steps=0), "launch_bound")
     assert match.saved is None
+
+
+@pytest.mark.parametrize("graph, words", [
+    (launched([2_100] * 100, steps=3), "a graph of the step is suggested from 30 % on"),
+    (launched(MANY, steps=3, launch="cudaGraphLaunch"), "graphs launch most of the kernels already"),
+    (launched([200] * 100, steps=3), None),                     # nothing that a reader sees
+    (launched([30_000_000], steps=3), None),                    # no launch gap
+])  # fmt: skip
+def test_gaps_that_a_reader_sees_are_explained_where_they_are_left_out(
+    graph: StepGraph, words: str | None
+) -> None:
+    assert "launch_bound" not in claims(graph)
+    check = next(each for each in suggestions(graph).checks if each.rule == "launch_bound")
+    assert check.outcome == "not_found"
+    if words is None:
+        assert check.reason is None
+    else:
+        assert check.reason is not None and words in check.reason
+        assert check.reason.startswith("launch gaps are ")
+
+
+@pytest.mark.left_out
+@pytest.mark.parametrize("loading, tier", [(0, "T0"), (10_000, "T0"), (12_000_000, "T3")])
+def test_nothing_is_proved_of_a_step_that_waits_longer_for_data(loading: int, tier: str) -> None:
+    """Two gaps of 10 µs a step, each before a kernel of 5."""
+    name = "enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__"
+    deeds: list[Deed] = [("annotation", name, loading)] if loading else []
+    (match,) = found_by(doing(deeds, deeds, deeds), "launch_bound")
+    assert match.tier == tier and match.saved is not None and (match.saved.low > 0) is (tier == "T0")
+    assert ("waits longer for data" in match.evidence) is (tier == "T3")

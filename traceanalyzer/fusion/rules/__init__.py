@@ -19,6 +19,7 @@ from traceanalyzer.fusion.rules import (
     bias_addition,
     channels_last,
     checkpoint_saving,
+    compiled_launches,
     cross_entropy,
     data_loading,
     data_parallel,
@@ -104,6 +105,7 @@ RULES: tuple[Rule, ...] = (
     recompilation.RULE,
     checkpoint_saving.RULE,
     host_work.RULE,
+    compiled_launches.RULE,
     kept_pages.RULE,
     small_operators.RULE,
 )

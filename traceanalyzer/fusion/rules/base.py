@@ -93,6 +93,7 @@ class Rule(msgspec.Struct, frozen=True):
     fixed_by_compiling_module: bool = False  # compiling the module that holds it is all of its remedy
     needs: tuple[Need, ...] = ("shapes",)  # without which it is found nowhere
     one_setting: bool = False  # of the model: what is changed holds for all of its modules
+    why_not: Callable[[StepGraph], str] | None = None  # of what is there: why `find` leaves it out
     concerns_compiled: bool = False  # applies to kernels of libraries too that compiled code calls
 
     def part(self, heading: str) -> str:

@@ -9,11 +9,11 @@ Saves: at most the time in which the device waits for what has that name.
 
 When not: the next kernels need its result.
 
-Left out: waits that no name covers; waits that another rule knows the remedy of, such as loading data or
-compiling; names of less than 2 % of the window; names of what itself launches the step's work, such as a
-forward pass, a compiled region, an operator or an optimizer with kernels: something held it up, and the trace
-does not show what; traces of a CPU, on which the host is the device. Where the trace names no steps, no time
-is promised: it may be what comes once.
+Left out: waits that no name covers; waits that another rule knows the remedy of, such as loading data,
+compiling or compiled code; names of less than 2 % of the window; names of what itself launches the step's
+work, such as a forward pass, a compiled region, an operator or an optimizer with kernels: something held it
+up, and the trace does not show what; traces of a CPU, on which the host is the device. Where the trace names
+no steps, no time is promised: it may be what comes once.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from traceanalyzer.fusion.idle_claims import covering_names, idle_claims
 from traceanalyzer.fusion.rules.base import Match, Rule, wait_evidence, waiting
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 from traceanalyzer.records.trace import OpKind, RecordKind
-from traceanalyzer.records.vocabulary import COMPILED_CODE
 from traceanalyzer.roofline.intervals import disjoint
 
 _WAIT_SHARE = 0.02  # of the window
@@ -74,8 +73,6 @@ def _remedy(graph: StepGraph, row: int, start: int, end: int) -> tuple[Remedy, s
 def _launched_share(graph: StepGraph, row: int) -> float:
     """Of all kernels, those that are launched within what has this name; of an operator, one is all."""
     ops, spans, kernels = graph.trace.ops, graph.trace.spans, graph.trace.kernels
-    if any(part in graph.trace.names[row] for part in COMPILED_CODE):
-        return 1.0
     mine, frames = np.flatnonzero(ops.name == row), np.flatnonzero(spans.name == row)
     held = disjoint(np.concatenate((ops.start_ns[mine], spans.start_ns[frames])),
                     np.concatenate((ops.end_ns[mine], spans.end_ns[frames])),

@@ -13,8 +13,9 @@ launching; what another rule has a remedy for; steps at whose start the host is 
 device than the gaps are long; traces without steps that show a start-up. A graph cannot be captured over a
 wait for the device, and holds for one set of shapes: where the host waits between the first and the last
 launch of a step, or shapes change from step to step, the action says what to do first, and nothing is
-proved. Nor is it of one step alone, where the host is ahead of the device when a step begins, where stacks
-were recorded and no time without the profiler, or where steps without the profiler were faster.
+proved. Nor is it of one step alone, where the step waits longer for data, where the host is ahead of the
+device when a step begins, where stacks were recorded and no time without the profiler, or where steps without
+the profiler were faster.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ from traceanalyzer.fusion.rules.synchronisation import waiting_operators
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 from traceanalyzer.records import Band
 from traceanalyzer.records.trace import UNLINKED, RecordKind
-from traceanalyzer.records.units import duration
+from traceanalyzer.records.units import duration, percent
 
 _GAPS_SHARE = 0.3  # of the time in which the device works or waits for launches
+_SEEN_SHARE = 0.05  # of the window, from which on it is said why gaps are left out
 _MIN_BUSY_SHARE = 0.05
 _LEAD_SHARE = 0.1  # of the gaps, that the host is ahead when a step begins
 _FASTER_SHARE = 0.05  # of a step, that it is shorter without the profiler
@@ -56,6 +58,25 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     yield _match(graph, _saved(graph, launching), evidence, sure=not any(_doubts(graph, launching)))
 
 
+def why_not(graph: StepGraph) -> str:
+    """Why gaps that a reader sees in the step are left out; "" where there are none to speak of."""
+    launching, share = promised(graph, "launch_bound")
+    if not graph.on_gpu or share < _SEEN_SHARE:
+        return ""
+    if is_replayed(graph):
+        return "launch gaps are left in the step, and graphs launch most of the kernels already"
+    if _hardly_works(graph):
+        return "launch gaps are in a trace that shows a start-up and names no steps"
+    if _host_lead_ns(graph) > launching:
+        lead = duration(_host_lead_ns(graph))
+        return f"launch gaps are shorter than the {lead} that the host is ahead when a step begins"
+    of_working = launching / (launching + graph.busy_ns / graph.step_count)
+    return (
+        f"launch gaps are {percent(of_working)} of the time in which the device works or waits for launches: "
+        f"a graph of the step is suggested from {percent(_GAPS_SHARE, 0)} on"
+    )
+
+
 def _host_lead_ns(graph: StepGraph) -> float:
     """How far ahead of the device the host is when a step begins."""
     leads = [step.host_lead_ns for step in graph.judged.steps]
@@ -68,6 +89,8 @@ def _doubts(graph: StepGraph, launching: float) -> list[str]:
     if lead > _LEAD_SHARE * launching:
         doubts.append(f"the host is {duration(lead)} ahead of the device when a step begins")
     without_profiler = recording.unprofiled_step_ns if recording else None
+    if promised(graph, "data_loading")[0] > launching:
+        doubts.append("the step waits longer for data, and may wait for that instead")
     if len(graph.trace.frames.start_ns) and not without_profiler:
         doubts.append("taking Python's stacks slowed the host while this was recorded")
     if recording and recording.unprofiled_step_ns and recording.profiled_step_ns:
@@ -159,5 +182,6 @@ RULE = Rule(
     caveats=("shapes must not change, and nothing in the step may wait for results on the host",
              "the profiler slows the host: without it the gaps are shorter"),
     needs=("gpu", "launches"),
+    why_not=why_not,
     docs="https://docs.pytorch.org/docs/stable/notes/cuda.html",
 )  # fmt: skip
