@@ -65,7 +65,7 @@ def test_a_value_is_held_against_a_limit(requirement: str, expected: str) -> Non
 def test_of_a_name_that_is_none_the_nearest_is_named_first(name: str, near: str) -> None:
     with pytest.raises(UsageError) as caught:
         outcome(f"{name}<=1")
-    assert caught.value.fix.startswith(f"take {near}")
+    assert caught.value.fix.startswith(f"did you mean {near}")
 
 
 def test_a_step_s_time_is_said_to_be_under_the_profiler() -> None:

@@ -76,6 +76,7 @@ ONLY = {
     "markupsafe": ("report/",),
     "rich": ("report/terminal", "report/diff_terminal", "cli/"),
     "click": ("cli/",),
+    "difflib": ("records/spelling",),
     "pandas": ("records/analysis", "ranks/hta"),
     "pyarrow": ("report/parquet",),
 }

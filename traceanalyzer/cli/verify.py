@@ -11,6 +11,7 @@ import click
 
 from traceanalyzer.cli import completion
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.spelling import guess
 
 if TYPE_CHECKING:
     from traceanalyzer.fusion.rules import Match, Rule
@@ -79,8 +80,9 @@ def _rule(name: str) -> Rule:
 
     rule = rule_named(name)
     if rule is None:
-        names = ", ".join(rule.name for rule in RULES if rule.replacement != "nothing")
-        raise UsageError(f"{name}: there is no such rule", fix=f"use one of {names}")
+        tried = ", ".join(rule.name for rule in RULES if rule.replacement != "nothing")
+        fix = guess(name, [rule.name for rule in RULES], f"use one of {tried}")
+        raise UsageError(f"{name}: there is no such rule", fix=fix)
     return rule
 
 

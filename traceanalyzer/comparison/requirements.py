@@ -10,7 +10,6 @@ import operator
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from difflib import SequenceMatcher, get_close_matches
 from typing import Any
 
 from msgspec import structs
@@ -22,6 +21,7 @@ from traceanalyzer.comparison.sides import Side
 from traceanalyzer.records import Analysis, Comparison, Requirement, Value
 from traceanalyzer.records.comparison import Change
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.spelling import did_you_mean, likeness, spelled_alike
 from traceanalyzer.records.units import duration, percent
 from traceanalyzer.records.vocabulary import LEAST_MODELLED
 
@@ -34,6 +34,10 @@ _UNPROFILED = "recording.unprofiled_step_ns"
 _TOTALS = ("_ns", ".flops")
 _OF_THE_STEP = ("step_ns.change", "step_ns.change_share", "step_ns.head")  # of a comparison
 _COVERAGE = "coverage.modelled_share"
+_USUAL = (  # of a report, then of a comparison
+    "memory_bound.share_of_busy", "window.step_ns.median", "time.idle_ns", "compute.mfu_share",
+    _COVERAGE, "step_ns.change_share", "busy_ns.change", "idle_ns.change",
+)  # fmt: skip
 
 
 def checked(
@@ -175,8 +179,11 @@ def _value(wanted: Expression, side: SideValues) -> Value:
         above = above.rpartition(".")[0]
         if above in values and values[above] is None:
             return None
-    near = _nearest(wanted.name, list(values))
-    raise UsageError(f"{wanted.name}: there is no such value", fix=f"take {', '.join(near)}")
+    near, usual = _nearest(wanted.name, list(values)), [name for name in _USUAL if name in values]
+    few = "" if near else f"{', '.join(usual)}, or another of "
+    every = f"the {len(values)} single values in the JSON of `{side.command} -o FILE.json`"
+    fix = did_you_mean(near, f"take {few or 'one of '}{every}")
+    raise UsageError(f"{wanted.name}: there is no such value", fix=fix)
 
 
 def _nearest(name: str, names: Sequence[str]) -> list[str]:
@@ -184,12 +191,11 @@ def _nearest(name: str, names: Sequence[str]) -> list[str]:
     words = {each: set(_WORDS.findall(each.lower())) for each in (name, *names)}
     frequency = Counter(word for each in names for word in words[each])
 
-    def likeness(each: str) -> tuple[float, float]:
-        shared = sum(1 / frequency[word] for word in words[name] & words[each])
-        return shared, SequenceMatcher(None, name, each).ratio()
+    def closeness(each: str) -> tuple[float, float]:
+        return sum(1 / frequency[word] for word in words[name] & words[each]), likeness(name, each)
 
-    near = sorted((each for each in names if likeness(each)[0]), key=likeness, reverse=True)[:3]
-    return near or get_close_matches(name, names, 3, 0.5) or sorted(names)[:3]
+    near = sorted((each for each in names if closeness(each)[0]), key=closeness, reverse=True)[:3]
+    return near or spelled_alike(name, names)
 
 
 def _other_steps(name: str, head: SideValues, base: SideValues) -> str | None:
