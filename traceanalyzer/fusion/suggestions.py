@@ -95,7 +95,7 @@ def suggestions(graph: StepGraph) -> Suggestions:
     listed = tuple(each for each, _ in pairs)
     compiling = (compiling_ns(graph, _nodes(group), place_of(group), each.snippet) for each, group in pairs)
     return Suggestions(
-        listed, tuple(notices), tuple(_first_op(group) for _, group in pairs), tuple(compiling),
+        listed, tuple(notices), tuple(first_op(group) for _, group in pairs), tuple(compiling),
         headroom(graph.judged, graph, pairs), checks(graph, matched, listed, notices),
     )  # fmt: skip
 
@@ -271,7 +271,7 @@ def _suggestion(
     )
 
 
-def _first_op(group: Sequence[Match]) -> int:
+def first_op(group: Sequence[Match]) -> int:
     """Row in Trace.ops of the first operator of all matches; -1 of those that have none."""
     first = min(_nodes(group), key=lambda node: node.place, default=None)
     return first.row if first else -1

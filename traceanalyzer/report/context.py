@@ -102,6 +102,14 @@ def suggestion_texts(analysis: Analysis) -> tuple[SuggestionText, ...] | None:
     )
 
 
+def saving_text(analysis: Analysis, s: Suggestion) -> str:
+    """`1.1 to 1.9 ms per step, proved`, `at most 2 ms of ProfilerStep#7`, or that no time is predicted."""
+    band = s.saving_per_step_ns
+    if band is None:
+        return "no time predicted"
+    return f"{_saved(band)} {per_saving(analysis, s)}{', proved' if band.low else ''}"
+
+
 def suggestions_of(analysis: Analysis) -> tuple[Suggestion, ...]:
     """What is sure first, then by what is likely.
 
@@ -160,10 +168,9 @@ def _suggestion_text(analysis: Analysis, s: Suggestion, of: str, whole: str) -> 
     step_ns = _of_step(analysis, s) or 1
     if s.saving_of == "mean_step":
         whole = "average step"
-    saving = f"{_saved(band)} {of}{', proved' if band.low else ''}" if band else "no time predicted"
     return SuggestionText(
         rule=visible(s.rule), imperative=imperative(_text(s.action)), site=_site(s), title=_text(s.title),
-        tier=s.tier, tier_meaning=TIER_MEANING[s.tier], saving=saving,
+        tier=s.tier, tier_meaning=TIER_MEANING[s.tier], saving=saving_text(analysis, s),
         share=f"{percent(s.share_of_step)} of the {whole}" if s.share_of_step is not None else "",
         evidence=_text(s.evidence), action=_text(s.action),
         snippet=cut("\n".join(map(visible, s.snippet.rstrip().splitlines())), 3 * TEXT), where=_text(s.where),
