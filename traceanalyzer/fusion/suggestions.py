@@ -14,7 +14,7 @@ from traceanalyzer.fusion.cost_to_try import WHOLE_MODEL, compiled_nodes, compil
 from traceanalyzer.fusion.headroom import headroom
 from traceanalyzer.fusion.idle_claims import NOT_IN_EACH_STEP
 from traceanalyzer.fusion.module_compile import compiled_together
-from traceanalyzer.fusion.module_names import as_regex, attribute, is_whole_model
+from traceanalyzer.fusion.module_names import as_regex, attribute, is_whole_model, with_name
 from traceanalyzer.fusion.peak_memory import Held, held_at_peak, peak_bytes_saved
 from traceanalyzer.fusion.promise import ALONE_SHARE, disturbed, is_bounded, promise, rests_on_pages
 from traceanalyzer.fusion.rules import RULES, Match, Rule
@@ -253,7 +253,7 @@ def _suggestion(
         rule=rule.name,
         title=as_of(graph, most.title or rule.title),
         tier=tier,
-        action=most.action or rule.action,
+        action=with_name(most.action or rule.action, where(group, module)),
         snippet=_snippet(graph, rule, group),
         where=where(group, module),
         count=round(len(group) * repeats),
