@@ -121,7 +121,8 @@ def _checked(
     if interval is not None and wanted.name != side_values.MEDIAN_STEP:  # of the median's change, of no other
         return structs.replace(_told(wanted, value, before, limit), reason="without regard to noise")
     if interval is None:
-        reason = f"the times of fewer than {noise.LEAST_STEPS} steps are known on a side"
+        few = f"the times of fewer than {noise.LEAST_STEPS} steps are known on a side"
+        reason = f"{few}; record more on both sides"
         return _requirement(wanted, value, before, limit, "inconclusive", reason)
     of_value = noise.Interval(before + interval.low, before + interval.high)
     return _against_noise(wanted, value, before, limit, of_value, min(head.runs, base.runs) == 1)
@@ -235,7 +236,10 @@ def _against_noise(
     """`interval`: of the value."""
     rests_on, low, high = "by one run a side" if single else None, interval.low, interval.high
     if not _same_whatever(wanted.operator, low, high, float(limit or 0)):
-        reason = "; ".join(filter(None, ("the limit lies inside that interval", rests_on)))
+        inside = (
+            f"the limit lies inside that interval, which more {'steps' if single else 'runs'} make narrower"
+        )
+        reason = "; ".join(filter(None, (inside, rests_on)))
         return _requirement(wanted, value, before, limit, "inconclusive", reason, low, high)
     outcome = "holds" if _OPERATORS[wanted.operator](low, limit) else "broken"
     return _requirement(wanted, value, before, limit, outcome, rests_on, low, high)
