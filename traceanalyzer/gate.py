@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.spelling import guess
 
 
 class Gate(msgspec.Struct, frozen=True):
@@ -69,7 +70,8 @@ def _set(gate: Gate, path: Path, name: str, value: Any) -> Gate:
     if name == "strict" and isinstance(value, bool):
         return replace(gate, strict=value)
     fix = "it takes require (a list of texts), baseline (a text, or a list) and strict (true or false)"
-    raise UsageError(f"{path}: [tool.traceanalyzer] {name}: is not understood", fix=fix)
+    near = guess(name, {field for field in Gate.__struct_fields__ if field != name}, fix)
+    raise UsageError(f"{path}: [tool.traceanalyzer] {name}: is not understood", fix=near)
 
 
 def _is_texts(value: Any) -> bool:

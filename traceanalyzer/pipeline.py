@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from traceanalyzer.cost import Formulas
     from traceanalyzer.fusion.step_graph import StepGraph
     from traceanalyzer.ranks.leading import Leading
+    from traceanalyzer.records import Analysis
     from traceanalyzer.records.annotations import Annotations
     from traceanalyzer.records.critical_path import CriticalPath
     from traceanalyzer.records.file_result import FileResult
     from traceanalyzer.records.judged import Judged, Thresholds
     from traceanalyzer.records.memory_use import MemoryUse
     from traceanalyzer.records.rank_result import RankResult
+    from traceanalyzer.records.suggestion import Suggestions
     from traceanalyzer.records.trace import Trace
 
 Progress = Callable[[int], None]
@@ -132,21 +134,28 @@ def _result(judged: Judged, setup: Setup, leading: Leading) -> RankResult:
     from traceanalyzer.assembly.activity import activity_of
     from traceanalyzer.assembly.assemble import assemble
     from traceanalyzer.assembly.rank_work import rank_work
-    from traceanalyzer.fusion.each_kind import suggest_each_kind
-    from traceanalyzer.fusion.suggestions import NOT_LOOKED_FOR
     from traceanalyzer.records.rank_result import RankResult
-    from traceanalyzer.roofline.judge import of_other_kinds, of_shown_step
+    from traceanalyzer.roofline.judge import of_shown_step
 
     activity, work = activity_of(judged), rank_work(judged)
     if not leading.leads(work):
         return RankResult(work, activity)
-    shown = of_shown_step(judged)
-    lost = judged.priced.trace.device_lost  # a host's dispatch is no device's time
-    suggestions = NOT_LOOKED_FOR if lost else suggest_each_kind(shown, judged, of_other_kinds(judged))
+    shown, suggestions = of_shown_step(judged), _suggestions(judged)
     path = _critical_path(shown) if setup.options.critical_path else None
     analysis = assemble(judged, suggestions, setup.others, memory=_memory(shown),
                         keep_kernels=setup.options.kernels, critical_path=path)  # fmt: skip
     return RankResult(work, activity, analysis)
+
+
+def _suggestions(judged: Judged) -> Suggestions:
+    """Of the step that is shown, then of other kinds."""
+    from traceanalyzer.fusion.each_kind import suggest_each_kind
+    from traceanalyzer.fusion.suggestions import NOT_LOOKED_FOR
+    from traceanalyzer.roofline.judge import of_other_kinds, of_shown_step
+
+    lost = judged.priced.trace.device_lost  # a host's dispatch is no device's time
+    shown, others = of_shown_step(judged), of_other_kinds(judged)
+    return NOT_LOOKED_FOR if lost else suggest_each_kind(shown, judged, others)
 
 
 def _critical_path(shown: Judged) -> CriticalPath | Notice:
@@ -288,11 +297,35 @@ def step_graph_of(path: str | PathLike[str], options: AnalyzeOptions | None = No
 
 def step_graphs_of(path: str | PathLike[str], options: AnalyzeOptions | None = None) -> Iterator[StepGraph]:
     """That step, then one of each further kind that is looked at; none without operators."""
+    return _step_graphs(_busiest(path, options))
+
+
+class Reported(msgspec.Struct, frozen=True):
+    """What a report says of a trace's busiest device, and the steps that its suggestions were found in."""
+
+    analysis: Analysis
+    suggestions: Suggestions  # with the operators that each begins with
+    graphs: Iterator[StepGraph]
+
+
+def reported(path: str | PathLike[str], options: AnalyzeOptions | None = None) -> Reported:
+    """For who tries a suggestion, and holds it against what was promised."""
+    from traceanalyzer.assembly.assemble import assemble
+
+    busiest = _busiest(path, options)
+    suggestions = _suggestions(busiest)
+    return Reported(assemble(busiest, suggestions), suggestions, _step_graphs(busiest))
+
+
+def _busiest(path: str | PathLike[str], options: AnalyzeOptions | None) -> Judged:
+    every = judge_file(fspath(path), Setup.of(options or AnalyzeOptions()))
+    return max(every, key=lambda judged: judged.time.busy_ns)
+
+
+def _step_graphs(busiest: Judged) -> Iterator[StepGraph]:
     from traceanalyzer.fusion.step_graph import step_graph
     from traceanalyzer.roofline.judge import of_other_kinds, of_shown_step
 
-    every = judge_file(fspath(path), Setup.of(options or AnalyzeOptions()))
-    busiest = max(every, key=lambda judged: judged.time.busy_ns)
     for judged in (of_shown_step(busiest), *of_other_kinds(busiest)):
         graph = step_graph(judged, busiest)
         if graph is not None:

@@ -65,7 +65,7 @@ def test_a_value_is_held_against_a_limit(requirement: str, expected: str) -> Non
 def test_of_a_name_that_is_none_the_nearest_is_named_first(name: str, near: str) -> None:
     with pytest.raises(UsageError) as caught:
         outcome(f"{name}<=1")
-    assert caught.value.fix.startswith(f"take {near}")
+    assert caught.value.fix.startswith(f"did you mean {near}")
 
 
 def test_a_step_s_time_is_said_to_be_under_the_profiler() -> None:
@@ -294,7 +294,8 @@ def test_a_change_of_too_few_steps_cannot_be_told_from_noise() -> None:
     (told,) = compared([parsed("step_ns.change_share<=0.05")], comparison)
     assert told.outcome == "inconclusive"
     assert told.reason == (
-        "2 steps on a side, 3 are needed; under the profiler; without it 30.9 ms, now 30.9 ms"
+        "2 steps on a side, 3 are needed; record more on both sides; under the profiler; without it 30.9 ms, "
+        "now 30.9 ms"
     ), "and which of two known steps it is about"
 
 
@@ -406,7 +407,8 @@ def test_several_runs_a_side_are_one_check() -> None:
     (told,) = result.requirements
     assert told.value == 104 * MS and told.baseline == 100 * MS and told.outcome == "inconclusive"
     assert told.reason == (
-        "the limit lies inside that interval; under the profiler; recording.unprofiled_step_ns is 30.9 ms"
+        "the limit lies inside that interval, which more runs make narrower; under the profiler; "
+        "recording.unprofiled_step_ns is 30.9 ms"
     )
     assert len(result.source.files) == 3 and result.baseline is not None and len(result.baseline.files) == 3
     single = check(head[1], ["window.step_ns.median<=+3%"], baseline=base[1])

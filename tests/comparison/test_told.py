@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import numpy as np
 import pytest
 from msgspec import structs
 
@@ -244,3 +247,59 @@ def test_idle_time_that_nothing_explains_goes_behind_what_has_a_name(
     assert view.more.startswith("The largest") and view.lead.endswith("(95 %).")
     first = render(comparison, "md").splitlines()[0]
     assert ("`aten::norm`" in first) == (named == "aten::norm") and "beside idle time \\(cause" not in first
+
+
+def uneven(by: float, count: int) -> list[int]:
+    """Steps around 100 ms, a tenth up and down, `by` of them longer or shorter altogether."""
+    return [round(by * ns * MS) for ns in (90, 110, 100, 95, 105, 100, 92, 108, 97, 103)[:count]]
+
+
+THREE_RUNS = [uneven(1 + i / 40, 3) for i in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "said"),
+    [
+        ([uneven(1.0, 10)], [uneven(1.02, 10)], " steps a side would settle it."),
+        ([uneven(1.0, 4)], [uneven(1.02, 4)], "; more steps on both sides would settle it."),
+        ([uneven(1.0, 10)], [uneven(1.0099, 10)], "; more steps on both sides would settle it."),
+        (THREE_RUNS, [uneven(1.02 + i / 40, 3) for i in range(3)], " runs a side would settle it."),
+        (THREE_RUNS[:2], [uneven(1.02 + i / 40, 3) for i in range(2)],
+         "; more runs on both sides would settle it."),
+    ],
+    ids=["steps", "too few steps to foretell", "at the limit", "runs", "too few runs to foretell"],
+)  # fmt: skip
+def test_a_change_that_noise_may_hide_says_what_would_settle_it(
+    base: list[list[int]], head: list[list[int]], said: str
+) -> None:
+    comparison = comparison_of([of_length(each) for each in base], [of_length(each) for each in head])
+    assert comparison.step_ns.verdict == "no_change" and said in comparison.sentence, comparison.sentence
+    assert (" about " in comparison.sentence) == ("more" not in said)
+
+
+def test_what_is_settled_asks_for_nothing() -> None:
+    for head in (STEADY, scaled(0.8)):
+        longer = [of_length(STEADY * 20)], [of_length([*head] * 20)]
+        assert "settle" not in comparison_of(*longer).sentence, "the interval is within 1 %, or excludes 0"
+    same = comparison_of([of_length(uneven(1.0, 10))], [of_length(uneven(1.0, 10))], shared=True)
+    assert "settle" not in same.sentence, "the same file says nothing however long it is"
+
+
+def test_so_many_steps_as_are_foretold_do_settle_it() -> None:
+    """Drawn like those that were recorded: most of the time the interval then excludes 0."""
+    numbers = np.random.default_rng(3)
+
+    def drawn(mean: float, count: int) -> list[int]:
+        return [round(ns) for ns in numbers.normal(mean * 100 * MS, 5 * MS, count)]
+
+    settled = foretold = 0
+    for _ in range(40):
+        base, head = drawn(1.0, 12), drawn(1.04, 12)
+        first = comparison_of([of_length(base)], [of_length(head)])
+        count = re.search(r"about (\d+) steps a side", first.sentence)
+        if count is None or first.step_ns.change is None or abs(first.step_ns.change - 4 * MS) > 2 * MS:
+            continue  # told already, or a change that is not like the true one
+        foretold += 1
+        more = comparison_of([of_length(drawn(1.0, int(count[1])))], [of_length(drawn(1.04, int(count[1])))])
+        settled += more.step_ns.verdict == "slower"
+    assert foretold >= 5 and settled >= foretold / 2

@@ -34,7 +34,7 @@ def test_who_types_h100_is_asked_which(name):
 def test_all_of_a_kind_are_offered():
     with pytest.raises(DeviceError) as caught:
         named("a100")
-    assert all(p.id in caught.value.what for p in device_specs() if p.id.startswith("a100"))
+    assert all(p.id in caught.value.fix for p in device_specs() if p.id.startswith("a100"))
 
 
 def test_named_lists_what_is_close():

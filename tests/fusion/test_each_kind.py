@@ -18,7 +18,7 @@ COMPILING_NS = 20e9
 def compiled(name: str, steps: int, band: Band, rule: str = "pointwise_chain") -> Suggestions:
     """One suggestion to compile, for so many of six steps."""
     saved_ns = band.mid * steps / 6
-    cost = compiling(COMPILING_NS, saved_ns, of_all_kinds=True, sure=band.low > 0, on_gpu=False)
+    cost = compiling(COMPILING_NS, saved_ns, of_all_kinds=True, sure=band.low > 0)
     suggestion = Suggestion(
         rule=rule, title="", tier="T1", action="", snippet="model = torch.compile(model)", where="", count=1,
         evidence="", bytes_saved_per_step=None, saving_per_step_ns=band, share_of_step=None, caveats=(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -12,7 +13,7 @@ from traceanalyzer.records import AboveRoof, Analysis, IdlePart, Job, NamedTime,
 from traceanalyzer.records.suggestion import OfKind
 from traceanalyzer.records.vocabulary import FEWER_PRODUCTS
 from traceanalyzer.report.change_words import change_sentences
-from traceanalyzer.report.sentence import headline, whole_percent
+from traceanalyzer.report.sentence import headline, remedy, whole_percent
 from traceanalyzer.report.shown import shown
 from traceanalyzer.report.summary import facts, parts
 from traceanalyzer.report.view import verdict_sentence
@@ -170,7 +171,7 @@ def test_where_much_is_not_modelled_both_ends_are_given() -> None:
         (example.unknown_device(), ["is unknown", "NVIDIA Drawing Board 9000", "--device NAME"]),
         (example.unknown_device(""), ["is unknown", "does not name the GPU", "--device NAME"]),
         (example.without_bandwidth(), ["is unknown", "bandwidth", "--bandwidth"]),
-        (example.without_shapes(), ["is unknown", "no input shapes", "record_shapes=True"]),
+        (example.without_shapes(), ["is unknown", "no shapes of the inputs", "record_shapes=True"]),
         (example.on_cpu(), ["is unknown", "CPU's time in operators", "--bandwidth", "--device-file"]),
     ],
     ids=["unknown", "unnamed", "bandwidth", "shapes", "cpu"],
@@ -378,3 +379,29 @@ def test_nothing_of_busy_time_is_sure_in_steps_of_another_kind_whose_pace_the_ho
     here = msgspec.structs.replace(change, step_kind=OfKind("A", 2, 3))
     shorter = change_sentences(msgspec.structs.replace(analysis, suggestions=(here,)))
     assert shorter == ["One change would save 1.1 to 1.9 ms per step of kind A, 2 of 3 steps."]
+
+
+@pytest.mark.parametrize("lacking", range(1, 4))
+def test_shapes_are_to_be_recorded_only_where_the_bulk_has_none(lacking: int) -> None:
+    """The profiler records them of all operators or of none: some lack theirs for other reasons."""
+    whole = example.without_shapes().op_rows
+    rows = [*whole[:lacking], *example.training_rows()[lacking:]]
+    job = example.analysis_of(rows, recording=None)
+    assert "record_shapes" in remedy(example.without_shapes(), "no_shapes")
+    assert job.coverage.shaped_share >= 0.5 * job.coverage.linked_share, "so few lack them"
+    told = remedy(job, "no_shapes")
+    assert "record_shapes" not in told and "shapes were recorded" in told
+    assert "record_shapes" not in remedy(job, "no_concrete_inputs")
+
+
+def test_no_real_trace_with_shapes_is_told_to_record_them(real_traces: Path) -> None:
+    import traceanalyzer
+
+    seen = set()
+    for name in ("train_gpt_compiled_h100_rank0of8", "cpu_only_rank34of300", "decode_vllm_graph_noname",
+                 "multi_stream_a100"):  # fmt: skip
+        analysis = traceanalyzer.analyze(str(real_traces / f"{name}.json.gz"))
+        has_shapes = 2 * analysis.coverage.shaped_share >= analysis.coverage.linked_share
+        assert ("record\\_shapes" in analysis.to_markdown()) != has_shapes, name
+        seen.add(has_shapes)
+    assert seen == {True, False}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.fusion.scenes import found_by, op, scene
-from traceanalyzer.cli.verify import _bytes
+from traceanalyzer.cli.verify_lines import bytes_lines
 from traceanalyzer.fusion.rules import rule_named
 from traceanalyzer.verify.counters import (
     Event,
@@ -171,7 +171,7 @@ def test_counted_bytes_stand_beside_the_predicted_ones() -> None:
     assert counted.predicted_before == (2 + 1) * mib + (1 + 1) * mib, "read and written"
     assert counted.read_first == 2 * mib, "both results"
     assert counted.predicted_after == 4 * mib, "nothing proves that the product is not needed"
-    lines = list(_bytes(counted))
+    lines = list(bytes_lines(counted))
     assert lines == [
         "  moved       at least 64.0 kB before, at least 64.0 kB after",
         "              counted: last-level misses x 64 B",
@@ -193,7 +193,7 @@ def test_the_next_counter_is_taken_where_the_first_is_refused() -> None:
     assert isinstance(counted, Moved) and counted.counter is CACHE
     refused = moved(trial(), [exact], opened)
     assert isinstance(refused, NotCounted)
-    (line,) = _bytes(refused)
+    (line,) = bytes_lines(refused)
     assert line == "  moved       not counted: memory controllers, the whole machine: Permission …"
     assert len(line) <= 80
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from traceanalyzer import __version__
-from traceanalyzer.records.errors import TraceAnalyzerError
+from traceanalyzer.records.errors import TraceAnalyzerError, UsageError
+from traceanalyzer.records.spelling import did_you_mean, guess, spelled_alike
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 INTERRUPTED = 130  # exit code, as of a program that SIGINT ended
+_QUOTED = re.compile(r"'([^']*)'")
 
 # A command is imported when it is named: each takes what only it needs. What `--help` says of it stands here.
 
@@ -108,6 +111,22 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         return COMMANDS[name]() if name in COMMANDS else None
 
+    def parse_args(self, ctx: click.Context, words: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, words)
+        except click.NoSuchOption as error:
+            _usage_error(error, ctx)
+
+    def resolve_command(
+        self, ctx: click.Context, words: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """A name that no command has is told with those that are spelled like it."""
+        name = words[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            fix = guess(name, COMMANDS, f"see `{ctx.command_path} --help`")
+            raise UsageError(f"{name}: there is no such command", fix=fix)
+        return super().resolve_command(ctx, words)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Every command with what it is for; none is imported."""
         with formatter.section("Commands"):
@@ -141,9 +160,32 @@ class Commands(click.Group):
 def _usage_error(error: click.UsageError, ctx: click.Context) -> NoReturn:
     """One line as of every other error, in place of click's three."""
     asked = error.ctx or ctx
-    message = error.format_message().rstrip(".?")
-    click.echo(f"traceanalyze: {message}. Fix: see `{asked.command_path} --help`", err=True)
+    message, near = error.format_message().rstrip(".?"), []
+    if isinstance(error, click.NoSuchOption):
+        message = f"{error.option_name}: there is no such option"
+        near = _options_like(error.option_name, asked)
+    elif isinstance(error, click.BadParameter) and (refused := _refused_choice(error)):
+        near = spelled_alike(*refused)
+    fix = did_you_mean(near, f"see `{asked.command_path} --help`")
+    click.echo(f"traceanalyze: {message}. Fix: {fix}", err=True)
     ctx.exit(error.exit_code)
+
+
+def _options_like(name: str, asked: click.Context) -> list[str]:
+    """The dashes, which all have, make nothing alike."""
+    options = asked.command.get_params(asked)
+    every = [each for option in options for each in (*option.opts, *option.secondary_opts)]
+    names = [each.lstrip("-") for each in every if each.startswith("--")]
+    return [f"--{each}" for each in spelled_alike(name.lstrip("-"), names)]
+
+
+def _refused_choice(error: click.BadParameter) -> tuple[str, Sequence[str]] | None:
+    """What was given where only some texts may be, which click quotes, and those."""
+    choice = error.param.type if error.param is not None else None
+    given = _QUOTED.match(error.message)
+    if given is None or not isinstance(choice, click.Choice):
+        return None
+    return given[1], [str(each) for each in choice.choices]
 
 
 def _internal_error(error: Exception) -> None:

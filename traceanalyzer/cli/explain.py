@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import textwrap
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import click
 
 from traceanalyzer.cli import completion
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.spelling import guess
 
 if TYPE_CHECKING:
     from traceanalyzer.cost import Formulas
@@ -138,10 +138,9 @@ def _formula(name: str, formulas: Formulas) -> tuple[str, Formula]:
                              fix="give one of your own with --cost-file: docs/cost-model.md")  # fmt: skip
     names = {*FORMULAS, *(key.removeprefix("aten::") for key in FORMULAS), *(r.name for r in RULES),
              *warning_texts(), *word_texts()}  # fmt: skip
-    close = difflib.get_close_matches(name, sorted(names), n=4)
-    like = f"; close are {', '.join(close)}" if close else ""
     raise UsageError(
-        f"{name}: there is no formula, no rule, no warning and no word of this name{like}", fix=_fix(name)
+        f"{name}: there is no formula, no rule, no warning and no word of this name",
+        fix=guess(name, sorted(names), _fix(name)),
     )
 
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from textwrap import shorten
 from typing import TYPE_CHECKING
 
 import click
 
 from traceanalyzer.cli import completion
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.spelling import guess
 
 if TYPE_CHECKING:
     from traceanalyzer.fusion.rules import Match, Rule
     from traceanalyzer.fusion.step_graph import StepGraph
-    from traceanalyzer.records import Band, Device
-    from traceanalyzer.verify.measure import Timed
-    from traceanalyzer.verify.moved import Moved, NotCounted
-    from traceanalyzer.verify.verify import Verified
+    from traceanalyzer.records import Device
+    from traceanalyzer.verify.verify import Trial, Verified
+
+_REFUSED = 3  # matches that are named although they were not tried
 
 
 @click.command()
@@ -36,42 +36,75 @@ def command(trace: str, rule: str, steps: str, counters: bool) -> None:
     traceanalyze verify train.trace.json.gz pointwise_chain
     """
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    from traceanalyzer.cli.verify_lines import (
+        Told,
+        announced,
+        bytes_lines,
+        chain,
+        refusal_line,
+        result_lines,
+    )
+    from traceanalyzer.device.calibrate_gpu import gpu_name
+    from traceanalyzer.fusion.promised import promised
     from traceanalyzer.options import AnalyzeOptions
-    from traceanalyzer.pipeline import step_graphs_of
+    from traceanalyzer.pipeline import reported
+    from traceanalyzer.report.context import saving_text
     from traceanalyzer.trace.reading.names import shown_name
     from traceanalyzer.verify.moved import moved
-    from traceanalyzer.verify.verify import trial_of, verified
 
     wanted = _rule(rule)
-    graphs = step_graphs_of(trace, AnalyzeOptions(steps=steps))
-    applying = ((each, some) for each in graphs if (some := _largest_first(each, wanted)))
+    report = reported(trace, AnalyzeOptions(steps=steps, kernels=False))
+    applying = ((each, some) for each in report.graphs if (some := _largest_first(each, wanted)))
     graph, matches = next(applying, (None, []))
     if graph is None:
         raise UsageError(f"{shown_name(trace)}: {rule} applies nowhere in it",
                          fix="take a rule that the report of this trace suggests")  # fmt: skip
     _with_threads_of(graph)
+    first = (matches[0], *_backward(graph, wanted, matches[0], matches))
+    for line in announced(graph, wanted, matches[0], first, on_gpu=gpu_name() is not None):
+        click.echo(line, err=True)
     device, floor_ns = _this_machine()
+    trial, result, refused = _first_that_runs(graph, wanted, matches, device, floor_ns)
+    claim = promised(graph, wanted, trial.matches, report.suggestions)
+    saving = Told(saving_text(report.analysis, claim.suggestion), claim) if claim else None
+    which = "the largest that can be rebuilt" if refused else "the largest place"
+    for line in result_lines(result, which, graph, saving, device):
+        click.echo(line)
+    for match, refusal in refused[:_REFUSED]:
+        click.echo(refusal_line(chain([node.name for node in match.nodes]), refusal.what))
+    if wanted.replacement == "compiled":
+        for line in _of_module(graph, matches[0], device, floor_ns):
+            click.echo(line)
+    if counters:
+        for line in bytes_lines(moved(trial)):
+            click.echo(line)
+
+
+def _first_that_runs(
+    graph: StepGraph, wanted: Rule, matches: Sequence[Match], device: Device, floor_ns: float
+) -> tuple[Trial, Verified, list[tuple[Match, UsageError]]]:
+    """The largest match that can be tried, and why larger ones could not. UsageError where none can."""
+    from traceanalyzer.verify.verify import trial_of, verified
+
     refused: list[tuple[Match, UsageError]] = []
     for match in distinct(matches):
         try:
             trial = trial_of(graph, wanted, match, device, _backward(graph, wanted, match, matches))
-            result = verified(trial, device, floor_ns)
-            break
+            return trial, verified(trial, device, floor_ns), refused
         except UsageError as error:
             refused.append((match, error))
-    else:
-        raise refused[0][1]
-    for line in _lines(result, device):
-        click.echo(line)
-    for match, refusal in refused[:_REFUSED]:
-        names = _chain([node.name for node in match.nodes])
-        click.echo(f"  not tried   {shorten(f'{names}: {refusal.what}', 66, placeholder=' …')}")
-    if wanted.replacement == "compiled":
-        for line in _module_lines(graph, matches[0], device, floor_ns):
-            click.echo(line)
-    if counters:
-        for line in _bytes(moved(trial)):
-            click.echo(line)
+    raise refused[0][1]
+
+
+def _of_module(graph: StepGraph, match: Match, device: Device, floor_ns: float) -> Iterator[str]:
+    """The module that holds the largest match, compiled as a whole; or why it is not tried."""
+    from traceanalyzer.cli.verify_lines import module_lines, refusal_line
+    from traceanalyzer.verify.modules import verified_module
+
+    try:
+        yield from module_lines(verified_module(graph, match, device, floor_ns), graph, device)
+    except UsageError as error:
+        yield refusal_line("its module as a whole", error.what)
 
 
 def _rule(name: str) -> Rule:
@@ -79,8 +112,9 @@ def _rule(name: str) -> Rule:
 
     rule = rule_named(name)
     if rule is None:
-        names = ", ".join(rule.name for rule in RULES if rule.replacement != "nothing")
-        raise UsageError(f"{name}: there is no such rule", fix=f"use one of {names}")
+        tried = ", ".join(rule.name for rule in RULES if rule.replacement != "nothing")
+        fix = guess(name, [rule.name for rule in RULES], f"use one of {tried}")
+        raise UsageError(f"{name}: there is no such rule", fix=fix)
     return rule
 
 
@@ -132,74 +166,3 @@ def _this_machine() -> tuple[Device, float]:
         return described(spec, "this machine"), float(spec.launch_floor_ns or Thresholds().floor_default_ns)
     roofs = cpu_roofs()
     return cpu(roofs), float(roofs.launch_floor_ns or Thresholds().floor_cpu_ns)
-
-
-_SHOWN = 6  # operators of a match
-_REFUSED = 3  # matches that are named although they were not tried
-_REPLACEMENTS = {
-    "compiled": "torch.compile", "attention": "scaled_dot_product_attention", "optimizer": "fused=True",
-}  # fmt: skip
-
-
-def _lines(result: Verified, device: Device) -> Iterator[str]:
-    from traceanalyzer.records.units import duration
-
-    timed, band = result.timed, result.band
-    yield shorten(f"{result.rule} on {device.name}: {_chain(result.names)}", 80, placeholder=" …")
-    passes = ", forward and backward" if result.backward else ""
-    yield f"  before      {duration(round(timed.eager_ns)):>10}   its largest match, op by op{passes}"
-    yield f"  after       {duration(round(timed.replacement_ns)):>10}   {_REPLACEMENTS[result.replacement]}"
-    yield from _saved(timed, band, result.inside)
-
-
-def _module_lines(graph: StepGraph, match: Match, device: Device, floor_ns: float) -> Iterator[str]:
-    """The module that holds the largest match, compiled as a whole; or why it is not tried."""
-    from traceanalyzer.records.units import duration
-    from traceanalyzer.verify.modules import verified_module
-
-    try:
-        result = verified_module(graph, match, device, floor_ns)
-    except UsageError as error:
-        yield f"  not tried   {shorten(f'the module as a whole: {error.what}', 66, placeholder=' …')}"
-        return
-    passes = "forward and backward" if result.backward else "forward"
-    yield shorten(f"the module {result.path}: {result.operators} operators, {passes}", 80, placeholder=" …")
-    yield f"  before      {duration(round(result.timed.eager_ns)):>10}   one call of it, op by op"
-    yield f"  after       {duration(round(result.timed.replacement_ns)):>10}   torch.compile of it"
-    yield from _saved(result.timed, result.band, result.inside)
-
-
-def _saved(timed: Timed, band: Band | None, inside: bool) -> Iterator[str]:
-    from traceanalyzer.records.units import duration
-
-    sign = "-" if timed.saved_ns < 0 else ""
-    yield f"  saved       {sign + duration(round(abs(timed.saved_ns))):>10}"
-    if band is None:
-        yield "  predicted   no saving: it would be within the error of the prediction"
-        return
-    low, mid, high = (duration(round(end)) for end in (band.low, band.mid, band.high))
-    yield f"  predicted   {mid:>10}, from {low} to {high}: {'inside' if inside else 'outside'}"
-
-
-def _chain(names: Sequence[str]) -> str:
-    """`mul → add`, cut."""
-    return " → ".join(names[:_SHOWN]) + (f" → {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-
-
-def _bytes(counted: Moved | NotCounted) -> Iterator[str]:
-    from traceanalyzer.records.units import si
-    from traceanalyzer.verify.moved import Moved
-
-    if not isinstance(counted, Moved):
-        yield f"  moved       {shorten(f'not counted: {counted.reason}', 66, placeholder=' …')}"
-        return
-    bound = "at least " if counted.counter.lower_bound else ""
-    yield f"  moved       {bound}{si(counted.before, 'B')} before, {bound}{si(counted.after, 'B')} after"
-    yield f"              counted: {counted.counter.how}"
-    before, after = counted.predicted_before, counted.predicted_after
-    yield f"              compulsory: {si(before, 'B')} before" + (
-        f", {si(after, 'B')} after" if after else ""
-    )
-    if counted.read_first:
-        more = si(before + counted.read_first, "B")
-        yield f"              {more} before with the lines read before they are overwritten"

@@ -11,6 +11,7 @@ import msgspec
 from traceanalyzer.cost.tensors import bytes_read, has, list_bytes_read
 from traceanalyzer.records import Bounded, Cost, Device, Dims, OpCall, Shape, Unpriced
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.spelling import guess
 from traceanalyzer.records.units import ITEMSIZE, canonical_dtype, digits, duration, si
 
 _INPUT = re.compile(r"\[[^\]]*\]|[^,]+")  # a list of tensors, or one
@@ -41,7 +42,8 @@ def call_of(name: str, given: Inputs) -> OpCall:
     for i, text in zip(tensors, types, strict=True):
         kinds[i] = canonical_dtype(text)
         if kinds[i] is None:
-            raise UsageError(f"--dtypes: {text} is no type", fix=f"use one of {', '.join(ITEMSIZE)}")
+            fix = guess(text, ITEMSIZE, f"use one of {', '.join(ITEMSIZE)}")
+            raise UsageError(f"--dtypes: {text} is no type", fix=fix)
     strides = tuple(_dims(text, "--strides") for text in _INPUT.findall(given.strides))
     concrete = _values(given.values, len(shapes))
     lists = [kinds[i] for i in tensors if _is_list(shapes[i])]

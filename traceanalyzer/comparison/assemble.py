@@ -44,6 +44,7 @@ def comparison_of(
     sentence = sentence_of(
         step, window, culprits.named(ops, idle, step, window, base, head), why="" if work.same else why,
         have_steps=(base.has_steps, head.has_steps), shared=shared, recorded=without is not None,
+        settling="" if shared else _settling(base, head, step),
     )  # fmt: skip
     return Comparison(
         tool=Tool("traceanalyze", version("torch-traceanalyzer")),
@@ -83,9 +84,9 @@ def _step(base: Side, head: Side) -> StepChange:
     share = change / medians[0] if medians[0] else None
     interval = noise.change_interval(before, after)
     if interval is None or share is None:
-        least = min(sum(map(len, runs)) for runs in (before, after))
+        least = noise.fewest_steps(before, after)
         few = f"{least} step{'s' if least != 1 else ''} on a side, {noise.LEAST_STEPS} are needed"
-        return _unknown(few, *medians)
+        return _unknown(f"{few}; record more on both sides", *medians)
     verdict: StepVerdict = "no_change"
     if interval.excludes(0.0) and abs(share) >= MINIMUM_CHANGE_SHARE:
         verdict = "slower" if change > 0 else "faster"
@@ -95,6 +96,30 @@ def _step(base: Side, head: Side) -> StepChange:
         high=round(interval.high), confidence=noise.CONFIDENCE, verdict=verdict,
         reason=_ONE_RUN if single else None,
     )  # fmt: skip
+
+
+def _settling(base: Side, head: Side, step: StepChange) -> str:
+    """How many steps or runs would tell a change from noise; "" where this is told already.
+
+    It is told once the interval excludes 0, or holds no change that is worth telling.
+    """
+    before, after = base.durations, head.durations
+    if step.verdict != "no_change" or before is None or after is None or not step.base:
+        return ""
+    low, high, change = float(step.low or 0), float(step.high or 0), float(step.change or 0)
+    least = MINIMUM_CHANGE_SHARE * step.base
+    if not low <= 0 <= high or max(-low, high) < least:
+        return ""
+    wanted = abs(change) if abs(change) >= least else least - abs(change)
+    count = noise.enough(before, after, max(change - low, high - change), wanted)
+    several = "runs" if min(len(before), len(after)) > 1 else "steps"
+    many = f"about {_rounded_up(count)} {several} a side" if count else f"more {several} on both sides"
+    return f"; {many} would settle it"
+
+
+def _rounded_up(count: int) -> int:
+    """To two digits: 137 is 140."""
+    return count if count < 100 else -(-count // 10) * 10
 
 
 def _unknown(reason: str, base: int | None = None, head: int | None = None) -> StepChange:

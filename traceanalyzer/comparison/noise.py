@@ -21,6 +21,7 @@ CONFIDENCE = 0.95
 RESAMPLES = 10_000
 SEED = 0
 LEAST_STEPS = 3  # on either side, below which nothing is told
+_TELLING_STEPS, _TELLING_RUNS = 5, 3  # whose spread tells how many more are needed
 _MOST_STEPS = 400  # drawn of a run: more make the interval no narrower than its runs do
 _NORMAL = 1.95996
 # 97.5th percentile of Student's t by degrees of freedom.
@@ -49,7 +50,7 @@ def median(runs: Runs) -> float:
 
 def change_interval(base: Runs, head: Runs) -> Interval | None:
     """Of head - base; None below LEAST_STEPS on a side. Equal inputs give equal intervals."""
-    if min(sum(map(len, base)), sum(map(len, head))) < LEAST_STEPS:
+    if fewest_steps(base, head) < LEAST_STEPS:
         return None
     numbers = np.random.default_rng(SEED)
     drawn = _medians(head, numbers) - _medians(base, numbers)
@@ -93,8 +94,30 @@ def _thinned(steps: Floats) -> Floats:
 def _widened(base: Runs, head: Runs) -> float:
     """By how much the resampled interval is too narrow."""
     runs = min(len(base), len(head))
-    if runs > 1:
-        return runs / (runs - 1)
-    steps = min(sum(map(len, base)), sum(map(len, head)))
+    return _wider_of_runs(runs) if runs > 1 else _wider_of_steps(fewest_steps(base, head))
+
+
+def _wider_of_runs(runs: int) -> float:
+    return runs / (runs - 1)
+
+
+def _wider_of_steps(steps: int) -> float:
     freedom = max(df for df in _STUDENT if df <= 2 * steps - 2)
     return _STUDENT[freedom] / _NORMAL * sqrt(steps / (steps - 1))
+
+
+def fewest_steps(base: Runs, head: Runs) -> int:
+    """Of all runs of a side together."""
+    return min(sum(map(len, base)), sum(map(len, head)))
+
+
+def enough(base: Runs, head: Runs, half_ns: float, wanted_ns: float) -> int | None:
+    """How many runs a side, or steps of single runs, make an interval of `half_ns` to both sides one of
+    `wanted_ns`, if further ones differ as these do. None: these are too few to tell, or it takes too many.
+    """
+    runs, steps = min(len(base), len(head)), fewest_steps(base, head)
+    now, wider = (runs, _wider_of_runs) if runs > 1 else (steps, _wider_of_steps)
+    if now < (_TELLING_RUNS if runs > 1 else _TELLING_STEPS) or wanted_ns <= 0:
+        return None
+    least = wanted_ns / half_ns * wider(now) / sqrt(now)
+    return next((n for n in range(now + 1, _MOST_STEPS) if wider(n) / sqrt(n) <= least), None)

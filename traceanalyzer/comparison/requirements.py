@@ -10,7 +10,6 @@ import operator
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from difflib import SequenceMatcher, get_close_matches
 from typing import Any
 
 from msgspec import structs
@@ -22,6 +21,7 @@ from traceanalyzer.comparison.sides import Side
 from traceanalyzer.records import Analysis, Comparison, Requirement, Value
 from traceanalyzer.records.comparison import Change
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.spelling import did_you_mean, likeness, spelled_alike
 from traceanalyzer.records.units import duration, percent
 from traceanalyzer.records.vocabulary import LEAST_MODELLED
 
@@ -34,6 +34,10 @@ _UNPROFILED = "recording.unprofiled_step_ns"
 _TOTALS = ("_ns", ".flops")
 _OF_THE_STEP = ("step_ns.change", "step_ns.change_share", "step_ns.head")  # of a comparison
 _COVERAGE = "coverage.modelled_share"
+_USUAL = (  # of a report, then of a comparison
+    "memory_bound.share_of_busy", "window.step_ns.median", "time.idle_ns", "compute.mfu_share",
+    _COVERAGE, "step_ns.change_share", "busy_ns.change", "idle_ns.change",
+)  # fmt: skip
 
 
 def checked(
@@ -117,7 +121,8 @@ def _checked(
     if interval is not None and wanted.name != side_values.MEDIAN_STEP:  # of the median's change, of no other
         return structs.replace(_told(wanted, value, before, limit), reason="without regard to noise")
     if interval is None:
-        reason = f"the times of fewer than {noise.LEAST_STEPS} steps are known on a side"
+        few = f"the times of fewer than {noise.LEAST_STEPS} steps are known on a side"
+        reason = f"{few}; record more on both sides"
         return _requirement(wanted, value, before, limit, "inconclusive", reason)
     of_value = noise.Interval(before + interval.low, before + interval.high)
     return _against_noise(wanted, value, before, limit, of_value, min(head.runs, base.runs) == 1)
@@ -175,8 +180,11 @@ def _value(wanted: Expression, side: SideValues) -> Value:
         above = above.rpartition(".")[0]
         if above in values and values[above] is None:
             return None
-    near = _nearest(wanted.name, list(values))
-    raise UsageError(f"{wanted.name}: there is no such value", fix=f"take {', '.join(near)}")
+    near, usual = _nearest(wanted.name, list(values)), [name for name in _USUAL if name in values]
+    few = "" if near else f"{', '.join(usual)}, or another of "
+    every = f"the {len(values)} single values in the JSON of `{side.command} -o FILE.json`"
+    fix = did_you_mean(near, f"take {few or 'one of '}{every}")
+    raise UsageError(f"{wanted.name}: there is no such value", fix=fix)
 
 
 def _nearest(name: str, names: Sequence[str]) -> list[str]:
@@ -184,12 +192,11 @@ def _nearest(name: str, names: Sequence[str]) -> list[str]:
     words = {each: set(_WORDS.findall(each.lower())) for each in (name, *names)}
     frequency = Counter(word for each in names for word in words[each])
 
-    def likeness(each: str) -> tuple[float, float]:
-        shared = sum(1 / frequency[word] for word in words[name] & words[each])
-        return shared, SequenceMatcher(None, name, each).ratio()
+    def closeness(each: str) -> tuple[float, float]:
+        return sum(1 / frequency[word] for word in words[name] & words[each]), likeness(name, each)
 
-    near = sorted((each for each in names if likeness(each)[0]), key=likeness, reverse=True)[:3]
-    return near or get_close_matches(name, names, 3, 0.5) or sorted(names)[:3]
+    near = sorted((each for each in names if closeness(each)[0]), key=closeness, reverse=True)[:3]
+    return near or spelled_alike(name, names)
 
 
 def _other_steps(name: str, head: SideValues, base: SideValues) -> str | None:
@@ -229,7 +236,10 @@ def _against_noise(
     """`interval`: of the value."""
     rests_on, low, high = "by one run a side" if single else None, interval.low, interval.high
     if not _same_whatever(wanted.operator, low, high, float(limit or 0)):
-        reason = "; ".join(filter(None, ("the limit lies inside that interval", rests_on)))
+        inside = (
+            f"the limit lies inside that interval, which more {'steps' if single else 'runs'} make narrower"
+        )
+        reason = "; ".join(filter(None, (inside, rests_on)))
         return _requirement(wanted, value, before, limit, "inconclusive", reason, low, high)
     outcome = "holds" if _OPERATORS[wanted.operator](low, limit) else "broken"
     return _requirement(wanted, value, before, limit, outcome, rests_on, low, high)

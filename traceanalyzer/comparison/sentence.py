@@ -11,14 +11,15 @@ _NAME = 60  # characters
 
 def sentence_of(
     step: StepChange, window: Change, named: Named | None, *, why: str, have_steps: tuple[bool, bool],
-    shared: bool = False, recorded: bool = False,
+    shared: bool = False, recorded: bool = False, settling: str = "",
 ) -> str:  # fmt: skip
     """`why`: the message of the first reason for which the work is not the same; `have_steps`: base and head.
 
     `shared`: base and head have a run in common, which no change can be seen of. `recorded`: what the steps
-    take without the profiler is known too, so that the line has to say which it is about.
+    take without the profiler is known too, so that the line has to say which it is about. `settling`: how
+    many steps would tell a change that is lost in noise.
     """
-    line = _told(step, window, have_steps, " under the profiler" if recorded else "")
+    line = _told(step, window, have_steps, " under the profiler" if recorded else "", settling)
     if have_steps[0] == have_steps[1]:
         line += _where(named)
     if shared:
@@ -26,7 +27,9 @@ def sentence_of(
     return f"Not the same work ({why}): {line[0].lower()}{line[1:]}" if why else line
 
 
-def _told(step: StepChange, window: Change, have_steps: tuple[bool, bool], recorded: str) -> str:
+def _told(
+    step: StepChange, window: Change, have_steps: tuple[bool, bool], recorded: str, settling: str
+) -> str:
     if have_steps[0] != have_steps[1]:
         first, second = (("a step", "the whole trace")[not steps] for steps in have_steps)
         return (
@@ -40,7 +43,7 @@ def _told(step: StepChange, window: Change, have_steps: tuple[bool, bool], recor
     if step.verdict == "cannot_tell":
         return f"The {what} takes {_from_to(values)}; whether that is noise cannot be told: {step.reason}."
     if step.verdict == "no_change":
-        return f"{_unchanged(step, what)}: {_from_to(values)}{_interval(step)}."
+        return f"{_unchanged(step, what)}: {_from_to(values)}{_interval(step)}{settling}."
     share = percent(abs(step.change_share or 0))
     by = ", by one run a side" if step.reason else ""
     return (

@@ -23,6 +23,7 @@ class SideValues(msgspec.Struct, frozen=True):
     open: Mapping[str, float] = msgspec.field(default_factory=dict)  # by how much more a value may be
     unjudged_share: float = 0.0  # of busy time
     runs: int = 1
+    command: str = "report"  # whose JSON has them
 
 
 def of_runs(runs: Sequence[Analysis]) -> SideValues:
@@ -41,7 +42,7 @@ def of_runs(runs: Sequence[Analysis]) -> SideValues:
 
 def of_comparison(comparison: Comparison) -> SideValues:
     """Of the JSON of a comparison."""
-    return SideValues(_values(comparison))
+    return SideValues(_values(comparison), command="diff")
 
 
 def _values(record: Analysis | Comparison) -> dict[str, Value]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from math import log
 
 from traceanalyzer.device.names import normalized
 from traceanalyzer.device.table import DeviceSpec
+from traceanalyzer.records.spelling import spelled_alike
 from traceanalyzer.records.trace import DeviceProperties
 
 _MOST = 3
+_CLOSE = 0.5  # of the spelling: names of one vendor's parts have much in common
 _FAR = log(2)  # a part of half or twice the size is not near
 
 
@@ -45,5 +46,5 @@ def _apart(spec: DeviceSpec, properties: DeviceProperties) -> float | None:
 
 def _spelled_alike(name: str, table: Sequence[DeviceSpec]) -> list[DeviceSpec]:
     spec_of = {normalized(n): spec for spec in table for n in spec.names}
-    close = difflib.get_close_matches(normalized(name), spec_of, n=_MOST, cutoff=0.5)
+    close = spelled_alike(normalized(name), spec_of, most=_MOST, close=_CLOSE)
     return list({spec_of[text].id: spec_of[text] for text in close}.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from traceanalyzer.device.names import normalized, words_of
 from traceanalyzer.device.table import ENGINES, PRECISIONS, DeviceSpec, device_specs, parse
 from traceanalyzer.records import CpuRoofs, Device, Engine, Peak
 from traceanalyzer.records.errors import DeviceError
+from traceanalyzer.records.spelling import did_you_mean, spelled_alike
 from traceanalyzer.records.units import parse_quantity, si
 
 _VECTOR_FIRST = ("fp32", "fp64")  # `--peak fp32=67T`: what is meant without an engine
@@ -37,19 +37,22 @@ def spec_named(name: str) -> DeviceSpec:
     ]  # fmt: skip
     if same_id or len(same_name) == 1:
         return (same_id or same_name)[0]
-    like = f"; close are {', '.join(_close(name))}" if _close(name) else ""
-    raise DeviceError(
-        f"device {name!r}: names no one device of the table{like}",
-        fix="use a name that `traceanalyze devices` lists, or --device-file FILE.toml",
-    )
+    fix = did_you_mean(_close(name), "use a name that `traceanalyze devices` lists, or --device-file F.toml")
+    raise DeviceError(f"device {name!r}: names no one device of the table", fix=fix)
 
 
 def _close(name: str) -> list[str]:
-    """Ids of the parts with all words of `name`, then of those spelled alike; at most six."""
+    """Ids of the parts with all words of `name`, then of those spelled alike, whole or in their first word:
+    `h10` is like that of all H100; at most six. A part that has a bandwidth stands before one that has none.
+    """
     wanted = words_of(name)
-    spoken = [p.id for p in device_specs() if wanted and any(wanted <= words_of(n) for n in (p.id, *p.names))]
-    id_of = {text: spec.id for spec in device_specs() for text in (spec.id, *map(normalized, spec.names))}
-    alike = [id_of[text] for text in difflib.get_close_matches(normalized(name), id_of, n=5, cutoff=0.5)]
+    specs = sorted(device_specs(), key=lambda spec: not spec.bandwidth_bytes_per_s)
+    spoken = [p.id for p in specs if wanted and any(wanted <= words_of(n) for n in (p.id, *p.names))]
+    ids_of: dict[str, list[str]] = {}
+    for spec in specs:
+        for text in (spec.id.partition("-")[0], spec.id, *map(normalized, spec.names)):
+            ids_of.setdefault(text, []).append(spec.id)
+    alike = [each for text in spelled_alike(normalized(name), ids_of, most=5) for each in ids_of[text]]
     return list(dict.fromkeys(spoken + alike))[:6]
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from traceanalyzer.records import CpuFunction, Device, Engine, FunctionRate, Peak
 from traceanalyzer.records.errors import DeviceError
+from traceanalyzer.records.spelling import guess
 
 PRECISIONS = ("fp64", "fp32", "tf32", "fp16", "bf16", "fp8", "int8", "fp4")
 ENGINES: tuple[Engine, ...] = ("vector", "matrix")
@@ -114,8 +115,9 @@ def _spec(block: Any, where: str) -> DeviceSpec:
         raise DeviceError(f"{where}: is not a table", fix=f"write [[device]] in double brackets; {_FIX}")
     unknown = set(block) - _READERS.keys() - set(ENGINES)
     if unknown:
-        allowed = ", ".join((*_READERS, *ENGINES))
-        raise DeviceError(f"{where}: unknown key {min(unknown)!r}", fix=f"use one of {allowed}")
+        keys = (*_READERS, *ENGINES)
+        fix = guess(min(unknown), keys, f"use one of {', '.join(keys)}")
+        raise DeviceError(f"{where}: unknown key {min(unknown)!r}", fix=fix)
     if not isinstance(block.get("id"), str) or not block["id"].strip():
         raise DeviceError(f"{where}: has no id", fix='add id = "my-gpu"')
     where = f"{where} ({block['id']})"
@@ -137,9 +139,8 @@ def _peaks(table: Any, engine: Engine, where: str) -> list[Peak]:
         )
     for precision, value in table.items():
         if precision not in PRECISIONS:
-            raise DeviceError(
-                f"{where}: {engine}.{precision} is no precision", fix=f"use one of {', '.join(PRECISIONS)}"
-            )
+            fix = guess(precision, PRECISIONS, f"use one of {', '.join(PRECISIONS)}")
+            raise DeviceError(f"{where}: {engine}.{precision} is no precision", fix=fix)
         if not _positive(value):
             raise DeviceError(
                 f"{where}: {engine}.{precision} = {value!r} is not a rate above 0",

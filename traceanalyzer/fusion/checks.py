@@ -33,6 +33,8 @@ def checks(
     seen = {rule.name for rule, matches in matched if matches}
     failed = {notice.message.partition(":")[0] for notice in notices if notice.code == "rule_failed"}
     lacking = {need: reason for need, reason in _MISSING.items() if _LACKS[need](graph)}
+    if "shapes" in lacking and _shapes_recorded(graph):
+        lacking["shapes"] = _FEW_SHAPES
     return tuple(_explained(graph, rule, _check(rule, named, seen, failed, lacking)) for rule in RULES)
 
 
@@ -56,6 +58,8 @@ def _check(
     return RuleCheck(rule.name, "not_checkable" if missing else "not_found", missing)
 
 
+_NO_SHAPES = "no shapes: record with record_shapes=True"
+_FEW_SHAPES = "hardly any of the device's time is in operators that were recorded"
 _MISSING: Mapping[Need, str] = {
     "gpu": "it concerns a GPU, and this is the work of a CPU",
     "cpu": "it concerns a CPU, and this is the work of a GPU",
@@ -64,7 +68,7 @@ _MISSING: Mapping[Need, str] = {
     "steps": "the trace names no steps",
     "backward": "nothing is trained: there is no backward pass",
     "tensors": "the trace does not say which tensors are the same: `traceanalyze profile` records that",
-    "shapes": "no shapes: record with record_shapes=True",
+    "shapes": _NO_SHAPES,
 }
 
 
@@ -74,9 +78,17 @@ def _no_backward(graph: StepGraph) -> bool:
 
 def _no_shapes(graph: StepGraph) -> bool:
     """Also where operators are hardly known at all, as under CUDA graphs."""
+    return _shaped_ns(graph) * graph.stretch.repeats < _LEAST_SHAPED * graph.busy_ns / graph.judged.step_count
+
+
+def _shapes_recorded(graph: StepGraph) -> bool:
+    """Whether the bulk of the operators that are known has shapes, so that they were asked for."""
+    return 2 * _shaped_ns(graph) >= sum(node.time_ns for node in graph.nodes) > 0
+
+
+def _shaped_ns(graph: StepGraph) -> int:
     shaped = {id(node.call) for node in graph.of_each_call if any(node.call.shapes)}
-    shaped_ns = sum(node.time_ns for node in graph.nodes if id(node.call) in shaped)
-    return shaped_ns * graph.stretch.repeats < _LEAST_SHAPED * graph.busy_ns / graph.judged.step_count
+    return sum(node.time_ns for node in graph.nodes if id(node.call) in shaped)
 
 
 _LACKS: Mapping[Need, Callable[[StepGraph], bool]] = {

@@ -29,7 +29,7 @@ def suggest_each_kind(shown: Judged, all_steps: Judged, others: Sequence[Judged]
         further = suggest(other, all_steps)
         if _calls(other) == _calls(shown):
             further = _of_the_same_calls(further, result)
-        result = _with(result, further, on_gpu=shown.device.kind == "gpu")
+        result = _with(result, further)
     return result
 
 
@@ -58,7 +58,7 @@ def _of_the_same_calls(slower: Suggestions, shown: Suggestions) -> Suggestions:
     return replace(slower, found=suggestions, first_op=first_op, compiling_ns=compiling_ns, checks=checks)
 
 
-def _with(shown: Suggestions, other: Suggestions, *, on_gpu: bool) -> Suggestions:
+def _with(shown: Suggestions, other: Suggestions) -> Suggestions:
     listed, first_op, compiling_ns = list(shown.found or ()), list(shown.first_op), list(shown.compiling_ns)
     saved_ns = [_of_all(each) for each in listed]
     for each, op, ns in zip(other.found or (), other.first_op, other.compiling_ns, strict=True):
@@ -73,9 +73,7 @@ def _with(shown: Suggestions, other: Suggestions, *, on_gpu: bool) -> Suggestion
             saved_ns.insert(at, _of_all(each))
         else:
             saved_ns[same] += _of_all(each)
-            listed[same] = _also_of(
-                listed[same], each, max(compiling_ns[same], ns), saved_ns[same], on_gpu=on_gpu
-            )
+            listed[same] = _also_of(listed[same], each, max(compiling_ns[same], ns), saved_ns[same])
     said = {(notice.code, notice.message) for notice in shown.notices}
     more = tuple(notice for notice in other.notices if (notice.code, notice.message) not in said)
     return replace(
@@ -90,9 +88,7 @@ def _same(shown: Suggestion, other: Suggestion) -> bool:
     return (shown.rule, shown.where) == (other.rule, other.where) and timed
 
 
-def _also_of(
-    shown: Suggestion, other: Suggestion, compiling_ns: float, saved_ns: float, *, on_gpu: bool
-) -> Suggestion:
+def _also_of(shown: Suggestion, other: Suggestion, compiling_ns: float, saved_ns: float) -> Suggestion:
     """With what it saves in a step of the other's kind; `saved_ns`: of a step of any kind, by all of them."""
     band, steps = other.saving_per_step_ns, other.step_kind
     if band is None or steps is None:
@@ -100,9 +96,9 @@ def _also_of(
     saves = f"{duration(band.low)} to {duration(band.high)}" if band.low else f"at most {duration(band.high)}"
     text = f"per step of kind {steps.name}, {steps.steps} of {steps.of} steps, it saves {saves}"
     cost = shown.cost_to_try
-    if PAYS_BACK in cost:
+    if PAYS_BACK in cost:  # on a CPU
         sure = any(each.saving_per_step_ns and each.saving_per_step_ns.low > 0 for each in (shown, other))
-        cost = compiling(compiling_ns, saved_ns, of_all_kinds=True, sure=sure, on_gpu=on_gpu)
+        cost = compiling(compiling_ns, saved_ns, of_all_kinds=True, sure=sure)
     return replace(shown, caveats=(*shown.caveats, text), cost_to_try=cost)
 
 

@@ -13,6 +13,7 @@ from traceanalyzer.records.code_places import forward_source
 from traceanalyzer.records.recording import MODULE_ANNOTATION
 from traceanalyzer.records.trace import Ids, OpKind, above, nearest, passes
 
+_NAMED = re.compile(r"\{([^{}]*)module\}")
 _NUMBER = re.compile(r"\d+")
 
 
@@ -58,6 +59,11 @@ def attribute(path: str) -> str:
     """A module's path as Python reads it: `blocks.0.norm` is `model.blocks[0].norm`."""
     parts = [part for part in path.split(".") if part]
     return "model" + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in parts)
+
+
+def with_name(advice: str, where: str) -> str:
+    """Advice with `{, module}` or `{ in module}` in it, as it reads with this name, or without one."""
+    return _NAMED.sub(lambda named: f"{named[1]}{where}" if where else "", advice)
 
 
 def is_whole_model(graph: StepGraph, path: str) -> bool:

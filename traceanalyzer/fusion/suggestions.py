@@ -15,7 +15,7 @@ from traceanalyzer.fusion.headroom import headroom
 from traceanalyzer.fusion.host_pace import host_pace
 from traceanalyzer.fusion.idle_claims import NOT_IN_EACH_STEP
 from traceanalyzer.fusion.module_compile import compiled_together
-from traceanalyzer.fusion.module_names import as_regex, attribute, is_whole_model
+from traceanalyzer.fusion.module_names import as_regex, attribute, is_whole_model, with_name
 from traceanalyzer.fusion.peak_memory import Held, held_at_peak, peak_bytes_saved
 from traceanalyzer.fusion.promise import (
     ALONE_SHARE,
@@ -103,7 +103,7 @@ def suggestions(graph: StepGraph) -> Suggestions:
     listed = tuple(each for each, _ in pairs)
     compiling = (compiling_ns(graph, _nodes(group), place_of(group), each.snippet) for each, group in pairs)
     return Suggestions(
-        listed, tuple(notices), tuple(_first_op(group) for _, group in pairs), tuple(compiling),
+        listed, tuple(notices), tuple(first_op(group) for _, group in pairs), tuple(compiling),
         headroom(graph.judged, graph, pairs), checks(graph, matched, listed, notices),
     )  # fmt: skip
 
@@ -261,7 +261,7 @@ def _suggestion(
         rule=rule.name,
         title=as_of(graph, most.title or rule.title),
         tier=tier,
-        action=most.action or rule.action,
+        action=with_name(most.action or rule.action, where(group, module)),
         snippet=_snippet(graph, rule, group),
         where=where(group, module),
         count=round(len(group) * repeats),
@@ -279,7 +279,7 @@ def _suggestion(
     )
 
 
-def _first_op(group: Sequence[Match]) -> int:
+def first_op(group: Sequence[Match]) -> int:
     """Row in Trace.ops of the first operator of all matches; -1 of those that have none."""
     first = min(_nodes(group), key=lambda node: node.place, default=None)
     return first.row if first else -1

@@ -15,6 +15,7 @@ from traceanalyzer.inference.complete import ExtendedCalls
 from traceanalyzer.records import Notice, OpCall
 from traceanalyzer.records.call_facts import call_facts
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.spelling import guess
 from traceanalyzer.records.trace import Bools, OpKind, Trace
 from traceanalyzer.records.units import ITEMSIZE, canonical_dtype
 
@@ -63,7 +64,8 @@ def check_dtype(assumed: str | None) -> None:
     """UsageError for what is no type of a tensor."""
     if assumed is not None and canonical_dtype(assumed) is None:
         names = ", ".join(ITEMSIZE)
-        raise UsageError(f"--assume-dtype {assumed}: is no type that is known", fix=f"give one of {names}")
+        fix = guess(assumed, ITEMSIZE, f"give one of {names}")
+        raise UsageError(f"--assume-dtype {assumed}: is no type that is known", fix=fix)
 
 
 def dtype_said(kernel: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from traceanalyzer.records import Comparison
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.spelling import guess
 
 FORMATS = ("html", "md", "json", "txt", "prom")
 
@@ -11,7 +12,8 @@ FORMATS = ("html", "md", "json", "txt", "prom")
 def check_format(format: str) -> None:
     """UsageError where a comparison has no such format."""
     if format not in FORMATS:
-        raise UsageError(f"a comparison has no format {format!r}", fix=f"use one of {', '.join(FORMATS)}")
+        fix = guess(format, FORMATS, f"use one of {', '.join(FORMATS)}")
+        raise UsageError(f"a comparison has no format {format!r}", fix=fix)
 
 
 def render(

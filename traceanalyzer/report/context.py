@@ -50,6 +50,7 @@ class SuggestionText(msgspec.Struct, frozen=True):
     share: str
     evidence: str
     action: str
+    says_more: bool  # whether `action` says more than `imperative` and the place do
     snippet: str
     where: str
     count: str
@@ -103,6 +104,14 @@ def suggestion_texts(analysis: Analysis) -> tuple[SuggestionText, ...] | None:
     )
 
 
+def saving_text(analysis: Analysis, s: Suggestion) -> str:
+    """`1.1 to 1.9 ms per step, proved`, `at most 2 ms of ProfilerStep#7`, or that no time is predicted."""
+    band = s.saving_per_step_ns
+    if band is None:
+        return "no time predicted"
+    return f"{_saved(band)} {per_saving(analysis, s)}{', proved' if band.low else ''}"
+
+
 def suggestions_of(analysis: Analysis) -> tuple[Suggestion, ...]:
     """What is sure first, then by what is likely.
 
@@ -154,18 +163,25 @@ def _site(s: Suggestion) -> str:
     return _text(" → ".join(_SHAPE.sub("", part).strip() for part in chain.split(" → ")))
 
 
+def _without_place(s: Suggestion) -> str:
+    """What to do, without the name of the module: the place stands beside a title."""
+    names = (f", {s.where}", f" in {s.where}") if s.where else ()
+    return next((s.action.replace(name, "", 1) for name in names if name in s.action), s.action)
+
+
 def _suggestion_text(analysis: Analysis, s: Suggestion, of: str, whole: str) -> SuggestionText:
     """One suggestion as text; `of` and `whole` say what its saving is of."""
     band = s.saving_per_step_ns
     step_ns = _of_step(analysis, s) or 1
+    unnamed = _without_place(s)
+    brief = imperative(_text(unnamed))
     if s.saving_of == "mean_step":
         whole = "average step"
-    saving = f"{_saved(band)} {of}{', proved' if band.low else ''}" if band else "no time predicted"
     return SuggestionText(
-        rule=visible(s.rule), imperative=imperative(_text(s.action)), site=_site(s), title=_text(s.title),
-        tier=s.tier, tier_meaning=TIER_MEANING[s.tier], saving=saving,
+        rule=visible(s.rule), imperative=brief, site=_site(s), title=_text(s.title),
+        tier=s.tier, tier_meaning=TIER_MEANING[s.tier], saving=saving_text(analysis, s),
         share=f"{percent(s.share_of_step)} of the {whole}" if s.share_of_step is not None else "",
-        evidence=_text(s.evidence), action=_text(s.action),
+        evidence=_text(s.evidence), action=_text(s.action), says_more=unnamed.rstrip(".") != brief,
         snippet=cut("\n".join(map(visible, s.snippet.rstrip().splitlines())), 3 * TEXT), where=_text(s.where),
         count=f"{s.count:,}",
         bytes=f"{si(s.bytes_saved_per_step, 'B')} {of}" if s.bytes_saved_per_step else "",

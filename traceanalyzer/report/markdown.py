@@ -158,7 +158,7 @@ def _suggestions(view: View) -> str:
         at = ", ".join(map(code, f.places))
         places = ", ".join(filter(None, (code(f.site) or f.where, at, _times(f.count))))
         where = f" in {places}" if places else ""
-        action = "" if f.action.rstrip(".") == f.imperative else f"{prose(f.action)} "
+        action = f"{prose(f.action)} " if f.says_more else ""
         saving = ", ".join(filter(None, (f.saving, f.peak)))
         effort = f"To try it: {prose(f.cost_to_try)}. " if f.cost_to_try else ""
         text += (

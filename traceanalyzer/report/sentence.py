@@ -34,6 +34,12 @@ from traceanalyzer.report.waits import about_time, compiled_code, idle_and_busy,
 _INTERVAL = 0.25  # of busy time not modelled: above it, a lower bound alone would mislead
 _REPORTED_SHARE = 0.01
 _BELOW = "a better kernel, layout or alignment could win that back, not only fewer bytes"
+_BULK = 0.5  # of the time of linked kernels: if so much has shapes, they were asked for
+_OF_INPUTS = {  # what helps where shapes were asked for
+    "no_shapes": "shapes were recorded; the profiler may write none of lists of tensors, autograd nodes and "
+    "hand-written kernels",
+    "no_concrete_inputs": "record with a newer PyTorch",
+}
 _WITHOUT_HOST = ("no_correlation", "no_op")  # reasons that a recording without CPU activity has
 
 # Verdicts that lead whatever is known of the rest.
@@ -139,9 +145,17 @@ def remedy(analysis: Analysis, reason: str) -> str:
         return "give --bandwidth BYTES (such as --bandwidth 3.35TB/s) or --device-file F.toml"
     if reason in _WITHOUT_HOST and _host_recorded(analysis):
         return ""
-    if reason == "no_shapes" and analysis.recording is not None:
-        return ""  # our own collector asks for shapes: these operators have none to record
+    if reason in _OF_INPUTS and _shapes_recorded(analysis):
+        return _OF_INPUTS[reason]
+    if reason == "no_shapes":
+        return "record with record_shapes=True"
     return next((text for other, text in REASON_REMEDY.items() if other == reason), "")
+
+
+def _shapes_recorded(analysis: Analysis) -> bool:
+    """Whether they were asked for: by our own collector they are, and else the bulk would have none."""
+    coverage = analysis.coverage
+    return analysis.recording is not None or coverage.shaped_share >= _BULK * coverage.linked_share > 0
 
 
 def _host_recorded(analysis: Analysis) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from traceanalyzer.files import replacing
 from traceanalyzer.records import Analysis
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.spelling import guess
 from traceanalyzer.report import RENDERERS, TABLES
 
 _LONG = {"htm": "html", "markdown": "md", "text": "txt"}
@@ -22,7 +23,7 @@ def format_of(path: str | PathLike[str], otherwise: str = "") -> str:
     name = of_table(path, _LONG.get(suffix, suffix))
     if name not in (*RENDERERS, *TABLES):
         endings = ", ".join(f".{each}" for each in (*RENDERERS, "parquet"))
-        fix = f"end the name in one of {endings}{otherwise}"
+        fix = guess(suffix, (*RENDERERS, "parquet"), f"end the name in one of {endings}{otherwise}")
         raise UsageError(f"{path}: the suffix names no known format", fix=fix)
     return name
 

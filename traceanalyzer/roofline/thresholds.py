@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.records.judged import Thresholds
+from traceanalyzer.records.spelling import guess
 
 
 def from_settings(settings: Sequence[str]) -> Thresholds:
@@ -18,7 +19,7 @@ def from_settings(settings: Sequence[str]) -> Thresholds:
         left, equals, text = setting.partition("=")
         name = left.strip()
         if name not in defaults or not equals:
-            fix = f"write NAME=X with one of {', '.join(defaults)}"
+            fix = guess(name, defaults.keys() - {name}, f"write NAME=X with one of {', '.join(defaults)}")
             raise UsageError(f"--set {setting}: names no limit", fix=fix)
         try:
             chosen[name] = float(text)

@@ -12,6 +12,7 @@ import msgspec
 from traceanalyzer.verify.replay import Replay
 
 _MIN_SPAN_S = 0.002  # of one measurement: shorter ones are run several times in a row
+_TURNS, _WARM_UP = 15, 3
 
 
 class Timed(msgspec.Struct, frozen=True):
@@ -26,7 +27,12 @@ class Timed(msgspec.Struct, frozen=True):
         return self.eager_ns - self.replacement_ns
 
 
-def timed(eager: Replay, replacement: Replay, turns: int = 15) -> Timed:
+def runs_of(ns: float) -> int:
+    """How often a program that takes so long is run, warming up included."""
+    return _WARM_UP + 1 + _TURNS * _repeats(ns / 1e9)
+
+
+def timed(eager: Replay, replacement: Replay, turns: int = _TURNS) -> Timed:
     """Both are warmed up first, which compiles what has to be compiled."""
     import torch
 
@@ -43,9 +49,13 @@ def _calls(program: Replay) -> int:
     """Warms up; how many runs one measurement takes."""
     import torch
 
-    for _ in range(3):
+    for _ in range(_WARM_UP):
         program.run(*program.inputs)
-    return max(1, round(_MIN_SPAN_S / max(_once(torch, program, 1), 1e-7)))
+    return _repeats(_once(torch, program, 1))
+
+
+def _repeats(seconds: float) -> int:
+    return max(1, round(_MIN_SPAN_S / max(seconds, 1e-7)))
 
 
 def _once(torch: Any, program: Replay, calls: int) -> float:

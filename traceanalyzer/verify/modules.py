@@ -30,6 +30,7 @@ class VerifiedModule(msgspec.Struct, frozen=True):
     backward: bool  # with their gradients
     timed: Timed
     band: Band | None
+    recorded_ns: float  # of them all
 
     @property
     def inside(self) -> bool:
@@ -53,7 +54,8 @@ def verified_module(graph: StepGraph, match: Match, device: Device, floor_ns: fl
     with told(path):
         times = timed(before, after)
     band = _predicted(graph, [*nodes, *gradients], times.eager_ns, device, floor_ns)
-    return VerifiedModule(path, len(nodes), bool(gradients), times, band)
+    recorded_ns = graph.undisturbed_ns([*nodes, *gradients])
+    return VerifiedModule(path, len(nodes), bool(gradients), times, band, recorded_ns)
 
 
 def call_of_module(graph: StepGraph, match: Match) -> tuple[str, list[Node]]:

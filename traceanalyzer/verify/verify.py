@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from traceanalyzer.fusion.promised import recorded_ns
 from traceanalyzer.fusion.regions import region
 from traceanalyzer.fusion.rules import Match, Rule
 from traceanalyzer.fusion.savings import added, proved, saving
@@ -29,6 +30,7 @@ class Trial(msgspec.Struct, frozen=True):
     eager: Replay
     replacement: Replay
     backward: tuple[Match, ...] = ()  # that both do too
+    recorded_ns: float = 0.0  # what all took when it was recorded; 0: not known
 
     @property
     def matches(self) -> tuple[Match, ...]:
@@ -45,6 +47,7 @@ class Verified(msgspec.Struct, frozen=True):
     timed: Timed
     band: Band | None
     backward: bool = False  # forward and backward
+    recorded_ns: float = 0.0  # of both in the recording; 0: not known
 
     @property
     def inside(self) -> bool:
@@ -61,9 +64,10 @@ def trial_of(
     """
     with told(rule.name):
         eager, replacement = _programs(graph, rule, match, "cuda" if device.kind == "gpu" else "cpu")
+    took_ns = recorded_ns(graph, (match, *backward))
     if not backward:
-        return Trial(rule, match, eager, replacement)
-    return Trial(rule, match, trained(eager), trained(replacement), backward)
+        return Trial(rule, match, eager, replacement, recorded_ns=took_ns)
+    return Trial(rule, match, trained(eager), trained(replacement), backward, took_ns)
 
 
 def verified(trial: Trial, device: Device, floor_ns: float) -> Verified:
@@ -74,7 +78,9 @@ def verified(trial: Trial, device: Device, floor_ns: float) -> Verified:
     band = _predicted(trial, times.eager_ns, device, floor_ns)
     promised = proved(band, times.eager_ns) if band is not None else None
     names = tuple(node.name for node in match.nodes)
-    return Verified(rule.name, rule.replacement, names, times, promised, bool(trial.backward))
+    return Verified(
+        rule.name, rule.replacement, names, times, promised, bool(trial.backward), trial.recorded_ns
+    )
 
 
 def _predicted(trial: Trial, eager_ns: float, device: Device, floor_ns: float) -> Band | None:

@@ -48,7 +48,7 @@ def _is_small(graph: StepGraph) -> bool:
 RULE = Rule(
     "activation_epilogue", __doc__ or "", find,
     title="Activations read what a matmul has just written",
-    action="Let a compiler apply activations inside the matmul: mode=\"max-autotune\".",
+    action="Let a compiler apply activations inside the matmul{ in module}: mode=\"max-autotune\".",
     snippet="{module} = torch.compile({module}, mode=\"max-autotune\")",
     caveats=("a generated matmul can be slower than the library's: measure",),
     needs=("gpu", "shapes"),

@@ -50,7 +50,7 @@ def _stored_statistics(node: Node) -> bool:
 RULE = Rule(
     "batch_norm_activation", __doc__ or "", find,
     title="Normalizations of images and their activations run as separate kernels",
-    action="Compile the block that holds the normalizations.",
+    action="Compile the block that holds the normalizations{, module}.",
     snippet="{module} = torch.compile({module})",
     caveats=("a generated batch normalization can be slower than the library's: measure the block",),
     docs=COMPILE_DOCS,

@@ -83,7 +83,7 @@ def _drops_nothing(node: Node) -> bool:
 RULE = Rule(
     "dropout_chain", __doc__ or "", find,
     title=_TITLE,
-    action="Compile the module that holds the dropout.",
+    action="Compile the module that holds the dropout{, module}.",
     snippet="{module} = torch.compile({module})",
     caveats=("other random numbers are drawn than in eager mode",),
     docs=COMPILE_DOCS,

@@ -66,7 +66,7 @@ def _named(match: Match, separate: bool) -> Match:
     return replace(
         match,
         title=f"A gated activation ({gate.name}) runs as separate kernels",
-        action=f"Compile the feed-forward module{instead}{'' if separate else _TOGETHER}.",
+        action=f"Compile the feed-forward module{_NAME}{instead}{'' if separate else _TOGETHER}.",
         snippet=f"# {gate.name}: {gate.written} in one kernel\n{_SNIPPET}",
     )
 
@@ -145,12 +145,13 @@ def _apart(graph: StepGraph, gate: Node, product: Node, tier: Tier) -> Match:
 
 
 _TOGETHER = "; one matmul for gate and input together saves a pass over their input too"
+_NAME = "{, module}"
 _SNIPPET = "{module} = torch.compile({module})"
 
 RULE = Rule(
     "gated_activation", __doc__ or "", find,
     title="A gated activation runs as separate kernels",
-    action=f"Compile the feed-forward module{_TOGETHER}.",
+    action=f"Compile the feed-forward module{_NAME}{_TOGETHER}.",
     snippet=_SNIPPET,
     caveats=("a small part of a layer's time: it saves memory as much as time",),
     docs=COMPILE_DOCS,

@@ -64,7 +64,7 @@ _FUNCTION = "compute_loss = torch.compile(compute_loss)"
 RULE = Rule(
     "pointwise_chain", __doc__ or "", find,
     title="Element-wise chains run as separate kernels",
-    action="Compile the module that holds the chains; the whole model where it compiles.",
+    action="Compile the module that holds the chains{, module}; the whole model where it compiles.",
     snippet="{module} = torch.compile({module})",
     caveats=("other input shapes are compiled anew; dynamic=True compiles for all sizes at once",),
     docs=COMPILE_DOCS,

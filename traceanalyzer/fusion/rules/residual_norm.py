@@ -39,8 +39,8 @@ def _of_two_tensors(node: Node) -> bool:
 RULE = Rule(
     "residual_norm", __doc__ or "", find,
     title="Residual additions and normalizations run as separate kernels",
-    action="Compile the block that holds both: the generated kernel adds, normalizes and writes both results "
-    "in one pass.",
+    action="Compile the block that holds both{, module}: the generated kernel adds, normalizes and writes "
+    "both results in one pass.",
     snippet="{module} = torch.compile({module})",
     caveats=("the sum is still written: only reading it again is saved",),
     docs=COMPILE_DOCS,

@@ -66,7 +66,7 @@ RULE = Rule(
     "rms_norm", __doc__ or "", find,
     title="RMSNorm is written out",
     action="Call F.rms_norm or use nn.RMSNorm (one kernel on CUDA; needs torch ≥ 2.8 for that), or compile "
-    "the module.",
+    "the module{, module}.",
     snippet="y = torch.nn.functional.rms_norm(x, (x.shape[-1],), weight, eps)",
     caveats=("where the weight is multiplied, before or after the cast, changes the last bits",
              "on a CPU F.rms_norm is several operators itself: compile the module there"),

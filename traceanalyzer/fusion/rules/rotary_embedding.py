@@ -52,7 +52,7 @@ def _halves(nodes: Sequence[Node]) -> bool:
 RULE = Rule(
     "rotary_embedding", __doc__ or "", find,
     title="Rotary embeddings are written out",
-    action="Compile the function that applies the embeddings, or use a fused rotary kernel.",
+    action="Compile the function that applies the embeddings{ in module}, or use a fused rotary kernel.",
     snippet="apply_rotary = torch.compile(apply_rotary)",
     caveats=("sines and cosines that are computed in every layer are a saving of their own",),
     docs=COMPILE_DOCS,
