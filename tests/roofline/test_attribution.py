@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from traceanalyzer.roofline import attribution
+from traceanalyzer.records import stretches as parts_of_time
+from traceanalyzer.records.stretches import AT_ONCE, stretches
 from traceanalyzer.roofline.attribution import attribute as attribute_by_step
-from traceanalyzer.roofline.attribution import attributed, extent, hidden_ns, stretches, union, union_ns
+from traceanalyzer.roofline.attribution import attributed, extent, hidden_ns, union, union_ns
 
 LONGEST = 40
 
@@ -108,7 +109,7 @@ def test_stretches_of_time_one_by_one_give_what_all_at_once_give(case, begins):
 
     whole = found()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(attribution, "AT_ONCE", 1)
+        patched.setattr(parts_of_time, "AT_ONCE", 1)
         assert found() == whole
 
 
@@ -126,7 +127,7 @@ def test_what_is_held_at_once_is_a_stretch_however_long_the_trace():
         if bursts == 3_000:
             entries = [len(part.record) for part in attributed(start, end, record, ranks, (0, int(end[-1])))]
             assert entries == parts
-    assert set(sizes.values()) == {attribution.AT_ONCE + 40 - attribution.AT_ONCE % 40}
+    assert set(sizes.values()) == {AT_ONCE + 40 - AT_ONCE % 40}
 
 
 @settings(max_examples=100, deadline=None)

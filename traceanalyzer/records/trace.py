@@ -115,7 +115,6 @@ class Ops(msgspec.Struct, frozen=True, eq=False):
     call: Ids  # row in Trace.calls: the distinct (name, dims, types, strides, concrete inputs)
     phase: Codes  # row in PHASES
     module: Ids  # row in Trace.names: dotted module name
-    sequence: Ints  # autograd sequence number, shared by a forward op and its backward node
     forward: Ids  # of a backward node: the forward op it differentiates; -1 elsewhere and where unknown
 
     def __len__(self) -> int:

@@ -13,10 +13,10 @@ import msgspec
 import numpy as np
 
 from traceanalyzer.records.errors import TraceFormatError
+from traceanalyzer.records.stretches import blocks, stretches
 from traceanalyzer.records.trace import Bools, Codes, Ids, Ints, distinct
 
 _PAIRS_AT_ONCE = 4_000_000  # (segment, owner) pairs held in memory at a time
-AT_ONCE = 1 << 16  # intervals looked at together, unless more of them lie over each other
 
 
 class Extent(msgspec.Struct, frozen=True, eq=False):
@@ -31,8 +31,7 @@ def extent(start_ns: Ints, end_ns: Ints, record: Ids, n_records: int, window: tu
     """What of each record lies inside `window` = (start, end); O(intervals)."""
     duration, full = np.zeros(n_records, np.int64), np.zeros(n_records, np.int64)
     inside = np.zeros(n_records, bool)
-    for low in range(0, len(record), AT_ONCE):
-        part = slice(low, low + AT_ONCE)
+    for part in blocks(len(record)):
         opens, closes, mine = start_ns[part], end_ns[part], record[part]
         start, end = clip(opens, closes, window)
         np.add.at(duration, mine, end - start)
@@ -46,23 +45,6 @@ def clip(start_ns: Ints, end_ns: Ints, window: tuple[int, int]) -> tuple[Ints, I
     """The intervals inside `window`; those outside it become empty, with start == end."""
     start = np.clip(start_ns, *window)
     return start, np.maximum(np.clip(end_ns, *window), start)
-
-
-def stretches(start_ns: Ints, end_ns: Ints) -> Iterator[slice]:
-    """Intervals in parts of about AT_ONCE, cut where nothing runs: no later one begins before, or when,
-    one of an earlier part ends. What is made of a part is of its size, however long the trace; O(n).
-    """
-    count = len(start_ns)
-    if count <= AT_ONCE:
-        yield slice(0, count)
-        return
-    idle = np.minimum.accumulate(start_ns[::-1])[::-1][1:] > np.maximum.accumulate(end_ns)[:-1]
-    borders = np.append(np.flatnonzero(idle) + 1, count)
-    low = 0
-    while low < count:
-        high = int(borders[min(int(np.searchsorted(borders, low + AT_ONCE)), len(borders) - 1)])
-        yield slice(low, high)
-        low = high
 
 
 def union(start_ns: Ints, end_ns: Ints) -> tuple[Ints, Ints]:
@@ -119,11 +101,14 @@ class Attributed(msgspec.Struct, frozen=True, eq=False):
         return _sum_by(self.record, self.time_ns, n_records)
 
 
+NOTHING = Attributed(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.int64))
+
+
 def attribute(
     start_ns: Ints, end_ns: Ints, record: Ids, work_class: Codes, cuts: Sequence[int] | Ints
 ) -> Attributed:
     """All that `attributed` gives, together."""
-    return joined(list(attributed(start_ns, end_ns, record, work_class, cuts)))
+    return joined([NOTHING, *attributed(start_ns, end_ns, record, work_class, cuts)])
 
 
 def joined(parts: Sequence[Attributed]) -> Attributed:
@@ -149,14 +134,30 @@ def attributed(
     at = np.array(cuts, np.int64)
     for part in stretches(start_ns, end_ns):
         inside = clip(start_ns[part], end_ns[part], (at[0], at[-1]))
-        yield _attributed(*_whole(*inside, record[part]), work_class, at)
+        start, end, owner = _whole(*inside, record[part])
+        alone = _alone(start, end)
+        if alone.any():
+            left, right, whose, step = by_step(start[alone], end[alone], owner[alone], at)
+            yield Attributed(whose, step, right - left)
+        if not alone.all():
+            shared = ~alone
+            yield _attributed(start[shared], end[shared], owner[shared], work_class, at)
+
+
+def _alone(start: Ints, end: Ints) -> Bools:
+    """Whether nothing else runs in each interval: most records of most traces."""
+    order = np.argsort(start, kind="stable")
+    opens, closes = start[order], end[order]
+    apart = opens[1:] >= np.maximum.accumulate(closes)[:-1]
+    alone = np.empty(len(start), bool)
+    alone[order] = np.append(True, apart) & np.append(apart, True) if len(order) else True
+    return alone
 
 
 def _attributed(start: Ints, end: Ints, owner: Ids, work_class: Codes, cuts: Ints) -> Attributed:
+    """Of intervals that overlap others; none of them is empty."""
     changes = distinct(np.concatenate((start, end)))
     start, end, owner, step = by_step(start, end, owner, cuts)
-    if not len(changes):
-        return Attributed(owner, step, start)
     bounds, opened = _with_steps(changes, distinct(start[start == cuts[step]]))
     first, last = (np.searchsorted(bounds, times).astype(np.int32) for times in (start, end))
     del start, end

@@ -110,13 +110,20 @@ class _StepWork(msgspec.Struct, frozen=True, eq=False):
         It says no more of what the host did than the step's own name.
         """
         enclosed = np.zeros(len(start_ns), bool)
+        shortest = int(np.min(self.end_ns - self.start_ns, initial=LONGEST_NS))
+        at = np.flatnonzero(end_ns - start_ns >= COVERS_MOST_SHARE * shortest - 1)  # few of very many
+        enclosed[at] = self._enclosed(start_ns[at], end_ns[at])
+        return enclosed
+
+    def _enclosed(self, start_ns: Ints, end_ns: Ints) -> Bools:
+        enclosed = np.zeros(len(start_ns), bool)
         begun = np.searchsorted(self.start_ns, start_ns, side="right") - 1
         for step in (begun, begun + 1):  # in which it begins, and the next
             there = np.flatnonzero((step >= 0) & (step < len(self.start_ns)))
             opens, closes = self.start_ns[step[there]], self.end_ns[step[there]]
             first, last = np.maximum(start_ns[there], opens), np.minimum(end_ns[there], closes)
             time = (last - first) / np.maximum(closes - opens, 1)
-            long = time >= COVERS_MOST_SHARE  # few of very many: only of these what they launch is counted
+            long = time >= COVERS_MOST_SHARE  # only of these what they launch is counted
             there, first, last, opens, closes, time = (
                 each[long] for each in (there, first, last, opens, closes, time)
             )

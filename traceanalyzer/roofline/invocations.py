@@ -7,7 +7,7 @@ import numpy as np
 
 from traceanalyzer.records.code_places import modules_of_ops
 from traceanalyzer.records.priced import Priced
-from traceanalyzer.records.trace import Bools, Codes, Ids, Ints
+from traceanalyzer.records.trace import Bools, Codes, Ids, Ints, places
 from traceanalyzer.roofline.attribution import end_to_end
 
 COMPUTE, COMMUNICATION, COPY = range(3)  # work_class of a record: who owns an instant shared by several
@@ -42,15 +42,37 @@ def group(priced: Priced, work_class: Codes) -> Groups:
         np.where(by_op | (work_class != COMPUTE), -1, kernels.unlinked) + 1,
         work_class,
     )
-    _, first_record, row = np.unique(key, return_index=True, return_inverse=True)
+    first_record, row = numbered(key)
     each = np.arange(len(row))
     source = by_op.astype(np.int64) + (by_op & borrows)
     run = combine(row, source, np.where(by_op, np.where(borrows, priced.borrowed_run, op), each))
-    _, first_of_run, invocation = np.unique(run, return_index=True, return_inverse=True)
-    return Groups(
-        row.astype(np.int32), invocation.astype(np.int32), first_record.astype(np.int32),
-        row[first_of_run].astype(np.int32),
-    )  # fmt: skip
+    first_of_run, invocation = numbered(run)
+    return Groups(row, invocation, first_record, row[first_of_run])
+
+
+def numbered(key: Ints) -> tuple[Ids, Ids]:
+    """Of each distinct value, ascending, where it is first; and of each entry the number of its value.
+
+    For values from 0 on. A value sorted with its place behind it takes half the memory of an `argsort`.
+    """
+    if int(key.max(initial=0)) < 4 * len(key):
+        values, at = places(key)
+        first = np.empty(len(values), np.int32)
+        first[at[::-1]] = np.arange(len(key) - 1, -1, -1, dtype=np.int32)
+        return first, at.astype(np.int32)
+    bits = len(key).bit_length()
+    if int(key.max(initial=0)).bit_length() + bits > 63:
+        _, opened, at = np.unique(key, return_index=True, return_inverse=True)
+        return opened.astype(np.int32), at.ravel().astype(np.int32)
+    ordered = (key << bits) | np.arange(len(key))
+    ordered.sort()
+    entry = (ordered & ((1 << bits) - 1)).astype(np.int32)
+    ordered >>= bits
+    opens = np.ones(len(key), bool)
+    opens[1:] = ordered[1:] != ordered[:-1]
+    number: Ids = np.empty(len(key), np.int32)
+    number[entry] = np.cumsum(opens) - 1
+    return entry[opens], number
 
 
 def combine(*parts: np.ndarray) -> Ints:

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from traceanalyzer.records.trace import Codes, Ids, Ints, Trace, places
-from traceanalyzer.roofline.attribution import Attributed, joined
+from traceanalyzer.roofline.attribution import NOTHING, Attributed, joined
 from traceanalyzer.roofline.invocations import combine
 
 
@@ -40,7 +40,7 @@ def by_record_and_kind(
     The second has an entry for each kind between two cuts, however many records do that work there.
     """
     total = np.zeros(n_records, np.int64)
-    summed = []
+    summed = [NOTHING]
     for part in parts:
         np.add.at(total, part.record, part.time_ns)
         summed.append(_by_kind(part, kinds))

@@ -31,7 +31,7 @@ from traceanalyzer.trace.linking.phases import Host, forward_ops, phases
 from traceanalyzer.trace.linking.steps import step_warnings, steps_of
 from traceanalyzer.trace.linking.tree import nest, order
 from traceanalyzer.trace.linking.unrecorded import unrecorded
-from traceanalyzer.trace.reading.raw import Raw, RawOps, RawSpans, RawSyncs
+from traceanalyzer.trace.reading.raw import NO_RAW_OPS, Raw, RawOps, RawSpans, RawSyncs
 
 _RESOLUTION_NS = 1000  # of clocks that count whole microseconds, or doubles since 1970
 _COARSE = ("integer_us", "integer_us_capitalised", "float_epoch")
@@ -52,7 +52,9 @@ def trace_of(raw: Raw, steps_by: str | None = None) -> Trace:
     pieces: Pieces | None = None
     doubts: tuple[Notice, ...] = ()
     if on_cpu:
-        kernels, pieces = host_records(raw.names, ops, raw.ops.file_row)
+        file_row = raw.ops.file_row
+        raw = replace(raw, ops=NO_RAW_OPS)  # `ops` has what is still needed of it
+        kernels, pieces = host_records(raw.names, ops, file_row)
         if not len(kernels):
             raise TraceFormatError(
                 f"{raw.path}: holds neither operators nor GPU activity",
@@ -141,7 +143,7 @@ def _ops(raw: Raw, tolerance_ns: int) -> Ops:
     return Ops(
         start_ns=rows.start_ns, end_ns=nesting.end_ns, name=rows.name, kind=kind_of_op, thread=rows.thread,
         parent=nesting.parent, call=rows.call, phase=phases(host, forward),
-        module=_modules(rows.module, nesting.parent, forward), sequence=rows.sequence, forward=forward,
+        module=_modules(rows.module, nesting.parent, forward), forward=forward,
     )  # fmt: skip
 
 
