@@ -115,19 +115,31 @@ def test_stretches_of_time_one_by_one_give_what_all_at_once_give(case, begins):
 
 def test_what_is_held_at_once_is_a_stretch_however_long_the_trace():
     """Ten times as many bursts of 40 intervals over each other: parts of the same sizes."""
-    sizes = {}
     for bursts in (3_000, 30_000):
         begin = 1000 * np.repeat(np.arange(bursts), 40)
         start = begin + np.tile(np.arange(40), bursts)
         end = begin + 500 + np.tile(np.arange(40), bursts)
         parts = [part.stop - part.start for part in stretches(start, end)]
         assert sum(parts) == len(start)
-        sizes[bursts] = max(parts)
-        record, ranks = np.arange(len(start), dtype=np.int32), np.zeros(len(start), np.int8)
-        if bursts == 3_000:
-            entries = [len(part.record) for part in attributed(start, end, record, ranks, (0, int(end[-1])))]
-            assert entries == parts
-    assert set(sizes.values()) == {AT_ONCE + 40 - AT_ONCE % 40}
+        assert max(parts) <= 2 * AT_ONCE
+    record, ranks = np.arange(len(start), dtype=np.int32), np.zeros(len(start), np.int8)
+    entries = [len(part.record) for part in attributed(start, end, record, ranks, (0, int(end[-1])))]
+    assert entries == parts
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(interval, st.integers(1, 4)), max_size=12))
+def test_no_stretch_reaches_into_another(weighted):
+    """`sizes` says how many rows each interval stands for; they decide where parts end, not what is apart."""
+    start, end, _ = columns(sorted(one for one, _ in weighted))
+    for sizes in (None, np.array([size for _, size in weighted], np.int64)):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(parts_of_time, "AT_ONCE", 2)
+            parts = list(stretches(start, end, sizes))
+        assert [row for part in parts for row in range(part.start, part.stop)] == list(range(len(start)))
+        assert all(part.stop > part.start for part in parts)
+        for before, after in zip(parts, parts[1:], strict=False):
+            assert start[after.start :].min() > end[: before.stop].max()
 
 
 @settings(max_examples=100, deadline=None)

@@ -50,8 +50,8 @@ def clip(start_ns: Ints, end_ns: Ints, window: tuple[int, int]) -> tuple[Ints, I
 def union(start_ns: Ints, end_ns: Ints) -> tuple[Ints, Ints]:
     """The same instants as sorted intervals that neither overlap nor touch; O(n log n)."""
     parts = [_union(start_ns[part], end_ns[part]) for part in stretches(start_ns, end_ns)]
-    if len(parts) == 1:
-        return parts[0]
+    if len(parts) < 2:
+        return _union(start_ns, end_ns) if not parts else parts[0]
     start, end = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     return start, end
 

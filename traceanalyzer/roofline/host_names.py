@@ -96,7 +96,8 @@ class _StepWork(msgspec.Struct, frozen=True, eq=False):
     @classmethod
     def of(cls, trace: Trace, members: Ids) -> _StepWork:
         """Without steps, all that is launched is one."""
-        launched = np.sort(trace.kernels.launch_ns[members])
+        launched = trace.kernels.launch_ns[members]
+        launched.sort()
         launched = launched[np.searchsorted(launched, 0) :]
         if not trace.steps:
             return cls(launched[:1], launched[-1:] + 1, launched)

@@ -59,7 +59,6 @@ class _Timing(msgspec.Struct, frozen=True, eq=False):
     pieces: Pieces
     span: tuple[int, int]
     work_class: Codes  # COMPUTE, COMMUNICATION, COPY
-    busy: tuple[Ints, Ints]  # sorted intervals in which any record runs, inside the window or not
     extent: Extent
     bins: Bins
     binned: Attributed  # between their cuts; a record stands for all that do the same work
@@ -71,10 +70,12 @@ def judge(
 ) -> Judged:
     """Judge every row of device `index`. The trace holds that device's records only."""
     trace = priced.trace
+    pieces = trace.pieces or _whole(trace)
+    busy = union(pieces.start_ns, pieces.end_ns)
+    idle = _idle(trace, busy, window)  # before there are columns of what was judged
     work_class = work_classes(trace)
     groups = group(priced, work_class)
-    timing = _timing(trace, window, work_class, groups.row)
-    idle = _idle(trace, timing)
+    timing = _timing(trace, pieces, window, work_class, groups.row)
     inside = timing.extent.inside
     heads = row_heads(priced, groups, timing.work_class, inside)
     heads = copied(trace, groups, heads, inside)
@@ -99,7 +100,7 @@ def judge(
         window=window,
         thresholds=limits,
         launch_floor_ns=roofs.floor_ns,
-        time=_time(trace, timing, idle),
+        time=_time(trace, timing, busy, idle),
         idle=idle,
         steps=steps,
         table=table,
@@ -139,16 +140,20 @@ def _of_step(judged: Judged, shown: StepTime) -> Judged:
     return replace(alone, steps=judged.steps, kinds=judged.kinds)
 
 
-def _timing(trace: Trace, window: Window, work_class: Codes, row: Ids) -> _Timing:
+def _whole(trace: Trace) -> Pieces:
+    """Every record as a piece of its own."""
     kernels = trace.kernels
-    count = len(kernels)
-    pieces = trace.pieces or Pieces(kernels.start_ns, kernels.end_ns, np.arange(count, dtype=np.int32))
+    return Pieces(kernels.start_ns, kernels.end_ns, np.arange(len(kernels), dtype=np.int32))
+
+
+def _timing(trace: Trace, pieces: Pieces, window: Window, work_class: Codes, row: Ids) -> _Timing:
+    count = len(trace.kernels)
     span = (window.start_ns, window.end_ns)
     bins = Bins.of(window)
     parts = attributed(pieces.start_ns, pieces.end_ns, pieces.record, work_class, bins.cuts)
     attributed_ns, binned = by_record_and_kind(parts, work_kinds(trace, row), count)
     return _Timing(
-        pieces, span, work_class, union(pieces.start_ns, pieces.end_ns),
+        pieces, span, work_class,
         extent(pieces.start_ns, pieces.end_ns, pieces.record, count, span),
         bins, binned, attributed_ns,
     )  # fmt: skip
@@ -215,14 +220,16 @@ def _timeline(trace: Trace, timing: _Timing, verdict: Codes, idle: IdleTimes) ->
     return timeline(timing.bins, timing.binned, verdict, phase_of_records(trace), idle)
 
 
-def _idle(trace: Trace, timing: _Timing) -> IdleTimes:
-    start, end = gaps(*timing.busy, timing.span)
+def _idle(trace: Trace, busy: tuple[Ints, Ints], window: Window) -> IdleTimes:
+    """`busy`: sorted intervals in which any record runs, inside the window or not."""
+    start, end = gaps(*busy, (window.start_ns, window.end_ns))
     return idle_times(trace, np.arange(len(trace.kernels), dtype=np.int32), start, end)
 
 
-def _time(trace: Trace, timing: _Timing, idle: IdleTimes) -> TimeInfo:
+def _time(trace: Trace, timing: _Timing, intervals: tuple[Ints, Ints], idle: IdleTimes) -> TimeInfo:
+    """`intervals`: in which any record runs, inside the window or not."""
     pieces, span = timing.pieces, timing.span
-    start, end = timing.busy
+    start, end = intervals
     opens, closes = clip(start, end, span)
     busy = int((closes - opens).sum())
 

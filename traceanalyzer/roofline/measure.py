@@ -107,8 +107,9 @@ def _sum(group: Ids | Ints, value: Ints, size: int) -> Ints:
 
 def kernel_times(trace: Trace, groups: Groups, duration_ns: Ints, inside: Bools) -> tuple[Ids, Ids, Ints]:
     """(row, kernel name, time) of every distinct pair."""
-    row, name = groups.row[inside].astype(np.int64), trace.kernels.name[inside].astype(np.int64)
     width = len(trace.names) + 1
-    pair, index = places(row * width + name)
+    number = groups.row[inside] * np.int64(width)
+    number += trace.kernels.name[inside]
+    pair, index = places(number)
     time = _sum(index, duration_ns[inside], len(pair))
     return (pair // width).astype(np.int32), (pair % width).astype(np.int32), time

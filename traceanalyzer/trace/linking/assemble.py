@@ -150,7 +150,7 @@ def _ops(raw: Raw, tolerance_ns: int) -> Ops:
 def _modules(module: Ids, parent: Ids, forward: Ids) -> Ids:
     """Dotted module names, inherited by the ops inside; a backward node has its forward op's."""
     if not (module >= 0).any():
-        return module
+        return np.broadcast_to(np.int32(-1), len(module))  # one number, whatever the length
     module = _inherited(module, parent)
     unnamed = (module < 0) & (forward >= 0)
     module[unnamed] = module[forward[unnamed]]

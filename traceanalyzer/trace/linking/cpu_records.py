@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
@@ -42,7 +41,7 @@ def host_records(names: Sequence[str], ops: Ops, file_row: Ids) -> tuple[Kernels
     position[rows] = np.arange(len(rows), dtype=np.int32)
     parent = position[above(ops.parent, works)[rows]]
     del works, position
-    times = _together(_own_times(names, ops, rows, parent))
+    times = _together(_own_times(names, ops, rows, parent), len(rows), int(np.count_nonzero(parent >= 0)))
     rows = times.interval
     return _kernels(ops, rows, times.start_ns, times.end_ns, times.duration_ns, file_row[rows]), times.pieces
 
@@ -75,19 +74,26 @@ def _stretches(ops: Ops, rows: Ids, parent: Ids) -> Iterator[tuple[Ints, Ids]]:
         yield inside, np.where(parent[inside] < 0, -1, parent[inside] - shift).astype(np.int32)
 
 
-def _together(parts: Iterable[OwnTimes]) -> OwnTimes:
-    """One behind the other. A column's parts are let go of before the next one is laid out."""
-    columns: list[list[Any]] = [[] for _ in range(7)]
-    count = 0
+def _together(parts: Iterable[OwnTimes], records: int, inner: int) -> OwnTimes:
+    """One behind the other, laid out at once; `inner`: records that cut another one's time in two."""
+    most = records + inner
+    interval, record = np.empty(records, np.int32), np.empty(most, np.int32)
+    start, end, duration = (np.empty(records, np.int64) for _ in range(3))
+    opens, closes = (np.empty(most, np.int64) for _ in range(2))
+    count = pieces = 0
     for part in parts:
-        pieces = part.pieces
-        values = (part.interval, part.start_ns, part.end_ns, part.duration_ns,
-                  pieces.start_ns, pieces.end_ns, pieces.record + np.int32(count))  # fmt: skip
-        for column, more in zip(columns, values, strict=True):
-            column.append(more)
-        count += len(part.interval)
-    whole = (np.concatenate(columns.pop(0)) for _ in range(7))
-    return OwnTimes(next(whole), next(whole), next(whole), next(whole), Pieces(*whole))
+        here, cut = (
+            slice(count, count + len(part.interval)),
+            slice(pieces, pieces + len(part.pieces.record)),
+        )
+        interval[here], duration[here] = part.interval, part.duration_ns
+        start[here], end[here] = part.start_ns, part.end_ns
+        opens[cut], closes[cut] = part.pieces.start_ns, part.pieces.end_ns
+        record[cut] = part.pieces.record + np.int32(count)
+        count, pieces = here.stop, cut.stop
+    for column in (opens, closes, record):  # what was never written takes no memory
+        column.resize(pieces, refcheck=False)
+    return OwnTimes(interval, start, end, duration, Pieces(opens, closes, record))
 
 
 def _kernels(ops: Ops, rows: Ids, start: Ints, end: Ints, duration: Ints, file_row: Ids) -> Kernels:
