@@ -8,7 +8,7 @@ import numpy as np
 
 from traceanalyzer.records.trace import Ints
 
-AT_ONCE = 1 << 16  # rows looked at together, unless more of them lie over each other
+AT_ONCE = 1 << 14  # rows looked at together, unless more of them lie over each other
 _NEVER = 2**63 - 1
 
 
