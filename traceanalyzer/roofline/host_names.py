@@ -32,7 +32,8 @@ class _Table(msgspec.Struct, frozen=True, eq=False):
 
     def open_or_begun(self, start: int, end: int, thread: int) -> Rows:
         """Rows on the thread that may name some of [start, end)."""
-        low, high = np.searchsorted(self.thread, (thread, thread + 1))
+        # In the type of the column, which is turned into the other one as a whole if it is not.
+        low, high = np.searchsorted(self.thread, np.array((thread, thread + 1), np.int32))
         begun = low + np.searchsorted(self.start_ns[low:high], (start, end))
         open_ = []
         row = int(begun[0]) - 1 if begun[0] > low else -1
@@ -97,7 +98,7 @@ class _StepWork(msgspec.Struct, frozen=True, eq=False):
     def of(cls, trace: Trace, members: Ids) -> _StepWork:
         """Without steps, all that is launched is one."""
         launched = trace.kernels.launch_ns[members]
-        launched.sort()
+        launched.sort(kind="stable")  # nearly in order: records are, too
         launched = launched[np.searchsorted(launched, 0) :]
         if not trace.steps:
             return cls(launched[:1], launched[-1:] + 1, launched)

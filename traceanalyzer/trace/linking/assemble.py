@@ -29,7 +29,7 @@ from traceanalyzer.trace.linking.link import launches_of, link, linked_kernels, 
 from traceanalyzer.trace.linking.link_warnings import link_warnings
 from traceanalyzer.trace.linking.phases import Host, forward_ops, phases
 from traceanalyzer.trace.linking.steps import step_warnings, steps_of
-from traceanalyzer.trace.linking.tree import nest, order
+from traceanalyzer.trace.linking.tree import is_in_order, nest, order
 from traceanalyzer.trace.linking.unrecorded import unrecorded
 from traceanalyzer.trace.reading.raw import NO_RAW_OPS, Raw, RawOps, RawSpans, RawSyncs
 
@@ -119,8 +119,9 @@ def _in_order(raw: Raw) -> Raw:
     number = np.empty(len(first), np.int32)
     number[np.argsort(first, kind="stable")] = np.arange(len(first), dtype=np.int32)
     ops = replace(raw.ops, thread=number[raw.ops.thread])
-    rows = order(ops.thread, ops.start_ns, ops.end_ns)
-    ops = RawOps(*(getattr(ops, name)[rows] for name in RawOps.__struct_fields__))
+    if not is_in_order(ops.thread, ops.start_ns, ops.end_ns):
+        rows = order(ops.thread, ops.start_ns, ops.end_ns)
+        ops = RawOps(*(getattr(ops, name)[rows] for name in RawOps.__struct_fields__))
     return replace(
         raw, ops=ops, launches=replace(raw.launches, thread=number[raw.launches.thread]),
         memory=replace(raw.memory, thread=number[raw.memory.thread]),
