@@ -50,7 +50,7 @@ def by_record_and_kind(
 def _by_kind(part: Attributed, kinds: WorkKinds) -> Attributed:
     """One entry for each kind between two cuts."""
     width = max(len(kinds.record), 1)
-    opens = int(part.step.min(initial=0))
+    opens = int(part.step.min()) if len(part.step) else 0
     cells, at = places((part.step - opens) * np.int64(width) + kinds.number[part.record])
     time_ns = np.zeros(len(cells), np.int64)
     np.add.at(time_ns, at, part.time_ns)
