@@ -248,11 +248,11 @@ def _judged(whole: Trace, index: int, setup: Setup) -> Judged:
 
 def _working(file: str, setup: Setup, failed: list[Failure] | None = None) -> Iterator[tuple[Trace, int]]:
     """Each process of a file with each device it worked on."""
-    from traceanalyzer.trace import devices_with_work
+    from traceanalyzer.trace import working_devices
 
     for trace in loaded_processes(file, setup.progress, setup.options.steps_by, failed):
         noted = replace(trace, warnings=(*trace.warnings, *setup.notices))
-        yield from ((noted, index) for index in devices_with_work(noted))
+        yield from ((noted, index) for index in working_devices(noted))
 
 
 def loaded_processes(

@@ -48,7 +48,7 @@ PACKAGES = {
     "calibrate_cases calibrate_rates calibrate calibrate_gpu",
     "roofline": "__init__ memory_levels thresholds attribution intervals floor launching host_names "
     "host_work idle step_times timeline step_kinds occupancy precision verdicts invocations call_kernels "
-    "measure row_keys traffic rows counts judge record_costs far_below",
+    "work_times measure row_keys traffic rows counts judge record_costs far_below",
     "fusion": "__init__ step_ops stretch evidence step_graph host_pace pages code_places module_names "
     "host_remedies idle_claims regions savings rules alike promise slower_compiled module_compile "
     "cost_to_try checks headroom peak_memory step_words trial suggestions promised each_kind",

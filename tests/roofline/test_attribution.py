@@ -3,11 +3,14 @@
 import random
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from traceanalyzer.records import stretches as parts_of_time
+from traceanalyzer.records.stretches import AT_ONCE, stretches
 from traceanalyzer.roofline.attribution import attribute as attribute_by_step
-from traceanalyzer.roofline.attribution import extent, hidden_ns, union, union_ns
+from traceanalyzer.roofline.attribution import attributed, extent, hidden_ns, union, union_ns
 
 LONGEST = 40
 
@@ -87,6 +90,56 @@ def test_steps_share_out_what_the_window_does(case, begins):
     for step, (left, right) in enumerate(zip(cuts, cuts[1:], strict=False)):
         busy = {t for s, e, _ in intervals for t in range(max(s, left), min(e, right))}
         assert found.time_ns[found.step == step].sum() == len(busy)
+
+
+@settings(max_examples=300, deadline=None)
+@given(cases, st.lists(st.integers(0, LONGEST + 15), max_size=4))
+def test_stretches_of_time_one_by_one_give_what_all_at_once_give(case, begins):
+    intervals, ranks, (low, high) = case
+    start, end, record = columns(sorted(intervals))
+    cuts = sorted([low, *(begin for begin in begins if low <= begin <= high), high])
+
+    def found():
+        given = attribute_by_step(start, end, record, np.array(ranks, np.int8), cuts)
+        totals = np.zeros((6, len(cuts)), np.int64)
+        np.add.at(totals, (given.record, given.step), given.time_ns)
+        within = extent(start, end, record, 6, (low, high))
+        columns_of_extent = (within.duration_ns, within.inside, within.cut)
+        return [each.tolist() for each in (totals, *union(start, end), *columns_of_extent)]
+
+    whole = found()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(parts_of_time, "AT_ONCE", 1)
+        assert found() == whole
+
+
+def test_what_is_held_at_once_is_a_stretch_however_long_the_trace():
+    """Ten times as many bursts of 40 intervals over each other: parts of the same sizes."""
+    for bursts in (3_000, 30_000):
+        begin = 1000 * np.repeat(np.arange(bursts), 40)
+        start = begin + np.tile(np.arange(40), bursts)
+        end = begin + 500 + np.tile(np.arange(40), bursts)
+        parts = [part.stop - part.start for part in stretches(start, end)]
+        assert sum(parts) == len(start)
+        assert max(parts) <= 2 * AT_ONCE
+    record, ranks = np.arange(len(start), dtype=np.int32), np.zeros(len(start), np.int8)
+    entries = [len(part.record) for part in attributed(start, end, record, ranks, (0, int(end[-1])))]
+    assert entries == parts
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(interval, st.integers(1, 4)), max_size=12))
+def test_no_stretch_reaches_into_another(weighted):
+    """`sizes` says how many rows each interval stands for; they decide where parts end, not what is apart."""
+    start, end, _ = columns(sorted(one for one, _ in weighted))
+    for sizes in (None, np.array([size for _, size in weighted], np.int64)):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(parts_of_time, "AT_ONCE", 2)
+            parts = list(stretches(start, end, sizes))
+        assert [row for part in parts for row in range(part.start, part.stop)] == list(range(len(start)))
+        assert all(part.stop > part.start for part in parts)
+        for before, after in zip(parts, parts[1:], strict=False):
+            assert start[after.start :].min() > end[: before.stop].max()
 
 
 @settings(max_examples=100, deadline=None)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from traceanalyzer.roofline.invocations import combine, longest_by_group, median_by_group, union_by_group
+from traceanalyzer.roofline.invocations import (
+    combine,
+    longest_by_group,
+    median_by_group,
+    numbered,
+    union_by_group,
+)
 
 members = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 60), st.integers(0, 30)), max_size=30)
 
@@ -64,3 +70,12 @@ def test_combined_keys_are_equal_only_for_equal_rows(rows: list[tuple[int, ...]]
     for i, one in enumerate(rows):
         for j, other in enumerate(rows):
             assert (key[i] == key[j]) == (one == other)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from([0, 1, 3, 5, 900, 901, 2**61, 2**61 + 3]), max_size=20))
+def test_numbers_of_keys_against_a_set(keys):
+    first, number = numbered(np.array(keys, np.int64))
+    values = sorted(set(keys))
+    assert first.tolist() == [keys.index(value) for value in values]
+    assert number.tolist() == [values.index(key) for key in keys]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from traceanalyzer.records.trace import above, nearest, places
+from traceanalyzer.records.trace import above, distinct, nearest, places
 from traceanalyzer.trace.linking import tree
 
 Interval = tuple[int, int, int, bool]  # thread, start, end, annotation
@@ -77,6 +77,28 @@ def test_places_are_those_among_the_distinct_values(values: list[int]) -> None:
     rows, place = places(np.array(values, np.int64))
     assert rows.tolist() == sorted(set(values))
     assert rows[place].tolist() == values
+
+
+@given(
+    st.sampled_from([3, 30, 100, 2**40]).flatmap(lambda most: st.lists(st.integers(-1 - most, most))),
+    st.sampled_from([np.int8, np.int32, np.int64]),
+)
+def test_distinct_values_are_those_of_a_set(values: list[int], dtype: type[np.integer]) -> None:
+    column = np.array(
+        [value for value in values if np.iinfo(dtype).min <= value <= np.iinfo(dtype).max], dtype
+    )
+    found = distinct(column)
+    assert found.tolist() == sorted(set(column.tolist()))
+    assert found.dtype == dtype
+
+
+@given(intervals)
+def test_what_is_in_order_is_left_as_it_is(rows: list[Interval]) -> None:
+    thread, start, end, _ = (np.array(column, np.int64) for column in zip(*rows, strict=True)) if rows else [
+        np.zeros(0, np.int64)] * 4  # fmt: skip
+    by_order = tree.order(thread, start, end)
+    assert tree.is_in_order(thread, start, end) == (by_order.tolist() == list(range(len(rows))))
+    assert tree.is_in_order(thread[by_order], start[by_order], end[by_order])
 
 
 @given(intervals, st.lists(st.booleans(), min_size=25, max_size=25))

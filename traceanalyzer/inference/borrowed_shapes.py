@@ -66,7 +66,7 @@ def _borrowed(mine: Donor, others: Sequence[Donor]) -> Borrowed:
     trace = mine.trace
     code = trace.kernels.unlinked
     early, graph = np.isin(code, _BEFORE), code == _GRAPH
-    none = np.full(len(code), -1, np.int32)
+    none = np.broadcast_to(np.int32(-1), len(code))  # one number, whatever the length
     nothing = Borrowed(trace.calls, none, none)
     if not (early | graph).any():
         return nothing

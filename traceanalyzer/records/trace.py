@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import IntEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -24,11 +24,19 @@ Ints = npt.NDArray[np.int64]
 Ids = npt.NDArray[np.int32]
 Codes = npt.NDArray[np.int8]
 Bools = npt.NDArray[np.bool_]
-Number = TypeVar("Number", bound=np.generic)
+Number = TypeVar("Number", bound=np.integer[Any])
 
 
 def distinct(values: npt.NDArray[Number]) -> npt.NDArray[Number]:
-    """The distinct values, ascending. `np.unique` hashes them first, which is 20 times slower on millions."""
+    """The distinct values, ascending. `np.unique` hashes them first, which is 20 times slower on millions.
+
+    Row numbers, which lie close together, are ticked off in a list of all that they could be.
+    """
+    low, high = (int(values.min()), int(values.max())) if len(values) else (0, 0)
+    if high - low < 4 * len(values):
+        there = np.zeros(high - low + 1, bool)
+        there[np.subtract(values, low, dtype=np.int64)] = True
+        return (np.flatnonzero(there) + low).astype(values.dtype)
     ordered = np.sort(values)
     return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
 
@@ -56,6 +64,8 @@ def passes(names: Sequence[str], column: Ids, test: Callable[[str], object]) -> 
 
 def nearest(parent: Ids, marked: Bools) -> Ids:
     """The innermost marked row among each row itself and its ancestors; -1 where none is. O(n log depth)."""
+    if not marked.any():
+        return np.full(len(parent), -1, np.int32)
     up = np.where(marked, np.arange(len(parent), dtype=np.int32), parent)
     active = np.flatnonzero(up >= 0)
     while True:
@@ -115,7 +125,6 @@ class Ops(msgspec.Struct, frozen=True, eq=False):
     call: Ids  # row in Trace.calls: the distinct (name, dims, types, strides, concrete inputs)
     phase: Codes  # row in PHASES
     module: Ids  # row in Trace.names: dotted module name
-    sequence: Ints  # autograd sequence number, shared by a forward op and its backward node
     forward: Ids  # of a backward node: the forward op it differentiates; -1 elsewhere and where unknown
 
     def __len__(self) -> int:

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from traceanalyzer.records.errors import TraceFormatError
+from traceanalyzer.records.stretches import blocks, stretches
 from traceanalyzer.records.trace import Bools, Codes, Ids, Ints, distinct
 
 _PAIRS_AT_ONCE = 4_000_000  # (segment, owner) pairs held in memory at a time
@@ -28,14 +29,15 @@ class Extent(msgspec.Struct, frozen=True, eq=False):
 
 def extent(start_ns: Ints, end_ns: Ints, record: Ids, n_records: int, window: tuple[int, int]) -> Extent:
     """What of each record lies inside `window` = (start, end); O(intervals)."""
-    start, end = clip(start_ns, end_ns, window)
-    inner = end - start
-    whole = end_ns - start_ns
-    duration = _sum_by(record, inner, n_records)
-    full = _sum_by(record, whole, n_records)
-    instant = (whole == 0) & (start_ns >= window[0]) & (start_ns <= window[1])
-    inside = duration > 0
-    inside[record[instant]] = True
+    duration, full = np.zeros(n_records, np.int64), np.zeros(n_records, np.int64)
+    inside = np.zeros(n_records, bool)
+    for part in blocks(len(record)):
+        opens, closes, mine = start_ns[part], end_ns[part], record[part]
+        start, end = clip(opens, closes, window)
+        np.add.at(duration, mine, end - start)
+        np.add.at(full, mine, closes - opens)
+        inside[mine[(opens == closes) & (opens >= window[0]) & (opens <= window[1])]] = True
+    inside |= duration > 0
     return Extent(duration, inside, inside & (duration < full))
 
 
@@ -47,6 +49,14 @@ def clip(start_ns: Ints, end_ns: Ints, window: tuple[int, int]) -> tuple[Ints, I
 
 def union(start_ns: Ints, end_ns: Ints) -> tuple[Ints, Ints]:
     """The same instants as sorted intervals that neither overlap nor touch; O(n log n)."""
+    parts = [_union(start_ns[part], end_ns[part]) for part in stretches(start_ns, end_ns)]
+    if len(parts) < 2:
+        return _union(start_ns, end_ns) if not parts else parts[0]
+    start, end = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return start, end
+
+
+def _union(start_ns: Ints, end_ns: Ints) -> tuple[Ints, Ints]:
     real = end_ns > start_ns
     start_ns, end_ns = start_ns[real], end_ns[real]
     order = np.argsort(start_ns, kind="stable")
@@ -91,9 +101,26 @@ class Attributed(msgspec.Struct, frozen=True, eq=False):
         return _sum_by(self.record, self.time_ns, n_records)
 
 
+NOTHING = Attributed(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.int64))
+
+
 def attribute(
     start_ns: Ints, end_ns: Ints, record: Ids, work_class: Codes, cuts: Sequence[int] | Ints
 ) -> Attributed:
+    """All that `attributed` gives, together."""
+    return joined([NOTHING, *attributed(start_ns, end_ns, record, work_class, cuts)])
+
+
+def joined(parts: Sequence[Attributed]) -> Attributed:
+    """One behind the other."""
+    record, step, time_ns = (np.concatenate([getattr(part, name) for part in parts])
+                             for name in Attributed.__struct_fields__)  # fmt: skip
+    return Attributed(record, step, time_ns)
+
+
+def attributed(
+    start_ns: Ints, end_ns: Ints, record: Ids, work_class: Codes, cuts: Sequence[int] | Ints
+) -> Iterator[Attributed]:
     """Busy time of the window attributed to the records that run in it, step by step.
 
     `cuts`: ascending, where each step begins, and where the last one and with it the window ends. The window
@@ -101,14 +128,37 @@ def attribute(
     communication, 2 copy: the segment goes to the lowest class that runs. A segment of n ns with k owners
     gives n // k to each and the remaining ns, one each, to the first of them in the order; of a segment in
     which a step begins, the first m ns are given out by the same rule, and the rest is the next step's.
-    Base shares are prefix sums over segments, so no loop runs over owners; O(n log n).
+    Base shares are prefix sums over segments, so no loop runs over owners; O(n log n). It comes in parts, one
+    for each stretch of time between two moments at which nothing runs.
     """
-    start, end, owner = _stretches(*clip(start_ns, end_ns, (cuts[0], cuts[-1])), record)
+    at = np.array(cuts, np.int64)
+    for part in stretches(start_ns, end_ns):
+        inside = clip(start_ns[part], end_ns[part], (at[0], at[-1]))
+        start, end, owner = _whole(*inside, record[part])
+        alone = _alone(start, end)
+        if alone.any():
+            left, right, whose, step = by_step(start[alone], end[alone], owner[alone], at)
+            yield Attributed(whose, step, right - left)
+        if not alone.all():
+            shared = ~alone
+            yield _attributed(start[shared], end[shared], owner[shared], work_class, at)
+
+
+def _alone(start: Ints, end: Ints) -> Bools:
+    """Whether nothing else runs in each interval: most records of most traces."""
+    order = np.argsort(start, kind="stable")
+    opens, closes = start[order], end[order]
+    apart = opens[1:] >= np.maximum.accumulate(closes)[:-1]
+    alone = np.empty(len(start), bool)
+    alone[order] = np.append(True, apart) & np.append(apart, True) if len(order) else True
+    return alone
+
+
+def _attributed(start: Ints, end: Ints, owner: Ids, work_class: Codes, cuts: Ints) -> Attributed:
+    """Of intervals that overlap others; none of them is empty."""
     changes = distinct(np.concatenate((start, end)))
-    start, end, owner, step = by_step(start, end, owner, np.array(cuts, np.int64))
-    if not len(changes):
-        return Attributed(owner, step, start)
-    bounds, opened = _with_steps(changes, distinct(start[start == np.array(cuts)[step]]))
+    start, end, owner, step = by_step(start, end, owner, cuts)
+    bounds, opened = _with_steps(changes, distinct(start[start == cuts[step]]))
     first, last = (np.searchsorted(bounds, times).astype(np.int32) for times in (start, end))
     del start, end
     top, count = _owners(first, last, work_class[owner], len(bounds) - 1)
@@ -174,12 +224,14 @@ def hidden_ns(
     start_ns: Ints, end_ns: Ints, record: Ids, attributed_ns: Ints, members: Bools, window: tuple[int, int]
 ) -> int:
     """Hidden time (ns) of `members` (one entry a record): their union less their attributed time."""
+    if not members.any():
+        return 0
     chosen = members[record]
     covered = union_ns(*clip(start_ns[chosen], end_ns[chosen], window))
     return covered - int(attributed_ns[members].sum())
 
 
-def _stretches(start: Ints, end: Ints, record: Ids) -> tuple[Ints, Ints, Ids]:
+def _whole(start: Ints, end: Ints, record: Ids) -> tuple[Ints, Ints, Ids]:
     """Non-empty intervals by record, in its order; those of one record that overlap or touch as one."""
     real = end > start
     start, end, record = start[real], end[real], record[real]

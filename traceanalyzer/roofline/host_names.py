@@ -32,7 +32,8 @@ class _Table(msgspec.Struct, frozen=True, eq=False):
 
     def open_or_begun(self, start: int, end: int, thread: int) -> Rows:
         """Rows on the thread that may name some of [start, end)."""
-        low, high = np.searchsorted(self.thread, (thread, thread + 1))
+        # In the type of the column, which is turned into the other one as a whole if it is not.
+        low, high = np.searchsorted(self.thread, np.array((thread, thread + 1), np.int32))
         begun = low + np.searchsorted(self.start_ns[low:high], (start, end))
         open_ = []
         row = int(begun[0]) - 1 if begun[0] > low else -1
@@ -96,7 +97,8 @@ class _StepWork(msgspec.Struct, frozen=True, eq=False):
     @classmethod
     def of(cls, trace: Trace, members: Ids) -> _StepWork:
         """Without steps, all that is launched is one."""
-        launched = np.sort(trace.kernels.launch_ns[members])
+        launched = trace.kernels.launch_ns[members]
+        launched.sort(kind="stable")  # nearly in order: records are, too
         launched = launched[np.searchsorted(launched, 0) :]
         if not trace.steps:
             return cls(launched[:1], launched[-1:] + 1, launched)
@@ -110,13 +112,20 @@ class _StepWork(msgspec.Struct, frozen=True, eq=False):
         It says no more of what the host did than the step's own name.
         """
         enclosed = np.zeros(len(start_ns), bool)
+        shortest = int(np.min(self.end_ns - self.start_ns, initial=LONGEST_NS))
+        at = np.flatnonzero(end_ns - start_ns >= COVERS_MOST_SHARE * shortest - 1)  # few of very many
+        enclosed[at] = self._enclosed(start_ns[at], end_ns[at])
+        return enclosed
+
+    def _enclosed(self, start_ns: Ints, end_ns: Ints) -> Bools:
+        enclosed = np.zeros(len(start_ns), bool)
         begun = np.searchsorted(self.start_ns, start_ns, side="right") - 1
         for step in (begun, begun + 1):  # in which it begins, and the next
             there = np.flatnonzero((step >= 0) & (step < len(self.start_ns)))
             opens, closes = self.start_ns[step[there]], self.end_ns[step[there]]
             first, last = np.maximum(start_ns[there], opens), np.minimum(end_ns[there], closes)
             time = (last - first) / np.maximum(closes - opens, 1)
-            long = time >= COVERS_MOST_SHARE  # few of very many: only of these what they launch is counted
+            long = time >= COVERS_MOST_SHARE  # only of these what they launch is counted
             there, first, last, opens, closes, time = (
                 each[long] for each in (there, first, last, opens, closes, time)
             )

@@ -64,16 +64,15 @@ def waits(
 def _held_up(trace: Trace, members: Ids, gap_start: Ints, gap_end: Ints) -> tuple[Intervals, Intervals]:
     """Each gap as far as the host held it up; and from each launch that came too late until it arrived."""
     kernels, count = trace.kernels, len(gap_start)
-    real = members[kernels.end_ns[members] > kernels.start_ns[members]]
+    real = members[(kernels.end_ns > kernels.start_ns)[members]]
     following = np.searchsorted(kernels.start_ns[real], gap_end)  # members keep the order of their starts
     ended = following < len(real)
-    kernel = np.full(count, -1, np.int32)
-    kernel[ended] = real[following[ended]]
-    call = np.append(kernels.launch, np.int32(-1))[kernel]  # of none, as everywhere below, the last entry
-    launched = np.append(kernels.launch_ns, -1)[kernel]
+    kernel = real[following[ended]]
+    call, launched = np.full(count, -1, np.int32), np.full(count, -1, np.int64)
+    call[ended], launched[ended] = kernels.launch[kernel], kernels.launch_ns[kernel]
     until = np.where(ended, gap_start, gap_end)
     late = (call >= 0) & (launched >= gap_start)
-    until[late] = np.minimum(gap_end, np.append(trace.launches.end_ns, 0)[call] + LATENCY_NS)[late]
+    until[late] = np.minimum(gap_end[late], trace.launches.end_ns[call[late]] + LATENCY_NS)
     until[trace.on_cpu] = gap_end
     gap = np.arange(count, dtype=np.int32)
     held_up = np.flatnonzero(until > gap_start)

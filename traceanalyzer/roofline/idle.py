@@ -110,6 +110,8 @@ def idle_by_cause(idle: IdleTimes, names: Sequence[str]) -> tuple[IdlePart, ...]
 
 def _most(name: Ids, length: Ints, names: Sequence[str]) -> tuple[NamedTime, ...]:
     """The names of most time, the longest first."""
+    if not len(name):
+        return ()  # of nearly all causes, in each of a thousand steps
     rows, back = np.unique(name, return_inverse=True)
     time = np.zeros(len(rows), np.int64)
     np.add.at(time, back, length)

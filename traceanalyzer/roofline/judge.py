@@ -21,15 +21,15 @@ from traceanalyzer.records.judged import IdleTimes, Judged, RecordTimes, Thresho
 from traceanalyzer.records.priced import Priced
 from traceanalyzer.records.timeline import StepTimeline
 from traceanalyzer.records.times import StepTime, shown_step, typical_step
-from traceanalyzer.records.trace import Codes, Ints, Pieces, RecordKind, Trace, Window, passes
+from traceanalyzer.records.trace import Codes, Ids, Ints, Pieces, RecordKind, Trace, Window, passes
 from traceanalyzer.roofline.attribution import (
     Attributed,
     Extent,
-    attribute,
+    attributed,
     clip,
     extent,
     hidden_ns,
-    union_ns,
+    union,
 )
 from traceanalyzer.roofline.call_kernels import Launches, launches
 from traceanalyzer.roofline.counts import believed_counts
@@ -46,6 +46,7 @@ from traceanalyzer.roofline.step_times import step_times
 from traceanalyzer.roofline.timeline import Bins, timeline, verdict_codes
 from traceanalyzer.roofline.traffic import Cache, Traffic, cpu_traffic, traffic
 from traceanalyzer.roofline.verdicts import Roofs, judge_row
+from traceanalyzer.roofline.work_times import by_record_and_kind, phase_of_records, work_kinds
 
 DEFAULTS = Thresholds()
 _OTHER_KINDS = 3  # of steps, that are looked at beside the one that is shown: each is judged anew
@@ -60,8 +61,7 @@ class _Timing(msgspec.Struct, frozen=True, eq=False):
     work_class: Codes  # COMPUTE, COMMUNICATION, COPY
     extent: Extent
     bins: Bins
-    binned: Attributed  # between their cuts
-    attributed: Attributed
+    binned: Attributed  # between their cuts; a record stands for all that do the same work
     attributed_ns: Ints  # of each record
 
 
@@ -70,9 +70,12 @@ def judge(
 ) -> Judged:
     """Judge every row of device `index`. The trace holds that device's records only."""
     trace = priced.trace
-    timing = _timing(trace, window)
-    idle = _idle(trace, timing)
-    groups = group(priced, timing.work_class)
+    pieces = trace.pieces or _whole(trace)
+    busy = union(pieces.start_ns, pieces.end_ns)
+    idle = _idle(trace, busy, window)  # before there are columns of what was judged
+    work_class = work_classes(trace)
+    groups = group(priced, work_class)
+    timing = _timing(trace, pieces, window, work_class, groups.row)
     inside = timing.extent.inside
     heads = row_heads(priced, groups, timing.work_class, inside)
     heads = copied(trace, groups, heads, inside)
@@ -87,7 +90,8 @@ def judge(
     facts = row_facts(trace, heads, measured, occupied.waves, names, moved)
     table = op_rows(heads, measured, [judge_row(each, roofs) for each in facts], names, moved)
     table, misplaced = believed_counts(table)
-    steps = step_times(window, timing.attributed, groups.row, table, idle, trace.names)
+    by_step = timing.bins.by_step(timing.binned)
+    steps = step_times(window, by_step, groups.row, table, idle, trace.names)
     with_calls = (row for row, calls in zip(table, measured.calls, strict=True) if calls)
     return Judged(
         priced=priced,
@@ -96,13 +100,13 @@ def judge(
         window=window,
         thresholds=limits,
         launch_floor_ns=roofs.floor_ns,
-        time=_time(trace, timing, idle),
+        time=_time(trace, timing, busy, idle),
         idle=idle,
         steps=steps,
         table=table,
         rows=in_order(with_calls),
         times=RecordTimes(groups.row, timing.extent.duration_ns, inside, timing.attributed_ns),
-        kinds=step_kinds(steps, timing.attributed, trace.kernels.name, groups.row, table, trace.names),
+        kinds=step_kinds(steps, by_step, trace.kernels.name, groups.row, table, trace.names),
         cpu=match.cpu,
         timeline=_timeline(trace, timing, verdict_codes(table, groups.row), idle),
         clipped_calls=measured.cut_calls,
@@ -136,20 +140,22 @@ def _of_step(judged: Judged, shown: StepTime) -> Judged:
     return replace(alone, steps=judged.steps, kinds=judged.kinds)
 
 
-def _timing(trace: Trace, window: Window) -> _Timing:
+def _whole(trace: Trace) -> Pieces:
+    """Every record as a piece of its own."""
     kernels = trace.kernels
-    count = len(kernels)
-    whole = Pieces(kernels.start_ns, kernels.end_ns, np.arange(count, dtype=np.int32))
-    pieces = trace.pieces or whole
+    return Pieces(kernels.start_ns, kernels.end_ns, np.arange(len(kernels), dtype=np.int32))
+
+
+def _timing(trace: Trace, pieces: Pieces, window: Window, work_class: Codes, row: Ids) -> _Timing:
+    count = len(trace.kernels)
     span = (window.start_ns, window.end_ns)
-    work_class = work_classes(trace)
     bins = Bins.of(window)
-    binned = attribute(pieces.start_ns, pieces.end_ns, pieces.record, work_class, bins.cuts)
-    attributed = bins.by_step(binned)
+    parts = attributed(pieces.start_ns, pieces.end_ns, pieces.record, work_class, bins.cuts)
+    attributed_ns, binned = by_record_and_kind(parts, work_kinds(trace, row), count)
     return _Timing(
         pieces, span, work_class,
         extent(pieces.start_ns, pieces.end_ns, pieces.record, count, span),
-        bins, binned, attributed, attributed.by_record(count),
+        bins, binned, attributed_ns,
     )  # fmt: skip
 
 
@@ -211,20 +217,21 @@ def _traffic(
 
 
 def _timeline(trace: Trace, timing: _Timing, verdict: Codes, idle: IdleTimes) -> tuple[StepTimeline, ...]:
-    op = trace.kernels.op
-    phase = np.where(op >= 0, trace.ops.phase[op], -1) if len(trace.ops) else np.full(len(op), -1)
-    return timeline(timing.bins, timing.binned, verdict, phase.astype(np.int8), idle)
+    return timeline(timing.bins, timing.binned, verdict, phase_of_records(trace), idle)
 
 
-def _idle(trace: Trace, timing: _Timing) -> IdleTimes:
-    pieces, span = timing.pieces, timing.span
-    start, end = gaps(*clip(pieces.start_ns, pieces.end_ns, span), span)
+def _idle(trace: Trace, busy: tuple[Ints, Ints], window: Window) -> IdleTimes:
+    """`busy`: sorted intervals in which any record runs, inside the window or not."""
+    start, end = gaps(*busy, (window.start_ns, window.end_ns))
     return idle_times(trace, np.arange(len(trace.kernels), dtype=np.int32), start, end)
 
 
-def _time(trace: Trace, timing: _Timing, idle: IdleTimes) -> TimeInfo:
+def _time(trace: Trace, timing: _Timing, intervals: tuple[Ints, Ints], idle: IdleTimes) -> TimeInfo:
+    """`intervals`: in which any record runs, inside the window or not."""
     pieces, span = timing.pieces, timing.span
-    busy = union_ns(*clip(pieces.start_ns, pieces.end_ns, span))
+    start, end = intervals
+    opens, closes = clip(start, end, span)
+    busy = int((closes - opens).sum())
 
     def hidden(work_class: int) -> int:
         return hidden_ns(
@@ -240,7 +247,7 @@ def _time(trace: Trace, timing: _Timing, idle: IdleTimes) -> TimeInfo:
         busy_ns=busy,
         idle_ns=span[1] - span[0] - busy,
         kernel_sum_ns=int(timing.extent.duration_ns.sum()),
-        outside_window_ns=union_ns(pieces.start_ns, pieces.end_ns) - busy,
+        outside_window_ns=int((end - start).sum()) - busy,
         hidden_communication_ns=hidden(COMMUNICATION),
         hidden_copy_ns=hidden(COPY),
         idle_by_cause=idle_by_cause(idle, trace.names),

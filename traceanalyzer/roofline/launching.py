@@ -79,6 +79,8 @@ def launching_in(trace: Trace, calls: Calls, pauses: Intervals, held: Intervals)
     It was if that did not take it far longer than usual, or if operators took most of it, and in neither case
     over a millisecond.
     """
+    if not len(calls):
+        return np.zeros(len(pauses), bool)
     busy, where = common(pauses, held)
     other = pauses.length_ns - _sum(where, busy.length_ns, len(pauses))
     at_call = np.append(calls.start_ns, -1)[pauses.row] == pauses.end_ns

@@ -40,7 +40,6 @@ def measure(trace: Trace, groups: Groups, overhead: Bools, extent: Extent, attri
     run_inside = any_of(groups.invocation[here], runs)
     run_cut = any_of(groups.invocation[extent.cut | ~extent.inside], runs)
     run_time = call_times(trace, groups, runs)
-    longest = longest_by_group(groups.invocation, kernels.duration_ns, runs)
     complete = run_inside & ~run_cut
     priced = ~any_of(groups.invocation[overhead], runs)
     of_run = groups.invocation_row
@@ -57,10 +56,19 @@ def measure(trace: Trace, groups: Groups, overhead: Bools, extent: Extent, attri
         priced_calls=_count(of_run[run_inside & priced], rows),
         complete_priced_calls=_count(of_run[complete & priced], rows),
         median_call_ns=np.where(median >= 0, run_time[median], 0),
-        longest_record=np.where(median >= 0, longest[median], -1).astype(np.int32),
+        longest_record=_longest_record(groups.invocation, kernels.duration_ns, median, runs),
         counted_bytes=_counted(groups.row[here], kernels.counted_bytes[here], rows),
         cut_calls=int((run_inside & run_cut).sum()),
     )
+
+
+def _longest_record(invocation: Ids, duration_ns: Ints, run: Ids, runs: int) -> Ids:
+    """The longest record of each of these calls; -1 of none."""
+    asked = any_of(run[run >= 0], runs)
+    records = np.flatnonzero(asked[invocation])
+    place = np.cumsum(asked) - 1  # of each call among those that are asked about
+    longest = longest_by_group(place[invocation[records]], duration_ns[records], int(asked.sum()))
+    return np.append(records[longest], -1)[np.where(run >= 0, place[run], -1)].astype(np.int32)
 
 
 def call_times(trace: Trace, groups: Groups, runs: int) -> Ints:
@@ -99,8 +107,9 @@ def _sum(group: Ids | Ints, value: Ints, size: int) -> Ints:
 
 def kernel_times(trace: Trace, groups: Groups, duration_ns: Ints, inside: Bools) -> tuple[Ids, Ids, Ints]:
     """(row, kernel name, time) of every distinct pair."""
-    row, name = groups.row[inside].astype(np.int64), trace.kernels.name[inside].astype(np.int64)
     width = len(trace.names) + 1
-    pair, index = places(row * width + name)
+    number = groups.row[inside] * np.int64(width)
+    number += trace.kernels.name[inside]
+    pair, index = places(number)
     time = _sum(index, duration_ns[inside], len(pair))
     return (pair // width).astype(np.int32), (pair % width).astype(np.int32), time

@@ -68,7 +68,7 @@ def innermost_ops(ops: Ops, thread: Ids, time_ns: Ints) -> Ids:
     """The innermost operator that is open on the thread at the time; -1 where none is."""
     op = np.full(len(thread), -1, np.int32)
     for each in np.unique(thread).tolist():
-        low, high = np.searchsorted(ops.thread, (each, each + 1)).tolist()
+        low, high = np.searchsorted(ops.thread, np.array((each, each + 1), np.int32)).tolist()
         mine = thread == each
         last = low - 1 + np.searchsorted(ops.start_ns[low:high], time_ns[mine], side="right")
         op[mine] = np.where(last >= low, last, -1)

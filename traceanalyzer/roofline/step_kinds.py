@@ -160,8 +160,9 @@ def _work(
     steps: int, attributed: Attributed, kernels: Ids, row: Ids, table: Sequence[OpRow], names: Sequence[str]
 ) -> tuple[_Work, _Work]:
     """By operator, where a kernel of the same name is one too, for its launch may be missing; and by call."""
-    distinct, pair = places(row * np.int64(len(names)) + kernels)
-    cell = attributed.step * np.int64(len(distinct)) + pair[attributed.record]
+    record = attributed.record
+    distinct, pair = places(row[record] * np.int64(len(names)) + kernels[record])
+    cell = attributed.step * np.int64(len(distinct)) + pair
     cells, at = places(cell[attributed.time_ns > 0])
     busy_ns = np.zeros(len(cells), np.int64)
     np.add.at(busy_ns, at, attributed.time_ns[attributed.time_ns > 0])

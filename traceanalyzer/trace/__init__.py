@@ -9,7 +9,7 @@ import msgspec
 from traceanalyzer.records.trace import Trace
 from traceanalyzer.trace.linking.assemble import trace_of
 from traceanalyzer.trace.linking.captured import at_capture
-from traceanalyzer.trace.linking.devices import devices_with_work, of_device
+from traceanalyzer.trace.linking.devices import devices_with_work, of_device, working_devices
 from traceanalyzer.trace.linking.processes import by_process
 from traceanalyzer.trace.linking.window import select_window
 from traceanalyzer.trace.reading.files import may_name_several, trace_files
@@ -28,6 +28,7 @@ __all__ = [
     "shown_name",
     "trace_files",
     "unlinked_processes",
+    "working_devices",
 ]
 
 

@@ -29,9 +29,9 @@ from traceanalyzer.trace.linking.link import launches_of, link, linked_kernels, 
 from traceanalyzer.trace.linking.link_warnings import link_warnings
 from traceanalyzer.trace.linking.phases import Host, forward_ops, phases
 from traceanalyzer.trace.linking.steps import step_warnings, steps_of
-from traceanalyzer.trace.linking.tree import nest, order
+from traceanalyzer.trace.linking.tree import is_in_order, nest, order
 from traceanalyzer.trace.linking.unrecorded import unrecorded
-from traceanalyzer.trace.reading.raw import Raw, RawOps, RawSpans, RawSyncs
+from traceanalyzer.trace.reading.raw import NO_RAW_OPS, Raw, RawOps, RawSpans, RawSyncs
 
 _RESOLUTION_NS = 1000  # of clocks that count whole microseconds, or doubles since 1970
 _COARSE = ("integer_us", "integer_us_capitalised", "float_epoch")
@@ -52,7 +52,9 @@ def trace_of(raw: Raw, steps_by: str | None = None) -> Trace:
     pieces: Pieces | None = None
     doubts: tuple[Notice, ...] = ()
     if on_cpu:
-        kernels, pieces = host_records(raw.names, ops, raw.ops.file_row)
+        file_row = raw.ops.file_row
+        raw = replace(raw, ops=NO_RAW_OPS)  # `ops` has what is still needed of it
+        kernels, pieces = host_records(raw.names, ops, file_row)
         if not len(kernels):
             raise TraceFormatError(
                 f"{raw.path}: holds neither operators nor GPU activity",
@@ -117,8 +119,9 @@ def _in_order(raw: Raw) -> Raw:
     number = np.empty(len(first), np.int32)
     number[np.argsort(first, kind="stable")] = np.arange(len(first), dtype=np.int32)
     ops = replace(raw.ops, thread=number[raw.ops.thread])
-    rows = order(ops.thread, ops.start_ns, ops.end_ns)
-    ops = RawOps(*(getattr(ops, name)[rows] for name in RawOps.__struct_fields__))
+    if not is_in_order(ops.thread, ops.start_ns, ops.end_ns):
+        rows = order(ops.thread, ops.start_ns, ops.end_ns)
+        ops = RawOps(*(getattr(ops, name)[rows] for name in RawOps.__struct_fields__))
     return replace(
         raw, ops=ops, launches=replace(raw.launches, thread=number[raw.launches.thread]),
         memory=replace(raw.memory, thread=number[raw.memory.thread]),
@@ -141,14 +144,14 @@ def _ops(raw: Raw, tolerance_ns: int) -> Ops:
     return Ops(
         start_ns=rows.start_ns, end_ns=nesting.end_ns, name=rows.name, kind=kind_of_op, thread=rows.thread,
         parent=nesting.parent, call=rows.call, phase=phases(host, forward),
-        module=_modules(rows.module, nesting.parent, forward), sequence=rows.sequence, forward=forward,
+        module=_modules(rows.module, nesting.parent, forward), forward=forward,
     )  # fmt: skip
 
 
 def _modules(module: Ids, parent: Ids, forward: Ids) -> Ids:
     """Dotted module names, inherited by the ops inside; a backward node has its forward op's."""
     if not (module >= 0).any():
-        return module
+        return np.broadcast_to(np.int32(-1), len(module))  # one number, whatever the length
     module = _inherited(module, parent)
     unnamed = (module < 0) & (forward >= 0)
     module[unnamed] = module[forward[unnamed]]

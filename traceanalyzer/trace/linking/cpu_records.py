@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+from msgspec.structs import replace
 
+from traceanalyzer.records.stretches import stretches
 from traceanalyzer.records.trace import (
     UNLINKED,
     Ids,
@@ -20,7 +22,7 @@ from traceanalyzer.records.trace import (
     passes,
 )
 from traceanalyzer.trace.linking.link import text_rank
-from traceanalyzer.trace.linking.own_time import own_times
+from traceanalyzer.trace.linking.own_time import OwnTimes, own_times
 
 _COLLECTIVE = re.compile(r"(?:gloo|mpi|ucc):\w")  # torch/csrc/distributed/c10d: ProfilingTitle
 
@@ -38,11 +40,60 @@ def host_records(names: Sequence[str], ops: Ops, file_row: Ids) -> tuple[Kernels
     position = np.full(len(ops) + 1, -1, np.int32)
     position[rows] = np.arange(len(rows), dtype=np.int32)
     parent = position[above(ops.parent, works)[rows]]
-    times = own_times(
-        ops.start_ns[rows], ops.end_ns[rows], parent, ops.thread[rows], text_rank(names, ops.name[rows])
-    )
-    rows = rows[times.interval]
+    del works, position
+    times = _together(_own_times(names, ops, rows, parent), len(rows), int(np.count_nonzero(parent >= 0)))
+    rows = times.interval
     return _kernels(ops, rows, times.start_ns, times.end_ns, times.duration_ns, file_row[rows]), times.pieces
+
+
+def _own_times(names: Sequence[str], ops: Ops, rows: Ids, parent: Ids) -> Iterator[OwnTimes]:
+    """Of these rows, one stretch of time after the other; `interval` is a row of `ops`."""
+    for inside, local_parent in _stretches(ops, rows, parent):
+        here = rows[inside]
+        times = own_times(
+            ops.start_ns[here], ops.end_ns[here], local_parent, ops.thread[here],
+            text_rank(names, ops.name[here]),
+        )  # fmt: skip
+        yield replace(times, interval=here[times.interval])
+
+
+def _stretches(ops: Ops, rows: Ids, parent: Ids) -> Iterator[tuple[Ints, Ids]]:
+    """Places in `rows` between two moments at which nothing runs, and that of each one's parent among them.
+
+    `parent`: of each its place in `rows`. What lies within an outermost one follows it.
+    """
+    outer = np.flatnonzero(parent < 0)
+    sizes = np.diff(outer, append=len(rows))
+    by_start = np.argsort(ops.start_ns[rows[outer]], kind="stable")
+    outer, sizes = outer[by_start], sizes[by_start]
+    for part in stretches(ops.start_ns[rows[outer]], ops.end_ns[rows[outer]], sizes):
+        first = np.argsort(outer[part])
+        opens, size = outer[part][first], sizes[part][first]
+        shift = np.repeat(opens - np.cumsum(size) + size, size)
+        inside = shift + np.arange(len(shift))
+        yield inside, np.where(parent[inside] < 0, -1, parent[inside] - shift).astype(np.int32)
+
+
+def _together(parts: Iterable[OwnTimes], records: int, inner: int) -> OwnTimes:
+    """One behind the other, laid out at once; `inner`: records that cut another one's time in two."""
+    most = records + inner
+    interval, record = np.empty(records, np.int32), np.empty(most, np.int32)
+    start, end, duration = (np.empty(records, np.int64) for _ in range(3))
+    opens, closes = (np.empty(most, np.int64) for _ in range(2))
+    count = pieces = 0
+    for part in parts:
+        here, cut = (
+            slice(count, count + len(part.interval)),
+            slice(pieces, pieces + len(part.pieces.record)),
+        )
+        interval[here], duration[here] = part.interval, part.duration_ns
+        start[here], end[here] = part.start_ns, part.end_ns
+        opens[cut], closes[cut] = part.pieces.start_ns, part.pieces.end_ns
+        record[cut] = part.pieces.record + np.int32(count)
+        count, pieces = here.stop, cut.stop
+    for column in (opens, closes, record):  # what was never written takes no memory
+        column.resize(pieces, refcheck=False)
+    return OwnTimes(interval, start, end, duration, Pieces(opens, closes, record))
 
 
 def _kernels(ops: Ops, rows: Ids, start: Ints, end: Ints, duration: Ints, file_row: Ids) -> Kernels:

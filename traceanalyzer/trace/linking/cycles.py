@@ -50,9 +50,11 @@ def _cycles(trace: Trace) -> list[list[Step]]:
 
 def _silence(trace: Trace) -> tuple[Ints, Ints]:
     """Stretches in which nothing of the trace runs, on the host or a device."""
-    tables = (trace.ops, trace.launches, trace.spans, trace.kernels)
-    start_ns = np.concatenate([table.start_ns for table in tables])
-    end_ns = np.concatenate([table.end_ns for table in tables])
+    outer = trace.ops.parent < 0  # all others lie within these
+    columns = [(trace.ops.start_ns[outer], trace.ops.end_ns[outer])]
+    others = (trace.launches, trace.spans, *(() if trace.on_cpu else (trace.kernels,)))
+    columns += [(table.start_ns, table.end_ns) for table in others]
+    start_ns, end_ns = (np.concatenate(each) for each in zip(*columns, strict=True))
     order = np.argsort(start_ns, kind="stable")
     start_ns, reach_ns = start_ns[order], np.maximum.accumulate(end_ns[order])
     silent = start_ns[1:] > reach_ns[:-1]

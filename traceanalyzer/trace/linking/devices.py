@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 from msgspec.structs import replace
 
-from traceanalyzer.records.trace import Bools, Ints, Kernels, Pieces, Trace
+from traceanalyzer.records.trace import Bools, Ints, Kernels, Pieces, Trace, distinct
+
+
+def working_devices(trace: Trace) -> list[int]:
+    """The indexes of devices that have records; of a CPU trace 0."""
+    indexes: list[int] = distinct(trace.kernels.device).tolist()
+    return indexes
 
 
 def devices_with_work(trace: Trace) -> dict[int, int]:
@@ -15,7 +21,7 @@ def devices_with_work(trace: Trace) -> dict[int, int]:
     if pieces is not None:
         start_ns, end_ns, device = pieces.start_ns, pieces.end_ns, device[pieces.record]
     busy_ns = {}
-    for index in np.unique(device).tolist():
+    for index in working_devices(trace):
         mine = device == index
         busy_ns[index] = _union_ns(start_ns[mine], end_ns[mine])
     return busy_ns

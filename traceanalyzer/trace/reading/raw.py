@@ -30,6 +30,14 @@ class RawOps(msgspec.Struct, frozen=True, eq=False):
     file_row: Ids  # its number among the file's rows of operators and annotations, dropped ones included
 
 
+def _no_ops() -> RawOps:
+    wide, narrow = np.zeros(0, np.int64), np.zeros(0, np.int32)
+    return RawOps(wide, wide, narrow, np.zeros(0, bool), narrow, narrow, narrow, wide, wide, wide, narrow)
+
+
+NO_RAW_OPS = _no_ops()
+
+
 class RawLaunches(msgspec.Struct, frozen=True, eq=False):
     """Runtime and driver calls in file order."""
 

@@ -1,0 +1,76 @@
+"""Bytes that are held at a time, counted: they are of a stretch of the trace, however long it is."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable
+
+import numpy as np
+
+from traceanalyzer.records.trace import OpKind, Ops
+from traceanalyzer.roofline.attribution import attributed, extent
+from traceanalyzer.roofline.host_names import _Table
+from traceanalyzer.trace.linking.cpu_records import host_records
+
+SHORT, LONG = 100_000, 400_000
+
+
+def most_held(work: Callable[[], object]) -> tuple[int, int]:
+    """Bytes at the most, and in the end, while what it gives is held."""
+    tracemalloc.start()
+    given = work()
+    kept, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert given is not None
+    return most, kept
+
+
+def table(count: int) -> Ops:
+    """Outermost operators of 10 ns, each with one inside, one behind the other on one thread."""
+    outer = 20 * np.arange(count // 2, dtype=np.int64)
+    start, end = (np.stack(pair, axis=1).ravel() for pair in ((outer, outer + 2), (outer + 10, outer + 5)))
+    none = np.full(count, -1, np.int32)
+    parent = np.where(np.arange(count) % 2, np.arange(count) - 1, -1).astype(np.int32)
+    zero, code = np.zeros(count, np.int32), np.zeros(count, np.int8)
+    return Ops(start, end, zero, code + np.int8(OpKind.OP), zero, parent, zero, code, none, none)
+
+
+def test_time_is_attributed_a_stretch_at_a_time() -> None:
+    """Pairs that overlap: they go the long way."""
+    most = {}
+    for count in (SHORT, LONG):
+        start = 20 * (np.arange(count, dtype=np.int64) // 2)
+        end, record = start + 5 + np.arange(count) % 2, np.arange(count, dtype=np.int32)
+        work_class = np.zeros(count, np.int8)
+
+        def busy_ns(start=start, end=end, record=record, work_class=work_class) -> int:
+            parts = attributed(start, end, record, work_class, (0, int(end[-1])))
+            return sum(int(part.time_ns.sum()) for part in parts)
+
+        most[count] = most_held(busy_ns)[0]
+    assert most[LONG] < 1.2 * most[SHORT]
+
+
+def test_what_lies_in_the_window_is_summed_a_block_at_a_time() -> None:
+    beyond = {}
+    for count in (SHORT, LONG):
+        start = 10 * np.arange(count, dtype=np.int64)
+        end, record = start + 5, np.arange(count, dtype=np.int32)
+        most, kept = most_held(lambda s=start, e=end, r=record: extent(s, e, r, len(r), (0, 10**9)))
+        beyond[count] = (most - kept) / count
+    assert beyond[LONG] < 12  # what a record takes: one sum, and whether it is below
+
+
+def test_records_of_a_host_take_little_beyond_themselves() -> None:
+    for count in (SHORT, LONG):
+        ops, file_row = table(count), np.arange(count, dtype=np.int32)
+        most, kept = most_held(lambda o=ops, f=file_row: host_records(["aten::add"], o, f))
+        assert most < 1.5 * kept
+
+
+def test_looking_up_what_covers_a_moment_turns_no_column_into_another() -> None:
+    """It is done for each step: what it took a row would be the square of the trace."""
+    ops = table(LONG)
+    columns = _Table(ops.start_ns, ops.end_ns, ops.name, ops.thread, ops.parent, ops.kind == OpKind.OP)
+    most, _ = most_held(lambda: columns.open_or_begun(1001, 1100, 0))
+    assert most < 20_000
