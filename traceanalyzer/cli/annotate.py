@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from traceanalyzer.cli import completion
+from traceanalyzer.cli.lean_numpy import import_numpy
 from traceanalyzer.cli.output import Target, refuse_overwrite
 from traceanalyzer.files import replacing
 from traceanalyzer.options import AnalyzeOptions
@@ -67,6 +68,7 @@ def command(
     \b
     traceanalyze annotate trace.json.gz -o annotated.json.gz
     """
+    import_numpy()
     from traceanalyzer.annotate.copy import copy_annotated
     from traceanalyzer.pipeline import annotations_of
 

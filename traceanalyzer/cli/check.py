@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from traceanalyzer.cli import completion
+from traceanalyzer.cli.lean_numpy import import_numpy
 from traceanalyzer.cli.output import Target, refuse_overwrite, write
 from traceanalyzer.records.errors import UsageError
 
@@ -59,6 +60,7 @@ def command(
     In pyproject.toml: [tool.traceanalyzer] with require = [...], baseline = "FILE" or [...], strict = true.
     Exit 0 where all hold or cannot be told, 3 where one is broken (with --strict: or cannot be told).
     """
+    import_numpy()
     from traceanalyzer.comparing import held_against
     from traceanalyzer.gate import Gate, configured
     from traceanalyzer.options import AnalyzeOptions

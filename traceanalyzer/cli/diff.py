@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 from traceanalyzer.cli import completion
+from traceanalyzer.cli.lean_numpy import import_numpy
 from traceanalyzer.cli.output import refuse_overwrite, targets, trace_stem, write
 from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.records import Comparison
@@ -101,6 +102,7 @@ def command(
     traceanalyze diff main.trace.json.gz branch.trace.json.gz
     traceanalyze diff a1.json b1.json --base a2.json --base a3.json --head b2.json --head b3.json -o diff.md
     """
+    import_numpy()
     from traceanalyzer.comparing import compare
     from traceanalyzer.comparison.expressions import parsed
     from traceanalyzer.comparison.requirements import compared, refuse_relative
