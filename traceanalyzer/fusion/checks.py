@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from traceanalyzer.fusion.rules import RULES, Match, Rule
-from traceanalyzer.fusion.rules.base import Need
+from traceanalyzer.fusion.rules.base import Need, with_call
 from traceanalyzer.fusion.step_graph import StepGraph
 from traceanalyzer.records import Notice, Suggestion
 from traceanalyzer.records.suggestion import RuleCheck
@@ -67,8 +67,7 @@ def _no_backward(graph: StepGraph) -> bool:
 
 def _no_shapes(graph: StepGraph) -> bool:
     """Also where operators are hardly known at all, as under CUDA graphs."""
-    shaped = {id(node.call) for node in graph.of_each_call if any(node.call.shapes)}
-    shaped_ns = sum(node.time_ns for node in graph.nodes if id(node.call) in shaped)
+    shaped_ns = sum(node.time_ns for node in with_call(graph, lambda node: any(node.call.shapes)))
     return shaped_ns * graph.stretch.repeats < _LEAST_SHAPED * graph.busy_ns / graph.judged.step_count
 
 
