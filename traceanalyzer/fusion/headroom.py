@@ -24,7 +24,7 @@ from traceanalyzer.records.suggestion import Headroom
 from traceanalyzer.records.trace import distinct, passes
 from traceanalyzer.records.vocabulary import IDLE_RULES
 from traceanalyzer.roofline.attribution import clip
-from traceanalyzer.roofline.intervals import disjoint, without
+from traceanalyzer.roofline.intervals import Intervals, disjoint, without
 
 _PACE: tuple[IdleCause, ...] = ("launch_gap", "data_loading", "host_work")
 _OF_PACE = ("launch_bound", "data_loading", "host_work")  # rules that shorten them
@@ -99,7 +99,7 @@ def _awaited_ns(judged: Judged) -> int:
         calls.start_ns[waits], calls.end_ns[waits], (judged.window.start_ns, judged.window.end_ns)
     )
     in_calls = disjoint(start, end, np.zeros(len(start), np.int32))
-    idle = disjoint(judged.idle.start_ns, judged.idle.end_ns, judged.idle.name)
+    idle = Intervals(judged.idle.start_ns, judged.idle.end_ns, judged.idle.name)
     return int(without(in_calls, idle).length_ns.sum())
 
 

@@ -105,7 +105,7 @@ def _enough_workers(graph: StepGraph, loading_ns: float) -> int:
 
 def _library(graph: StepGraph) -> str | None:
     """Whose function asks the loader for the batch of the longest wait; None: the user's, or unknown."""
-    idle, ns = graph.judged.idle, idle_claims(graph).ns["data_loading"]
+    idle, ns = graph.judged.idle, idle_claims(graph).ns("data_loading")
     if not ns.any():
         return None
     longest = int(np.argmax(ns))
