@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from traceanalyzer.fusion.rules import RULES, Match, Rule
 from traceanalyzer.fusion.rules.base import Need, with_call
+from traceanalyzer.fusion.rules.matmuls import is_trained
 from traceanalyzer.fusion.step_graph import StepGraph
 from traceanalyzer.records import Notice, Suggestion
 from traceanalyzer.records.suggestion import RuleCheck
@@ -61,10 +62,6 @@ _MISSING: Mapping[Need, str] = {
 }
 
 
-def _no_backward(graph: StepGraph) -> bool:
-    return not any(node.phase in ("backward", "optimizer") for node in graph.nodes)
-
-
 def _no_shapes(graph: StepGraph) -> bool:
     """Also where operators are hardly known at all, as under CUDA graphs."""
     shaped_ns = sum(node.time_ns for node in with_call(graph, lambda node: any(node.call.shapes)))
@@ -77,7 +74,7 @@ _LACKS: Mapping[Need, Callable[[StepGraph], bool]] = {
     "page_faults": lambda graph: graph.recording is None or graph.recording.minor_faults_per_step is None,
     "launches": lambda graph: not len(graph.trace.launches),
     "steps": lambda graph: not graph.has_steps,
-    "backward": _no_backward,
+    "backward": lambda graph: not is_trained(graph),
     "tensors": lambda graph: not graph.argument_tensors and not graph.executed,
     "shapes": _no_shapes,
 }
