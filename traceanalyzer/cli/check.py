@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from traceanalyzer.cli import completion
-from traceanalyzer.cli.lean_numpy import import_numpy
+from traceanalyzer.cli.lean import lean
 from traceanalyzer.cli.output import Target, refuse_overwrite, write
 from traceanalyzer.records.errors import UsageError
 
@@ -45,6 +45,7 @@ BROKEN = 3  # exit code
     "--steps", default="complete", show_default=True, metavar="complete|all|A-B", help="As for report."
 )
 @click.option("--force", is_flag=True, help="Replace existing files.")
+@lean()
 def command(
     traces: tuple[str, ...], require: tuple[str, ...], baseline: tuple[str, ...], strict: bool,
     output: str | None, junit: str | None, steps: str, force: bool,
@@ -60,7 +61,6 @@ def command(
     In pyproject.toml: [tool.traceanalyzer] with require = [...], baseline = "FILE" or [...], strict = true.
     Exit 0 where all hold or cannot be told, 3 where one is broken (with --strict: or cannot be told).
     """
-    import_numpy()
     from traceanalyzer.comparing import held_against
     from traceanalyzer.gate import Gate, configured
     from traceanalyzer.options import AnalyzeOptions

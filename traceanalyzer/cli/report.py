@@ -13,7 +13,7 @@ import msgspec
 
 from traceanalyzer.cli import completion
 from traceanalyzer.cli.bar import reading
-from traceanalyzer.cli.lean_numpy import import_numpy
+from traceanalyzer.cli.lean import lean
 from traceanalyzer.cli.output import FORMATS, SUFFIXES, Target, refuse_overwrite, targets, write
 from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.records import Job
@@ -187,9 +187,9 @@ def command(
     ))  # fmt: skip
 
 
+@lean()
 def run(request: ReportRequest) -> None:
     """Analyze, render, write, summarize. Errors: TraceAnalyzerError."""
-    import_numpy()
     from traceanalyzer.report import content, redacted
     from traceanalyzer.report.code_view import without_code_places
     from traceanalyzer.report.target import check_content

@@ -1,7 +1,9 @@
-"""Commands that read traces start no threads for linear algebra, which they do not use."""
+"""Commands that read traces start no threads for linear algebra, which they do not use, and leave Python's
+settings as they were."""
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -10,15 +12,16 @@ from pathlib import Path
 import pytest
 
 from tests.project.tree import ROOT
+from traceanalyzer.cli.lean import lean
 
 SAMPLE = str(ROOT / "sample_traces" / "gpt_eager_cpu.json.gz")
 THREADS = Path("/proc/self/task")
 PROGRAM = """
-import os
+import gc, os
 from traceanalyzer.cli import main
-before = dict(os.environ)
+before = dict(os.environ), gc.get_threshold(), gc.isenabled()
 main({arguments!r}, standalone_mode=False)
-assert dict(os.environ) == before
+assert (dict(os.environ), gc.get_threshold(), gc.isenabled()) == before
 print("threads:", len(os.listdir("/proc/self/task")))
 """
 COMMANDS = [
@@ -39,3 +42,11 @@ def test_a_command_that_reads_a_trace_has_one_thread(arguments: list[str], tmp_p
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "threads: 1"
+
+
+def test_what_fails_leaves_the_collector_as_it_was() -> None:
+    before = gc.get_threshold()
+    with pytest.raises(ZeroDivisionError), lean():
+        assert gc.get_threshold() != before
+        raise ZeroDivisionError
+    assert gc.get_threshold() == before
