@@ -57,9 +57,9 @@ def calibrated(dry: bool) -> tuple[dict[str, Any], str]:
 
 def tabled(device_id: str) -> dict[str, Any] | None:
     """The table's roofs of the device; None where it is not there."""
-    from traceanalyzer.device.table import by_id
+    from traceanalyzer.device.table import with_id
 
-    spec = by_id().get(device_id)
+    spec = with_id(device_id)
     return msgspec.to_builtins(spec) if spec else None
 
 

@@ -1,11 +1,14 @@
 """The table is plausible, unambiguous, and consistent with figures it was not copied from."""
 
+import subprocess
+import sys
 from itertools import combinations
 
 import pytest
 
 from traceanalyzer.device import device_specs
 from traceanalyzer.device.names import normalized, words_of
+from traceanalyzer.device.table import FILES, specs_of
 
 SPECS = device_specs()
 IDS = [spec.id for spec in SPECS]
@@ -46,6 +49,24 @@ def test_an_id_belongs_to_one_part_and_a_name_to_parts_that_memory_or_count_tell
             assert one.multiprocessors != other.multiprocessors or not overlap(one, other), (one.id, other.id)
     owner = {normalized(name): spec.id for spec in SPECS for name in spec.names}
     assert all(owner.get(id, id) == id for id in IDS), "an id that is also the name of another part"
+
+
+def test_parts_of_one_name_are_in_one_file():
+    """So that whoever has found a name in one file need not read the next."""
+    files = {(normalized(name), file) for file in FILES for spec in specs_of(file) for name in spec.names}
+    assert len(files) == len({name for name, _ in files})
+
+
+def test_a_part_of_a_data_center_is_found_in_the_first_file_alone():
+    program = (
+        "from traceanalyzer.device import find, table\n"
+        "from traceanalyzer.records.trace import DeviceProperties\n"
+        "recorded = DeviceProperties(index=0, name='NVIDIA H100 80GB HBM3', memory_bytes=85_000_000_000)\n"
+        "assert table.part_of(find(recorded).device).id == 'h100-sxm5'\n"
+        "print(table.specs_of.cache_info().currsize)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1"
 
 
 def test_the_whole_name_wins_over_a_shorter_one_inside_it():

@@ -40,8 +40,8 @@ OTHERS = (
 CHANGED = {
     "assembly/layer_names": {"at", "layer"}, "assembly/module_times": {"each", "module", "modules"},
     "cost/user": {"module", "sys"}, "__main__": {"sys"}, "cli/calibrate": {"os"}, "cli/verify": {"os"},
-    "device/calibrate": {"os"}, "fusion/module_compile": {"traffic"}, "fusion/regions": {"home"},
-    "ranks/hta": {"analysis", "parsed"}, "ranks/hta_graph": {"step"},
+    "cli/lean": {"os"}, "device/calibrate": {"os"}, "fusion/module_compile": {"traffic"},
+    "fusion/regions": {"home"}, "ranks/hta": {"analysis", "parsed"}, "ranks/hta_graph": {"step"},
     "trace/reading/blocks": {"stats"}, "trace/reading/events": {"event", "args"},
     "trace/reading/repair": {"stats", "event", "looking"}, "verify/optimizers": {"parameter"},
 }  # fmt: skip

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from traceanalyzer.cli import completion
+from traceanalyzer.cli.lean import lean
 from traceanalyzer.cli.output import Target, refuse_overwrite
 from traceanalyzer.files import replacing
 from traceanalyzer.options import AnalyzeOptions
@@ -55,6 +56,7 @@ _ENDINGS = (".json", ".json.gz")
 )
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not say what was written.")
+@lean()
 def command(
     trace: str, output: str, steps: str, steps_by: str | None, device: str | None, device_file: str | None,
     peaks: tuple[str, ...], bandwidth: str | None, capture: str | None, force: bool, quiet: bool,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from traceanalyzer.cli import completion
+from traceanalyzer.cli.lean import lean
 from traceanalyzer.cli.output import Target, refuse_overwrite, write
 from traceanalyzer.records.errors import UsageError
 
@@ -44,6 +45,7 @@ BROKEN = 3  # exit code
     "--steps", default="complete", show_default=True, metavar="complete|all|A-B", help="As for report."
 )
 @click.option("--force", is_flag=True, help="Replace existing files.")
+@lean()
 def command(
     traces: tuple[str, ...], require: tuple[str, ...], baseline: tuple[str, ...], strict: bool,
     output: str | None, junit: str | None, steps: str, force: bool,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 from traceanalyzer.cli import completion
+from traceanalyzer.cli.lean import lean
 from traceanalyzer.cli.output import refuse_overwrite, targets, trace_stem, write
 from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.records import Comparison
@@ -86,6 +87,7 @@ FORMATS = ("html", "md", "json", "txt", "prom")
 )
 @click.option("--force", is_flag=True, help="Replace existing files.")
 @click.option("-q", "--quiet", is_flag=True, help="No summary.")
+@lean()
 def command(
     base: str, head: str, more_base: tuple[str, ...], more_head: tuple[str, ...], outputs: tuple[str, ...],
     format_name: str | None, steps: str, rank: int | None, ranks: str | None, device: str | None,

@@ -13,6 +13,7 @@ import msgspec
 
 from traceanalyzer.cli import completion
 from traceanalyzer.cli.bar import reading
+from traceanalyzer.cli.lean import lean
 from traceanalyzer.cli.output import FORMATS, SUFFIXES, Target, refuse_overwrite, targets, write
 from traceanalyzer.options import AnalyzeOptions
 from traceanalyzer.records import Job
@@ -186,6 +187,7 @@ def command(
     ))  # fmt: skip
 
 
+@lean()
 def run(request: ReportRequest) -> None:
     """Analyze, render, write, summarize. Errors: TraceAnalyzerError."""
     from traceanalyzer.report import content, redacted

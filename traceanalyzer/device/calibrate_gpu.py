@@ -21,7 +21,7 @@ from traceanalyzer.device.calibrate import (
 )
 from traceanalyzer.device.calibrate_cases import Case, Once, Rate
 from traceanalyzer.device.match import find
-from traceanalyzer.device.table import ENGINES, DeviceSpec, by_id
+from traceanalyzer.device.table import ENGINES, DeviceSpec, with_id
 from traceanalyzer.records import Engine, Peak
 from traceanalyzer.records.trace import DeviceProperties
 
@@ -99,7 +99,7 @@ def _table_spec(torch: Any, properties: Any) -> DeviceSpec | None:
         index=0, name=str(properties.name), memory_bytes=int(properties.total_memory), multiprocessors=count,
         compute_capability=capability, warp_size=getattr(properties, "warp_size", None),
     )  # fmt: skip
-    return by_id().get(find(recorded, amd=amd).device.id)
+    return with_id(find(recorded, amd=amd).device.id)
 
 
 def _timer(module: Any) -> Once:

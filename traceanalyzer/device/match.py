@@ -23,7 +23,7 @@ from traceanalyzer.device.names import (
     words_of,
 )
 from traceanalyzer.device.nearest import nearest, same_architecture
-from traceanalyzer.device.table import DeviceSpec, How, device_specs
+from traceanalyzer.device.table import FILES, DeviceSpec, How, device_specs, specs_of
 from traceanalyzer.records import Device, GpuClocks, Notice, Peak
 from traceanalyzer.records.judged import CpuFigures
 from traceanalyzer.records.trace import DeviceProperties
@@ -61,10 +61,9 @@ def find(
     if properties is None:
         return _unknown(None, "the trace has no deviceProperties", ())
     theirs = amd or properties.warp_size == 64 or is_amd(properties.name)
-    table = [spec for spec in device_specs() if (spec.vendor == "AMD") == theirs]
     clocks = None if theirs else clocks
-    exact = [p for p in table if normalized(properties.name) in map(normalized, p.names)]
-    named = exact or _longest_contained(properties.name, table)
+    exact = _exactly(properties.name, amd=theirs)
+    named = exact or _longest_contained(properties.name, _table(amd=theirs))
     agreeing = [spec for spec in named if _agrees(spec, properties)]
     if len(agreeing) > 1:
         return _common(agreeing, agreeing, properties)
@@ -73,7 +72,20 @@ def find(
     for spec in named:
         if _is_slice(spec, properties):
             return _slice(spec, properties)
-    return _by_properties(properties, table, clocks)
+    return _by_properties(properties, _table(amd=theirs), clocks)
+
+
+def _table(*, amd: bool) -> list[DeviceSpec]:
+    return [spec for spec in device_specs() if (spec.vendor == "AMD") == amd]
+
+
+def _exactly(name: str, *, amd: bool) -> list[DeviceSpec]:
+    """The parts of just this name, all of which one file has."""
+    for file in FILES:
+        same = [spec for spec in specs_of(file) if normalized(name) in map(normalized, spec.names)]
+        if same := [spec for spec in same if (spec.vendor == "AMD") == amd]:
+            return same
+    return []
 
 
 def _longest_contained(name: str, table: Sequence[DeviceSpec]) -> list[DeviceSpec]:

@@ -6,8 +6,7 @@ Base units: FLOP/s and byte/s, dense, fp32 accumulation. `specs.toml` documents 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from importlib import resources
 from typing import Any, Literal, TypeGuard, get_args
 
@@ -80,23 +79,27 @@ class DeviceSpec(msgspec.Struct, frozen=True):
         return f"{text}. {self.note}" if self.note else f"{text}."
 
 
-@lru_cache(maxsize=1)
+@cache
+def specs_of(file: str) -> tuple[DeviceSpec, ...]:
+    """The parts of one of our files, of which the first has those of data centers: parsing takes its time."""
+    text = resources.files("traceanalyzer.device").joinpath(file).read_text(encoding="utf-8")
+    return parse(text, file)
+
+
 def device_specs() -> tuple[DeviceSpec, ...]:
     """Every part the tool knows, in the order of our files."""
-    folder = resources.files("traceanalyzer.device")
-    texts = ((folder.joinpath(file).read_text(encoding="utf-8"), file) for file in FILES)
-    return tuple(spec for text, file in texts for spec in parse(text, file))
+    return tuple(spec for file in FILES for spec in specs_of(file))
 
 
-@lru_cache(maxsize=1)
-def by_id() -> Mapping[str, DeviceSpec]:
-    """The shipped parts by their id."""
-    return {spec.id: spec for spec in device_specs()}
+@cache
+def with_id(part: str) -> DeviceSpec | None:
+    """The shipped part of this id; files behind the one that has it are not read."""
+    return next((spec for file in FILES for spec in specs_of(file) if spec.id == part), None)
 
 
 def part_of(device: Device) -> DeviceSpec | None:
     """The shipped part that a device is; None of a CPU, for which no file need be read, and of others."""
-    return by_id().get(device.id) if device.kind == "gpu" else None
+    return with_id(device.id) if device.kind == "gpu" else None
 
 
 def parse(text: str, file: str) -> tuple[DeviceSpec, ...]:

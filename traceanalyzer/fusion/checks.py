@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from traceanalyzer.fusion.rules import RULES, Match, Rule
-from traceanalyzer.fusion.rules.base import Need
+from traceanalyzer.fusion.rules.base import Need, with_call
+from traceanalyzer.fusion.rules.matmuls import is_trained
 from traceanalyzer.fusion.step_graph import StepGraph
 from traceanalyzer.records import Notice, Suggestion
 from traceanalyzer.records.suggestion import RuleCheck
@@ -72,10 +73,6 @@ _MISSING: Mapping[Need, str] = {
 }
 
 
-def _no_backward(graph: StepGraph) -> bool:
-    return not any(node.phase in ("backward", "optimizer") for node in graph.nodes)
-
-
 def _no_shapes(graph: StepGraph) -> bool:
     """Also where operators are hardly known at all, as under CUDA graphs."""
     return _shaped_ns(graph) * graph.stretch.repeats < _LEAST_SHAPED * graph.busy_ns / graph.judged.step_count
@@ -87,8 +84,7 @@ def _shapes_recorded(graph: StepGraph) -> bool:
 
 
 def _shaped_ns(graph: StepGraph) -> int:
-    shaped = {id(node.call) for node in graph.of_each_call if any(node.call.shapes)}
-    return sum(node.time_ns for node in graph.nodes if id(node.call) in shaped)
+    return sum(node.time_ns for node in with_call(graph, lambda node: any(node.call.shapes)))
 
 
 _LACKS: Mapping[Need, Callable[[StepGraph], bool]] = {
@@ -97,7 +93,7 @@ _LACKS: Mapping[Need, Callable[[StepGraph], bool]] = {
     "page_faults": lambda graph: graph.recording is None or graph.recording.minor_faults_per_step is None,
     "launches": lambda graph: not len(graph.trace.launches),
     "steps": lambda graph: not graph.has_steps,
-    "backward": _no_backward,
+    "backward": lambda graph: not is_trained(graph),
     "tensors": lambda graph: not graph.argument_tensors and not graph.executed,
     "shapes": _no_shapes,
 }

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from math import ceil
 
 from traceanalyzer.fusion.module_names import is_in_any, module_calls
-from traceanalyzer.fusion.rules.data_loading import is_loading
+from traceanalyzer.fusion.rules.data_loading import places_in_loader
 from traceanalyzer.fusion.step_graph import Node, StepGraph
 from traceanalyzer.records import Band
 from traceanalyzer.records.units import duration
@@ -97,8 +97,15 @@ def compiling(ns: float, saved_ns: float, *, of_all_kinds: bool, sure: bool) -> 
 
 def compiling_ns(graph: StepGraph, nodes: Sequence[Node], where: str, snippet: str) -> float:
     """What a compiler takes for what the snippet compiles; 0 where that is nothing."""
+    if WHOLE_MODEL in snippet:
+        return graph.once(_whole_model_ns)
     compiled = compiled_nodes(graph, nodes, where, snippet)
-    return compile_ns(_called_once(graph, compiled, compiled_path(where, snippet))) if compiled else 0.0
+    return compile_ns(_called_once(graph, compiled, where)) if compiled else 0.0
+
+
+def _whole_model_ns(graph: StepGraph) -> float:
+    passes = graph.once(_passes_of_model)
+    return compile_ns(_called_once(graph, passes, "")) if passes else 0.0
 
 
 def compile_ns(nodes: Iterable[Node]) -> float:
@@ -131,15 +138,16 @@ def compiled_nodes(graph: StepGraph, nodes: Sequence[Node], where: str, snippet:
     if "compile(" not in snippet:
         return ()
     if WHOLE_MODEL in snippet:
-        loading = graph.once(_loading)
-        return [node for node in graph.nodes if node.phase != "optimizer" and node.place not in loading]
-    within = [node for node in graph.nodes if is_in_any(node.module, where)]
+        return graph.once(_passes_of_model)
+    inside = {module for module in {node.module for node in graph.nodes} if is_in_any(module, where)}
+    within = [node for node in graph.nodes if node.module in inside]
     return within or sorted(nodes, key=lambda node: node.place)
 
 
-def _loading(graph: StepGraph) -> frozenset[int]:
-    """Places of operators that the DataLoader runs: the model's passes are without them."""
-    return frozenset(node.place for node in graph.nodes if is_loading(graph, node))
+def _passes_of_model(graph: StepGraph) -> Sequence[Node]:
+    """Without the optimizer, and without operators that the DataLoader runs."""
+    loading = places_in_loader(graph)
+    return [node for node in graph.nodes if node.phase != "optimizer" and node.place not in loading]
 
 
 def _called_once(graph: StepGraph, compiled: Sequence[Node], path: str) -> Sequence[Node]:

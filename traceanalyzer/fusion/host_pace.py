@@ -12,7 +12,7 @@ from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.pace import paced_ns
 from traceanalyzer.records.trace import distinct, passes
 from traceanalyzer.roofline.attribution import clip
-from traceanalyzer.roofline.intervals import disjoint, without
+from traceanalyzer.roofline.intervals import Intervals, disjoint, without
 
 # cudaMemcpy and hipMemcpy to pageable memory return when the copy is done: CUDA Runtime API, "API
 # synchronization behavior".
@@ -61,5 +61,5 @@ def _awaited_ns(judged: Judged) -> int:
         calls.start_ns[waits], calls.end_ns[waits], (judged.window.start_ns, judged.window.end_ns)
     )
     in_calls = disjoint(start, end, np.zeros(len(start), np.int32))
-    idle = disjoint(judged.idle.start_ns, judged.idle.end_ns, judged.idle.name)
+    idle = Intervals(judged.idle.start_ns, judged.idle.end_ns, judged.idle.name)
     return int(without(in_calls, idle).length_ns.sum())

@@ -11,7 +11,7 @@ By cause, with four exceptions, in which what stands next to a stretch says more
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import msgspec
 import numpy as np
@@ -19,7 +19,7 @@ import numpy as np
 from traceanalyzer.fusion.host_remedies import writes_a_file
 from traceanalyzer.fusion.step_graph import StepGraph
 from traceanalyzer.records import IDLE_CAUSES, IdleCause
-from traceanalyzer.records.trace import Bools, Ids, Ints, OpKind, RecordKind, passes
+from traceanalyzer.records.trace import Bools, Codes, Ids, Ints, OpKind, RecordKind, passes
 from traceanalyzer.records.vocabulary import COMPILED_CODE, IDLE_RULES, RULE_BY_CAUSE
 
 NOT_IN_EACH_STEP = (
@@ -38,13 +38,22 @@ _OF_A_CHECKPOINT: tuple[IdleCause, ...] = ("unknown", "host_work", "synchronisat
 class IdleClaims(msgspec.Struct, frozen=True, eq=False):
     """Of every idle stretch, in the order of Judged.idle, how many ns each rule may promise."""
 
-    ns: Mapping[str, Ints]  # by rule; together no more than the stretch
+    owner: Codes  # place in IDLE_RULES of the rule that may promise it; -1: none
+    length_ns: Ints
+    waited_ns: Ints  # of launch gaps, what is promised by who removes a wait
     step: Ids  # in which it begins; 0 where the trace has none
+
+    def ns(self, rule: str) -> Ints:
+        """What a rule may promise; all rules together no more than the stretch."""
+        owned = np.where(self.owner == IDLE_RULES.index(rule), self.length_ns, 0)
+        if rule == "launch_bound":
+            return owned - self.waited_ns
+        return owned + self.waited_ns if rule == "synchronisation" else owned
 
     def each_step(self, rule: str) -> Ints:
         """ns of every step of the window."""
         total = np.zeros(int(self.step.max(initial=0)) + 1, np.int64)
-        np.add.at(total, self.step, self.ns[rule])
+        np.add.at(total, self.step, self.ns(rule))
         return total
 
     def recurring_ns(self, rule: str) -> int:
@@ -60,13 +69,13 @@ def idle_claims(graph: StepGraph) -> IdleClaims:
 
 def promised(graph: StepGraph, rule: str) -> tuple[float, float]:
     """(ns per step, share of the window) of idle time that the rule may promise."""
-    ns = int(idle_claims(graph).ns[rule].sum())
+    ns = int(idle_claims(graph).ns(rule).sum())
     return ns / graph.step_count, ns / max(1, graph.window_ns)
 
 
 def _claims(graph: StepGraph) -> IdleClaims:
     idle, count = graph.judged.idle, len(graph.judged.idle.start_ns)
-    owner = np.full(count, -1, np.int64)
+    owner = np.full(count, -1, np.int8)
     for cause, rule in RULE_BY_CAUSE.items():
         owner[_of(graph, cause)] = IDLE_RULES.index(rule)
     owner[_in_compiled_code(graph)] = IDLE_RULES.index("compiled_launches")
@@ -75,17 +84,14 @@ def _claims(graph: StepGraph) -> IdleClaims:
     cuts = np.array(graph.judged.window.cuts, np.int64)
     step = np.clip(np.searchsorted(cuts, idle.start_ns, side="right") - 1, 0, max(0, len(cuts) - 2))
     owner[_after_saving(graph, step)] = IDLE_RULES.index("checkpoint_saving")
-    length = idle.end_ns - idle.start_ns
-    ns = {rule: np.where(owner == number, length, 0) for number, rule in enumerate(IDLE_RULES)}
-    moved = np.minimum(_after_waits(graph), ns["launch_bound"])
-    ns["launch_bound"] = ns["launch_bound"] - moved
-    ns["synchronisation"] = ns["synchronisation"] + moved
-    return IdleClaims(ns, step.astype(np.int32))
+    waited = np.where(owner == IDLE_RULES.index("launch_bound"), _after_waits(graph), 0)
+    return IdleClaims(owner, idle.end_ns - idle.start_ns, waited, step.astype(np.int32))
 
 
 def _of(graph: StepGraph, *causes: IdleCause) -> Bools:
     """Stretches of one of these causes."""
-    chosen: Bools = np.isin(graph.judged.idle.cause, [IDLE_CAUSES.index(cause) for cause in causes])
+    among = np.array([cause in causes for cause in IDLE_CAUSES], bool)
+    chosen: Bools = among[graph.judged.idle.cause]
     return chosen
 
 

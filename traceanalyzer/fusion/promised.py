@@ -33,7 +33,7 @@ def promised(
     group = next((each for each in groups if any(_within(match, places) for match in each)), None)
     if group is None:
         return None
-    begins = first_op(group)
+    begins = first_op(node for match in group for node in match.nodes)
     listed = zip(suggestions.found or (), suggestions.first_op, strict=True) if suggestions.found else ()
     suggestion = next((each for each, op in listed if each.rule == rule.name and op == begins), None)
     if suggestion is None:

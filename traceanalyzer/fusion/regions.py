@@ -199,7 +199,8 @@ def _connected(graph: StepGraph, span: Sequence[Node]) -> Iterator[Region]:
     """The connected parts of a stretch without anything opaque."""
     groups: list[_Group] = []
     of: dict[int, _Group] = {}
-    for node in span:
+    tied = (node for node in span if node.place in graph.into or node.place in graph.out_of)
+    for node in tied:
         into = [edge for edge in graph.into.get(node.place, ()) if edge.producer in of]
         handed = [edge for edge in into if _one_loop(graph, edge)]
         sources = {id(of[edge.producer]): of[edge.producer] for edge in handed}

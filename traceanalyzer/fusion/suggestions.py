@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+import msgspec
 from msgspec import structs
 
 from traceanalyzer.fusion.alike import alike, largest, place_of, where
@@ -80,48 +81,73 @@ def suggestions(graph: StepGraph) -> Suggestions:
         notices.append(_failed("rule", "compiling modules as a whole", error))
     held = _held(graph, notices)
     grouped = list(_grouped(graph, matched, notices))
-    worthy = [each for each in grouped if _is_worth(each[0], each[2])]
-    compiled = Compiled.by((_compiled(*each), _nodes(each[2])) for each in worthy)
+    compiled = Compiled.by((each.compiled, each.nodes) for each in grouped if each.is_worth)
     found: list[Suggestion] = []
-    groups: list[list[Match]] = []
-    graphs: list[StepGraph] = []
-    for seen, rule, group in grouped:
+    groups: list[_Group] = []
+    for group in grouped:
         try:
-            made = _suggestion(seen, rule, group, compiled, held)
+            made = _suggestion(group, compiled, held)
         except Exception as error:
-            notices.append(_failed("rule", rule.name, error))
+            notices.append(_failed("rule", group.rule.name, error))
             continue
         if made is not None:
             found.append(made)
             groups.append(group)
-            graphs.append(seen)
     whole = [
-        with_trial(seen, each, group, place_of(group), times)
-        for (each, times), group, seen in zip(_together(found, graph), groups, graphs, strict=True)
+        with_trial(group.seen, each, group.matches, group.module, times)
+        for (each, times), group in zip(_together(found, graph), groups, strict=True)
     ]
     pairs = sorted(zip(whole, groups, strict=True), key=lambda pair: _by_saving(pair[0]))
     listed = tuple(each for each, _ in pairs)
-    compiling = (compiling_ns(graph, _nodes(group), place_of(group), each.snippet) for each, group in pairs)
+    compiling = (compiling_ns(graph, group.nodes, group.module, each.snippet) for each, group in pairs)
     return Suggestions(
-        listed, tuple(notices), tuple(first_op(group) for _, group in pairs), tuple(compiling),
-        headroom(graph.judged, graph, pairs), checks(graph, matched, listed, notices),
+        listed, tuple(notices), tuple(first_op(group.nodes) for _, group in pairs), tuple(compiling),
+        headroom(graph.judged, graph, [(each, group.matches) for each, group in pairs]),
+        checks(graph, matched, listed, notices),
     )  # fmt: skip
+
+
+class _Group(msgspec.Struct, frozen=True):
+    """Matches that are alike, with all that is asked of them more than once."""
+
+    seen: StepGraph  # the steps that the rule looks at
+    rule: Rule
+    matches: list[Match]
+    nodes: list[Node]
+    module: str  # of the largest
+    where: str  # of all
+    snippet: str
+    compiled: Sequence[Node]  # what the suggestion compiles
+    promised: Band | None
+
+    @classmethod
+    def of(cls, seen: StepGraph, rule: Rule, matches: list[Match]) -> _Group:
+        nodes, module = [node for match in matches for node in match.nodes], place_of(matches)
+        stated = where(matches, module)
+        snippet = _snippet(seen, rule, matches, module, stated)
+        return cls(
+            seen, rule, matches, nodes, module, stated, snippet, compiled_nodes(seen, nodes, stated, snippet),
+            promise(seen, matches, max(match.tier for match in matches)),
+        )  # fmt: skip
+
+    @property
+    def is_worth(self) -> bool:
+        """Whether enough is promised of it by itself."""
+        return self.promised is not None and self.promised.mid >= _MIN_SAVED_SHARE * self.seen.step_ns
 
 
 def _grouped(
     graph: StepGraph, matched: Iterable[tuple[Rule, Sequence[Match]]], notices: list[Notice]
-) -> Iterator[tuple[StepGraph, Rule, list[Match]]]:
-    """Matches that are alike, with their rule and the steps that it looks at."""
+) -> Iterator[_Group]:
+    """What fails here is left out of all that follows."""
     for rule, matches in matched:
         try:
-            seen, groups = _seen_by(rule, graph), alike(rule, matches)
-            for group in groups:
-                _is_worth(seen, group)  # what fails here is left out of all that follows
-                _compiled(seen, rule, group)
+            seen = _seen_by(rule, graph)
+            groups = [_Group.of(seen, rule, group) for group in alike(rule, matches)]
         except Exception as error:
             notices.append(_failed("rule", rule.name, error))
             continue
-        yield from ((seen, rule, group) for group in groups)
+        yield from groups
 
 
 def _together(found: Sequence[Suggestion], graph: StepGraph) -> Iterator[tuple[Suggestion, float]]:
@@ -209,16 +235,6 @@ def _by_saving(suggestion: Suggestion) -> tuple[float, str, str]:
     return (-(band.mid if band else -1.0), suggestion.rule, suggestion.where)
 
 
-def _is_worth(graph: StepGraph, group: Sequence[Match]) -> bool:
-    """Whether enough is promised of it by itself."""
-    band = promise(graph, group, max(match.tier for match in group)) if _is_timed(group) else None
-    return band is not None and band.mid >= _MIN_SAVED_SHARE * graph.step_ns
-
-
-def _is_timed(group: Sequence[Match]) -> bool:
-    return all(match.saved is not None or match.after is not None for match in group)
-
-
 def _held(graph: StepGraph, notices: list[Notice]) -> Held | None:
     try:
         return held_at_peak(graph)
@@ -227,20 +243,17 @@ def _held(graph: StepGraph, notices: list[Notice]) -> Held | None:
         return None
 
 
-def _suggestion(
-    graph: StepGraph, rule: Rule, group: Sequence[Match], together: Compiled, held: Held | None
-) -> Suggestion | None:
+def _suggestion(each: _Group, together: Compiled, held: Held | None) -> Suggestion | None:
     """None where the saving, or the step, is next to nothing.
 
     Figures of a part of a trace are scaled to the whole. `together`: what all compile.
     """
+    graph, rule, group, promised, compiled = each.seen, each.rule, each.matches, each.promised, each.compiled
     if graph.step_ns <= 0:
         return None
     tier = max(match.tier for match in group)
-    time_ns = sum(node.time_ns for node in _nodes(group))
-    most, module = largest(group), place_of(group)
-    promised = promise(graph, group, tier)
-    compiled = _compiled(graph, rule, group)
+    time_ns = sum(node.time_ns for node in each.nodes)
+    most = largest(group)
     band = beyond_change(graph, promised, compiled, together)
     unsure = band is not None and promised is not None and band.low <= 0 < promised.low
     starved = rule.name not in IDLE_RULES and _is_starved(graph, band.mid if band else time_ns)
@@ -252,18 +265,18 @@ def _suggestion(
         return None
     tier = "T3" if unsure else tier
     if band is not None:
-        path = compiled_path(where(group, module), _snippet(graph, rule, group))
+        path = compiled_path(each.where, each.snippet)
         band = with_surroundings(graph, band, compiled, path, together)
     repeats = graph.stretch.repeats
     saved = [match.bytes_saved for match in group if match.bytes_saved is not None]
-    caveats = (*_caveats(graph, group, band, starved), *((why_unsure(compiled),) if unsure else ()))
+    caveats = (*_caveats(each, band, starved), *((why_unsure(compiled),) if unsure else ()))
     return Suggestion(
         rule=rule.name,
         title=as_of(graph, most.title or rule.title),
         tier=tier,
-        action=with_name(most.action or rule.action, where(group, module)),
-        snippet=_snippet(graph, rule, group),
-        where=where(group, module),
+        action=with_name(most.action or rule.action, each.where),
+        snippet=each.snippet,
+        where=each.where,
         count=round(len(group) * repeats),
         evidence=as_of(graph, most.evidence or _evidence(most, group, time_ns)),
         bytes_saved_per_step=round(max(0, sum(saved)) * repeats) if saved else None,
@@ -275,18 +288,14 @@ def _suggestion(
         saving_of=graph.saving_of,
         step_kind=graph.step_kind,
         # Of what is changed for all of the step no line is the place.
-        places=() if module == everywhere(graph) else code_places(graph.trace, _nodes(group), repeats),
+        places=() if each.module == everywhere(graph) else code_places(graph.trace, each.nodes, repeats),
     )
 
 
-def first_op(group: Sequence[Match]) -> int:
-    """Row in Trace.ops of the first operator of all matches; -1 of those that have none."""
-    first = min(_nodes(group), key=lambda node: node.place, default=None)
+def first_op(nodes: Iterable[Node]) -> int:
+    """Row in Trace.ops of the first; -1 of none."""
+    first = min(nodes, key=lambda node: node.place, default=None)
     return first.row if first else -1
-
-
-def _nodes(group: Sequence[Match]) -> list[Node]:
-    return [node for match in group for node in match.nodes]
 
 
 def _of_device(graph: StepGraph, rule: Rule) -> Iterator[str]:
@@ -301,7 +310,8 @@ def _is_starved(graph: StepGraph, kernels_ns: float) -> bool:
     return host_pace(graph).saved(saved_ns, 0.0) < _THROUGH_SHARE * saved_ns
 
 
-def _caveats(graph: StepGraph, group: Sequence[Match], band: Band | None, starved: bool) -> list[str]:
+def _caveats(each: _Group, band: Band | None, starved: bool) -> list[str]:
+    graph, group = each.seen, each.matches
     caveats = []
     if any(match.compiled_with_neighbors for match in group):
         caveats.append("the saving is that of compiling the whole model: intermediate results of neighbors "
@@ -318,32 +328,28 @@ def _caveats(graph: StepGraph, group: Sequence[Match], band: Band | None, starve
     if band is not None and rests_on_roofs_out_of_reach(graph, group):
         caveats.append("large kernels stay far below their roofs for a reason that is not known "
                     "(far_below_roofs): until it is found, the replacement may be as slow")  # fmt: skip
-    share = graph.attributed_share(_nodes(group))
+    share = graph.attributed_share(each.nodes)
     if share < ALONE_SHARE and band is not None:
         caveats.append(f"its kernels overlap with others: {percent(share)} of their time is counted, and "
                     "the step is no shorter where the others take as long")  # fmt: skip
-    caveats += step_caveats(graph, band, _nodes(group), group[0].tier)
+    caveats += step_caveats(graph, band, each.nodes, group[0].tier)
     return caveats
 
 
-def _compiled(graph: StepGraph, rule: Rule, group: Sequence[Match]) -> Sequence[Node]:
-    """What the suggestion of this group compiles."""
-    place = where(group, place_of(group))
-    return compiled_nodes(graph, _nodes(group), place, _snippet(graph, rule, group))
+def _snippet(graph: StepGraph, rule: Rule, group: Sequence[Match], module: str, stated: str) -> str:
+    """With the module's own name; where there are several of a kind, for all of them. A comment stays.
 
-
-def _snippet(graph: StepGraph, rule: Rule, group: Sequence[Match]) -> str:
-    """With the module's own name; where there are several of a kind, for all of them. A comment stays."""
-    template, place = largest(group).snippet or rule.snippet, place_of(group)
-    shown = where(group, place)
+    `module`: of the largest, `stated`: of all.
+    """
+    template = largest(group).snippet or rule.snippet
     comment, line_end, code = template.rpartition("\n")
     if "{module}" not in code:
         return template
-    if any(match.compiled_with_neighbors for match in group) or is_whole_model(graph, place):
+    if any(match.compiled_with_neighbors for match in group) or is_whole_model(graph, module):
         return f"{comment}{line_end}{_COMPILED}"
-    if "*" not in shown:
-        return f"{comment}{line_end}{code.format(module=attribute(place))}"
-    named = as_regex(shown)
+    if "*" not in stated:
+        return f"{comment}{line_end}{code.format(module=attribute(module))}"
+    named = as_regex(stated)
     loop = f'for name, module in model.named_modules():\n    if re.fullmatch(r"{named}", name):\n{_EACH}'
     return f"{comment}{line_end}{loop}"
 

@@ -21,6 +21,7 @@ from traceanalyzer.fusion.step_words import as_of
 from traceanalyzer.records import Band, Suggestion
 from traceanalyzer.records.trace import Ints, OpKind, nearest
 from traceanalyzer.records.units import duration
+from traceanalyzer.records.vocabulary import IDLE_RULES
 
 # Of what is compiled on a CPU, by which its time changes beside the regions: measured, docs/savings.md.
 _CHANGED_SHARE = 0.01
@@ -133,9 +134,9 @@ class _Waited(msgspec.Struct, frozen=True, eq=False):
 def _waited(graph: StepGraph) -> _Waited:
     idle, claims = graph.judged.idle, idle_claims(graph)
     theirs = np.zeros(len(idle.start_ns), bool)
-    for rule, ns in claims.ns.items():
+    for rule in IDLE_RULES:
         if rule not in _OF_CALLS:
-            theirs |= ns > 0
+            theirs |= claims.ns(rule) > 0
     start, end = idle.start_ns[theirs], idle.end_ns[theirs]
     total = np.cumsum(end - start)
     at = np.stack((start, end), axis=1).ravel()

@@ -6,7 +6,6 @@ import json
 import re
 
 from traceanalyzer.records import Analysis
-from traceanalyzer.report.view import file_name
 
 GENERATOR_MARK = "traceanalyze report"
 DIFF_MARK = "traceanalyze diff"
@@ -18,6 +17,11 @@ _UNSAFE = re.compile(r"[^\w.+=,@ -]|--+")
 def mark(analysis: Analysis) -> str:
     """`traceanalyze report of step.trace.json.gz`: safe in a comment, an attribute and plain text."""
     return f"{GENERATOR_MARK} of {_safe(file_name(analysis))}"
+
+
+def file_name(analysis: Analysis) -> str:
+    """The trace's name without its folders."""
+    return analysis.source.files[0].path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
 
 
 def is_own_report(content: bytes, trace_name: str | None = None) -> bool:

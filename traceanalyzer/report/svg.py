@@ -10,9 +10,9 @@ from traceanalyzer.records.units import duration
 from traceanalyzer.report.assets import asset, templates
 from traceanalyzer.report.chart import OUTLINE_OF, Tick, chart, outline
 from traceanalyzer.report.labels import VERDICT_LABELS
-from traceanalyzer.report.report_marker import mark
+from traceanalyzer.report.report_marker import file_name, mark
 from traceanalyzer.report.strips import Strip
-from traceanalyzer.report.view import file_name, view_of
+from traceanalyzer.report.view import view_of
 
 _ROWS = 400
 _LEFT, _WIDTH = 24, 1024  # of the timeline, in SVG units

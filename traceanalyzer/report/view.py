@@ -15,6 +15,7 @@ from traceanalyzer.report.jobs import CollectiveLine, RankLine, collective_lines
 from traceanalyzer.report.lanes import Lane, step_lanes
 from traceanalyzer.report.layers import LayerLine, layers, merged
 from traceanalyzer.report.lines import OpLine, op_line
+from traceanalyzer.report.report_marker import file_name
 from traceanalyzer.report.rows import count_of, top_rows
 from traceanalyzer.report.sanitize import TEXT, cut, visible
 from traceanalyzer.report.self_check import (
@@ -32,7 +33,7 @@ from traceanalyzer.report.summary import ClassLine, Fact, PhaseLine, ReasonLine,
 _LINKED = 0.5  # of kernel time: with less, a backward pass may not have been recorded
 _SAID_BESIDE = ("outside_window",)  # warnings that a note beside the headline repeats
 
-__all__ = ["View", "file_name", "verdict_sentence", "view_of"]
+__all__ = ["View", "verdict_sentence", "view_of"]
 
 
 class View(msgspec.Struct, frozen=True):
@@ -152,11 +153,6 @@ def view_of(analysis: Analysis, top: int) -> View:
         above=above_roofs(analysis),
         formulas=formula_lines(analysis),
     )  # fmt: skip
-
-
-def file_name(analysis: Analysis) -> str:
-    """The trace's name without its folders."""
-    return analysis.source.files[0].path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
 
 
 def _visible_headline(analysis: Analysis) -> Headline:

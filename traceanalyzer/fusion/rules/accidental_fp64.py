@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import prod
 
-from traceanalyzer.fusion.rules.base import Match, Rule
+from traceanalyzer.fusion.rules.base import Match, Rule, with_call
 from traceanalyzer.fusion.rules.matmuls import time_ns
 from traceanalyzer.fusion.savings import Work, added, proved, saving
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
@@ -31,7 +31,7 @@ _SMALLER = ("fp32", "bf16", "fp16")
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match for all such operators."""
-    doubles = [node for node in graph.nodes if _works_on(node, ("fp64",))]
+    doubles = with_call(graph, _works_on_doubles)
     reached = [node for node in doubles if free(node)]
     if not time_ns(reached) or time_ns(reached) < _STEP_SHARE * graph.step_ns or _is_meant(graph, doubles):
         return
@@ -50,6 +50,10 @@ def _works_on(node: Node, types: Sequence[str]) -> bool:
     return any(dtype in types and _elements(dims) > 1 for _, dims, dtype, _ in node.call.tensors())
 
 
+def _works_on_doubles(node: Node) -> bool:
+    return _works_on(node, ("fp64",))
+
+
 def _elements(dims: Dims) -> int:
     return prod(size for size in dims if isinstance(size, int))
 
@@ -59,13 +63,13 @@ def _is_meant(graph: StepGraph, doubles: Sequence[Node]) -> bool:
     updated = [node for node in graph.nodes if node.phase == "optimizer"]
     if any(_is_double(node) for node in updated):
         return True
-    floats = [node for node in graph.nodes if _works_on(node, _SMALLER) and not _works_on(node, ("fp64",))]
+    floats = with_call(graph, lambda node: _works_on(node, _SMALLER) and not _works_on_doubles(node))
     parameters = any(_works_on(node, _SMALLER) or node.call.list_dtype in _SMALLER for node in updated)
     return not parameters and time_ns(doubles) >= _MOST * time_ns([*doubles, *floats])
 
 
 def _is_double(node: Node) -> bool:
-    return _works_on(node, ("fp64",)) or node.call.list_dtype == "fp64"
+    return _works_on_doubles(node) or node.call.list_dtype == "fp64"
 
 
 def _saving(graph: StepGraph, node: Node) -> Band | None:

@@ -101,6 +101,12 @@ class Rule(msgspec.Struct, frozen=True):
         return next(p.split(":", 1)[1].strip() for p in self.doc.split("\n\n") if p.startswith(f"{heading}:"))
 
 
+def with_call(graph: StepGraph, test: Callable[[Node], object]) -> list[Node]:
+    """Those whose call passes a test of what holds whenever it is invoked: each call is asked once."""
+    passing = {id(node.call) for node in graph.of_each_call if test(node)}
+    return [node for node in graph.nodes if id(node.call) in passing] if passing else []
+
+
 def sequences(
     graph: StepGraph, free: Free, pattern: re.Pattern[str], having: Sequence[str]
 ) -> Iterator[list[Node]]:
@@ -168,6 +174,11 @@ def _connected(graph: StepGraph, nodes: Sequence[Node], weakest: EdgeTier) -> bo
 
 def generated(graph: StepGraph, nodes: Sequence[Node], moved: int) -> Work:
     """One generated kernel for all of them, which moves so many bytes."""
+    return _of_region(graph, region(graph, nodes), moved)
+
+
+def _of_region(graph: StepGraph, joined: Region, moved: int) -> Work:
+    nodes = joined.nodes
     kept = [node for node in nodes if added_as_before(graph, node)]
     atomic = [node for node in nodes if added_through_index(graph, node) and node not in kept]
     special, loops = arithmetic(nodes)
@@ -176,7 +187,7 @@ def generated(graph: StepGraph, nodes: Sequence[Node], moved: int) -> Work:
         moved, 1, nodes[0].phase == "backward", special_flops=special, loop_flops=loops,
         atomic_flops=ATOMIC_FLOPS * sum(node.elements for node in atomic),
         kept_ns=graph.undisturbed_ns(kept),
-        share=region(graph, nodes).share_after(frozenset(node.place for node in kept)),
+        share=joined.share_after(frozenset(node.place for node in kept)),
     )  # fmt: skip
 
 
@@ -229,13 +240,11 @@ def _beyond_compile(graph: StepGraph) -> frozenset[int]:
 
 def _of_complex_numbers(graph: StepGraph) -> frozenset[int]:
     """Places of nodes that work on them."""
-    complex_calls = {
-        id(node.call) for node in graph.of_each_call
-        if any(dtype is not None and dtype.startswith("complex") for dtype in node.call.dtypes)
-    }  # fmt: skip
-    if not complex_calls:
-        return frozenset()
-    return frozenset(node.place for node in graph.nodes if id(node.call) in complex_calls)
+    return frozenset(node.place for node in with_call(graph, _is_complex))
+
+
+def _is_complex(node: Node) -> bool:
+    return any(dtype is not None and dtype.startswith("complex") for dtype in node.call.dtypes)
 
 
 def _outside_of_models(graph: StepGraph) -> frozenset[int]:
@@ -280,7 +289,7 @@ def one_kernel(graph: StepGraph, joined: Region) -> Match:
     No time is predicted on a CPU for masks, group normalizations and gathered tensors that are spread: the
     code that the compiler makes of them there is often slower than the operators (docs/savings.md).
     """
-    after = generated(graph, joined.nodes, joined.bytes_after)
+    after = _of_region(graph, joined, joined.bytes_after)
     saves = joined.bytes_before - joined.bytes_after
     slow = any(name in _UNTIMED_ON_CPU for name in joined.names) or _gathered_anew(graph, joined.nodes)
     timed = not (graph.trace.on_cpu and slow)

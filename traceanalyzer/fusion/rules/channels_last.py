@@ -23,7 +23,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from traceanalyzer.fusion.rules.base import Match, Rule
+from traceanalyzer.fusion.rules.base import Match, Rule, with_call
 from traceanalyzer.fusion.rules.convolutions import is_convolution, is_grouped
 from traceanalyzer.fusion.rules.matmuls import shape_of, share_of_busy
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
@@ -51,11 +51,9 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     if not graph.on_gpu:
         yield from _on_cpu(graph)
         return
+    convolutions = [node for node in with_call(graph, is_convolution) if free(node)]
     for dims, where, snippet in ((4, "the convolutions", ""), (5, "the 3-D convolutions", _VOLUMES)):
-        layout = [
-            (node, _layout_ns(graph, node)) for node in graph.nodes
-            if free(node) and is_convolution(node) and _may_change(graph, node, dims)
-        ]  # fmt: skip
+        layout = [(node, _layout_ns(graph, node)) for node in convolutions if _may_change(graph, node, dims)]
         nodes, ns = tuple(node for node, part in layout if part), sum(part for _, part in layout)
         if nodes and share_of_busy(graph, ns) >= _BUSY_SHARE:
             evidence = f"layout kernels of {len(nodes)} convolutions take {duration(ns)} per step, "
@@ -70,7 +68,7 @@ def _on_cpu(graph: StepGraph) -> Iterator[Match]:
     headroom counts no more of all together than the roofs allow.
     """
     peak = graph.device.peak("matrix", "fp32")
-    images = [node for node in graph.nodes if _holds_pixels_together(node)]
+    images = with_call(graph, _holds_pixels_together)
     convolutions = [node for node in images if is_convolution(node)]
     gains = [node for node in images if node.name in _VECTORIZED]
     if not convolutions or not peak:

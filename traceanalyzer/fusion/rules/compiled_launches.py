@@ -43,7 +43,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
 
 def _wrapper(graph: StepGraph) -> str:
     """The name of most of such time."""
-    idle, ns = graph.judged.idle, idle_claims(graph).ns["compiled_launches"]
+    idle, ns = graph.judged.idle, idle_claims(graph).ns("compiled_launches")
     waited = np.zeros(len(graph.trace.names) + 1, np.int64)
     np.add.at(waited, idle.name, ns)  # -1 is the last entry
     return graph.trace.names[int(np.argmax(waited[:-1]))]

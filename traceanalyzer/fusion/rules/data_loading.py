@@ -28,6 +28,7 @@ from traceanalyzer.fusion.rules.base import Match, Rule, wait_evidence, waiting
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 from traceanalyzer.records import Band
 from traceanalyzer.records.frame_names import is_of_a_user, library_of, parsed
+from traceanalyzer.records.trace import above, passes
 from traceanalyzer.records.units import duration, percent
 
 _WAIT_SHARE = 0.02  # of the window
@@ -104,7 +105,7 @@ def _enough_workers(graph: StepGraph, loading_ns: float) -> int:
 
 def _library(graph: StepGraph) -> str | None:
     """Whose function asks the loader for the batch of the longest wait; None: the user's, or unknown."""
-    idle, ns = graph.judged.idle, idle_claims(graph).ns["data_loading"]
+    idle, ns = graph.judged.idle, idle_claims(graph).ns("data_loading")
     if not ns.any():
         return None
     longest = int(np.argmax(ns))
@@ -120,14 +121,23 @@ def _library(graph: StepGraph) -> str | None:
 
 def _loading(graph: StepGraph, free: Free) -> tuple[Node, ...]:
     """On a CPU, where they are no wait: operators that run inside the loader, in the thread of the step."""
-    if graph.on_gpu or not graph.has_scope(lambda name: name.startswith(_LOADER)):
+    if graph.on_gpu:
         return ()
-    return tuple(node for node in graph.nodes if free(node) and is_loading(graph, node))
+    return tuple(graph.nodes[place] for place in sorted(places_in_loader(graph) - free.taken))
 
 
-def is_loading(graph: StepGraph, node: Node) -> bool:
-    """Whether a DataLoader's own annotation encloses it."""
-    return any(name.startswith(_LOADER) for name in graph.scopes(node))
+def places_in_loader(graph: StepGraph) -> frozenset[int]:
+    """Of nodes that a DataLoader's own annotation encloses."""
+    return graph.once(_in_loader)
+
+
+def _in_loader(graph: StepGraph) -> frozenset[int]:
+    ops = graph.trace.ops
+    loader = passes(graph.trace.names, ops.name, lambda name: name.startswith(_LOADER))
+    if not loader.any():
+        return frozenset()
+    inside = above(ops.parent, loader) >= 0
+    return frozenset(node.place for node in graph.nodes if inside[node.row])
 
 
 RULE = Rule(

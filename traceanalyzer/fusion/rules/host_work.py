@@ -37,7 +37,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, for each name that is a visible part of the window."""
     if not graph.on_gpu:
         return
-    ns, idle, names = idle_claims(graph).ns["host_work"], graph.judged.idle, graph.trace.names
+    ns, idle, names = idle_claims(graph).ns("host_work"), graph.judged.idle, graph.trace.names
     waited = np.zeros(len(names) + 1, np.int64)
     np.add.at(waited, idle.name, ns)  # -1 is the last entry
     for row in np.argsort(-waited[:-1], kind="stable")[:_MAX_NAMES].tolist():

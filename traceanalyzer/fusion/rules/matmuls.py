@@ -55,6 +55,10 @@ def half_matmuls(
 
 def is_trained(graph: StepGraph) -> bool:
     """Whether the step has a backward pass or an optimizer."""
+    return graph.once(_has_gradients)
+
+
+def _has_gradients(graph: StepGraph) -> bool:
     return any(node.phase in ("backward", "optimizer") for node in graph.nodes)
 
 

@@ -44,7 +44,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
 def _calls(graph: StepGraph) -> Counter[str]:
     """How often the host made each of the calls that the device waits for."""
     trace, launches, idle = graph.trace, graph.trace.launches, graph.judged.idle
-    mine = idle_claims(graph).ns["memory_allocation"] > 0
+    mine = idle_claims(graph).ns("memory_allocation") > 0
     names = np.unique(idle.name[mine])
     window = graph.judged.window
     called = np.isin(launches.name, names) & (launches.end_ns > window.start_ns)

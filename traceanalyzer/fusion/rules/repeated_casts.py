@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from traceanalyzer.fusion.evidence.dataflow import Tensor
-from traceanalyzer.fusion.rules.base import Match, Rule
+from traceanalyzer.fusion.rules.base import Match, Rule, with_call
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 from traceanalyzer.records import Band
 from traceanalyzer.records.units import duration
@@ -30,9 +30,9 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match for all repeated casts of tensors that an executed step identifies; else nothing."""
     seen: set[tuple[Tensor, str | None, str | None]] = set()
     repeated = []
-    for node in graph.nodes:
-        source = graph.argument_tensors.get((node.place, _SOURCE)) if free(node) and _casts(node) else None
-        if source is None:
+    for node in with_call(graph, _casts):
+        source = graph.argument_tensors.get((node.place, _SOURCE))
+        if source is None or node.phase == "recompute" or not free(node):
             continue
         cast = source, node.call.dtype(0), node.call.dtype(1)
         if cast in seen:
@@ -50,7 +50,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
 def _casts(node: Node) -> bool:
     into, source = node.call.dtype(0), node.call.dtype(1)
     known = into is not None and source is not None
-    return node.name == "copy" and known and into != source and node.phase != "recompute"
+    return node.name == "copy" and known and into != source
 
 
 RULE = Rule(

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from traceanalyzer.fusion.rules.base import COMPILE_DOCS, Match, Rule, everywhere, started
-from traceanalyzer.fusion.rules.data_loading import is_loading
+from traceanalyzer.fusion.rules.data_loading import places_in_loader
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 from traceanalyzer.records import Band
 from traceanalyzer.records.units import duration, percent
@@ -31,7 +31,8 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match for all of them together; those that another rule has found are left to it."""
     if graph.on_gpu:
         return
-    small = [node for node in graph.nodes if _is_small(graph, node) and not is_loading(graph, node)]
+    loading = places_in_loader(graph)
+    small = [node for node in graph.nodes if node.place not in loading and _is_small(graph, node)]
     ns = sum(node.time_ns for node in small)
     if len(small) < _LEAST_OPERATORS or ns < _STEP_SHARE * graph.step_ns:
         return

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from traceanalyzer.cost.kernel_names import tf32_of
-from traceanalyzer.fusion.rules.base import Match, Rule
+from traceanalyzer.fusion.rules.base import Match, Rule, with_call
 from traceanalyzer.fusion.rules.convolutions import allows_tf32, is_convolution, is_grouped
 from traceanalyzer.fusion.rules.matmuls import OPERANDS, share_of_busy, time_ns
 from traceanalyzer.fusion.savings import Work, added, saving
@@ -33,7 +33,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match for all such matmuls and one for all such convolutions, where arithmetic limits them."""
     if not graph.on_gpu or not graph.device.peak("matrix", "tf32"):
         return
-    slow = [node for node in graph.nodes if free(node) and _slow(graph, node)]
+    slow = [node for node in with_call(graph, _in_fp32) if free(node) and _slow(graph, node)]
     matmuls = [node for node in slow if node.name in OPERANDS]
     if not _matmuls_allowed(graph):
         yield from _match(graph, matmuls, "matmuls", _MATMULS, "")
@@ -42,22 +42,27 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
         yield from _match(graph, convolutions, "convolutions", _CONVOLUTIONS, _ALLOW)
 
 
-def _slow(graph: StepGraph, node: Node) -> bool:
-    """In fp32 throughout, and limited by the vector engine."""
-    row = graph.row_of(node)
-    if row is None or row.verdict != "compute_bound" or node.cost is None or node.cost.engine != "matrix":
-        return False
-    if row.engine != "vector" or row.precision != "fp32":
+def _in_fp32(node: Node) -> bool:
+    """A product in fp32 throughout."""
+    if node.cost is None or node.cost.engine != "matrix":
         return False
     dtypes = [dtype for _, _, dtype, _ in node.call.tensors() if dtype is not None]
     return "fp32" in dtypes and not any(dtype in _FLOATS for dtype in dtypes)
+
+
+def _slow(graph: StepGraph, node: Node) -> bool:
+    """Whether the vector engine limits it."""
+    row = graph.row_of(node)
+    if row is None or row.verdict != "compute_bound":
+        return False
+    return row.engine == "vector" and row.precision == "fp32"
 
 
 def _matmuls_allowed(graph: StepGraph) -> bool:
     """Whether the recording says that TF32 is on, or a matmul ran in it: the setting holds for all."""
     if graph.recording is not None and graph.recording.tf32:
         return True
-    rows = (graph.row_of(node) for node in graph.nodes if node.name in OPERANDS)
+    rows = map(graph.row_of, with_call(graph, lambda node: node.name in OPERANDS))
     kernels = {kernel.name for row in rows if row is not None for kernel in row.kernel_names}
     return any(tf32_of(name) for name in kernels)
 

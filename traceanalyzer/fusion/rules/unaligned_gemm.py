@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterator
 from math import prod
 
-from traceanalyzer.fusion.rules.base import Match, Rule
+from traceanalyzer.fusion.rules.base import Match, Rule, with_call
 from traceanalyzer.fusion.rules.matmuls import OPERANDS, operand_shapes, sizes, time_ns
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 from traceanalyzer.records.units import ITEMSIZE, duration, percent
@@ -32,7 +32,7 @@ _MOST_ADDED = 1.5  # by padding: the arithmetic of padded matmuls by that of the
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, without a time, for all such matmuls that no other suggestion replaces."""
-    nodes = [node for node in graph.nodes if free(node) and node.name in OPERANDS and _unaligned(graph, node)]
+    nodes = [node for node in with_call(graph, _has_odd_rows) if free(node) and _unaligned(graph, node)]
     time = time_ns(nodes)
     if nodes and time >= _STEP_SHARE * graph.step_ns:
         largest = max(nodes, key=lambda node: node.time_ns)
@@ -45,16 +45,24 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
         yield Match(tuple(nodes), "T0", evidence=evidence, where=where, claims=False)
 
 
+def _has_odd_rows(node: Node) -> bool:
+    """Whether it is a matmul with sizes that no widest load divides, and little is added to pad them."""
+    full = _elements(node) if node.name in OPERANDS else None
+    if full is None:
+        return False
+    odd = _odd(node)
+    more = prod(-(-size // full) * full / size for size in odd)  # of the arithmetic, padded to not padded
+    return bool(odd) and more <= _MOST_ADDED
+
+
 def _unaligned(graph: StepGraph, node: Node) -> bool:
-    """Whether its longest kernel is made for such rows, and one of its sizes is why."""
+    """Whether its longest kernel is made for such rows."""
     row, full = graph.row_of(node), _elements(node)
     longest = row.kernel_names[0].name if row is not None and row.kernel_names else ""
     made_for = _ALIGN.search(longest)
     if made_for is None or full is None or _VECTOR.search(longest):
         return False
-    odd = _odd(node)
-    more = prod(-(-size // full) * full / size for size in odd)  # of the arithmetic, padded to not padded
-    return int(made_for[1]) < full and bool(odd) and more <= _MOST_ADDED
+    return int(made_for[1]) < full
 
 
 def _elements(node: Node) -> int | None:

@@ -55,6 +55,8 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
 def softmaxes(graph: StepGraph, free: Free, *, backward: bool) -> Iterator[tuple[Node, Sequence[Node]]]:
     """Each softmax between matmuls, with all from the first of these to the last."""
     names = ("_softmax_backward_data",) if backward else ("_softmax", "_safe_softmax")
+    if graph.names.isdisjoint(names):
+        return
     for run in runs(graph, free):
         for index, node in enumerate(run):
             if node.name in names:

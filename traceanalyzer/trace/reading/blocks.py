@@ -96,7 +96,7 @@ def _decode(window: TextWindow, cut: Cut | None, stats: ReadStats) -> Batch:
     text = window.text
     if cut is not None:
         try:
-            return Batch(decode_batch(b"[" + text[: cut.end] + b"]"), cut)
+            return Batch(decode_batch(b"".join((b"[", memoryview(text)[: cut.end], b"]"))), cut)
         except UNDECODABLE:
             pass
     for closing, _ in zip(CLOSING.finditer(text), range(_CLOSINGS_TRIED), strict=False):
