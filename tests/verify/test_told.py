@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.fusion.scenes import CPU, found_by, op, scene, within
+from traceanalyzer.cli import verify_lines
 from traceanalyzer.cli.verify_lines import Told, announced, result_lines
 from traceanalyzer.fusion.promised import Promised, promised, recorded_ns
 from traceanalyzer.fusion.rules import rule_named
@@ -111,6 +112,19 @@ def test_how_much_slower_this_machine_is_stands_beside_the_time() -> None:
     assert "op by op: as long as in the recording" in lines(graph, graph.device, took, took, share)
 
 
+@pytest.mark.parametrize("predicts", [True, False])
+def test_no_prediction_is_no_prediction_of_nothing(predicts: bool) -> None:
+    """A rule may name no time at all; what it names may be too little to be sure of."""
+    graph = layers(1)
+    result = Verified("pointwise_chain", "compiled", ("exp", "log"), Timed(1e6, 5e5), None, predicts=predicts)
+    suggestion = replace(told_of(graph).suggestion, saving_per_step_ns=None)
+    claim = Told("no time predicted", Promised(suggestion, None))
+    written = "\n".join(result_lines(result, "the largest place", graph, claim, graph.device))
+    assert ("within the error of the prediction" in written) == predicts
+    assert ("what it would save is not known" in written) == (not predicts)
+    assert "promise     the report predicts no time" in written
+
+
 def test_what_is_promised_of_a_gpu_is_not_held_against_a_cpu() -> None:
     written = lines(layers(1), CPU, 1e9, 5e8, Band(0.3, 0.4, 0.45))
     assert "promise not of this device: 50 % saved here, 30 to 45 % promised by the report for" in written
@@ -123,3 +137,12 @@ def test_how_long_it_takes_is_said_where_the_recording_tells_and_only_there() ->
     assert "exp → log → mul, op by op and by torch.compile" in there and "at the recording's speed" in there
     here = " ".join(announced(graph, RULE, match, (match,), on_gpu=False))
     assert "how long the runs take is not known" in here and "at the recording's speed" not in here
+
+
+def test_a_module_that_is_too_large_to_be_tried_is_not_announced(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = layers(1)
+    (match,) = found_by(graph, "pointwise_chain")
+    whole = " ".join(announced(graph, RULE, match, (match,), on_gpu=True))
+    assert "then the module blocks.0 (4 operators) likewise" in whole
+    monkeypatch.setattr(verify_lines, "MOST_OPERATORS", 3)
+    assert "module" not in " ".join(announced(graph, RULE, match, (match,), on_gpu=True))

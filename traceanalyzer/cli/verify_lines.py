@@ -16,7 +16,7 @@ from traceanalyzer.records.errors import UsageError
 from traceanalyzer.records.units import digits, duration, si, whole_percent
 from traceanalyzer.report.wrapping import wrapped
 from traceanalyzer.verify.measure import Timed, runs_of
-from traceanalyzer.verify.modules import VerifiedModule, call_of_module
+from traceanalyzer.verify.modules import MOST_OPERATORS, VerifiedModule, call_of_module
 from traceanalyzer.verify.moved import Moved, NotCounted
 from traceanalyzer.verify.trained import differentiated, differentiating
 from traceanalyzer.verify.verify import Verified
@@ -45,9 +45,10 @@ def announced(
     time_ns, nodes = recorded_ns(graph, tried), list(match.nodes)
     runs, ns = runs_of(time_ns), 2 * runs_of(time_ns) * time_ns
     if rule.replacement == "compiled":
-        path, more = _module(graph, match)
+        path, called = _module(graph, match)
+        more = [*called, *differentiating(graph, called)]
         module_ns = graph.undisturbed_ns(more)
-        text += f"; then {path}, {len(more)} operators, likewise" if more else ""
+        text += f"; then the module {path} ({len(called)} operators) likewise" if more else ""
         nodes, ns = nodes + more, ns + (2 * runs_of(module_ns) * module_ns if more else 0)
     lines = wrapped(f"{text}.", _WIDTH)
     return [
@@ -72,12 +73,12 @@ def _expected(
 
 
 def _module(graph: StepGraph, match: Match) -> tuple[str, list[Node]]:
-    """The one that is tried as a whole, and what runs in a call of it; nothing where it cannot be."""
+    """The one that is tried as a whole, and what a call of it runs; nothing where it is not tried."""
     try:
         path, nodes = call_of_module(graph, differentiated(graph, match))
-        return path, [*nodes, *differentiating(graph, nodes)]
     except UsageError:
         return "", []
+    return (path, nodes) if len(nodes) <= MOST_OPERATORS else ("", [])
 
 
 def result_lines(
@@ -95,9 +96,11 @@ def result_lines(
     taken = f"{duration(result.recorded_ns)} in the recording"
     yield from _line("tried", f"{which}, {taken}{passes}")
     yield from _times(result.timed, result.recorded_ns, graph, device, _REPLACEMENTS[result.replacement])
-    yield from _predicted(result.timed, result.band, inside=result.inside)
+    yield from _predicted(result)
     if claim is not None:
-        yield from _line("promise", _held(claim.of.share, result.timed, graph, device))
+        held = _held(claim.of.share, result.timed, graph, device)
+        untimed = claim.of.suggestion.saving_per_step_ns is None
+        yield from _line("promise", "the report predicts no time" if untimed else held)
 
 
 def module_lines(result: VerifiedModule, graph: StepGraph, device: Device) -> Iterator[str]:
@@ -106,7 +109,7 @@ def module_lines(result: VerifiedModule, graph: StepGraph, device: Device) -> It
     text = f"its module {result.path} as a whole: {result.operators} operators, {passes}"
     yield shorten(text, _WIDTH, placeholder=" …")
     yield from _times(result.timed, result.recorded_ns, graph, device, "torch.compile of one call of it")
-    yield from _predicted(result.timed, result.band, inside=result.inside)
+    yield from _predicted(result)
 
 
 def refusal_line(what: str, why: str) -> str:
@@ -144,12 +147,16 @@ def _beside(times: float, graph: StepGraph, device: Device) -> str:
     return f": {how} than {there}"
 
 
-def _predicted(timed: Timed, band: Band | None, *, inside: bool) -> Iterator[str]:
+def _predicted(result: Verified | VerifiedModule) -> Iterator[str]:
+    band, eager_ns = result.band, result.timed.eager_ns
     if band is None:
-        yield from _line("predicted", "no saving here: it would be within the error of the prediction")
+        error = "no saving here: it would be within the error of the prediction"
+        yield from _line(
+            "predicted", error if result.predicts else "no time: what it would save is not known"
+        )
         return
-    ends = _percents(band.low / timed.eager_ns, band.high / timed.eager_ns)
-    outcome = "inside" if inside else "outside"
+    ends = _percents(band.low / eager_ns, band.high / eager_ns)
+    outcome = "inside" if result.inside else "outside"
     yield from _figure("predicted", band.mid, f"{ends} of it, by this machine's roofs: {outcome}")
 
 

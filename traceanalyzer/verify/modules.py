@@ -19,7 +19,8 @@ from traceanalyzer.verify.replay import told
 from traceanalyzer.verify.trained import differentiated, differentiating, trained
 from traceanalyzer.verify.verify import compiled, rebuilt
 
-_MOST_OPERATORS = 300  # of a call of the module: compiling more takes minutes
+MOST_OPERATORS = 300
+"""Of a call of a module that is tried: compiling more takes minutes."""
 
 
 class VerifiedModule(msgspec.Struct, frozen=True):
@@ -31,6 +32,7 @@ class VerifiedModule(msgspec.Struct, frozen=True):
     timed: Timed
     band: Band | None
     recorded_ns: float  # of them all
+    predicts: bool  # whether a time is predicted of any part of it
 
     @property
     def inside(self) -> bool:
@@ -42,7 +44,7 @@ def verified_module(graph: StepGraph, match: Match, device: Device, floor_ns: fl
     """Of the module that holds `match`, or what it differentiates. UsageError, with the reason, where it
     cannot be rebuilt, differentiated or compiled."""
     path, nodes = call_of_module(graph, differentiated(graph, match))
-    if len(nodes) > _MOST_OPERATORS:
+    if len(nodes) > MOST_OPERATORS:
         raise UsageError(
             f"{path} calls {len(nodes)} operators, more than are rebuilt", fix="compile the model"
         )
@@ -53,9 +55,10 @@ def verified_module(graph: StepGraph, match: Match, device: Device, floor_ns: fl
         before, after = trained(before), trained(after)
     with told(path):
         times = timed(before, after)
-    band = _predicted(graph, [*nodes, *gradients], times.eager_ns, device, floor_ns)
+    bands, replaced_ns = _predicted(graph, [*nodes, *gradients], times.eager_ns, device, floor_ns)
+    band = proved(added(bands), replaced_ns) if bands else None
     recorded_ns = graph.undisturbed_ns([*nodes, *gradients])
-    return VerifiedModule(path, len(nodes), bool(gradients), times, band, recorded_ns)
+    return VerifiedModule(path, len(nodes), bool(gradients), times, band, recorded_ns, bool(bands))
 
 
 def call_of_module(graph: StepGraph, match: Match) -> tuple[str, list[Node]]:
@@ -83,19 +86,20 @@ def _belongs(graph: StepGraph, at: int, path: str, first: int) -> bool:
 
 def _predicted(
     graph: StepGraph, nodes: Sequence[Node], eager_ns: float, device: Device, floor_ns: float
-) -> Band | None:
-    """All that a compiler replaces among them, by its share of the recorded time; None where nothing is."""
+) -> tuple[list[Band], float]:
+    """Of all that a compiler replaces among them, by its share of the recorded time, and that share."""
     places, whole_ns = {node.place for node in nodes}, sum(node.time_ns for node in nodes)
     matches = [
         match for rule, matches in compiled_together(graph, list(applied(graph))) for match in matches
         if rule.replacement == "compiled" and match.after is not None and match.tier < "T3"
         and {node.place for node in match.nodes} <= places
     ]  # fmt: skip
-    bands, replaced_ns = [], 0.0
+    bands: list[Band] = []
+    replaced_ns = 0.0
     for match in matches:
         before_ns = eager_ns * sum(node.time_ns for node in match.nodes) / max(1, whole_ns)
         band = saving(before_ns, match.after, device, floor_ns) if match.after is not None else None
         if band is not None:
             bands.append(band)
             replaced_ns += before_ns
-    return proved(added(bands), replaced_ns) if bands else None
+    return bands, replaced_ns

@@ -48,6 +48,7 @@ class Verified(msgspec.Struct, frozen=True):
     band: Band | None
     backward: bool = False  # forward and backward
     recorded_ns: float = 0.0  # of both in the recording; 0: not known
+    predicts: bool = True  # whether a time is predicted of it at all
 
     @property
     def inside(self) -> bool:
@@ -79,7 +80,14 @@ def verified(trial: Trial, device: Device, floor_ns: float) -> Verified:
     promised = proved(band, times.eager_ns) if band is not None else None
     names = tuple(node.name for node in match.nodes)
     return Verified(
-        rule.name, rule.replacement, names, times, promised, bool(trial.backward), trial.recorded_ns
+        rule.name,
+        rule.replacement,
+        names,
+        times,
+        promised,
+        bool(trial.backward),
+        trial.recorded_ns,
+        predicts=all(match.after is not None for match in trial.matches),
     )
 
 
