@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import traceanalyzer
@@ -33,7 +34,7 @@ def most_said(sentences: list[str]) -> float:
     """ns that a reader takes all changes of the step to save at most."""
     total = 0.0
     for sentence in sentences:
-        whole = time_behind("together no more than", sentence) or time_behind("more, up to", sentence)
+        whole = time_behind("(?:together no more than|more, up to|busy time only, up to)", sentence)
         parts = time_behind("would save", sentence) or 0.0, time_behind("could save up to", sentence) or 0.0
         total += sum(parts) if whole is None else whole
     return total
@@ -48,7 +49,6 @@ def check(analysis: Analysis) -> None:
     if "far_below_roofs" in said[0]:
         short = duration(room.all_ns.low, 2) == duration(room.now_ns, 2)
         assert short or "if nothing slows what is left" in text.sentence
-        return
     here = [sentence for sentence in said if not any(words in sentence for words in OTHER_STEPS)]
     most = room.now_ns - room.all_ns.low
     assert most_said(here) <= ROUNDED * most, said
@@ -62,7 +62,8 @@ def check(analysis: Analysis) -> None:
     if sum(counted) > ROUNDED * most:
         assert any(words in sentence for sentence in here for words in WHY), said
     else:
-        assert ROUNDED * most_said(here) >= most, said
+        nothing = 0.002 * room.now_ns if any(WHY[0] in sentence for sentence in here) else 0.0
+        assert ROUNDED * most_said(here) >= most - nothing, said
 
 
 def test_of_real_traces(real_traces: Path) -> None:
@@ -80,8 +81,16 @@ def test_of_samples(name: str) -> None:
 
 
 def test_what_the_roofs_cut_off_is_said_beside_the_bars() -> None:
-    """Of this one all changes add up to more than what is above the roofs."""
-    text = headroom_text(real.analyzed(SAMPLES / "gpt_eager_cpu.json.gz"))
+    """Of the first all changes are made to add up to more than what is above the roofs."""
+    analysis = real.analyzed(SAMPLES / "gpt_eager_cpu.json.gz")
+    assert analysis.headroom is not None
+    at_roofs = msgspec.structs.replace(
+        analysis.headroom, at_roofs_ns=int(analysis.headroom.all_ns.low) + 50_000_000
+    )
+    cut = msgspec.structs.replace(
+        at_roofs, all_ns=msgspec.structs.replace(at_roofs.all_ns, low=float(at_roofs.at_roofs_ns))
+    )
+    text = headroom_text(msgspec.structs.replace(analysis, headroom=cut))
     assert text is not None and "with all that may help, cut off at what its roofs allow;" in text.sentence
     whole = headroom_text(real.analyzed(SAMPLES / "gpt_compiled_cpu.json.gz"))
     assert whole is not None and "cut off" not in whole.sentence

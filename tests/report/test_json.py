@@ -60,7 +60,7 @@ FIELDS = {
     "ops.kernel_names": "name time_ns",
     "suggestions": "rule title tier action snippet where "
         "count evidence bytes_saved_per_step saving_per_step_ns peak_bytes_saved "
-                   "share_of_step caveats docs saving_of step_kind cost_to_try places",
+                   "share_of_step caveats docs saving_of step_kind cost_to_try busy_saving_ns places",
     "suggestions.saving_per_step_ns": "low mid high",
     "ranks": "rank device_index device file window_ns "
         "busy_ns memory_bound_share_of_busy exposed_communication_ns",

@@ -9,10 +9,11 @@ import msgspec
 import pytest
 
 from tests.report import example
-from traceanalyzer.records import AboveRoof, Analysis, IdlePart, Job, NamedTime, Reason, SavingOf
+from traceanalyzer.records import AboveRoof, Analysis, Band, IdlePart, Job, NamedTime, Reason, SavingOf
 from traceanalyzer.records.suggestion import OfKind
 from traceanalyzer.records.vocabulary import FEWER_PRODUCTS
 from traceanalyzer.report.change_words import change_sentences
+from traceanalyzer.report.context import saving_text
 from traceanalyzer.report.sentence import headline, remedy, whole_percent
 from traceanalyzer.report.shown import shown
 from traceanalyzer.report.summary import facts, parts
@@ -373,9 +374,17 @@ def test_nothing_of_busy_time_is_sure_in_steps_of_another_kind_whose_pace_the_ho
     change = msgspec.structs.replace(
         first, rule="pointwise_chain", saving_of="step_of_kind", step_kind=OfKind("B", 1, 3)
     )
-    listed = msgspec.structs.replace(analysis, suggestions=(change,))
-    of = "per step of kind B, 1 of 3 steps"
-    assert change_sentences(listed) == [f"One change could save up to 1.9 ms {of}, or nothing."]
+    waited = msgspec.structs.replace(
+        change, saving_per_step_ns=Band(0.0, 0.0, 0.0), busy_saving_ns=change.saving_per_step_ns
+    )
+    listed = msgspec.structs.replace(analysis, suggestions=(waited,))
+    assert change_sentences(listed) == [
+        "One change would shorten busy time, for which the step does not wait: the host sets its pace."
+    ]
+    assert saving_text(listed, waited) == (
+        "no time of the step, whose pace the host sets: 1.1 to 1.9 ms of busy time per step of kind B, "
+        "1 of 3 steps"
+    )
     here = msgspec.structs.replace(change, step_kind=OfKind("A", 2, 3))
     shorter = change_sentences(msgspec.structs.replace(analysis, suggestions=(here,)))
     assert shorter == ["One change would save 1.1 to 1.9 ms per step of kind A, 2 of 3 steps."]

@@ -41,21 +41,24 @@ def _calls(judged: Judged) -> Counter[tuple[object, ...]]:
     return calls
 
 
-def _of_the_same_calls(slower: Suggestions, shown: Suggestions) -> Suggestions:
-    """Of a step that makes the calls of the one that is shown and only took longer.
+def _of_the_same_calls(other: Suggestions, shown: Suggestions) -> Suggestions:
+    """Of a step that makes the calls of the one that is shown and only took longer, or less long.
 
-    What shortens calls saves as much in it as in the other. What is no matter of calls it may have alone.
+    What shortens calls saves as much in it as in the shorter of the two. What is no matter of
+    calls it may have alone.
     """
     kept = []
-    for each, op, ns in zip(slower.found or (), slower.first_op, slower.compiling_ns, strict=True):
+    for each, op, ns in zip(other.found or (), other.first_op, other.compiling_ns, strict=True):
         same = next((before for before in shown.found or () if _same(before, each)), None)
         if each.rule in _NO_CALLS:
             kept.append((each, op, ns))
         elif same is not None:
-            kept.append((replace(each, saving_per_step_ns=same.saving_per_step_ns), op, ns))
+            less = min(each, same, key=_most)
+            band, busy = less.saving_per_step_ns, less.busy_saving_ns
+            kept.append((replace(each, saving_per_step_ns=band, busy_saving_ns=busy), op, ns))
     suggestions, first_op, compiling_ns = zip(*kept, strict=True) if kept else ((), (), ())
-    checks = tuple(each for each in slower.checks if each.rule in _NO_CALLS)
-    return replace(slower, found=suggestions, first_op=first_op, compiling_ns=compiling_ns, checks=checks)
+    checks = tuple(each for each in other.checks if each.rule in _NO_CALLS)
+    return replace(other, found=suggestions, first_op=first_op, compiling_ns=compiling_ns, checks=checks)
 
 
 def _with(shown: Suggestions, other: Suggestions) -> Suggestions:
@@ -100,6 +103,11 @@ def _also_of(shown: Suggestion, other: Suggestion, compiling_ns: float, saved_ns
         sure = any(each.saving_per_step_ns and each.saving_per_step_ns.low > 0 for each in (shown, other))
         cost = compiling(compiling_ns, saved_ns, of_all_kinds=True, sure=sure)
     return replace(shown, caveats=(*shown.caveats, text), cost_to_try=cost)
+
+
+def _most(suggestion: Suggestion) -> float:
+    """At most, in ns; no time is less than any."""
+    return suggestion.saving_per_step_ns.high if suggestion.saving_per_step_ns else -1.0
 
 
 def _rank(listed: Sequence[Suggestion], new: Suggestion) -> int:

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from traceanalyzer.fusion.host_pace import HostPace, host_pace, pace_of
 from traceanalyzer.fusion.rules import Match
+from traceanalyzer.fusion.savings import Work
 from traceanalyzer.fusion.step_graph import Node, StepGraph
 from traceanalyzer.records import Band, Suggestion
 from traceanalyzer.records.judged import Judged
@@ -23,7 +24,7 @@ from traceanalyzer.records.pace import PACE_RULES
 from traceanalyzer.records.suggestion import Headroom
 from traceanalyzer.records.vocabulary import IDLE_RULES
 
-# Rules whose saving is time of rows without a roof: none bounds what is left of it.
+# Rules whose saving is time of rows without a roof, which they hide behind other work.
 _OF_UNBOUNDED_TIME = ("exposed_communication",)
 _NOTHING = Band(0.0, 0.0, 0.0)
 
@@ -43,16 +44,15 @@ def headroom(
     everything = _left(now_ns, counted, pace)
     least, open_ns = _at_roofs(judged)
     replaced = sum(saved_at_roofs(graph, group) for _, group in mine) if graph is not None else 0.0
-    at_roofs = min(max(0.0, least - replaced), proved.low)
-    unbounded = sum(_most(each) for each in counted if each.rule in _OF_UNBOUNDED_TIME)
-    everything = _between(max(0.0, at_roofs - unbounded), everything, proved)
-    at_roofs = min(at_roofs, everything.low)
+    hidden = min(open_ns, sum(_most(each) for each in counted if each.rule in _OF_UNBOUNDED_TIME))
+    at_roofs = min(max(0.0, least - replaced - hidden), proved.low)
+    everything = _between(at_roofs, everything, proved)
     return Headroom(
         now_ns=now_ns,
         proved_ns=proved,
         all_ns=everything,
         at_roofs_ns=int(at_roofs),
-        not_bounded_ns=round(open_ns),
+        not_bounded_ns=round(min(open_ns - hidden, at_roofs)),
     )
 
 
@@ -69,7 +69,7 @@ def _left(now_ns: int, counted: Iterable[Suggestion], host: HostPace) -> Band:
     """What remains of the step; low is the shortest."""
     idle, pace, busy = _NOTHING, _NOTHING, _NOTHING
     for each in counted:
-        band = each.saving_per_step_ns or _NOTHING
+        band = each.busy_saving_ns or each.saving_per_step_ns or _NOTHING
         if each.rule in IDLE_RULES:
             idle = _plus(idle, band)
         else:
@@ -88,7 +88,8 @@ def _left(now_ns: int, counted: Iterable[Suggestion], host: HostPace) -> Band:
 
 
 def _most(suggestion: Suggestion) -> float:
-    return suggestion.saving_per_step_ns.high if suggestion.saving_per_step_ns else 0.0
+    band = suggestion.busy_saving_ns or suggestion.saving_per_step_ns
+    return band.high if band else 0.0
 
 
 def _plus(band: Band, other: Band) -> Band:
@@ -106,9 +107,18 @@ def _at_roofs(judged: Judged) -> tuple[float, float]:
 
 def saved_at_roofs(graph: StepGraph, group: Iterable[Match]) -> float:
     """By how much less time the replacements need at their roofs than what they replace at its, in ns."""
-    return graph.stretch.repeats * sum(
-        max(0.0, _of_nodes(graph, match.nodes) - _of_replacement(graph, match)) for match in group
-    )
+    return graph.stretch.repeats * sum(_saved_of(graph, match) for match in group)
+
+
+def _saved_of(graph: StepGraph, match: Match) -> float:
+    """Where the work that is left is not known, the part of it that the change takes of the time at most."""
+    at_roof = _of_nodes(graph, match.nodes)
+    if match.after is not None:
+        return max(0.0, at_roof - _of_replacement(graph, match.after))
+    time_ns = sum(node.time_ns for node in match.nodes)
+    if match.saved is None or match.same_work or not time_ns:
+        return 0.0
+    return at_roof * min(1.0, max(0.0, match.saved.high) / time_ns)
 
 
 def _of_nodes(graph: StepGraph, nodes: Iterable[Node]) -> float:
@@ -120,10 +130,10 @@ def _of_nodes(graph: StepGraph, nodes: Iterable[Node]) -> float:
     return least
 
 
-def _of_replacement(graph: StepGraph, match: Match) -> float:
+def _of_replacement(graph: StepGraph, after: Work) -> float:
     """As long as before where nothing is known of what would remain."""
-    after, device = match.after, graph.device
-    if after is None or not device.bandwidth_bytes_per_s:
+    device = graph.device
+    if not device.bandwidth_bytes_per_s:
         return float("inf")
     peaks = [(device.peak("matrix", of) or device.peak("vector", of), flops) for of, flops in after.matrix]
     if any(not peak for peak, _ in peaks):

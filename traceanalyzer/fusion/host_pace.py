@@ -6,11 +6,14 @@ import re
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from traceanalyzer.fusion.step_graph import StepGraph
+from traceanalyzer.records import Band, Suggestion
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.pace import paced_ns
 from traceanalyzer.records.trace import distinct, passes
+from traceanalyzer.records.vocabulary import IDLE_RULES
 from traceanalyzer.roofline.attribution import clip
 from traceanalyzer.roofline.intervals import Intervals, disjoint, without
 
@@ -45,6 +48,23 @@ def pace_of(judged: Judged) -> HostPace:
     idle, window_ns, count = judged.time.idle_by_cause, judged.window_ns, judged.step_count
     waited = paced_ns(judged.device.kind, idle, window_ns)
     return HostPace(waited / count, _awaited_ns(judged) / count if waited else 0.0)
+
+
+def at_pace(graph: StepGraph, suggestion: Suggestion) -> Suggestion:
+    """With what faster kernels save of the step by themselves, and of busy time where that is more."""
+    band, pace, share = suggestion.saving_per_step_ns, host_pace(graph), suggestion.share_of_step
+    if band is None or not pace.paced_ns or suggestion.rule in IDLE_RULES:
+        return suggestion
+    through = Band(*(pace.saved(end, 0.0) for end in (band.low, band.mid, band.high)))
+    if through == band:
+        return suggestion
+    part = through.mid / band.mid if band.mid else 0.0
+    return replace(
+        suggestion,
+        saving_per_step_ns=through,
+        busy_saving_ns=band,
+        share_of_step=share * part if share is not None else None,
+    )
 
 
 def _of_graph(graph: StepGraph) -> HostPace:

@@ -50,7 +50,9 @@ def rests_on_roofs_out_of_reach(graph: StepGraph, group: Sequence[Match]) -> boo
 
 
 def _no_roof_limits(graph: StepGraph) -> bool:
-    return far_below(graph.rows, graph.busy_ns, graph.floor_ns) is not None
+    """Of all steps, as the report says it: where one of several is shown, its rows are those of all."""
+    steps = graph.over_all_steps
+    return far_below(steps.rows, steps.busy_ns, steps.floor_ns) is not None
 
 
 def disturbed(graph: StepGraph) -> float:

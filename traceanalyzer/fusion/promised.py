@@ -58,7 +58,8 @@ def _share(
     graph: StepGraph, tried: Sequence[Match], group: Sequence[Match], suggestion: Suggestion
 ) -> Band | None:
     """Of the saving that is told they have the part that they have of what is predicted of all."""
-    tier, saving = max(match.tier for match in group), suggestion.saving_per_step_ns
+    tier = max(match.tier for match in group)
+    saving = suggestion.busy_saving_ns or suggestion.saving_per_step_ns
     these, every, time_ns = (
         promise(graph, tried, tier),
         promise(graph, group, tier),

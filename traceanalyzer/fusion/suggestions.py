@@ -13,7 +13,7 @@ from traceanalyzer.fusion.checks import NO_OPERATORS, NOT_RECORDED, UNREAD, chec
 from traceanalyzer.fusion.code_places import code_places
 from traceanalyzer.fusion.cost_to_try import WHOLE_MODEL, compiled_nodes, compiled_path, compiling_ns
 from traceanalyzer.fusion.headroom import headroom
-from traceanalyzer.fusion.host_pace import host_pace
+from traceanalyzer.fusion.host_pace import at_pace, host_pace
 from traceanalyzer.fusion.idle_claims import NOT_IN_EACH_STEP
 from traceanalyzer.fusion.module_compile import compiled_together
 from traceanalyzer.fusion.module_names import as_regex, attribute, is_whole_model, with_name
@@ -94,7 +94,7 @@ def suggestions(graph: StepGraph) -> Suggestions:
             found.append(made)
             groups.append(group)
     whole = [
-        with_trial(group.seen, each, group.matches, group.module, times)
+        with_trial(group.seen, at_pace(group.seen, each), group.matches, group.module, times)
         for (each, times), group in zip(_together(found, graph), groups, strict=True)
     ]
     pairs = sorted(zip(whole, groups, strict=True), key=lambda pair: _by_saving(pair[0]))
@@ -282,7 +282,7 @@ def _suggestion(each: _Group, together: Compiled, held: Held | None) -> Suggesti
         bytes_saved_per_step=round(max(0, sum(saved)) * repeats) if saved else None,
         peak_bytes_saved=peak_bytes_saved(graph, rule, group, held),
         saving_per_step_ns=scaled(band, repeats) if band is not None else None,
-        share_of_step=band.mid / graph.step_ns if band is not None and not starved else None,
+        share_of_step=band.mid / graph.step_ns if band is not None else None,
         caveats=tuple(as_of(graph, text) for text in (*_of_device(graph, rule), *caveats)),
         docs=most.docs or rule.docs,
         saving_of=graph.saving_of,

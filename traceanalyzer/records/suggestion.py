@@ -47,7 +47,7 @@ class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     evidence: str
     bytes_saved_per_step: int | None
-    saving_per_step_ns: Band | None  # of what `saving_of` says
+    saving_per_step_ns: Band | None  # of what `saving_of` says: by what that is shorter
     share_of_step: float | None
     peak_bytes_saved: int | None = None  # tensors in use at the peak of memory that are not written any more
     caveats: tuple[str, ...]
@@ -55,6 +55,9 @@ class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
     saving_of: SavingOf | None = None  # None: an older report does not say
     step_kind: OfKind | None = None  # None: steps are of one kind, or it is of all of them
     cost_to_try: str = ""  # what has to be changed, how long that takes, when it pays back; "": not known
+    busy_saving_ns: Band | None = (
+        None  # where a host that sets the pace leaves less of it: of busy time alone
+    )
     places: tuple[CodePlace, ...] = ()  # of its operators, or of the waits; most time first; (): not known
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from traceanalyzer.records import Analysis, Band, Headroom
 from traceanalyzer.records.units import duration, percent, whole_percent
-from traceanalyzer.records.vocabulary import NEXT_TO_NOTHING
+from traceanalyzer.records.vocabulary import IDLE_RULES, NEXT_TO_NOTHING
 from traceanalyzer.report.change_words import cut_at_roofs, span
 from traceanalyzer.report.largest import limited_by_nothing
 from traceanalyzer.report.sanitize import visible
@@ -53,18 +53,24 @@ def headroom_text(analysis: Analysis) -> HeadroomText | None:
         sentence += f", {_between(room.all_ns)} with all that may help{cut_off}"
     if (proved or possible) and limited_by_nothing(analysis, shown(analysis)):
         sentence += ", if nothing slows what is left (far_below_roofs)"
-    words = [f"{sentence}; {_at_roofs(room)}.", *_reach(analysis)]
+    if any(each.saving_of == "mean_step" for each in analysis.suggestions or ()) and room.now_ns:
+        sentence += ", without what is averaged over steps that differ"
+    words = [f"{sentence}; {_at_roofs(room, possible or proved)}.", *_reach(analysis)]
     return HeadroomText(" ".join(words), tuple(_bars(analysis)))
 
 
-def _at_roofs(room: Headroom) -> str:
-    """What is left where nothing idles and all runs at its roof, if enough has one."""
+def _at_roofs(room: Headroom, changed: bool) -> str:
+    """What is left where nothing idles and all runs at its roof, if enough has one.
+
+    `changed`: by suggestions.
+    """
     unknown = duration(room.not_bounded_ns, 2)
     if room.not_bounded_ns > _MOSTLY_OPEN * room.at_roofs_ns:
         return f"what it would take at its roofs is not known: {unknown} of its work has no known roof"
-    text = f"at its roofs it would take {duration(room.at_roofs_ns, 2)}"
+    included = ", changes included," if changed else ""
+    text = f"at its roofs{included} it would take {duration(room.at_roofs_ns, 2)}"
     return (
-        f"{text}, with {unknown} of work whose roof is not known"
+        f"{text}, {unknown} of it work whose roof is not known"
         if room.not_bounded_ns > _OPEN * room.now_ns
         else text
     )
@@ -124,8 +130,9 @@ def _reach(analysis: Analysis) -> list[str]:
     latency_ns = sum(row.attributed_ns for row in rows if row.verdict == "latency_bound")
     if reached < _LITTLE and 2 * latency_ns > known_ns:
         return [f"{text}: the work is too small."]
-    if reached >= _MUCH:
-        return [f"{text}: leave the kernels alone." if analysis.device.kind == "gpu" else f"{text}."]
+    faster = any(each.rule not in IDLE_RULES for each in analysis.suggestions or ())
+    if reached >= _MUCH and analysis.device.kind == "gpu" and not faster:
+        return [f"{text}: leave the kernels alone."]
     return [f"{text}."]
 
 

@@ -91,7 +91,8 @@ def headline(analysis: Analysis) -> Headline:
     ]
     if _warned(analysis, "gpu_not_captured"):
         sentences.insert(0, "The trace lists a GPU but holds none of its work: this is the CPU side.")
-    changes = (_FIRST,) if limited_by_nothing(analysis, figures) else tuple(change_sentences(analysis))
+    first = (_FIRST,) if limited_by_nothing(analysis, figures) else ()
+    changes = (*first, *change_sentences(analysis))
     return Headline(_with_rank(analysis, sentences[0]), tuple(sentences[1:]), changes, notes)
 
 

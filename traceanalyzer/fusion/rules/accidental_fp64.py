@@ -41,7 +41,12 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     sure = band is not None and proved(band, time_ns(reached)) is not None
     evidence = _evidence(graph, reached)
     yield Match(
-        tuple(reached), "T0" if sure else "T3", saved=band, evidence=evidence, claims=band is not None
+        tuple(reached),
+        "T0" if sure else "T3",
+        saved=band,
+        saved_by_roofs=True,
+        evidence=evidence,
+        claims=band is not None,
     )
 
 

@@ -42,6 +42,7 @@ class Match(msgspec.Struct, frozen=True):
     after: Work | None = None  # None: no time is predicted from what it would move
     saved: Band | None = None  # where it does not follow from `after`
     saved_by_roofs: bool = False  # whether `saved` follows from the device's peaks and bandwidth
+    same_work: bool = False  # whether what is left has the roofs that its nodes have now
     bytes_saved: int | None = None
     unwritten: frozenset[int] = frozenset()  # places of nodes whose results the replacement has nowhere
     title: str = ""  # instead of the rule's, where that depends on what was found

@@ -90,6 +90,7 @@ def _on_cpu(graph: StepGraph) -> Iterator[Match]:
             title=_CPU_TITLE,
             claims=False,
             saved_by_roofs=True,
+            same_work=True,
         )
 
 

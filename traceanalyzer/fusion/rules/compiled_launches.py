@@ -13,7 +13,7 @@ and their memory in a pool of their own.
 
 Left out: waits of less than 5 % of the window; steps whose kernels graphs launch already; steps that wait
 longer for data, where the device would only wait for that instead. Where the trace names no steps, no time is
-promised: it may be what comes once.
+promised: it may be what comes once; nor what only the first of several steps waits.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     if is_replayed(graph):
         return
     evidence = f"{wait_evidence(graph, ns, share)}, while the host is in {_wrapper(graph)}"
-    yield waiting(graph, ns, evidence, again=graph.has_steps)
+    recurring = idle_claims(graph).recurring_ns("compiled_launches") / graph.step_count
+    yield waiting(graph, recurring, evidence, again=graph.has_steps and recurring > 0)
 
 
 def _wrapper(graph: StepGraph) -> str:

@@ -79,8 +79,8 @@ def _match(graph: StepGraph, nodes: Sequence[Node], kind: str, action: str, snip
     shapes = " × ".join(str(list(dims)) for _, dims, _, _ in largest.call.tensors())
     evidence += f"largest: {largest.call.name} {shapes}"
     yield Match(
-        tuple(nodes), "T0", saved=added(known), evidence=evidence, where=f"the {kind}", action=action,
-        snippet=snippet,
+        tuple(nodes), "T0", saved=added(known), saved_by_roofs=True, evidence=evidence,
+        where=f"the {kind}", action=action, snippet=snippet,
     )  # fmt: skip
 
 
