@@ -80,7 +80,7 @@ def _late(device: int, waits: Waits, evidence: Evidence) -> str:
     units = steps or 1
     per = " per step" if steps else ""
     typical = duration(median(others) / units)
-    text = f"the others wait for {name}: {typical}{per} (median), it waits "
+    text = f"the others wait for {name}: in collectives they wait {typical}{per} (median), it waits "
     text += f"{duration(waits.waited_ns[device] / units)}{_beside(device, waits, evidence)}; {why}"
     return text
 

@@ -22,6 +22,7 @@ from traceanalyzer.report.sanitize import ABSENT, cut, visible
 from traceanalyzer.report.sentence import is_judged, is_lower_bound, kernel_time, remedy
 from traceanalyzer.report.shown import MAX_NAME, Shown, counted, per, per_step, shown
 
+_NAMED = 3  # of what the host did, where no name has most of it
 _PHASES = ("forward", "backward", "recompute", "optimizer", None)
 
 
@@ -189,8 +190,11 @@ def _names(part: IdlePart, figures: Shown) -> str:
     """What the host did in most of it; where no name has most, the largest with its time."""
     if part.main_name:
         return cut(visible(part.main_name), MAX_NAME)
-    largest = part.names[0]
-    return f"{cut(visible(largest.name), MAX_NAME)} {duration(figures.each(largest.time_ns))}, and others"
+    named = [
+        f"{cut(visible(each.name), MAX_NAME)} {duration(figures.each(each.time_ns), 2)}"
+        for each in part.names[:_NAMED]
+    ]
+    return f"{', '.join(named)}, and others"
 
 
 def idle(analysis: Analysis) -> Iterable[TimePart]:

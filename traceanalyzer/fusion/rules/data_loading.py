@@ -41,7 +41,8 @@ _OF_A_LIBRARY = (
     "launches."
 )
 _PIPELINE = (
-    "for result in pipe(inputs, num_workers=1):  # in a process of its own; more where it takes more\n    ..."
+    "for result in pipe(inputs, num_workers={}):  # processes; more where other changes shorten the step\n"
+    "    ..."
 )
 _ANY_CALL = "num_workers = 8  # among the arguments of {}, where it takes them"
 _MOST_WORKERS = 8
@@ -70,7 +71,8 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
         title = "The main process loads each batch itself (num_workers=0)" if loaders else ""
         if library is not None:
             action = _OF_A_LIBRARY.format(library)
-            snippet = _PIPELINE if library == "transformers" else _ANY_CALL.format(library)
+            workers = _enough_workers(graph, ns)
+            snippet = _PIPELINE.format(workers) if library == "transformers" else _ANY_CALL.format(library)
     elif all("_MultiProcessing" in name for name in loaders):
         evidence += "; the loader has workers already"
         action, snippet = _MORE, "loader = DataLoader(data, num_workers=16, prefetch_factor=4)"
