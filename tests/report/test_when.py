@@ -33,7 +33,7 @@ def test_the_sentence_says_what_the_step_could_come_to():
     assert text is not None
     assert "takes 97 ms now, 76 to 83 ms with the changes that are proved, 60 to 83 ms" in text.sentence
     assert (
-        "at its roofs, changes included, it would take 41 ms, 5.0 ms of it work whose roof is not known."
+        "at its roofs, changes included, it would take 41 ms, 5.0 ms of it with no known roof."
         in text.sentence
     )
     ends = [(round(bar.low_share, 2), round(bar.high_share, 2)) for bar in text.bars]

@@ -70,9 +70,7 @@ def _at_roofs(room: Headroom, changed: bool) -> str:
     included = ", changes included," if changed else ""
     text = f"at its roofs{included} it would take {duration(room.at_roofs_ns, 2)}"
     return (
-        f"{text}, {unknown} of it work whose roof is not known"
-        if room.not_bounded_ns > _OPEN * room.now_ns
-        else text
+        f"{text}, {unknown} of it with no known roof" if room.not_bounded_ns > _OPEN * room.now_ns else text
     )
 
 

@@ -198,11 +198,13 @@ def _listed_changes(view: View) -> list[SuggestionText]:
 
 def _left_out(console: Console, view: View, top: int) -> None:
     """What is cut above, in the place of a blank line."""
-    rows = min(top, sum(not line.is_sum for line in view.lines))
-    console.print(left_out(
-        change=len(view.suggestions or ()) - len(_listed_changes(view)), cause=len(_causes(view)[_CAUSES:]),
-        row=view.total_rows - rows,
-    ), style="dim")  # fmt: skip
+    rows = view.total_rows - min(top, sum(not line.is_sum for line in view.lines))
+    page = left_out(
+        change=len(view.suggestions or ()) - len(_listed_changes(view)), cause=len(_causes(view)[_CAUSES:])
+    )
+    # A page has the rows of most time, and the others added up.
+    more = f"{rows:,} more row{'s' if rows > 1 else ''}; all: -o report.csv"
+    console.print(". ".join(text for text in (page, more if rows else "") if text), style="dim")
 
 
 def _causes(view: View) -> list[TimePart]:

@@ -16,7 +16,7 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def left_out(**counts: int) -> str:
-    """`On the page (-o report.html): 1 more change, 27 more rows`, of lists that are cut; "" of whole ones.
+    """`On the page (-o report.html): 1 more change, 2 more warnings` of lists that are cut; "" of whole ones.
 
     `counts`: by the name of one.
     """
