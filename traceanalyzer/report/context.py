@@ -184,7 +184,9 @@ def _suggestion_text(analysis: Analysis, s: Suggestion, of: str, whole: str) -> 
     if s.saving_of == "mean_step":
         whole = "average step"
     return SuggestionText(
-        rule=visible(s.rule), imperative=brief, site=_site(s), title=_text(s.title),
+        rule=visible(s.rule), imperative=brief,
+        site="" if _text(s.where) in brief.split() else _site(s),  # a name that what to do has already
+        title=_text(s.title),
         tier=s.tier, tier_meaning=TIER_MEANING[s.tier], saving=saving_text(analysis, s),
         share=f"{percent(s.share_of_step)} of the {whole}" if s.share_of_step is not None else "",
         evidence=_text(s.evidence), action=_text(s.action), says_more=unnamed.rstrip(".") != brief,
