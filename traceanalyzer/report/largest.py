@@ -52,7 +52,15 @@ def limited_by_nothing(analysis: Analysis, figures: Shown) -> bool:
     """The notice is of all steps: of the one that is shown, a notable part may run at a roof."""
     at_roof = sum(ns or 0 for ns in figures.at_roof_ns.values())
     far_below = any(notice.code == "far_below_roofs" for notice in analysis.source.warnings)
-    return far_below and at_roof < _AT_A_ROOF * figures.busy_ns
+    near = max(at_roof, _roofs_of_a_step(analysis) if figures.step else 0.0)
+    return far_below and near < _AT_A_ROOF * figures.busy_ns
+
+
+def _roofs_of_a_step(analysis: Analysis) -> float:
+    """What the work of the mean step takes at its roofs, in ns: a fast one of the same work may come near."""
+    rows = [row for row in analysis.op_rows if row.verdict in ("compute_bound", "memory_bound")]
+    roofs = sum(row.attributed_ns * min(1.0, row.efficiency or 0.0) for row in rows)
+    return roofs / (analysis.window.step_count or 1)
 
 
 def largest_parts(analysis: Analysis, figures: Shown) -> str:
