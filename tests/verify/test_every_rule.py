@@ -58,6 +58,26 @@ def answers(rule: Rule, said: Result) -> None:
     assert "apply the snippet" in fix and "record again, then `traceanalyze diff " in fix
 
 
+def test_what_is_announced_is_what_is_tried_and_the_rest_has_its_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The largest place is one that nobody can call again; the module is that of the place that is tried."""
+    foreign = within("head", op("mylib::gate", X), op("mylib::gate", X), op("sub", X, X))
+    graph = scene(*foreign, *PLACE, steps=2)
+    places = [Match(tuple(graph.nodes[at]), "T1") for at in (slice(0, 3), slice(3, 7))]
+    monkeypatch.setattr(verify, "_largest_first", lambda *_: places)
+    found = SimpleNamespace(graphs=(graph,), suggestions=Suggestions(()), analysis=None)
+    rule = next(rule for rule in RULES if rule.name == "pointwise_chain")
+    said = tried(rule, found, "step.json.gz", monkeypatch)
+    assert said.exit_code == 0, said.output
+    told, result = " ".join(said.stderr.split()), " ".join(said.stdout.split())
+    assert "tries mm → exp → mul → add, op by op" in told and "the module blocks.0 (4 operators)" in told
+    assert "gate" not in told and "the largest that can be rebuilt" in result
+    assert "its module blocks.0 as a whole: 4 operators" in result
+    refused = result.partition("not tried ")[2]
+    assert "gate → sub: " in refused and "cannot be called again from what the trace records" in refused
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 @pytest.mark.parametrize("nodes", [0, 4])
 def test_of_every_rule_it_says_what_can_be_said(

@@ -33,6 +33,7 @@ def command(trace: str, rule: str, steps: str, counters: bool) -> None:
     """Rebuild the largest match of RULE in TRACE from the recorded sizes and types, and time it as it ran
     and with the suggested change; where the advice is to compile, also one call of the module that holds it.
     The prediction is for this machine, whose roofs are measured first.
+    Of a rule that replaces no operators it says how to try it instead.
     Needs PyTorch; the machine should do nothing else meanwhile.
 
     \b
