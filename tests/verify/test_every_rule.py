@@ -9,10 +9,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
-from tests.fusion.rules.test_unfused_attention import attention
-from tests.fusion.scenes import CPU, op, scene, within
+from tests.fusion.rules.test_unfused_attention import attention, gradients
+from tests.fusion.scenes import CPU, found_by, op, scene, within
 from tests.project.tree import ROOT
 from traceanalyzer import pipeline
 from traceanalyzer.cli import main, verify
@@ -24,6 +25,7 @@ from traceanalyzer.records.suggestion import Suggestions
 from traceanalyzer.verify import modules
 from traceanalyzer.verify import verify as trials
 from traceanalyzer.verify.measure import Timed
+from traceanalyzer.verify.replay import Replay
 
 X = (16, 16)
 PLACE = tuple(within("blocks.0", op("mm", X, X), op("exp", X), op("mul", X, X), op("add", X, X)))
@@ -76,6 +78,21 @@ def test_what_is_announced_is_what_is_tried_and_the_rest_has_its_reason(
     assert "its module blocks.0 as a whole: 4 operators" in result
     refused = result.partition("not tried ")[2]
     assert "gate → sub: " in refused and "cannot be called again from what the trace records" in refused
+
+
+def test_a_backward_pass_that_is_tried_with_its_forward_pass_is_not_called_untried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However much longer it takes, so that it comes first."""
+    graph = scene(*attention(), *gradients(), *PLACE, steps=2)
+    forward, backward = found_by(graph, "unfused_attention")
+    monkeypatch.setattr(verify, "_largest_first", lambda *_: [backward, forward])
+    monkeypatch.setattr(trials, "rebuilt", lambda *_: Replay(lambda x: x * 2, (torch.rand(4),)))
+    rule = next(rule for rule in RULES if rule.name == "unfused_attention")
+    found = SimpleNamespace(graphs=(graph,), suggestions=Suggestions(()), analysis=None)
+    said = tried(rule, found, "step.json.gz", monkeypatch)
+    assert said.exit_code == 0 and "with its backward pass" in " ".join(said.stdout.split()), said.output
+    assert "not tried" not in said.stdout and "the largest place" in said.stdout
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)

@@ -115,13 +115,14 @@ def _first_that_runs(graph: StepGraph, wanted: Rule, matches: Sequence[Match], t
     from traceanalyzer.device.calibrate_gpu import gpu_name
     from traceanalyzer.verify.verify import trial_of, verified
 
-    threads, machine, refused = _with_threads_of(graph), None, list[Refused]()
+    threads, machine = _with_threads_of(graph), None
+    refused: list[tuple[Match, Refused]] = []
     where = "cuda" if gpu_name() else "cpu"
     for match in distinct(matches):
         try:
             trial = trial_of(graph, wanted, match, where, _backward(graph, wanted, match, matches))
         except UsageError as error:
-            refused.append(Refused(chain([node.name for node in match.nodes]), error.what))
+            refused.append((match, Refused(chain([node.name for node in match.nodes]), error.what)))
             continue
         module = _module_of(graph, trial, where)
         shown = None if isinstance(module, Refused) else module
@@ -131,13 +132,16 @@ def _first_that_runs(graph: StepGraph, wanted: Rule, matches: Sequence[Match], t
         try:
             result = verified(trial, device, floor_ns)
         except UsageError as error:
-            refused.append(Refused(chain([node.name for node in match.nodes]), error.what))
-            click.echo("\n".join(refusal_lines(refused[-1].what, refused[-1].why)), err=True)
+            refused.append((match, Refused(chain([node.name for node in match.nodes]), error.what)))
+            click.echo("\n".join(refusal_lines(refused[-1][1].what, refused[-1][1].why)), err=True)
             continue
-        return Tried(trial, result, module, tuple(refused), device, floor_ns)
+        others = (
+            each for other, each in refused if all(other is not of_trial for of_trial in trial.backward)
+        )
+        return Tried(trial, result, module, tuple(others), device, floor_ns)
     places = "its place" if len(matches) == 1 else f"none of its {len(matches):,} places"
     verb = "cannot be tried here" if len(matches) == 1 else "can be tried here"
-    reason = refused[0].why.removeprefix(f"{wanted.name}: ")
+    reason = refused[0][1].why.removeprefix(f"{wanted.name}: ")
     raise UsageError(f"{wanted.name}: {places} {verb}: {reason}", fix=_by_hand(trace))
 
 

@@ -154,7 +154,7 @@ def _attention(nodes: Sequence[Node], where: str) -> Replay:
         (precision for call in matmuls for *_, precision, _ in reversed(list(call.tensors()))), None
     )
     if [len(dims) for dims in operands] != [2, 2] or precision not in _DTYPES:
-        raise UsageError("unfused_attention: only a forward pass can be verified", fix="verify another rule")
+        raise UsageError("a backward pass is tried with its forward pass, not alone", fix="change the script")
     shapes: list[Any] = [*operands[0], operands[1][1]]
     dtype = getattr(torch, _DTYPES[precision])
     q, k, v = (torch.rand(1, *shape, dtype=dtype, device=where) for shape in shapes)
