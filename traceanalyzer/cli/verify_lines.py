@@ -121,7 +121,8 @@ def verdict_lines(
     doubt = doubtful(result, module, graph, device)
     promise = f", {_percents(share.low, share.high)} promised by the report" if share else ""
     if doubt:
-        text = f"this run says little of the promise: {doubt}; {measured}{promise}"
+        of = " of the promise" if share else ""
+        text = f"this run says little{of}: {doubt}; {measured}{promise}"
     elif claim is None:
         text = f"nothing was promised: {measured}{_by_roofs(result)}"
     elif claim.of.suggestion.saving_per_step_ns is None:
