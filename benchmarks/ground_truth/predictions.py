@@ -188,7 +188,7 @@ def of_region(
     if place is None:
         return {"name": pattern.__name__, "size": name, "rule": None}
     rule, match = place
-    found = verified(trial_of(graph, rule, match, here), here, floor_ns)
+    found = verified(trial_of(graph, rule, match, "cuda" if here.kind == "gpu" else "cpu"), here, floor_ns)
     return {
         "name": pattern.__name__, "size": name, "rule": found.rule, "before_ms": found.timed.eager_ns / 1e6,
         "after_ms": found.timed.replacement_ns / 1e6,

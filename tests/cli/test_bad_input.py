@@ -54,6 +54,13 @@ def saved(tmp_path: Path, name: str, content: bytes) -> Path:
         ("blank.json", b"  \n", ["empty"]),
         ("text.json", b"hello, world", ["not JSON"]),
         ("number.json", b"42", []),
+        (
+            "train.py",
+            b"import torch\n",
+            ["is a Python script, not a trace", "traceanalyze profile ", "train.py`"],
+        ),
+        ("blank.py", b"# {\n", ["traceanalyze profile"]),
+        ("train.ipynb", b'{"cells": [], "metadata": {}, "nbformat": 4}', ["is a notebook"]),
         ("object.json", b'{"a": 1}', ["traceEvents"]),
         ("execution.json", b'{"schema": "1.1.1", "nodes": [{"id": 1, "name": "x"}]}', ["executiontrace"]),
         ("speedscope.json", b'{"$schema": "https://www.speedscope.app/x.json", "profiles": []}', []),
@@ -263,3 +270,13 @@ def test_a_saved_report_is_rendered_again(tmp_path: Path) -> None:
 def test_every_file_that_is_no_trace_is_refused(real_traces: Path) -> None:
     refused(run("report", real_traces / "not_a_trace_execution_trace.json.gz"), "executiontrace")
     refused(run("report", real_traces / "not_kineto_begin_end_events.json.gz"))
+
+
+def test_a_rank_is_not_to_be_given_where_no_file_names_one(tmp_path: Path) -> None:
+    trace = example().write(tmp_path / "step.json")
+    refused(run("report", trace, "--rank", "3"), "no work of rank 3", "names a rank", "leave it out")
+
+
+def test_a_trace_may_be_called_as_a_script_is(tmp_path: Path) -> None:
+    trace = example().write(tmp_path / "step.py")
+    assert run("report", trace, "-o", tmp_path / "page.html").exit_code == 0

@@ -11,11 +11,12 @@ import pytest
 from click.testing import CliRunner
 
 from tests.project.tree import ROOT
-from tests.report import dom, example
+from tests.report import dom, example, example_when
+from traceanalyzer.assembly import roof_notices
 from traceanalyzer.cli import main
 from traceanalyzer.records import Bound, Flag, IdleCause, Limiter, OperatorClass, Phase, Reason, Verdict
 from traceanalyzer.records.memory_use import HeldKind
-from traceanalyzer.records.suggestion import Tier
+from traceanalyzer.records.suggestion import Headroom, Tier
 from traceanalyzer.report import html, terminal
 from traceanalyzer.report.labels import CAUSE_LABELS, CLASS_LABELS, HOW, TIER_MEANING, VERDICT_LABELS
 from traceanalyzer.report.warning_texts import warning_line, warning_texts
@@ -185,6 +186,25 @@ def test_every_figure_of_a_page_and_line_of_the_summary_is_explained() -> None:
     shown.remove("blocks.0.mlp")  # a module of an example
     assert {"coverage", "device", "Model FLOPs utilization", "at_roof", "Schedule"} <= shown
     assert {word for word in shown if not meanings_of(word)} == set()
+
+
+def test_every_bar_of_the_headroom_is_explained_as_the_page_and_the_json_name_it() -> None:
+    shown = set(Headroom.__struct_fields__)
+    for table in dom.parse(html.render(example_when.timed())).all("table", class_="headroom"):
+        shown |= {node.text() for node in table.all("th")}
+    assert {"now", "at its roofs", "with what is proved", "with all that may help"} <= shown
+    for word in shown:
+        said = explained(word)
+        assert said.startswith(f"{word} (") and "headroom" in said, word
+        assert "60 %" not in said, "that is of rows at a roof"
+    assert "60 %" not in explained("at_roofs") and "60 %" in explained("at_roof")
+
+
+@pytest.mark.parametrize("kind", ["gpu", "cpu"])
+def test_what_a_warning_has_the_reader_test_is_explained_too(kind: str) -> None:
+    said = " ".join(explained("far_below_roofs").split())
+    tests = roof_notices._TESTS[kind].removeprefix("To tell: ").replace("`", "").split("; ")
+    assert len(tests) == 3 and all(test in said for test in tests)
 
 
 # Words of the field in sentences, evidence and methods, which no heading and no closed list holds.

@@ -54,6 +54,28 @@ def test_a_value_is_held_against_a_limit(requirement: str, expected: str) -> Non
 
 
 @pytest.mark.parametrize(
+    ("requirement", "said"),
+    [
+        ("time.busy_ns<=300", "300 is read as 300 ns: write 300ms if that is meant"),
+        ("time.idle_ns>=-5", "-5 is read as -5 ns: write -5ms if that is meant"),
+        ("memory_bound.share_of_busy<=45", "45 is read as 4500 %: write 45% if that is meant"),
+        ("time.busy_ns<=300ns", None), ("time.busy_ns<=300ms", None), ("time.busy_ns<=300e6", None),
+        ("time.idle_ns>=0", None), ("window.step_count>=4", None),
+        ("memory_bound.share_of_busy<=1", None), ("memory_bound.share_of_busy<=45%", None),
+    ],
+)  # fmt: skip
+def test_a_number_without_a_unit_that_may_be_meant_in_another_is_questioned(
+    requirement: str, said: str | None
+) -> None:
+    assert outcome(requirement).reason == said
+
+
+def test_so_is_one_of_a_comparison() -> None:
+    (result,) = compared([parsed("step_ns.change<=3")], comparison_of([BASE], [BASE]))
+    assert "3 is read as 3 ns: write 3ms if that is meant" in str(result.reason)
+
+
+@pytest.mark.parametrize(
     ("name", "near"),
     [
         ("mfu", "compute.mfu_share"), ("idle", "time.idle_ns"), ("busy", "time.busy_ns"),

@@ -257,6 +257,13 @@ def test_steps_that_are_not_there_are_refused_by_naming_those_that_are(steps: st
     assert "3-5, 13" in refusal.value.fix
 
 
+def test_a_range_that_ends_before_it_begins_is_told_so() -> None:
+    for steps, fix in (("5-4", "give --steps 4-5, or choose"), ("9-3", "choose from its steps: 3-5")):
+        with pytest.raises(UsageError, match=f"--steps {steps} ends before it begins") as refusal:
+            select_window(training(THREE).trace(), 0, steps)
+        assert refusal.value.fix.startswith(fix)
+
+
 @pytest.mark.parametrize("steps", ["", "some", "-1", "3,4", "3-", "3-4-5", "1.5"])
 def test_what_is_no_range_is_refused(steps: str) -> None:
     with pytest.raises(UsageError):

@@ -13,7 +13,7 @@ from tests.fusion.scenes import backward, found_by, op, scene, within
 from traceanalyzer.fusion.rules import Match
 from traceanalyzer.fusion.step_graph import StepGraph
 from traceanalyzer.records.errors import UsageError
-from traceanalyzer.verify.modules import call_of_module, verified_module
+from traceanalyzer.verify.modules import call_of_module, module_trial, verified_module
 from traceanalyzer.verify.replay import Replay
 from traceanalyzer.verify.trained import backward_matches, differentiated, differentiating, trained
 from traceanalyzer.verify.verify import rebuilt
@@ -151,7 +151,9 @@ def test_a_module_that_does_not_compile_is_told(
     monkeypatch.setattr(torch, "compile", lambda run, **options: refuse)
     node = next(node for node in in_training.nodes if node.name == "native_batch_norm")
     with pytest.raises(UsageError, match="no compiler here"):
-        verified_module(in_training, Match((node,), "T1"), in_training.device, 1e3)
+        verified_module(
+            in_training, module_trial(in_training, Match((node,), "T1"), "cpu"), in_training.device, 1e3
+        )
 
 
 def test_what_cannot_be_differentiated_is_told() -> None:

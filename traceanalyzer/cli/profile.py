@@ -245,18 +245,18 @@ def _messages() -> Callable[[str], None]:
 
 
 def _next(trace: Path, page: Path | None, say: Callable[[str], None], *, quiet: bool, verbose: bool) -> None:
-    """The report, and the next command to type."""
+    """The report, which says what to type next; without one, how to have it."""
     again = f"traceanalyze report {shlex.quote(short(trace))}"
     if page is not None and not _reported(trace, page, quiet=quiet, verbose=verbose):
         say(f"the report failed, the trace is complete. Fix: {again}")
-    elif not quiet:
-        say(f"next: {again}" + (" -v" if page else ""))
+    elif page is None and not quiet:
+        say(f"next: {again}")
 
 
 def _reported(trace: Path, page: Path, *, quiet: bool, verbose: bool) -> bool:
     """Report in a process of its own: whatever the script did to this one does not matter there."""
     command = [sys.executable, "-P", "-m", "traceanalyzer", "report", short(trace), "-o", short(page)]
-    command += ["--force", *["-q"] * quiet, *["-v"] * verbose]
+    command += ["--force", "--next", *["-q"] * quiet, *["-v"] * verbose]
     try:
         return subprocess.run(command, check=False).returncode == 0
     except (OSError, KeyboardInterrupt):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import webbrowser
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ class ReportRequest(msgspec.Struct, frozen=True):
     stack: bool = False
     open: bool = False
     strict: bool = False
+    next: bool = False  # whether to say which command comes next
     verbosity: int = 0  # -1 quiet, 0 summary, 1 with more rows
     options: AnalyzeOptions = AnalyzeOptions(kernels=False)
 
@@ -156,6 +158,7 @@ class ReportRequest(msgspec.Struct, frozen=True):
 @click.option("--redact", is_flag=True, help="Leave out absolute paths, host and user names.")
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
 @click.option("--force", is_flag=True, help="Replace existing files.")
+@click.option("--next", "next_command", is_flag=True, hidden=True, help="Say what to type next.")
 @click.option("-v", "--verbose", is_flag=True, help="More rows in the summary.")
 @click.option("-q", "--quiet", is_flag=True, help="No summary; only what is wrong with the input.")
 def command(
@@ -165,7 +168,7 @@ def command(
     bandwidth: str | None, link: str | None, rank: int | None, ranks: str | None, gpu: int | None,
     what_if: str | None, capture: str | None, cost_files: tuple[str, ...], settings: tuple[str, ...],
     critical_path: bool, jobs: int | None, scheduler: str | None, strict: bool, top: int | None,
-    stack: bool, redact: bool, open_page: bool, force: bool, verbose: bool, quiet: bool,
+    stack: bool, redact: bool, open_page: bool, force: bool, next_command: bool, verbose: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Report the memory-bound share of the runtime, the ops behind it, and how surely it is known.
 
@@ -175,7 +178,7 @@ def command(
     """
     run(ReportRequest(
         traces=traces, outputs=outputs, format=format_name, force=force, top=top, redact=redact,
-        stack=stack, open=open_page, strict=strict, verbosity=int(verbose) - int(quiet),
+        stack=stack, open=open_page, strict=strict, next=next_command, verbosity=int(verbose) - int(quiet),
         options=AnalyzeOptions(
             steps=steps, steps_by=steps_by, assume_dtype=assume_dtype, device=device,
             device_file=device_file, peaks=peaks,
@@ -212,6 +215,8 @@ def run(request: ReportRequest) -> None:
         for target in wanted:
             if target.path is not None:
                 click.echo(f"traceanalyze: wrote {target.path}", err=True)
+        if request.next:
+            _say_next(analysis, request.traces[0])
     if request.open:
         page = next((t.path for t in wanted if t.format == "html" and t.path is not None), None)
         if page is not None:
@@ -226,6 +231,13 @@ def _summarize(analysis: Job, request: ReportRequest) -> None:
     rows = request.top or (20 if request.verbosity else 5)
     color = sys.stderr.isatty() and "NO_COLOR" not in os.environ or bool(os.environ.get("FORCE_COLOR"))
     click.echo(summary(analysis, width=_width(), color=color, top=rows), err=True, color=color)
+
+
+def _say_next(analysis: Job, trace: str) -> None:
+    from traceanalyzer.report.context import next_commands
+
+    commands = next_commands(analysis) or (f"traceanalyze report {shlex.quote(trace)} -v",)
+    click.echo(f"traceanalyze: next: {', or '.join(commands)}", err=True)
 
 
 def _say_damage(analysis: Job) -> None:

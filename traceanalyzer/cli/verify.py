@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from traceanalyzer.cli import completion
 from traceanalyzer.records.errors import UsageError
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from traceanalyzer.fusion.rules import Match, Rule
     from traceanalyzer.fusion.step_graph import StepGraph
     from traceanalyzer.records import Device
+    from traceanalyzer.verify.modules import ModuleTrial, VerifiedModule
     from traceanalyzer.verify.verify import Trial, Verified
 
 _REFUSED = 3  # matches that are named although they were not tried
@@ -30,6 +33,7 @@ def command(trace: str, rule: str, steps: str, counters: bool) -> None:
     """Rebuild the largest match of RULE in TRACE from the recorded sizes and types, and time it as it ran
     and with the suggested change; where the advice is to compile, also one call of the module that holds it.
     The prediction is for this machine, whose roofs are measured first.
+    Of a rule that replaces no operators it says how to try it instead.
     Needs PyTorch; the machine should do nothing else meanwhile.
 
     \b
@@ -38,19 +42,19 @@ def command(trace: str, rule: str, steps: str, counters: bool) -> None:
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     from traceanalyzer.cli.verify_lines import (
         Told,
-        announced,
         bytes_lines,
-        chain,
-        refusal_line,
+        module_lines,
+        refusal_lines,
         result_lines,
+        verdict_lines,
     )
-    from traceanalyzer.device.calibrate_gpu import gpu_name
     from traceanalyzer.fusion.promised import promised
     from traceanalyzer.options import AnalyzeOptions
     from traceanalyzer.pipeline import reported
     from traceanalyzer.report.context import saving_text
     from traceanalyzer.trace.reading.names import shown_name
     from traceanalyzer.verify.moved import moved
+    from traceanalyzer.verify.verify import why_by_hand
 
     wanted = _rule(rule)
     report = reported(trace, AnalyzeOptions(steps=steps, kernels=False))
@@ -59,52 +63,110 @@ def command(trace: str, rule: str, steps: str, counters: bool) -> None:
     if graph is None:
         raise UsageError(f"{shown_name(trace)}: {rule} applies nowhere in it",
                          fix="take a rule that the report of this trace suggests")  # fmt: skip
-    _with_threads_of(graph)
-    first = (matches[0], *_backward(graph, wanted, matches[0], matches))
-    for line in announced(graph, wanted, matches[0], first, on_gpu=gpu_name() is not None):
-        click.echo(line, err=True)
-    device, floor_ns = _this_machine()
-    trial, result, refused = _first_that_runs(graph, wanted, matches, device, floor_ns)
-    claim = promised(graph, wanted, trial.matches, report.suggestions)
-    saving = Told(saving_text(report.analysis, claim.suggestion), claim) if claim else None
-    which = "the largest that can be rebuilt" if refused else "the largest place"
-    for line in result_lines(result, which, graph, saving, device):
-        click.echo(line)
-    for match, refusal in refused[:_REFUSED]:
-        click.echo(refusal_line(chain([node.name for node in match.nodes]), refusal.what))
-    if wanted.replacement == "compiled":
-        for line in _of_module(graph, matches[0], device, floor_ns):
-            click.echo(line)
+    if (why := why_by_hand(wanted)) is not None:
+        raise UsageError(f"{wanted.name}: is not tried by itself: {why}", fix=_by_hand(trace))
+    tried = _first_that_runs(graph, wanted, matches, trace)
+    claim = promised(graph, wanted, tried.trial.matches, report.suggestions)
+    claimed = Told(saving_text(report.analysis, claim.suggestion), claim) if claim else None
+    which = "the largest that can be rebuilt" if tried.refused else "the largest place"
+    module = _of_module(graph, tried)
+    lines = [*result_lines(tried.result, which, graph, claimed, tried.device)]
+    if isinstance(module, Refused):
+        lines += refusal_lines(module.what, module.why)
+    elif module is not None:
+        lines += module_lines(module, graph, tried.device)
+    for refused in tried.refused[:_REFUSED]:
+        lines += refusal_lines(refused.what, refused.why)
     if counters:
-        for line in bytes_lines(moved(trial)):
-            click.echo(line)
+        lines += bytes_lines(moved(tried.trial))
+    measured = None if isinstance(module, Refused) else module
+    for line in (*lines, *verdict_lines(tried.result, measured, claimed, graph, tried.device)):
+        click.echo(line)
 
 
-def _first_that_runs(
-    graph: StepGraph, wanted: Rule, matches: Sequence[Match], device: Device, floor_ns: float
-) -> tuple[Trial, Verified, list[tuple[Match, UsageError]]]:
-    """The largest match that can be tried, and why larger ones could not. UsageError where none can."""
+class Refused(msgspec.Struct, frozen=True):
+    """What could not be tried, and the reason."""
+
+    what: str
+    why: str
+
+
+class Tried(msgspec.Struct, frozen=True):
+    """The largest match that could be tried, what came of it, and the larger ones that could not."""
+
+    trial: Trial
+    result: Verified
+    module: ModuleTrial | Refused | None  # None: compiling it is not the advice
+    refused: tuple[Refused, ...]
+    device: Device  # this machine
+    floor_ns: float
+
+
+def _by_hand(trace: str) -> str:
+    """How to try what cannot be rebuilt; the text of UsageError's `fix`."""
+    name = shlex.quote(trace) if trace != "-" else "BEFORE"
+    snippet = "apply the snippet of the report in the script"
+    return f"{snippet}, record again, then `traceanalyze diff {name} AFTER`"
+
+
+def _first_that_runs(graph: StepGraph, wanted: Rule, matches: Sequence[Match], trace: str) -> Tried:
+    """The largest match that can be tried: announced when it is rebuilt. UsageError where none can."""
+    from traceanalyzer.cli.verify_lines import announced, chain, refusal_lines
+    from traceanalyzer.device.calibrate_gpu import gpu_name
     from traceanalyzer.verify.verify import trial_of, verified
 
-    refused: list[tuple[Match, UsageError]] = []
+    threads, machine = _with_threads_of(graph), None
+    refused: list[tuple[Match, Refused]] = []
+    where = "cuda" if gpu_name() else "cpu"
     for match in distinct(matches):
         try:
-            trial = trial_of(graph, wanted, match, device, _backward(graph, wanted, match, matches))
-            return trial, verified(trial, device, floor_ns), refused
+            trial = trial_of(graph, wanted, match, where, _backward(graph, wanted, match, matches))
         except UsageError as error:
-            refused.append((match, error))
-    raise refused[0][1]
+            refused.append((match, Refused(chain([node.name for node in match.nodes]), error.what)))
+            continue
+        module = _module_of(graph, trial, where)
+        shown = None if isinstance(module, Refused) else module
+        for line in (*threads, *announced(graph, trial, shown, on_gpu=where == "cuda")):
+            click.echo(line, err=True)
+        device, floor_ns = machine = machine or _this_machine()
+        try:
+            result = verified(trial, device, floor_ns)
+        except UsageError as error:
+            refused.append((match, Refused(chain([node.name for node in match.nodes]), error.what)))
+            click.echo("\n".join(refusal_lines(refused[-1][1].what, refused[-1][1].why)), err=True)
+            continue
+        others = (
+            each for other, each in refused if all(other is not of_trial for of_trial in trial.backward)
+        )
+        return Tried(trial, result, module, tuple(others), device, floor_ns)
+    places = "its place" if len(matches) == 1 else f"none of its {len(matches):,} places"
+    verb = "cannot be tried here" if len(matches) == 1 else "can be tried here"
+    reason = refused[0][1].why.removeprefix(f"{wanted.name}: ")
+    raise UsageError(f"{wanted.name}: {places} {verb}: {reason}", fix=_by_hand(trace))
 
 
-def _of_module(graph: StepGraph, match: Match, device: Device, floor_ns: float) -> Iterator[str]:
-    """The module that holds the largest match, compiled as a whole; or why it is not tried."""
-    from traceanalyzer.cli.verify_lines import module_lines, refusal_line
+def _module_of(graph: StepGraph, trial: Trial, where: str) -> ModuleTrial | Refused | None:
+    """The module that holds what is tried, rebuilt; or why it is not tried."""
+    from traceanalyzer.verify.modules import module_trial
+
+    if trial.rule.replacement != "compiled":
+        return None
+    try:
+        return module_trial(graph, trial.match, where)
+    except UsageError as error:
+        return Refused("its module as a whole", error.what)
+
+
+def _of_module(graph: StepGraph, tried: Tried) -> VerifiedModule | Refused | None:
+    """That module, compiled as a whole."""
     from traceanalyzer.verify.modules import verified_module
 
+    if tried.module is None or isinstance(tried.module, Refused):
+        return tried.module
     try:
-        yield from module_lines(verified_module(graph, match, device, floor_ns), graph, device)
+        return verified_module(graph, tried.module, tried.device, tried.floor_ns)
     except UsageError as error:
-        yield refusal_line("its module as a whole", error.what)
+        return Refused("its module as a whole", error.what)
 
 
 def _rule(name: str) -> Rule:
@@ -112,8 +174,10 @@ def _rule(name: str) -> Rule:
 
     rule = rule_named(name)
     if rule is None:
-        tried = ", ".join(rule.name for rule in RULES if rule.replacement != "nothing")
-        fix = guess(name, [rule.name for rule in RULES], f"use one of {tried}")
+        timed = ", ".join(each.name for each in RULES if each.replacement != "nothing")
+        others = ", ".join(each.name for each in RULES if each.replacement == "nothing")
+        every = f"use one of {timed}; of {others} it says how to try them"
+        fix = guess(name, [each.name for each in RULES], every)
         raise UsageError(f"{name}: there is no such rule", fix=fix)
     return rule
 
@@ -141,16 +205,17 @@ def distinct(matches: Sequence[Match]) -> list[Match]:
     return list(by_names.values())
 
 
-def _with_threads_of(graph: StepGraph) -> None:
-    """As many as the recording had: what one thread computes in bits another number does at once."""
+def _with_threads_of(graph: StepGraph) -> list[str]:
+    """As many as the recording had: what one thread computes in bits another number does at once. A line
+    that says so."""
     roofs = graph.recording.cpu_roofs if graph.recording else None
     count = (graph.recording.threads if graph.recording else None) or (roofs.threads if roofs else None)
-    if graph.trace.on_cpu and count:
-        from traceanalyzer.verify.verify import use_threads
+    if not graph.trace.on_cpu or not count:
+        return []
+    from traceanalyzer.verify.verify import use_threads
 
-        use_threads(count)
-        threads = f"{count} thread{'' if count == 1 else 's'}"
-        click.echo(f"traceanalyze: with {threads}, as recorded", err=True)
+    use_threads(count)
+    return [f"traceanalyze: with {count} thread{'' if count == 1 else 's'}, as recorded"]
 
 
 def _this_machine() -> tuple[Device, float]:

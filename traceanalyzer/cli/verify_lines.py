@@ -8,22 +8,23 @@ from textwrap import shorten
 import msgspec
 
 from traceanalyzer.fusion.cost_to_try import compile_ns
-from traceanalyzer.fusion.promised import Promised, recorded_ns
-from traceanalyzer.fusion.rules import Match, Rule
+from traceanalyzer.fusion.promised import Promised
+from traceanalyzer.fusion.rules import Rule
 from traceanalyzer.fusion.step_graph import Node, StepGraph
-from traceanalyzer.records import Band, Device
-from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records import Device
 from traceanalyzer.records.units import digits, duration, si, whole_percent
+from traceanalyzer.report.change_words import span
 from traceanalyzer.report.wrapping import wrapped
 from traceanalyzer.verify.measure import Timed, runs_of
-from traceanalyzer.verify.modules import MOST_OPERATORS, VerifiedModule, call_of_module
+from traceanalyzer.verify.modules import ModuleTrial, VerifiedModule
 from traceanalyzer.verify.moved import Moved, NotCounted
-from traceanalyzer.verify.trained import differentiated, differentiating
-from traceanalyzer.verify.verify import Verified
+from traceanalyzer.verify.verify import Trial, Verified
 
 _WIDTH, _LABEL, _FIGURE = 80, 14, 9
 _SHOWN = 6  # operators of a match
 _ALIKE = 0.1  # by which times of two machines differ that are called the same
+_FAR_APART = 4.0  # times of one thing, as often, that say little of each other
+_REASON = 240  # characters of what was not tried, and why
 _REPLACEMENTS = {
     "compiled": "torch.compile", "attention": "scaled_dot_product_attention", "optimizer": "fused=True",
 }  # fmt: skip
@@ -36,25 +37,18 @@ class Told(msgspec.Struct, frozen=True):
     of: Promised
 
 
-def announced(
-    graph: StepGraph, rule: Rule, match: Match, tried: Sequence[Match], *, on_gpu: bool
-) -> list[str]:
+def announced(graph: StepGraph, trial: Trial, module: ModuleTrial | None, *, on_gpu: bool) -> list[str]:
     """What is tried, and how long that may take, as far as the recording tells. `on_gpu`: this machine."""
+    rule, nodes = trial.rule, list(trial.match.nodes)
     ways = f"op by op and by {_REPLACEMENTS[rule.replacement]}"
-    text = f"traceanalyze: tries {chain([node.name for node in match.nodes])}, {ways}"
-    time_ns, nodes = recorded_ns(graph, tried), list(match.nodes)
-    runs, ns = runs_of(time_ns), 2 * runs_of(time_ns) * time_ns
-    if rule.replacement == "compiled":
-        path, called = _module(graph, match)
-        more = [*called, *differentiating(graph, called)]
-        module_ns = graph.undisturbed_ns(more)
-        text += f"; then the module {path} ({len(called)} operators) likewise" if more else ""
-        nodes, ns = nodes + more, ns + (2 * runs_of(module_ns) * module_ns if more else 0)
-    lines = wrapped(f"{text}.", _WIDTH)
-    return [
-        *lines,
-        *wrapped(f"traceanalyze: {'; '.join(_expected(graph, rule, runs, ns, nodes, on_gpu))}.", _WIDTH),
-    ]
+    text = f"traceanalyze: tries {chain([node.name for node in nodes])}, {ways}"
+    runs = runs_of(trial.recorded_ns)
+    ns = 2 * runs * trial.recorded_ns
+    if module is not None:
+        text += f"; then the module {module.path} ({len(module.nodes)} operators) likewise"
+        nodes, ns = nodes + module.every, ns + 2 * runs_of(module.recorded_ns) * module.recorded_ns
+    expected = "; ".join(_expected(graph, rule, runs, ns, nodes, on_gpu))
+    return [*wrapped(f"{text}.", _WIDTH), *wrapped(f"traceanalyze: {expected}.", _WIDTH)]
 
 
 def _expected(
@@ -72,15 +66,6 @@ def _expected(
     yield "before that this machine's roofs are measured, which takes some seconds"
 
 
-def _module(graph: StepGraph, match: Match) -> tuple[str, list[Node]]:
-    """The one that is tried as a whole, and what a call of it runs; nothing where it is not tried."""
-    try:
-        path, nodes = call_of_module(graph, differentiated(graph, match))
-    except UsageError:
-        return "", []
-    return (path, nodes) if len(nodes) <= MOST_OPERATORS else ("", [])
-
-
 def result_lines(
     result: Verified, which: str, graph: StepGraph, claim: Told | None, device: Device
 ) -> Iterator[str]:
@@ -89,18 +74,24 @@ def result_lines(
     if claim is None:
         yield from _line("the report", "suggests nothing by it here: too little of the step is sure to go")
     else:
-        count, where = claim.of.suggestion.count, claim.of.suggestion.where
-        places = "1 place" if count == 1 else f"{count:,} places"
-        yield from _line("the report", f"{claim.saving}: {places}{f' in {where}' if where else ''}")
+        yield from _line("the report", _claimed(claim))
     passes = ", with its backward pass" if result.backward else ""
     taken = f"{duration(result.recorded_ns)} in the recording"
     yield from _line("tried", f"{which}, {taken}{passes}")
     yield from _times(result.timed, result.recorded_ns, graph, device, _REPLACEMENTS[result.replacement])
-    yield from _predicted(result)
-    if claim is not None:
-        held = _held(claim.of.share, result.timed, graph, device)
-        untimed = claim.of.suggestion.saving_per_step_ns is None
-        yield from _line("promise", "the report predicts no time" if untimed else held)
+    yield from _predicted(result, "")
+
+
+def _claimed(claim: Told) -> str:
+    """The saving, its places, and what of it those have that are tried."""
+    of, part = claim.of.suggestion, claim.of.part
+    places = "1 place" if of.count == 1 else f"{of.count:,} places"
+    text = f"{claim.saving}: {places}{f' in {of.where}' if of.where else ''}"
+    if part is None or claim.of.places >= of.count:
+        return text
+    ns = span(part.low, part.high) if part.low > 0 else f"at most {duration(part.high, 2)}"
+    who = "the one that is tried has" if claim.of.places == 1 else f"the {claim.of.places} tried have"
+    return f"{text}; {who} {ns} of that"
 
 
 def module_lines(result: VerifiedModule, graph: StepGraph, device: Device) -> Iterator[str]:
@@ -109,12 +100,85 @@ def module_lines(result: VerifiedModule, graph: StepGraph, device: Device) -> It
     text = f"its module {result.path} as a whole: {result.operators} operators, {passes}"
     yield shorten(text, _WIDTH, placeholder=" …")
     yield from _times(result.timed, result.recorded_ns, graph, device, "torch.compile of one call of it")
-    yield from _predicted(result)
+    saved_ns, band = result.timed.saved_ns, result.band
+    other = "more was saved" if band is not None and saved_ns > band.high else "less was saved"
+    yield from _predicted(result, ": inside" if result.inside else f": {other}")
 
 
-def refusal_line(what: str, why: str) -> str:
-    """What could not be tried."""
-    return next(_line("not tried", shorten(f"{what}: {why}", _WIDTH - _LABEL, placeholder=" …")))
+def refusal_lines(what: str, why: str) -> Iterator[str]:
+    """What could not be tried, with the reason."""
+    yield from _line("not tried", shorten(f"{what}: {why}", _REASON, placeholder=" …"))
+
+
+def verdict_lines(
+    result: Verified, module: VerifiedModule | None, claim: Told | None, graph: StepGraph, device: Device
+) -> Iterator[str]:
+    """One sentence: whether the promise held, beside what this machine's roofs predicted; or why this run
+    says little of it."""
+    saved = _share_saved(result.timed)
+    measured = f"{whole_percent(saved)} saved here" if saved >= 0 else f"{whole_percent(-saved)} slower here"
+    share = claim.of.share if claim else None
+    doubt = doubtful(result, module, graph, device)
+    promise = f", {_percents(share.low, share.high)} promised by the report" if share else ""
+    if doubt:
+        of = " of the promise" if share else ""
+        text = f"this run says little{of}: {doubt}; {measured}{promise}"
+    elif claim is None:
+        text = f"nothing was promised: {measured}{_by_roofs(result)}"
+    elif claim.of.suggestion.saving_per_step_ns is None:
+        text = f"no promise to compare with: the report predicts no time; {measured}{_by_roofs(result)}"
+    elif share is None:
+        alone = "the report predicts no time for this place alone"
+        text = f"no promise to compare with: {alone}; {measured}{_by_roofs(result)}"
+    elif device.kind != graph.device.kind:
+        text = f"promise not of this device: {measured}{promise} for {graph.device.name}"
+    else:
+        kept = "held" if saved <= share.high else "more than held"
+        held = kept if saved >= max(0.0, share.low) else "not held"
+        text = f"promise {held}: {measured}{promise}{_by_roofs(result)}"
+    yield from wrapped(f"{text}.", _WIDTH)
+
+
+def _by_roofs(result: Verified) -> str:
+    """The last clause of a verdict: what was predicted from the roofs that were measured here."""
+    band, eager_ns = result.band, result.timed.eager_ns
+    if band is None:
+        return "; by this machine's roofs no saving was sure" if result.predicts else ""
+    if result.inside:
+        return "; as this machine's roofs predicted"
+    which = "more" if result.timed.saved_ns < band.low else "less"
+    return f"; this machine's roofs predicted {which}: {_percents(band.low / eager_ns, band.high / eager_ns)}"
+
+
+def doubtful(result: Verified, module: VerifiedModule | None, graph: StepGraph, device: Device) -> str:
+    """Why times of this run say little of the recording's; "" where they may be compared."""
+    if device.kind != graph.device.kind:
+        return ""
+    here, eager_ns = result.recorded_ns / result.timed.eager_ns, result.timed.eager_ns
+    if here > _FAR_APART:
+        roofs = graph.recording.cpu_roofs if graph.recording else None
+        busy = f"{roofs.load:.1f} others ran meanwhile" if roofs and roofs.load else "as under load"
+        why = f"{busy}, or with its tensors in memory, which may lie in the cache here"
+        return f"the place took {digits(here, 2)} times as long in the recording ({why})"
+    if here and 1 / here > _FAR_APART:
+        why = "a slower machine, or others keep it busy now"
+        return f"the place takes {digits(eager_ns / result.recorded_ns, 2)} times as long here ({why})"
+    if module is None:
+        return ""
+    whole = module.recorded_ns / module.timed.eager_ns
+    if here and whole and not 1 / _FAR_APART <= here / whole <= _FAR_APART:
+        return f"the place ran {_speed(here)} recorded, its module {_speed(whole)} recorded"
+    saved, of_module = _share_saved(result.timed), _share_saved(module.timed)
+    if min(saved, of_module) < -_ALIKE and max(saved, of_module) > _ALIKE:
+        which = (
+            "the place is faster and its module slower" if saved > 0 else "its module is faster and it slower"
+        )
+        return f"compiled, {which}"
+    return ""
+
+
+def _share_saved(timed: Timed) -> float:
+    return timed.saved_ns / timed.eager_ns
 
 
 def chain(names: Sequence[str]) -> str:
@@ -143,40 +207,33 @@ def _beside(times: float, graph: StepGraph, device: Device) -> str:
     there = f"on {graph.device.name}" if elsewhere else "in the recording"
     if abs(times - 1) <= _ALIKE:
         return f": as long as {there}"
-    how = f"{digits(times, 2)} times faster" if times > 1 else f"{digits(1 / times, 2)} times slower"
-    return f": {how} than {there}"
+    return f": {_speed(times)} {there}"
 
 
-def _predicted(result: Verified | VerifiedModule) -> Iterator[str]:
+def _speed(times: float) -> str:
+    """`3.1 times faster than`."""
+    return (
+        f"{digits(times, 2)} times faster than" if times > 1 else f"{digits(1 / times, 2)} times slower than"
+    )
+
+
+def _predicted(result: Verified | VerifiedModule, outcome: str) -> Iterator[str]:
+    """`outcome`: `: inside`; of what a verdict follows nothing."""
     band, eager_ns = result.band, result.timed.eager_ns
     if band is None:
-        error = "no saving here: it would be within the error of the prediction"
+        error = "nothing sure: a saving would be within the error of the prediction"
         yield from _line(
             "predicted", error if result.predicts else "no time: what it would save is not known"
         )
         return
     ends = _percents(band.low / eager_ns, band.high / eager_ns)
-    outcome = "inside" if result.inside else "outside"
-    yield from _figure("predicted", band.mid, f"{ends} of it, by this machine's roofs: {outcome}")
+    yield from _figure("predicted", band.mid, f"{ends} of it, by this machine's roofs{outcome}")
 
 
 def _percents(low: float, high: float) -> str:
     """`30 to 55 %`; of what may be nothing `at most 55 %`."""
     most = whole_percent(min(1.0, high))
     return f"{whole_percent(low).removesuffix(' %')} to {most}" if low > 0 else f"at most {most}"
-
-
-def _held(share: Band | None, timed: Timed, graph: StepGraph, device: Device) -> str:
-    """Whether the share that was saved is one that the report predicts of the same place."""
-    if share is None:
-        return "the report predicts no time for this place alone"
-    saved = timed.saved_ns / timed.eager_ns
-    promise = f"{_percents(share.low, share.high)} promised by the report"
-    measured = f"{whole_percent(saved)} saved here" if saved >= 0 else f"{whole_percent(-saved)} slower here"
-    if device.kind != graph.device.kind:
-        return f"not of this device: {measured}, {promise} for {graph.device.name}"
-    kept = "held" if saved <= share.high else "more than held"
-    return f"{kept if saved >= max(0.0, share.low) else 'not held'}: {measured}, {promise}"
 
 
 def _figure(label: str, ns: float, text: str) -> Iterator[str]:

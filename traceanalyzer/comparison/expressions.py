@@ -22,6 +22,9 @@ _UNITS = {
     "ns": {"ns": 1.0, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9},
     "bytes": {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12},
 }
+_LEAST_BARE = {"ns": 1000, "bytes": 1000}  # below it a number without a unit is rarely meant in that
+_MOST_BARE = {"share": 1}  # above it
+_BETTER = {"ns": "ms", "bytes": "MB", "share": "%"}
 _EXAMPLE = "write NAME<=LIMIT, such as memory_bound.share_of_busy<=0.45 or window.step_ns.median<=+5%"
 
 
@@ -65,6 +68,19 @@ def _limit(name: str, text: str) -> float | str | bool:
     except ValueError:
         return text.strip("'\"")
     return number if isfinite(number) else text
+
+
+def read_as(wanted: Expression) -> str | None:
+    """How a number without a unit is read, where another unit may be meant: `300` of a time in ns."""
+    unit = unit_of(wanted.name) or ""
+    if wanted.relative or isinstance(wanted.limit, str | bool) or unit not in _BETTER:
+        return None
+    written, size = wanted.text.rpartition(wanted.operator)[2].strip(), abs(wanted.limit)
+    odd = 0 < size < _LEAST_BARE.get(unit, 0) or size > _MOST_BARE.get(unit, size)
+    if not odd or _WITH_UNIT.fullmatch(written):
+        return None
+    read = f"{wanted.limit:.10g} {unit}" if unit != "share" else f"{100 * wanted.limit:.10g} %"
+    return f"{written} is read as {read}: write {written}{_BETTER[unit]} if that is meant"
 
 
 def _unit_hint(name: str) -> str:

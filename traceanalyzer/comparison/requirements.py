@@ -15,7 +15,7 @@ from typing import Any
 from msgspec import structs
 
 from traceanalyzer.comparison import noise, side_values
-from traceanalyzer.comparison.expressions import Expression
+from traceanalyzer.comparison.expressions import Expression, read_as
 from traceanalyzer.comparison.side_values import SideValues
 from traceanalyzer.comparison.sides import Side
 from traceanalyzer.records import Analysis, Comparison, Requirement, Value
@@ -47,7 +47,15 @@ def checked(
     head, base = side_values.of_runs(runs), side_values.of_runs(baseline) if baseline else None
     interval = step_interval(runs, baseline)
     results = (_checked(each, head, base, interval) for each in expressions)
-    return tuple(_under_the_profiler(each, head.values.get(_UNPROFILED)) for each in results)
+    recorded = (_under_the_profiler(each, head.values.get(_UNPROFILED)) for each in results)
+    return tuple(map(_with_unit, expressions, recorded))
+
+
+def _with_unit(wanted: Expression, result: Requirement) -> Requirement:
+    """With how the limit is read, where it has no unit and another may be meant."""
+    if result.value is None:
+        return result
+    return structs.replace(result, reason="; ".join(filter(None, (read_as(wanted), result.reason))) or None)
 
 
 def _under_the_profiler(result: Requirement, without: Value) -> Requirement:
@@ -69,7 +77,8 @@ def compared(expressions: Sequence[Expression], comparison: Comparison) -> tuple
     """Of a comparison, whose own interval tells a change of the step from noise."""
     values = side_values.of_comparison(comparison)
     results = (_compared(each, values, comparison) for each in expressions)
-    return tuple(_of_recorded_steps(each, comparison.unprofiled_step_ns) for each in results)
+    recorded = (_of_recorded_steps(each, comparison.unprofiled_step_ns) for each in results)
+    return tuple(map(_with_unit, expressions, recorded))
 
 
 def _of_recorded_steps(result: Requirement, without: Change | None) -> Requirement:

@@ -21,6 +21,8 @@ class Promised(msgspec.Struct, frozen=True):
 
     suggestion: Suggestion
     share: Band | None  # of their time, that is saved; None: of them alone nothing is predicted
+    part: Band | None = None  # of the suggestion's saving, that they have
+    places: int = 1  # that are tried, of all that the suggestion counts
 
 
 def promised(
@@ -39,8 +41,9 @@ def promised(
     if suggestion is None:
         return None
     these = [match for match in group if _within(match, places)]
-    share = _share(graph, these, group, suggestion) if len(these) == len(tried) else None
-    return Promised(suggestion, share)
+    part = _part(graph, these, group, suggestion) if len(these) == len(tried) else None
+    share = _share(graph, part, recorded_ns(graph, these)) if part else None
+    return Promised(suggestion, share, part if share else None, len(these))
 
 
 def recorded_ns(graph: StepGraph, tried: Sequence[Match]) -> float:
@@ -54,23 +57,25 @@ def _within(match: Match, places: set[int]) -> bool:
     return bool(match.nodes) and {node.place for node in match.nodes} <= places
 
 
-def _share(
+def _share(graph: StepGraph, part: Band, time_ns: float) -> Band | None:
+    """Of `time_ns`, which is that of one of the alike stretches of a step."""
+    if not time_ns:
+        return None
+    every_ns = time_ns * graph.stretch.repeats
+    return Band(*(min(1.0, end / every_ns) for end in (part.low, part.mid, part.high)))
+
+
+def _part(
     graph: StepGraph, tried: Sequence[Match], group: Sequence[Match], suggestion: Suggestion
 ) -> Band | None:
     """Of the saving that is told they have the part that they have of what is predicted of all."""
     tier = max(match.tier for match in group)
     saving = suggestion.busy_saving_ns or suggestion.saving_per_step_ns
-    these, every, time_ns = (
-        promise(graph, tried, tier),
-        promise(graph, group, tier),
-        recorded_ns(graph, tried),
-    )
-    if saving is None or these is None or every is None or not time_ns:
+    these, every = promise(graph, tried, tier), promise(graph, group, tier)
+    if saving is None or these is None or every is None:
         return None
     ends = zip(
         (saving.low, saving.mid, saving.high), (these.low, these.mid, these.high),
         (every.low, every.mid, every.high), strict=True,
     )  # fmt: skip
-    repeats = graph.stretch.repeats
-    shares = [min(1.0, end / repeats * of / whole / time_ns) if whole else 0.0 for end, of, whole in ends]
-    return Band(*shares)
+    return Band(*(end * of / whole if whole else 0.0 for end, of, whole in ends))

@@ -54,6 +54,9 @@ def _not_there(
     entries: Sequence[RankEntry], rank: int | None, gpu: int | None, notices: Sequence[Notice]
 ) -> UsageError:
     """Says of what was asked for what there is, and of a rank whose file failed why."""
+    if rank is not None and not any(each.rank is not None or process_named(each.file) for each in entries):
+        fix = "leave it out; what names a rank is a file's name, as job.rank3.json, or its distributedInfo"
+        raise UsageError(f"no work of rank {rank} in the input, of which no file names a rank", fix=fix)
     options = [name for name, value in (("--rank", rank), ("--gpu", gpu)) if value is not None]
     devices = [_named(options, each, each.device_index) for each in entries]
     there = list(dict.fromkeys(devices))

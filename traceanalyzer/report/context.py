@@ -205,6 +205,18 @@ def _suggestion_text(analysis: Analysis, s: Suggestion, of: str, whole: str) -> 
     )  # fmt: skip
 
 
+def next_commands(analysis: Analysis) -> tuple[str, ...]:
+    """What to type after a report: what its first change means or how it does here, and of the first change
+    that can be tried by itself how that does."""
+    commands: list[str] = []
+    for suggestion in suggestions_of(analysis):
+        explained, *verified = _commands(analysis, suggestion)
+        if verified:
+            return (*commands, verified[0])
+        commands = commands or [explained]
+    return tuple(commands)
+
+
 def _commands(analysis: Analysis, s: Suggestion) -> Iterable[str]:
     """`traceanalyze explain RULE`; where it can be tried by itself, `traceanalyze verify FILE RULE`."""
     rule = visible(s.rule)

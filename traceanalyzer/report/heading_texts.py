@@ -39,6 +39,22 @@ SECTION_MEANING: Final[Mapping[str, str]] = {
     "what holds the peak": "tensors in use when memory is at its peak, by module and kind",
 }
 
+HEADROOM_MEANING: Final[Mapping[str, str]] = {  # its bars, then as the JSON names them
+    "now": "of the headroom: the step as it was recorded, in ms",
+    "with what is proved": "how short the step is with the changes that are proved, one beside the other",
+    "with all that may help": "how short it may become with every change, also those of at most so much",
+    "at its roofs": "how short it would be if nothing were idle, and each row took the smaller of its time "
+    "and its roof time; what changes replace takes theirs. Not the time of rows that run at a roof: at_roof",
+    "now_ns": "of the headroom: the step as it was recorded",
+    "proved_ns": "of the headroom: the step with what is proved",
+    "all_ns": "of the headroom: the step with all that may help",
+    "at_roofs_ns": "of the headroom: the step with nothing idle, and each row at the smaller of its time "
+    "and its roof time. Not the time of rows that run at a roof: that is at_roof",
+    "at_roofs": "of the headroom: how short the step would be if nothing were idle, and each row took the "
+    "smaller of its time and its roof time. Of rows that run at a roof: see at_roof",
+    "not_bounded_ns": "of the headroom: time of rows whose roof is not known, which stays as it is",
+}
+
 LABEL_MEANING: Final[Mapping[str, str]] = {  # in front of a line of the summary
     "change": "the surest suggestions: what to do, where, and what it saves",
     "check": "rows that exceed a roof, or the step's own sums, where they need a look: the self-check",

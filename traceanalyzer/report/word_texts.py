@@ -13,6 +13,7 @@ from traceanalyzer.records.memory_use import HeldKind
 from traceanalyzer.report.heading_texts import (
     COLUMN_MEANING,
     FIGURE_MEANING,
+    HEADROOM_MEANING,
     LABEL_MEANING,
     SECTION_MEANING,
     THRESHOLD_MEANING,
@@ -143,6 +144,7 @@ _PLAIN: Final[tuple[tuple[str, Mapping[Any, str]], ...]] = (
     ("origin of the roofs", HOW),
     ("term", TERM_MEANING),
     ("section of a report", SECTION_MEANING),
+    ("bar of the headroom", HEADROOM_MEANING),
     ("line of the summary", LABEL_MEANING),
     ("column of a report", COLUMN_MEANING),
     ("figure of a report", FIGURE_MEANING),

@@ -15,12 +15,26 @@ from traceanalyzer.fusion.suggestions import applied
 from traceanalyzer.records import Band, Device
 from traceanalyzer.records.errors import UsageError
 from traceanalyzer.verify.measure import Timed, timed
-from traceanalyzer.verify.replay import told
+from traceanalyzer.verify.replay import Replay, told
 from traceanalyzer.verify.trained import differentiated, differentiating, trained
 from traceanalyzer.verify.verify import compiled, rebuilt
 
 MOST_OPERATORS = 300
 """Of a call of a module that is tried: compiling more takes minutes."""
+
+
+class ModuleTrial(msgspec.Struct, frozen=True):
+    """One call of a module as a program; compiling it, which takes long, is left to the trial."""
+
+    path: str
+    nodes: Sequence[Node]
+    gradients: Sequence[Node]  # of them; none where the step has no backward pass
+    forward: Replay
+    recorded_ns: float  # of all
+
+    @property
+    def every(self) -> list[Node]:
+        return [*self.nodes, *self.gradients]
 
 
 class VerifiedModule(msgspec.Struct, frozen=True):
@@ -40,25 +54,34 @@ class VerifiedModule(msgspec.Struct, frozen=True):
         return self.band is not None and self.band.low <= self.timed.saved_ns <= self.band.high
 
 
-def verified_module(graph: StepGraph, match: Match, device: Device, floor_ns: float) -> VerifiedModule:
-    """Of the module that holds `match`, or what it differentiates. UsageError, with the reason, where it
-    cannot be rebuilt, differentiated or compiled."""
+def module_trial(graph: StepGraph, match: Match, where: str) -> ModuleTrial:
+    """Of the module that holds `match`, or what it differentiates, on `where`, "cuda" or "cpu". UsageError,
+    with the reason, where it cannot be rebuilt or differentiated."""
     path, nodes = call_of_module(graph, differentiated(graph, match))
     if len(nodes) > MOST_OPERATORS:
         raise UsageError(
             f"{path} calls {len(nodes)} operators, more than are rebuilt", fix="compile the model"
         )
     gradients = differentiating(graph, nodes)
-    before = rebuilt(graph, nodes, "cuda" if device.kind == "gpu" else "cpu")
-    after = compiled(before)
-    if gradients:
-        before, after = trained(before), trained(after)
     with told(path):
+        forward = rebuilt(graph, nodes, where)
+    if gradients:
+        trained(forward)
+    return ModuleTrial(path, nodes, gradients, forward, graph.undisturbed_ns([*nodes, *gradients]))
+
+
+def verified_module(graph: StepGraph, trial: ModuleTrial, device: Device, floor_ns: float) -> VerifiedModule:
+    """`device`, `floor_ns`: of this machine. UsageError, with the reason, where it is not compiled here."""
+    before, after = trial.forward, compiled(trial.forward)
+    if trial.gradients:
+        before, after = trained(before), trained(after)
+    with told(trial.path):
         times = timed(before, after)
-    bands, replaced_ns = _predicted(graph, [*nodes, *gradients], times.eager_ns, device, floor_ns)
+    bands, replaced_ns = _predicted(graph, trial.every, times.eager_ns, device, floor_ns)
     band = proved(added(bands), replaced_ns) if bands else None
-    recorded_ns = graph.undisturbed_ns([*nodes, *gradients])
-    return VerifiedModule(path, len(nodes), bool(gradients), times, band, recorded_ns, bool(bands))
+    return VerifiedModule(
+        trial.path, len(trial.nodes), bool(trial.gradients), times, band, trial.recorded_ns, bool(bands)
+    )
 
 
 def call_of_module(graph: StepGraph, match: Match) -> tuple[str, list[Node]]:

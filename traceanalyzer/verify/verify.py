@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from traceanalyzer.fusion.cost_to_try import CHANGES
 from traceanalyzer.fusion.promised import recorded_ns
 from traceanalyzer.fusion.regions import region
 from traceanalyzer.fusion.rules import Match, Rule
@@ -14,6 +15,7 @@ from traceanalyzer.fusion.savings import added, proved, saving
 from traceanalyzer.fusion.step_graph import Node, StepGraph
 from traceanalyzer.records import Band, Device
 from traceanalyzer.records.errors import UsageError
+from traceanalyzer.records.vocabulary import IDLE_RULES
 from traceanalyzer.verify.measure import Timed, timed
 from traceanalyzer.verify.optimizers import optimizers
 from traceanalyzer.verify.replay import Replay, replay, told
@@ -56,15 +58,26 @@ class Verified(msgspec.Struct, frozen=True):
         return self.band is not None and self.band.low <= self.timed.saved_ns <= self.band.high
 
 
+def why_by_hand(rule: Rule) -> str | None:
+    """Why no place of the rule can be tried by itself; None where its operators can be rebuilt."""
+    if rule.replacement != "nothing":
+        return None
+    if rule.name in IDLE_RULES:
+        return "it shortens what the device waits for, and operators that are rebuilt wait for nothing"
+    change = CHANGES.get(rule.name)
+    takes = f"it takes {change}" if change else "it changes the whole step"
+    return f"{takes}, which operators that are rebuilt do not show"
+
+
 def trial_of(
-    graph: StepGraph, rule: Rule, match: Match, device: Device, backward: tuple[Match, ...] = ()
+    graph: StepGraph, rule: Rule, match: Match, where: str, backward: tuple[Match, ...] = ()
 ) -> Trial:
-    """On `device`, which is this machine's. UsageError where the match cannot be rebuilt.
+    """On `where`, "cuda" or "cpu". UsageError where the match cannot be rebuilt.
 
     `backward`: matches in its backward pass, which both programs do too.
     """
     with told(rule.name):
-        eager, replacement = _programs(graph, rule, match, "cuda" if device.kind == "gpu" else "cpu")
+        eager, replacement = _programs(graph, rule, match, where)
     took_ns = recorded_ns(graph, (match, *backward))
     if not backward:
         return Trial(rule, match, eager, replacement, recorded_ns=took_ns)
@@ -105,9 +118,8 @@ def _predicted(trial: Trial, eager_ns: float, device: Device, floor_ns: float) -
 
 
 def _programs(graph: StepGraph, rule: Rule, match: Match, where: str) -> tuple[Replay, Replay]:
-    if rule.replacement == "nothing" or not match.nodes:
-        raise UsageError(f"{rule.name}: its change cannot be verified on a region alone",
-                         fix="verify a rule that replaces operators, such as pointwise_chain")  # fmt: skip
+    if (why := why_by_hand(rule)) is not None or not match.nodes:
+        raise UsageError(f"{rule.name}: {why or 'the place has no operators'}", fix="change the script")
     if rule.replacement == "optimizer":
         return optimizers(match.where, [node.call for node in match.nodes], where)
     eager = rebuilt(graph, match.nodes, where)
@@ -142,7 +154,7 @@ def _attention(nodes: Sequence[Node], where: str) -> Replay:
         (precision for call in matmuls for *_, precision, _ in reversed(list(call.tensors()))), None
     )
     if [len(dims) for dims in operands] != [2, 2] or precision not in _DTYPES:
-        raise UsageError("unfused_attention: only a forward pass can be verified", fix="verify another rule")
+        raise UsageError("a backward pass is tried with its forward pass, not alone", fix="change the script")
     shapes: list[Any] = [*operands[0], operands[1][1]]
     dtype = getattr(torch, _DTYPES[precision])
     q, k, v = (torch.rand(1, *shape, dtype=dtype, device=where) for shape in shapes)

@@ -163,7 +163,13 @@ def _in_range(trace: Trace, steps: str) -> tuple[Step, ...]:
         )
     first, last = int(match[1]), int(match[2] or match[1])
     there = {step.number for step in trace.steps}
-    if first > last or first not in there or last not in there:
+    if first > last:
+        forward = f"give --steps {last}-{first}, or " if {first, last} <= there else ""
+        raise UsageError(
+            f"{trace.path}: --steps {steps} ends before it begins",
+            fix=f"{forward}choose from its steps: {listed(trace.steps)}",
+        )
+    if first not in there or last not in there:
         raise UsageError(
             f"{trace.path}: has no steps {steps}", fix=f"choose from its steps: {listed(trace.steps)}"
         )

@@ -19,6 +19,7 @@ _MAGICS = (
     (b"\xfe\xff", "is UTF-16 text", "convert it: `iconv -f utf-16 -t utf-8`"),
     (b"version https://git-lfs", "is a Git LFS pointer, not the file it stands for", "git lfs pull"),
 )  # fmt: skip
+_MAY_BE_TRACE = re.compile(rb"(?:\xef\xbb\xbf)?\s*[\[{]")  # JSON, whatever the file is called
 _TAR = (257, b"ustar")
 _PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 _MEMORY_PAGE = b"Memory Timeline"
@@ -40,6 +41,9 @@ def refuse_foreign(head: bytes, path: str) -> None:
     for magic, what, fix in _MAGICS:
         if head.startswith(magic):
             raise TraceFormatError(f"{path}: {what} (byte 0)", fix=fix)
+    if path.lower().endswith(".py") and not _MAY_BE_TRACE.match(head):
+        raise TraceFormatError(f"{path}: is a Python script, not a trace (byte 0)",
+                               fix=f"record one: `traceanalyze profile {path}`")  # fmt: skip
     offset, magic = _TAR
     if head[offset:].startswith(magic):
         raise TraceFormatError(

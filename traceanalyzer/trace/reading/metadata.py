@@ -27,6 +27,7 @@ FOREIGN_KEYS = {
     "profiles": "is a speedscope profile, not a PyTorch profiler trace",
     "device_traces": "is a PyTorch memory snapshot, not a profiler trace",
     "memory_bound": "is a saved report of traceanalyze, which is shown alone, not a trace",
+    "nbformat": "is a notebook, not a profiler trace",
     "stackFrames": "is another tool's profile, not a PyTorch profiler trace",
 }
 _AMD_KEYS = ("hip_", "roctracer", "rocprofiler")
