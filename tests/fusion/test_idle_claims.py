@@ -13,7 +13,7 @@ from tests.fusion.rules.waits import Deed, doing
 from tests.fusion.test_rules import judged
 from tests.pipeline import real
 from tests.trace.build import Rows
-from traceanalyzer.fusion.idle_claims import IDLE_RULES, idle_claims, promised
+from traceanalyzer.fusion.idle_claims import IDLE_RULES, claimed_idle, idle_claims
 from traceanalyzer.fusion.rules import RULES
 from traceanalyzer.fusion.step_graph import StepGraph
 from traceanalyzer.fusion.suggestions import applied
@@ -39,13 +39,13 @@ def check(graph: StepGraph) -> None:
     of_rules = [claims.ns(rule) for rule in IDLE_RULES]
     assert all((ns >= 0).all() for ns in of_rules)
     assert (sum(of_rules, np.zeros(len(length), np.int64)) <= length).all()
-    assert promised(graph, "launch_bound")[0] <= graph.idle_ns("launch_gap") / graph.step_count
+    assert claimed_idle(graph, "launch_bound")[0] <= graph.idle_ns("launch_gap") / graph.step_count
     high = {
         rule.name: sum(match.saved.high for match in matches if match.saved)
         for rule, matches in applied(graph) if rule.name in IDLE_RULES
     }  # fmt: skip
     assert sum(high.values()) <= graph.judged.time.idle_ns / graph.step_count * (1 + 1e-9)
-    assert all(ns <= promised(graph, name)[0] * (1 + 1e-9) for name, ns in high.items())
+    assert all(ns <= claimed_idle(graph, name)[0] * (1 + 1e-9) for name, ns in high.items())
 
 
 @settings(max_examples=150, deadline=None)

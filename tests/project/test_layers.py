@@ -51,7 +51,7 @@ PACKAGES = {
     "work_times measure row_keys traffic rows counts judge record_costs far_below",
     "fusion": "__init__ step_ops stretch evidence step_graph host_pace pages code_places module_names "
     "host_remedies idle_claims regions savings rules alike promise slower_compiled module_compile "
-    "cost_to_try checks headroom peak_memory step_words trial suggestions promised each_kind",
+    "cost_to_try checks headroom peak_memory step_words trial suggestions place_promise each_kind",
     "comparison": "__init__ apportion names noise sides became matching same_work culprits sentence assemble "
     "expressions side_values requirements",
     "annotate": "__init__ counters texts splice copy",

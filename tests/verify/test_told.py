@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from tests.fusion.scenes import CPU, found_by, op, scene, within
-from traceanalyzer.cli.verify_lines import Told, announced, result_lines, verdict_lines
-from traceanalyzer.fusion.promised import Promised, promised, recorded_ns
+from traceanalyzer.cli.verify_lines import Claim, announced, result_lines, verdict_lines
+from traceanalyzer.fusion.place_promise import PlacePromise, place_promise, recorded_ns
 from traceanalyzer.fusion.rules import rule_named
 from traceanalyzer.fusion.step_graph import StepGraph
 from traceanalyzer.fusion.suggestions import suggestions
@@ -34,9 +34,9 @@ def layers(count: int) -> StepGraph:
     return scene(*items, op("mm", X, X), freed=True, steps=2)
 
 
-def told_of(graph: StepGraph) -> Promised:
+def told_of(graph: StepGraph) -> PlacePromise:
     match = found_by(graph, "pointwise_chain")[0]
-    of = promised(graph, RULE, (match,), suggestions(graph))
+    of = place_promise(graph, RULE, (match,), suggestions(graph))
     assert of is not None
     return of
 
@@ -47,7 +47,7 @@ def test_the_parts_of_all_places_are_the_saving_that_the_report_has(count: int) 
     matches = found_by(graph, "pointwise_chain")
     found = suggestions(graph)
     (told,) = (each for each in found.found or () if each.rule == "pointwise_chain")
-    parts = [(promised(graph, RULE, (match,), found), recorded_ns(graph, (match,))) for match in matches]
+    parts = [(place_promise(graph, RULE, (match,), found), recorded_ns(graph, (match,))) for match in matches]
     assert told.count == len(matches) == count and told.saving_per_step_ns is not None
     for end in ("low", "mid", "high"):
         saved = sum(getattr(of.share, end) * ns for of, ns in parts if of is not None and of.share)
@@ -60,8 +60,8 @@ def test_the_parts_of_all_places_are_the_saving_that_the_report_has(count: int) 
 def test_of_what_the_report_does_not_suggest_nothing_is_promised() -> None:
     graph = layers(1)
     (match,) = found_by(graph, "pointwise_chain")
-    assert promised(graph, RULE, (match,), Suggestions(())) is None
-    assert promised(graph, RULE, (match,), Suggestions(None)) is None
+    assert place_promise(graph, RULE, (match,), Suggestions(())) is None
+    assert place_promise(graph, RULE, (match,), Suggestions(None)) is None
 
 
 @pytest.mark.parametrize("seconds", [0.003, 0.005])
@@ -87,7 +87,7 @@ def lines(
     took = recorded_ns(graph, found_by(graph, "pointwise_chain")[:1]) if took_ns is None else took_ns
     times = Timed(eager_ns, replacement_ns)
     result = Verified("pointwise_chain", "compiled", ("exp", "log"), times, band, recorded_ns=took)
-    told = Told("2.1 to 3.4 ms per step, proved", replace(told_of(graph), share=share))
+    told = Claim("2.1 to 3.4 ms per step, proved", replace(told_of(graph), share=share))
     written = list(result_lines(result, "the largest place", graph, told, device))
     written += verdict_lines(result, module, told, graph, device)
     assert all(len(line) <= 80 for line in written), written
@@ -178,7 +178,7 @@ def test_no_prediction_is_no_prediction_of_nothing(predicts: bool) -> None:
     graph = layers(1)
     result = Verified("pointwise_chain", "compiled", ("exp", "log"), Timed(1e6, 5e5), None, predicts=predicts)
     suggestion = replace(told_of(graph).suggestion, saving_per_step_ns=None)
-    claim = Told("no time predicted", Promised(suggestion, None))
+    claim = Claim("no time predicted", PlacePromise(suggestion, None))
     found = result_lines(result, "the largest place", graph, claim, graph.device)
     written = " ".join((*found, *verdict_lines(result, None, claim, graph, graph.device)))
     assert ("within the error of the prediction" in written) == predicts

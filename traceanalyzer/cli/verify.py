@@ -41,14 +41,14 @@ def command(trace: str, rule: str, steps: str, counters: bool) -> None:
     """
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     from traceanalyzer.cli.verify_lines import (
-        Told,
+        Claim,
         bytes_lines,
         module_lines,
         refusal_lines,
         result_lines,
         verdict_lines,
     )
-    from traceanalyzer.fusion.promised import promised
+    from traceanalyzer.fusion.place_promise import place_promise
     from traceanalyzer.options import AnalyzeOptions
     from traceanalyzer.pipeline import reported
     from traceanalyzer.report.context import saving_text
@@ -66,8 +66,8 @@ def command(trace: str, rule: str, steps: str, counters: bool) -> None:
     if (why := why_by_hand(wanted)) is not None:
         raise UsageError(f"{wanted.name}: is not tried by itself: {why}", fix=_by_hand(trace))
     tried = _first_that_runs(graph, wanted, matches, trace)
-    claim = promised(graph, wanted, tried.trial.matches, report.suggestions)
-    claimed = Told(saving_text(report.analysis, claim.suggestion), claim) if claim else None
+    claim = place_promise(graph, wanted, tried.trial.matches, report.suggestions)
+    claimed = Claim(saving_text(report.analysis, claim.suggestion), claim) if claim else None
     which = "the largest that can be rebuilt" if tried.refused else "the largest place"
     module = _of_module(graph, tried)
     lines = [*result_lines(tried.result, which, graph, claimed, tried.device)]

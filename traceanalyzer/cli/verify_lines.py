@@ -8,7 +8,7 @@ from textwrap import shorten
 import msgspec
 
 from traceanalyzer.fusion.cost_to_try import compile_ns
-from traceanalyzer.fusion.promised import Promised
+from traceanalyzer.fusion.place_promise import PlacePromise
 from traceanalyzer.fusion.rules import Rule
 from traceanalyzer.fusion.step_graph import Node, StepGraph
 from traceanalyzer.records import Device
@@ -30,11 +30,11 @@ _REPLACEMENTS = {
 }  # fmt: skip
 
 
-class Told(msgspec.Struct, frozen=True):
+class Claim(msgspec.Struct, frozen=True):
     """What the report says of the places that are tried."""
 
     saving: str  # as the report has it
-    of: Promised
+    of: PlacePromise
 
 
 def announced(graph: StepGraph, trial: Trial, module: ModuleTrial | None, *, on_gpu: bool) -> list[str]:
@@ -67,7 +67,7 @@ def _expected(
 
 
 def result_lines(
-    result: Verified, which: str, graph: StepGraph, claim: Told | None, device: Device
+    result: Verified, which: str, graph: StepGraph, claim: Claim | None, device: Device
 ) -> Iterator[str]:
     """The report's promise, the times here, and whether it held. `which` place; `device`: this machine."""
     yield shorten(f"{result.rule} on {device.name}: {chain(result.names)}", _WIDTH, placeholder=" …")
@@ -82,7 +82,7 @@ def result_lines(
     yield from _predicted(result, "")
 
 
-def _claimed(claim: Told) -> str:
+def _claimed(claim: Claim) -> str:
     """The saving, its places, and what of it those have that are tried."""
     of, part = claim.of.suggestion, claim.of.part
     places = "1 place" if of.count == 1 else f"{of.count:,} places"
@@ -111,7 +111,7 @@ def refusal_lines(what: str, why: str) -> Iterator[str]:
 
 
 def verdict_lines(
-    result: Verified, module: VerifiedModule | None, claim: Told | None, graph: StepGraph, device: Device
+    result: Verified, module: VerifiedModule | None, claim: Claim | None, graph: StepGraph, device: Device
 ) -> Iterator[str]:
     """One sentence: whether the promise held, beside what this machine's roofs predicted; or why this run
     says little of it."""

@@ -67,7 +67,7 @@ def idle_claims(graph: StepGraph) -> IdleClaims:
     return graph.once(_claims)
 
 
-def promised(graph: StepGraph, rule: str) -> tuple[float, float]:
+def claimed_idle(graph: StepGraph, rule: str) -> tuple[float, float]:
     """(ns per step, share of the window) of idle time that the rule may promise."""
     ns = int(idle_claims(graph).ns(rule).sum())
     return ns / graph.step_count, ns / max(1, graph.window_ns)

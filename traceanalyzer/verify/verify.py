@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from traceanalyzer.fusion.cost_to_try import CHANGES
-from traceanalyzer.fusion.promised import recorded_ns
+from traceanalyzer.fusion.place_promise import recorded_ns
 from traceanalyzer.fusion.regions import region
 from traceanalyzer.fusion.rules import Match, Rule
 from traceanalyzer.fusion.savings import added, proved, saving

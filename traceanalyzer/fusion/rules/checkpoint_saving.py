@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from traceanalyzer.fusion.idle_claims import idle_claims, promised, saving_steps
+from traceanalyzer.fusion.idle_claims import claimed_idle, idle_claims, saving_steps
 from traceanalyzer.fusion.rules.base import Match, Rule, wait_evidence, waiting
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 from traceanalyzer.records.units import duration, si
@@ -28,7 +28,7 @@ _WAIT_SHARE = 0.01  # of the window
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where such a wait is a visible part of the window."""
-    ns, share = promised(graph, "checkpoint_saving")
+    ns, share = claimed_idle(graph, "checkpoint_saving")
     if not graph.on_gpu or share < _WAIT_SHARE:
         return
     waits, steps = idle_claims(graph).each_step("checkpoint_saving"), graph.judged.steps

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from traceanalyzer.fusion.idle_claims import idle_claims, promised
+from traceanalyzer.fusion.idle_claims import claimed_idle, idle_claims
 from traceanalyzer.fusion.rules.base import Match, Rule, wait_evidence, waiting
 from traceanalyzer.fusion.rules.launch_bound import is_replayed
 from traceanalyzer.fusion.step_graph import Free, StepGraph
@@ -32,8 +32,8 @@ _WAIT_SHARE = 0.05  # of the window
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where such waits are a visible part of the window."""
-    ns, share = promised(graph, "compiled_launches")
-    if not graph.on_gpu or share < _WAIT_SHARE or promised(graph, "data_loading")[1] > share:
+    ns, share = claimed_idle(graph, "compiled_launches")
+    if not graph.on_gpu or share < _WAIT_SHARE or claimed_idle(graph, "data_loading")[1] > share:
         return
     if is_replayed(graph):
         return

@@ -23,7 +23,7 @@ from math import ceil
 import numpy as np
 from msgspec.structs import replace
 
-from traceanalyzer.fusion.idle_claims import covering_names, idle_claims, promised
+from traceanalyzer.fusion.idle_claims import claimed_idle, covering_names, idle_claims
 from traceanalyzer.fusion.rules.base import Match, Rule, wait_evidence, waiting
 from traceanalyzer.fusion.step_graph import Free, Node, StepGraph
 from traceanalyzer.records import Band
@@ -51,7 +51,7 @@ _MORE = "Give the DataLoader more workers, or make what they do cheaper: the loa
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of the operators in the loader if any, where the wait is a visible part of the window."""
-    ns, share = promised(graph, "data_loading")
+    ns, share = claimed_idle(graph, "data_loading")
     loading = _loading(graph, free)
     working_ns = float(sum(node.time_ns for node in loading))
     share += working_ns / graph.step_ns if graph.step_ns else 0.0

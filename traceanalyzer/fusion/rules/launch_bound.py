@@ -27,7 +27,7 @@ from statistics import median
 
 import numpy as np
 
-from traceanalyzer.fusion.idle_claims import promised
+from traceanalyzer.fusion.idle_claims import claimed_idle
 from traceanalyzer.fusion.rules.base import Match, Rule, everywhere, wait_evidence
 from traceanalyzer.fusion.rules.synchronisation import waiting_operators
 from traceanalyzer.fusion.step_graph import Free, StepGraph
@@ -50,7 +50,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where launch gaps are a large part of what is not another wait."""
     if not graph.on_gpu or not graph.busy_ns or _hardly_works(graph) or is_replayed(graph):
         return
-    launching, share = promised(graph, "launch_bound")
+    launching, share = claimed_idle(graph, "launch_bound")
     working = graph.busy_ns / graph.step_count
     if launching < _GAPS_SHARE * max(1.0, launching + working) or _host_lead_ns(graph) > launching:
         return
@@ -60,7 +60,7 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
 
 def why_not(graph: StepGraph) -> str:
     """Why gaps that a reader sees in the step are left out; "" where there are none to speak of."""
-    launching, share = promised(graph, "launch_bound")
+    launching, share = claimed_idle(graph, "launch_bound")
     if not graph.on_gpu or share < _SEEN_SHARE:
         return ""
     if is_replayed(graph):
@@ -89,7 +89,7 @@ def _doubts(graph: StepGraph, launching: float) -> list[str]:
     if lead > _LEAD_SHARE * launching:
         doubts.append(f"the host is {duration(lead)} ahead of the device when a step begins")
     without_profiler = recording.unprofiled_step_ns if recording else None
-    if promised(graph, "data_loading")[0] > launching:
+    if claimed_idle(graph, "data_loading")[0] > launching:
         doubts.append("the step waits longer for data, and may wait for that instead")
     if len(graph.trace.frames.start_ns) and not without_profiler:
         doubts.append("taking Python's stacks slowed the host while this was recorded")

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from traceanalyzer.fusion.idle_claims import idle_claims, promised
+from traceanalyzer.fusion.idle_claims import claimed_idle, idle_claims
 from traceanalyzer.fusion.rules.base import Match, Rule, wait_evidence, waiting
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 
@@ -29,7 +29,7 @@ _MAX_NAMES = 3
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where such calls are a visible part of the window."""
-    ns, share = promised(graph, "memory_allocation")
+    ns, share = claimed_idle(graph, "memory_allocation")
     if not graph.on_gpu or share < _WAIT_SHARE:
         return
     calls = _calls(graph)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from traceanalyzer.fusion.idle_claims import idle_claims, promised
+from traceanalyzer.fusion.idle_claims import claimed_idle, idle_claims
 from traceanalyzer.fusion.rules.base import Match, Rule, wait_evidence, waiting
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 
@@ -26,7 +26,7 @@ _WARM_UP = "Record later: with a schedule that waits until everything is compile
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where compilation is a visible part of the window."""
-    ns, share = promised(graph, "recompilation")
+    ns, share = claimed_idle(graph, "recompilation")
     if share < _WAIT_SHARE:
         return
     claims = idle_claims(graph)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from traceanalyzer.fusion.idle_claims import promised, small_copies
+from traceanalyzer.fusion.idle_claims import claimed_idle, small_copies
 from traceanalyzer.fusion.rules.base import Match, Rule, wait_evidence, waiting
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 from traceanalyzer.records.units import si
@@ -26,7 +26,7 @@ _MANY = 8  # per step
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where time between such copies is a visible part of the window."""
-    ns, share = promised(graph, "small_copies")
+    ns, share = claimed_idle(graph, "small_copies")
     rows = small_copies(graph)
     count = len(rows) / graph.step_count
     if not graph.on_gpu or share < _WAIT_SHARE or count < _MANY:

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from traceanalyzer.fusion.idle_claims import promised, waiting_calls
+from traceanalyzer.fusion.idle_claims import claimed_idle, waiting_calls
 from traceanalyzer.fusion.rules.base import Match, Rule, wait_evidence, waiting
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 from traceanalyzer.records.trace import Ids, Ints, OpKind
@@ -31,7 +31,7 @@ _MAX_NAMES = 3
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where waits are a visible part of the window."""
-    ns, share = promised(graph, "synchronisation")
+    ns, share = claimed_idle(graph, "synchronisation")
     if not graph.on_gpu or share < _WAIT_SHARE:
         return
     evidence = wait_evidence(graph, ns, share)

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from traceanalyzer.fusion.idle_claims import large_pageable_copies, promised
+from traceanalyzer.fusion.idle_claims import claimed_idle, large_pageable_copies
 from traceanalyzer.fusion.rules.base import Match, Rule, wait_evidence, waiting
 from traceanalyzer.fusion.step_graph import Free, StepGraph
 from traceanalyzer.records.units import si
@@ -27,7 +27,7 @@ _WAIT_SHARE = 0.01  # of the window
 
 def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     """One match, of no operators, where such copies are a visible part of the window."""
-    ns, share = promised(graph, "unpinned_memory")
+    ns, share = claimed_idle(graph, "unpinned_memory")
     if share >= _WAIT_SHARE:
         rows = large_pageable_copies(graph)
         counted = rows[graph.judged.times.inside[rows]]

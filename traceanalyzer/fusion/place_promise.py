@@ -16,7 +16,7 @@ from traceanalyzer.records import Band, Suggestion
 from traceanalyzer.records.suggestion import Suggestions
 
 
-class Promised(msgspec.Struct, frozen=True):
+class PlacePromise(msgspec.Struct, frozen=True):
     """A suggestion, and what it predicts of the places that are tried."""
 
     suggestion: Suggestion
@@ -25,9 +25,9 @@ class Promised(msgspec.Struct, frozen=True):
     places: int = 1  # that are tried, of all that the suggestion counts
 
 
-def promised(
+def place_promise(
     graph: StepGraph, rule: Rule, tried: Sequence[Match], suggestions: Suggestions
-) -> Promised | None:
+) -> PlacePromise | None:
     """The one suggestion of `rule` that `tried` are places of; None where the report has none."""
     places = {node.place for match in tried for node in match.nodes}
     matched = [each for of, each in compiled_together(graph, list(applied(graph))) if of.name == rule.name]
@@ -43,7 +43,7 @@ def promised(
     these = [match for match in group if _within(match, places)]
     part = _part(graph, these, group, suggestion) if len(these) == len(tried) else None
     share = _share(graph, part, recorded_ns(graph, these)) if part else None
-    return Promised(suggestion, share, part if share else None, len(these))
+    return PlacePromise(suggestion, share, part if share else None, len(these))
 
 
 def recorded_ns(graph: StepGraph, tried: Sequence[Match]) -> float:
