@@ -408,7 +408,7 @@ def test_several_runs_a_side_are_one_check() -> None:
     assert told.value == 104 * MS and told.baseline == 100 * MS and told.outcome == "inconclusive"
     assert told.reason == (
         "the limit lies inside that interval, which more runs make narrower; under the profiler; "
-        "recording.unprofiled_step_ns is 104 ms"
+        "recording.unprofiled_step_ns is 104 ms, in the baseline 100 ms"
     )
     assert len(result.source.files) == 3 and result.baseline is not None and len(result.baseline.files) == 3
     single = check(head[1], ["window.step_ns.median<=+3%"], baseline=base[1])

@@ -7,14 +7,17 @@ import random
 import pytest
 from msgspec import structs
 
-from tests.comparison.sides import row, run, with_steps
+from tests.comparison.sides import product, row, run, with_steps
+from traceanalyzer.comparing import check
 from traceanalyzer.comparison.assemble import comparison_of
+from traceanalyzer.comparison.expressions import parsed
+from traceanalyzer.comparison.requirements import compared
 from traceanalyzer.records import Comparison, Job, Notice, OpRow
+from traceanalyzer.report.check import text
 from traceanalyzer.report.comparisons import render
 from traceanalyzer.report.diff_view import diff_view
 
 MS = 1_000_000
-SHOWN = ("txt", "md", "html", "json")
 
 
 def timed(lengths_ms: list[int], unprofiled_ms: int, mul_ms: int | None = None) -> Job:
@@ -145,3 +148,49 @@ def test_bad_kernels_that_were_mended_are_a_change() -> None:
 def test_both_far_below_their_roofs_compare() -> None:
     comparison = told(loaded(run(*rows_of(2.0, 0.02, 1))), loaded(run(*rows_of(1.0, 0.02, 2))))
     assert comparison.recorded_apart is None and " faster" in comparison.sentence
+
+
+def program(dtype: str = "bf16", size: int = 64, *others: OpRow) -> Job:
+    rows = [product("mm", 60 * MS, (size, 32), (32, 64), dtype=dtype), row("mul", 30 * MS, (64, 64))]
+    return run(*rows, *others)
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        (program(), None),
+        (program("bf16", 64, row("rare", 2 * MS, (7,))), None),
+        (program("fp32"), "precision of most contractions: bf16, then fp32"),
+        (program("bf16", 128), "leading sizes: 2 times as large"),
+        (program("bf16", 64, row("roll", 30 * MS, (7,))), "25.0 % of the time of one is in operators"),
+    ],
+)
+def test_files_that_are_no_runs_of_one_program_are_warned_of(other: Job, why: str | None) -> None:
+    for runs in ([program(), other], [other, program()]):
+        result = check(runs, "memory_bound.share_of_busy<=1")
+        codes = [notice.code for notice in result.source.warnings]
+        assert ("other_program" in codes) == (why is not None)
+        (requirement,) = result.requirements
+        assert ("are not runs of one program" in (requirement.reason or "")) == (why is not None)
+        assert requirement.outcome == "holds", "the number is the median of what was given"
+        side = comparison_of(runs, [program()])
+        assert ("other_program" in side.base.warnings) == (why is not None)
+        assert ("Base: of several files that are taken" in render(side, "txt")) == (why is not None)
+    if why:
+        (requirement,) = check([program(), other], "memory_bound.share_of_busy<=1").requirements
+        assert why in text(requirement)
+        (requirement,) = check(program(), "time.busy_ns<=+500%", baseline=[program(), other]).requirements
+        assert why in text(requirement)
+
+
+def test_a_check_against_a_baseline_under_load_says_so() -> None:
+    slow, quiet = loaded(run(*rows_of(6.0, 0.3, 1))), run(*rows_of(1.0, 0.02, 2))
+    (requirement,) = check(quiet, "window.step_ns.median<=+5%", baseline=slow).requirements
+    assert "the recordings do not compare: what a roof could limit reached 4.0 % of it in the base" in text(
+        requirement
+    )
+    assert "recording.unprofiled_step_ns is" in text(requirement) and "in the baseline" in text(requirement)
+    (requirement,) = compared([parsed("step_ns.change_share<=0.05")], comparison_of([slow], [quiet]))
+    assert "the recordings do not compare" in text(requirement)
+    (absolute,) = check(quiet, "window.step_count==3", baseline=slow).requirements
+    assert absolute.reason is None

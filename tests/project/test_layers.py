@@ -53,7 +53,7 @@ PACKAGES = {
     "host_remedies idle_claims regions savings rules alike promise slower_compiled module_compile "
     "cost_to_try checks headroom peak_memory step_words trial suggestions promised each_kind",
     "comparison": "__init__ apportion names noise sides became matching drift same_work conditions culprits "
-    "sentence assemble expressions side_values requirements",
+    "one_program sentence assemble expressions side_values requirements",
     "annotate": "__init__ counters texts splice copy",
     "ranks": "__init__ resources progress leading results worker pool cluster calls matching clocks stages "
     "waits usual late straggler job_info job hta_frame hta hta_graph longest_path critical_path exporter",

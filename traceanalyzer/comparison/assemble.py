@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from msgspec import structs
+
 from traceanalyzer.comparison import conditions, culprits, noise
 from traceanalyzer.comparison.drift import drift_of, told_from_noise
 from traceanalyzer.comparison.matching import op_changes
+from traceanalyzer.comparison.one_program import other_program
 from traceanalyzer.comparison.same_work import same_work
 from traceanalyzer.comparison.sentence import sentence_of
 from traceanalyzer.comparison.sides import Side
@@ -20,6 +23,7 @@ from traceanalyzer.records.comparison import (
     MemoryBoundChange,
     MemoryChange,
     Settings,
+    SideInfo,
     StepChange,
     StepVerdict,
     VerdictChange,
@@ -59,12 +63,18 @@ def comparison_of(
             confidence=noise.CONFIDENCE, resamples=noise.RESAMPLES, seed=noise.SEED,
             minimum_change_share=MINIMUM_CHANGE_SHARE,
         ),
-        base=base.info, head=head.info, same_work=work, step_ns=step, window_ns=window,
+        base=_info(base), head=_info(head), same_work=work, step_ns=step, window_ns=window,
         busy_ns=Change.of(base.busy_ns, head.busy_ns), idle_ns=Change.of(base.idle_ns, head.idle_ns),
         idle_by_cause=idle, verdicts=_verdicts(base, head), memory_bound=_memory_bound(base, head),
         unprofiled_step_ns=without, memory=_memory(base, head), recorded_apart=apart, drift=drift,
         culprit=culprits.largest(ops, idle, step), ops=tuple(each.shown for each in ops),
     )  # fmt: skip
+
+
+def _info(side: Side) -> SideInfo:
+    """Warned of where its runs are of several programs."""
+    notice = other_program(side.runs)
+    return structs.replace(side.info, warnings=(*side.info.warnings, notice.code)) if notice else side.info
 
 
 def _verdicts(base: Side, head: Side) -> tuple[VerdictChange, ...]:
