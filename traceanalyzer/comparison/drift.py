@@ -1,8 +1,9 @@
 """By how much operators change that are the same on both sides: what load and clocks do, and no change made.
 
 A recording holds no times of a row step by step. But rows of the same calls on the same tensors are many, and
-what they differ by is what a row differs by anyhow: twice the spread of their ratios about the median (as of
-normal numbers, 95 %) is no cause of anything. Of several runs a side, so is what their runs differ by.
+what they differ by is what a row differs by anyhow: three times the spread of their ratios about the median
+is no cause of anything. Beyond it chance leaves one row of 370, where ratios are spread as normal numbers
+are. Of several runs a side, what their runs differ by is no cause either.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from traceanalyzer.records.comparison import Change, Drift, OpChange
 
 _LEAST_ROWS = 8  # fewer have no spread
 _WORTH = 0.001  # of the step: what takes less differs by more
-_SPREADS, _NORMAL = 2.0, 1.4826  # of the median distance from the median
+_SPREADS, _NORMAL = 3.0, 1.4826  # of the median distance from the median
 
 
 def drift_of(ops: Sequence[Matched], window: Change) -> Drift | None:

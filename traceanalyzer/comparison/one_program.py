@@ -1,4 +1,4 @@
-"""Whether several files of a side are runs of one program, as they are taken for: else a median is of none."""
+"""Whether several files of a side are runs of one program, as they are taken for."""
 
 from __future__ import annotations
 

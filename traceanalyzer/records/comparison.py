@@ -181,7 +181,7 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
 
     rows: int  # between low and high
     ratio: float  # of the median operator
-    low: float  # of those that differ from it by no more than twice the spread of all
+    low: float  # of those that differ from it by no more than three times the spread
     high: float
     change_ns: int  # of these rows together
 
