@@ -8,6 +8,7 @@ from importlib.metadata import version
 from msgspec import structs
 
 from traceanalyzer.comparison import conditions, culprits, noise
+from traceanalyzer.comparison.conditions import MINIMUM_CHANGE_SHARE
 from traceanalyzer.comparison.drift import drift_of, told_from_noise
 from traceanalyzer.comparison.matching import op_changes
 from traceanalyzer.comparison.one_program import other_program
@@ -29,7 +30,6 @@ from traceanalyzer.records.comparison import (
     VerdictChange,
 )
 
-MINIMUM_CHANGE_SHARE = 0.01
 _ONE_RUN = "one run a side: the interval leaves out how much runs differ from each other"
 
 

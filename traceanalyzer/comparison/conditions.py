@@ -14,7 +14,7 @@ from traceanalyzer.records.comparison import Change, Drift, SameWork, StepChange
 from traceanalyzer.records.units import digits, percent
 
 Agreement = Literal["agree", "differ", "opposite"]
-LEAST_SHARE = 0.01  # a change of less is none
+MINIMUM_CHANGE_SHARE = 0.01  # a change by less is none
 _FAR_BELOW = "far_below_roofs"
 _APART = 1.5  # times as long, that what is the same on both sides takes in the loaded recording
 _SIMILAR = 0.25  # of a change, by which it may be another without the profiler, whose own time changes
@@ -51,12 +51,12 @@ def agreement(step: StepChange, without: Change | None, base: Side, head: Side) 
     if without is None or not without.base or step.change_share is None or not step.base:
         return "agree"
     under, plain = step.change_share, without.change / without.base
-    if min(abs(under), abs(plain)) >= LEAST_SHARE and (under > 0) != (plain > 0):
+    if min(abs(under), abs(plain)) >= MINIMUM_CHANGE_SHARE and (under > 0) != (plain > 0):
         return "opposite"
     if step.verdict == "cannot_tell":
         return "agree"  # nothing is said that the other could contradict
     spread = (_spread(base.durations) + _spread(head.durations)) / step.base
-    allowed = max(LEAST_SHARE, spread, _SIMILAR * max(abs(under), abs(plain)))
+    allowed = max(MINIMUM_CHANGE_SHARE, spread, _SIMILAR * max(abs(under), abs(plain)))
     return "differ" if abs(under - plain) > allowed else "agree"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from traceanalyzer.comparison.conditions import LEAST_SHARE, Agreement
+from traceanalyzer.comparison.conditions import MINIMUM_CHANGE_SHARE, Agreement
 from traceanalyzer.comparison.culprits import Named
 from traceanalyzer.records.comparison import Change, Culprit, StepChange
 from traceanalyzer.records.units import duration, percent
@@ -90,8 +90,8 @@ def _contradicted(step: StepChange, without: Change, answer: Agreement) -> str:
 def _by(change: Change) -> str:
     """`20 ms (5.9 %) faster`."""
     share = change.change / change.base if change.base else 0.0
-    if abs(share) < LEAST_SHARE:
-        return f"as long as before, to {percent(LEAST_SHARE, 0)}"
+    if abs(share) < MINIMUM_CHANGE_SHARE:
+        return f"as long as before, to {percent(MINIMUM_CHANGE_SHARE, 0)}"
     return f"{duration(abs(change.change), 2)} ({percent(abs(share))}) {'slower' if share > 0 else 'faster'}"
 
 

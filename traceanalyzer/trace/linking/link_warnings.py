@@ -70,7 +70,7 @@ def _unlike_unprofiled(trace: Trace) -> tuple[Notice, ...]:
     if not within_ns or not without_ns:
         return ()
     within, without = duration(within_ns), duration(without_ns)
-    took = f"a step took {within} under the profiler, {without} without it"
+    took = f"a step took {within} under the profiler, {'one as large ' if like else ''}{without} without it"
     if within_ns > _SLOWED * without_ns:
         return (Notice("slowed_by_profiler", f"{took}: slowed operators look too large"),)
     lengths = [step.profiled_ns for step in like] or [within_ns]
