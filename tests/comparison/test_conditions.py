@@ -49,6 +49,7 @@ def test_a_change_that_the_steps_without_the_profiler_contradict_does_not_lead()
         "faster, by one run a side: 342 ms, now 272 ms, change between"
     )
     assert "The profiler or the load of the machine is part of one of them." in comparison.sentence
+    assert render(comparison, "md").count("332 ms, now 313 ms") == 1
 
 
 def test_a_change_that_both_have_is_told_as_one() -> None:

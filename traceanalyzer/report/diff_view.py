@@ -195,10 +195,11 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     if without is not None and step.base is not None and step.head is not None:
         share = percent(abs(without.change) / without.base) if without.base else ""
         less = f" ({share} {'less' if without.change < 0 else 'more'})" if share and without.change else ""
+        took = f"{duration(without.base)}, now {duration(without.head)}"
         yield (
-            f"These times are under the profiler; without it a step takes {duration(without.base)}, now "
-            f"{duration(without.head)}{less}."
-        )
+            "Times of operators, busy and idle time are under the profiler." if took in comparison.sentence
+            else f"These times are under the profiler; without it a step takes {took}{less}."
+        )  # fmt: skip
     if step.reason is not None and step.verdict != "cannot_tell":
         yield f"{step.reason[0].upper()}{step.reason[1:]}."
     if comparison.memory is not None and comparison.memory.peak_bytes.change:
