@@ -18,7 +18,7 @@ import tables
 import torch
 
 from traceanalyzer.comparison import noise
-from traceanalyzer.comparison.assemble import MINIMUM_CHANGE_SHARE
+from traceanalyzer.comparison.conditions import MINIMUM_CHANGE_SHARE
 from traceanalyzer.device.calibrate import processor
 
 TIMES = Path(__file__).parent / "changes" / "step_times.json"

@@ -79,14 +79,21 @@ def held_against(
         before = read_runs(given_runs(baseline, "baseline"), reading, "baseline", runs[0])
     return Check(
         tool=runs[0].tool,
-        source=_source(runs),
+        source=_source(runs, before),
         baseline=Baseline(tuple(file for run in before for file in run.source.files)) if before else None,
         requirements=checked(expressions, runs, before),
     )
 
 
-def _source(runs: Sequence[Analysis]) -> Source:
-    """Of all runs; what else is told of a file is that of the first."""
+def _source(runs: Sequence[Analysis], baseline: Sequence[Analysis]) -> Source:
+    """Of all runs, warned of where they or the baseline's are of several programs.
+
+    What else is told of a file is that of the first.
+    """
+    from traceanalyzer.comparison.one_program import other_program
+
     files = tuple(file for run in runs for file in run.source.files)
-    warnings = tuple(dict.fromkeys(notice for run in runs for notice in run.source.warnings))
+    of_files = [notice for run in runs for notice in run.source.warnings]
+    of_programs = [notice for side in (runs, baseline) if (notice := other_program(side))]
+    warnings = tuple(dict.fromkeys((*of_files, *of_programs)))
     return structs.replace(runs[0].source, files=files, warnings=warnings)

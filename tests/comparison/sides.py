@@ -50,7 +50,8 @@ def product(name: str, ns: int, *dims: Dims, flops: int = 6_000_000, **more: Any
 
 def run(*rows: OpRow, steps: int | None = 3, idle_ns: int = 300_000, **more: Any) -> Job:
     """One run of so many equal steps."""
-    return analysis_of(rows, steps=steps, idle_ns=idle_ns, **more)
+    made = analysis_of(rows, steps=steps, idle_ns=idle_ns, **more)
+    return _timed(made, made.window.step_ns.median) if made.window.step_ns else made
 
 
 def with_steps(run: Job, lengths: Sequence[int]) -> Job:
@@ -69,4 +70,12 @@ def with_steps(run: Job, lengths: Sequence[int]) -> Job:
         run.window, step_count=len(steps), steps=tuple(step.name for step in steps),
         step_ns=Spread(middle, min(lengths), max(lengths)),
     )  # fmt: skip
-    return structs.replace(run, step_rows=steps, window=window)
+    return _timed(structs.replace(run, step_rows=steps, window=window), middle)
+
+
+def _timed(run: Job, ns: int) -> Job:
+    """With a recording, where it has one, whose steps take as long without the profiler as under it."""
+    if run.recording is None:
+        return run
+    recording = structs.replace(run.recording, unprofiled_step_ns=ns, profiled_step_ns=ns)
+    return structs.replace(run, recording=recording)

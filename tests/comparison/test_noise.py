@@ -11,7 +11,7 @@ import pytest
 
 from tests.project.tree import ROOT
 from traceanalyzer.comparison import noise
-from traceanalyzer.comparison.assemble import MINIMUM_CHANGE_SHARE
+from traceanalyzer.comparison.conditions import MINIMUM_CHANGE_SHARE
 from traceanalyzer.comparison.noise import change_interval
 
 PAIRS = 400

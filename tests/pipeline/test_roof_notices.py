@@ -164,3 +164,12 @@ def test_what_could_not_be_judged_may_run_at_a_roof(unknown_us: float, what: str
     trace = sums_beside_a_product(0, 0, 0, 1000)
     trace.run("mine::op", 9000, "my_kernel", 9010, unknown_us, ([1024, 1024], FP32))
     assert f"No roof limits {what}: " in verdict_sentence(analyzed(trace, tmp_path))
+
+
+def test_load_that_the_collector_saw_is_said_beside_roofs_that_nothing_comes_near(tmp_path: Path) -> None:
+    trace = products_and_sums(15)
+    quiet = message(analyzed(trace, tmp_path), "far_below_roofs")
+    trace.metadata["traceanalyze"] = {"profiled_step_ns": 10_000_000, "unprofiled_step_ns": 14_000_000}
+    loaded = message(analyzed(trace, tmp_path), "far_below_roofs")
+    assert quiet is not None and "sign of other work" not in quiet
+    assert loaded is not None and "shorter under the profiler than without it, which is a sign of" in loaded

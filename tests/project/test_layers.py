@@ -52,8 +52,8 @@ PACKAGES = {
     "fusion": "__init__ step_ops stretch evidence step_graph host_pace pages code_places module_names "
     "host_remedies idle_claims regions savings rules alike promise slower_compiled module_compile "
     "cost_to_try checks headroom peak_memory step_words trial suggestions place_promise each_kind",
-    "comparison": "__init__ apportion names noise sides became matching same_work culprits sentence assemble "
-    "expressions side_values requirements",
+    "comparison": "__init__ apportion names noise sides became matching drift same_work conditions culprits "
+    "one_program sentence assemble expressions side_values requirements",
     "annotate": "__init__ counters texts splice copy",
     "ranks": "__init__ resources progress leading results worker pool cluster calls matching clocks stages "
     "waits usual late straggler job_info job hta_frame hta hta_graph longest_path critical_path exporter",

@@ -47,7 +47,7 @@ def assemble(
     rows = tuple(with_places(judged, noted, site))
     floor = {"launch_floor_ns": float(judged.launch_floor_ns)}
     steps = 0 if shown_step(judged.steps, judged.kinds) else len(judged.steps)
-    of_roofs = roof_notices(rows, judged.device, time.busy_ns, judged.launch_floor_ns)
+    of_roofs = roof_notices(rows, judged.device, time.busy_ns, judged.launch_floor_ns, trace.warnings)
     without = [part for part in (critical_path, memory) if isinstance(part, Notice)]
     waits = wait_times(judged)
     notices = (

@@ -14,14 +14,18 @@ _FP64_OF_BUSY = 0.01
 
 
 def roof_notices(
-    rows: Sequence[OpRow], device: Device, busy_ns: int, launch_floor_ns: int
+    rows: Sequence[OpRow], device: Device, busy_ns: int, launch_floor_ns: int, read: Sequence[Notice]
 ) -> tuple[Notice, ...]:
-    """In the order in which they matter."""
-    return (*_far_below_roofs(rows, device, busy_ns, launch_floor_ns), *_slow_fp64(rows, device, busy_ns))
+    """In the order in which they matter. `read`: what was said of the recording before."""
+    is_loaded = any(notice.code == "shorter_under_profiler" for notice in read)
+    return (
+        *_far_below_roofs(rows, device, busy_ns, launch_floor_ns, is_loaded),
+        *_slow_fp64(rows, device, busy_ns),
+    )
 
 
 def _far_below_roofs(
-    rows: Sequence[OpRow], device: Device, busy_ns: int, launch_floor_ns: int
+    rows: Sequence[OpRow], device: Device, busy_ns: int, launch_floor_ns: int, is_loaded: bool
 ) -> Iterator[Notice]:
     slow = far_below(rows, busy_ns, launch_floor_ns)
     if slow is None:
@@ -30,7 +34,7 @@ def _far_below_roofs(
     text = (
         f"what a roof could limit gets to {percent(slow.reached)} of it on average, weighted by time "
         f"({_work(most)}): the kernels are bad ones, or the {device.kind.upper()} is throttled, shared, "
-        f"paging or not the one named here. {_TESTS[device.kind]}"
+        f"paging or not the one named here. {_LOADED if is_loaded else ''}{_TESTS[device.kind]}"
     )
     yield Notice("far_below_roofs", text, len(slow.large))
 
@@ -39,6 +43,9 @@ def _attributed(rows: Iterable[OpRow]) -> int:
     return sum(row.attributed_ns for row in rows)
 
 
+_LOADED = (
+    "A step was shorter under the profiler than without it, which is a sign of other work on the machine. "
+)
 _TESTS = {
     "gpu": "To tell: time one large matmul alone on this machine; watch clocks, power and other processes "
     "(nvidia-smi, rocm-smi) while the step runs; run the slowest operator in another type or memory layout",

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from traceanalyzer.comparison import culprits, noise
+from msgspec import structs
+
+from traceanalyzer.comparison import conditions, culprits, noise
+from traceanalyzer.comparison.conditions import MINIMUM_CHANGE_SHARE
+from traceanalyzer.comparison.drift import drift_of, told_from_noise
 from traceanalyzer.comparison.matching import op_changes
+from traceanalyzer.comparison.one_program import other_program
 from traceanalyzer.comparison.same_work import same_work
 from traceanalyzer.comparison.sentence import sentence_of
 from traceanalyzer.comparison.sides import Side
@@ -19,12 +24,12 @@ from traceanalyzer.records.comparison import (
     MemoryBoundChange,
     MemoryChange,
     Settings,
+    SideInfo,
     StepChange,
     StepVerdict,
     VerdictChange,
 )
 
-MINIMUM_CHANGE_SHARE = 0.01
 _ONE_RUN = "one run a side: the interval leaves out how much runs differ from each other"
 
 
@@ -33,17 +38,22 @@ def comparison_of(
 ) -> Comparison:
     """At least one run a side. `shared`: a run of one side is one of the other, too."""
     base, head = Side(tuple(base_runs)), Side(tuple(head_runs))
-    ops, work, step = op_changes(base, head), same_work(base, head), _step(base, head)
+    work, step = same_work(base, head), _step(base, head)
     window = Change.of(base.window_ns, head.window_ns)
+    matched, several = op_changes(base, head), min(len(base.runs), len(head.runs)) > 1
+    drift = drift_of(matched, window)
+    ops = told_from_noise(matched, drift, several=several)
     idle = tuple(
         CauseChange(cause, was, now, now - was) for cause in IDLE_CAUSES
         for was, now in ((base.idle_by_cause[cause], head.idle_by_cause[cause]),)
     )  # fmt: skip
     why = next((reason.message for reason in work.reasons if reason.code in OTHER_WORK), "")
-    without = _unprofiled(base, head)
+    without, apart = _unprofiled(base, head), conditions.recorded_apart(base, head, work, drift)
+    answer = conditions.agreement(step, without, base, head)
+    named = culprits.named(ops, idle, conditions.settled(step, answer), window, base, head)
     sentence = sentence_of(
-        step, window, culprits.named(ops, idle, step, window, base, head), why="" if work.same else why,
-        have_steps=(base.has_steps, head.has_steps), shared=shared, recorded=without is not None,
+        step, window, named, why="" if work.same else why, have_steps=(base.has_steps, head.has_steps),
+        shared=shared, without=without, answer=answer, apart=apart,
         settling="" if shared else _settling(base, head, step),
     )  # fmt: skip
     return Comparison(
@@ -53,12 +63,18 @@ def comparison_of(
             confidence=noise.CONFIDENCE, resamples=noise.RESAMPLES, seed=noise.SEED,
             minimum_change_share=MINIMUM_CHANGE_SHARE,
         ),
-        base=base.info, head=head.info, same_work=work, step_ns=step, window_ns=window,
+        base=_info(base), head=_info(head), same_work=work, step_ns=step, window_ns=window,
         busy_ns=Change.of(base.busy_ns, head.busy_ns), idle_ns=Change.of(base.idle_ns, head.idle_ns),
         idle_by_cause=idle, verdicts=_verdicts(base, head), memory_bound=_memory_bound(base, head),
-        unprofiled_step_ns=without, memory=_memory(base, head),
+        unprofiled_step_ns=without, memory=_memory(base, head), recorded_apart=apart, drift=drift,
         culprit=culprits.largest(ops, idle, step), ops=tuple(each.shown for each in ops),
     )  # fmt: skip
+
+
+def _info(side: Side) -> SideInfo:
+    """Warned of where its runs are of several programs."""
+    notice = other_program(side.runs)
+    return structs.replace(side.info, warnings=(*side.info.warnings, notice.code)) if notice else side.info
 
 
 def _verdicts(base: Side, head: Side) -> tuple[VerdictChange, ...]:
@@ -140,14 +156,8 @@ def _without_durations(base: Side, head: Side) -> str:
 
 def _unprofiled(base: Side, head: Side) -> Change | None:
     """The median of the runs' own medians."""
-    sides = []
-    for side in (base, head):
-        times = [r.recording.unprofiled_step_ns for r in side.runs if r.recording is not None]
-        measured = [time for time in times if time is not None]
-        if len(measured) < len(side.runs):
-            return None
-        sides.append(round(noise.median([measured])))
-    return Change.of(*sides)
+    before, after = conditions.medians(base), conditions.medians(head)
+    return None if before is None or after is None else Change.of(before, after)
 
 
 def _memory(base: Side, head: Side) -> MemoryChange | None:

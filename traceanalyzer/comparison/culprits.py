@@ -28,6 +28,7 @@ class Named(msgspec.Struct, frozen=True):
 
     change: Culprit
     among: Among
+    beyond_drift: bool = False  # and larger ones are no more than what is the same on both sides changes by
     unknown: Culprit | None = None  # a larger change of idle time, whose cause nobody knows
     finding: str = ""  # title of what only one side is advised on, and explains a change of idle time
 
@@ -36,6 +37,7 @@ class _Candidate(msgspec.Struct, frozen=True):
     change: Culprit
     is_other: bool
     ranges_ns: float
+    within_noise: bool = False
 
     @property
     def beyond_runs(self) -> bool:
@@ -52,7 +54,8 @@ def named(
     base: Side, head: Side,
 ) -> Named | None:  # fmt: skip
     """What the sentence names: nothing that could be noise where that is known."""
-    candidates = list(_candidates(ops, idle, (base, head)))
+    every = list(_candidates(ops, idle, (base, head)))
+    candidates = [each for each in every if not each.within_noise]
     direction, several = _direction(step), min(len(base.runs), len(head.runs)) > 1
     if several:
         candidates = [each for each in candidates if each.beyond_runs]
@@ -67,7 +70,10 @@ def named(
         "all" if change == _named_first(changes, 0, window) else "direction")  # fmt: skip
     unknown = unknown if unknown != change and unknown and _is_unknown(unknown) else None
     waiting = change if change.kind == "idle" else unknown
-    return Named(change, among, unknown, _finding(waiting, base, head) if waiting else "")
+    larger = [each for each in every if each.within_noise and each.change.change_ns * change.change_ns > 0
+              and abs(each.change.change_ns) > abs(change.change_ns)]  # fmt: skip
+    beyond = bool(larger) and among in ("all", "direction")
+    return Named(change, among, beyond, unknown, _finding(waiting, base, head) if waiting else "")
 
 
 def _finding(change: Culprit, base: Side, head: Side) -> str:
@@ -96,7 +102,7 @@ def _candidates(
 ) -> Iterator[_Candidate]:
     for op in ops:
         change = Culprit("op", op.shown.name, op.shown.change_ns)
-        yield _Candidate(change, op.shown.match != "matched", op.ranges_ns)
+        yield _Candidate(change, op.shown.match != "matched", op.ranges_ns, op.shown.within_noise)
     for part in idle:
         ranges = sum(side.range_of_idle(part.cause) for side in sides or ())
         yield _Candidate(Culprit("idle", part.cause, part.change), False, ranges)

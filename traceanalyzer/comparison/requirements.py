@@ -15,7 +15,12 @@ from typing import Any
 from msgspec import structs
 
 from traceanalyzer.comparison import noise, side_values
+from traceanalyzer.comparison.conditions import recorded_apart
+from traceanalyzer.comparison.drift import drift_of
 from traceanalyzer.comparison.expressions import Expression, read_as
+from traceanalyzer.comparison.matching import op_changes
+from traceanalyzer.comparison.one_program import other_program
+from traceanalyzer.comparison.same_work import same_work
 from traceanalyzer.comparison.side_values import SideValues
 from traceanalyzer.comparison.sides import Side
 from traceanalyzer.records import Analysis, Comparison, Requirement, Value
@@ -47,8 +52,12 @@ def checked(
     head, base = side_values.of_runs(runs), side_values.of_runs(baseline) if baseline else None
     interval = step_interval(runs, baseline)
     results = (_checked(each, head, base, interval) for each in expressions)
-    recorded = (_under_the_profiler(each, head.values.get(_UNPROFILED)) for each in results)
-    return tuple(map(_with_unit, expressions, recorded))
+    before = None if base is None else base.values.get(_UNPROFILED)
+    timed = [_under_the_profiler(each, head.values.get(_UNPROFILED), before) for each in results]
+    apart = _recorded_apart(runs, baseline) if any(each.baseline is not None for each in timed) else None
+    for_all = [notice.message for side in (runs, baseline) if (notice := other_program(side))]
+    reasoned = (_reasoned(each, *for_all, apart if each.baseline is not None else None) for each in timed)
+    return tuple(map(_with_unit, expressions, reasoned))
 
 
 def _with_unit(wanted: Expression, result: Requirement) -> Requirement:
@@ -58,12 +67,27 @@ def _with_unit(wanted: Expression, result: Requirement) -> Requirement:
     return structs.replace(result, reason="; ".join(filter(None, (read_as(wanted), result.reason))) or None)
 
 
-def _under_the_profiler(result: Requirement, without: Value) -> Requirement:
+def _recorded_apart(runs: Sequence[Analysis], baseline: Sequence[Analysis]) -> str | None:
+    """That a change from the baseline is none of the program."""
+    base, head = Side(tuple(baseline)), Side(tuple(runs))
+    window = Change.of(base.window_ns, head.window_ns)
+    apart = recorded_apart(base, head, same_work(base, head), drift_of(op_changes(base, head), window))
+    return apart and f"the recordings do not compare: {apart}"
+
+
+def _reasoned(result: Requirement, *reasons: str | None) -> Requirement:
+    """With what else is to be known of it, behind its own reason."""
+    return structs.replace(result, reason="; ".join(filter(None, (result.reason, *reasons))) or None)
+
+
+def _under_the_profiler(result: Requirement, without: Value, before: Value) -> Requirement:
     """Of a step's time, that it is the recorded one, beside that without the profiler where it is known."""
     if not result.name.startswith(_STEPS) or result.value is None or not isinstance(without, int | float):
         return result
     said = f"under the profiler; {_UNPROFILED} is {duration(without)}"
-    return structs.replace(result, reason="; ".join(filter(None, (result.reason, said))))
+    if result.baseline is not None and isinstance(before, int | float):
+        said += f", in the baseline {duration(before)}"
+    return _reasoned(result, said)
 
 
 def step_interval(runs: Sequence[Analysis], baseline: Sequence[Analysis]) -> noise.Interval | None:
@@ -77,8 +101,9 @@ def compared(expressions: Sequence[Expression], comparison: Comparison) -> tuple
     """Of a comparison, whose own interval tells a change of the step from noise."""
     values = side_values.of_comparison(comparison)
     results = (_compared(each, values, comparison) for each in expressions)
+    apart = comparison.recorded_apart and f"the recordings do not compare: {comparison.recorded_apart}"
     recorded = (_of_recorded_steps(each, comparison.unprofiled_step_ns) for each in results)
-    return tuple(map(_with_unit, expressions, recorded))
+    return tuple(map(_with_unit, expressions, (_reasoned(each, apart) for each in recorded)))
 
 
 def _of_recorded_steps(result: Requirement, without: Change | None) -> Requirement:
@@ -86,7 +111,7 @@ def _of_recorded_steps(result: Requirement, without: Change | None) -> Requireme
     if result.name not in _OF_THE_STEP or result.value is None or without is None:
         return result
     said = f"under the profiler; without it {duration(without.base)}, now {duration(without.head)}"
-    return structs.replace(result, reason="; ".join(filter(None, (result.reason, said))))
+    return _reasoned(result, said)
 
 
 def _compared(wanted: Expression, values: SideValues, comparison: Comparison) -> Requirement:

@@ -107,6 +107,14 @@ class Side(msgspec.Struct, frozen=True, dict=True):
         return min(per_step(sum(ns or 0 for ns in parts), self.steps), self.verdicts["memory_bound"])
 
     @cached_property
+    def reached_of_roofs(self) -> float | None:
+        """What a roof could limit, by time; None where nothing is."""
+        every = [row for run in self.runs for row in run.op_rows if row.efficiency is not None]
+        rows = [row for row in every if row.verdict in ("compute_bound", "memory_bound")]
+        time_ns = sum(row.attributed_ns for row in rows)
+        return sum(row.attributed_ns * (row.efficiency or 0.0) for row in rows) / time_ns if time_ns else None
+
+    @cached_property
     def rows(self) -> tuple[Row, ...]:
         """Those of one key as one, most time first."""
         groups: dict[RowKey, list[OpRow]] = defaultdict(list)

@@ -173,6 +173,17 @@ class OpChange(msgspec.Struct, frozen=True, kw_only=True):
     base_ns: int
     head_ns: int
     change_ns: int
+    within_noise: bool = False  # changed by no more than what is the same does, or than runs differ by
+
+
+class Drift(msgspec.Struct, frozen=True, kw_only=True):
+    """How long operators take in the head that are the same on both sides, as times of the base."""
+
+    rows: int  # between low and high
+    ratio: float  # of the median operator
+    low: float  # of those that differ from it by no more than three times the spread
+    high: float
+    change_ns: int  # of these rows together
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,5 +205,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     memory_bound: MemoryBoundChange | None  # None: of a side it is not known how much runs at the roof
     unprofiled_step_ns: Change | None  # that the collector timed without the profiler
     memory: MemoryChange | None
+    recorded_apart: str | None  # why the recordings do not compare; None: nothing shows that they do not
+    drift: Drift | None  # None: too few operators are the same to tell
     culprit: Culprit | None
     ops: tuple[OpChange, ...]

@@ -269,8 +269,10 @@ def recording(analysis: Analysis) -> Iterable[Fact]:
     if r.active is not None:
         yield Fact("Schedule", f"wait {r.wait}, warm up {r.warmup}, record {r.active} steps")
     if r.unprofiled_step_ns is not None and r.profiled_step_ns is not None:
+        is_loaded = any(each.code == "shorter_under_profiler" for each in analysis.source.warnings)
+        why = ": other work on the machine, or a change of clocks" if is_loaded else ""
         yield Fact("Step without profiler", duration(r.unprofiled_step_ns),
-                   f"{duration(r.profiled_step_ns)} with it")  # fmt: skip
+                   f"{duration(r.profiled_step_ns)} with it{why}")  # fmt: skip
     if r.minor_faults_per_step is not None and r.system_ns_per_step is not None:
         yield Fact("Page faults", f"{r.minor_faults_per_step:,} per step",
                    f"{duration(r.system_ns_per_step)} of system time")  # fmt: skip

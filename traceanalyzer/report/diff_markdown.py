@@ -13,7 +13,8 @@ from traceanalyzer.report.markdown import LIMIT, as_much_as_fits, as_table, cell
 _TOP = 10
 _NAMED = re.compile(
     r"((?:Advised only in the \w+: .*\. )?(?:The largest single \w+(?: with a name)?"
-    r"(?: beyond the noise of runs)?|Of what is [a-z, ]+ the largest) is) "
+    r"(?: beyond the noise of runs| beyond what unchanged operators drift by)?"
+    r"|Of what is [a-z, ]+ the largest) is) "
     r"(.+?)(: [+-]\S+ \S+?(?:, beside idle time \(cause unknown\): [+-]\S+ \S+?)?\.)"
 )
 _MORE = 60  # further changes, folded
@@ -36,8 +37,12 @@ def _sections(comparison: Comparison, view: DiffView, first: int) -> Iterator[st
     yield f"### {_sentence(view)}\n\n"
     yield "".join(f"* {prose(line)}\n" for line in (*view.reasons, *view.notes)) + "\n"
     yield _changes(view.whole, whole_of(comparison))
+    if view.apart:
+        yield "\nWhere the recordings differ, for whatever reason:\n"
     if view.ops[:first]:
         yield "\n" + _ops(view.ops[:first])
+    if view.drift:
+        yield f"\n{prose(view.drift)}\n\n"
     if view.ops[first:] or view.hidden:
         more = _ops(view.ops[first:])
         if view.hidden:

@@ -77,6 +77,8 @@ def _both(console: Console, view: DiffView) -> None:
 def _changes(console: Console, view: DiffView) -> None:
     from rich.text import Text
 
+    if view.apart:
+        console.print(Text("where the recordings differ, for whatever reason", style="dim"))
     table = grid(True, False, False)
     for line in view.ops:
         about = " ".join(filter(None, (line.inputs, line.where)))
@@ -89,3 +91,5 @@ def _changes(console: Console, view: DiffView) -> None:
         console.print(table, no_wrap=True)
     if view.hidden:
         console.print(Text(f"{view.hidden} smaller changes: {view.hidden_change} together", style="dim"))
+    if view.drift:
+        console.print(Text("\n".join(wrapped(view.drift, console.width)), style="dim"))

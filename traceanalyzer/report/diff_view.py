@@ -9,7 +9,7 @@ from pathlib import PurePath
 import msgspec
 
 from traceanalyzer.records import Comparison, IdleCause, OpChange, SideInfo, SideRow
-from traceanalyzer.records.units import canonical_dtype, duration, percent, si
+from traceanalyzer.records.units import canonical_dtype, digits, duration, percent, si
 from traceanalyzer.report.labels import CAUSE_LABELS, VERDICT_LABELS
 from traceanalyzer.report.sanitize import ABSENT, TEXT, cut, visible
 from traceanalyzer.report.warning_texts import warning_line
@@ -18,7 +18,8 @@ _NAME = 60
 _INPUTS = 80
 _LARGEST = re.compile(
     r" (?:Advised only in the (?:head|base): .*\. )?"
-    r"(?:The largest single (?:change|increase|decrease)(?: with a name)?(?: beyond the noise of runs)?"
+    r"(?:The largest single (?:change|increase|decrease)(?: with a name)?"
+    r"(?: beyond the noise of runs| beyond what unchanged operators drift by)?"
     r"|Of what is new, gone or replaced the largest) is "
 )
 _MATCHES = {"matched": "", "appeared": "new", "vanished": "gone"}
@@ -67,11 +68,14 @@ class DiffView(msgspec.Struct, frozen=True):
     ops: tuple[OpChangeLine, ...]
     hidden: int  # entries that are not among `ops`
     hidden_change: str
+    drift: str  # what is within noise, in one line; nothing where nothing is
+    apart: bool  # the recordings do not compare: differences are no changes
 
 
 def diff_view(comparison: Comparison, top: int) -> DiffView:
     """With the `top` largest changes of operators."""
-    shown, rest = comparison.ops[:top], comparison.ops[top:]
+    changed = [op for op in comparison.ops if not op.within_noise]
+    shown, rest = changed[:top], changed[top:]
     window = comparison.window_ns.base
     sentence = visible(comparison.sentence)
     largest = _LARGEST.search(sentence)
@@ -91,8 +95,25 @@ def diff_view(comparison: Comparison, top: int) -> DiffView:
             for c in sorted(comparison.idle_by_cause, key=lambda c: -abs(c.change)) if c.base or c.head
         ),
         ops=tuple(map(_op, shown)), hidden=len(rest),
-        hidden_change=signed(sum(op.change_ns for op in rest)),
+        hidden_change=signed(sum(op.change_ns for op in rest)), drift=_drift(comparison),
+        apart=comparison.recorded_apart is not None,
     )  # fmt: skip
+
+
+def _drift(comparison: Comparison) -> str:
+    """`93 operators that are the same on both sides drifted by 0.95 to 1.04 times: -3.2 ms together.`"""
+    within = [op for op in comparison.ops if op.within_noise]
+    if not within:
+        return ""
+    many = f"{len(within):,} other operators" if len(within) > 1 else "1 other operator"
+    change, drift = signed(sum(op.change_ns for op in within)), comparison.drift
+    if drift is None:
+        return f"{many} changed by no more than runs differ: {change} together."
+    return (
+        f"{many}, the same on both sides, drifted by {change} together: {digits(drift.low)} to "
+        f"{digits(drift.high)} times as long, {digits(drift.ratio)} in the median. None of them "
+        "stands out as a cause."
+    )
 
 
 def _cause(cause: IdleCause) -> str:
@@ -174,10 +195,11 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     if without is not None and step.base is not None and step.head is not None:
         share = percent(abs(without.change) / without.base) if without.base else ""
         less = f" ({share} {'less' if without.change < 0 else 'more'})" if share and without.change else ""
+        took = f"{duration(without.base)}, now {duration(without.head)}"
         yield (
-            f"These times are under the profiler; without it a step takes {duration(without.base)}, now "
-            f"{duration(without.head)}{less}."
-        )
+            "Times of operators, busy and idle time are under the profiler." if took in comparison.sentence
+            else f"These times are under the profiler; without it a step takes {took}{less}."
+        )  # fmt: skip
     if step.reason is not None and step.verdict != "cannot_tell":
         yield f"{step.reason[0].upper()}{step.reason[1:]}."
     if comparison.memory is not None and comparison.memory.peak_bytes.change:

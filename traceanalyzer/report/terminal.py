@@ -271,7 +271,9 @@ def _basis(console: Console, analysis: Analysis, view: View) -> None:
     recorded = analysis.recording
     if recorded is not None and recorded.unprofiled_step_ns and recorded.profiled_step_ns:
         within, without = duration(recorded.profiled_step_ns), duration(recorded.unprofiled_step_ns)
-        _line(console, "step", f"{within} under the profiler, {without} without it")
+        is_loaded = any(each.code == "shorter_under_profiler" for each in analysis.source.warnings)
+        why = ": other work on the machine, or its clocks" if is_loaded else ""
+        _line(console, "step", f"{within} under the profiler, {without} without it{why}")
     if sum(entry.share_of_busy for entry in analysis.self_check) > _WORTH_A_CHECK:
         _line(console, "check", view.check)
     missing = [each for each in view.warnings if each[0] == "rank_failed"][:_MISSING]

@@ -169,3 +169,32 @@ def test_fp32_that_is_multiplied_faster_than_its_peak_is_in_another_type_already
     beyond, at_peak = (mm(ns=round(seconds * 1e9), size=8192) for seconds in (3.0, 5.6))
     assert "half_precision" not in claims(on(NEW, beyond))
     assert "half_precision" in claims(on(NEW, at_peak))
+
+
+def attended(tokens: int, *, backward: bool) -> list[float]:
+    """Of its time, what fused attention of 2,048 tokens in all adds to what a product saves."""
+    name, heads = "_scaled_dot_product_flash_attention_for_cpu", (2048 // tokens, 1, tokens, 32)
+    if backward:
+        other = op(f"{name}_backward", *[heads] * 5, heads[:3], ns=50 * MS)
+    else:
+        other = op(name, *[heads] * 3, ns=50 * MS)
+    return added([mm(ns=800 * MS, size=2048)] * 3, other)
+
+
+def test_fused_attention_gains_nothing_and_its_backward_pass_loses_on_short_sequences() -> None:
+    """By the times of 30 shapes: at 128 tokens its backward pass takes 1.8 to 4 times as long in bf16."""
+    for tokens in (64, 128, 1024):
+        low, mid, high = attended(tokens, backward=False)
+        assert low < 0 < high < 0.5 and mid == pytest.approx(0, abs=0.1), "but what is cast for it"
+    lost = [attended(tokens, backward=True) for tokens in (64, 128, 256, 512, 1024)]
+    assert [sum(each) for each in lost] == sorted(sum(each) for each in lost)
+    assert all(end < 0 for each in lost[:3] for end in each)
+    assert lost[1] == pytest.approx([-3.0, -1.3, -0.8], abs=0.1), "4, 2.3 and 1.8 times as long"
+    assert all(0 < end < 0.5 for end in lost[4])
+
+
+def test_what_attention_loses_may_be_all_that_products_gain() -> None:
+    name, heads = "_scaled_dot_product_flash_attention_for_cpu_backward", (16, 4, 128, 32)
+    lost = op(name, *[heads] * 5, (16, 4, 128), ns=80 * MS)
+    assert found_by(on(NEW, mm()), "half_precision")
+    assert not found_by(on(NEW, mm(), lost), "half_precision")

@@ -15,6 +15,7 @@ from traceanalyzer.trace.linking.unrecorded import starts_kernels, unread_notice
 
 _REPORTED_SHARE = 0.05  # share of GPU time, or of launches
 _SLOWED = 1.3  # times the step without the profiler
+_SHORTER = 0.05  # of a step, by which it is shorter under the profiler than clocks and caches make it
 _MOST = 0.5  # of the graph launches, or of the records
 _CLOCKS_NS = 5_000  # by which the clocks of host and device commonly differ
 _FEW = 20  # launches without a record that are not reported
@@ -30,10 +31,10 @@ _UNLINKED_TEXT = {
 def link_warnings(trace: Trace, *, gpu_listed: bool, unread: Mapping[str, int]) -> tuple[Notice, ...]:
     """Warnings of one trace, in a fixed order."""
     if trace.device_lost:
-        return (*unrecorded(trace, unread), *_slowed(trace))
+        return (*unrecorded(trace, unread), *_unlike_unprofiled(trace))
     if trace.on_cpu:
         if not gpu_listed:
-            return _slowed(trace)
+            return _unlike_unprofiled(trace)
         why = (
             "the file ends before its rows"
             if trace.is_cut_off
@@ -43,19 +44,22 @@ def link_warnings(trace: Trace, *, gpu_listed: bool, unread: Mapping[str, int]) 
             "the trace names a GPU but holds none of its activity: this is the time of the CPU side, not the "
             f"GPU's ({why})"
         )
-        return (Notice("gpu_not_captured", text), *_slowed(trace))
+        return (Notice("gpu_not_captured", text), *_unlike_unprofiled(trace))
     return (
         *unread_notice(unread),
         *_unlinked(trace),
         *_lost(trace),
         *_early(trace),
         *_idle_steps(trace),
-        *_slowed(trace),
+        *_unlike_unprofiled(trace),
     )
 
 
-def _slowed(trace: Trace) -> tuple[Notice, ...]:
-    """Steps that the profiler slowed, by the collector's own timings of steps of the same sizes."""
+def _unlike_unprofiled(trace: Trace) -> tuple[Notice, ...]:
+    """Steps that took longer or less than those without the profiler, by the collector's own timings.
+
+    Compared are steps of the same sizes. The profiler makes no step shorter: what does ran beside it.
+    """
     recording = trace.recording
     if recording is None:
         return ()
@@ -63,11 +67,20 @@ def _slowed(trace: Trace) -> tuple[Notice, ...]:
     if recording.steps is not None:
         recording = recording.of_steps([step.name for step in like])
     within_ns, without_ns = recording.profiled_step_ns, recording.unprofiled_step_ns
-    if not within_ns or not without_ns or within_ns <= _SLOWED * without_ns:
+    if not within_ns or not without_ns:
         return ()
     within, without = duration(within_ns), duration(without_ns)
-    text = f"a step took {within} under the profiler, {without} without it: slowed operators look too large"
-    return (Notice("slowed_by_profiler", text),)
+    took = f"a step took {within} under the profiler, {'one as large ' if like else ''}{without} without it"
+    if within_ns > _SLOWED * without_ns:
+        return (Notice("slowed_by_profiler", f"{took}: slowed operators look too large"),)
+    lengths = [step.profiled_ns for step in like] or [within_ns]
+    less_ns = without_ns - within_ns
+    if less_ns <= max(_SHORTER * without_ns, max(lengths) - min(lengths)):
+        return ()
+    text = f"{took}, and the profiler makes none shorter: other work on the machine, or a change of clocks, "
+    return (
+        Notice("shorter_under_profiler", f"{text}makes times uncertain by {percent(less_ns / without_ns)}"),
+    )
 
 
 def _unlinked(trace: Trace) -> list[Notice]:
