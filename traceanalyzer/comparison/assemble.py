@@ -29,6 +29,7 @@ from traceanalyzer.records.comparison import (
     StepVerdict,
     VerdictChange,
 )
+from traceanalyzer.records.units import whole_percent
 
 _ONE_RUN = "one run a side: the interval leaves out how much runs differ from each other"
 
@@ -115,9 +116,10 @@ def _step(base: Side, head: Side) -> StepChange:
 
 
 def _settling(base: Side, head: Side, step: StepChange) -> str:
-    """How many steps or runs would tell a change from noise; "" where this is told already.
+    """How many steps or runs tell the least change that is worth it from noise; "" where none are needed.
 
-    It is told once the interval excludes 0, or holds no change that is worth telling.
+    None are once the interval excludes 0, or holds no change that is worth telling. The change that was
+    measured foretells nothing: where noise hides it, it is mostly noise itself.
     """
     before, after = base.durations, head.durations
     if step.verdict != "no_change" or before is None or after is None or not step.base:
@@ -126,11 +128,14 @@ def _settling(base: Side, head: Side, step: StepChange) -> str:
     least = MINIMUM_CHANGE_SHARE * step.base
     if not low <= 0 <= high or max(-low, high) < least:
         return ""
-    wanted = abs(change) if abs(change) >= least else least - abs(change)
-    count = noise.enough(before, after, max(change - low, high - change), wanted)
-    several = "runs" if min(len(before), len(after)) > 1 else "steps"
-    many = f"about {_rounded_up(count)} {several} a side" if count else f"more {several} on both sides"
-    return f"; {many} would settle it"
+    if min(len(before), len(after)) == 1 < max(len(before), len(after)):
+        return f"; more runs of the {'base' if len(before) == 1 else 'head'} may tell"
+    count = noise.enough(before, after, max(change - low, high - change), least)
+    several = "runs" if len(before) > 1 else "steps"
+    if count is None:
+        return f"; more {several} on both sides may tell"
+    smallest = whole_percent(MINIMUM_CHANGE_SHARE)
+    return f"; about {_rounded_up(count)} {several} a side tell a change of {smallest} from noise"
 
 
 def _rounded_up(count: int) -> int:

@@ -21,6 +21,7 @@ CONFIDENCE = 0.95
 RESAMPLES = 10_000
 SEED = 0
 LEAST_STEPS = 3  # on either side, below which nothing is told
+_UNEVEN = 2  # times as many on one side as on the other
 _TELLING_STEPS, _TELLING_RUNS = 5, 3  # whose spread tells how many more are needed
 _MOST_STEPS = 400  # drawn of a run: more make the interval no narrower than its runs do
 _NORMAL = 1.95996
@@ -113,11 +114,13 @@ def fewest_steps(base: Runs, head: Runs) -> int:
 
 def enough(base: Runs, head: Runs, half_ns: float, wanted_ns: float) -> int | None:
     """How many runs a side, or steps of single runs, make an interval of `half_ns` to both sides one of
-    `wanted_ns`, if further ones differ as these do. None: these are too few to tell, or it takes too many.
+    `wanted_ns`, if further ones differ as these do. None: these are too few to tell, or it takes too many, or
+    one side has so many more that its spread is not what makes the interval wide.
     """
     runs, steps = min(len(base), len(head)), fewest_steps(base, head)
     now, wider = (runs, _wider_of_runs) if runs > 1 else (steps, _wider_of_steps)
-    if now < (_TELLING_RUNS if runs > 1 else _TELLING_STEPS) or wanted_ns <= 0:
+    most = max(map(len, (base, head))) if runs > 1 else max(sum(map(len, side)) for side in (base, head))
+    if now < (_TELLING_RUNS if runs > 1 else _TELLING_STEPS) or most > _UNEVEN * now:
         return None
     least = wanted_ns / half_ns * wider(now) / sqrt(now)
-    return next((n for n in range(now + 1, _MOST_STEPS) if wider(n) / sqrt(n) <= least), None)
+    return next((n for n in range(most + 1, _MOST_STEPS) if wider(n) / sqrt(n) <= least), None)
