@@ -6,7 +6,8 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from traceanalyzer.records.trace import Bools, Ids, Ints, OpKind, Trace
+from traceanalyzer.records.trace import Bools, Ids, Ints, OpKind, Ops, Trace
+from traceanalyzer.roofline.attribution import union
 from traceanalyzer.roofline.intervals import Intervals, common, disjoint, gaps
 
 # Between two launches the host runs Python and dispatches operators, which takes 5 to 300 us in public traces
@@ -86,14 +87,20 @@ def launching_in(trace: Trace, calls: Calls, pauses: Intervals, held: Intervals)
     at_call = np.append(calls.start_ns, -1)[pauses.row] == pauses.end_ns
     usual = float(np.median(other[at_call])) if at_call.any() else 0.0
     limit = min(max(FAR_FROM_USUAL * usual, DISPATCH_NS), LONGEST_NS)
-    operators = np.flatnonzero(trace.ops.kind != OpKind.ANNOTATION)
-    running = disjoint(trace.ops.start_ns[operators], trace.ops.end_ns[operators], trace.ops.name[operators])
-    run, where = common(pauses, running)
+    run, where = common(pauses, _operators(trace.ops))
     covered = _sum(where, run.length_ns, len(pauses)) >= COVERS_MOST_SHARE * pauses.length_ns
     launches: Bools = (
         (pauses.row < len(calls)) & (pauses.length_ns < LONGEST_NS) & ((other < limit) | covered)
     )
     return launches
+
+
+def _operators(ops: Ops) -> Intervals:
+    """When any operator runs: those that lie in another one add nothing."""
+    operator = ops.kind != OpKind.ANNOTATION
+    rows = np.flatnonzero(operator & ~np.append(operator, False)[ops.parent])  # -1 reads the last entry
+    start, end = union(ops.start_ns[rows], ops.end_ns[rows])
+    return Intervals(start, end, np.broadcast_to(np.int32(-1), len(start)))
 
 
 def _sum(row: Ids, length: Ints, count: int) -> Ints:
