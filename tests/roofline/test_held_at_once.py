@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from traceanalyzer.records.trace import OpKind, Ops
 from traceanalyzer.roofline.attribution import attributed, extent
 from traceanalyzer.roofline.host_names import _Table
-from traceanalyzer.roofline.intervals import Intervals, common, joined, merged, without
+from traceanalyzer.roofline.intervals import Intervals, common, covered, joined, merged, without
 from traceanalyzer.roofline.launching import Calls, launching_in
 from traceanalyzer.trace.linking.cpu_records import host_records
 
@@ -101,6 +101,16 @@ def test_sets_of_instants_are_put_together_some_rows_at_a_time() -> None:
     for work in (merged, joined):
         most, kept = most_held(lambda f=work: f(these, other))
         assert most < 2 * kept + A_BLOCK
+
+
+def test_instants_that_touch_are_held_as_one_stretch() -> None:
+    """A host that launches without a break: as many calls as pauses, and one time of launching."""
+    start = 10 * np.arange(LONG, dtype=np.int64)
+    row = np.zeros(LONG, np.int32)
+    calls, pauses = Intervals(start, start + 4, row), Intervals(start + 4, start + 10, row)
+    most, kept = most_held(lambda: covered(calls, pauses))
+    assert kept < A_BLOCK // 100
+    assert most < A_BLOCK
 
 
 def test_operators_inside_others_are_not_looked_at_between_launches() -> None:

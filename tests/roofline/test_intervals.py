@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from traceanalyzer.records import stretches
-from traceanalyzer.roofline.intervals import Intervals, common, disjoint, joined, merged, without
+from traceanalyzer.roofline.intervals import (
+    Intervals,
+    common,
+    covered,
+    disjoint,
+    joined,
+    merged,
+    time_in,
+    without,
+)
 
 LAST = 60
 ends = st.lists(st.integers(0, LAST), max_size=24, unique=True).map(sorted)
@@ -80,3 +89,20 @@ class TestInstants:
         dealt = [data.draw(st.integers(0, 2)) for _ in range(len(whole))]
         parts = [whole.chosen(np.flatnonzero(np.array(dealt, np.int64) == hand)) for hand in range(3)]
         assert rows(joined(*parts)) == rows(whole)
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.lists(ends, min_size=1, max_size=4))
+    def test_covered(self, moments: list[list[int]]) -> None:
+        parts = [of(each) for each in moments]
+        whole = covered(*parts)
+        assert set(instants(whole)) == {at for part in parts for at in instants(part)}
+        assert (whole.start_ns[1:] > whole.end_ns[:-1]).all()
+        assert (whole.end_ns > whole.start_ns).all() and (whole.row == -1).all()
+
+    @settings(max_examples=100, deadline=None)
+    @given(ends, ends)
+    def test_time_in(self, first: list[int], second: list[int]) -> None:
+        these, other = of(first), of(second)
+        theirs = instants(other)
+        inside = [sum(at in theirs for at in range(start, end)) for start, end, _ in rows(these)]
+        assert time_in(these, other).tolist() == inside

@@ -7,7 +7,7 @@ import numpy as np
 
 from traceanalyzer.records.trace import Ids, Ints, Trace
 from traceanalyzer.roofline.host_names import Host
-from traceanalyzer.roofline.intervals import Intervals, common, disjoint, joined, merged, without
+from traceanalyzer.roofline.intervals import Intervals, common, covered, disjoint, joined, without
 from traceanalyzer.roofline.launching import (
     DISPATCH_NS,
     LONGEST_NS,
@@ -48,7 +48,7 @@ def waits(
     launching = launching_in(trace, calls, pauses, held)
     others = pauses.chosen(np.flatnonzero(~launching))
     opened = from_its_operator(trace, calls, others)
-    close = merged(
+    close = covered(
         calls.spans(),
         without(pauses.chosen(np.flatnonzero(launching)), held),
         Intervals(opened, others.end_ns, others.row),

@@ -86,6 +86,15 @@ def common(these: Intervals, other: Intervals) -> tuple[Intervals, Ids]:
     return Intervals(start, end, row), which
 
 
+def time_in(these: Intervals, other: Intervals) -> Ints:
+    """Of each of `these` how many ns are in the other, too."""
+    total = np.zeros(len(these), np.int64)
+    for part in blocks(len(these)):
+        both, which = common(these.chosen(part), other)
+        np.add.at(total[part], which, both.length_ns)
+    return total
+
+
 def without(these: Intervals, other: Intervals) -> Intervals:
     """The instants of `these` that are not in `other`, with the rows of `these`."""
     start = np.concatenate(([_EVER.min], other.end_ns))
@@ -112,6 +121,13 @@ def merged(*parts: Intervals) -> Intervals:
         cut.append(Intervals(start[real], every.end_ns[real], every.row[real]))
         reach = latest[-1]
     return together(cut)
+
+
+def covered(*parts: Intervals) -> Intervals:
+    """The instants in any of them, that stand for no row; none of these intervals touches another."""
+    each = [union(every.start_ns, every.end_ns) for every in _by_time(parts)]
+    start, end = union(*(np.concatenate(columns) for columns in zip(*each, strict=True)))
+    return Intervals(start, end, np.broadcast_to(np.int32(-1), len(start)))
 
 
 def _by_time(parts: Sequence[Intervals]) -> Iterator[Intervals]:
