@@ -68,7 +68,7 @@ def recorded(count: int) -> Raw:
 
 
 def test_linking_lets_go_of_the_order_of_the_file_column_by_column() -> None:
-    """Of the 36 bytes a row that were read none are kept beside those in order, and none made of one number."""
+    """Of what was read no column is kept beside the one in order, and no number becomes a column."""
     tracemalloc.start()
     waiting = [recorded(COUNT)]
     tracemalloc.reset_peak()

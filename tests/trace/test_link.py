@@ -310,8 +310,8 @@ def test_the_operator_open_at_a_moment_is_the_first_that_is_above_the_last_begun
     asked = [(thread, moment) for thread in [*threads, len(threads)] for moment in range(64)]
 
     def open_at(thread: int, moment: int, slack: int) -> int:
-        row = max((row for row in range(len(ops)) if ops.kind[row] != OpKind.ANNOTATION
-                   and ops.thread[row] == thread and ops.start_ns[row] <= moment + slack), default=-1)  # fmt: skip
+        begun = (ops.thread == thread) & (ops.start_ns <= moment + slack) & (ops.kind != OpKind.ANNOTATION)
+        row = int(np.flatnonzero(begun).max(initial=-1))
         while row >= 0 and (ops.kind[row] == OpKind.ANNOTATION or ops.end_ns[row] + slack < moment):
             row = int(ops.parent[row])
         return row

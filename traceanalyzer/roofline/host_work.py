@@ -40,12 +40,12 @@ def waits(
     holds a gap up until the launch of the kernel that ends it has returned and arrived; a gap that no kernel
     ends, to its end.
     """
-    until, arriving = _held_up(trace, members, gap_start, gap_end)
-    mine, _ = common(open_ns, until)
     calls, host = calls_of(trace, members), Host(trace, members)
     pauses = pauses_between(calls, held_up, _span(calls, held_up, gap_start, gap_end))
     held = host.held(calls, pauses.chosen(np.flatnonzero(pauses.length_ns < LONGEST_NS)))
     launching = launching_in(trace, calls, pauses, held)
+    until, arriving = _held_up(trace, members, gap_start, gap_end)
+    mine, _ = common(open_ns, until)
     others = pauses.chosen(np.flatnonzero(~launching))
     opened = from_its_operator(trace, calls, others)
     close = covered(

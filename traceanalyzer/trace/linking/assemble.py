@@ -35,7 +35,15 @@ from traceanalyzer.trace.linking.phases import Host, forward_ops, phases
 from traceanalyzer.trace.linking.steps import step_warnings, steps_of
 from traceanalyzer.trace.linking.tree import is_in_order, nest, order
 from traceanalyzer.trace.linking.unrecorded import unrecorded
-from traceanalyzer.trace.reading.raw import NO_RAW_OPS, Raw, RawOps, RawSpans, RawSyncs, at_rows
+from traceanalyzer.trace.reading.raw import (
+    NO_RAW_LAUNCHES,
+    NO_RAW_OPS,
+    Raw,
+    RawOps,
+    RawSpans,
+    RawSyncs,
+    at_rows,
+)
 
 _RESOLUTION_NS = 1000  # of clocks that count whole microseconds, or doubles since 1970
 _COARSE = ("integer_us", "integer_us_capitalised", "float_epoch")
@@ -52,15 +60,17 @@ def trace_of(raw: Raw, steps_by: str | None = None) -> Trace:
     columns = structs.asdict(raw.ops)
     raw = replace(raw, ops=NO_RAW_OPS)  # nothing else holds the columns
     raw = replace(raw, ops=_in_order(columns))
+    del columns
     ops = _ops(raw, tolerance_ns)
     steps = steps_of(raw.path, raw.names, raw.ops, steps_by)
     launches = sorted_launches(raw.launches)
+    external, file_row = raw.ops.external, raw.ops.file_row
+    raw = replace(raw, ops=NO_RAW_OPS, launches=NO_RAW_LAUNCHES)  # of the rest all is in `ops` and `launches`
     on_cpu = not len(raw.kernels.start_ns)
     pieces: Pieces | None = None
     doubts: tuple[Notice, ...] = ()
     if on_cpu:
-        file_row = raw.ops.file_row
-        raw = replace(raw, ops=NO_RAW_OPS)  # `ops` has what is still needed of it
+        del external
         kernels, pieces = host_records(raw.names, ops, file_row)
         if not len(kernels):
             raise TraceFormatError(
@@ -69,7 +79,8 @@ def trace_of(raw: Raw, steps_by: str | None = None) -> Trace:
             )
     else:
         records, counted = placed(raw.names, raw.kernels, launches)
-        links = link(raw.names, ops, raw.ops.external, launches, records, tolerance_ns)
+        links = link(raw.names, ops, external, launches, records, tolerance_ns)
+        del external, file_row
         kernels = linked_kernels(raw.names, records, ops, launches, links)
         if raw.inclusive:
             kernels, pieces = without_inner(raw.names, kernels, tolerance_ns)

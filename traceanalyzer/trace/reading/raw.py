@@ -60,6 +60,14 @@ class RawLaunches(msgspec.Struct, frozen=True, eq=False):
     kernel: Ids  # row in Raw.names; -1
 
 
+def _no_launches() -> RawLaunches:
+    wide, narrow = np.zeros(0, np.int64), np.zeros(0, np.int32)
+    return RawLaunches(wide, wide, narrow, narrow, wide, wide, narrow)
+
+
+NO_RAW_LAUNCHES = _no_launches()
+
+
 class RawMemory(msgspec.Struct, frozen=True, eq=False):
     """Allocations and frees in file order."""
 
