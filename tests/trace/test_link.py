@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.trace.build import Rows, link_names
 from traceanalyzer.records.trace import UNLINKED, OpKind, Trace
 from traceanalyzer.trace import devices_with_work, load, of_device
-from traceanalyzer.trace.linking.link import latest_before
+from traceanalyzer.trace.linking.link import latest_before, ops_open_at
 
 FOLDER = os.environ.get("TRACEANALYZER_REAL_TRACES")
 
@@ -289,3 +289,34 @@ def test_where_ids_are_op_ids_they_say_the_same_as_times(name: str) -> None:
             assert by_id[ids[correlation]] == (trace.ops.start_ns[op], trace.names[trace.ops.name[op]])
             checked += 1
     assert checked > 0.9 * len(rows)
+
+
+host_row = st.tuples(st.integers(0, 40), st.integers(0, 20), st.integers(0, 1), st.booleans())
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(host_row, max_size=12), st.integers(0, 3))
+def test_the_operator_open_at_a_moment_is_the_first_that_is_above_the_last_begun(
+    placed: list[tuple[int, int, int, bool]], tolerance: int
+) -> None:
+    """Annotations in any number between operators; each moment of each thread is asked for."""
+    rows = Rows()
+    rows.op("aten::add", 50, 51, thread=2)
+    for start, length, thread, annotated in placed:
+        add = rows.annotation if annotated else rows.op
+        add("a", start, start + length, thread=thread)
+    trace = rows.trace()
+    ops, threads = trace.ops, sorted(set(trace.ops.thread.tolist()))
+    asked = [(thread, moment) for thread in [*threads, len(threads)] for moment in range(64)]
+
+    def open_at(thread: int, moment: int, slack: int) -> int:
+        begun = (ops.thread == thread) & (ops.start_ns <= moment + slack) & (ops.kind != OpKind.ANNOTATION)
+        row = int(np.flatnonzero(begun).max(initial=-1))
+        while row >= 0 and (ops.kind[row] == OpKind.ANNOTATION or ops.end_ns[row] + slack < moment):
+            row = int(ops.parent[row])
+        return row
+
+    wanted = [open_at(*one, 0) for one in asked]
+    wanted = [row if row >= 0 else open_at(*one, tolerance) for row, one in zip(wanted, asked, strict=True)]
+    thread, moment = np.array(asked, np.int64).T
+    assert ops_open_at(ops, thread.astype(np.int32), moment, tolerance).tolist() == wanted

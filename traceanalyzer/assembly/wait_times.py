@@ -14,7 +14,7 @@ from traceanalyzer.records.code_places import module_named
 from traceanalyzer.records.frame_names import is_module_call, parsed
 from traceanalyzer.records.frames import Frames
 from traceanalyzer.records.judged import IdleTimes, Judged
-from traceanalyzer.records.trace import PHASES, Bools, Ids, Ints, Trace
+from traceanalyzer.records.trace import PHASES, Bools, Codes, Ids, Ints, Trace
 
 _LISTED = 500  # waits of which each has an entry of its own; of the others one a cause
 _PLACES = 20
@@ -28,7 +28,7 @@ class _Stretches(msgspec.Struct, frozen=True, eq=False):
 
     start_ns: Ints
     end_ns: Ints
-    cause: Ints
+    cause: Codes
     thread: Ids
     site: Ids  # row in Trace.call_sites; -1
     frame: Ids  # row in Frames of its function's frame; -1
@@ -39,7 +39,7 @@ def wait_times(judged: Judged) -> tuple[Wait, ...]:
     """The longest first; they add up to idle time exactly."""
     stretches = _located(judged.priced.trace, judged.idle)
     sites = len(judged.priced.trace.call_sites.sites) + 1
-    keys, back = np.unique(stretches.cause * sites + stretches.site + 1, return_inverse=True)
+    keys, back = np.unique(stretches.cause.astype(np.int64) * sites + stretches.site + 1, return_inverse=True)
     length = stretches.end_ns - stretches.start_ns
     total = np.zeros(len(keys), np.int64)
     np.add.at(total, back, length)
@@ -67,7 +67,7 @@ def _located(trace: Trace, idle: IdleTimes) -> _Stretches:
     whole = trace.call_sites.wholes(trace.frames.functions_at(frame))
     site = _sites(trace, whole, thread, start, end)
     module = _modules(trace, thread, start, end)
-    return _Stretches(start, end, idle.cause[first].astype(np.int64), thread, site, frame, module)
+    return _Stretches(start, end, idle.cause[first], thread, site, frame, module)
 
 
 def _sites(trace: Trace, whole: Ids, thread: Ids, start: Ints, end: Ints) -> Ids:

@@ -228,7 +228,7 @@ def _after_waits(graph: StepGraph) -> Ints:
     if not len(idle.start_ns):
         return np.zeros(0, np.int64)
     opens = np.append(True, idle.start_ns[1:] != idle.end_ns[:-1])
-    gap = np.cumsum(opens) - 1
+    gap = np.cumsum(opens, dtype=np.int32) - 1
     gap_start, gap_end = idle.start_ns[opens], idle.end_ns[np.append(opens[1:], True)]
     rows = waiting_calls(graph)
     ended_in = np.searchsorted(gap_start, calls.end_ns[rows], side="right") - 1
@@ -238,10 +238,11 @@ def _after_waits(graph: StepGraph) -> Ints:
     worked -= _idle_before(gap_start, gap_end, gap_start[ended_in]) - _idle_before(gap_start, gap_end, began)
     waited = np.zeros(len(gap_start), np.int64)
     np.add.at(waited, ended_in, worked)
-    length = np.where(_of(graph, "launch_gap"), idle.end_ns - idle.start_ns, 0)
+    moved, there = np.zeros(len(gap), np.int64), np.flatnonzero((waited > 0)[gap])  # few of very many
+    length = np.where(_of(graph, "launch_gap")[there], idle.end_ns[there] - idle.start_ns[there], 0)
     before = np.cumsum(length) - length
-    before -= before[opens][gap]  # of the same gap
-    moved: Ints = np.minimum(length, np.maximum(0, waited[gap] - before))
+    before -= np.maximum.accumulate(np.where(opens[there], before, 0))  # of the same gap
+    moved[there] = np.minimum(length, np.maximum(0, waited[gap[there]] - before))
     return moved
 
 

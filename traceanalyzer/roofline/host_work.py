@@ -7,7 +7,7 @@ import numpy as np
 
 from traceanalyzer.records.trace import Ids, Ints, Trace
 from traceanalyzer.roofline.host_names import Host
-from traceanalyzer.roofline.intervals import Intervals, common, disjoint, joined, merged, without
+from traceanalyzer.roofline.intervals import Intervals, common, covered, disjoint, joined, without
 from traceanalyzer.roofline.launching import (
     DISPATCH_NS,
     LONGEST_NS,
@@ -40,15 +40,15 @@ def waits(
     holds a gap up until the launch of the kernel that ends it has returned and arrived; a gap that no kernel
     ends, to its end.
     """
-    until, arriving = _held_up(trace, members, gap_start, gap_end)
-    mine, _ = common(open_ns, until)
     calls, host = calls_of(trace, members), Host(trace, members)
     pauses = pauses_between(calls, held_up, _span(calls, held_up, gap_start, gap_end))
     held = host.held(calls, pauses.chosen(np.flatnonzero(pauses.length_ns < LONGEST_NS)))
     launching = launching_in(trace, calls, pauses, held)
+    until, arriving = _held_up(trace, members, gap_start, gap_end)
+    mine, _ = common(open_ns, until)
     others = pauses.chosen(np.flatnonzero(~launching))
     opened = from_its_operator(trace, calls, others)
-    close = merged(
+    close = covered(
         calls.spans(),
         without(pauses.chosen(np.flatnonzero(launching)), held),
         Intervals(opened, others.end_ns, others.row),

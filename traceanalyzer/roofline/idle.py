@@ -34,7 +34,7 @@ from traceanalyzer.records import IDLE_CAUSES, IdleCause, IdlePart, NamedTime
 from traceanalyzer.records.judged import IdleTimes
 from traceanalyzer.records.trace import Bools, Ids, Ints, Launches, Ops, RecordKind, Spans, Trace, passes
 from traceanalyzer.roofline.host_work import waits
-from traceanalyzer.roofline.intervals import Intervals, common, disjoint, merged, together, without
+from traceanalyzer.roofline.intervals import Intervals, common, covered, disjoint, merged, together, without
 from traceanalyzer.roofline.launching import LONGEST_NS, calls_of, launching_threads
 
 _SHOWN = 5  # names of a cause
@@ -75,7 +75,7 @@ def idle_times(trace: Trace, members: Ids, gap_start: Ints, gap_end: Ints) -> Id
         part, _ = common(left, source)
         parts_by_cause.append((cause, part))
         left = without(left, source)
-    held_up = merged(*(source for _, source in sources)).without_rows()
+    held_up = covered(*(source for _, source in sources))
     held = waits(trace, members, gap_start, gap_end, left, held_up)
     named = held.working.row >= 0
     parts_by_cause += [

@@ -6,8 +6,9 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from traceanalyzer.records.trace import Bools, Ids, Ints, OpKind, Trace
-from traceanalyzer.roofline.intervals import Intervals, common, disjoint, gaps
+from traceanalyzer.records.trace import Bools, Ids, Ints, OpKind, Ops, Trace
+from traceanalyzer.roofline.attribution import union
+from traceanalyzer.roofline.intervals import Intervals, covered, disjoint, gaps, time_in
 
 # Between two launches the host runs Python and dispatches operators, which takes 5 to 300 us in public traces
 # of eager models. What takes longer than the first without a launch may be something else, and is where it
@@ -68,8 +69,8 @@ def pauses_between(calls: Calls, held_up: Intervals, span: tuple[int, int]) -> I
 
     The row is that of the call that follows; len(calls) where none does.
     """
-    start, end = gaps(np.concatenate((calls.start_ns, held_up.start_ns)),
-                      np.concatenate((calls.end_ns, held_up.end_ns)), span)  # fmt: skip
+    closed = covered(calls.spans(), held_up)
+    start, end = gaps(closed.start_ns, closed.end_ns, span)
     return Intervals(start, end, calls.following(end).astype(np.int32))
 
 
@@ -81,25 +82,23 @@ def launching_in(trace: Trace, calls: Calls, pauses: Intervals, held: Intervals)
     """
     if not len(calls):
         return np.zeros(len(pauses), bool)
-    busy, where = common(pauses, held)
-    other = pauses.length_ns - _sum(where, busy.length_ns, len(pauses))
+    other = pauses.length_ns - time_in(pauses, held)
     at_call = np.append(calls.start_ns, -1)[pauses.row] == pauses.end_ns
     usual = float(np.median(other[at_call])) if at_call.any() else 0.0
     limit = min(max(FAR_FROM_USUAL * usual, DISPATCH_NS), LONGEST_NS)
-    operators = np.flatnonzero(trace.ops.kind != OpKind.ANNOTATION)
-    running = disjoint(trace.ops.start_ns[operators], trace.ops.end_ns[operators], trace.ops.name[operators])
-    run, where = common(pauses, running)
-    covered = _sum(where, run.length_ns, len(pauses)) >= COVERS_MOST_SHARE * pauses.length_ns
+    at_work = time_in(pauses, _operators(trace.ops)) >= COVERS_MOST_SHARE * pauses.length_ns
     launches: Bools = (
-        (pauses.row < len(calls)) & (pauses.length_ns < LONGEST_NS) & ((other < limit) | covered)
+        (pauses.row < len(calls)) & (pauses.length_ns < LONGEST_NS) & ((other < limit) | at_work)
     )
     return launches
 
 
-def _sum(row: Ids, length: Ints, count: int) -> Ints:
-    total = np.zeros(count, np.int64)
-    np.add.at(total, row, length)
-    return total
+def _operators(ops: Ops) -> Intervals:
+    """When any operator runs: those that lie in another one add nothing."""
+    operator = ops.kind != OpKind.ANNOTATION
+    rows = np.flatnonzero(operator & ~np.append(operator, False)[ops.parent])  # -1 reads the last entry
+    start, end = union(ops.start_ns[rows], ops.end_ns[rows])
+    return Intervals(start, end, np.broadcast_to(np.int32(-1), len(start)))
 
 
 def from_its_operator(trace: Trace, calls: Calls, pauses: Intervals) -> Ints:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
+from msgspec import structs
 from msgspec.structs import replace
 
 from traceanalyzer.records import Notice
@@ -31,7 +35,15 @@ from traceanalyzer.trace.linking.phases import Host, forward_ops, phases
 from traceanalyzer.trace.linking.steps import step_warnings, steps_of
 from traceanalyzer.trace.linking.tree import is_in_order, nest, order
 from traceanalyzer.trace.linking.unrecorded import unrecorded
-from traceanalyzer.trace.reading.raw import NO_RAW_OPS, Raw, RawOps, RawSpans, RawSyncs
+from traceanalyzer.trace.reading.raw import (
+    NO_RAW_LAUNCHES,
+    NO_RAW_OPS,
+    Raw,
+    RawOps,
+    RawSpans,
+    RawSyncs,
+    at_rows,
+)
 
 _RESOLUTION_NS = 1000  # of clocks that count whole microseconds, or doubles since 1970
 _COARSE = ("integer_us", "integer_us_capitalised", "float_epoch")
@@ -44,16 +56,21 @@ def trace_of(raw: Raw, steps_by: str | None = None) -> Trace:
     are no operators either.
     """
     tolerance_ns = _RESOLUTION_NS if raw.integer_us or raw.dialect in _COARSE else 0
-    raw = _in_order(raw)  # the file's order is given up here, and its memory with it
+    raw = _with_threads_by_time(raw)
+    columns = structs.asdict(raw.ops)
+    raw = replace(raw, ops=NO_RAW_OPS)  # nothing else holds the columns
+    raw = replace(raw, ops=_in_order(columns))
+    del columns
     ops = _ops(raw, tolerance_ns)
     steps = steps_of(raw.path, raw.names, raw.ops, steps_by)
     launches = sorted_launches(raw.launches)
+    external, file_row = raw.ops.external, raw.ops.file_row
+    raw = replace(raw, ops=NO_RAW_OPS, launches=NO_RAW_LAUNCHES)  # of the rest all is in `ops` and `launches`
     on_cpu = not len(raw.kernels.start_ns)
     pieces: Pieces | None = None
     doubts: tuple[Notice, ...] = ()
     if on_cpu:
-        file_row = raw.ops.file_row
-        raw = replace(raw, ops=NO_RAW_OPS)  # `ops` has what is still needed of it
+        del external
         kernels, pieces = host_records(raw.names, ops, file_row)
         if not len(kernels):
             raise TraceFormatError(
@@ -62,7 +79,8 @@ def trace_of(raw: Raw, steps_by: str | None = None) -> Trace:
             )
     else:
         records, counted = placed(raw.names, raw.kernels, launches)
-        links = link(raw.names, ops, raw.ops.external, launches, records, tolerance_ns)
+        links = link(raw.names, ops, external, launches, records, tolerance_ns)
+        del external, file_row
         kernels = linked_kernels(raw.names, records, ops, launches, links)
         if raw.inclusive:
             kernels, pieces = without_inner(raw.names, kernels, tolerance_ns)
@@ -108,26 +126,32 @@ def _syncs(raw: RawSyncs, launches: Launches) -> Syncs:
     return Syncs(**columns, launch=launches_of(launches, columns["correlation"], columns["start_ns"]))
 
 
-def _in_order(raw: Raw) -> Raw:
-    """With ops in `order`, and threads numbered by their first row in time."""
-    threads = np.concatenate((raw.ops.thread, raw.launches.thread))
-    starts = np.concatenate((raw.ops.start_ns, raw.launches.start_ns))
-    others = (raw.memory.thread, raw.spans.thread, raw.frames.thread)
-    last = max(int(column.max(initial=-1)) for column in (threads, *others))
+def _with_threads_by_time(raw: Raw) -> Raw:
+    """Threads numbered by their first row."""
+    tables = (raw.ops, raw.launches)
+    last = max(int(table.thread.max(initial=-1)) for table in (*tables, raw.memory, raw.spans, raw.frames))
     first = np.full(last + 1, np.iinfo(np.int64).max)
-    np.minimum.at(first, threads, starts)
+    for table in tables:
+        np.minimum.at(first, table.thread, table.start_ns)
     number = np.empty(len(first), np.int32)
     number[np.argsort(first, kind="stable")] = np.arange(len(first), dtype=np.int32)
-    ops = replace(raw.ops, thread=number[raw.ops.thread])
-    if not is_in_order(ops.thread, ops.start_ns, ops.end_ns):
-        rows = order(ops.thread, ops.start_ns, ops.end_ns)
-        ops = RawOps(*(getattr(ops, name)[rows] for name in RawOps.__struct_fields__))
     return replace(
-        raw, ops=ops, launches=replace(raw.launches, thread=number[raw.launches.thread]),
+        raw, ops=replace(raw.ops, thread=number[raw.ops.thread]),
+        launches=replace(raw.launches, thread=number[raw.launches.thread]),
         memory=replace(raw.memory, thread=number[raw.memory.thread]),
         spans=replace(raw.spans, thread=number[raw.spans.thread]),
         frames=replace(raw.frames, thread=number[raw.frames.thread]),
     )  # fmt: skip
+
+
+def _in_order(columns: dict[str, npt.NDArray[Any]]) -> RawOps:
+    """Ops in `order`; each column in the file's order is let go of as soon as it is in the new one."""
+    times = columns["thread"], columns["start_ns"], columns["end_ns"]
+    if is_in_order(*times):
+        return RawOps(**columns)
+    rows = order(*times)
+    del times
+    return RawOps(**{name: at_rows(columns.pop(name), rows) for name in RawOps.__struct_fields__})
 
 
 def _ops(raw: Raw, tolerance_ns: int) -> Ops:

@@ -26,9 +26,14 @@ from traceanalyzer.records.trace import (
     passes,
 )
 from traceanalyzer.trace.linking.kinds import is_graph_launch
-from traceanalyzer.trace.reading.raw import RawKernels, RawLaunches
+from traceanalyzer.trace.reading.raw import RawKernels, RawLaunches, at_rows
 
 _NO_CORRELATION, _NO_LAUNCH, _NO_OP, _CUDA_GRAPH, _COMPILED_REGION = range(len(UNLINKED))
+
+_AS_RECORDED = (
+    "start_ns", "end_ns", "name", "kind", "device", "stream", "correlation", "blocks", "threads", "geometry",
+    "registers", "shared_bytes", "copied_bytes", "collective", "file_row",
+)  # fmt: skip
 
 
 class Links(msgspec.Struct, frozen=True, eq=False):
@@ -119,25 +124,29 @@ def ops_open_at(ops: Ops, thread: Ids, moment_ns: Ints, tolerance_ns: int) -> Id
     An annotation is no operator: what is launched in a `record_function` inside an op is the op's.
     Only where no operator holds the moment does the resolution of the clock count as inside.
     """
-    operators = np.flatnonzero(ops.kind != OpKind.ANNOTATION).astype(np.int32)
-    op = _open_at(ops, operators, thread, moment_ns, 0)
+    op = _open_at(ops, thread, moment_ns, 0)
     if tolerance_ns:
         missed = np.flatnonzero(op < 0)
-        op[missed] = _open_at(ops, operators, thread[missed], moment_ns[missed], tolerance_ns)
+        op[missed] = _open_at(ops, thread[missed], moment_ns[missed], tolerance_ns)
     return op
 
 
-def _open_at(ops: Ops, operators: Ids, thread: Ids, moment_ns: Ints, slack_ns: int) -> Ids:
+def _open_at(ops: Ops, thread: Ids, moment_ns: Ints, slack_ns: int) -> Ids:
     """From the operator begun last up through its ancestors, until one is still open."""
     op = np.full(len(thread), -1, np.int32)
-    bounds = np.searchsorted(ops.thread[operators], np.stack((thread, thread + 1)))
+    annotations = np.flatnonzero(ops.kind == OpKind.ANNOTATION)
+    # Where those that follow one another begin: the operator begun last stands before them.
+    opens = np.maximum.accumulate(
+        np.where(np.diff(annotations, prepend=-1) > 1, annotations, annotations[:1])
+    )
     for number in np.unique(thread).tolist():
         mine = np.flatnonzero(thread == number)
-        low, high = bounds[:, mine[0]].tolist()
-        if low == high:
-            continue
-        begun = np.searchsorted(ops.start_ns[operators[low:high]], moment_ns[mine] + slack_ns, side="right")
-        op[mine] = np.where(begun > 0, operators[np.maximum(low + begun - 1, low)], -1)
+        low, high = np.searchsorted(ops.thread, np.array((number, number + 1), np.int32)).tolist()
+        last = low - 1 + np.searchsorted(ops.start_ns[low:high], moment_ns[mine] + slack_ns, side="right")
+        at = np.searchsorted(annotations, last)
+        annotated = np.append(annotations, -2)[at] == last
+        last[annotated] = opens[at[annotated]] - 1
+        op[mine] = np.where(last >= low, last, -1)
     active = np.flatnonzero(op >= 0)
     while len(active):
         row = op[active]
@@ -161,14 +170,7 @@ def _enclosing_operator(ops: Ops, row: Ids) -> Ids:
 def sorted_launches(raw: RawLaunches) -> Launches:
     """Launches by (thread, start)."""
     rows = np.lexsort((raw.start_ns, raw.thread))
-    return Launches(
-        raw.start_ns[rows],
-        raw.end_ns[rows],
-        raw.name[rows],
-        raw.thread[rows],
-        raw.correlation[rows],
-        raw.kernel[rows],
-    )
+    return Launches(*(at_rows(getattr(raw, name), rows) for name in Launches.__struct_fields__))
 
 
 def linked_kernels(
@@ -184,15 +186,11 @@ def linked_kernels(
     launch_ns = np.append(launches.start_ns, -1)[links.launch]  # -1 reads the last entry
     begun_ns = np.append(ops.start_ns, -1)[links.op]
     launch_ns = np.where(links.launch < 0, begun_ns, launch_ns)
+    kept = {name: at_rows(getattr(raw, name), rows) for name in _AS_RECORDED}
     return Kernels(
-        start_ns=raw.start_ns[rows], end_ns=raw.end_ns[rows], name=raw.name[rows], kind=raw.kind[rows],
-        device=raw.device[rows], stream=raw.stream[rows], correlation=raw.correlation[rows],
-        launch=links.launch[rows], launch_ns=launch_ns[rows], op=links.op[rows],
-        unlinked=links.unlinked[rows], blocks=raw.blocks[rows], threads=raw.threads[rows],
-        geometry=raw.geometry[rows], registers=raw.registers[rows], shared_bytes=raw.shared_bytes[rows],
-        copied_bytes=raw.copied_bytes[rows], collective=raw.collective[rows],
-        counted_bytes=np.maximum(raw.counted_bytes[rows], -1),
-        duration_ns=(raw.end_ns - raw.start_ns)[rows], file_row=raw.file_row[rows],
+        **kept, launch=links.launch[rows], launch_ns=launch_ns[rows], op=links.op[rows],
+        unlinked=links.unlinked[rows], counted_bytes=np.maximum(raw.counted_bytes[rows], -1),
+        duration_ns=kept["end_ns"] - kept["start_ns"],
     )  # fmt: skip
 
 

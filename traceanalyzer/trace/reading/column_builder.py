@@ -52,7 +52,7 @@ class Columns:
         self.whole_us = True
         self.latest_us = 0.0
         self._stats = stats
-        self._packed: dict[str, Array] = {}  # longer than `_count`
+        self._packed: dict[str, Array] = {}  # longer than `_count`, or of one value that all rows have
         self._count = 0
         self._loose: dict[str, list[Array]] = {}
         self._batches = 0
@@ -93,16 +93,24 @@ class Columns:
     def _store(self, joined: dict[str, Array]) -> None:
         """Behind the rows so far. Resizing in place lets the system move pages instead of copying."""
         end = self._count + len(joined["start_ns"])
+        if end == self._count:
+            return
         for name, values in joined.items():
-            column = self._packed.setdefault(name, np.empty(_INITIAL_ROWS, values.dtype))
+            column = self._packed.setdefault(name, values[:1].copy())
+            if len(column) == 1:
+                if (values == column).all():
+                    continue  # what a recording does not say is the same in all rows
+                column = self._packed[name] = np.full(max(_INITIAL_ROWS, self._count), column[:1])
             if end > len(column):
                 column.resize(max(end, len(column) * 5 // 4), refcheck=False)
             column[self._count : end] = values
         self._count = end
 
     def take(self, name: str, dtype: type) -> Array:
-        """One column of all packed rows; the builder lets go of it."""
+        """One column of all packed rows; the builder lets go of it. One number, if all rows have it."""
         column = self._packed.pop(name, np.empty(0, dtype))
+        if len(column) == 1:
+            return np.broadcast_to(column.astype(dtype), self._count)
         column.resize(self._count, refcheck=False)
         return column.astype(dtype, copy=False)
 

@@ -1,17 +1,27 @@
-"""`Raw`: the rows of one file as numpy columns in file order, times in ns, not linked yet."""
+"""`Raw`: the rows of one file as numpy columns in file order, times in ns, not linked yet.
+
+A column may be one number, whatever its length, where all rows have that (`numpy.broadcast_to`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from traceanalyzer.records import Notice, OpCall, Recording, Salvaged
 from traceanalyzer.records.collectives import NOT_DISTRIBUTED, CollectiveArgs, Distributed
 from traceanalyzer.records.trace import Bools, Codes, DeviceProperties, Ids, Ints
 
 NO_BYTES = -2  # RawKernels.counted_bytes of a record that counted something else
+
+
+def at_rows(column: npt.NDArray[Any], rows: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    """A column at these rows; one number stays one."""
+    return np.broadcast_to(column[:1], len(rows)) if column.strides == (0,) else column[rows]
 
 
 class RawOps(msgspec.Struct, frozen=True, eq=False):
@@ -48,6 +58,14 @@ class RawLaunches(msgspec.Struct, frozen=True, eq=False):
     correlation: Ints  # -1
     external: Ints  # -1
     kernel: Ids  # row in Raw.names; -1
+
+
+def _no_launches() -> RawLaunches:
+    wide, narrow = np.zeros(0, np.int64), np.zeros(0, np.int32)
+    return RawLaunches(wide, wide, narrow, narrow, wide, wide, narrow)
+
+
+NO_RAW_LAUNCHES = _no_launches()
 
 
 class RawMemory(msgspec.Struct, frozen=True, eq=False):
