@@ -56,7 +56,8 @@ def _expected(
 ) -> Iterator[str]:
     """How long, as far as it is known: `ns` of `runs` each way in the recording, and compiling `nodes`."""
     if on_gpu == graph.on_gpu:
-        yield f"takes about {duration(ns, 2)} at the recording's speed, {runs} runs each way"
+        speed = f"takes about {duration(ns, 2)} at the recording's speed, longer beside other work"
+        yield f"{speed}; {runs} runs each way"
     else:
         why = "a GPU's, and here is none" if graph.on_gpu else "a CPU's, and here is a GPU"
         yield f"how long the runs take is not known: the recording is {why}"

@@ -38,9 +38,7 @@ def unpriced(analysis: Analysis, figures: Shown, remedy: str) -> list[str]:
         for text, name in zip(short, names, strict=True)
     ]
     busy, judged = figures.busy_ns, figures.busy_ns - figures.verdict_ns.get("unmodelled", 0)
-    rest = (
-        f"the other {duration(figures.each(judged), 2)} of {duration(figures.each(busy), 2)} busy is judged"
-    )
+    rest = f"{duration(figures.each(judged), 2)} of {duration(figures.each(busy), 2)} busy is judged"
     said = [f"No price is known of {_joined(listed)}; {rest}."]
     if remedy and analysis.coverage.reasons[0].reason not in BY_FORMULA:
         said.append(f"{remedy[0].upper()}{remedy[1:]}.")

@@ -120,7 +120,10 @@ def find(graph: StepGraph, free: Free) -> Iterator[Match]:
     named = [f"{_WORDS.get(name, name)} {duration(time / graph.step_count)}"
              for name, time in kinds.most_common(_NAMED) if name]  # fmt: skip
     evidence += f": {', '.join(named)}" if named else ""
-    advice = _advice(graph, max(kinds, key=kinds.__getitem__, default=""))
+    most = max(kinds, key=kinds.__getitem__, default="")
+    advice = _advice(graph, most)
+    if advice in (_OF_ALL_TO_ALL, _OF_STAGES):  # which change no others
+        ns = kinds[most] / graph.step_count
     yield Match(
         (), "T3", saved=Band(0.0, ns, ns), evidence=evidence, where=everywhere(graph),
         action=advice.action, snippet=advice.snippet, docs=advice.docs,
