@@ -14,9 +14,10 @@ from msgspec.structs import replace
 from tests.trace.build import Rows
 from traceanalyzer.inference.complete import complete
 from traceanalyzer.records import IDLE_CAUSES, Notice
+from traceanalyzer.records.judged import IdleTimes
 from traceanalyzer.records.trace import RecordKind, Trace
 from traceanalyzer.roofline import host_names, host_work, launching
-from traceanalyzer.roofline.idle import idle_by_cause, idle_times
+from traceanalyzer.roofline.idle import each_in_one_step, idle_by_cause, idle_times
 from traceanalyzer.roofline.intervals import gaps
 from traceanalyzer.trace.linking.assemble import trace_of
 
@@ -599,3 +600,28 @@ def test_a_simulated_host_is_told_what_it_did(program: list[str | int]) -> None:
             else 80_000 * len(program)
         )
         assert abs(found[cause] - truth[cause]) <= slack, cause
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.integers(0, 40), max_size=12, unique=True).map(sorted),
+    st.lists(st.integers(0, 40), min_size=2, max_size=6).map(sorted),
+)
+def test_each_stretch_lies_in_one_step(moments: list[int], cuts: list[int]) -> None:
+    """The same instants, each with its cause and name; no step begins inside a stretch."""
+    count = len(moments) // 2
+    start, end = np.array(moments[: 2 * count], np.int64).reshape(-1, 2).T
+    whole = IdleTimes(
+        start, end, np.arange(count, dtype=np.int8), np.arange(100, 100 + count, dtype=np.int32)
+    )
+    given_out = each_in_one_step(whole, cuts)
+
+    def instants(idle: IdleTimes) -> list[tuple[int, int, int]]:
+        columns = (idle.start_ns, idle.end_ns, idle.cause, idle.name)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        return [(at, cause, name) for start, end, cause, name in rows for at in range(start, end)]
+
+    assert instants(given_out) == instants(whole)
+    parts = list(zip(given_out.start_ns.tolist(), given_out.end_ns.tolist(), strict=True))
+    assert all(start < end for start, end in parts)
+    assert not any(start < cut < end for start, end in parts for cut in cuts)

@@ -98,6 +98,20 @@ def _in_order(parts_by_cause: Sequence[tuple[IdleCause, Intervals]]) -> IdleTime
     return IdleTimes(start[order], end[order], code[order], name[order])
 
 
+def each_in_one_step(idle: IdleTimes, cuts: Sequence[int]) -> IdleTimes:
+    """The same, cut where a step begins inside a stretch."""
+    moment_ns = np.unique(np.array(cuts, np.int64))
+    stretch = np.searchsorted(idle.start_ns, moment_ns) - 1  # the last that began before
+    begun = stretch >= 0
+    stretch, moment_ns = stretch[begun], moment_ns[begun]
+    inside = moment_ns < idle.end_ns[stretch]
+    stretch, moment_ns = stretch[inside], moment_ns[inside]
+    start = np.insert(idle.start_ns, stretch + 1, moment_ns)
+    end = np.insert(idle.end_ns, stretch, moment_ns)
+    cause = np.insert(idle.cause, stretch, idle.cause[stretch])
+    return IdleTimes(start, end, cause, np.insert(idle.name, stretch, idle.name[stretch]))
+
+
 def idle_by_cause(idle: IdleTimes, names: Sequence[str]) -> tuple[IdlePart, ...]:
     """All causes, also at 0, each with the names of most time; whole ns that add up to the gaps exactly."""
     length = idle.end_ns - idle.start_ns

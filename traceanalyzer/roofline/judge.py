@@ -34,7 +34,7 @@ from traceanalyzer.roofline.attribution import (
 from traceanalyzer.roofline.call_kernels import Launches, launches
 from traceanalyzer.roofline.counts import believed_counts
 from traceanalyzer.roofline.floor import cpu_floor_ns, gpu_floor_ns
-from traceanalyzer.roofline.idle import idle_by_cause, idle_times
+from traceanalyzer.roofline.idle import each_in_one_step, idle_by_cause, idle_times
 from traceanalyzer.roofline.intervals import gaps
 from traceanalyzer.roofline.invocations import COMMUNICATION, COMPUTE, COPY, Groups, group
 from traceanalyzer.roofline.measure import Measured, kernel_times, measure
@@ -223,7 +223,8 @@ def _timeline(trace: Trace, timing: _Timing, verdict: Codes, idle: IdleTimes) ->
 def _idle(trace: Trace, busy: tuple[Ints, Ints], window: Window) -> IdleTimes:
     """`busy`: sorted intervals in which any record runs, inside the window or not."""
     start, end = gaps(*busy, (window.start_ns, window.end_ns))
-    return idle_times(trace, np.arange(len(trace.kernels), dtype=np.int32), start, end)
+    idle = idle_times(trace, np.arange(len(trace.kernels), dtype=np.int32), start, end)
+    return each_in_one_step(idle, window.cuts)
 
 
 def _time(trace: Trace, timing: _Timing, intervals: tuple[Ints, Ints], idle: IdleTimes) -> TimeInfo:
