@@ -21,6 +21,7 @@ from traceanalyzer.records import (
 )
 from traceanalyzer.records.judged import Judged
 from traceanalyzer.records.times import kind_name, shown_step
+from traceanalyzer.records.trace import UNLINKED
 from traceanalyzer.records.units import duration, percent
 
 _REPORTED_SHARE = 0.01  # of the trace's busy time, or of the window
@@ -32,7 +33,8 @@ def source(judged: Judged, further: Sequence[Notice]) -> Source:
     """The file and all notices: of reading, pricing, the device, the window, and `further`."""
     trace, time = judged.priced.trace, judged.time
     file = SourceFile(trace.path, trace.bytes, trace.events, trace.rank, judged.device_index)
-    notices = [*trace.warnings, *judged.priced.notices, *judged.notices]
+    of_trace = (*trace.warnings, *judged.priced.notices)
+    notices = [*(each for each in of_trace if _concerns_window(judged, each)), *judged.notices]
     if judged.clipped_calls:
         text = "calls are cut by the ends of the window: their time inside counts, their rates do not"
         notices.append(Notice("clipped", text, judged.clipped_calls))
@@ -44,6 +46,17 @@ def source(judged: Judged, further: Sequence[Notice]) -> Source:
         )
         notices.append(Notice("outside_window", text))
     return Source((file,), trace.dialect, trace.salvaged, (*notices, *_about_time(judged), *further))
+
+
+def _concerns_window(judged: Judged, notice: Notice) -> bool:
+    """Whether what is noted of records is so of any that counts: what lies outside touches no figure."""
+    reason = notice.code.removeprefix("unlinked_")
+    if notice.code == "borrowed_shapes":
+        return any("borrowed_shapes" in row.flags for row in judged.rows)
+    if reason == notice.code or reason not in UNLINKED:
+        return True
+    records = judged.priced.trace.kernels.unlinked == UNLINKED.index(reason)
+    return bool((judged.times.attributed_ns[records] > 0).any())
 
 
 def _about_time(judged: Judged) -> Iterator[Notice]:
