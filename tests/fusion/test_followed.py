@@ -18,7 +18,6 @@ from traceanalyzer.cli import main
 SCRIPT = Path(__file__).with_name("followed.py")
 PROFILE = (sys.executable, "-m", "traceanalyzer", "profile", "--no-report", "--active", "1")
 pytestmark = pytest.mark.slow
-WORDS = ("not tried", "before", "after", "saved", "predicted")
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +56,13 @@ def test_a_suggestion_is_tried_here(recorded: Callable[[str], Path], rule: str) 
     said = CliRunner().invoke(main, ["verify", str(recorded("written")), rule])
     assert said.exit_code == 0, said.output
     lines = said.stdout.splitlines()
-    assert [line.split()[0] for line in lines[:5]] == [rule, "before", "after", "saved", "predicted"]
-    kinds = {re.split(r"  +", line.strip())[0] for line in lines[5:]}
+    assert lines[0].startswith(f"{rule} on ") and max(map(len, lines[1:])) <= 80
+    labels = [match[1] for line in lines if (match := re.match(r"  (\S+(?: \S+)?)  +", line))]
+    assert labels[:6] == ["the report", "tried", "before", "after", "saved", "predicted"]
     # what is larger and cannot be rebuilt, and the module that holds the match as a whole
-    assert all(kind in WORDS or kind.startswith("the module ") for kind in kinds), kinds
-    assert max(map(len, lines[1:])) <= 80
+    assert set(labels[6:]) <= {"before", "after", "saved", "predicted", "not tried"}, labels
+    verdict = next(line for line in lines if re.match("(?:promise|this run|no promise|nothing was) ", line))
+    assert "here" in " ".join(lines[lines.index(verdict) :])
 
 
 COMPILING = {
