@@ -16,8 +16,8 @@ from traceanalyzer.report.shown import per_saving, shown, steps_of_kind
 _LEAST_THROUGH = 0.02  # of what a change saves of busy time, that shortens the step; else it does not
 _LESS = 0.05  # of what changes add up to, by which they have to save less together for that to be explained
 _OF_HEADROOM = ("each_step", "shown_step", "trace")
-PACED = "the GPU then waits for the host"
-_FREED = "with less waiting for the host, shorter kernels count"
+_PACED = "the GPU then waits for the host"
+_FREED = "less waiting lets shorter kernels count"
 _ROOFS = "the roofs allow no more"
 _WORTH_A_MINUTE = 0.01  # of the step: what is likely to save less does not come before what saves more
 _NUMERALS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
@@ -102,7 +102,7 @@ def saved_together(analysis: Analysis, changes: Sequence[Suggestion]) -> Togethe
     figures, at_roofs = shown(analysis), room.all_ns.low <= room.at_roofs_ns + 1
     paced = paced_ns(analysis.device.kind, figures.idle_by_cause, figures.window_ns)
     proved, most = room.proved_ns, room.now_ns - room.all_ns.low
-    why, why_most = (PACED if paced and not cut else _ROOFS for cut in (False, at_roofs))
+    why, why_most = (_PACED if paced and not cut else _ROOFS for cut in (False, at_roofs))
     return Together(room.now_ns - proved.high, room.now_ns - proved.low, most, why, why_most)
 
 
@@ -113,7 +113,7 @@ def _without_headroom(changes: Sequence[Suggestion]) -> Together:
     )
     alone = [added([each]) for each in changes if each.rule not in IDLE_RULES]
     least, sure = (max((getattr(each, end) for each in alone), default=0.0) for end in ("least", "sure"))
-    return Together(idle.least + least, idle.sure + sure, idle.most + busy.most, PACED, PACED)
+    return Together(idle.least + least, idle.sure + sure, idle.most + busy.most, _PACED, _PACED)
 
 
 def cut_at_roofs(analysis: Analysis) -> bool:
@@ -161,8 +161,8 @@ def _saved(of: str, changes: Sequence[Suggestion], together: Together, more: str
     if is_less(together.least, alone.least) or is_less(together.sure, alone.sure):
         text += f", not the {span(alone.least, alone.sure)} that {its}: {together.why}"
         return f"{text}; with {others}, up to {most}." if likely else f"{text}."
-    if together.why == PACED and any(each.busy_saving_ns for each in changes):
-        text += f"{' together' if len(changes) - len(likely) > 1 else ''}: {PACED}"
+    if together.why == _PACED and any(each.busy_saving_ns for each in changes):
+        text += f"{' together' if len(changes) - len(likely) > 1 else ''}: {_PACED}"
     if likely and is_less(added(changes).most, together.most):
         return f"{text}. With {others}, up to {most}: {_FREED}."
     if likely:

@@ -12,7 +12,7 @@ from traceanalyzer.records import Analysis, Band, Projection, Suggestion
 from traceanalyzer.records.times import typical_step
 from traceanalyzer.records.units import digits, duration, percent, si
 from traceanalyzer.records.vocabulary import RULES_TO_VERIFY, SHARING_ON_CPU
-from traceanalyzer.report.change_words import PACED, by_certainty, is_lost, span
+from traceanalyzer.report.change_words import by_certainty, is_lost, span
 from traceanalyzer.report.code_view import place_texts
 from traceanalyzer.report.jobs import has_all_ranks
 from traceanalyzer.report.labels import HOW, TIER_MEANING
@@ -115,7 +115,7 @@ def saving_text(analysis: Analysis, s: Suggestion) -> str:
     if is_lost(s):
         return f"no time of the step, whose pace the host sets: {_saved(busy)} of busy time {of}"
     proved = ", proved" if band.low else ""
-    return f"{_saved(band)} {of}{proved}, of {_saved(busy)} of busy time: {PACED}"
+    return f"{_saved(band)} {of}{proved}; {_saved(busy)} of busy time"
 
 
 def suggestions_of(analysis: Analysis) -> tuple[Suggestion, ...]:
